@@ -1,0 +1,20 @@
+"""The seam: what a storage backend promises, how one is found, and the part that every fsspec-based one shares.
+
+A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/backends.md`` shows how to write one, and
+``metamlflow.testing`` proves it.
+"""
+
+from metamlflow.backend.fsspec_backend import FsspecBackend
+from metamlflow.backend.registry import open_backend
+from metamlflow.backend.seam import Backend, Blob, DeleteFailure, ObjectInfo
+from metamlflow.backend.translation import translated_errors
+
+__all__ = [
+    "Backend",
+    "Blob",
+    "DeleteFailure",
+    "FsspecBackend",
+    "ObjectInfo",
+    "open_backend",
+    "translated_errors",
+]

@@ -1,0 +1,125 @@
+"""The backend protocol: eight verbs and what each promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content to be put: what is known of it, and how to read it.
+
+    Attributes:
+        size: in bytes.
+        sha256: 64 hex digits. A server that can check a digest is given it.
+        crc32c: 8 hex digits of the big-endian value, for servers that check that one instead.
+        open: returns a new reader of the content from its start; may be called again for a retry. The reader raises
+            :class:`~metamlflow.errors.SourceChangedError` when it finds that its content is no longer what was hashed:
+            a put passes that on and leaves nothing behind.
+    """
+
+    size: int
+    sha256: str
+    crc32c: str
+    open: Callable[[], BinaryIO] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store knows of one object without reading it.
+
+    Attributes:
+        key: relative to the store's root.
+        size: in bytes.
+        modified: when it was written, by the server's clock, in UTC.
+        observed: the server's clock when it answered, in UTC; None in listings that do not tell.
+        etag: the server's tag of this content, where there is one. It is no digest.
+        version: version id or generation, where the bucket keeps versions.
+        checksums: digests that the server holds, by name (``crc32c``, ``sha256``, …), in hex.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    observed: datetime | None = None
+    etag: str | None = None
+    version: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFailure:
+    """A key that could not be deleted, and why."""
+
+    key: str
+    error: Exception
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A place that keeps objects by key.
+
+    Keys are relative to the root that the backend was opened with, ``/``-separated, made of the characters that
+    SPEC.md allows in keys. Every method may be called from several threads at once. Failures are errors of
+    :mod:`metamlflow.errors`, with their cause chained: ``ObjectNotFoundError`` for a missing key,
+    ``AlreadyExistsError`` from :meth:`create` alone, ``AccessDeniedError``, ``StorageFullError``, and
+    ``StorageUnavailableError`` for what may pass.
+
+    Opening a backend touches no network and creates nothing.
+    """
+
+    @property
+    def url(self) -> str:
+        """The root, as a URL without secrets."""
+
+    @property
+    def filesystem(self) -> Any:
+        """The fsspec file system underneath, for handing on to pandas, pyarrow and the like."""
+
+    @property
+    def max_key_bytes(self) -> int:
+        """How long a key may be, in bytes, below this root."""
+
+    def url_of(self, key: str) -> str:
+        """Return a URL of the object that fsspec opens, with the same options."""
+
+    def create(self, key: str, data: bytes) -> None:
+        """Create a small record (non-empty, up to 64 MiB) exclusively.
+
+        Of any number of calls for one key, at any time, from any machine, exactly one returns; the others raise
+        AlreadyExistsError. The record is there whole and durable when the call returns, and was never there in part.
+        Any other error leaves the outcome open: the caller reads the key.
+        """
+
+    def put(self, key: str, blob: Blob) -> bool:
+        """Store content whose key is derived from it: streamed, in bounded memory, whole or not at all.
+
+        Returns whether this call created it. False means that the key existed: its object was left as it is, its age
+        included. Raises IntegrityError if the content did not arrive as its digests say.
+        """
+
+    def open(self, key: str) -> BinaryIO:
+        """Return a seekable reader of the object as it is now. Nothing is read from a cache."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes from ``start`` to before ``end`` (by default all), cut at the object's end."""
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return what the store knows of the object, with ``observed`` set."""
+
+    def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects whose keys begin with ``prefix``, in the order of the keys' bytes.
+
+        The listing is complete, never from a cache, and lazy: a caller that stops early costs no further request.
+
+        Args:
+            prefix: any string, not only a whole folder.
+            after: only keys greater than this one.
+            limit: at most so many; a hint to ask for no more.
+        """
+
+    def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
+        """Delete objects, batched where the store can. A missing key is no failure; each failure is reported."""

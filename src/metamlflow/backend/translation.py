@@ -1,0 +1,65 @@
+"""From the errors of file systems and clients to ours: one table, used as a context manager."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from metamlflow.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    UnsupportedStoreError,
+    redact,
+)
+
+_BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
+    errno.EACCES: (AccessDeniedError, "access is denied", "Check the permissions of the user that runs this."),
+    errno.EPERM: (AccessDeniedError, "the operation is not permitted", "Check permissions and file attributes."),
+    errno.EROFS: (AccessDeniedError, "the disk is read-only", "Use a store on a disk that can be written."),
+    errno.ENOSPC: (StorageFullError, "no space is left on the disk", "Free some space, try again; nothing was lost."),
+    errno.EDQUOT: (StorageFullError, "the disk quota is used up", "Free some space, try again; nothing was lost."),
+    errno.EFBIG: (StorageFullError, "the disk takes no file as large", "Use a store on another disk."),
+    errno.ENOTSUP: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
+    errno.ENOSYS: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
+    errno.EMFILE: (StorageUnavailableError, "too many files are open", "Raise the limit (ulimit -n) and try again."),
+}
+
+Table = Callable[[Exception], MetaMLFlowError | None]
+"""A backend's own rows: returns an error to raise instead, without key and cause, or None if it knows none."""
+
+
+@contextmanager
+def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]:
+    """Raise what happens inside as an error of :mod:`metamlflow.errors`, the original chained as its cause.
+
+    Args:
+        where: the key or URL concerned, for the message.
+        own: rows that go before the common ones.
+    """
+    try:
+        yield
+    except MetaMLFlowError:
+        raise
+    except (OSError, TimeoutError) as error:
+        raise (own and own(error)) or _common(error, redact(where)) from error
+
+
+def _common(error: OSError, where: str) -> MetaMLFlowError:
+    if isinstance(error, FileExistsError):
+        return AlreadyExistsError(f"{where} exists already", key=where)
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return ObjectNotFoundError(f"there is no object {where}", key=where)
+    if isinstance(error, PermissionError) and error.errno is None:
+        return AccessDeniedError(f"{where}: access is denied ({error})", key=where)
+    if error.errno in _BY_ERRNO:
+        kind, what, remedy = _BY_ERRNO[error.errno]
+        return kind(f"{where}: {what}", hint=remedy, key=where)
+    return StorageUnavailableError(
+        f"{where}: the storage failed: {error}", hint="Try again; if it stays, check the disk or network.", key=where
+    )

@@ -1,0 +1,308 @@
+"""Every error that metamlflow raises on purpose: one tree, grouped by what a caller would do about it.
+
+Each error says what happened and why (its message) and what to do (its ``hint``); the facts are attributes. All are
+picklable, so that they cross process pools unharmed, and none carries a secret: URIs pass through :func:`redact`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+__all__ = [
+    "AccessDeniedError",
+    "AlreadyExistsError",
+    "ArtifactNotFoundError",
+    "ArtifactPrunedError",
+    "ConflictError",
+    "DestinationExistsError",
+    "IntegrityError",
+    "InvalidInputError",
+    "InvalidMetadataError",
+    "InvalidNameError",
+    "InvalidPathError",
+    "MetaMLFlowError",
+    "MissingDependencyError",
+    "NotFoundError",
+    "ObjectNotFoundError",
+    "OutcomeUnknownError",
+    "SourceChangedError",
+    "SourceNotFoundError",
+    "StorageError",
+    "StorageFullError",
+    "StorageUnavailableError",
+    "StoreFormatError",
+    "StoreNotFoundError",
+    "UnsupportedSourceError",
+    "UnsupportedStoreError",
+    "redact",
+]
+
+_USER_INFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_QUERY = re.compile(r"(?<=\?)[^#\s]+")
+
+
+def redact(uri: str) -> str:
+    """Return ``uri`` without user info and query values, the two places where URIs carry secrets."""
+    return _QUERY.sub("…", _USER_INFO.sub("…@", uri))
+
+
+class MetaMLFlowError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        message: what happened, and why.
+        hint: what to do about it, or None.
+    """
+
+    message: str
+    hint: str | None
+
+    def __init__(self, message: str, *, hint: str | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self._facts = facts
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default reduce calls the class with `args` alone and would lose hint and facts.
+        return _rebuild, (type(self), self.message, self.hint, self._facts)
+
+    def with_hint(self, hint: str) -> Self:
+        """Set the remedy and return the error, for code that knows more than the place that raised it."""
+        self.hint = hint
+        return self
+
+
+def _rebuild(kind: type[MetaMLFlowError], message: str, hint: str | None, facts: dict[str, Any]) -> MetaMLFlowError:
+    return kind(message, hint=hint, **facts)
+
+
+# --- the thing asked for is not there: ask for another ---------------------------------------------------------------
+
+
+class NotFoundError(MetaMLFlowError, LookupError):
+    """Something that was asked for by name does not exist."""
+
+
+class ArtifactNotFoundError(NotFoundError):
+    """No such artifact, version, or path inside an artifact.
+
+    Attributes:
+        name: the artifact name that was asked for.
+        version: the version that was asked for, or None if the name itself is unknown.
+        suggestions: names, versions or paths that do exist and may have been meant.
+    """
+
+    name: str = ""
+    version: int | str | None = None
+    suggestions: tuple[str, ...] = ()
+
+
+class ArtifactPrunedError(NotFoundError):
+    """The version exists, but its bytes were given up (pruned) or were never brought here (absent).
+
+    Attributes:
+        name: the artifact name.
+        version: the version number.
+    """
+
+    name: str = ""
+    version: int = 0
+
+
+class StoreNotFoundError(NotFoundError):
+    """There is no store at this place. Only a write creates one.
+
+    Attributes:
+        uri: the place that was looked at, redacted.
+    """
+
+    uri: str = ""
+
+
+class SourceNotFoundError(NotFoundError, FileNotFoundError):
+    """The file, folder or URL that was to be registered does not exist.
+
+    Attributes:
+        source: the path or redacted URL.
+    """
+
+    source: str = ""
+
+
+# --- the call itself is wrong: change it ----------------------------------------------------------------------------
+
+
+class InvalidInputError(MetaMLFlowError, ValueError):
+    """An argument cannot be accepted as it is."""
+
+
+class InvalidNameError(InvalidInputError):
+    """A name, version or reference is not well formed, or too long for the store.
+
+    Attributes:
+        value: what was given.
+    """
+
+    value: Any = None
+
+
+class InvalidPathError(InvalidInputError):
+    """File names cannot be logical paths of an artifact, or collide on the disk they are to be written to.
+
+    Attributes:
+        problems: one line for each path at fault.
+    """
+
+    problems: tuple[str, ...] = ()
+
+
+class InvalidMetadataError(InvalidInputError):
+    """A metadata value cannot be stored as JSON.
+
+    Attributes:
+        place: where it stands, such as ``metadata.model.layers[2]``.
+    """
+
+    place: str = ""
+
+
+class UnsupportedSourceError(InvalidInputError):
+    """What was to be registered holds things that are no data: sockets, devices, dangling or looping links.
+
+    Attributes:
+        problems: one line for each of them.
+    """
+
+    problems: tuple[str, ...] = ()
+
+
+class MissingDependencyError(MetaMLFlowError, ImportError):
+    """An optional package is needed for this call.
+
+    Attributes:
+        extra: the extra that brings it, as in ``pip install 'metamlflow[pandas]'``.
+    """
+
+    extra: str = ""
+
+
+# --- something else is in the way: decide which one wins -------------------------------------------------------------
+
+
+class ConflictError(MetaMLFlowError):
+    """The state of the world contradicts the call; nothing was changed."""
+
+
+class DestinationExistsError(ConflictError, FileExistsError):
+    """A download would overwrite something.
+
+    Attributes:
+        paths: what is in the way.
+    """
+
+    paths: tuple[str, ...] = ()
+
+
+class SourceChangedError(ConflictError):
+    """A source changed while it was being registered. Nothing was registered.
+
+    Attributes:
+        source: the file that changed.
+    """
+
+    source: str = ""
+
+
+class AlreadyExistsError(ConflictError):
+    """A backend refused to create a key because it exists. Callers of the library never see it.
+
+    Attributes:
+        key: the key.
+    """
+
+    key: str = ""
+
+
+# --- the data is wrong: stop and look -------------------------------------------------------------------------------
+
+
+class IntegrityError(MetaMLFlowError):
+    """Stored bytes are not the bytes that were registered. None of them was handed out or left behind.
+
+    Attributes:
+        expected: the recorded digest or size.
+        actual: what was found, or "missing".
+        path: the logical path inside the artifact, where there is one.
+        key: the key in the store.
+    """
+
+    expected: str = ""
+    actual: str = ""
+    path: str | None = None
+    key: str | None = None
+
+
+class StoreFormatError(MetaMLFlowError):
+    """A document in the store cannot be read as format 1: it is damaged, hostile, or newer than this library.
+
+    Attributes:
+        key: the document.
+        problems: everything that is wrong with it, each with its place.
+    """
+
+    key: str = ""
+    problems: tuple[str, ...] = ()
+
+
+# --- the storage did not do it: mend access, or try again -------------------------------------------------------------
+
+
+class StorageError(MetaMLFlowError):
+    """The storage below failed.
+
+    Attributes:
+        key: the key or URL concerned, redacted, where there is one.
+    """
+
+    key: str = ""
+
+
+class ObjectNotFoundError(StorageError, LookupError):
+    """A key does not exist. Readers translate it into what it means: an unknown version, a lost blob."""
+
+
+class AccessDeniedError(StorageError, PermissionError):
+    """The storage refused the credentials or permissions in use."""
+
+
+class StorageFullError(StorageError):
+    """No space is left, on the store's disk or on the disk used for temporary files."""
+
+
+class StorageUnavailableError(StorageError):
+    """The storage did not answer, or answered with a failure that may pass."""
+
+
+class OutcomeUnknownError(StorageError):
+    """A commit may or may not have happened, and reading it back did not tell.
+
+    Attributes:
+        name: the artifact name, where a version was at stake.
+        version: the number that was being claimed.
+        record_id: the id that the record carries if it landed.
+    """
+
+    name: str = ""
+    version: int | None = None
+    record_id: str = ""
+
+
+class UnsupportedStoreError(StorageError):
+    """This storage does not keep a promise that the format needs, such as creating a key exactly once."""

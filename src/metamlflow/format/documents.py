@@ -1,0 +1,260 @@
+"""Reading JSON documents that may be damaged or hostile: every problem is noted, each with its place."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from metamlflow.errors import StoreFormatError
+
+FORMAT = 1
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+MAX_TEXT_BYTES = 1_100_000
+MAX_DEPTH = 100
+MAX_PROBLEMS = 20
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_NEWER = "It was written by a newer metamlflow; update yours to read it."
+
+T = TypeVar("T")
+
+
+def dump(document: Mapping[str, Any]) -> bytes:
+    """Return the stored form of a document: compact JSON, UTF-8, sorted keys, a newline at the end."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return text.encode() + b"\n"
+
+
+def format_instant(value: datetime) -> str:
+    """Return an aware datetime as RFC 3339 in UTC, with microseconds."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Problems:
+    """What is wrong with one document, collected while it is read."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.found: list[str] = []
+
+    def note(self, place: str, problem: str) -> None:
+        """Add one problem. ``place`` is a path such as ``entries[3].size``; empty for the document as a whole."""
+        self.found.append(f"{place}: {problem}" if place else problem)
+
+    def raise_if_any(self, what: str) -> None:
+        """Raise one StoreFormatError that names them all (of very many, the first twenty)."""
+        if not self.found:
+            return
+        shown = self.found[:MAX_PROBLEMS]
+        if more := len(self.found) - len(shown):
+            shown.append(f"and {more:,} more")
+        newer = any("unknown feature" in problem or "newer format" in problem for problem in shown)
+        raise StoreFormatError(
+            f"{self.key} is no {what} of format {FORMAT}:\n  " + "\n  ".join(shown),
+            hint=_NEWER if newer else "The document is damaged or was altered; nothing of it was used.",
+            key=self.key,
+            problems=tuple(shown),
+        )
+
+
+def parse_json(data: bytes, problems: Problems) -> Any:
+    """Return the JSON value of ``data``, or None with problems noted.
+
+    Stricter than RFC 8259 asks for: UTF-8 without a byte order mark, no duplicate keys, no NaN or infinities, no lone
+    surrogates, a bound on size, depth and the length of strings and numbers.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        problems.note("", f"it takes {len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}")
+        return None
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) < len(items):
+            names = [name for name, _ in items]
+            problems.note("", f"duplicate key {next(n for n in names if names.count(n) > 1)!r:.80}")
+        return result
+
+    def constant(text: str) -> float:
+        problems.note("", f"{text} is no JSON number")
+        return 0.0
+
+    def number(text: str) -> float:
+        value = float(text)
+        return value if math.isfinite(value) else constant(f"{text:.40}, out of range,")
+
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant, parse_float=number)
+    except UnicodeDecodeError as error:
+        problems.note("", f"not valid UTF-8 at byte {error.start}")
+    except RecursionError:
+        problems.note("", f"nested deeper than {MAX_DEPTH}")
+    except ValueError as error:
+        problems.note("", f"not valid JSON: {error!s:.120}")
+    else:
+        _check_tree(value, "", 0, problems)
+        return value
+    return None
+
+
+def _check_tree(value: Any, place: str, depth: int, problems: Problems) -> None:
+    if isinstance(value, str):
+        if problem := _text_problem(value):
+            problems.note(place, problem)
+    elif isinstance(value, dict | list):
+        if depth >= MAX_DEPTH:
+            problems.note(place[:120], f"nested deeper than {MAX_DEPTH}")
+            return
+        if isinstance(value, list):
+            for i, item in enumerate(value):
+                _check_tree(item, f"{place}[{i}]", depth + 1, problems)
+            return
+        for name, item in value.items():
+            if problem := _text_problem(name):
+                problems.note(place, f"a key: {problem}")
+                continue
+            _check_tree(item, f"{place}.{name}" if place else name, depth + 1, problems)
+
+
+def _text_problem(value: str) -> str | None:
+    if value.isascii():
+        size = len(value)
+    else:
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            return "a string with a lone surrogate"
+    return f"a string of {size:,} bytes, more than {MAX_TEXT_BYTES:,}" if size > MAX_TEXT_BYTES else None
+
+
+class Fields:
+    """One JSON object being read: hands out its fields by type, and notes what is missing or of another type.
+
+    A getter returns a harmless value of the right type after noting a problem, so that one pass finds all problems; the
+    caller checks :class:`Problems` before it uses anything.
+    """
+
+    def __init__(self, value: Any, place: str, problems: Problems) -> None:
+        self._place = place
+        self._problems = problems
+        self._seen: set[str] = set()
+        self._values: Mapping[str, Any] = {}
+        if isinstance(value, dict):
+            self._values = value
+        else:
+            problems.note(place, f"expected an object, got {shown(value)}")
+
+    def note(self, name: str, problem: str) -> None:
+        """Note a problem with the field ``name``."""
+        self._problems.note(f"{self._place}.{name}" if self._place else name, problem)
+
+    def unknown(self) -> dict[str, Any]:
+        """Return the fields that nobody asked for: they survive a round trip."""
+        return {name: value for name, value in self._values.items() if name not in self._seen}
+
+    def value(self, name: str) -> Any:
+        """Return the field as it is, or None if it is missing."""
+        self._seen.add(name)
+        return self._values.get(name)
+
+    def text(self, name: str, problem: Callable[[str], str | None] | None = None) -> str:
+        """Return a string for which ``problem`` has no complaint."""
+        value = self._typed(name, str, "a string")
+        if value is None:
+            return ""
+        if problem and (complaint := problem(value)):
+            self.note(name, f"{complaint}, got {shown(value)}")
+        return value
+
+    def optional_text(self, name: str, problem: Callable[[str], str | None] | None = None) -> str | None:
+        """As :meth:`text`, but null and a missing field are None."""
+        return None if self.value(name) is None else self.text(name, problem)
+
+    def integer(self, name: str, least: int, most: int = 2**63 - 1) -> int:
+        """Return a whole number within bounds."""
+        value = self._typed(name, int, "a whole number")
+        if value is None:
+            return least
+        if not least <= value <= most:
+            self.note(name, f"expected a whole number from {least} to {most}, got {shown(value)}")
+            return least
+        return value
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """Return true or false, or ``default`` if the field is missing."""
+        if self.value(name) is None:
+            return default
+        return bool(self._typed(name, bool, "true or false"))
+
+    def instant(self, name: str) -> datetime:
+        """Return an RFC 3339 time in UTC."""
+        text = self._typed(name, str, "a time in UTC such as 2026-01-31T12:00:00Z")
+        if text is not None:
+            try:
+                if _INSTANT.fullmatch(text):
+                    return datetime.fromisoformat(text)
+            except ValueError:
+                pass
+            self.note(name, f"expected a time in UTC such as 2026-01-31T12:00:00Z, got {shown(text)}")
+        return datetime.fromtimestamp(0, UTC)
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return an object as it is."""
+        return self._typed(name, dict, "an object") or {}
+
+    def optional_mapping(self, name: str) -> dict[str, Any] | None:
+        """As :meth:`mapping`, but null and a missing field are None."""
+        return None if self.value(name) is None else self.mapping(name)
+
+    def items(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield the items of an array, each with its place."""
+        place = f"{self._place}.{name}" if self._place else name
+        for i, item in enumerate(self._typed(name, list, "an array") or ()):
+            yield f"{place}[{i}]", item
+
+    def requires(self, known: frozenset[str]) -> tuple[str, ...]:
+        """Return ``requires``, the features a reader must know; each that is not in ``known`` is a problem."""
+        features = []
+        for place, item in self.items("requires"):
+            if not isinstance(item, str):
+                self._problems.note(place, f"expected a string, got {shown(item)}")
+            elif item not in known:
+                self._problems.note(place, f"unknown feature {shown(item)}")
+            else:
+                features.append(item)
+        return tuple(features)
+
+    def format(self) -> None:
+        """Check the field ``format``."""
+        value = self._typed("format", int, "a whole number")
+        if value is not None and value > FORMAT:
+            self.note("format", f"newer format {value}, this library reads {FORMAT}")
+        elif value is not None and value != FORMAT:
+            self.note("format", f"expected {FORMAT}, got {value}")
+
+    def _typed(self, name: str, kind: type[T], expected: str) -> T | None:
+        self._seen.add(name)
+        if name not in self._values:
+            self.note(name, "missing")
+            return None
+        value = self._values[name]
+        # bool is an int in Python, and is none in JSON.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self.note(name, f"expected {expected}, got {shown(value)}")
+            return None
+        return value
+
+
+def shown(value: Any) -> str:
+    """Return a short form of any JSON value for a message."""
+    text = json.dumps(value, ensure_ascii=True)
+    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 (a line's worth)
+
+
+def pattern(regex: str, expected: str) -> Callable[[str], str | None]:
+    """Return a check for :meth:`Fields.text`: the whole string matches ``regex``."""
+    compiled = re.compile(regex)
+    return lambda value: None if compiled.fullmatch(value) else f"expected {expected}"

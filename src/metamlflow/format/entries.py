@@ -1,0 +1,134 @@
+"""The items of an artifact as JSON: inline in a manifest, or as shards of JSON lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from metamlflow.format.documents import Fields, Problems, parse_json, pattern
+from metamlflow.format.layout import sha256_of_blob_key
+from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
+from metamlflow.model.paths import OrderCheck, path_problem
+
+MAX_INLINE_ITEMS = 4_096
+MAX_SHARD_ITEMS = 32_768
+_CUT_PREFIX = "000"  # a path in 4,096 has a digest that begins so
+
+is_hex64 = pattern(r"[0-9a-f]{64}", "64 lower-case hex digits")
+_is_crc32c = pattern(r"[0-9a-f]{8}", "8 lower-case hex digits")
+
+
+def _is_blob_key(value: str) -> str | None:
+    return None if sha256_of_blob_key(value) else "expected the key of a blob"
+
+
+def item_to_json(item: Item) -> dict[str, Any]:
+    """Return the JSON object of one item."""
+    document = dict(item.extra or {})
+    document["path"] = item.path
+    if isinstance(item, EmptyFolder):
+        document["folder"] = True
+        return document
+    document |= {"crc32c": item.crc32c, "key": item.key, "sha256": item.sha256, "size": item.size}
+    if item.executable:
+        document["executable"] = True
+    return document
+
+
+def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems) -> Item:
+    """Read one item; ``order`` has seen those before it."""
+    fields = Fields(value, place, problems)
+    path = fields.text("path", path_problem)
+    if path and (problem := order.problem(path)):
+        fields.note("path", f"{problem}, got {path!r:.200}")
+    if fields.boolean("folder", default=False):
+        return EmptyFolder(path, fields.unknown() or None)
+    sha256 = fields.text("sha256", is_hex64)
+    key = fields.text("key", _is_blob_key)
+    if (named := sha256_of_blob_key(key)) and named != sha256:
+        fields.note("key", f"it is the key of other content, {named}")
+    return Entry(
+        path=path,
+        size=fields.integer("size", 0),
+        sha256=sha256,
+        crc32c=fields.text("crc32c", _is_crc32c),
+        key=key,
+        executable=fields.boolean("executable", default=False),
+        extra=fields.unknown() or None,
+    )
+
+
+def shard_to_json(shard: Shard) -> dict[str, Any]:
+    """Return the JSON object by which a manifest lists a shard."""
+    return {"count": shard.count, "first": shard.first, "key": shard.key, "sha256": shard.sha256, "size": shard.size}
+
+
+def shard_from_json(value: Any, place: str, problems: Problems) -> Shard:
+    """Read one item of a manifest's ``shards``."""
+    fields = Fields(value, place, problems)
+    sha256 = fields.text("sha256", is_hex64)
+    key = fields.text("key", _is_blob_key)
+    if (named := sha256_of_blob_key(key)) and named != sha256:
+        fields.note("key", f"it is the key of other content, {named}")
+    return Shard(
+        first=fields.text("first", path_problem),
+        count=fields.integer("count", 1),
+        size=fields.integer("size", 1),
+        sha256=sha256,
+        key=key,
+    )
+
+
+def cut_shards(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Cut items in path order into runs, each the content of one shard.
+
+    A run ends after an item whose path's SHA-256 begins with ``000`` (or, in unlucky data, after 32,768 items), so that
+    a change of some files changes only the shards around them.
+    """
+    run: list[Item] = []
+    for item in items:
+        run.append(item)
+        if len(run) >= MAX_SHARD_ITEMS or hashlib.sha256(item.path.encode()).hexdigest().startswith(_CUT_PREFIX):
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def encode_shard(items: Iterable[Item]) -> bytes:
+    """Return a shard's bytes: one line of compact JSON with sorted keys per item."""
+    lines = (
+        json.dumps(item_to_json(item), ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+        for item in items
+    )
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def decode_shard(data: bytes, shard: Shard, order: OrderCheck | None = None) -> tuple[Item, ...]:
+    """Read a shard that a manifest lists.
+
+    Args:
+        data: its bytes.
+        shard: what the manifest says of it.
+        order: has seen the items of the shards before it, where the whole artifact is read in order.
+
+    Raises:
+        StoreFormatError: the lines are not well formed, or are not what the manifest says.
+    """
+    problems = Problems(shard.key)
+    order = order or OrderCheck()
+    lines = data.split(b"\n")
+    if lines.pop():
+        problems.note("", "the last line has no end")
+    items = tuple(
+        item_from_json(parse_json(line, problems), f"line {number}", order, problems)
+        for number, line in enumerate(lines, start=1)
+    )
+    if len(items) != shard.count:
+        problems.note("", f"expected {shard.count} items, got {len(items)}")
+    if items and items[0].path != shard.first:
+        problems.note("line 1", f"expected the path {shard.first!r:.200}, got {items[0].path!r:.200}")
+    problems.raise_if_any("entry shard")
+    return items

@@ -1,0 +1,146 @@
+"""The one module that spells keys. All keys are relative to the store's root and ``/``-separated."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from metamlflow.model.names import MAX_VERSION, ArtifactName
+
+MARKER = "metamlflow.json"
+NAMES = "names/"
+BLOBS = "blobs/"
+LONGEST_KEY = 900
+"""No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
+
+_INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
+_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]*))?\.json")
+_ALIAS_FILE = re.compile(r"([0-9]{10})\.json")
+_UPPER = re.compile(r"[A-Z]")
+_ESCAPED = re.compile(r"!([a-z.])")
+_EXTENSION_PART = re.compile(r"[a-z0-9]{1,8}")
+
+
+def escape_name(name: str) -> str:
+    """Spell a name for use in a key: an upper-case letter becomes ``!`` and its lower case.
+
+    So names that differ only in case stay apart on disks that fold case. A folder segment that ends in ``.json`` is
+    spelled ``!.json``, or the name ``a.json/b`` and the record of the name ``a`` would need a folder and a file of one
+    name.
+    """
+    escaped = _UPPER.sub(lambda match: "!" + match[0].lower(), name)
+    return escaped.replace(".json/", "!.json/")
+
+
+def unescape_name(escaped: str) -> str:
+    """Undo :func:`escape_name`."""
+    return _ESCAPED.sub(lambda match: match[1].upper(), escaped)
+
+
+def name_key(name: ArtifactName) -> str:
+    """Key of the record that makes a name listable."""
+    return f"{NAMES}{escape_name(name)}.json"
+
+
+def name_of_key(key: str) -> str | None:
+    """The name that the record at ``key`` stands for, or None if no name has this key."""
+    if not (key.startswith(NAMES) and key.endswith(".json")):
+        return None
+    name = unescape_name(key.removeprefix(NAMES).removesuffix(".json"))
+    return name if f"{NAMES}{escape_name(name)}.json" == key else None
+
+
+def versions_prefix(name: ArtifactName) -> str:
+    """Where a name's manifests and state records lie, newest first."""
+    return f"artifacts/{escape_name(name)}/_versions/"
+
+
+def version_prefix(name: ArtifactName, version: int) -> str:
+    """What the keys of one version's manifest and states begin with; no other version's do."""
+    return f"{versions_prefix(name)}{_INVERSE_OF - version:010d}_v{version}."
+
+
+def manifest_key(name: ArtifactName, version: int) -> str:
+    """Key of a version's manifest. Creating it is the commit."""
+    return f"{version_prefix(name, version)}json"
+
+
+def state_key(name: ArtifactName, version: int, number: int) -> str:
+    """Key of a version's state record ``number`` (1, 2, …), the highest of which holds. It lists after the manifest."""
+    return f"{version_prefix(name, version)}state-{number}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionKey:
+    """What a key under :func:`versions_prefix` says; ``state`` is None for the manifest."""
+
+    version: int
+    state: int | None
+
+
+def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
+    """Read a listed key, or return None for one that format 1 does not know."""
+    match = _VERSION_FILE.fullmatch(key.removeprefix(versions_prefix(name)))
+    if not match or int(match[1]) != _INVERSE_OF - int(match[2]):
+        return None
+    return VersionKey(int(match[2]), int(match[3]) if match[3] else None)
+
+
+def aliases_prefix(name: ArtifactName, alias: str) -> str:
+    """Where the records of one alias lie, newest first."""
+    return f"artifacts/{escape_name(name)}/_aliases/{escape_name(alias)}/"
+
+
+def alias_key(name: ArtifactName, alias: str, number: int) -> str:
+    """Key of an alias's record ``number`` (1, 2, …)."""
+    return f"{aliases_prefix(name, alias)}{_INVERSE_OF - number:010d}.json"
+
+
+def parse_alias_key(name: ArtifactName, alias: str, key: str) -> int | None:
+    """The number of the alias record at ``key``, or None for a key that format 1 does not know."""
+    match = _ALIAS_FILE.fullmatch(key.removeprefix(aliases_prefix(name, alias)))
+    return _INVERSE_OF - int(match[1]) if match else None
+
+
+def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:
+    """Key of claim ``number`` (1, 2, …) made under the idempotency key with this SHA-256 (64 hex digits)."""
+    return f"artifacts/{escape_name(name)}/_idempotency/{key_digest}/{number:010d}.json"
+
+
+def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:
+    """Key of the content with this digest (64 hex digits).
+
+    Args:
+        sha256: the digest.
+        extension: as :func:`extension_of` gives it.
+        publish_id: makes the key a fresh one, where the content lies in the store already and cannot be relied on.
+    """
+    fresh = f"-{publish_id}" if publish_id else ""
+    return f"{BLOBS}sha256/{sha256[:2]}/{sha256}{fresh}{extension}"
+
+
+_BLOB_KEY = re.compile(r"blobs/sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})(-[0-9a-f]{32})?(\.[a-z0-9]{1,8}){0,2}")
+
+
+def sha256_of_blob_key(key: str) -> str | None:
+    """The digest that a blob key speaks of, or None if this is no blob key."""
+    match = _BLOB_KEY.fullmatch(key)
+    return match[2] if match else None
+
+
+def extension_of_blob_key(key: str) -> str:
+    """The extension of a blob key, with its dots, or an empty string."""
+    return "".join(f".{part}" for part in key.split(".")[1:])
+
+
+def extension_of(path: str) -> str:
+    """The extension that readers look for (``.csv``, ``.csv.gz``), with its dots, or an empty string.
+
+    It is the last one or two parts of the file name after its stem that are 1 to 8 letters and digits, in lower case.
+    """
+    parts = path.rpartition("/")[2].lower().lstrip(".").split(".")[1:][-2:]
+    if not parts or not _EXTENSION_PART.fullmatch(parts[-1]):
+        return ""
+    if len(parts) > 1 and not _EXTENSION_PART.fullmatch(parts[0]):
+        parts = parts[1:]
+    return "".join(f".{part}" for part in parts)

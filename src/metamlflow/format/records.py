@@ -1,0 +1,144 @@
+"""The small records beside the manifests: marker, name, state, alias, idempotency claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+
+from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_json
+from metamlflow.format.layout import MARKER
+from metamlflow.format.manifests import is_record_id
+from metamlflow.model.names import MAX_VERSION
+
+DEFAULT_GRACE = timedelta(days=7)
+FEATURES: frozenset[str] = frozenset()
+"""The features that ``requires`` of a marker may name. Format 1 begins with none."""
+
+State = Literal["pruned", "restored", "absent"]
+STATES: tuple[State, ...] = ("pruned", "restored", "absent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """What makes a folder or prefix a store.
+
+    Attributes:
+        record_id: of this record.
+        store_id: random, for as long as the store lives; a migrated store has its own.
+        created_at: when.
+        grace: how long bytes that nothing names are kept; a constant of the store.
+    """
+
+    record_id: str
+    store_id: str
+    created_at: datetime
+    grace: timedelta = DEFAULT_GRACE
+
+
+def encode_marker(marker: Marker) -> bytes:
+    """Return the bytes of the marker."""
+    return dump(
+        {
+            "created_at": format_instant(marker.created_at),
+            "format": FORMAT,
+            "grace_seconds": int(marker.grace.total_seconds()),
+            "record_id": marker.record_id,
+            "requires": [],
+            "store_id": marker.store_id,
+        }
+    )
+
+
+def decode_marker(data: bytes) -> Marker:
+    """Read the marker.
+
+    Raises:
+        StoreFormatError: it is damaged, or the store needs a newer library.
+    """
+    fields, problems = _open(data, MARKER, "store marker")
+    fields.requires(FEATURES)
+    marker = Marker(
+        record_id=fields.text("record_id", is_record_id),
+        store_id=fields.text("store_id", is_record_id),
+        created_at=fields.instant("created_at"),
+        grace=timedelta(seconds=fields.integer("grace_seconds", 1, 10**10)),
+    )
+    problems.raise_if_any("store marker")
+    return marker
+
+
+def encode_name(name: str, record_id: str, created_at: datetime) -> bytes:
+    """Return the bytes of the record that makes a name listable."""
+    return dump({"created_at": format_instant(created_at), "format": FORMAT, "name": name, "record_id": record_id})
+
+
+def encode_state(state: State, record_id: str, created_at: datetime) -> bytes:
+    """Return the bytes of a version's state record."""
+    return dump({"created_at": format_instant(created_at), "format": FORMAT, "record_id": record_id, "state": state})
+
+
+def decode_state(data: bytes, key: str) -> State:
+    """Read a version's state record."""
+    fields, problems = _open(data, key, "state record")
+    state = fields.text("state", lambda value: None if value in STATES else f"expected one of {', '.join(STATES)}")
+    problems.raise_if_any("state record")
+    return cast("State", state)
+
+
+def encode_alias(version: int | None, record_id: str, created_at: datetime) -> bytes:
+    """Return the bytes of an alias record; None removes the alias."""
+    return dump(
+        {"created_at": format_instant(created_at), "format": FORMAT, "record_id": record_id, "version": version}
+    )
+
+
+def decode_alias(data: bytes, key: str) -> int | None:
+    """Read an alias record: the version that it stands for, or None if it was removed."""
+    fields, problems = _open(data, key, "alias record")
+    version = None if fields.value("version") is None else fields.integer("version", 1, MAX_VERSION)
+    problems.raise_if_any("alias record")
+    return version
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an idempotency record says: its publish is to become this version, under this record and artifact id."""
+
+    version: int
+    record_id: str
+    artifact_id: str
+
+
+def encode_claim(claim: Claim, created_at: datetime) -> bytes:
+    """Return the bytes of an idempotency record."""
+    return dump(
+        {
+            "artifact_id": claim.artifact_id,
+            "created_at": format_instant(created_at),
+            "format": FORMAT,
+            "record_id": claim.record_id,
+            "version": claim.version,
+        }
+    )
+
+
+def decode_claim(data: bytes, key: str) -> Claim:
+    """Read an idempotency record."""
+    fields, problems = _open(data, key, "idempotency record")
+    claim = Claim(
+        version=fields.integer("version", 1, MAX_VERSION),
+        record_id=fields.text("record_id", is_record_id),
+        artifact_id=fields.text("artifact_id"),
+    )
+    problems.raise_if_any("idempotency record")
+    return claim
+
+
+def _open(data: bytes, key: str, what: str) -> tuple[Fields, Problems]:
+    problems = Problems(key)
+    document: Any = parse_json(data, problems)
+    problems.raise_if_any(what)
+    fields = Fields(document, "", problems)
+    fields.format()
+    return fields, problems

@@ -1,0 +1,1 @@
+"""Pure, frozen values: names, paths, entries, manifests, metadata. Knows no storage and no file format."""

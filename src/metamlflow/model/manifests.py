@@ -1,0 +1,136 @@
+"""The values that a manifest is made of: frozen, free of any storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from metamlflow.model.names import ArtifactName
+
+Kind = Literal["file", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of an artifact.
+
+    Attributes:
+        path: logical path, relative and ``/``-separated.
+        size: in bytes.
+        sha256: of the content, 64 hex digits.
+        crc32c: of the content (Castagnoli), 8 hex digits of the big-endian value.
+        key: where the content lies in the store.
+        executable: whether a download sets the executable bits.
+        extra: fields of the document that this version of the library does not know.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    crc32c: str
+    key: str
+    executable: bool = False
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyFolder:
+    """A folder of an artifact that holds nothing; other folders follow from the paths of the files."""
+
+    path: str
+    extra: Mapping[str, Any] | None = None
+
+
+Item = Entry | EmptyFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A run of a large artifact's items, kept as one content-addressed blob of JSON lines.
+
+    Attributes:
+        first: the path of its first item.
+        count: how many items it has.
+        size: of the blob, in bytes.
+        sha256: of the blob.
+        key: of the blob.
+    """
+
+    first: str
+    count: int
+    size: int
+    sha256: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An artifact version that another was made from, tied to the very manifest that was used."""
+
+    name: ArtifactName
+    version: int
+    manifest_digest: str
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The record whose creation is the commit of one version. SPEC.md gives each field's meaning.
+
+    Exactly one of ``items`` and ``shards`` is a tuple; the other is None. ``metadata`` and ``schema`` are JSON values
+    as stored; ``extra`` holds the fields that this version of the library does not know.
+    """
+
+    record_id: str
+    artifact_id: str
+    name: ArtifactName
+    version: int
+    artifact_type: str
+    kind: Kind
+    created_at: datetime
+    created_by: str
+    digest: str
+    size: int
+    files: int
+    folders: int
+    items: tuple[Item, ...] | None = None
+    shards: tuple[Shard, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    inputs: tuple[Input, ...] = ()
+    run: str | None = None
+    code: Mapping[str, Any] | None = None
+    previous: str | None = None
+    requires: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ContentDigest:
+    """The digest of an artifact's content: equal wherever, whenever and under whatever name it is registered.
+
+    It is the SHA-256 over one line per item, in path order: the compact JSON array ``[path,size,sha256]`` and a
+    newline; for an empty folder ``[path]``.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, item: Item) -> None:
+        """Take in the next item, in path order."""
+        line = [item.path, item.size, item.sha256] if isinstance(item, Entry) else [item.path]
+        self._hash.update(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+    def __str__(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+def content_digest(items: Iterable[Item]) -> str:
+    """Return the content digest of ``items``, which are in path order."""
+    digest = ContentDigest()
+    for item in items:
+        digest.add(item)
+    return str(digest)

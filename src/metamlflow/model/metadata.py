@@ -1,0 +1,202 @@
+"""User metadata: turning what people keep in dicts into plain JSON values, and back.
+
+:func:`encode` is also the deep copy that makes a registered version independent of the caller's dict. What comes back
+from :func:`decode` is fresh each time.
+
+==========================  ===========================================  =======================
+given                       stored                                       comes back as
+==========================  ===========================================  =======================
+str, bool, None, finite float  itself                                    the same
+int up to 2**53             itself                                       int
+a larger int                ``{"$int": "9007199254740993"}``             int
+NaN, infinities             ``{"$float": "NaN" | "Infinity" | "-Infinity"}``  float
+dict                        object; a key that begins with ``$`` gets another ``$``  dict
+keys that are int, bool, None, float  as JSON spells them (``{0: "a"}`` → ``{"0": "a"}``)  str
+list, tuple                 array                                        list
+set, frozenset              sorted array                                 list
+datetime, date, time        ISO 8601; an aware datetime in UTC with ``Z``  str
+timedelta                   seconds                                      float
+Path, UUID, Decimal         its string                                   str
+Enum                        its value                                    the value
+numpy and similar           ``.tolist()``: numbers, lists; up to 10,000 elements  int, float, list
+==========================  ===========================================  =======================
+
+Anything else is refused with its place: bytes, functions, models, data frames, references that loop.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, cast
+from uuid import UUID
+
+from metamlflow.errors import InvalidMetadataError
+
+MAX_DEPTH = 64
+MAX_TEXT_BYTES = 1_000_000
+MAX_ARRAY_ELEMENTS = 10_000
+MAX_INTEGER_BITS = 4096
+_INTEGER = re.compile(r"-?[0-9]{1,1300}")
+_EXACT = 2**53  # above it, JSON readers that use doubles would round
+_SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def encode(value: object, place: str = "metadata") -> Any:
+    """Return ``value`` as a fresh tree of dict, list, str, int, float, bool and None that is valid JSON.
+
+    Raises:
+        InvalidMetadataError: something in it cannot be stored; the error names its place.
+    """
+    return _encode(value, place, ())
+
+
+def encode_mapping(value: object, place: str = "metadata") -> dict[str, Any]:
+    """As :func:`encode`, for a value that must be a mapping; None is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _refusal(place, f"it is a mapping of names to values, not {_kind(value)}")
+    return cast("dict[str, Any]", _encode(value, place, ()))
+
+
+def decode(value: Any) -> Any:
+    """Return the value that :func:`encode` stored as ``value``, as a fresh copy."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if len(value) == 1:
+        if isinstance(text := value.get("$float"), str) and text in _SPECIAL_FLOATS:
+            return _SPECIAL_FLOATS[text]
+        if isinstance(text := value.get("$int"), str) and _INTEGER.fullmatch(text):
+            return int(text)
+    return {key[1:] if key.startswith("$$") else key: decode(item) for key, item in value.items()}
+
+
+def _encode(value: object, place: str, parents: tuple[int, ...]) -> Any:  # noqa: PLR0911 (a table of types)
+    match value:
+        case enum.Enum():
+            return _encode(value.value, place, parents)
+        case None | bool():
+            return value
+        case str():
+            return _text(str(value), place)
+        case int():
+            return _integer(int(value), place)
+        case float():
+            return _float(float(value))
+        case Mapping() | list() | tuple() | AbstractSet():
+            return _container(value, place, parents)
+    for kinds, convert in _CONVERSIONS:
+        if isinstance(value, kinds):
+            return convert(value)
+    if hasattr(value, "tolist") and hasattr(value, "shape"):
+        return _array(value, place, parents)
+    raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON")
+
+
+def _container(value: Any, place: str, parents: tuple[int, ...]) -> Any:
+    if id(value) in parents:
+        raise _refusal(place, "it refers back to something that contains it")
+    if len(parents) >= MAX_DEPTH:
+        raise _refusal(place, f"it is nested more than {MAX_DEPTH} deep")
+    parents = (*parents, id(value))
+    if isinstance(value, Mapping):
+        return _object(value, place, parents)
+    items = [_encode(item, f"{place}[{i}]", parents) for i, item in enumerate(value)]
+    # A set has no order of its own; a fixed one keeps manifests of equal sets equal.
+    return sorted(items, key=lambda item: (type(item).__name__, str(item))) if isinstance(value, AbstractSet) else items
+
+
+def _object(value: Mapping[Any, Any], place: str, parents: tuple[int, ...]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for given, item in value.items():
+        key = _key(given, place)
+        if key in result:
+            raise _refusal(f"{place}.{key}", "two keys become the same text")
+        result[f"${key}" if key.startswith("$") else key] = _encode(item, f"{place}.{key}", parents)
+    return result
+
+
+def _key(key: object, place: str) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if hasattr(key, "tolist") and not isinstance(key, str):
+        key = key.tolist()
+    match key:
+        case str():
+            return _text(str(key), f"{place} (a key)")
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[key]
+        case int() | float():
+            return str(key)
+    raise _refusal(place, f"its key {key!r:.80} is of type {_kind(key)}; keys are text or numbers")
+
+
+def _text(value: str, place: str) -> str:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise _refusal(place, "its text is no valid Unicode (a lone surrogate)") from None
+    if size > MAX_TEXT_BYTES:
+        raise _refusal(place, f"its text takes {size:,} bytes, more than {MAX_TEXT_BYTES:,}")
+    return value
+
+
+def _float(value: float) -> Any:
+    if math.isfinite(value):
+        return value
+    return {"$float": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+
+
+def _array(value: Any, place: str, parents: tuple[int, ...]) -> Any:
+    size = math.prod(value.shape)
+    if size > MAX_ARRAY_ELEMENTS:
+        raise _refusal(place, f"an array of {size:,} elements is data, not metadata (limit {MAX_ARRAY_ELEMENTS:,})")
+    plain = value.tolist()
+    if type(plain) is type(value):  # a scalar that is its own plain form could not get any plainer
+        raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON")
+    return _encode(plain, place, parents)
+
+
+def _datetime(value: datetime) -> str | None:
+    if value != value:  # noqa: PLR0124 (pandas' NaT is a datetime that differs from itself)
+        return None
+    return value.isoformat() if value.tzinfo is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+# In this order: a datetime is a date.
+_CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (datetime, _datetime),
+    ((date, time), lambda value: value.isoformat()),
+    (timedelta, lambda value: value.total_seconds()),
+    ((PurePath, UUID, Decimal), str),
+)
+
+
+def _integer(value: int, place: str) -> Any:
+    if abs(value) <= _EXACT:
+        return value
+    if value.bit_length() > MAX_INTEGER_BITS:
+        raise _refusal(place, f"an integer of {value.bit_length():,} bits is too long")
+    return {"$int": str(value)}
+
+
+def _refusal(place: str, problem: str) -> InvalidMetadataError:
+    return InvalidMetadataError(
+        f"{place}: {problem}",
+        hint="Metadata holds JSON-like values; register data and models as files of an artifact.",
+        place=place,
+    )
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -1,0 +1,115 @@
+"""Names of artifacts, and references to their versions."""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+from metamlflow.errors import InvalidNameError
+
+LATEST = "latest"
+MAX_NAME_CHARACTERS = 200
+MAX_SEGMENT_BYTES = 240
+MAX_ALIAS_CHARACTERS = 100
+MAX_VERSION = 9_999_999_998
+
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
+_ALIAS = re.compile(_SEGMENT)
+_NUMBER = re.compile(r"[0-9]+")
+_RULE = (
+    "A name is made of segments of letters, digits, '.', '_' and '-', each beginning with a letter or digit, "
+    "joined by '/', at most 200 characters in all."
+)
+
+
+class ArtifactName(str):
+    """A well-formed artifact name, such as ``fraud/features``. Case-sensitive; ``parse(str(x)) == x``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Return ``value`` as a name.
+
+        Raises:
+            InvalidNameError: it is not a string of the form above, or a segment is too long for a file system.
+        """
+        if not isinstance(value, str):
+            raise InvalidNameError(f"an artifact name is a string, not {type(value).__name__}", hint=_RULE, value=value)
+        if problem := name_problem(value):
+            raise InvalidNameError(f"{_shown(value)} is no artifact name: {problem}", hint=_RULE, value=value)
+        return cls(value)
+
+
+def name_problem(value: str) -> str | None:
+    """Return what is wrong with ``value`` as an artifact name, or None."""
+    if len(value) > MAX_NAME_CHARACTERS:
+        return f"it has {len(value)} characters"
+    if not _NAME.fullmatch(value):
+        return "it is empty" if not value else "it holds a segment or character that is not allowed"
+    # A key spells an upper-case letter with two characters, and file systems end a segment at 255 bytes.
+    for segment in value.split("/"):
+        length = len(segment) + sum(c.isupper() for c in segment)
+        if length > MAX_SEGMENT_BYTES:
+            return f"its segment {_shown(segment)} takes {length} bytes in a key (an upper-case letter counts twice)"
+    return None
+
+
+def alias_problem(value: str) -> str | None:
+    """Return what is wrong with ``value`` as an alias, or None."""
+    if not _ALIAS.fullmatch(value) or len(value) > MAX_ALIAS_CHARACTERS:
+        return "an alias is one segment of letters, digits, '.', '_' and '-', at most 100 characters"
+    if value == LATEST or _NUMBER.fullmatch(value):
+        return "'latest' and numbers name versions already"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name with the version that is meant: a number, ``"latest"`` or an alias. ``str()`` gives ``name@version``."""
+
+    name: ArtifactName
+    version: int | str = LATEST
+
+    @classmethod
+    def parse(cls, name: object, version: Any = LATEST) -> Self:
+        """Read ``("features", 2)``, ``("features", "latest")`` or ``("features@2",)``.
+
+        Raises:
+            InvalidNameError: either part is not well formed, or the version is given twice.
+        """
+        if isinstance(name, str) and "@" in name:
+            if version != LATEST:
+                raise InvalidNameError(
+                    f"{_shown(name)} names a version, and so does version={version!r}", hint="Give it once.", value=name
+                )
+            name, _, version = name.partition("@")
+        return cls(ArtifactName.parse(name), _parse_version(version))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def _parse_version(value: Any) -> int | str:
+    if isinstance(value, str):
+        if _NUMBER.fullmatch(value):
+            return _checked_number(int(value[:20]), value)
+        if value != LATEST and (problem := alias_problem(value)):
+            raise InvalidNameError(f"{_shown(value)} is neither a version number nor an alias: {problem}", value=value)
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidNameError(f"a version is a whole number, 'latest' or an alias, not {value!r:.80}", value=value)
+    return _checked_number(operator.index(value), value)  # takes numpy integers too, but no floats
+
+
+def _checked_number(number: int, value: object) -> int:
+    if not 1 <= number <= MAX_VERSION:
+        raise InvalidNameError(f"versions are numbered from 1; {value!r:.80} is none", value=value)
+    return number
+
+
+def _shown(value: str) -> str:
+    return repr(value) if len(value) <= MAX_NAME_CHARACTERS else repr(value[:60]) + "…"

@@ -1,0 +1,74 @@
+"""Logical paths: the names of files inside an artifact."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+MAX_PATH_BYTES = 4096
+
+
+def path_problem(path: object) -> str | None:  # noqa: PLR0911 (one line for each rule)
+    """Return why ``path`` cannot be a logical path, or None.
+
+    A logical path is relative and ``/``-separated, has no empty, ``.`` or ``..`` segment and no control character, is
+    valid Unicode (encodes as UTF-8) and takes at most 4,096 bytes.
+    """
+    if not isinstance(path, str):
+        return f"a path is a string, not {type(path).__name__}"
+    try:
+        encoded = path.encode()
+    except UnicodeEncodeError:
+        return "it is no valid UTF-8"
+    if not path:
+        return "it is empty"
+    if len(encoded) > MAX_PATH_BYTES:
+        return f"it takes {len(encoded)} bytes, more than {MAX_PATH_BYTES}"
+    if path.startswith("/"):
+        return "it is absolute"
+    if not path.isprintable() and any(unicodedata.category(c) == "Cc" for c in path):
+        return "it holds a control character"
+    for segment in path.split("/"):
+        if segment in {"", ".", ".."}:
+            return "it holds an empty segment" if not segment else f"it holds a segment {segment!r}"
+    return None
+
+
+class OrderCheck:
+    """Checks a stream of paths for the order that every list of entries has, in constant memory.
+
+    The order is that of the UTF-8 bytes (which is Python's order of strings), each path once; and no path lies inside
+    another one that is a file or an empty folder. ``problem(path)`` says what is wrong with the next path, or None.
+    """
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+        # Every path between p and p + "/…" in this order begins with p: only prefixes of the last path can be parents.
+        self._prefixes: list[str] = []
+
+    def problem(self, path: str) -> str | None:
+        """Return what is wrong with ``path`` where it stands, or None."""
+        last, self._last = self._last, path
+        if last is not None and path <= last:
+            return "it stands twice" if path == last else f"it is out of order after {last!r:.200}"
+        while self._prefixes and not path.startswith(self._prefixes[-1]):
+            self._prefixes.pop()
+        parent = next((p for p in self._prefixes if path.startswith(p + "/")), None)
+        self._prefixes.append(path)
+        return None if parent is None else f"it lies inside {parent!r:.200}, which is no folder with content"
+
+
+def collisions(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield each group of paths that a case-folding or Unicode-normalising disk cannot tell apart.
+
+    Folders count too: ``A/x`` and ``a/y`` collide in ``A`` and ``a``.
+    """
+    spellings: defaultdict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        end = len(path)
+        while end != -1:
+            part = path[:end]
+            spellings[unicodedata.normalize("NFC", unicodedata.normalize("NFC", part).casefold())].add(part)
+            end = path.rfind("/", 0, end)
+    yield from (tuple(sorted(group)) for group in spellings.values() if len(group) > 1)
