@@ -18,12 +18,14 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO
 
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import (
     AccessDeniedError,
+    IntegrityError,
     InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
@@ -95,19 +97,28 @@ class LocalBackend:
 
     def put(self, key: str, blob: Blob) -> bool:
         """Store content read-only, streamed through a temp file."""
-        target = self._root / key
         with self._translated(key):
-            if target.exists():
+            if (self._root / key).exists():
                 return False
-            with blob.open() as source, self._temp_file() as (temp, descriptor):
-                while chunk := source.read(_CHUNK):
-                    _write_all(descriptor, chunk)
-                # Created under the umask, so its mode says what the umask leaves.
-                os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
-                try:
-                    self._publish(temp, descriptor, key)
-                except FileExistsError:
-                    return False
+        # Opened out here: that a source cannot be opened says nothing about the store.
+        with blob.open() as source, self._translated(key), self._temp_file() as (temp, descriptor):
+            size = 0
+            while chunk := source.read(_CHUNK):
+                _write_all(descriptor, chunk)
+                size += len(chunk)
+            if size != blob.size:
+                raise IntegrityError(
+                    f"{self.url_of(key)}: {size:,} bytes arrived where {blob.size:,} were announced",
+                    expected=f"{blob.size} bytes",
+                    actual=f"{size} bytes",
+                    key=key,
+                )
+            # Created under the umask, so its mode says what the umask leaves.
+            os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
+            try:
+                self._publish(temp, descriptor, key)
+            except FileExistsError:
+                return False
         return True
 
     def open(self, key: str) -> BinaryIO:
@@ -125,7 +136,7 @@ class LocalBackend:
         """Return size and modification time."""
         with self._translated(key):
             status = (self._root / key).stat()
-        if not os.path.isfile(self._root / key):  # noqa: PTH113 (a folder is no object)
+        if not S_ISREG(status.st_mode):  # a folder is no object
             raise ObjectNotFoundError(f"there is no object {self.url_of(key)}", key=key)
         return _info(key, status)
 
@@ -136,12 +147,14 @@ class LocalBackend:
         for key, entry in self._walk(f"{folder}/" if folder else "", prefix, after):
             if limit is not None and found >= limit:
                 return
-            try:
-                status = entry.stat()
-            except FileNotFoundError:
-                continue  # deleted since the folder was read
-            found += 1
-            yield _info(key, status)
+            with self._translated(key):
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    continue  # deleted since the folder was read
+            if S_ISREG(status.st_mode):
+                found += 1
+                yield _info(key, status)
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Unlink files one by one."""
@@ -150,6 +163,8 @@ class LocalBackend:
             try:
                 with self._translated(key), suppress(FileNotFoundError):
                     (self._root / key).unlink()
+            except ObjectNotFoundError:
+                continue  # a folder, or below a file: no such object
             except MetaMLFlowError as error:
                 failures.append(DeleteFailure(key, error))
         return failures
@@ -161,6 +176,8 @@ class LocalBackend:
 
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield the files below ``folder`` (empty or ending in a slash) in key order, skipping whole folders early."""
+        if folder.startswith(f"{TEMP}/"):
+            return
         with self._translated(folder):
             try:
                 with os.scandir(self._root / folder) as entries:
@@ -169,8 +186,6 @@ class LocalBackend:
             except (FileNotFoundError, NotADirectoryError):
                 return
         for key, entry in sorted(children, key=lambda child: os.fsencode(child[0])):
-            if key == f"{TEMP}/":
-                continue
             if key.endswith("/"):
                 related = key.startswith(prefix) or prefix.startswith(key)
                 if related and not (after > key and not after.startswith(key)):
@@ -188,8 +203,8 @@ class LocalBackend:
         except FileNotFoundError:
             _make_folders(folder)
             descriptor = os.open(path, flags, 0o666)
-        self._sweep(folder)
         try:
+            self._sweep(folder)
             yield path, descriptor
         finally:
             os.close(descriptor)
@@ -228,7 +243,8 @@ class LocalBackend:
                 return
             self._swept = True
         limit = time.time() - _SWEEP_AFTER_SECONDS
-        with os.scandir(folder) as entries:
+        # A folder that may be written but not read cannot be swept; that is no reason to refuse the write.
+        with suppress(PermissionError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_mtime < limit:

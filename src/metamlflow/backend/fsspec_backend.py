@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
@@ -57,6 +58,9 @@ class FsspecBackend(ABC):
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from ``start`` to before ``end``, cut at the object's end."""
+        if end is not None and end <= start:
+            self.stat(key)  # asked for no bytes, fsspec's file systems answer with all of them, or an error
+            return b""
         with self.translated(key):
             return bytes(self._filesystem.cat_file(self.path_of(key), start=start or None, end=end))
 
@@ -69,18 +73,10 @@ class FsspecBackend(ABC):
         return self.object_info(key, info)
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
-        """Yield the objects whose keys begin with ``prefix``, in key order. Lists all of the prefix's folder first."""
-        folder = self.path_of(prefix.rpartition("/")[0])
-        with self.translated(prefix):
-            self._filesystem.invalidate_cache(folder)
-            try:
-                found = self._filesystem.find(folder, detail=True)
-            except FileNotFoundError:
-                found = {}
-        keys = {path.removeprefix(self._root).lstrip("/"): info for path, info in found.items()}
-        wanted = sorted(key for key in keys if key.startswith(prefix) and key > after)
-        for key in wanted[:limit]:
-            yield self.object_info(key, keys[key])
+        """Yield the objects whose keys begin with ``prefix``, in key order: a request for each folder on the way."""
+        folder, _, _ = prefix.rpartition("/")
+        for key, info in islice(self._walk(f"{folder}/" if folder else "", prefix, after), limit):
+            yield self.object_info(key, info)
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete objects one by one; a missing key is no failure."""
@@ -94,6 +90,34 @@ class FsspecBackend(ABC):
             except MetaMLFlowError as error:
                 failures.append(DeleteFailure(key, error))
         return failures
+
+    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the files below ``folder`` (empty or ending in a slash) in key order.
+
+        fsspec's own ``find`` would leave out every folder whose listing fails, and call what is left complete.
+        """
+        path = self.path_of(folder.rstrip("/"))
+        with self.translated(folder):
+            self._filesystem.invalidate_cache(path)
+            try:
+                listed = self._filesystem.ls(path, detail=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        children = {}
+        for info in listed:
+            # A folder sorts as its name and a slash: so keys come in the order of their bytes.
+            key = self._key_of(info["name"]) + "/" * (info["type"] == "directory")
+            if key.startswith(folder) and key != folder:  # some list a file, or the folder itself, as its own child
+                children[key] = info
+        for key in sorted(children, key=str.encode):
+            if not key.endswith("/"):
+                if key.startswith(prefix) and key > after:
+                    yield key, children[key]
+            elif (key.startswith(prefix) or prefix.startswith(key)) and (key > after or after.startswith(key)):
+                yield from self._walk(key, prefix, after)
+
+    def _key_of(self, path: str) -> str:
+        return path.removeprefix(self._root).strip("/")
 
     # --- for subclasses ---------------------------------------------------------------------------------------------
 

@@ -27,6 +27,12 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.EFBIG: (StorageFullError, "the disk takes no file as large", "Use a store on another disk."),
     errno.ENOTSUP: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
     errno.ENOSYS: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
+    errno.ENAMETOOLONG: (
+        UnsupportedStoreError,
+        "the disk takes no name as long",
+        "Use shorter names or a shorter root.",
+    ),
+    errno.ENAMETOOLONG: (StorageError, "the name is too long for the disk", "Use a shorter name or another disk."),
     errno.EMFILE: (StorageUnavailableError, "too many files are open", "Raise the limit (ulimit -n) and try again."),
 }
 
@@ -40,14 +46,19 @@ def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]
 
     Args:
         where: the key or URL concerned, for the message.
-        own: rows that go before the common ones.
+        own: rows that go before the common ones, and for errors that are no OSError, which the common ones do not know.
     """
     try:
         yield
     except MetaMLFlowError:
         raise
-    except (OSError, TimeoutError) as error:
-        raise (own and own(error)) or _common(error, redact(where)) from error
+    except Exception as error:
+        ours = own(error) if own else None
+        if ours is None and isinstance(error, OSError):
+            ours = _common(error, redact(where))
+        if ours is None:
+            raise  # a defect of the code inside, and no failure of the storage
+        raise ours from error
 
 
 def _common(error: OSError, where: str) -> MetaMLFlowError:

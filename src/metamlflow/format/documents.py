@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,10 +15,12 @@ from metamlflow.errors import StoreFormatError
 FORMAT = 1
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_TEXT_BYTES = 1_100_000
+MAX_NUMBER_CHARACTERS = 1_000
 MAX_DEPTH = 100
 MAX_PROBLEMS = 20
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+# ASCII digits alone, and no hour 24, which newer Pythons read as the next day.
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _NEWER = "It was written by a newer metamlflow; update yours to read it."
 
 T = TypeVar("T")
@@ -35,22 +38,31 @@ def format_instant(value: datetime) -> str:
 
 
 class Problems:
-    """What is wrong with one document, collected while it is read."""
+    """What is wrong with one document, collected while it is read.
+
+    Attributes:
+        key: of the document.
+        found: the first twenty problems, each with its place.
+        count: of all problems. A hostile document can have millions, so the rest are only counted.
+    """
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.found: list[str] = []
+        self.count = 0
 
     def note(self, place: str, problem: str) -> None:
         """Add one problem. ``place`` is a path such as ``entries[3].size``; empty for the document as a whole."""
-        self.found.append(f"{place}: {problem}" if place else problem)
+        self.count += 1
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append(f"{place}: {problem}" if place else problem)
 
     def raise_if_any(self, what: str) -> None:
         """Raise one StoreFormatError that names them all (of very many, the first twenty)."""
         if not self.found:
             return
-        shown = self.found[:MAX_PROBLEMS]
-        if more := len(self.found) - len(shown):
+        shown = list(self.found)
+        if more := self.count - len(shown):
             shown.append(f"and {more:,} more")
         newer = any("unknown feature" in problem or "newer format" in problem for problem in shown)
         raise StoreFormatError(
@@ -61,62 +73,102 @@ class Problems:
         )
 
 
-def parse_json(data: bytes, problems: Problems) -> Any:
+def parse_json(data: bytes, problems: Problems, place: str = "") -> Any:
     """Return the JSON value of ``data``, or None with problems noted.
 
     Stricter than RFC 8259 asks for: UTF-8 without a byte order mark, no duplicate keys, no NaN or infinities, no lone
     surrogates, a bound on size, depth and the length of strings and numbers.
     """
     if len(data) > MAX_DOCUMENT_BYTES:
-        problems.note("", f"it takes {len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}")
+        problems.note(place, f"it takes {len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}")
         return None
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(items)
-        if len(result) < len(items):
-            names = [name for name, _ in items]
-            problems.note("", f"duplicate key {next(n for n in names if names.count(n) > 1)!r:.80}")
-        return result
-
-    def constant(text: str) -> float:
-        problems.note("", f"{text} is no JSON number")
-        return 0.0
-
-    def number(text: str) -> float:
-        value = float(text)
-        return value if math.isfinite(value) else constant(f"{text:.40}, out of range,")
-
+    hooks = _Hooks(problems, place)
     try:
-        value = json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant, parse_float=number)
+        value = json.loads(
+            data.decode(),
+            object_pairs_hook=hooks.pairs,
+            parse_constant=hooks.constant,
+            parse_float=hooks.real,
+            parse_int=hooks.whole,
+        )
+        _check_tree(value, [place] if place else [], problems)
     except UnicodeDecodeError as error:
-        problems.note("", f"not valid UTF-8 at byte {error.start}")
+        problems.note(place, f"not valid UTF-8 at byte {error.start}")
     except RecursionError:
-        problems.note("", f"nested deeper than {MAX_DEPTH}")
+        problems.note(place, f"nested deeper than {MAX_DEPTH}")
     except ValueError as error:
-        problems.note("", f"not valid JSON: {error!s:.120}")
+        problems.note(place, f"not valid JSON: {error!s:.120}")
     else:
-        _check_tree(value, "", 0, problems)
         return value
     return None
 
 
-def _check_tree(value: Any, place: str, depth: int, problems: Problems) -> None:
+class _Hooks:
+    """What the JSON parser asks while it parses. It does not tell where, so the problems stand at ``place``."""
+
+    def __init__(self, problems: Problems, place: str) -> None:
+        self._problems = problems
+        self._place = place
+
+    def pairs(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) < len(items):
+            ((name, _),) = Counter(name for name, _ in items).most_common(1)
+            self._problems.note(self._place, f"duplicate key {name!r:.80}")
+        return result
+
+    def constant(self, text: str) -> float:
+        self._problems.note(self._place, f"{text:.40} is no JSON number")
+        return 0.0
+
+    def real(self, text: str) -> float:
+        value = float(text) if self._is_short(text) else 0.0
+        return value if math.isfinite(value) else self.constant(f"{text:.20}, out of range,")
+
+    def whole(self, text: str) -> int:
+        return int(text) if self._is_short(text) else 0
+
+    def _is_short(self, text: str) -> bool:
+        # A thousand digits are converted at once; the time for more grows with the square of their number.
+        if len(text) <= MAX_NUMBER_CHARACTERS:
+            return True
+        self._problems.note(self._place, f"a number of {len(text):,} characters, more than {MAX_NUMBER_CHARACTERS:,}")
+        return False
+
+
+def parse_object(data: bytes, problems: Problems, place: str = "") -> dict[str, Any] | None:
+    """As :func:`parse_json`, for a document that must be an object; None with problems noted if it is none."""
+    before = problems.count
+    value = parse_json(data, problems, place)
+    if isinstance(value, dict):
+        return value
+    if problems.count == before:
+        problems.note(place, f"expected an object, got {shown(value)}")
+    return None
+
+
+def _check_tree(value: Any, trail: list[str | int], problems: Problems, depth: int = 0) -> None:
+    """Check texts and depth. A place is spelled only for a problem: for each value, long keys would cost gigabytes."""
     if isinstance(value, str):
         if problem := _text_problem(value):
-            problems.note(place, problem)
-    elif isinstance(value, dict | list):
-        if depth >= MAX_DEPTH:
-            problems.note(place[:120], f"nested deeper than {MAX_DEPTH}")
-            return
-        if isinstance(value, list):
-            for i, item in enumerate(value):
-                _check_tree(item, f"{place}[{i}]", depth + 1, problems)
-            return
-        for name, item in value.items():
-            if problem := _text_problem(name):
-                problems.note(place, f"a key: {problem}")
-                continue
-            _check_tree(item, f"{place}.{name}" if place else name, depth + 1, problems)
+            problems.note(_spelled(trail), problem)
+        return
+    if depth >= MAX_DEPTH:
+        # As the parser does for far deeper ones, so that nothing after it need fear for its stack.
+        raise RecursionError
+    for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(name, str) and (problem := _text_problem(name)):
+            problems.note(_spelled(trail), f"a key: {problem}")
+        elif isinstance(item, str | dict | list):
+            trail.append(name)
+            _check_tree(item, trail, problems, depth + 1)
+            trail.pop()
+
+
+def _spelled(trail: list[str | int]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step:.80}" for step in trail)
+    return "".join(steps).removeprefix(".")
 
 
 def _text_problem(value: str) -> str | None:
@@ -142,7 +194,8 @@ class Fields:
         self._problems = problems
         self._seen: set[str] = set()
         self._values: Mapping[str, Any] = {}
-        if isinstance(value, dict):
+        self._is_object = isinstance(value, dict)
+        if self._is_object:
             self._values = value
         else:
             problems.note(place, f"expected an object, got {shown(value)}")
@@ -159,6 +212,10 @@ class Fields:
         """Return the field as it is, or None if it is missing."""
         self._seen.add(name)
         return self._values.get(name)
+
+    def is_null(self, name: str) -> bool:
+        """Return whether the field is there and null."""
+        return name in self._values and self.value(name) is None
 
     def text(self, name: str, problem: Callable[[str], str | None] | None = None) -> str:
         """Return a string for which ``problem`` has no complaint."""
@@ -231,14 +288,15 @@ class Fields:
         """Check the field ``format``."""
         value = self._typed("format", int, "a whole number")
         if value is not None and value > FORMAT:
-            self.note("format", f"newer format {value}, this library reads {FORMAT}")
+            self.note("format", f"newer format {shown(value)}, this library reads {FORMAT}")
         elif value is not None and value != FORMAT:
-            self.note("format", f"expected {FORMAT}, got {value}")
+            self.note("format", f"expected {FORMAT}, got {shown(value)}")
 
     def _typed(self, name: str, kind: type[T], expected: str) -> T | None:
         self._seen.add(name)
         if name not in self._values:
-            self.note(name, "missing")
+            if self._is_object:
+                self.note(name, "missing")
             return None
         value = self._values[name]
         # bool is an int in Python, and is none in JSON.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from metamlflow.format.documents import Fields, Problems, parse_json, pattern
+from metamlflow.format.documents import Fields, Problems, parse_object, pattern
 from metamlflow.format.layout import sha256_of_blob_key
 from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
 from metamlflow.model.paths import OrderCheck, path_problem
@@ -74,7 +74,7 @@ def shard_from_json(value: Any, place: str, problems: Problems) -> Shard:
         fields.note("key", f"it is the key of other content, {named}")
     return Shard(
         first=fields.text("first", path_problem),
-        count=fields.integer("count", 1),
+        count=fields.integer("count", 1, MAX_SHARD_ITEMS),
         size=fields.integer("size", 1),
         sha256=sha256,
         key=key,
@@ -119,15 +119,17 @@ def decode_shard(data: bytes, shard: Shard, order: OrderCheck | None = None) -> 
     """
     problems = Problems(shard.key)
     order = order or OrderCheck()
-    lines = data.split(b"\n")
-    if lines.pop():
+    if not data.endswith(b"\n"):
         problems.note("", "the last line has no end")
+    if (found := data.count(b"\n")) != shard.count:
+        problems.note("", f"expected {shard.count} items, got {found}")
+    # No more lines than there should be: a hostile shard may have any number of them.
+    lines = data.split(b"\n", shard.count)[: shard.count]
     items = tuple(
-        item_from_json(parse_json(line, problems), f"line {number}", order, problems)
-        for number, line in enumerate(lines, start=1)
+        item_from_json(document, place, order, problems)
+        for place, line in ((f"line {number}", line) for number, line in enumerate(lines, start=1))
+        if (document := parse_object(line, problems, place)) is not None
     )
-    if len(items) != shard.count:
-        problems.note("", f"expected {shard.count} items, got {len(items)}")
     if items and items[0].path != shard.first:
         problems.note("line 1", f"expected the path {shard.first!r:.200}, got {items[0].path!r:.200}")
     problems.raise_if_any("entry shard")

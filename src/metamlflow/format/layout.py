@@ -15,7 +15,7 @@ LONGEST_KEY = 900
 
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
 _VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]*))?\.json")
-_ALIAS_FILE = re.compile(r"([0-9]{10})\.json")
+_NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
 _EXTENSION_PART = re.compile(r"[a-z0-9]{1,8}")
@@ -80,10 +80,17 @@ class VersionKey:
 
 def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
     """Read a listed key, or return None for one that format 1 does not know."""
-    match = _VERSION_FILE.fullmatch(key.removeprefix(versions_prefix(name)))
-    if not match or int(match[1]) != _INVERSE_OF - int(match[2]):
+    prefix = versions_prefix(name)
+    match = _VERSION_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
+    if not match or int(match[1]) != _INVERSE_OF - int(match[2]) or int(match[2]) > MAX_VERSION:
         return None
     return VersionKey(int(match[2]), int(match[3]) if match[3] else None)
+
+
+def state_number_of_key(key: str) -> int | None:
+    """The number of the state record at ``key``, whichever version's, or None for another key."""
+    match = _VERSION_FILE.fullmatch(key.rpartition("/")[2])
+    return int(match[3]) if match and match[3] else None
 
 
 def aliases_prefix(name: ArtifactName, alias: str) -> str:
@@ -98,13 +105,28 @@ def alias_key(name: ArtifactName, alias: str, number: int) -> str:
 
 def parse_alias_key(name: ArtifactName, alias: str, key: str) -> int | None:
     """The number of the alias record at ``key``, or None for a key that format 1 does not know."""
-    match = _ALIAS_FILE.fullmatch(key.removeprefix(aliases_prefix(name, alias)))
-    return _INVERSE_OF - int(match[1]) if match else None
+    number = _number_below(aliases_prefix(name, alias), key)
+    return _INVERSE_OF - number if number else None
+
+
+def idempotency_prefix(name: ArtifactName, key_digest: str) -> str:
+    """Where the claims under one idempotency key lie, in their order."""
+    return f"artifacts/{escape_name(name)}/_idempotency/{key_digest}/"
 
 
 def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:
     """Key of claim ``number`` (1, 2, …) made under the idempotency key with this SHA-256 (64 hex digits)."""
-    return f"artifacts/{escape_name(name)}/_idempotency/{key_digest}/{number:010d}.json"
+    return f"{idempotency_prefix(name, key_digest)}{number:010d}.json"
+
+
+def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int | None:
+    """The number of the claim at ``key``, or None for a key that format 1 does not know."""
+    return _number_below(idempotency_prefix(name, key_digest), key)
+
+
+def _number_below(prefix: str, key: str) -> int | None:
+    match = _NUMBERED_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
+    return int(match[1]) if match and 1 <= int(match[1]) <= MAX_VERSION else None
 
 
 def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:

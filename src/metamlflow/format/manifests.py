@@ -6,7 +6,19 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_json, pattern, shown
+from metamlflow.errors import InvalidMetadataError
+from metamlflow.format.documents import (
+    FORMAT,
+    MAX_DOCUMENT_BYTES,
+    Fields,
+    Problems,
+    dump,
+    format_instant,
+    parse_json,
+    parse_object,
+    pattern,
+    shown,
+)
 from metamlflow.format.entries import (
     MAX_INLINE_ITEMS,
     item_from_json,
@@ -23,7 +35,7 @@ FEATURES: frozenset[str] = frozenset()
 
 is_digest = pattern(r"sha256:[0-9a-f]{64}", '"sha256:<64 hex>"')
 is_record_id = pattern(r"[0-9a-f]{32}", "32 lower-case hex digits")
-_is_uuid = pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID in lower case")
+is_uuid = pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID in lower case")
 _is_type = pattern(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}", "an artifact type of at most 100 letters, digits and . _ / -")
 
 
@@ -38,7 +50,11 @@ def digest_of(data: bytes) -> str:
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the bytes of a manifest as they are stored."""
+    """Return the bytes of a manifest as they are stored.
+
+    Raises:
+        InvalidMetadataError: they would be more than a reader accepts.
+    """
     document: dict[str, Any] = dict(manifest.extra)
     document |= {
         "artifact_id": manifest.artifact_id,
@@ -66,7 +82,14 @@ def encode_manifest(manifest: Manifest) -> bytes:
         document["entries"] = [item_to_json(item) for item in manifest.items or ()]
     else:
         document["shards"] = [shard_to_json(shard) for shard in manifest.shards]
-    return dump(document)
+    data = dump(document)
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise InvalidMetadataError(
+            f"the manifest of {manifest.name} would take {len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}",
+            hint="Metadata of this size is data: register it as a file of the artifact.",
+            place="metadata",
+        )
+    return data
 
 
 def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> Manifest:
@@ -77,8 +100,8 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
             error lists everything that is wrong.
     """
     problems = Problems(key)
-    document = parse_json(data, problems)
-    if document is None and problems.found:
+    document = parse_object(data, problems)
+    if document is None:
         problems.raise_if_any("manifest")
     fields = Fields(document, "", problems)
     fields.format()
@@ -87,12 +110,12 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
     said_version = fields.integer("version", 1, MAX_VERSION)
     if said_name and said_name != name:
         fields.note("name", f"expected {shown(name)}, got {shown(said_name)}")
-    if said_version != version:
+    if said_version != version and fields.value("version") == said_version:
         fields.note("version", f"expected {version}, got {said_version}")
     items, shards = _content(fields, problems)
     manifest = Manifest(
         record_id=fields.text("record_id", is_record_id),
-        artifact_id=fields.text("artifact_id", _is_uuid),
+        artifact_id=fields.text("artifact_id", is_uuid),
         name=name,
         version=version,
         artifact_type=fields.text("type", _is_type),
@@ -137,7 +160,6 @@ def _content(fields: Fields, problems: Problems) -> tuple[tuple[Item, ...] | Non
             fields.note("entries", f"{len(items)} entries inline, more than {MAX_INLINE_ITEMS}")
         return items, None
     shards: list[Shard] = []
-    order = OrderCheck()
     for place, item in fields.items("shards"):
         shard = shard_from_json(item, place, problems)
         if shard.first and shards and shard.first <= shards[-1].first:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_json
-from metamlflow.format.layout import MARKER
-from metamlflow.format.manifests import is_record_id
+from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_object
+from metamlflow.format.layout import MARKER, state_number_of_key
+from metamlflow.format.manifests import is_record_id, is_uuid
 from metamlflow.model.names import MAX_VERSION
 
 DEFAULT_GRACE = timedelta(days=7)
@@ -82,6 +82,10 @@ def decode_state(data: bytes, key: str) -> State:
     """Read a version's state record."""
     fields, problems = _open(data, key, "state record")
     state = fields.text("state", lambda value: None if value in STATES else f"expected one of {', '.join(STATES)}")
+    # The number alone tells a listing whether the version is live, so the two must agree.
+    if (number := state_number_of_key(key)) and state in STATES and (state == "restored") == bool(number % 2):
+        fields.note("state", f'"{state}" cannot be record {number}: even ones restore, odd ones do not')
+    _check_origin(fields)
     problems.raise_if_any("state record")
     return cast("State", state)
 
@@ -96,7 +100,8 @@ def encode_alias(version: int | None, record_id: str, created_at: datetime) -> b
 def decode_alias(data: bytes, key: str) -> int | None:
     """Read an alias record: the version that it stands for, or None if it was removed."""
     fields, problems = _open(data, key, "alias record")
-    version = None if fields.value("version") is None else fields.integer("version", 1, MAX_VERSION)
+    version = None if fields.is_null("version") else fields.integer("version", 1, MAX_VERSION)
+    _check_origin(fields)
     problems.raise_if_any("alias record")
     return version
 
@@ -129,16 +134,23 @@ def decode_claim(data: bytes, key: str) -> Claim:
     claim = Claim(
         version=fields.integer("version", 1, MAX_VERSION),
         record_id=fields.text("record_id", is_record_id),
-        artifact_id=fields.text("artifact_id"),
+        artifact_id=fields.text("artifact_id", is_uuid),
     )
+    fields.instant("created_at")
     problems.raise_if_any("idempotency record")
     return claim
 
 
+def _check_origin(fields: Fields) -> None:
+    fields.text("record_id", is_record_id)
+    fields.instant("created_at")
+
+
 def _open(data: bytes, key: str, what: str) -> tuple[Fields, Problems]:
     problems = Problems(key)
-    document: Any = parse_json(data, problems)
-    problems.raise_if_any(what)
+    document = parse_object(data, problems)
+    if document is None:
+        problems.raise_if_any(what)
     fields = Fields(document, "", problems)
     fields.format()
     return fields, problems

@@ -3,23 +3,24 @@
 :func:`encode` is also the deep copy that makes a registered version independent of the caller's dict. What comes back
 from :func:`decode` is fresh each time.
 
-==========================  ===========================================  =======================
-given                       stored                                       comes back as
-==========================  ===========================================  =======================
-str, bool, None, finite float  itself                                    the same
-int up to 2**53             itself                                       int
-a larger int                ``{"$int": "9007199254740993"}``             int
-NaN, infinities             ``{"$float": "NaN" | "Infinity" | "-Infinity"}``  float
-dict                        object; a key that begins with ``$`` gets another ``$``  dict
-keys that are int, bool, None, float  as JSON spells them (``{0: "a"}`` → ``{"0": "a"}``)  str
-list, tuple                 array                                        list
-set, frozenset              sorted array                                 list
-datetime, date, time        ISO 8601; an aware datetime in UTC with ``Z``  str
-timedelta                   seconds                                      float
-Path, UUID, Decimal         its string                                   str
-Enum                        its value                                    the value
-numpy and similar           ``.tolist()``: numbers, lists; up to 10,000 elements  int, float, list
-==========================  ===========================================  =======================
+=================================  =================================================  ===================
+given                              stored                                             comes back as
+=================================  =================================================  ===================
+str, bool, None, finite float      itself                                             the same
+int up to 2**53                    itself                                             int
+a larger int                       ``{"$int": "9007199254740993"}``                   int
+NaN, infinities                    ``{"$float": "NaN" | "Infinity" | "-Infinity"}``   float
+dict                               object; a key that begins with ``$`` gets another  dict
+int, float, bool, None as a key    as JSON spells it: ``{0: "a"}`` → ``{"0": "a"}``   str
+list, tuple                        array                                              list
+set, frozenset                     array, sorted by type and text                     list
+datetime, date, time               ISO 8601; an aware datetime in UTC with ``Z``      str
+pandas' NaT                        null                                               None
+timedelta                          seconds                                            float
+Path, UUID, Decimal                its string                                         str
+Enum                               its value                                          as the value
+numpy and similar                  ``.tolist()``; up to 10,000 elements               as its elements
+=================================  =================================================  ===================
 
 Anything else is refused with its place: bytes, functions, models, data frames, references that loop.
 """
@@ -27,6 +28,7 @@ Anything else is refused with its place: bytes, functions, models, data frames, 
 from __future__ import annotations
 
 import enum
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -45,6 +47,7 @@ MAX_ARRAY_ELEMENTS = 10_000
 MAX_INTEGER_BITS = 4096
 _INTEGER = re.compile(r"-?[0-9]{1,1300}")
 _EXACT = 2**53  # above it, JSON readers that use doubles would round
+_TIME_UNITS = {"M": "datetime64[us]", "m": "timedelta64[us]"}  # by numpy's kind of a dtype
 _SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -96,7 +99,7 @@ def _encode(value: object, place: str, parents: tuple[int, ...]) -> Any:  # noqa
             return _container(value, place, parents)
     for kinds, convert in _CONVERSIONS:
         if isinstance(value, kinds):
-            return convert(value)
+            return _encode(convert(value), place, parents)
     if hasattr(value, "tolist") and hasattr(value, "shape"):
         return _array(value, place, parents)
     raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON")
@@ -119,9 +122,10 @@ def _object(value: Mapping[Any, Any], place: str, parents: tuple[int, ...]) -> d
     result: dict[str, Any] = {}
     for given, item in value.items():
         key = _key(given, place)
-        if key in result:
+        stored = f"${key}" if key.startswith("$") else key
+        if stored in result:
             raise _refusal(f"{place}.{key}", "two keys become the same text")
-        result[f"${key}" if key.startswith("$") else key] = _encode(item, f"{place}.{key}", parents)
+        result[stored] = _encode(item, f"{place}.{key}", parents)
     return result
 
 
@@ -135,8 +139,12 @@ def _key(key: object, place: str) -> str:
             return _text(str(key), f"{place} (a key)")
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[key]
-        case int() | float():
-            return str(key)
+        case int() if key.bit_length() <= MAX_INTEGER_BITS:
+            return str(int(key))
+        case int():
+            raise _refusal(place, f"its key, an integer of {key.bit_length():,} bits, is too long")
+        case float():
+            return json.dumps(float(key))
     raise _refusal(place, f"its key {key!r:.80} is of type {_kind(key)}; keys are text or numbers")
 
 
@@ -160,6 +168,9 @@ def _array(value: Any, place: str, parents: tuple[int, ...]) -> Any:
     size = math.prod(value.shape)
     if size > MAX_ARRAY_ELEMENTS:
         raise _refusal(place, f"an array of {size:,} elements is data, not metadata (limit {MAX_ARRAY_ELEMENTS:,})")
+    # Of nanoseconds, numpy's tolist() makes bare numbers; pandas' own makes timestamps.
+    if type(value).__module__ == "numpy" and (unit := _TIME_UNITS.get(value.dtype.kind)):
+        value = value.astype(unit)
     plain = value.tolist()
     if type(plain) is type(value):  # a scalar that is its own plain form could not get any plainer
         raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON")
@@ -169,7 +180,12 @@ def _array(value: Any, place: str, parents: tuple[int, ...]) -> Any:
 def _datetime(value: datetime) -> str | None:
     if value != value:  # noqa: PLR0124 (pandas' NaT is a datetime that differs from itself)
         return None
-    return value.isoformat() if value.tzinfo is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if value.tzinfo is None:
+        return value.isoformat()
+    try:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:  # a "for ever" at the edge of the calendar keeps its own offset
+        return value.isoformat()
 
 
 # In this order: a datetime is a date.

@@ -45,17 +45,21 @@ class OrderCheck:
     def __init__(self) -> None:
         self._last: str | None = None
         # Every path between p and p + "/…" in this order begins with p: only prefixes of the last path can be parents.
-        self._prefixes: list[str] = []
+        # Each stands with the parent that it lies inside itself, so that one look at the longest tells for all.
+        self._prefixes: list[tuple[str, str | None]] = []
 
     def problem(self, path: str) -> str | None:
         """Return what is wrong with ``path`` where it stands, or None."""
         last, self._last = self._last, path
         if last is not None and path <= last:
+            self._prefixes.clear()
             return "it stands twice" if path == last else f"it is out of order after {last!r:.200}"
-        while self._prefixes and not path.startswith(self._prefixes[-1]):
+        while self._prefixes and not path.startswith(self._prefixes[-1][0]):
             self._prefixes.pop()
-        parent = next((p for p in self._prefixes if path.startswith(p + "/")), None)
-        self._prefixes.append(path)
+        longest, parent = self._prefixes[-1] if self._prefixes else ("", None)
+        if parent is None and longest and path[len(longest)] == "/":
+            parent = longest
+        self._prefixes.append((path, parent))
         return None if parent is None else f"it lies inside {parent!r:.200}, which is no folder with content"
 
 
@@ -65,10 +69,11 @@ def collisions(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
     Folders count too: ``A/x`` and ``a/y`` collide in ``A`` and ``a``.
     """
     spellings: defaultdict[str, set[str]] = defaultdict(set)
+    seen: set[str] = set()
     for path in paths:
         end = len(path)
-        while end != -1:
-            part = path[:end]
+        while end != -1 and (part := path[:end]) not in seen:  # a folder was seen with all that it lies in
+            seen.add(part)
             spellings[unicodedata.normalize("NFC", unicodedata.normalize("NFC", part).casefold())].add(part)
             end = path.rfind("/", 0, end)
     yield from (tuple(sorted(group)) for group in spellings.values() if len(group) > 1)

@@ -1,0 +1,301 @@
+"""Artifacts: registered versions as users hold them in their hands."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from metamlflow.errors import ArtifactNotFoundError, InvalidInputError
+from metamlflow.format.layout import manifest_key
+from metamlflow.model.manifests import Entry, Input, Manifest
+from metamlflow.model.metadata import decode
+from metamlflow.store.cache import FileCache
+from metamlflow.store.downloading import download_artifact, download_entry, fill_folder
+from metamlflow.store.entries import Entries
+from metamlflow.store.opening import Store
+from metamlflow.store.progress import Progress, ProgressCallback
+from metamlflow.store.reading import copy_entry, open_entry, read_entry
+from metamlflow.store.verifying import LEVELS, Finding, Level, VerifyReport, verify
+from metamlflow.store.versions import Loaded
+
+__all__ = ["Artifact", "Entry", "Finding", "Input", "Progress", "ProgressCallback", "VerifyReport"]
+
+_SHOWN = 5
+_SEARCHED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What artifacts of one client share."""
+
+    store: Store
+    cache: FileCache
+
+
+class Artifact:
+    """One version of a named artifact: immutable, whatever happens to the name later.
+
+    Comes from a client, never from its constructor. Facts are read from the manifest that the artifact was loaded with
+    and cost nothing; content is read from the store when it is asked for, and verified. Thread-safe and picklable.
+    """
+
+    def __init__(self, session: Session, loaded: Loaded) -> None:
+        self._session = session
+        self._loaded = loaded
+
+    @property
+    def _manifest(self) -> Manifest:
+        return self._loaded.manifest
+
+    @property
+    def _store(self) -> Store:
+        return self._session.store
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def artifact_id(self) -> str:
+        """A UUID that no other version of any artifact has, and that a migrated copy keeps."""
+        return self._manifest.artifact_id
+
+    @property
+    def name(self) -> str:
+        """The name that all versions share."""
+        return str(self._manifest.name)
+
+    @property
+    def version(self) -> int:
+        """The version number, counted from 1."""
+        return self._manifest.version
+
+    @property
+    def artifact_type(self) -> str:
+        """What the registrant called it: ``file``, ``dataset``, ``model``, or any other label."""
+        return self._manifest.artifact_type
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What was given at registration; a fresh copy each time. ``docs/metadata.md`` tells what comes back how."""
+        return cast("dict[str, Any]", decode(self._manifest.metadata))
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was registered, in UTC, by the clock of the machine that did."""
+        return self._manifest.created_at
+
+    @property
+    def created_by(self) -> str:
+        """The user who registered it."""
+        return self._manifest.created_by
+
+    @property
+    def size(self) -> int:
+        """The sum of the sizes of its files, in bytes."""
+        return self._manifest.size
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<64 hex>`` over paths and content: equal for equal content, across names, versions and stores."""
+        return self._manifest.digest
+
+    @property
+    def manifest_digest(self) -> str:
+        """``sha256:<64 hex>`` over the manifest as stored: name, number, metadata and content."""
+        return self._loaded.digest
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The Arrow schema of its (first) data file as JSON values, where one was captured; a fresh copy."""
+        return None if self._manifest.schema is None else cast("dict[str, Any]", decode(self._manifest.schema))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The artifact versions that it was made from."""
+        return self._manifest.inputs
+
+    @cached_property
+    def entries(self) -> Entries:
+        """Its files in path order: sized, iterable, and looked up by path. Read lazily where there are many."""
+        return Entries(self._store, self._manifest)
+
+    @property
+    def storage_path(self) -> str:
+        """A URL that fsspec-based tools open: of the content of a one-file artifact, else of the manifest.
+
+        What is read through it does not pass through this library: it is not verified.
+        """
+        if self._manifest.kind == "file":
+            return self._store.backend.url_of(self._entry(None).key)
+        return self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version))
+
+    # --- content ------------------------------------------------------------------------------------------------------
+
+    def open(self, path: str | None = None) -> BinaryIO:
+        """Return a seekable binary reader of a file. It raises instead of giving wrong bytes.
+
+        A read from start to end verifies as it goes, and raises before it returns the last bytes of damaged content. A
+        jump (Parquet, zip) verifies all of the content first.
+
+        Args:
+            path: logical path of the file; may be left out if there is only one.
+
+        Raises:
+            IntegrityError: while reading: the content is damaged or missing.
+            ArtifactNotFoundError: there is no such file in the artifact.
+        """
+        return cast("BinaryIO", open_entry(self._store, self._manifest, self._entry(path)))
+
+    def read_bytes(self, path: str | None = None) -> bytes:
+        """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
+        return read_entry(self._store, self._manifest, self._entry(path))
+
+    def local_path(self, path: str | None = None) -> Path:
+        """Return a local, read-only copy of a file, or of the whole folder: verified, cached, shared by processes.
+
+        The copy stays as long as this process lives; after that it may make room for others. ``docs/cache.md`` tells
+        where it lies and how large the cache may grow.
+
+        Args:
+            path: logical path of a file; left out, the one file of a one-file artifact, or a folder with all files.
+
+        Raises:
+            IntegrityError: the content is damaged or missing.
+        """
+        if path is None and self._manifest.kind == "folder":
+            return self._session.cache.folder(
+                self._loaded.digest.removeprefix("sha256:"),
+                lambda folder: fill_folder(self._store, self._manifest, folder),
+                size=self.size,
+            )
+        entry = self._entry(path)
+        return self._session.cache.file(
+            entry.sha256,
+            entry.path.rpartition("/")[2],
+            lambda file: copy_entry(self._store, self._manifest, entry, file, lambda _: None),
+            size=entry.size,
+            executable=entry.executable,
+        )
+
+    def download(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        path: str | None = None,
+        overwrite: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Path:
+        """Bring the content to a folder; return the file's path if it is one file, else the folder's.
+
+        Nothing appears at the destination before all of it was fetched and verified. A failure, a Ctrl-C included,
+        leaves the destination as it was.
+
+        Args:
+            destination: a folder; made if it is missing. Files get their logical paths below it.
+            path: only the file at this logical path.
+            overwrite: replace files that are in the way.
+            progress: called with a :class:`Progress` as files and bytes arrive.
+
+        Raises:
+            DestinationExistsError: something is in the way.
+            IntegrityError: the content is damaged or missing.
+            InvalidPathError: the destination's disk cannot tell some of the paths apart.
+        """
+        folder = Path(destination).expanduser()
+        if path is None:
+            return download_artifact(self._store, self._manifest, folder, overwrite=overwrite, progress=progress)
+        entry = self._entry(path)
+        return download_entry(self._store, self._manifest, entry, folder, overwrite=overwrite, progress=progress)
+
+    def verify(self, level: Level = "full", *, progress: ProgressCallback | None = None) -> VerifyReport:
+        """Check that the version is in the store as it was registered; go on after a finding.
+
+        Args:
+            level: ``full`` reads every byte; ``checksum`` compares digests that the storage holds, where it holds any;
+                ``stat`` looks at presence and size alone.
+            progress: called with a :class:`Progress` as files and bytes are checked.
+
+        Returns:
+            A report that is true in a condition if all is well and names everything that is not.
+        """
+        if level not in LEVELS:
+            raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
+        return verify(self._store, self._loaded, level, progress)
+
+    def _entry(self, path: str | None) -> Entry:
+        if path is None:
+            if self._manifest.kind == "file":
+                return next(iter(self.entries))
+            raise InvalidInputError(
+                f"{self.name}@{self.version} is a folder of {len(self.entries):,} files; which one is meant?",
+                hint=f"Give path=, such as {self._some_paths(self.entries)}.",
+            )
+        if (entry := self.entries.find(path)) is not None:
+            return entry
+        near = [entry.path for entry in islice(self.entries, _SEARCHED) if entry.path.startswith(f"{path}/")][:_SHOWN]
+        if not near:
+            paths = [entry.path for entry in islice(self.entries, _SEARCHED)]
+            near = difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+        raise ArtifactNotFoundError(
+            f"{self.name}@{self.version} has no file {path!r:.200}",
+            hint=f"It has, among others: {', '.join(repr(p) for p in near)}." if near else "It has no files at all.",
+            name=self.name,
+            version=self.version,
+            suggestions=tuple(near),
+        )
+
+    @staticmethod
+    def _some_paths(entries: Iterable[Entry]) -> str:
+        return " or ".join(repr(entry.path) for entry in islice(entries, 3)) or "none: it is empty"
+
+    # --- identity and looks -------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> tuple[Session, Loaded]:
+        return self._session, self._loaded
+
+    def __setstate__(self, state: tuple[Session, Loaded]) -> None:
+        self._session, self._loaded = state
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Artifact):
+            return NotImplemented
+        return (self._store.url, self._loaded.data) == (other._store.url, other._loaded.data)
+
+    def __hash__(self) -> int:
+        return hash((self._store.url, self.name, self.version))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Artifact {self.name}@{self.version}: {self.artifact_type}, {self._extent()}, "
+            f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}>"
+        )
+
+    def _extent(self) -> str:
+        from rich.filesize import decimal
+
+        files = len(self.entries)
+        return f"{files:,} file{'' if files == 1 else 's'}, {decimal(self.size)}"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "type": self.artifact_type,
+            "content": self._extent(),
+            "digest": self.digest,
+            "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC by {self.created_by}",
+            "stored": self.storage_path,
+            **{f"metadata.{name}": value for name, value in self.metadata.items()},
+        }
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(str(name))}</th>"
+            f"<td style='text-align:left'>{html.escape(f'{value!s:.500}')}</td></tr>"
+            for name, value in facts.items()
+        )
+        title = html.escape(f"{self.name}@{self.version}")
+        return f"<table><caption style='text-align:left'><b>{title}</b></caption>{rows}</table>"

@@ -1,0 +1,265 @@
+"""The client: where a session with a store begins."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+from metamlflow.artifacts import Artifact, Session
+from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError, redact
+from metamlflow.format.manifests import artifact_type_problem
+from metamlflow.model.metadata import encode_mapping
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.store.cache import FileCache
+from metamlflow.store.opening import Store
+from metamlflow.store.progress import ProgressCallback
+from metamlflow.store.publishing import Draft, publish
+from metamlflow.store.sources import source_of
+from metamlflow.store.transfer import in_parallel
+from metamlflow.store.versions import (
+    Loaded,
+    list_names,
+    list_versions,
+    load_manifest,
+    load_reference,
+    not_found,
+)
+
+__all__ = ["MetaMLFlowClient"]
+
+URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
+OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
+_MAX_KEY_CHARACTERS = 1000
+
+
+class MetaMLFlowClient:
+    """A store of artifacts, kept in nothing but a folder or a bucket.
+
+    Making a client touches no network and creates nothing; the first registration creates the store. Thread-safe and
+    picklable (credentials given in ``storage_options`` travel along), and rebuilt in a forked child.
+
+    Args:
+        storage_uri: ``/abs/dir``, ``file://./store``, ``s3://bucket/prefix``, ``gs://bucket/prefix``, or the scheme of
+            any installed backend. A relative path is resolved now, once. Default: ``METAMLFLOW_STORAGE_URI``.
+        storage_options: options of the storage as its fsspec file system takes them. Default:
+            ``METAMLFLOW_STORAGE_OPTIONS``, a JSON object.
+        cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
+        cache_size: how large that may grow, in bytes; default ``METAMLFLOW_CACHE_SIZE`` or 10 GiB.
+
+    Raises:
+        InvalidInputError: the URI is missing or malformed, carries a secret, or no backend handles its scheme.
+    """
+
+    def __init__(
+        self,
+        storage_uri: str | os.PathLike[str] | None = None,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_size: int | None = None,
+    ) -> None:
+        uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
+        if not uri:
+            raise InvalidInputError(
+                "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
+            )
+        options = storage_options if storage_options is not None else _options_from_environment()
+        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, cache_size)
+        self._session = Session(Store(_resolve(os.fspath(uri)), options), cache)
+
+    @classmethod
+    def _on(cls, store: Store) -> Self:
+        """Return a client on a store that was made otherwise; for metamlflow.testing."""
+        client = cls.__new__(cls)
+        client._session = Session(store, FileCache())  # noqa: SLF001 (its own constructor)
+        return client
+
+    @property
+    def storage_uri(self) -> str:
+        """Where the store is, as a URL."""
+        return self._store.url
+
+    @property
+    def _store(self) -> Store:
+        return self._session.store
+
+    def __repr__(self) -> str:
+        return f"<MetaMLFlowClient {self.storage_uri}>"
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def create_store(self, *, grace: timedelta | None = None) -> None:
+        """Create the store now rather than with the first registration. If it exists, nothing happens.
+
+        Args:
+            grace: how long bytes that nothing names are kept before they may be collected; a constant of the store,
+                by default 7 days. A publish must finish within half of it.
+
+        Raises:
+            StoreFormatError: the place holds something that is no store.
+            ConflictError: the store exists with another grace.
+        """
+        if grace is not None and not timedelta(minutes=1) <= grace <= timedelta(days=3650):
+            raise InvalidInputError(f"a grace of {grace} is not between a minute and ten years")
+        self._store.writable_marker(grace=grace)
+
+    def register_artifact(
+        self,
+        name: str,
+        path: Any,
+        artifact_type: str = "file",
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        if_unchanged: Literal["new_version", "reuse"] = "new_version",
+        idempotency_key: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Artifact:
+        """Store content as the next version of ``name``; return that version.
+
+        The version exists, whole and for good, when this returns; until then nobody sees any of it. However many
+        processes register under one name at once, each gets a number of its own: 1, 2, 3, …
+
+        Args:
+            name: such as ``fraud/features``.
+            path: what to store: a file, a folder, an fsspec URL, bytes, a binary file object, a list of paths (stored
+                under their names), or a mapping of logical path to any of these.
+            artifact_type: a label: ``file``, ``dataset``, ``model``, or your own.
+            metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists what else is taken, and how.
+            if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
+            idempotency_key: any text that names this registration, such as a job's id. The first registration under a
+                key wins: a retry returns the same version, and its content is not looked at.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done.
+
+        Raises:
+            InvalidNameError, InvalidPathError, InvalidMetadataError, UnsupportedSourceError: an argument cannot be
+                accepted; nothing was written.
+            SourceNotFoundError: there is nothing at ``path``.
+            SourceChangedError: a file changed while it was read; nothing was registered.
+            StoreFormatError: the place holds something that is no store, or a newer one.
+            OutcomeUnknownError: the storage did not tell whether the version was committed.
+            StorageError: the storage failed; nothing was registered, and a retry finishes the work.
+        """
+        parsed = ArtifactName.parse(name)
+        if if_unchanged not in {"new_version", "reuse"}:
+            raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
+        draft = Draft(
+            name=parsed,
+            # Before anything is read: a dict that the caller goes on changing must not change what is registered.
+            metadata=encode_mapping(metadata),
+            source=source_of(path, parsed.rpartition("/")[2], store_url=self._store.url),
+            artifact_type=_checked_type(artifact_type),
+            reuse_unchanged=if_unchanged == "reuse",
+            idempotency_key=_checked_key(idempotency_key),
+        )
+        return Artifact(self._session, publish(self._store, draft, progress))
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def get_artifact(self, name: str, version: int | str = "latest") -> Artifact:
+        """Return one version.
+
+        Args:
+            name: the name, or name and version in one: ``"features@2"``.
+            version: a number, ``"latest"`` (the highest whose bytes are there), or an alias.
+
+        Raises:
+            ArtifactNotFoundError: no such name or version; the error says which there are.
+            ArtifactPrunedError: the version's bytes were given up.
+            StoreNotFoundError: there is no store.
+        """
+        reference = Reference.parse(name, version)
+        self._store.marker()
+        return Artifact(self._session, load_reference(self._store, reference))
+
+    def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
+        """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.
+
+        Versions whose bytes were given up are left out.
+
+        Args:
+            name: list the versions of this name.
+            artifact_type: only artifacts of this type.
+
+        Raises:
+            ArtifactNotFoundError: there is no such name.
+            StoreNotFoundError: there is no store.
+        """
+        parsed = None if name is None else ArtifactName.parse(name)
+        self._store.marker()
+        found = self._latest_of_each() if parsed is None else self._versions(parsed)
+        return [
+            Artifact(self._session, loaded)
+            for loaded in found
+            if artifact_type is None or loaded.manifest.artifact_type == artifact_type
+        ]
+
+    def _versions(self, name: ArtifactName) -> list[Loaded]:
+        statuses = list(list_versions(self._store, name))
+        if not statuses:
+            raise not_found(self._store, name, None)
+        numbers = [status.version for status in reversed(statuses) if status.available]
+        return list(in_parallel(lambda number: load_manifest(self._store, name, number), numbers))
+
+    def _latest_of_each(self) -> list[Loaded]:
+        def latest(name: ArtifactName) -> Loaded | None:
+            try:
+                return load_reference(self._store, Reference(name))
+            except (ArtifactNotFoundError, ArtifactPrunedError):
+                return None  # named, and never committed or given up since
+
+        return [loaded for loaded in in_parallel(latest, sorted(list_names(self._store))) if loaded]
+
+
+def _checked_type(value: object) -> str:
+    if not isinstance(value, str) or artifact_type_problem(value):
+        raise InvalidInputError(
+            f"{value!r:.80} is no artifact type", hint="A type is up to 100 letters, digits, '.', '_', '/' and '-'."
+        )
+    return value
+
+
+def _checked_key(key: object) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 0 < len(key) <= _MAX_KEY_CHARACTERS or not key.isprintable():
+        raise InvalidInputError(
+            f"an idempotency key is a text of 1 to {_MAX_KEY_CHARACTERS} characters, not {key!r:.80}"
+        )
+    return key
+
+
+def _options_from_environment() -> Mapping[str, Any]:
+    text = os.environ.get(OPTIONS_VARIABLE)
+    if not text:
+        return {}
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{OPTIONS_VARIABLE} is not valid JSON: {error}") from error  # its value may be secret
+    if not isinstance(options, dict):
+        raise InvalidInputError(f"{OPTIONS_VARIABLE} is not a JSON object")
+    return cast("dict[str, Any]", options)
+
+
+def _resolve(uri: str) -> str:
+    """Return a URI with a scheme and, for a local store, an absolute path."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme.lower() == "file":
+        path = rest if separator else uri
+        if not path or "\0" in path:
+            raise InvalidInputError(f"{uri!r} names no folder", hint="Give a path, such as file://./store.")
+        return f"file://{os.path.abspath(os.path.expanduser(path))}"  # noqa: PTH100, PTH111 (keeps links unresolved)
+    parts = urlsplit(uri)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidInputError(
+            f"{redact(uri)!r} carries user info, a query or a fragment",
+            hint="Give credentials in storage_options or the environment; the URI is shown in logs and errors.",
+        )
+    if not parts.netloc and not parts.path.strip("/"):
+        raise InvalidInputError(f"{uri!r} names no place", hint="Give a bucket, such as s3://bucket/prefix.")
+    return f"{scheme.lower()}://{rest.rstrip('/')}"

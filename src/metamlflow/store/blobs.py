@@ -1,0 +1,69 @@
+"""Storing content for one publish, and deciding which stored content it may rely on."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from datetime import timedelta
+
+from metamlflow.backend import Blob
+from metamlflow.errors import ObjectNotFoundError
+from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
+from metamlflow.store.claiming import retried
+from metamlflow.store.opening import Store
+
+_REMEMBERED = 8192  # contents; more would let memory grow with the number of files
+
+
+class BlobWriter:
+    """Puts the blobs of one publish, so that no collection can take them away before the manifest names them.
+
+    A blob may be relied on only if this publish created it, or a manifest that it saw un-pruned names it (the caller
+    knows that), or it is younger than half the grace by the server's clock. Otherwise the content is stored again under
+    a key of this publish's own; nothing is ever refreshed. SPEC.md shows why that is enough. Thread-safe.
+    """
+
+    def __init__(self, store: Store, publish_id: str, grace: timedelta) -> None:
+        self._store = store
+        self._publish_id = publish_id
+        self._trusted_age = grace / 2
+        self._lock = threading.Lock()
+        self._stored: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def store(self, blob: Blob, extension: str, *, relied_on: str | None = None) -> str:
+        """Make sure that the content is in the store; return its key.
+
+        Args:
+            blob: the content.
+            extension: of the key, as layout.extension_of gives it.
+            relied_on: a key that an un-pruned manifest names for what lay at the same place, or None.
+        """
+        if relied_on and (sha256_of_blob_key(relied_on), extension_of_blob_key(relied_on)) == (blob.sha256, extension):
+            return relied_on
+        remembered = blob.sha256, extension
+        with self._lock:
+            if key := self._stored.get(remembered):
+                return key
+        key = self._put(blob, extension)
+        with self._lock:
+            self._stored[remembered] = key
+            if len(self._stored) > _REMEMBERED:
+                self._stored.popitem(last=False)
+        return key
+
+    def _put(self, blob: Blob, extension: str) -> str:
+        backend, clock = self._store.backend, self._store.clock
+        key = blob_key(blob.sha256, extension)
+        if retried(lambda: backend.put(key, blob), clock) or self._is_reliable(key, blob):
+            return key
+        fresh = blob_key(blob.sha256, extension, self._publish_id)
+        retried(lambda: backend.put(fresh, blob), clock)
+        return fresh
+
+    def _is_reliable(self, key: str, blob: Blob) -> bool:
+        try:
+            info = retried(lambda: self._store.backend.stat(key), self._store.clock)
+        except ObjectNotFoundError:
+            return False  # collected since the put found it
+        now = info.observed or self._store.clock.now()
+        return info.size == blob.size and now - info.modified < self._trusted_age

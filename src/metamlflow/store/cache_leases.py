@@ -1,0 +1,369 @@
+"""The folder of the cache as processes share it: its place, private to one user, one lock, a lease for each process.
+
+Leases say who uses what, so that no process loses a file that it was handed.
+
+A process that uses a cache folder has one lease there: a file ``leases/<random id>`` that it keeps open and locked with
+``flock()``, and whose lines name the entries that it was handed. The kernel drops the lock when the process ends,
+however it ends; so a lease whose lock can be taken belongs to nobody. One open file serves any number of entries.
+
+After a fork the child makes a lease of its own. It also inherits the parent's open file, and with it the lock: what the
+parent was handed before the fork stays in use until both have ended, which is right, for the child knows those paths.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import stat
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from metamlflow.errors import (
+    AccessDeniedError,
+    InvalidInputError,
+    StorageFullError,
+    StorageUnavailableError,
+    UnsupportedStoreError,
+)
+
+FOLDER_VARIABLE = "METAMLFLOW_CACHE_DIR"
+SIZE_VARIABLE = "METAMLFLOW_CACHE_SIZE"
+DEFAULT_MAX_BYTES = 10 * 1024**3
+
+_TAG = "CACHEDIR.TAG"  # https://bford.info/cachedir/: backups leave such folders out, and ours are known by it
+_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# The local cache of metamlflow; may be deleted.\n"
+_ELSEWHERE = f"Name a folder of your own in {FOLDER_VARIABLE}."
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|[kmgt]?b|[kmgt]ib)")
+_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_HINT = f"Name a folder on a local disk of Linux or macOS in {FOLDER_VARIABLE}, or read without the cache."
+_FIRST_PAUSE_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.2
+
+_held: set[int] = set()
+_leases: dict[Path, Lease] = {}
+
+
+def _after_fork() -> None:
+    # A lock that another thread of the parent held at the fork would last as long as this child keeps the file open.
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+    _leases.clear()  # leaves the inherited files open on purpose: see above
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def default_folder() -> Path:
+    """Return ``METAMLFLOW_CACHE_DIR``, else ``metamlflow`` in ``XDG_CACHE_HOME`` or the system's place for caches."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named)
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if xdg.is_absolute():  # the XDG specification: a relative one is to be ignored
+        return xdg / "metamlflow"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        message = "this user has no home folder, so there is no place for the local cache"
+        raise AccessDeniedError(message, hint=f"Name a folder in {FOLDER_VARIABLE}.") from error
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "metamlflow"
+
+
+def default_max_bytes() -> int:
+    """Return ``METAMLFLOW_CACHE_SIZE`` in bytes, else 10 GiB."""
+    text = os.environ.get(SIZE_VARIABLE, "").strip()
+    return parse_size(text) if text else DEFAULT_MAX_BYTES
+
+
+def parse_size(text: str) -> int:
+    """Read ``10GB`` (1000s), ``500 MiB`` (1024s) or plain bytes; case does not matter.
+
+    Raises:
+        InvalidInputError: it is none of these.
+    """
+    match = _SIZE.fullmatch(text.strip().lower())
+    if not match:
+        message = f"{SIZE_VARIABLE}: {text!r:.80} is no size"
+        raise InvalidInputError(message, hint="Give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB.")
+    number, unit = match[1], match[2]
+    return int(Decimal(number) * (1024 if "i" in unit else 1000) ** _POWERS[unit[:1]])
+
+
+def make_private(folder: Path) -> None:
+    """Make the cache folder if it is missing, and refuse one that is not this user's alone.
+
+    Raises:
+        AccessDeniedError: it cannot be made, or belongs to another user.
+        InvalidInputError: it holds files that are no cache.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(folder) from error
+        message = f"the cache folder {folder} cannot be made: {error.strerror}"
+        raise AccessDeniedError(message, hint=_ELSEWHERE, key=str(folder)) from error
+    if status.st_uid != os.geteuid():
+        message = f"the cache folder {folder} belongs to another user (uid {status.st_uid})"
+        raise AccessDeniedError(message, hint=_ELSEWHERE, key=str(folder))
+    with cache_errors(folder):
+        if not (folder / _TAG).exists():
+            # The tag is the first thing that any process writes here: where others stand without it, they came before.
+            if any(folder.iterdir()) and not (folder / _TAG).exists():
+                raise InvalidInputError(f"{folder} holds files that are no cache", hint=_ELSEWHERE)
+            (folder / _TAG).write_text(_TAG_TEXT)
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            folder.chmod(0o700)
+
+
+@contextmanager
+def cache_errors(folder: Path) -> Iterator[None]:
+    """Raise what the disk of the cache refuses as errors of :mod:`metamlflow.errors`."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, AccessDeniedError):
+            raise
+        if error.errno in _FULL:
+            raise _full(folder) from error
+        message = f"the cache folder {folder} cannot be used: {error}"
+        if error.errno in _DENIED:
+            raise AccessDeniedError(message, hint=_ELSEWHERE, key=str(folder)) from error
+        hint = f"Try again; if it stays, delete the folder or name another one in {FOLDER_VARIABLE}."
+        raise StorageUnavailableError(message, hint=hint, key=str(folder)) from error
+
+
+@contextmanager
+def full_disk_errors(folder: Path) -> Iterator[None]:
+    """Raise what a full disk makes of a fetch as StorageFullError about the cache; let all other errors pass."""
+    try:
+        yield
+    except StorageFullError as error:
+        raise _full(folder) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(folder) from error
+        raise
+
+
+def _full(folder: Path) -> StorageFullError:
+    return StorageFullError(
+        f"no space is left for the cache folder {folder}",
+        hint=f"Free some space, set {SIZE_VARIABLE} lower, or name a folder on another disk in {FOLDER_VARIABLE}.",
+        key=str(folder),
+    )
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder, read-only parts too. What another process deletes meanwhile is no error."""
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                with suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def looks_of(folder: Path) -> tuple[int, str]:
+    """Return the size of all files in a folder, and a digest that tells whether one came, went or was written to.
+
+    What Python compiles beside the modules that it imports (``__pycache__``) does not count.
+    """
+    size, looks, folders = 0, 0, [""]
+    while folders:
+        inner = folders.pop()
+        with os.scandir(folder / inner) as entries:
+            for entry in entries:
+                line = f"{inner}{entry.name}/"
+                if entry.name == "__pycache__":
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(line)
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    size += status.st_size
+                    line = f"{inner}{entry.name}\0{status.st_size}\0{status.st_mtime_ns}"
+                # A sum does not depend on the order, so a folder of a million files need not be sorted in memory.
+                looks += int.from_bytes(hashlib.blake2b(os.fsencode(line), digest_size=16).digest())
+    return size, f"{looks % 2**128:032x}"
+
+
+def flush_disk_of(folder: Path) -> None:
+    """Make all files in a folder durable by one call; an fsync for each of many small files would take minutes."""
+    import ctypes
+
+    syncfs = getattr(ctypes.CDLL(None), "syncfs", None)  # Linux only, and not in Python's own os
+    if syncfs is None:
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syncfs(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def require_locks() -> None:
+    """Raise UnsupportedStoreError where the system has no ``flock()``, which is Windows."""
+    try:
+        import fcntl  # noqa: F401 (asked for only)
+    except ImportError as error:
+        raise UnsupportedStoreError("the local cache needs flock(), which this system lacks", hint=_HINT) from error
+
+
+@contextmanager
+def locked(path: Path, *, patience: float | None = None) -> Iterator[bool]:
+    """Hold the lock file ``path`` alone among all threads and processes, and yield True.
+
+    Args:
+        path: the lock file; made if it is missing.
+        patience: seconds after which the block runs without the lock, with False; None waits for ever.
+
+    Raises:
+        UnsupportedStoreError: the disk has no locks.
+    """
+    descriptor = _acquire(path, None if patience is None else time.monotonic() + patience)
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        _release(descriptor)
+
+
+def _acquire(path: Path, deadline: float | None) -> int | None:
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        # Opened anew each time: flock() is a matter between open files, and so keeps threads apart as well.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _held.add(descriptor)
+        taken = current = False
+        try:
+            taken = _flock(descriptor, wait=deadline is None)
+            current = _is_at(descriptor, path)
+            if taken and current:
+                return descriptor
+        finally:
+            if not (taken and current):
+                _release(descriptor)
+        if taken or not current:
+            continue  # the file was deleted by hand, or by the holder that was waited for: its lock guards nothing
+        if deadline is not None and time.monotonic() >= deadline:
+            return None
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _release(descriptor: int) -> None:
+    import fcntl
+
+    # Unlocked by word: closing is not enough if a child that was forked meanwhile has the same open file.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def _flock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file exclusively; False if another holds it and ``wait`` is off."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise UnsupportedStoreError(f"the cache's disk has no file locks: {error}", hint=_HINT) from error
+        raise
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+class Lease:
+    """This process's claim on entries of one cache folder. Made and used with the cache's lock held."""
+
+    def __init__(self, folder: Path) -> None:
+        self.id = uuid.uuid4().hex
+        self._path = folder / self.id
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        _flock(self._descriptor, wait=False)
+        self._entries: set[str] = set()
+
+    def take(self, entry: str) -> None:
+        """Keep ``entry`` from eviction until this process ends."""
+        if entry not in self._entries:
+            # A line end on both sides: what a full disk left of an earlier line must not swallow this one.
+            line = f"\n{entry}\n".encode()
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            self._entries.add(entry)
+
+    def is_kept(self) -> bool:
+        """Tell whether the lease still lies where others look, and was not deleted by hand."""
+        return _is_at(self._descriptor, self._path)
+
+    def close(self) -> None:
+        """Give up a lease that was deleted by hand."""
+        os.close(self._descriptor)
+
+
+def own_lease(folder: Path) -> tuple[Lease, bool]:
+    """Return this process's lease in ``folder``, and whether it was made just now. The cache's lock is held."""
+    lease = _leases.get(folder)
+    if lease is not None:
+        if lease.is_kept():
+            return lease, False
+        lease.close()
+    _leases[folder] = lease = Lease(folder)
+    return lease, True
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What all live processes together use: the ids of their leases, and the entries that they were handed."""
+
+    leases: frozenset[str]
+    entries: frozenset[str]
+
+
+def survey(folder: Path) -> Usage:
+    """Read all leases, and delete those of processes that have ended. The cache's lock is held."""
+    leases: set[str] = set()
+    entries: set[str] = set()
+    for path in folder.iterdir():
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        with os.fdopen(descriptor, "rb") as file:
+            if _flock(descriptor, wait=False):
+                path.unlink(missing_ok=True)
+            else:
+                leases.add(path.name)
+                entries.update(file.read().decode().split())
+    return Usage(frozenset(leases), frozenset(entries))

@@ -1,0 +1,80 @@
+"""Creating a record exactly once, although an error says nothing about what happened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from metamlflow.backend import Backend
+from metamlflow.errors import (
+    AccessDeniedError,
+    InvalidInputError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    OutcomeUnknownError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    UnsupportedStoreError,
+)
+from metamlflow.format.manifests import record_id_of
+from metamlflow.store.clock import Clock
+
+ATTEMPTS = 6
+_DEFINITE = (AccessDeniedError, StorageFullError, UnsupportedStoreError, InvalidInputError)
+_log = logging.getLogger("metamlflow")
+
+T = TypeVar("T")
+
+
+def claim(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bool:
+    """Create the record ``data``, which carries ``record_id``, at ``key``; return whether the key is ours.
+
+    After anything but success the key is read: SDKs repeat calls below us and report a conflict with ourselves, and a
+    write may land after its client gave up. Ours: success. Another's: False. Absent: the same key again.
+
+    Raises:
+        OutcomeUnknownError: after all attempts the key could not be read, or is absent and a write may still land.
+        StorageError: the storage refused for good (access, space), so nothing was or will be written.
+    """
+    failure: MetaMLFlowError | None = None
+    unclear = False
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            clock.back_off(attempt)
+        try:
+            backend.create(key, data)
+        except MetaMLFlowError as error:
+            _log.debug("create %s: %s", key, error)
+            failure = error
+        else:
+            return True
+        unclear = unclear or not isinstance(failure, _DEFINITE)
+        try:
+            stored = backend.read(key)
+        except ObjectNotFoundError:
+            if not unclear:
+                raise failure from None
+        except StorageError as error:
+            unclear = True
+            _log.debug("read back %s: %s", key, error)
+        else:
+            return record_id_of(stored) == record_id
+    raise OutcomeUnknownError(
+        f"{key}: the record {record_id} may or may not have been created: {failure}",
+        hint="Look again when the storage answers: if the record is there, it is complete. Do not take it for failed.",
+        key=key,
+        record_id=record_id,
+    ) from failure
+
+
+def retried(call: Callable[[], T], clock: Clock) -> T:
+    """Return what ``call`` returns, after up to four attempts against failures that may pass. For idempotent calls."""
+    for attempt in range(1, 4):
+        try:
+            return call()
+        except StorageUnavailableError as error:
+            _log.debug("attempt %d: %s", attempt, error)
+            clock.back_off(attempt)
+    return call()

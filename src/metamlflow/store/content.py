@@ -1,0 +1,138 @@
+"""Storing the content of a version: hash, rely or put, and list, all while the files pass by."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard
+from metamlflow.format.layout import blob_key, extension_of
+from metamlflow.model.manifests import ContentDigest, EmptyFolder, Entry, Item, Shard
+from metamlflow.store.blobs import BlobWriter
+from metamlflow.store.entries import Predecessor
+from metamlflow.store.progress import Counter
+from metamlflow.store.schemas import capture_schema, is_data_file
+from metamlflow.store.sources import Problems, Source, SourceFile, SourceItem
+from metamlflow.store.staging import stage, stage_bytes
+from metamlflow.store.transfer import batches, in_parallel
+
+_SHARD_EXTENSION = ".jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a version, all of it in the store; ``schema`` is that of its first data file, where known."""
+
+    items: tuple[Item, ...] | None
+    shards: tuple[Shard, ...] | None
+    files: int
+    folders: int
+    size: int
+    digest: str
+    schema: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A source item with what is known before it is read."""
+
+    item: SourceItem
+    relied_on: str | None = None
+    wants_schema: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.item.size if isinstance(self.item, SourceFile) else 0
+
+
+def store_content(
+    writer: BlobWriter,
+    source: Source,
+    predecessor: Predecessor,
+    last_shards: tuple[Shard, ...] | None,
+    counter: Counter,
+) -> Content:
+    """Bring everything in ``source`` into the store.
+
+    Args:
+        writer: puts the blobs.
+        source: what is to be stored.
+        predecessor: the items of the last version: blobs that it names are relied on.
+        last_shards: the last version's shards, which are relied on too.
+        counter: is told the progress.
+    """
+    schemas: list[Mapping[str, Any] | None] = []
+    work = partial(_store_batch, writer, counter, schemas)
+    groups = batches(_planned(source, predecessor), lambda planned: planned.size)
+    items = itertools.chain.from_iterable(in_parallel(work, groups))
+    known = {shard.key for shard in last_shards or ()}
+    return _collect(items, partial(_store_shard, writer, known), schemas)
+
+
+def _planned(source: Source, predecessor: Predecessor) -> Iterator[_Planned]:
+    problems = Problems()
+    schema_found = False
+    for item in source.walk(problems):
+        if isinstance(item, EmptyFolder):
+            yield _Planned(item)
+            continue
+        wants_schema = not schema_found and is_data_file(item.path)
+        schema_found = schema_found or wants_schema
+        yield _Planned(item, predecessor.key_at(item.path), wants_schema)
+    problems.raise_if_any()  # what came into the folder since it was scanned
+
+
+def _store_batch(
+    writer: BlobWriter, counter: Counter, schemas: list[Mapping[str, Any] | None], batch: Iterable[_Planned]
+) -> list[Item]:
+    """Hash and store some files, in the order given. Runs in a worker thread."""
+    done: list[Item] = []
+    for planned in batch:
+        file = planned.item
+        if isinstance(file, EmptyFolder):
+            done.append(file)
+            continue
+        with stage(file, lambda size: counter.add(size=size)) as staged:
+            key = writer.store(staged.blob, extension_of(file.path), relied_on=planned.relied_on)
+            if planned.wants_schema:
+                schemas.append(capture_schema(file.path, staged.peek))
+        counter.add(files=1)
+        blob = staged.blob
+        done.append(Entry(file.path, blob.size, blob.sha256, blob.crc32c, key, file.executable))
+    return done
+
+
+def _collect(
+    items: Iterable[Item], store_shard: Callable[[list[Item]], Shard], schemas: list[Mapping[str, Any] | None]
+) -> Content:
+    """Sum up the items; beyond the inline limit, store them as shards while they pass."""
+    digest = ContentDigest()
+    files = folders = size = 0
+
+    def counted() -> Iterator[Item]:
+        nonlocal files, folders, size
+        for item in items:
+            digest.add(item)
+            if isinstance(item, Entry):
+                files, size = files + 1, size + item.size
+            else:
+                folders += 1
+            yield item
+
+    stream = counted()
+    inline: tuple[Item, ...] | None = tuple(itertools.islice(stream, MAX_INLINE_ITEMS + 1))
+    shards = None
+    if inline is not None and len(inline) > MAX_INLINE_ITEMS:
+        shards = tuple(store_shard(run) for run in cut_shards(itertools.chain(inline, stream)))
+        inline = None
+    return Content(inline, shards, files, folders, size, str(digest), schemas[0] if schemas else None)
+
+
+def _store_shard(writer: BlobWriter, known: set[str], run: list[Item]) -> Shard:
+    blob = stage_bytes(encode_shard(run))
+    usual = blob_key(blob.sha256, _SHARD_EXTENSION)
+    key = writer.store(blob, _SHARD_EXTENSION, relied_on=usual if usual in known else None)
+    return Shard(run[0].path, len(run), blob.size, blob.sha256, key)

@@ -1,0 +1,236 @@
+"""Bringing content to a local folder: all of it verified before the first file appears under its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from metamlflow.backend import translated_errors
+from metamlflow.errors import DestinationExistsError, InvalidPathError
+from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest
+from metamlflow.model.paths import collisions
+from metamlflow.store.entries import Entries
+from metamlflow.store.opening import Store
+from metamlflow.store.progress import Counter, ProgressCallback
+from metamlflow.store.reading import copy_entry
+from metamlflow.store.transfer import batches, in_parallel
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What is to be brought where."""
+
+    store: Store
+    manifest: Manifest
+    items: Iterable[Item]
+    files: int
+    size: int
+    overwrite: bool = False
+    progress: ProgressCallback | None = None
+
+
+def download_artifact(
+    store: Store, manifest: Manifest, destination: Path, *, overwrite: bool, progress: ProgressCallback | None
+) -> Path:
+    """Bring all of an artifact to the folder ``destination``; return the file of a one-file artifact, else the folder.
+
+    Raises:
+        DestinationExistsError: a file is in the way; nothing was written.
+        IntegrityError: content is damaged or missing; nothing was left behind.
+    """
+    entries = Entries(store, manifest)
+    items = _Items(entries)
+    run(Download(store, manifest, items, manifest.files, manifest.size, overwrite, progress), destination)
+    return destination / next(iter(entries)).path if manifest.kind == "file" else destination
+
+
+def download_entry(
+    store: Store,
+    manifest: Manifest,
+    entry: Entry,
+    destination: Path,
+    *,
+    overwrite: bool,
+    progress: ProgressCallback | None,
+) -> Path:
+    """Bring one file to ``destination`` under its logical path; return where it lies."""
+    run(Download(store, manifest, (entry,), 1, entry.size, overwrite, progress), destination)
+    return destination / entry.path
+
+
+def fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
+    """Bring all of an artifact into an empty folder that nobody else sees."""
+    download = Download(store, manifest, _Items(Entries(store, manifest)), manifest.files, manifest.size)
+    _refuse_collisions(download.items, folder)
+    _fetch(download, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """The items of an artifact, to be walked more than once without holding them."""
+
+    entries: Entries
+
+    def __iter__(self) -> Iterator[Item]:
+        return self.entries.items()
+
+
+def run(download: Download, destination: Path) -> None:
+    """Carry out a download: look first, fetch into a hidden folder beside, and move what is complete."""
+    with translated_errors(str(destination)):
+        made = _make_folder(destination)
+        try:
+            _check_destination(download, destination)
+            with _staging_folder(destination) as staging:
+                _refuse_collisions(download.items, staging)
+                _fetch(download, staging)
+                _move_in(download, staging, destination)
+        except BaseException:
+            _remove_empty(made)
+            raise
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Create a folder and its parents; return those that were made, innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    if folder.exists() and not folder.is_dir():
+        raise DestinationExistsError(
+            f"{folder} is a file; the destination of a download is a folder",
+            hint="Give the folder; the file gets the name it was registered with.",
+            paths=(str(folder),),
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _check_destination(download: Download, destination: Path) -> None:
+    """Refuse what is in the way, and links that lead out of the destination, before anything is fetched."""
+    in_the_way: list[str] = []
+    checked: set[str] = set()
+    for item in download.items:
+        target = destination / item.path
+        if not _is_clear_of_links(destination, item.path, checked):
+            in_the_way.append(f"{target} (a link on the way to it)")
+        elif isinstance(item, EmptyFolder):
+            if target.exists() and not target.is_dir():
+                in_the_way.append(str(target))
+        elif os.path.lexists(target) and (not download.overwrite or target.is_dir()):
+            in_the_way.append(str(target))
+    if in_the_way:
+        shown = "\n  ".join(in_the_way[:_SHOWN])
+        more = f"\n  and {len(in_the_way) - _SHOWN} more" if len(in_the_way) > _SHOWN else ""
+        raise DestinationExistsError(
+            f"the download would overwrite:\n  {shown}{more}",
+            hint="Give another folder, or overwrite=True to replace files (folders and links are never replaced).",
+            paths=tuple(in_the_way),
+        )
+
+
+def _is_clear_of_links(destination: Path, path: str, checked: set[str]) -> bool:
+    folder = path.rpartition("/")[0]
+    while folder and folder not in checked:
+        inner = destination / folder
+        if inner.is_symlink() or (inner.exists() and not inner.is_dir()):
+            return False
+        checked.add(folder)
+        folder = folder.rpartition("/")[0]
+    return True
+
+
+@contextmanager
+def _staging_folder(destination: Path) -> Iterator[Path]:
+    # Inside the destination: the same disk for certain, and writable if the destination is.
+    staging = Path(tempfile.mkdtemp(prefix=".metamlflow-", dir=destination))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _refuse_collisions(items: Iterable[Item], folder: Path) -> None:
+    """Name the paths that this disk cannot tell apart, if it is one that folds case or normalises."""
+    if not _folds(folder):
+        return
+    groups = list(collisions(item.path for item in items))
+    if groups:
+        problems = tuple(" = ".join(repr(path) for path in group) for group in groups)
+        shown = "\n  ".join(problems[:_SHOWN])
+        raise InvalidPathError(
+            f"the disk of {folder.parent} cannot tell these paths apart:\n  {shown}",
+            hint="Download to a case-sensitive disk, or fetch the files one by one with path=.",
+            problems=problems,
+        )
+
+
+def _folds(folder: Path) -> bool:
+    """Whether the disk takes two spellings for one name."""
+    probe = folder / f"{uuid.uuid4().hex}é".upper()
+    probe.touch()
+    try:
+        return probe.with_name(probe.name.lower()).exists() or probe.with_name(f"{probe.name[:-1]}E\u0301").exists()
+    finally:
+        probe.unlink()
+
+
+def _fetch(download: Download, staging: Path) -> None:
+    counter = Counter("download", download.progress, total_files=download.files, total_bytes=download.size)
+    work = partial(_fetch_batch, download, staging, counter)
+    groups = batches(download.items, lambda item: item.size if isinstance(item, Entry) else 0)
+    for _ in in_parallel(work, groups):
+        pass
+
+
+def _fetch_batch(download: Download, staging: Path, counter: Counter, batch: Iterable[Item]) -> None:
+    for item in batch:
+        target = staging / item.path
+        with translated_errors(str(target)):
+            if isinstance(item, EmptyFolder):
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                copy_entry(download.store, download.manifest, item, file, lambda size: counter.add(size=size))
+                if item.executable:
+                    mode = os.fstat(file.fileno()).st_mode
+                    # Whoever may read it may execute it: so the umask decides, as for a compiler's output.
+                    os.fchmod(file.fileno(), mode | (mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)) >> 2)
+        counter.add(files=1)
+
+
+def _move_in(download: Download, staging: Path, destination: Path) -> None:
+    for item in download.items:
+        target = destination / item.path
+        if isinstance(item, EmptyFolder):
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if download.overwrite:
+            (staging / item.path).replace(target)
+            continue
+        try:
+            # link() fails if the target exists; rename() would silently replace what came there meanwhile.
+            os.link(staging / item.path, target)
+        except FileExistsError:
+            raise DestinationExistsError(
+                f"{target} appeared while the download ran", hint="Give another folder.", paths=(str(target),)
+            ) from None
+        except OSError:
+            if target.exists():
+                raise
+            (staging / item.path).rename(target)  # a disk without hard links

@@ -1,0 +1,153 @@
+"""The items of an artifact, read lazily: inline from the manifest, or shard by shard."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from metamlflow.errors import IntegrityError, ObjectNotFoundError
+from metamlflow.format.entries import decode_shard
+from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest, Shard
+from metamlflow.model.paths import OrderCheck
+from metamlflow.store.claiming import retried
+from metamlflow.store.opening import Store
+
+_KEPT_SHARDS = 4
+
+
+class Entries(Sequence[Entry]):
+    """The files of an artifact in path order: sized, iterable, and indexed by position or looked up by path.
+
+    Of a large artifact only a few shards are in memory at any time; looking up one path reads one shard.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._lock = threading.Lock()
+        self._shards: OrderedDict[str, tuple[Item, ...]] = OrderedDict()
+
+    def __getstate__(self) -> tuple[Store, Manifest]:
+        return self._store, self._manifest
+
+    def __setstate__(self, state: tuple[Store, Manifest]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return self._manifest.files
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (item for item in self.items() if isinstance(item, Entry))
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        """Return the entry at a position, or those of a slice. Walks the artifact from its start."""
+        if isinstance(index, slice):
+            wanted = range(len(self))[index]
+            found = {i: entry for i, entry in enumerate(self) if i in wanted}
+            return [found[i] for i in wanted]
+        position = range(len(self))[index]
+        return next(entry for i, entry in enumerate(self) if i == position)
+
+    def __contains__(self, path: object) -> bool:
+        """Whether there is a file at this logical path (or, given an entry, whether it is one of these)."""
+        if isinstance(path, Entry):
+            return self.find(path.path) == path
+        return isinstance(path, str) and self.find(path) is not None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(entry.path) for _, entry in zip(range(3), self, strict=False))
+        return f"<{len(self):,} entries: {shown}{', …' if len(self) > 3 else ''}>"  # noqa: PLR2004
+
+    def find(self, path: str) -> Entry | None:
+        """Return the entry at a logical path, or None. Reads at most one shard."""
+        items = self._items_around(path)
+        place = bisect.bisect_left(items, path, key=lambda item: item.path)
+        item = items[place] if place < len(items) else None
+        return item if isinstance(item, Entry) and item.path == path else None
+
+    def items(self) -> Iterator[Item]:
+        """Yield the files and the empty folders, in path order.
+
+        Raises:
+            IntegrityError: a shard is missing or damaged.
+            StoreFormatError: a shard is not well formed.
+        """
+        if self._manifest.shards is None:
+            yield from self._manifest.items or ()
+            return
+        order = OrderCheck()
+        for shard in self._manifest.shards:
+            yield from self._read(shard, order)
+
+    def _items_around(self, path: str) -> tuple[Item, ...]:
+        shards = self._manifest.shards
+        if shards is None:
+            return self._manifest.items or ()
+        place = bisect.bisect_right(shards, path, key=lambda shard: shard.first) - 1
+        return self._cached(shards[place]) if place >= 0 else ()
+
+    def _cached(self, shard: Shard) -> tuple[Item, ...]:
+        with self._lock:
+            if shard.key in self._shards:
+                self._shards.move_to_end(shard.key)
+                return self._shards[shard.key]
+        items = self._read(shard, None)
+        with self._lock:
+            self._shards[shard.key] = items
+            while len(self._shards) > _KEPT_SHARDS:
+                self._shards.popitem(last=False)
+        return items
+
+    def _read(self, shard: Shard, order: OrderCheck | None) -> tuple[Item, ...]:
+        return decode_shard(read_shard(self._store, shard), shard, order)
+
+
+def read_shard(store: Store, shard: Shard) -> bytes:
+    """Return a shard's bytes, verified.
+
+    Raises:
+        IntegrityError: they are missing, or not what the manifest names.
+    """
+    try:
+        data = retried(lambda: store.backend.read(shard.key), store.clock)
+    except ObjectNotFoundError:
+        raise IntegrityError(
+            f"a part of the artifact's list of files is missing: {shard.key}",
+            hint="Restore this object from a copy of the store.",
+            expected=f"sha256:{shard.sha256}",
+            actual="missing",
+            key=shard.key,
+        ) from None
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != shard.sha256:
+        raise IntegrityError(
+            f"a part of the artifact's list of files is damaged: {shard.key}",
+            hint="Restore this object from a copy of the store.",
+            expected=f"sha256:{shard.sha256}",
+            actual=f"sha256:{actual}",
+            key=shard.key,
+        )
+    return data
+
+
+class Predecessor:
+    """The items of an earlier version, asked for by rising path: a merge of two sorted lists in constant memory."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self._next = next(items, None)
+
+    def key_at(self, path: str) -> str | None:
+        """Return the blob key of the file at ``path``, or None. Each call's path is greater than the last one's."""
+        while self._next is not None and self._next.path < path:
+            self._next = next(self._items, None)
+        found = self._next
+        return found.key if found is not None and found.path == path and not isinstance(found, EmptyFolder) else None

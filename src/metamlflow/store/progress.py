@@ -1,0 +1,57 @@
+"""Progress of an operation, as a callback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an operation is.
+
+    Attributes:
+        operation: ``register``, ``download`` or ``verify``.
+        files: done so far.
+        bytes: done so far.
+        total_files: in all, or None while that is not known.
+        total_bytes: in all, or None while that is not known.
+    """
+
+    operation: str
+    files: int = 0
+    bytes: int = 0
+    total_files: int | None = None
+    total_bytes: int | None = None
+
+
+ProgressCallback = Callable[[Progress], None]
+"""Called after each file and, within large ones, as bytes pass; never by two threads at once."""
+
+
+class Counter:
+    """Adds up what several threads have done and tells the callback."""
+
+    def __init__(
+        self,
+        operation: str,
+        callback: ProgressCallback | None,
+        *,
+        total_files: int | None = None,
+        total_bytes: int | None = None,
+    ) -> None:
+        self._callback = callback
+        self._lock = threading.Lock()
+        self._state = Progress(operation, total_files=total_files, total_bytes=total_bytes)
+        if callback:
+            callback(self._state)
+
+    def add(self, *, files: int = 0, size: int = 0) -> None:
+        """Count finished files and bytes that passed."""
+        if self._callback is None:
+            return
+        with self._lock:
+            state = self._state
+            self._state = replace(state, files=state.files + files, bytes=state.bytes + size)
+            self._callback(self._state)

@@ -1,0 +1,212 @@
+"""Reading content so that wrong bytes never count as read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from typing import IO, Any, BinaryIO, cast
+
+from metamlflow.backend import Backend
+from metamlflow.errors import IntegrityError, ObjectNotFoundError
+from metamlflow.model.manifests import Entry, Manifest
+from metamlflow.store.claiming import retried
+from metamlflow.store.opening import Store
+from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes
+from metamlflow.store.versions import check_available, version_status
+
+_BUFFER = 1024 * 1024
+
+
+def open_entry(store: Store, manifest: Manifest, entry: Entry) -> io.BufferedReader:
+    """Return a seekable reader of a file's content that raises IntegrityError instead of giving wrong bytes.
+
+    Read from start to end, content is verified as it passes, and the read that would return the last of it raises. At
+    the first jump all of the content is verified, and then any part of it can be read.
+    """
+    return io.BufferedReader(_VerifyingReader(store.backend, entry, opener(store, manifest, entry)), _BUFFER)
+
+
+def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], BinaryIO]:
+    """Return a function that opens an entry's blob; what a missing blob means is in its error."""
+
+    def open_blob() -> BinaryIO:
+        try:
+            return retried(lambda: store.backend.open(entry.key), store.clock)
+        except ObjectNotFoundError:
+            raise missing(store, manifest, entry) from None
+
+    return open_blob
+
+
+def read_entry(store: Store, manifest: Manifest, entry: Entry) -> bytes:
+    """Return a file's whole content, verified; one request for all of it.
+
+    Raises:
+        IntegrityError: it is missing or not what was registered.
+    """
+    try:
+        data = retried(lambda: store.backend.read(entry.key), store.clock)
+    except ObjectNotFoundError:
+        raise missing(store, manifest, entry) from None
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != entry.sha256:
+        raise damaged(entry, len(data), actual)
+    return data
+
+
+def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: BinaryIO | None, on_bytes: OnBytes) -> None:
+    """Read a file's content once, verified, and write it to ``target`` if one is given.
+
+    Raises:
+        IntegrityError: it is missing or not what was registered; what was written must be thrown away.
+    """
+    if entry.size <= SMALL:
+        data = read_entry(store, manifest, entry)
+        if target is not None:
+            target.write(data)
+        on_bytes(len(data))
+        return
+    digest, size = hashlib.sha256(), 0
+    with opener(store, manifest, entry)() as source:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+            if size > entry.size:
+                break
+            if target is not None:
+                target.write(chunk)
+            on_bytes(len(chunk))
+    if digest.hexdigest() != entry.sha256:
+        raise damaged(entry, size, digest.hexdigest())
+
+
+def damaged(entry: Entry, size: int, sha256: str) -> IntegrityError:
+    """Return the error for content that is not what was registered."""
+    if size != entry.size:
+        expected, actual = f"{entry.size} bytes", f"{size} bytes"
+    else:
+        expected, actual = f"sha256:{entry.sha256}", f"sha256:{sha256}"
+    return IntegrityError(
+        f"{entry.path!r} is damaged in the store: expected {expected}, got {actual} ({entry.key})",
+        hint="Nothing of it was used. Restore this object from a copy of the store, or use another version.",
+        expected=expected,
+        actual=actual,
+        path=entry.path,
+        key=entry.key,
+    )
+
+
+def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
+    """Return the error for content that is not there, unless the version was pruned meanwhile: then raise that."""
+    check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
+    return IntegrityError(
+        f"{entry.path!r} is missing in the store ({entry.key})",
+        hint="Something else deleted it. Restore this object from a copy of the store, or use another version.",
+        expected=f"sha256:{entry.sha256}",
+        actual="missing",
+        path=entry.path,
+        key=entry.key,
+    )
+
+
+class _VerifyingReader(io.RawIOBase):
+    """The raw reader under :func:`open_entry`.
+
+    Bytes are hashed while they are read in order; the last of them are handed out only if the digest is right. A jump
+    (what Parquet and zip readers do) makes it read everything once: in place where the blob is a local file, else into
+    a temp file, from which every later read is served.
+    """
+
+    def __init__(self, backend: Backend, entry: Entry, open_blob: Callable[[], BinaryIO]) -> None:
+        self._backend = backend
+        self._entry = entry
+        self._open_blob = open_blob
+        self._source: IO[bytes] = open_blob()
+        self._digest = hashlib.sha256()
+        self._hashed = 0  # how far content was hashed in order
+        self._position = 0  # where the caller is
+        self._verified = False
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._entry.size}[whence]
+        if start + offset < 0:
+            raise OSError(22, "cannot seek to before the start")
+        # Only where the next read begins: finding the size by seeking to the end and back costs nothing.
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        if self._position >= self._entry.size and (self._verified or self._entry.size):
+            if not self._verified and self._hashed == self._position:
+                self._finish(b"")
+            return 0
+        if not self._verified and self._position != self._hashed:
+            self._verify_all()
+        if self._verified:
+            self._source.seek(self._position)
+            chunk = self._source.read(len(buffer))
+        else:
+            chunk = self._read_in_order(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+    def _read_in_order(self, size: int) -> bytes:
+        chunk = self._source.read(min(size, self._entry.size - self._hashed))
+        self._digest.update(chunk)
+        self._hashed += len(chunk)
+        if not chunk or self._hashed == self._entry.size:
+            self._finish(self._source.read(1))
+        return chunk
+
+    def _finish(self, excess: bytes) -> None:
+        """Compare what was read to its end with what was registered."""
+        if excess or self._hashed != self._entry.size or self._digest.hexdigest() != self._entry.sha256:
+            raise damaged(self._entry, self._hashed + len(excess), self._digest.hexdigest())
+        self._verified = self._is_local()
+
+    def _is_local(self) -> bool:
+        try:
+            self._source.fileno()
+        except (OSError, AttributeError):
+            return False
+        return True
+
+    def _verify_all(self) -> None:
+        source = self._open_blob()
+        spool: IO[bytes] | None = None
+        if not self._is_local():
+            folder = os.environ.get(TEMP_DIR_VARIABLE) or None
+            spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed with us)
+        digest, size = hashlib.sha256(), 0
+        while size <= self._entry.size and (chunk := source.read(CHUNK)):
+            digest.update(chunk)
+            size += len(chunk)
+            if spool is not None:
+                spool.write(chunk)
+        if digest.hexdigest() != self._entry.sha256:
+            source.close()
+            raise damaged(self._entry, size, digest.hexdigest())
+        self._source.close()
+        self._source = source
+        if spool is not None:
+            source.close()
+            self._source = spool
+        self._verified = True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._source.close()
+        super().close()

@@ -1,0 +1,265 @@
+"""What can be registered: a file, a folder, a URL, bytes, a file object, or a list or mapping of those.
+
+A source yields its items in path order, as often as it is asked to, without holding them all: a folder of a million
+files takes no more memory than its largest directory.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from metamlflow.errors import (
+    InvalidInputError,
+    InvalidPathError,
+    MetaMLFlowError,
+    SourceNotFoundError,
+    UnsupportedSourceError,
+    redact,
+)
+from metamlflow.model.manifests import EmptyFolder, Kind
+from metamlflow.model.paths import OrderCheck, path_problem
+
+MAX_PROBLEMS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to be registered.
+
+    Attributes:
+        path: its logical path.
+        size: in bytes, as far as known; only for planning.
+        open: returns a reader of its content from the start.
+        local: its path on this machine, where it has one: content that can be read twice needs no spooling.
+        executable: whether its owner may execute it.
+    """
+
+    path: str
+    size: int
+    open: Callable[[], BinaryIO]
+    local: str | None = None
+    executable: bool = False
+
+
+SourceItem = SourceFile | EmptyFolder
+
+
+class Problems:
+    """What cannot be registered, each with its reason; collected so that one error names them all."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.kinds: list[str] = []
+
+    def note_path(self, path: str, problem: str) -> None:
+        """A name that cannot be a logical path."""
+        self.paths.append(f"{path.encode(errors='backslashreplace').decode()!r}: {problem}")
+
+    def note_kind(self, path: str, problem: str) -> None:
+        """A thing that is no data."""
+        self.kinds.append(f"{path}: {problem}")
+
+    def raise_if_any(self) -> None:
+        """Raise one error for everything noted."""
+        if not self.paths and not self.kinds:
+            return
+        problems = [*self.paths, *self.kinds]
+        shown = "\n  ".join(problems[:MAX_PROBLEMS])
+        more = f"\n  and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        kind = UnsupportedSourceError if self.kinds else InvalidPathError
+        raise kind(
+            f"{len(problems)} of the files cannot be registered; nothing was:\n  {shown}{more}",
+            hint="Rename, remove or replace them, or register the other files by a list or mapping.",
+            problems=tuple(problems),
+        )
+
+
+class Source(ABC):
+    """Something that can be registered."""
+
+    kind: Kind = "folder"
+
+    @abstractmethod
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the items in path order. What cannot be registered is noted instead."""
+
+    def scan(self) -> tuple[int, int]:
+        """Look at everything without reading content; return the number of files and bytes.
+
+        Raises:
+            InvalidPathError: names that cannot be logical paths, or that stand twice.
+            UnsupportedSourceError: things that are no data.
+        """
+        problems, order = Problems(), OrderCheck()
+        files = size = 0
+        for item in self.walk(problems):
+            if problem := path_problem(item.path) or order.problem(item.path):
+                problems.note_path(item.path, problem)
+            if isinstance(item, SourceFile):
+                files, size = files + 1, size + item.size
+        problems.raise_if_any()
+        return files, size
+
+
+class SingleFile(Source):
+    """One file, wherever it is."""
+
+    kind: Kind = "file"
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (nothing to note)
+        """Yield the file."""
+        yield self.file
+
+
+class Collection(Source):
+    """Several sources, each at a logical path."""
+
+    def __init__(self, members: Mapping[str, Source]) -> None:
+        self._files = sorted((path, cast("SingleFile", m)) for path, m in members.items() if m.kind == "file")
+        self._folders = {path: member for path, member in members.items() if member.kind == "folder"}
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the members' items merged into path order."""
+        files = (_moved(member.file, path) for path, member in self._files)
+        folders = (self._inside(path, member, problems) for path, member in self._folders.items())
+        yield from heapq.merge(files, *folders, key=lambda item: item.path)
+
+    @staticmethod
+    def _inside(path: str, member: Source, problems: Problems) -> Iterator[SourceItem]:
+        empty = True
+        for item in member.walk(problems):
+            empty = False
+            yield _moved(item, f"{path}/{item.path}")
+        if empty:
+            yield EmptyFolder(path)
+
+
+def _moved(item: SourceItem, path: str) -> SourceItem:
+    if isinstance(item, EmptyFolder):
+        return EmptyFolder(path)
+    return SourceFile(path, item.size, item.open, item.local, item.executable)
+
+
+def source_of(value: Any, default_name: str, *, store_url: str = "") -> Source:
+    """Return what a caller gave to be registered as a source.
+
+    Args:
+        value: a path, an fsspec URL, bytes, a binary file object, a list of them, or a mapping of logical path to them.
+        default_name: the file name of content that has none of its own.
+        store_url: where the store is: a folder that contains it is refused.
+
+    Raises:
+        SourceNotFoundError: a path or URL does not exist.
+        InvalidInputError: ``value`` is nothing that can be registered.
+    """
+    if isinstance(value, Mapping):
+        if not value:
+            raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
+        return Collection(
+            {_logical(path): source_of(item, "data", store_url=store_url) for path, item in value.items()}
+        )
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+        return _list_source(value, store_url)
+    if isinstance(value, str | os.PathLike):
+        from metamlflow.store.places import place_source
+
+        return place_source(os.fspath(value), store_url)
+    if isinstance(value, bytes | bytearray | memoryview):
+        data = bytes(value)
+        return SingleFile(SourceFile(default_name, len(data), lambda: io.BytesIO(data)))
+    if callable(getattr(value, "read", None)):
+        return _stream_source(value, default_name)
+    raise InvalidInputError(
+        f"a value of type {type(value).__name__} cannot be registered",
+        hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
+        "metamlflow.data.Dataset registers data frames.",
+    )
+
+
+def _logical(path: Any) -> str:
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if problem := path_problem(path):
+        raise InvalidPathError(f"{path!r:.200} is no logical path: {problem}", problems=(f"{path!r:.200}: {problem}",))
+    return cast("str", path)
+
+
+def _list_source(values: Sequence[Any], store_url: str) -> Source:
+    if not values:
+        raise InvalidInputError("an empty list registers nothing", hint="Give at least one file.")
+    members: dict[str, Source] = {}
+    twice = []
+    for value in values:
+        if not isinstance(value, str | os.PathLike):
+            raise InvalidInputError(
+                f"a list holds paths or URLs, not {type(value).__name__}",
+                hint="Give a mapping of logical path to content instead.",
+            )
+        name = os.fspath(value).rstrip("/").rpartition("/")[2]
+        if name in members:
+            twice.append(f"{name!r}: two files of the list have this name")
+        members[_logical(name)] = source_of(value, name, store_url=store_url)
+    if twice:
+        raise InvalidPathError(
+            "the files of a list are stored under their names, and some are equal:\n  " + "\n  ".join(twice),
+            hint="Give a mapping of logical path to file instead.",
+            problems=tuple(twice),
+        )
+    return Collection(members)
+
+
+def _stream_source(stream: Any, default_name: str) -> Source:
+    if isinstance(stream, io.TextIOBase):
+        raise InvalidInputError("a text file object has no bytes", hint="Open the file with mode 'rb'.")
+    name = getattr(stream, "name", None)
+    name = os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else ""  # noqa: PTH119
+    seekable = getattr(stream, "seekable", None)
+    start = stream.tell() if callable(seekable) and seekable() else None
+    used = False
+
+    def open_once() -> BinaryIO:
+        nonlocal used
+        if start is not None:
+            stream.seek(start)
+        elif used:
+            raise InvalidInputError("the file object cannot be read a second time", hint="Register it again.")
+        used = True
+        return cast("BinaryIO", _Borrowed(stream))
+
+    return SingleFile(SourceFile(name or default_name, 0, open_once))
+
+
+class _Borrowed(io.RawIOBase):
+    """A caller's file object as a plain reader: closing it leaves the caller's open."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = self._stream.read(size)
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise InvalidInputError(
+                f"the file object gave {type(chunk).__name__} instead of bytes", hint="Open it with mode 'rb'."
+            )
+        return bytes(chunk)
+
+
+def source_error(source: str, error: Exception) -> MetaMLFlowError:
+    """Return our error for a source that could not be read."""
+    where = redact(source)
+    if isinstance(error, FileNotFoundError):
+        return SourceNotFoundError(
+            f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
+        )
+    return UnsupportedSourceError(
+        f"{where} cannot be read: {error}", hint="Check its permissions; nothing was registered.", problems=(where,)
+    )

@@ -1,0 +1,202 @@
+"""Which versions a name has, and which of them is meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.format.layout import (
+    NAMES,
+    aliases_prefix,
+    manifest_key,
+    name_of_key,
+    parse_alias_key,
+    parse_version_key,
+    state_key,
+    version_prefix,
+    versions_prefix,
+)
+from metamlflow.format.manifests import decode_manifest, digest_of
+from metamlflow.format.records import decode_alias, decode_state
+from metamlflow.model.manifests import Manifest
+from metamlflow.model.names import LATEST, ArtifactName, Reference
+from metamlflow.store.claiming import retried
+from metamlflow.store.opening import Store
+
+_PAGE = 100  # keys: enough for the newest version and its states in one small answer
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """A version that was committed; ``state`` is the number of its newest state record, or 0 for none."""
+
+    version: int
+    state: int = 0
+
+    @property
+    def available(self) -> bool:
+        """Whether its bytes are there: odd state records take them away, even ones bring them back."""
+        return self.state % 2 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A manifest together with its bytes as stored, over which its digest goes."""
+
+    manifest: Manifest
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return digest_of(self.data)
+
+
+def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
+    """Yield the versions of a name, newest first, lazily: the first page tells the newest, however many there are."""
+    return _statuses(store, name, versions_prefix(name), page=_PAGE)
+
+
+def _statuses(store: Store, name: ArtifactName, prefix: str, *, page: int) -> Iterator[VersionStatus]:
+    current: VersionStatus | None = None
+    after, full = "", True
+    while full:
+        count = 0
+        for info in store.backend.list_objects(prefix, after=after, limit=page):
+            after, count = info.key, count + 1
+            key = parse_version_key(name, info.key)
+            if key is None:
+                continue
+            if current is not None and key.version == current.version:
+                current = VersionStatus(key.version, max(key.state or 0, current.state))
+                continue
+            if current is not None:
+                yield current
+            # A state without a manifest before it speaks of nothing that was committed.
+            current = VersionStatus(key.version) if key.state is None else None
+        full = count == page
+        page = max(page, 1000)
+    if current is not None:
+        yield current
+
+
+def version_status(store: Store, name: ArtifactName, version: int) -> VersionStatus:
+    """Return the state of one version. One listing of its few keys."""
+    return next(_statuses(store, name, version_prefix(name, version), page=_PAGE), VersionStatus(version))
+
+
+def list_names(store: Store) -> Iterator[ArtifactName]:
+    """Yield every name, in key order. One listing. A name may have no version yet."""
+    for info in store.backend.list_objects(NAMES):
+        if name := name_of_key(info.key):
+            yield ArtifactName(name)
+
+
+def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
+    """Return a version's manifest: one listing and one read, at the same time.
+
+    Raises:
+        ArtifactNotFoundError: no such version; the error says which there are.
+        ArtifactPrunedError: its bytes were given up.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        listing = pool.submit(version_status, store, name, version)
+        try:
+            loaded = load_manifest(store, name, version)
+        except ObjectNotFoundError:
+            raise not_found(store, name, version) from None
+        status = listing.result()
+    check_available(store, name, status)
+    return loaded
+
+
+def load_manifest(store: Store, name: ArtifactName, version: int) -> Loaded:
+    """Read and check a manifest, whatever its state."""
+    key = manifest_key(name, version)
+    data = retried(lambda: store.backend.read(key), store.clock)
+    return Loaded(decode_manifest(data, key, name, version), data)
+
+
+def load_reference(store: Store, reference: Reference) -> Loaded:
+    """Return the manifest that a reference means.
+
+    Raises:
+        ArtifactNotFoundError: no such name, version or alias.
+        ArtifactPrunedError: the version's bytes were given up.
+    """
+    name, version = reference.name, reference.version
+    if isinstance(version, str) and version != LATEST:
+        version = _resolve_alias(store, name, version)
+    if isinstance(version, int):
+        return load_version(store, name, version)
+    newest: VersionStatus | None = None
+    for status in list_versions(store, name):
+        if status.available:
+            return load_manifest(store, name, status.version)
+        newest = newest or status
+    if newest is not None:
+        check_available(store, name, newest)
+    raise not_found(store, name, None)
+
+
+def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> None:
+    """Raise ArtifactPrunedError if the version's bytes were given up or never came here."""
+    if status.available:
+        return
+    key = state_key(name, status.version, status.state)
+    state = decode_state(store.backend.read(key), key)
+    why = "was left out when this store was migrated" if state == "absent" else "was pruned"
+    raise ArtifactPrunedError(
+        f"{name}@{status.version} {why}: its bytes are not in this store",
+        hint="Restore it within half the store's grace, or use another version.",
+        name=name,
+        version=status.version,
+    )
+
+
+def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
+    for info in store.backend.list_objects(aliases_prefix(name, alias), limit=1):
+        if parse_alias_key(name, alias, info.key) is not None:
+            version = decode_alias(store.backend.read(info.key), info.key)
+            if version is not None:
+                return version
+    raise not_found(store, name, alias)
+
+
+def not_found(store: Store, name: ArtifactName, version: int | str | None) -> ArtifactNotFoundError:
+    """Return the error for a name or version that does not exist; it says what there is."""
+    numbers = [status.version for status in list_versions(store, name)]
+    if numbers and version is not None:
+        newest = ", ".join(str(number) for number in numbers[:_SHOWN])
+        more = f" and {len(numbers) - _SHOWN} older" if len(numbers) > _SHOWN else ""
+        what = (
+            f"{name!r} has no version {version}" if isinstance(version, int) else f"{name!r} has no alias {version!r}"
+        )
+        return ArtifactNotFoundError(
+            what,
+            hint=f"It has the versions {newest}{more}.",
+            name=name,
+            version=version,
+            suggestions=tuple(str(number) for number in numbers[:_SHOWN]),
+        )
+    near = _near(name, list(list_names(store)))
+    return ArtifactNotFoundError(
+        f"there is no artifact {name!r} in {store.url}",
+        hint=f"Did you mean {' or '.join(repr(n) for n in near)}? Names are case-sensitive."
+        if near
+        else "`list_artifacts()` or `metamlflow ls` shows what there is.",
+        name=name,
+        version=version,
+        suggestions=tuple(near),
+    )
+
+
+def _near(name: str, names: list[ArtifactName]) -> list[str]:
+    folded: dict[str, str] = {}
+    for known in names:
+        folded.setdefault(known.casefold(), str(known))
+    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
