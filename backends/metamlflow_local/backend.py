@@ -99,6 +99,8 @@ class LocalBackend:
         """Store content read-only, streamed through a temp file."""
         with self._translated(key):
             if (self._root / key).exists():
+                # Whoever linked it may not have come to this yet, and the caller relies on it from now on.
+                _fsync_folder((self._root / key).parent)
                 return False
         # Opened out here: that a source cannot be opened says nothing about the store.
         with blob.open() as source, self._translated(key), self._temp_file() as (temp, descriptor):
@@ -113,11 +115,10 @@ class LocalBackend:
                     actual=f"{size} bytes",
                     key=key,
                 )
-            # Created under the umask, so its mode says what the umask leaves.
-            os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
             try:
                 self._publish(temp, descriptor, key)
             except FileExistsError:
+                _fsync_folder((self._root / key).parent)
                 return False
         return True
 
@@ -203,6 +204,10 @@ class LocalBackend:
         except FileNotFoundError:
             _make_folders(folder)
             descriptor = os.open(path, flags, 0o666)
+        except NotADirectoryError as error:
+            raise UnsupportedStoreError(
+                f"{self.url} is not a folder", hint="Check the store's path.", key=self.url
+            ) from error
         try:
             self._sweep(folder)
             yield path, descriptor
@@ -212,7 +217,9 @@ class LocalBackend:
                 path.unlink()
 
     def _publish(self, temp: Path, descriptor: int, key: str) -> None:
-        """Make a finished temp file appear under its key, durably. FileExistsError if the key exists."""
+        """Make a finished temp file appear under its key, durably, read-only. FileExistsError if the key exists."""
+        # Created under the umask, so its mode says what the umask leaves.
+        os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
         os.fsync(descriptor)
         target = self._root / key
         try:
@@ -264,7 +271,12 @@ def _make_folders(folder: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileNotFoundError as error:  # not a missing parent, but a place such as /proc that takes no folders
+            raise AccessDeniedError(
+                f"{path}: no folder can be made here", hint="Choose another place for the store.", key=str(path)
+            ) from error
         _fsync_folder(path.parent)
 
 

@@ -195,7 +195,8 @@ class Artifact:
         """Bring the content to a folder; return the file's path if it is one file, else the folder's.
 
         Nothing appears at the destination before all of it was fetched and verified. A failure, a Ctrl-C included,
-        leaves the destination as it was.
+        leaves the destination as it was; but what ``overwrite`` replaced before a failure in the very last step, the
+        renaming, stays replaced.
 
         Args:
             destination: a folder; made if it is missing. Files get their logical paths below it.
@@ -208,7 +209,8 @@ class Artifact:
             IntegrityError: the content is damaged or missing.
             InvalidPathError: the destination's disk cannot tell some of the paths apart.
         """
-        folder = Path(destination).expanduser()
+        # Not Path.expanduser: it fails for a folder named "~x" where os.path's leaves the name alone.
+        folder = Path(os.path.expanduser(destination))  # noqa: PTH111
         if path is None:
             return download_artifact(self._store, self._manifest, folder, overwrite=overwrite, progress=progress)
         entry = self._entry(path)

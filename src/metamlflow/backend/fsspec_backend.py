@@ -54,7 +54,11 @@ class FsspecBackend(ABC):
     def open(self, key: str) -> BinaryIO:
         """Return a seekable reader of the object as it is now."""
         with self.translated(key):
-            return cast("BinaryIO", self._filesystem.open(self.path_of(key), "rb", cache_type="none"))
+            reader = self._filesystem.open(self.path_of(key), "rb", cache_type="none")
+        if (getattr(reader, "details", None) or {}).get("type") == "directory":
+            reader.close()  # several file systems open a folder as an empty file
+            raise ObjectNotFoundError(f"there is no object {self.url_of(key)}", key=key)
+        return cast("BinaryIO", reader)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from ``start`` to before ``end``, cut at the object's end."""

@@ -66,7 +66,7 @@ class Backend(Protocol):
     SPEC.md allows in keys. Every method may be called from several threads at once. Failures are errors of
     :mod:`metamlflow.errors`, with their cause chained: ``ObjectNotFoundError`` for a missing key,
     ``AlreadyExistsError`` from :meth:`create` alone, ``AccessDeniedError``, ``StorageFullError``, and
-    ``StorageUnavailableError`` for what may pass.
+    ``StorageUnavailableError`` for what may pass. A key that only other keys lie below is a missing one.
 
     Opening a backend touches no network and creates nothing.
     """
@@ -98,7 +98,8 @@ class Backend(Protocol):
         """Store content whose key is derived from it: streamed, in bounded memory, whole or not at all.
 
         Returns whether this call created it. False means that the key existed: its object was left as it is, its age
-        included. Raises IntegrityError if the content did not arrive as its digests say.
+        included. Raises IntegrityError if the content did not arrive with the size and, where the server checks them,
+        the digests of ``blob``. Every reader that ``blob.open`` returned is closed.
         """
 
     def open(self, key: str) -> BinaryIO:

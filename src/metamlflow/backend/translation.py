@@ -27,11 +27,6 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.EFBIG: (StorageFullError, "the disk takes no file as large", "Use a store on another disk."),
     errno.ENOTSUP: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
     errno.ENOSYS: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
-    errno.ENAMETOOLONG: (
-        UnsupportedStoreError,
-        "the disk takes no name as long",
-        "Use shorter names or a shorter root.",
-    ),
     errno.ENAMETOOLONG: (StorageError, "the name is too long for the disk", "Use a shorter name or another disk."),
     errno.EMFILE: (StorageUnavailableError, "too many files are open", "Raise the limit (ulimit -n) and try again."),
 }

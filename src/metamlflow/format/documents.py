@@ -150,9 +150,9 @@ def parse_object(data: bytes, problems: Problems, place: str = "") -> dict[str, 
 
 def _check_tree(value: Any, trail: list[str | int], problems: Problems, depth: int = 0) -> None:
     """Check texts and depth. A place is spelled only for a problem: for each value, long keys would cost gigabytes."""
-    if isinstance(value, str):
-        if problem := _text_problem(value):
-            problems.note(_spelled(trail), problem)
+    if isinstance(value, str) and (problem := _text_problem(value)):
+        problems.note(_spelled(trail), problem)
+    if not isinstance(value, dict | list):
         return
     if depth >= MAX_DEPTH:
         # As the parser does for far deeper ones, so that nothing after it need fear for its stack.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from metamlflow.model.names import MAX_VERSION, ArtifactName
+from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 
 MARKER = "metamlflow.json"
 NAMES = "names/"
@@ -47,7 +47,7 @@ def name_of_key(key: str) -> str | None:
     if not (key.startswith(NAMES) and key.endswith(".json")):
         return None
     name = unescape_name(key.removeprefix(NAMES).removesuffix(".json"))
-    return name if f"{NAMES}{escape_name(name)}.json" == key else None
+    return name if name_problem(name) is None and f"{NAMES}{escape_name(name)}.json" == key else None
 
 
 def versions_prefix(name: ArtifactName) -> str:

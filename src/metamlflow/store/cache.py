@@ -74,7 +74,7 @@ class FileCache:
     def __init__(self, folder: Path | None = None, max_bytes: int | None = None) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise InvalidInputError(f"max_bytes is a number of bytes from 0, not {max_bytes}")
-        self._given = (folder, max_bytes)
+        self._given = (folder and folder.expanduser().absolute(), max_bytes)
         self._count_again_at = 0.0
 
     def __getstate__(self) -> tuple[Path | None, int | None]:
@@ -86,7 +86,7 @@ class FileCache:
     @cached_property
     def root(self) -> Path:
         """The absolute path of the cache folder."""
-        return (self._given[0] or default_folder()).expanduser().absolute()
+        return self._given[0] or default_folder().expanduser().absolute()
 
     @cached_property
     def max_bytes(self) -> int:
@@ -123,7 +123,7 @@ class FileCache:
 
     def size(self) -> int:
         """Return how many bytes of content the cache holds."""
-        return self._count()
+        return sum(size for _, _, size in self._entries())
 
     def clear(self) -> int:
         """Evict all that no live process was handed, and return how many bytes that freed."""
@@ -137,8 +137,7 @@ class FileCache:
     # --- handing out --------------------------------------------------------------------------------------------------
 
     def _get(self, wanted: _File | _Folder) -> Path:
-        found, _ = self._look_up(wanted)
-        if found:
+        if found := self._look_up(wanted)[0]:
             return found
         lock = self.root / "fetching" / wanted.entry
         with locked(lock, patience=_PATIENCE_SECONDS + wanted.size / _PATIENCE_BYTES_PER_SECOND) as alone:
@@ -197,7 +196,7 @@ class FileCache:
             self._set_aside(self._content(entry).parent)
             # Before the rename: a crash in between overstates the usage, and the next count mends it.
             used = self._noted_usage()
-            self._note_usage((self._count() if used is None else used) + size)
+            self._note_usage((self.size() if used is None else used) + size)
             _touch(temp / "stamp")
             temp.rename(self._content(entry).parent)
             self._make_room(0)
@@ -222,7 +221,7 @@ class FileCache:
         """Evict until at most ``goal`` bytes are left or all is in use; return the bytes freed. The lock is held."""
         usage = survey(self.root / "leases")
         self._set_aside_remains(usage.leases)
-        entries = sorted(self._entries())
+        entries = sorted(self._entries())  # the one that was not used for longest comes first
         used = left = sum(size for _, _, size in entries)
         for _, entry, size in entries:
             if left <= goal:
@@ -242,9 +241,6 @@ class FileCache:
                         yield os.fstat(file.fileno()).st_mtime_ns, entry.name, json.load(file)["size"]
                 except (OSError, ValueError):
                     yield 0, entry.name, 0
-
-    def _count(self) -> int:
-        return sum(size for _, _, size in self._entries())
 
     def _noted_usage(self) -> int | None:
         with suppress(FileNotFoundError, ValueError):

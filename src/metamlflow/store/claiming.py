@@ -28,11 +28,26 @@ _log = logging.getLogger("metamlflow")
 T = TypeVar("T")
 
 
-def claim(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bool:
-    """Create the record ``data``, which carries ``record_id``, at ``key``; return whether the key is ours.
+def _always() -> bool:
+    return True
+
+
+def claim(
+    backend: Backend, key: str, data: bytes, record_id: str, clock: Clock, *, in_time: Callable[[], bool] = _always
+) -> bytes | None:
+    """Create the record ``data``, which carries ``record_id``, at ``key``; return the record if it is ours, else None.
 
     After anything but success the key is read: SDKs repeat calls below us and report a conflict with ourselves, and a
-    write may land after its client gave up. Ours: success. Another's: False. Absent: the same key again.
+    write may land after its client gave up. Ours: success. Another's: None. Absent: the same key again.
+
+    Args:
+        backend: where.
+        key: of the record.
+        data: the record.
+        record_id: what tells that a stored record is ours. Several writers may share one; then what was stored, and is
+            returned, may be another's ``data``.
+        clock: for waiting.
+        in_time: asked before each further attempt; once it says no, there is none.
 
     Raises:
         OutcomeUnknownError: after all attempts the key could not be read, or is absent and a write may still land.
@@ -43,13 +58,15 @@ def claim(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock)
     for attempt in range(ATTEMPTS):
         if attempt:
             clock.back_off(attempt)
+            if not in_time():
+                break
         try:
             backend.create(key, data)
         except MetaMLFlowError as error:
             _log.debug("create %s: %s", key, error)
             failure = error
         else:
-            return True
+            return data
         unclear = unclear or not isinstance(failure, _DEFINITE)
         try:
             stored = backend.read(key)
@@ -60,13 +77,30 @@ def claim(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock)
             unclear = True
             _log.debug("read back %s: %s", key, error)
         else:
-            return record_id_of(stored) == record_id
+            return stored if record_id_of(stored) == record_id else None
     raise OutcomeUnknownError(
         f"{key}: the record {record_id} may or may not have been created: {failure}",
         hint="Look again when the storage answers: if the record is there, it is complete. Do not take it for failed.",
         key=key,
         record_id=record_id,
     ) from failure
+
+
+def claim_ahead(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bytes | None:
+    """As :func:`claim`, for a record that goes ahead of a commit: while its outcome is unclear nothing is registered.
+
+    Raises:
+        StorageUnavailableError: after all attempts it is not known whether the record is there.
+        StorageError: the storage refused for good (access, space).
+    """
+    try:
+        return claim(backend, key, data, record_id, clock)
+    except OutcomeUnknownError as error:
+        raise StorageUnavailableError(
+            f"{key} could not be created for certain: {error.__cause__}",
+            hint="Nothing was registered. Try again; what has landed by then is found and used.",
+            key=key,
+        ) from error
 
 
 def retried(call: Callable[[], T], clock: Clock) -> T:

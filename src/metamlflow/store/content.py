@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard
-from metamlflow.format.layout import blob_key, extension_of
+from metamlflow.format.layout import extension_of
 from metamlflow.model.manifests import ContentDigest, EmptyFolder, Entry, Item, Shard
 from metamlflow.store.blobs import BlobWriter
 from metamlflow.store.entries import Predecessor
 from metamlflow.store.progress import Counter
-from metamlflow.store.schemas import capture_schema, is_data_file
+from metamlflow.store.schemas import capture_schema, is_visible_data_file
 from metamlflow.store.sources import Problems, Source, SourceFile, SourceItem
 from metamlflow.store.staging import stage, stage_bytes
 from metamlflow.store.transfer import batches, in_parallel
@@ -45,7 +45,7 @@ class _Planned:
 
     @property
     def size(self) -> int:
-        return self.item.size if isinstance(self.item, SourceFile) else 0
+        return self.item.size or 0 if isinstance(self.item, SourceFile) else 0
 
 
 def store_content(
@@ -67,19 +67,19 @@ def store_content(
     schemas: list[Mapping[str, Any] | None] = []
     work = partial(_store_batch, writer, counter, schemas)
     groups = batches(_planned(source, predecessor), lambda planned: planned.size)
-    items = itertools.chain.from_iterable(in_parallel(work, groups))
-    known = {shard.key for shard in last_shards or ()}
+    items = itertools.chain.from_iterable(in_parallel(work, groups, cancel=counter.cancel))
+    known = {shard.sha256: shard.key for shard in last_shards or ()}
     return _collect(items, partial(_store_shard, writer, known), schemas)
 
 
 def _planned(source: Source, predecessor: Predecessor) -> Iterator[_Planned]:
     problems = Problems()
     schema_found = False
-    for item in source.walk(problems):
+    for item in source.items(problems):
         if isinstance(item, EmptyFolder):
             yield _Planned(item)
             continue
-        wants_schema = not schema_found and is_data_file(item.path)
+        wants_schema = not schema_found and is_visible_data_file(item.path)
         schema_found = schema_found or wants_schema
         yield _Planned(item, predecessor.key_at(item.path), wants_schema)
     problems.raise_if_any()  # what came into the folder since it was scanned
@@ -131,8 +131,7 @@ def _collect(
     return Content(inline, shards, files, folders, size, str(digest), schemas[0] if schemas else None)
 
 
-def _store_shard(writer: BlobWriter, known: set[str], run: list[Item]) -> Shard:
+def _store_shard(writer: BlobWriter, known: Mapping[str, str], run: list[Item]) -> Shard:
     blob = stage_bytes(encode_shard(run))
-    usual = blob_key(blob.sha256, _SHARD_EXTENSION)
-    key = writer.store(blob, _SHARD_EXTENSION, relied_on=usual if usual in known else None)
+    key = writer.store(blob, _SHARD_EXTENSION, relied_on=known.get(blob.sha256))
     return Shard(run[0].path, len(run), blob.size, blob.sha256, key)

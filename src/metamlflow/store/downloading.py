@@ -88,28 +88,32 @@ class _Items:
 def run(download: Download, destination: Path) -> None:
     """Carry out a download: look first, fetch into a hidden folder beside, and move what is complete."""
     with translated_errors(str(destination)):
-        made = _make_folder(destination)
+        missing = _missing_folders(destination)
         try:
+            destination.mkdir(parents=True, exist_ok=True)
             _check_destination(download, destination)
             with _staging_folder(destination) as staging:
                 _refuse_collisions(download.items, staging)
                 _fetch(download, staging)
                 _move_in(download, staging, destination)
         except BaseException:
-            _remove_empty(made)
+            _remove_empty(missing)
             raise
 
 
-def _make_folder(folder: Path) -> list[Path]:
-    """Create a folder and its parents; return those that were made, innermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    if folder.exists() and not folder.is_dir():
-        raise DestinationExistsError(
-            f"{folder} is a file; the destination of a download is a folder",
-            hint="Give the folder; the file gets the name it was registered with.",
-            paths=(str(folder),),
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+def _missing_folders(folder: Path) -> list[Path]:
+    """Return the folders that are to be made for ``folder`` to be one, innermost first."""
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            break
+        if os.path.lexists(path):
+            raise DestinationExistsError(
+                f"{path} is no folder, and the destination of a download is one",
+                hint="Give the folder; the file gets the name it was registered with.",
+                paths=(str(path),),
+            )
+        missing.append(path)
     return missing
 
 
@@ -128,9 +132,9 @@ def _check_destination(download: Download, destination: Path) -> None:
         if not _is_clear_of_links(destination, item.path, checked):
             in_the_way.append(f"{target} (a link on the way to it)")
         elif isinstance(item, EmptyFolder):
-            if target.exists() and not target.is_dir():
+            if os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
                 in_the_way.append(str(target))
-        elif os.path.lexists(target) and (not download.overwrite or target.is_dir()):
+        elif os.path.lexists(target) and not (download.overwrite and target.is_file() and not target.is_symlink()):
             in_the_way.append(str(target))
     if in_the_way:
         shown = "\n  ".join(in_the_way[:_SHOWN])
@@ -192,7 +196,7 @@ def _fetch(download: Download, staging: Path) -> None:
     counter = Counter("download", download.progress, total_files=download.files, total_bytes=download.size)
     work = partial(_fetch_batch, download, staging, counter)
     groups = batches(download.items, lambda item: item.size if isinstance(item, Entry) else 0)
-    for _ in in_parallel(work, groups):
+    for _ in in_parallel(work, groups, cancel=counter.cancel):
         pass
 
 
@@ -214,23 +218,42 @@ def _fetch_batch(download: Download, staging: Path, counter: Counter, batch: Ite
 
 
 def _move_in(download: Download, staging: Path, destination: Path) -> None:
-    for item in download.items:
-        target = destination / item.path
-        if isinstance(item, EmptyFolder):
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if download.overwrite:
-            (staging / item.path).replace(target)
-            continue
-        try:
-            # link() fails if the target exists; rename() would silently replace what came there meanwhile.
-            os.link(staging / item.path, target)
-        except FileExistsError:
-            raise DestinationExistsError(
-                f"{target} appeared while the download ran", hint="Give another folder.", paths=(str(target),)
-            ) from None
-        except OSError:
-            if target.exists():
-                raise
-            (staging / item.path).rename(target)  # a disk without hard links
+    made: list[Path] = []
+    try:
+        for item in download.items:
+            target = destination / item.path
+            for folder in reversed(_missing_folders(target if isinstance(item, EmptyFolder) else target.parent)):
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+            if isinstance(item, Entry):
+                _move(staging / item.path, target, overwrite=download.overwrite)
+    except BaseException:
+        if not download.overwrite:
+            _take_back(download.items, staging, destination)
+        _remove_empty(reversed(made))
+        raise
+
+
+def _move(staged: Path, target: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        staged.replace(target)
+        return
+    try:
+        # link() fails if the target exists; rename() would silently replace what came there meanwhile.
+        os.link(staged, target)
+    except FileExistsError:
+        raise DestinationExistsError(
+            f"{target} appeared while the download ran", hint="Give another folder.", paths=(str(target),)
+        ) from None
+    except OSError:
+        if target.exists():
+            raise
+        staged.rename(target)  # a disk without hard links
+
+
+def _take_back(items: Iterable[Item], staging: Path, destination: Path) -> None:
+    """Remove what was moved in, which is what is no longer staged or lies at both places."""
+    for item in items:
+        staged, target = staging / item.path, destination / item.path
+        if isinstance(item, Entry) and (not staged.exists() or (target.exists() and target.samefile(staged))):
+            target.unlink(missing_ok=True)

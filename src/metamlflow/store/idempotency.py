@@ -8,7 +8,7 @@ from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
 from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.claiming import claim
+from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import Loaded, load_manifest
 
@@ -31,41 +31,34 @@ class Claims:
     def published(self) -> Loaded | None:
         """Return what was published under this key before, or None. Takes over the newest claim there is."""
         prefix = idempotency_prefix(self._name, self._digest)
-        keys = [info.key for info in self._store.backend.list_objects(prefix)]
-        numbers = [number for key in keys if (number := parse_idempotency_key(self._name, self._digest, key))]
+        found = retried(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
+        numbers = [number for info in found if (number := parse_idempotency_key(self._name, self._digest, info.key))]
         if not numbers:
             return None
         self._take_over(max(numbers))
         return self._carried_out()
 
-    @property
-    def ids(self) -> tuple[str, str] | None:
-        """The record id and artifact id of the newest claim."""
-        return (self._newest.record_id, self._newest.artifact_id) if self._newest else None
-
-    def bind(self, next_version: int, record_id: str, artifact_id: str) -> int:
-        """Return the number to publish as: that of the newest claim while it can still win, else ``next_version``.
+    def bind(self, head: int, wanted: Claim) -> Claim:
+        """Return what to publish as: the newest claim if it has won or still can, else ``wanted``, now claimed.
 
         Args:
-            next_version: one more than the highest version there is.
-            record_id: the ids to publish under, unless an earlier claim named others.
-            artifact_id: as above.
+            head: the highest version that the caller saw: a claim up to there has won or lost, and which of the two
+                must be looked up, for it may have won since :meth:`published` looked.
+            wanted: what this publish is to become if no claim stands in its way.
         """
-        if self._newest is None or self._newest.version < next_version:
-            ids = self.ids or (record_id, artifact_id)
+        while self._newest is None or (self._newest.version <= head and not self._carried_out()):
             number = self._count + 1
-            data = encode_claim(Claim(next_version, *ids), self._store.clock.now())
-            claim(
-                self._store.backend, idempotency_key(self._name, self._digest, number), data, ids[0], self._store.clock
-            )
+            key = idempotency_key(self._name, self._digest, number)
+            data = encode_claim(wanted, self._store.clock.now())
+            claim_ahead(self._store.backend, key, data, wanted.record_id, self._store.clock)
             # Whoever created this claim: what it says holds for all.
             self._take_over(number)
-        assert self._newest is not None  # noqa: S101 (for the type checker)
-        return self._newest.version
+        return self._newest
 
     def _take_over(self, number: int) -> None:
         key = idempotency_key(self._name, self._digest, number)
-        self._newest, self._count = decode_claim(self._store.backend.read(key), key), number
+        data = retried(lambda: self._store.backend.read(key), self._store.clock)
+        self._newest, self._count = decode_claim(data, key), number
 
     def _carried_out(self) -> Loaded | None:
         assert self._newest is not None  # noqa: S101 (for the type checker)

@@ -21,7 +21,7 @@ from metamlflow.errors import (
 )
 from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
-from metamlflow.store.claiming import claim, retried
+from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
 
 
@@ -124,7 +124,7 @@ class Store:
         return decode_marker(data), data
 
     def _create(self, backend: Backend, grace: timedelta) -> tuple[Marker, bytes]:
-        other = next(iter(backend.list_objects("", limit=1)), None)
+        other = retried(lambda: next(iter(backend.list_objects("", limit=1)), None), self.clock)
         if other is not None:
             # Perhaps another client created the store between our look at the marker and the listing.
             if found := self._read_marker(backend):
@@ -139,7 +139,7 @@ class Store:
             record_id=self.clock.new_id(), store_id=self.clock.new_id(), created_at=self.clock.now(), grace=grace
         )
         data = encode_marker(marker)
-        if claim(backend, MARKER, data, marker.record_id, self.clock):
+        if claim_ahead(backend, MARKER, data, marker.record_id, self.clock):
             return decode_marker(data), data
         found = self._read_marker(backend)
         if found is None:
@@ -159,7 +159,7 @@ class Store:
         raise UnsupportedStoreError(
             f"{self.url}: the storage accepted a second creation of one key, so two writers could both get a version",
             hint="Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link). "
-            "Reading works as before; nothing was written.",
+            "Reading works as before; nothing was registered.",
             key=MARKER,
         )
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import (
     InvalidInputError,
-    InvalidPathError,
     MissingDependencyError,
     UnsupportedSourceError,
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.paths import path_problem
-from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, source_error
+from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, printable, source_error
 
 _SPECIAL = (
     (stat.S_ISSOCK, "a socket"),
@@ -32,31 +32,28 @@ def place_source(place: str | bytes, store_url: str) -> Source:
     """Return the file or folder at a path or fsspec URL."""
     if isinstance(place, bytes):
         place = os.fsdecode(place)
+    if not place:
+        raise InvalidInputError("an empty path names nothing", hint="Use '.' for the current folder.")
     if "\0" in place:
         raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
     if "://" in place and not place.startswith("file://"):
         return _remote_source(place)
-    path = Path(place.removeprefix("file://")).expanduser()
+    # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
+    path = Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111
     try:
         status = path.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise source_error(str(path), cast("Exception", error)) from error
     if stat.S_ISDIR(status.st_mode):
         _refuse_own_store(path, store_url)
-        return LocalFolder(path)
+        return LocalFolder(path, store_url)
     if special := _special(status.st_mode):
         raise UnsupportedSourceError(
-            f"{path} is {special}, not a file", hint="Open it and register the file object.", problems=(str(path),)
+            f"{printable(str(path))} is {special}, not a file",
+            hint="Open it and register the file object.",
+            problems=(printable(str(path)),),
         )
-    name = path.name or path.resolve().name
-    if problem := path_problem(name):
-        shown = f"{name.encode(errors='backslashreplace').decode()!r}: {problem}"
-        raise InvalidPathError(
-            f"the file's name cannot be a logical path: {shown}",
-            hint="Rename it, or register it as {'new name': path}.",
-            problems=(shown,),
-        )
-    return SingleFile(_local_file(name, path, status))
+    return SingleFile(_local_file(path.name or path.resolve().name, path, status))
 
 
 def _refuse_own_store(folder: Path, store_url: str) -> None:
@@ -66,9 +63,9 @@ def _refuse_own_store(folder: Path, store_url: str) -> None:
     own = os.path.realpath(folder)
     if os.path.commonpath([store, own]) == own:
         raise UnsupportedSourceError(
-            f"{folder} contains the store itself ({store})",
+            f"{printable(str(folder))} contains the store itself ({printable(store)})",
             hint="Keep the store outside of the folders that you register.",
-            problems=(store,),
+            problems=(printable(store),),
         )
 
 
@@ -93,12 +90,22 @@ def _open_local(path: str) -> BinaryIO:
 class LocalFolder(Source):
     """A folder on this machine. Links are followed; empty folders and executable bits are kept."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, store_url: str = "") -> None:
         self._root = root
+        self._store_url = store_url
+        self._store: tuple[int, int] | None = None
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:
         """Yield the folder's files, in path order."""
-        yield from self._walk(os.fspath(self._root), "", (_identity(os.stat(self._root)),), problems)  # noqa: PTH116
+        try:
+            status = self._root.stat()
+        except OSError as error:
+            problems.note_kind(os.fspath(self._root), f"the folder cannot be read ({error.strerror})")
+            return
+        if self._store_url.startswith("file://"):
+            with suppress(OSError):
+                self._store = _identity(Path(self._store_url.removeprefix("file://")).stat())
+        yield from self._walk(os.fspath(self._root), "", (_identity(status),), problems)
 
     def _walk(
         self, folder: str, prefix: str, parents: tuple[tuple[int, int], ...], problems: Problems
@@ -121,6 +128,9 @@ class LocalFolder(Source):
             inner = f"{folder}/{name[:-1]}"
             if _identity(status) in parents:
                 problems.note_kind(inner, "a link to a folder that contains it")
+                continue
+            if _identity(status) == self._store:
+                problems.note_kind(inner, "the store itself")
                 continue
             empty = True
             for item in self._walk(inner, prefix + name, (*parents, _identity(status)), problems):
@@ -152,36 +162,65 @@ class RemoteFolder(Source):
 
     def __init__(self, filesystem: Any, root: str, url: str) -> None:
         self._filesystem = filesystem
-        try:
+        self._url = url
+        with _source_errors(url):
             found = filesystem.find(root, detail=True)
-        except (OSError, ValueError) as error:
-            raise source_error(url, error) from error
-        start = len(root.rstrip("/")) + 1
-        self._files = sorted((path[start:], path, int(info.get("size") or 0)) for path, info in found.items())
+        # Not the length of the root and a slash: the root of an archive is empty.
+        start = len(root.rstrip("/"))
+        self._files = sorted((path[start:].lstrip("/"), path, info.get("size")) for path, info in found.items())
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
         """Yield the folder's files, in path order."""
         for logical, path, size in self._files:
-            yield SourceFile(logical, size, _opener(self._filesystem, path))
+            yield SourceFile(logical, size, _opener(self._filesystem, path, self._url))
 
 
 def _remote_source(url: str) -> Source:
     import fsspec
 
-    try:
+    with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs(url)
         info = filesystem.info(path)
+    if info["type"] == "directory":
+        return RemoteFolder(filesystem, path, url)
+    # First the query: a signature may hold slashes, and none of it may become a name.
+    name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
+    return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+
+
+@contextmanager
+def _source_errors(url: str) -> Iterator[None]:
+    """Raise what a file system of fsspec raises as an error about this source."""
+    try:
+        yield
     except ImportError as error:
         raise MissingDependencyError(
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
         raise source_error(url, error) from error
-    if info["type"] == "directory":
-        return RemoteFolder(filesystem, path, url)
-    name = path.rstrip("/").rpartition("/")[2].partition("?")[0] or "data"
-    return SingleFile(SourceFile(name, int(info.get("size") or 0), _opener(filesystem, path)))
 
 
-def _opener(filesystem: Any, path: str) -> Callable[[], BinaryIO]:
-    return lambda: cast("BinaryIO", filesystem.open(path, "rb"))
+def _opener(filesystem: Any, path: str, url: str) -> Callable[[], BinaryIO]:
+    def open_source() -> BinaryIO:
+        with _source_errors(url):
+            return cast("BinaryIO", _SourceReader(filesystem.open(path, "rb"), url))
+
+    return open_source
+
+
+class _SourceReader(io.RawIOBase):
+    """A plain reader of a file that fsspec opened, whose errors are ours."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file = file
+        self._url = url
+
+    def read(self, size: int | None = -1) -> bytes:
+        with _source_errors(self._url):
+            return bytes(self._file.read(size))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

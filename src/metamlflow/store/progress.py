@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 
 
@@ -42,13 +43,20 @@ class Counter:
         total_bytes: int | None = None,
     ) -> None:
         self._callback = callback
+        self._cancelled = False
         self._lock = threading.Lock()
         self._state = Progress(operation, total_files=total_files, total_bytes=total_bytes)
         if callback:
             callback(self._state)
 
+    def cancel(self) -> None:
+        """Make every later :meth:`add` raise CancelledError: threads at work on a large file end at its next bytes."""
+        self._cancelled = True
+
     def add(self, *, files: int = 0, size: int = 0) -> None:
         """Count finished files and bytes that passed."""
+        if self._cancelled:
+            raise CancelledError
         if self._callback is None:
             return
         with self._lock:

@@ -6,25 +6,26 @@ import getpass
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from metamlflow.errors import OutcomeUnknownError
+from metamlflow.errors import ConflictError, OutcomeUnknownError, StoreFormatError
+from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
-from metamlflow.format.manifests import encode_manifest
-from metamlflow.format.records import encode_name
-from metamlflow.model.manifests import Manifest
+from metamlflow.format.manifests import decode_manifest, encode_manifest
+from metamlflow.format.records import Claim, encode_name
+from metamlflow.model.manifests import Entry, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.blobs import BlobWriter
-from metamlflow.store.claiming import claim
+from metamlflow.store.claiming import claim, claim_ahead
 from metamlflow.store.content import Content, store_content
 from metamlflow.store.entries import Entries, Predecessor
 from metamlflow.store.idempotency import Claims
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter, ProgressCallback
 from metamlflow.store.sources import Source
-from metamlflow.store.versions import Loaded, VersionStatus, list_versions, load_manifest
+from metamlflow.store.versions import Loaded, VersionStatus, all_statuses, load_manifest
 
 USER_VARIABLE = "METAMLFLOW_USER"
 
@@ -70,7 +71,12 @@ class _Publication:
     """One publish call: its ids, its claims, and the steps of an attempt."""
 
     def __init__(
-        self, store: Store, draft: Draft, grace: timedelta, totals: tuple[int, int], progress: ProgressCallback | None
+        self,
+        store: Store,
+        draft: Draft,
+        grace: timedelta,
+        totals: tuple[int, int | None],
+        progress: ProgressCallback | None,
     ) -> None:
         self._store = store
         self._draft = draft
@@ -90,49 +96,77 @@ class _Publication:
         content = self._store_content(head)
         losses = 0
         while True:
-            if self._is_unchanged(head, content) and head.loaded is not None:
-                return head.loaded
-            if head.number == 0:
-                self._create_name()
-            number = self._claims.bind(head.number + 1, *self._ids()) if self._claims else head.number + 1
-            manifest = self._manifest(number, head, content)
-            if self._store.clock.elapsed() - started > self._grace.total_seconds() / 2:
+            target = self._target(head, content)
+            if target.version <= head.number:
+                return self._existing(head, target.version)
+            if target.version > head.number + 1:
+                head = self._later_head(target)
+                continue
+            if not self._in_time(started):
                 return None
-            if (published := self._commit(manifest)) is not None:
+            if (published := self._commit(self._manifest(target, head, content), started)) is not None:
                 return published
             losses += 1
             self._store.clock.back_off(min(losses, 6))
             head = read_head(self._store, self._draft.name)
 
-    def _ids(self) -> tuple[str, str]:
-        return self._record_id, self._artifact_id
+    def _in_time(self, started: float) -> bool:
+        # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is left for
+        # requests that land late.
+        return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
+
+    def _target(self, head: Head, content: Content) -> Claim:
+        """Return the number and the ids to publish as; an existing number if that version is to be returned."""
+        if head.number == 0:
+            self._create_name()
+        wanted = Claim(head.number + 1, self._record_id, self._artifact_id)
+        if head.loaded and self._is_unchanged(head, content):
+            last = head.loaded.manifest
+            wanted = Claim(last.version, last.record_id, last.artifact_id)
+        return self._claims.bind(head.number, wanted) if self._claims else wanted
+
+    def _existing(self, head: Head, version: int) -> Loaded:
+        if head.loaded and head.number == version:
+            return head.loaded
+        return load_manifest(self._store, self._draft.name, version)
+
+    def _later_head(self, target: Claim) -> Head:
+        """Look again: whoever made the claim saw more versions, and the manifest must name the one before it."""
+        head = read_head(self._store, self._draft.name)
+        if target.version > head.number + 1:
+            raise StoreFormatError(
+                f"{self._draft.name}: an idempotency record claims version {target.version}, and the newest is "
+                f"{head.number}: versions between them were deleted past this library",
+                hint="Restore them from a copy of the store, or register under another idempotency_key.",
+                problems=(f"version: expected at most {head.number + 1}, got {target.version}",),
+            )
+        return head
 
     def _is_unchanged(self, head: Head, content: Content) -> bool:
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
-        return (last.items, last.shards, last.digest, last.kind, last.artifact_type, last.metadata) == (
-            content.items,
+        return (_traits(last.items), last.shards, last.digest, last.kind, last.artifact_type, dump(last.metadata)) == (
+            _traits(content.items),
             content.shards,
             content.digest,
             self._draft.source.kind,
             self._draft.artifact_type,
-            self._draft.metadata,
+            dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
         )
 
     def _create_name(self) -> None:
         """Make the name listable, before its first version exists. That another did so first is as good."""
         clock, record_id = self._store.clock, self._store.clock.new_id()
         data = encode_name(self._draft.name, record_id, clock.now())
-        claim(self._store.backend, name_key(self._draft.name), data, record_id, clock)
+        claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
 
-    def _manifest(self, number: int, head: Head, content: Content) -> Manifest:
-        record_id, artifact_id = (self._claims and self._claims.ids) or self._ids()
+    def _manifest(self, target: Claim, head: Head, content: Content) -> Manifest:
         return Manifest(
-            record_id=record_id,
-            artifact_id=artifact_id,
+            record_id=target.record_id,
+            artifact_id=target.artifact_id,
             name=self._draft.name,
-            version=number,
+            version=target.version,
             artifact_type=self._draft.artifact_type,
             kind=self._draft.source.kind,
             created_at=self._store.clock.now(),
@@ -148,12 +182,13 @@ class _Publication:
             previous=head.loaded.digest if head.loaded else None,
         )
 
-    def _commit(self, manifest: Manifest) -> Loaded | None:
+    def _commit(self, manifest: Manifest, started: float) -> Loaded | None:
         """Create the manifest: the commit. None if another publish got the number."""
         data = encode_manifest(manifest)
         key = manifest_key(manifest.name, manifest.version)
+        backend, clock = self._store.backend, self._store.clock
         try:
-            won = claim(self._store.backend, key, data, manifest.record_id, self._store.clock)
+            stored = claim(backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(started))
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
                 f"{manifest.name}@{manifest.version} may or may not have been registered: {error.message}",
@@ -164,12 +199,10 @@ class _Publication:
                 version=manifest.version,
                 record_id=manifest.record_id,
             ) from error
-        if not won:
-            return None
-        if self._claims:
-            # Several retries under one key may have created it together: what lies there is what counts.
-            return load_manifest(self._store, manifest.name, manifest.version)
-        return Loaded(manifest, data)
+        if stored is None or stored == data:
+            return Loaded(manifest, data) if stored else None
+        # Several retries under one key may have created it together: what lies there is what counts.
+        return Loaded(decode_manifest(stored, key, manifest.name, manifest.version), stored)
 
     def _store_content(self, head: Head) -> Content:
         files, size = self._totals
@@ -180,9 +213,25 @@ class _Publication:
         return store_content(writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
 
+def _traits(items: tuple[Item, ...] | None) -> list[Item] | None:
+    """Items without the keys of their blobs: under which of its keys content lies is no change of it."""
+    if items is None:
+        return None
+    return [replace(item, key="") if isinstance(item, Entry) else item for item in items]
+
+
 def read_head(store: Store, name: ArtifactName) -> Head:
-    """Return the newest version of a name, with its manifest: two requests, or one where there is none."""
-    status = next(list_versions(store, name), VersionStatus(0))
+    """Return the newest version of a name, with its manifest: two requests, or one where there is none.
+
+    Raises:
+        ConflictError: a migration is filling the next number.
+    """
+    status = next(all_statuses(store, name), VersionStatus(0))
+    if not status.committed:
+        raise ConflictError(
+            f"{name}@{status.version} is being migrated into this store",
+            hint="Register again when the migration is through; if it was given up, finish it first.",
+        )
     if status.version == 0:
         return Head()
     return Head(status.version, load_manifest(store, name, status.version), status.available)
@@ -191,6 +240,7 @@ def read_head(store: Store, name: ArtifactName) -> Head:
 def user_name() -> str:
     """Return who registers: ``METAMLFLOW_USER`` or the login name, or "unknown" where the system cannot tell."""
     try:
-        return os.environ.get(USER_VARIABLE) or getpass.getuser()
+        name = os.environ.get(USER_VARIABLE) or getpass.getuser()
     except (OSError, KeyError, ImportError):
         return "unknown"
+    return name.encode(errors="replace").decode()  # an environment may hold bytes that are no text

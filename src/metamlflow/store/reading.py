@@ -7,6 +7,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import IO, Any, BinaryIO, cast
 
 from metamlflow.backend import Backend
@@ -14,7 +15,7 @@ from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
-from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes
+from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 from metamlflow.store.versions import check_available, version_status
 
 _BUFFER = 1024 * 1024
@@ -185,25 +186,29 @@ class _VerifyingReader(io.RawIOBase):
         return True
 
     def _verify_all(self) -> None:
-        source = self._open_blob()
-        spool: IO[bytes] | None = None
-        if not self._is_local():
-            folder = os.environ.get(TEMP_DIR_VARIABLE) or None
-            spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed with us)
-        digest, size = hashlib.sha256(), 0
-        while size <= self._entry.size and (chunk := source.read(CHUNK)):
-            digest.update(chunk)
-            size += len(chunk)
-            if spool is not None:
-                spool.write(chunk)
-        if digest.hexdigest() != self._entry.sha256:
-            source.close()
-            raise damaged(self._entry, size, digest.hexdigest())
+        with ExitStack() as on_failure:
+            source: IO[bytes] = on_failure.enter_context(self._open_blob())
+            kept = source
+            if not self._is_local():
+                folder = os.environ.get(TEMP_DIR_VARIABLE) or None
+                kept = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed below)
+                on_failure.callback(discard, kept)
+            digest, size = hashlib.sha256(), 0
+            while size <= self._entry.size and (chunk := source.read(CHUNK)):
+                digest.update(chunk)
+                size += len(chunk)
+                if kept is not source:
+                    with spool_errors():
+                        kept.write(chunk)
+            if digest.hexdigest() != self._entry.sha256:
+                raise damaged(self._entry, size, digest.hexdigest())
+            with spool_errors():
+                kept.flush()
+            on_failure.pop_all()
         self._source.close()
-        self._source = source
-        if spool is not None:
+        if kept is not source:
             source.close()
-            self._source = spool
+        self._source = kept
         self._verified = True
 
     def close(self) -> None:

@@ -58,6 +58,11 @@ def is_data_file(path: str) -> bool:
     return _kind_of(path) is not None
 
 
+def is_visible_data_file(path: str) -> bool:
+    """As :func:`is_data_file`, but for what lies hidden in a folder: ``._a.csv`` and ``.cache/a.csv`` are no data."""
+    return is_data_file(path) and "/." not in f"/{path}"
+
+
 def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, Any] | None:
     """Return the Arrow schema of one CSV, Parquet or JSON-lines file as a JSON value, or None where it can't be told.
 

@@ -34,14 +34,14 @@ class SourceFile:
 
     Attributes:
         path: its logical path.
-        size: in bytes, as far as known; only for planning.
+        size: in bytes, or None if it is not known before it is read; only for planning.
         open: returns a reader of its content from the start.
         local: its path on this machine, where it has one: content that can be read twice needs no spooling.
         executable: whether its owner may execute it.
     """
 
     path: str
-    size: int
+    size: int | None
     open: Callable[[], BinaryIO]
     local: str | None = None
     executable: bool = False
@@ -59,11 +59,11 @@ class Problems:
 
     def note_path(self, path: str, problem: str) -> None:
         """A name that cannot be a logical path."""
-        self.paths.append(f"{path.encode(errors='backslashreplace').decode()!r}: {problem}")
+        self.paths.append(f"{printable(path)!r}: {problem}")
 
     def note_kind(self, path: str, problem: str) -> None:
         """A thing that is no data."""
-        self.kinds.append(f"{path}: {problem}")
+        self.kinds.append(printable(f"{path}: {problem}"))
 
     def raise_if_any(self) -> None:
         """Raise one error for everything noted."""
@@ -75,7 +75,7 @@ class Problems:
         kind = UnsupportedSourceError if self.kinds else InvalidPathError
         raise kind(
             f"{len(problems)} of the files cannot be registered; nothing was:\n  {shown}{more}",
-            hint="Rename, remove or replace them, or register the other files by a list or mapping.",
+            hint="Rename, remove or replace them, or register a mapping of new names to files.",
             problems=tuple(problems),
         )
 
@@ -89,20 +89,29 @@ class Source(ABC):
     def walk(self, problems: Problems) -> Iterator[SourceItem]:
         """Yield the items in path order. What cannot be registered is noted instead."""
 
-    def scan(self) -> tuple[int, int]:
-        """Look at everything without reading content; return the number of files and bytes.
+    def items(self, problems: Problems) -> Iterator[SourceItem]:
+        """Walk, and yield only what has a good path; other items are noted too."""
+        order = OrderCheck()
+        for item in self.walk(problems):
+            if problem := path_problem(item.path) or order.problem(item.path):
+                problems.note_path(item.path, problem)
+            else:
+                yield item
+
+    def scan(self) -> tuple[int, int | None]:
+        """Look at everything without reading content; return the number of files and bytes (None: not known).
 
         Raises:
             InvalidPathError: names that cannot be logical paths, or that stand twice.
             UnsupportedSourceError: things that are no data.
         """
-        problems, order = Problems(), OrderCheck()
-        files = size = 0
-        for item in self.walk(problems):
-            if problem := path_problem(item.path) or order.problem(item.path):
-                problems.note_path(item.path, problem)
+        problems = Problems()
+        files = 0
+        size: int | None = 0
+        for item in self.items(problems):
             if isinstance(item, SourceFile):
-                files, size = files + 1, size + item.size
+                files += 1
+                size = None if size is None or item.size is None else size + item.size
         problems.raise_if_any()
         return files, size
 
@@ -164,9 +173,10 @@ def source_of(value: Any, default_name: str, *, store_url: str = "") -> Source:
     if isinstance(value, Mapping):
         if not value:
             raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
-        return Collection(
-            {_logical(path): source_of(item, "data", store_url=store_url) for path, item in value.items()}
-        )
+        members = {_logical(path): source_of(item, "data", store_url=store_url) for path, item in value.items()}
+        if len(members) < len(value):
+            raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
+        return Collection(members)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return _list_source(value, store_url)
     if isinstance(value, str | os.PathLike):
@@ -204,10 +214,11 @@ def _list_source(values: Sequence[Any], store_url: str) -> Source:
                 f"a list holds paths or URLs, not {type(value).__name__}",
                 hint="Give a mapping of logical path to content instead.",
             )
-        name = os.fspath(value).rstrip("/").rpartition("/")[2]
+        source = source_of(value, "data", store_url=store_url)
+        name = source.file.path if isinstance(source, SingleFile) else _folder_name(os.fsdecode(value))
         if name in members:
             twice.append(f"{name!r}: two files of the list have this name")
-        members[_logical(name)] = source_of(value, name, store_url=store_url)
+        members[_logical(name)] = source
     if twice:
         raise InvalidPathError(
             "the files of a list are stored under their names, and some are equal:\n  " + "\n  ".join(twice),
@@ -217,13 +228,22 @@ def _list_source(values: Sequence[Any], store_url: str) -> Source:
     return Collection(members)
 
 
+def _folder_name(place: str) -> str:
+    if "://" in place:
+        place = place.partition("::")[0]  # what follows names the archive that the folder lies in
+    return place.rstrip("/").rpartition("/")[2]
+
+
 def _stream_source(stream: Any, default_name: str) -> Source:
     if isinstance(stream, io.TextIOBase):
         raise InvalidInputError("a text file object has no bytes", hint="Open the file with mode 'rb'.")
     name = getattr(stream, "name", None)
     name = os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else ""  # noqa: PTH119
     seekable = getattr(stream, "seekable", None)
-    start = stream.tell() if callable(seekable) and seekable() else None
+    try:
+        start = stream.tell() if callable(seekable) and seekable() else None
+    except ValueError as error:
+        raise InvalidInputError(f"the file object cannot be read: {error}", hint="Open the file again.") from error
     used = False
 
     def open_once() -> BinaryIO:
@@ -235,7 +255,7 @@ def _stream_source(stream: Any, default_name: str) -> Source:
         used = True
         return cast("BinaryIO", _Borrowed(stream))
 
-    return SingleFile(SourceFile(name or default_name, 0, open_once))
+    return SingleFile(SourceFile(name or default_name, None, open_once))
 
 
 class _Borrowed(io.RawIOBase):
@@ -253,13 +273,21 @@ class _Borrowed(io.RawIOBase):
         return bytes(chunk)
 
 
+def printable(path: str) -> str:
+    """Return a path as it can be shown: a file name may hold bytes that are no text."""
+    return path.encode(errors="backslashreplace").decode()
+
+
 def source_error(source: str, error: Exception) -> MetaMLFlowError:
     """Return our error for a source that could not be read."""
-    where = redact(source)
+    where = printable(redact(f"{source:.500}"))  # a caller may have given content for a path
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(
             f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
         )
     return UnsupportedSourceError(
-        f"{where} cannot be read: {error}", hint="Check its permissions; nothing was registered.", problems=(where,)
+        # The messages of HTTP clients quote the URL as it was given, signature and all.
+        f"{where} cannot be read: {printable(redact(str(error)))}",
+        hint="Check its address and permissions; nothing was registered.",
+        problems=(where,),
     )

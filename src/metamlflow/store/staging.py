@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +18,8 @@ from typing import IO, Any, BinaryIO, Self, cast
 import google_crc32c
 
 from metamlflow.backend import Blob
-from metamlflow.errors import SourceChangedError, StorageFullError
-from metamlflow.store.sources import SourceFile, source_error
+from metamlflow.errors import SourceChangedError, StorageError, StorageFullError
+from metamlflow.store.sources import SourceFile, printable, source_error
 
 SMALL = 1024 * 1024  # up to here a file is read once and kept in memory until it is stored
 CHUNK = 256 * 1024
@@ -71,7 +73,7 @@ class Staged:
 
     def __exit__(self, *_: object) -> None:
         if self.spool is not None:
-            self.spool.close()
+            discard(self.spool)
 
 
 def stage_bytes(data: bytes) -> Blob:
@@ -108,10 +110,11 @@ def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
                 on_bytes(blob.size)
             else:
                 hasher = Hasher()
-                while chunk := source.read(CHUNK):
+                # A file that grows as fast as it is read would never end.
+                while hasher.size <= before.st_size and (chunk := source.read(CHUNK)):
                     hasher.update(chunk)
                     on_bytes(len(chunk))
-                blob = hasher.blob(lambda: _CheckedReader(path, hasher.size, hasher.crc32c))
+                blob = hasher.blob(lambda: _CheckedReader(path, hasher.size, hasher.crc32c, on_bytes))
                 peek = file.open
             after = os.fstat(source.fileno())
     except FileNotFoundError as error:
@@ -135,13 +138,16 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
         with file.open() as source:
             while chunk := source.read(CHUNK):
                 hasher.update(chunk)
-                _spool(spool, chunk)
+                with spool_errors():
+                    spool.write(chunk)
                 on_bytes(len(chunk))
+        with spool_errors():
+            spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
     except OSError as error:
-        spool.close()
+        discard(spool)
         raise source_error(file.path, error) from error
     except BaseException:
-        spool.close()
+        discard(spool)
         raise
 
     def rewound() -> BinaryIO:
@@ -150,15 +156,29 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
     return Staged(hasher.blob(rewound), rewound, cast("BinaryIO", spool))
 
 
-def _spool(spool: tempfile.SpooledTemporaryFile[bytes], chunk: bytes) -> None:
+def discard(spool: IO[bytes]) -> None:
+    """Close a spool, which removes it. That its last bytes find no room matters no more."""
+    with suppress(OSError):
+        spool.close()
+
+
+@contextmanager
+def spool_errors() -> Iterator[None]:
+    """Raise what goes wrong with a spooled copy as an error that names the temp folder."""
     try:
-        spool.write(chunk)
+        yield
     except OSError as error:
         folder = os.environ.get(TEMP_DIR_VARIABLE) or tempfile.gettempdir()
-        free = shutil.disk_usage(folder).free
-        raise StorageFullError(
-            f"the temp folder {folder} has no room for the data being spooled ({error.strerror}; {free:,} bytes free)",
-            hint=f"Set {TEMP_DIR_VARIABLE} to a folder with more space, or register a local file instead of a stream.",
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFullError(
+                f"the temp folder {folder} has no room for the data being spooled "
+                f"({error.strerror}; {shutil.disk_usage(folder).free:,} bytes free)",
+                hint=f"Set {TEMP_DIR_VARIABLE} to a folder with more space.",
+                key=folder,
+            ) from error
+        raise StorageError(
+            f"the temp folder {folder} cannot be used: {error.strerror}",
+            hint=f"Set {TEMP_DIR_VARIABLE} to a folder that exists and can be written to.",
             key=folder,
         ) from error
 
@@ -194,15 +214,17 @@ class _CheckedReader(io.FileIO):
     The check is CRC32C and size: ten times cheaper than SHA-256, and enough against somebody else writing to the file.
     """
 
-    def __init__(self, path: str, size: int, crc32c: str) -> None:
+    def __init__(self, path: str, size: int, crc32c: str, on_bytes: OnBytes) -> None:
         try:
             super().__init__(path)
         except FileNotFoundError as error:
             raise _changed(path, "it is gone") from error
         self._path, self._left, self._expected, self._crc = path, size, crc32c, 0
+        self._on_bytes = on_bytes
 
     def read(self, size: int | None = -1) -> bytes:
         chunk = super().read(size)
+        self._on_bytes(0)  # these bytes were counted when they were hashed; this is the place to be cancelled
         self._left -= len(chunk)
         self._crc = google_crc32c.extend(self._crc, chunk)
         at_end = self._left == 0
@@ -213,7 +235,7 @@ class _CheckedReader(io.FileIO):
 
 def _changed(path: str, how: str) -> SourceChangedError:
     return SourceChangedError(
-        f"{path} changed while it was being registered: {how}; nothing was registered",
+        f"{printable(path)} changed while it was being registered: {how}; nothing was registered",
         hint="Wait until it is complete, or register a copy.",
         source=Path(path).as_posix(),
     )

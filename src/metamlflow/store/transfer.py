@@ -31,12 +31,14 @@ def batches(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]
         yield batch
 
 
-def in_parallel(work: Callable[[T], R], items: Iterable[T], *, workers: int = WORKERS) -> Iterator[R]:
+def in_parallel(
+    work: Callable[[T], R], items: Iterable[T], *, cancel: Callable[[], None] | None = None, workers: int = WORKERS
+) -> Iterator[R]:
     """Yield ``work(item)`` for each item, in the order of the items, a bounded number of them at work.
 
     ``items`` may be lazy and endless; it is read in the calling thread. The first failure (also of ``items``, or a
-    Ctrl-C) cancels what has not begun and waits for what has; further failures are attached to it as notes. No thread
-    outlives the iteration.
+    Ctrl-C) cancels what has not begun, calls ``cancel`` and waits for what has; further failures are attached to it as
+    notes. No thread outlives the iteration.
     """
     pending: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="metamlflow")
@@ -48,6 +50,8 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T], *, workers: int = WO
         while pending:
             yield pending.popleft().result()
     except BaseException as failure:
+        if cancel:
+            cancel()
         for future in pending:
             future.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -64,5 +68,5 @@ def _failures(futures: Iterable[Future[R]]) -> Iterator[BaseException]:
             error = future.exception()
         except CancelledError:
             continue
-        if error is not None:
+        if error is not None and not isinstance(error, CancelledError):
             yield error

@@ -107,12 +107,14 @@ class VerifyReport:
 def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallback | None = None) -> VerifyReport:
     """Check a version: its manifest, its lists of files, and each file at ``level``. Goes on after a finding."""
     manifest = loaded.manifest
-    counter = Counter("verify", progress, total_files=manifest.files, total_bytes=manifest.size)
+    to_read = manifest.size if level == "full" else 0
+    counter = Counter("verify", progress, total_files=manifest.files, total_bytes=to_read)
     findings = _check_manifest(store, loaded)
     read = 0
     try:
+        work = partial(_check_batch, store, manifest, level, counter)
         groups = batches(Entries(store, manifest), lambda entry: entry.size)
-        for found, size in in_parallel(partial(_check_batch, store, manifest, level, counter), groups):
+        for found, size in in_parallel(work, groups, cancel=counter.cancel):
             findings += found
             read += size
     except IntegrityError as error:  # of a shard: the files that it lists cannot be known

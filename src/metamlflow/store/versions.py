@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from metamlflow.backend import ObjectInfo
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, ObjectNotFoundError
 from metamlflow.format.layout import (
     NAMES,
@@ -32,10 +34,14 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """A version that was committed; ``state`` is the number of its newest state record, or 0 for none."""
+    """A version; ``state`` is the number of its newest state record, or 0 for none.
+
+    ``committed`` is False where a state record lies without its manifest: a migration is about to create that.
+    """
 
     version: int
     state: int = 0
+    committed: bool = True
 
     @property
     def available(self) -> bool:
@@ -58,6 +64,11 @@ class Loaded:
 
 def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
     """Yield the versions of a name, newest first, lazily: the first page tells the newest, however many there are."""
+    return (status for status in all_statuses(store, name) if status.committed)
+
+
+def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
+    """As :func:`list_versions`, with numbers that are not committed yet."""
     return _statuses(store, name, versions_prefix(name), page=_PAGE)
 
 
@@ -66,22 +77,25 @@ def _statuses(store: Store, name: ArtifactName, prefix: str, *, page: int) -> It
     after, full = "", True
     while full:
         count = 0
-        for info in store.backend.list_objects(prefix, after=after, limit=page):
+        for info in _page(store, prefix, after, page):
             after, count = info.key, count + 1
             key = parse_version_key(name, info.key)
             if key is None:
                 continue
             if current is not None and key.version == current.version:
-                current = VersionStatus(key.version, max(key.state or 0, current.state))
+                current = replace(current, state=max(key.state or 0, current.state))
                 continue
             if current is not None:
                 yield current
-            # A state without a manifest before it speaks of nothing that was committed.
-            current = VersionStatus(key.version) if key.state is None else None
+            current = VersionStatus(key.version, key.state or 0, committed=key.state is None)
         full = count == page
         page = max(page, 1000)
     if current is not None:
         yield current
+
+
+def _page(store: Store, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
+    return retried(lambda: list(store.backend.list_objects(prefix, after=after, limit=limit)), store.clock)
 
 
 def version_status(store: Store, name: ArtifactName, version: int) -> VersionStatus:
@@ -91,7 +105,7 @@ def version_status(store: Store, name: ArtifactName, version: int) -> VersionSta
 
 def list_names(store: Store) -> Iterator[ArtifactName]:
     """Yield every name, in key order. One listing. A name may have no version yet."""
-    for info in store.backend.list_objects(NAMES):
+    for info in retried(lambda: list(store.backend.list_objects(NAMES)), store.clock):
         if name := name_of_key(info.key):
             yield ArtifactName(name)
 
@@ -148,7 +162,7 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
     if status.available:
         return
     key = state_key(name, status.version, status.state)
-    state = decode_state(store.backend.read(key), key)
+    state = decode_state(retried(lambda: store.backend.read(key), store.clock), key)
     why = "was left out when this store was migrated" if state == "absent" else "was pruned"
     raise ArtifactPrunedError(
         f"{name}@{status.version} {why}: its bytes are not in this store",
@@ -159,9 +173,9 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
 
 
 def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
-    for info in store.backend.list_objects(aliases_prefix(name, alias), limit=1):
-        if parse_alias_key(name, alias, info.key) is not None:
-            version = decode_alias(store.backend.read(info.key), info.key)
+    for key in [info.key for info in _page(store, aliases_prefix(name, alias), "", 1)]:
+        if parse_alias_key(name, alias, key) is not None:
+            version = decode_alias(retried(partial(store.backend.read, key), store.clock), key)
             if version is not None:
                 return version
     raise not_found(store, name, alias)
@@ -183,7 +197,7 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
             version=version,
             suggestions=tuple(str(number) for number in numbers[:_SHOWN]),
         )
-    near = _near(name, list(list_names(store)))
+    near = _near(name, [known for known in list_names(store) if known != name])
     return ArtifactNotFoundError(
         f"there is no artifact {name!r} in {store.url}",
         hint=f"Did you mean {' or '.join(repr(n) for n in near)}? Names are case-sensitive."

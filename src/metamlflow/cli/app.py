@@ -1,0 +1,298 @@
+"""The commands."""
+
+# typer reads each option from a parameter: flags are positional to Python (FBT), and `debug` is there to be accepted
+# and is read elsewhere, in running.py (ARG001).
+# ruff: noqa: ARG001, FBT001, FBT002
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from metamlflow.cli.arguments import (
+    URI_VARIABLE,
+    client_for,
+    parse_assignments,
+    parse_duration,
+    read_metadata,
+    source_in,
+)
+from metamlflow.cli.checking import Unreadable, check, every_version, wanted_versions
+from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
+from metamlflow.cli.exits import ExitCode
+from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.output import emit, emit_document, emit_rows, note
+from metamlflow.cli.progress import shown_progress
+from metamlflow.errors import DestinationExistsError
+
+# The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
+
+app = typer.Typer(
+    help="Versioned, immutable, verified machine-learning artifacts in nothing but an object store.",
+    epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 not found, 4 conflict, 5 access, network or storage, "
+    "130 interrupted. Data goes to stdout, everything else to stderr.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain help is quick to start, and the same in a pipe.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="URI", envvar=URI_VARIABLE, help="The store: a folder, or a URI such as s3://b/p."),
+]
+OptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="A storage option, as fsspec takes it; the value is JSON or text, a dot in the key leads into an object. "
+        "Repeatable; given once, METAMLFLOW_STORAGE_OPTIONS is not read.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document; errors too are JSON, on stderr.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the log, and the traceback of an error.")]
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="NAME[@VERSION]", help="VERSION is a number, 'latest' (the default) or an alias.")
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from metamlflow import __version__
+
+        emit(f"metamlflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: DebugOption = False,
+) -> int | None:
+    """Answer a call without a command with the help, as a wrong one."""
+    if context.invoked_subcommand is not None:
+        return None
+    note(context.get_help())
+    raise typer.Exit(ExitCode.USAGE)
+
+
+@app.command(short_help="Create a store.")
+def init(
+    store: StoreOption = None,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="How long bytes that nothing names are kept, such as 36h, 7d or 2w; a constant of the store. "
+            "[default: 7d]",
+        ),
+    ] = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Create a store, and print where it is. If it exists, nothing happens.
+
+    Nobody has to: the first registration creates the store too. But only here its grace can be chosen.
+    """
+    wanted = None if grace is None else parse_duration(grace, "--grace")
+    client = client_for(store, options)
+    client.create_store(grace=wanted)
+    if as_json:
+        emit_document("store", {"uri": client.storage_uri})
+    else:
+        emit(client.storage_uri)
+
+
+@app.command(short_help="Store content as the next version of a name.")
+def register(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as fraud/features.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="A file, a folder, or an fsspec URL; several are stored as one artifact, under their names; '-' is "
+            "what comes in on stdin.",
+        ),
+    ],
+    store: StoreOption = None,
+    artifact_type: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="A label: file, dataset, model, or your own.")
+    ] = "file",
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Metadata; the value is read as JSON if it is JSON (rows=200, ok=true), else as text. Repeatable.",
+        ),
+    ] = None,
+    meta_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A JSON object with metadata; --meta overrides its keys.")
+    ] = None,
+    if_unchanged: Annotated[
+        Literal["new_version", "reuse"],
+        typer.Option(help="What to do if content, type and metadata are those of the newest version."),
+    ] = "new_version",
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Names this registration: a second one under the key returns the first."),
+    ] = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Store content as the next version of NAME, and print NAME@VERSION.
+
+    The version is there, whole and for good, when this ends with 0; until then nobody sees any of it.
+    """
+    metadata = (read_metadata(meta_file) if meta_file is not None else {}) | parse_assignments(meta or (), "--meta")
+    client = client_for(store, options)
+    with interruptible() as interruption, shown_progress("registering", interruption) as progress:
+        artifact = client.register_artifact(
+            name,
+            source_in(paths, interruption),
+            artifact_type,
+            metadata,
+            if_unchanged=if_unchanged,
+            idempotency_key=idempotency_key,
+            progress=progress,
+        )
+    if as_json:
+        emit_document("artifact", artifact_document(artifact))
+    else:
+        emit(f"{artifact.name}@{artifact.version}")
+
+
+@app.command(short_help="Bring a version to a folder, verified.")
+def get(
+    reference: ReferenceArgument,
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="A folder; made if it is missing.")] = ".",
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Only the file at this path in the artifact.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are in the way.")] = False,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Bring a version to a folder, verified, and print where it is: a file's path, or the folder's.
+
+    Nothing appears in the folder before everything was fetched and verified.
+    """
+    artifact = client_for(store, options).get_artifact(reference)
+    try:
+        with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
+            found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
+    except DestinationExistsError as error:
+        raise error.with_hint((error.hint or "").replace("overwrite=True", "--overwrite")) from None
+    if as_json:
+        emit_document("download", {"name": artifact.name, "version": artifact.version, "path": str(found)})
+    else:
+        emit(str(found))
+
+
+@app.command(short_help="List artifacts, or the versions of one.")
+def ls(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="List all versions of this name.")] = None,
+    artifact_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only those of this type.")
+    ] = None,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the latest version of each name, or all versions of one.
+
+    In a pipe: name, version, type, files, bytes, time of creation and creator, separated by tabs.
+    """
+    found = client_for(store, options).list_artifacts(name, artifact_type=artifact_type)
+    if as_json:
+        emit_document("artifacts", {"artifacts": [artifact_document(artifact) for artifact in found]})
+    else:
+        emit_rows(map(listed_row, found), LISTED if found else ())
+
+
+@app.command(short_help="Show one version: facts, metadata, schema, files.")
+def show(
+    reference: ReferenceArgument,
+    entries: Annotated[
+        int, typer.Option("--entries", min=-1, metavar="N", help="How many files to list; -1 lists all.")
+    ] = 10,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show one version: its facts, metadata, schema and first files."""
+    artifact = client_for(store, options).get_artifact(reference)
+    count = None if entries < 0 else entries
+    if as_json:
+        emit_document("artifact", artifact_document(artifact, entries=count))
+        return
+    emit_rows(fact_rows(artifact))
+    emit_rows(entry_rows(artifact, count))
+    if count is not None and len(artifact.entries) > count and sys.stdout.isatty():
+        note(f"{len(artifact.entries) - count:,} more files; --entries -1 lists all")
+
+
+@app.command(short_help="Check that versions are as they were registered.")
+def verify(
+    references: Annotated[list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Check every version of every name.")] = False,
+    level: Annotated[
+        Literal["full", "checksum", "stat"],
+        typer.Option(
+            help="full reads every byte; checksum compares what the storage recorded; stat looks at presence and size."
+        ),
+    ] = "full",
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Check that versions are in the store as they were registered. Exits with 1 if one is not.
+
+    Goes on after a finding and names each of them: what is modified or missing, and which object of the store it is.
+    """
+    if every == bool(references):
+        raise typer.BadParameter("give one or more, or --all", param_hint="NAME[@VERSION]...")
+    client = client_for(store, options)
+    versions = every_version(client) if every else wanted_versions(client, references or ())
+    checked = [check(version, level, quiet=as_json) for version in versions]
+    unreadable = [found.to_json() for found in checked if isinstance(found, Unreadable)]
+    reports = [found for found in checked if not isinstance(found, Unreadable)]
+    good = not unreadable and all(reports)
+    if as_json:
+        documents = [report.to_json() for report in reports]
+        emit_document("verification", {"ok": good, "reports": documents, "errors": unreadable})
+    return ExitCode.GOOD if good else ExitCode.CHECK_FAILED
+
+
+@app.command(short_help="Play a short story that shows it all.")
+def demo(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="Play here, in a new or empty folder, and keep it.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder.")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Play a short story on a local folder: data, its next version, a model, a damaged byte that is found.
+
+    Takes a second, needs no network, and without FOLDER or --keep leaves nothing behind.
+    """
+    from metamlflow.cli.demo import play
+
+    outcome = play(None if folder is None else Path(folder), keep=keep, quiet=as_json)
+    if as_json:
+        emit_document("demo", outcome)

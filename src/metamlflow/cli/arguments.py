@@ -1,0 +1,123 @@
+"""What the arguments of a command mean: a store, a source, metadata, a duration."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from metamlflow.cli.interrupting import Interruption, PipeReader
+from metamlflow.cli.output import note
+from metamlflow.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from metamlflow.client import MetaMLFlowClient
+
+URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
+STDIN = "-"
+
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def client_for(store: str | None, options: Sequence[str] | None) -> MetaMLFlowClient:
+    """Return a client on the store that ``--store`` and ``--option`` name.
+
+    Raises:
+        InvalidInputError: no store is named, or none can be at that place.
+    """
+    given = parse_assignments(options, "--option", nested=True) if options else None
+    if not store:
+        raise InvalidInputError(
+            "no store was named", hint=f"Give --store, such as --store ./store, or set {URI_VARIABLE}."
+        )
+    from metamlflow.client import MetaMLFlowClient
+
+    return MetaMLFlowClient(store, storage_options=given)
+
+
+def source_in(paths: Sequence[str], interruption: Interruption) -> Any:
+    """Return what is to be registered, as ``register_artifact`` takes it; ``-`` is stdin.
+
+    Raises:
+        typer.BadParameter: stdin is one of several, or closed.
+    """
+    if STDIN not in paths:
+        return paths[0] if len(paths) == 1 else list(paths)
+    if len(paths) > 1:
+        raise typer.BadParameter("'-' (stdin) stands alone; its content has no name", param_hint="PATH...")
+    if sys.stdin is None:
+        raise typer.BadParameter("stdin is closed", param_hint="PATH...")
+    if sys.stdin.isatty():
+        note("reading from the terminal; Ctrl-D ends the input")
+    # A file that is redirected can be read twice if need be; a pipe can keep us waiting.
+    return sys.stdin.buffer if sys.stdin.seekable() else PipeReader(sys.stdin.fileno(), interruption)
+
+
+def parse_duration(text: str, option: str) -> timedelta:
+    """Return the duration that a text such as ``36h`` or ``7d`` spells.
+
+    Raises:
+        typer.BadParameter: it spells none.
+    """
+    if not (match := _DURATION.fullmatch(text)):
+        raise typer.BadParameter(f"{text!r} is no duration; give a number with m, h, d or w", param_hint=option)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False) -> dict[str, Any]:
+    """Return the values by key. A value is read as JSON if it is JSON, else it is the text as given.
+
+    Args:
+        pairs: such as ``["rows=200", "owner=ml"]``.
+        option: the option that they were given to, for messages. These never show a value: it may be a secret.
+        nested: a dot in a key leads into an object: ``a.b=1`` gives ``{"a": {"b": 1}}``.
+
+    Raises:
+        typer.BadParameter: a pair without ``=`` or key, or a key that is given twice.
+    """
+    result: dict[str, Any] = {}
+    for number, pair in enumerate(pairs, 1):
+        key, separator, text = pair.partition("=")
+        *parents, last = key.split(".") if nested else [key]
+        if not separator or not last or not all(parents):
+            raise typer.BadParameter(f"the one in place {number} is not of the form key=value", param_hint=option)
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise typer.BadParameter(f"{key!r} leads into {parent!r}, which is a value already", param_hint=option)
+        if last in place:
+            raise typer.BadParameter(f"{key!r} is given twice", param_hint=option)
+        place[last] = _value(text)
+    return result
+
+
+def read_metadata(file: str) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        typer.BadParameter: the file cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{file!r} cannot be read: {error.strerror}", param_hint="--meta-file") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{file!r} is not JSON: {error}", param_hint="--meta-file") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{file!r} does not hold a JSON object", param_hint="--meta-file")
+    return value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,48 @@
+"""The demonstration: a short story that is played for real, on a local folder, with the base install alone."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from metamlflow.cli.demo.narration import Narrator
+from metamlflow.cli.demo.story import Story
+from metamlflow.errors import DestinationExistsError, InvalidInputError
+
+__all__ = ["play"]
+
+
+def play(folder: Path | None, *, keep: bool = False, quiet: bool = False) -> dict[str, Any]:
+    """Play the story; return what came out of it as JSON values.
+
+    Args:
+        folder: a new or empty folder, which stays; None plays in a temporary one.
+        keep: let the temporary one stay.
+        quiet: tell nothing.
+
+    Raises:
+        DestinationExistsError: there is something in the folder.
+        DemoFailedError: something was not as the story says.
+    """
+    narrator = Narrator(quiet=quiet)
+    if folder is None and not keep:
+        with tempfile.TemporaryDirectory(prefix="metamlflow-demo-") as passing:
+            return Story(Path(passing), narrator, kept=False).play()
+    place = _empty(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="metamlflow-demo-"))
+    return Story(place, narrator, kept=True).play()
+
+
+def _empty(folder: Path) -> Path:
+    folder = folder.expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidInputError(f"{folder} is no folder", hint="Give a new or empty one.") from error
+    if any(folder.iterdir()):
+        raise DestinationExistsError(
+            f"{folder} is not empty",
+            hint="Give a new or empty folder, or none for a temporary one.",
+            paths=(str(folder),),
+        )
+    return folder

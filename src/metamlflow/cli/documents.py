@@ -1,0 +1,116 @@
+"""How artifacts and reports look: as JSON documents, and as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from metamlflow.cli.output import Row, Size, printable, utc_text
+from metamlflow.model.metadata import encode_mapping
+
+if TYPE_CHECKING:
+    from metamlflow.artifacts import Artifact, VerifyReport
+
+LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
+
+
+def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[str, Any]:
+    """Return an artifact as JSON values, with its first ``entries`` entries (None: all; 0: no such field)."""
+    document: dict[str, Any] = {
+        "name": artifact.name,
+        "version": artifact.version,
+        "artifact_id": artifact.artifact_id,
+        "artifact_type": artifact.artifact_type,
+        "created_at": utc_text(artifact.created_at),
+        "created_by": artifact.created_by,
+        "files": len(artifact.entries),
+        "size": artifact.size,
+        "digest": artifact.digest,
+        "manifest_digest": artifact.manifest_digest,
+        "storage_path": artifact.storage_path,
+        # As stored: NaN, which JSON lacks, is {"$float": "NaN"}.
+        "metadata": encode_mapping(artifact.metadata),
+        "schema": artifact.schema,
+        "inputs": [
+            {"name": str(i.name), "version": i.version, "manifest_digest": i.manifest_digest, "role": i.role}
+            for i in artifact.inputs
+        ],
+    }
+    if entries != 0:
+        document["entries"] = [
+            {
+                "path": entry.path,
+                "size": entry.size,
+                "sha256": entry.sha256,
+                "crc32c": entry.crc32c,
+                "key": entry.key,
+                "executable": entry.executable,
+            }
+            for entry in islice(artifact.entries, entries)
+        ]
+    return document
+
+
+def listed_row(artifact: Artifact) -> Row:
+    """Return an artifact as a row of a listing, in the columns ``LISTED``."""
+    return (
+        artifact.name,
+        artifact.version,
+        artifact.artifact_type,
+        len(artifact.entries),
+        Size(artifact.size),
+        artifact.created_at,
+        artifact.created_by,
+    )
+
+
+def fact_rows(artifact: Artifact) -> Iterator[Row]:
+    """Yield what is known of an artifact, a fact a row; metadata values as JSON."""
+    yield "name", artifact.name
+    yield "version", str(artifact.version)
+    yield "type", artifact.artifact_type
+    yield "created", utc_text(artifact.created_at)
+    yield "by", artifact.created_by
+    yield "files", str(len(artifact.entries))
+    yield "bytes", str(artifact.size)
+    yield "digest", artifact.digest
+    yield "manifest", artifact.manifest_digest
+    yield "id", artifact.artifact_id
+    yield "stored", artifact.storage_path
+    for source in artifact.inputs:
+        yield "input", f"{source.name}@{source.version}"
+    for name, value in encode_mapping(artifact.metadata).items():
+        yield f"metadata.{name}", json.dumps(value, ensure_ascii=False)
+    schema: Mapping[str, Any] = artifact.schema or {}
+    for field in schema.get("fields", ()):
+        yield f"schema.{field['name']}", f"{field['type']}{'' if field.get('nullable', True) else ' not null'}"
+
+
+def entry_rows(artifact: Artifact, count: int | None) -> Iterator[Row]:
+    """Yield the first ``count`` entries (None: all), a row each."""
+    for entry in islice(artifact.entries, count):
+        yield "entry", entry.path, Size(entry.size), f"sha256:{entry.sha256}"
+
+
+def report_rows(report: VerifyReport) -> Iterator[Row]:
+    """Yield the verdict on a version, and a row for each finding."""
+    reference = f"{report.name}@{report.version}"
+    yield reference, "ok" if report.ok else "failed", report.level, report.files, Size(report.bytes)
+    for finding in report.findings:
+        yield reference, finding.status, finding.path or "-", finding.key, finding.expected, finding.actual
+
+
+def report_lines(report: VerifyReport) -> Iterator[str]:
+    """Yield a report as lines for people."""
+    from rich.filesize import decimal
+
+    files = f"{report.files:,} file{'' if report.files == 1 else 's'}"
+    verdict = "ok    " if report.ok else "failed"
+    yield f"{verdict}  {report.name}@{report.version}  {files}, {decimal(report.bytes)} read, level {report.level}"
+    for finding in report.findings:
+        yield f"  {finding.status}: {printable(finding.path) or 'the record of the version itself'}"
+        yield f"    object    {printable(finding.key)}"
+        yield f"    expected  {printable(finding.expected)}"
+        yield f"    actual    {printable(finding.actual)}"

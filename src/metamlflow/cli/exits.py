@@ -1,0 +1,101 @@
+"""How a command ends: the table of exit codes, and how an error is told."""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+
+import typer
+
+from metamlflow.cli.output import note, on_terminal, printable
+from metamlflow.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    MetaMLFlowError,
+    NotFoundError,
+    StorageError,
+    StoreFormatError,
+)
+
+# All errors in how a command is called derive from it. typer does not name it, and which package defines it differs
+# between versions of typer.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class ExitCode(IntEnum):
+    """What the exit code of ``metamlflow`` says."""
+
+    GOOD = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    STORAGE = 5
+    BUG = 70  # EX_SOFTWARE of sysexits.h
+    INTERRUPTED = 130  # as a shell says of SIGINT
+    OUTPUT_CLOSED = 141  # as a shell says of SIGPIPE
+
+
+# The first row that fits counts.
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (KeyboardInterrupt, ExitCode.INTERRUPTED),
+    (typer.Abort, ExitCode.INTERRUPTED),
+    (UsageError, ExitCode.USAGE),
+    (InvalidInputError, ExitCode.USAGE),
+    (NotFoundError, ExitCode.NOT_FOUND),
+    (ConflictError, ExitCode.CONFLICT),
+    (IntegrityError, ExitCode.CHECK_FAILED),
+    (StoreFormatError, ExitCode.CHECK_FAILED),
+    (StorageError, ExitCode.STORAGE),
+    (MetaMLFlowError, ExitCode.CHECK_FAILED),
+    (OSError, ExitCode.STORAGE),
+)
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """Return the exit code for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.BUG)
+
+
+def tell(error: BaseException, *, as_json: bool) -> None:
+    """Write an error to stderr: for people, or as one JSON document."""
+    message, hint = _message(error), _hint(error)
+    if as_json:
+        note(json.dumps({"error": type(error).__name__, "message": message, "hint": hint}))
+        return
+    label, remedy = ("\x1b[1;31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m") if on_terminal(2) else ("error:", "hint:")
+    note(f"{label} {_lines(message)}")
+    if hint:
+        note(f"{remedy} {_lines(hint)}")
+
+
+def _lines(text: str) -> str:
+    return printable(text, keep="\n")
+
+
+def _message(error: BaseException) -> str:
+    match error:
+        case KeyboardInterrupt() | typer.Abort():
+            message = "interrupted"
+        case UsageError():
+            message = error.format_message()  # type: ignore[attr-defined]
+        case MetaMLFlowError():
+            message = error.message
+        case OSError() if error.strerror:
+            message = error.strerror + (f": {error.filename}" if error.filename is not None else "")
+        case _:
+            message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    # What else failed besides: each file has its line.
+    return "\n".join([message, *getattr(error, "__notes__", ())])
+
+
+def _hint(error: BaseException) -> str | None:
+    if isinstance(error, UsageError):
+        context = getattr(error, "ctx", None)
+        return f"See '{context.command_path if context else 'metamlflow'} --help'."
+    if isinstance(error, MetaMLFlowError):
+        return error.hint
+    if exit_code_of(error) is ExitCode.BUG:
+        return "This is a fault of metamlflow or of a package below it. --debug shows where it happened."
+    return None

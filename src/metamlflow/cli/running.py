@@ -1,0 +1,61 @@
+"""One run of the command line, from its arguments to its exit code. The only place that handles errors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+
+from metamlflow.cli.exits import ExitCode, exit_code_of, tell
+from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; return its exit code. Nothing but a failure of the interpreter itself is raised."""
+    # Read here and not by the parser, because errors of the parser are to be told in the same way as all others.
+    flags = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    as_json, debug = "--json" in flags, "--debug" in flags
+    try:
+        try:
+            prepare_output()
+            return _command(arguments, debug=debug)
+        except OutputClosedError:
+            raise
+        # The last resort, so that no user is shown a traceback; --debug shows it.
+        except BaseException as error:  # noqa: BLE001 (what a backend or a plug-in raises has no common base)
+            return _failed(error, as_json=as_json, debug=debug)
+    except OutputClosedError:
+        discard_output()
+        return ExitCode.OUTPUT_CLOSED
+
+
+def _failed(error: BaseException, *, as_json: bool, debug: bool) -> int:
+    if isinstance(error, SystemExit):
+        if not isinstance(error.__context__, BrokenPipeError):
+            return error.code if isinstance(error.code, int) else ExitCode.BUG
+        error = error.__context__  # typer takes any broken pipe for a closed output
+    if isinstance(error, BrokenPipeError) and output_is_closed():
+        raise OutputClosedError
+    if debug:
+        traceback.print_exception(error)
+    tell(error, as_json=as_json)
+    settle_output()
+    return exit_code_of(error)
+
+
+def _command(arguments: Sequence[str], *, debug: bool) -> int:
+    from metamlflow.cli.app import app
+
+    if debug:
+        log = logging.StreamHandler(sys.stderr)
+        log.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+        logger = logging.getLogger("metamlflow")
+        logger.addHandler(log)
+        logger.setLevel(logging.DEBUG)
+    code = app(list(arguments), prog_name="metamlflow", standalone_mode=False)
+    if code == ExitCode.INTERRUPTED:  # what typer makes of a Ctrl-C; some of its versions raise Abort instead
+        raise KeyboardInterrupt
+    # Here, where a full disk is an error like any other; at the interpreter's exit it would be a traceback.
+    sys.stdout.flush()
+    return code if isinstance(code, int) else ExitCode.GOOD

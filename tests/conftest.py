@@ -1,0 +1,151 @@
+"""What tests of the façade and of the use cases stand on: a store in a folder, looked at past the code under test."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import tempfile
+import traceback
+from pathlib import Path
+
+import pytest
+
+from metamlflow import MetaMLFlowClient
+
+NOBODY = 65534
+_BLOB_FOLDER = "blobs/sha256"
+
+
+class RawStore:
+    """A store folder as the file system shows it: no code of the project is asked."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def keys(self) -> set[str]:
+        """All files, temp files included, relative to the root."""
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
+
+    def blobs(self) -> set[str]:
+        return {key for key in self.keys() if key.startswith(_BLOB_FOLDER)}
+
+    def temp_files(self) -> set[str]:
+        return {key for key in self.keys() if key.startswith(".tmp/")}
+
+    def manifest_path(self, name: str, version: int) -> Path:
+        return self.root / f"artifacts/{name}/_versions/{9_999_999_999 - version:010d}_v{version}.json"
+
+    def manifest(self, name: str, version: int = 1) -> dict:
+        return json.loads(self.manifest_path(name, version).read_bytes())
+
+    def manifests(self) -> list[Path]:
+        return sorted(self.root.glob("artifacts/**/_versions/*.json"))
+
+    def blob_path(self, content: bytes, extension: str = "") -> Path:
+        digest = hashlib.sha256(content).hexdigest()
+        return self.root / _BLOB_FOLDER / digest[:2] / f"{digest}{extension}"
+
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """Damage an object: objects are read-only, and must not keep their old bytes under another link."""
+        path.unlink()
+        path.write_bytes(data)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("METAMLFLOW_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def store_folder(tmp_path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def client(store_folder, tmp_path) -> MetaMLFlowClient:
+    return MetaMLFlowClient(store_folder, cache_dir=tmp_path / "cache")
+
+
+@pytest.fixture
+def raw(store_folder) -> RawStore:
+    return RawStore(store_folder)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder to fill and register."""
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def open_folder():
+    """A temp folder that any user may enter and write, unlike pytest's own."""
+    path = Path(tempfile.mkdtemp(prefix="metamlflow-test-"))
+    path.chmod(0o777)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mount a small disk of its own: ``mounted(options)`` returns where. Skips where mounting is not permitted."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    points: list[Path] = []
+
+    def mount(options: str, kind: str = "tmpfs") -> Path:
+        point = tmp_path / f"disk{len(points)}"
+        point.mkdir()
+        if libc.mount(b"tmpfs", os.fsencode(point), kind.encode(), 0, options.encode()):
+            pytest.skip(f"mounting {kind} ({options}) is not possible here: {os.strerror(ctypes.get_errno())}")
+        points.append(point)
+        return point
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", "--lazy", point], check=True)
+
+
+@pytest.fixture
+def as_nobody():
+    """Run ``work(*args)`` in a forked child without privileges; return its result or raise its exception."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become nobody")
+
+    def run(work, *args):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            _answer_as_nobody(writer, work, args)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as answer:
+            data = answer.read()
+        os.waitpid(child, 0)
+        good, value = pickle.loads(data)
+        if not good:
+            raise value
+        return value
+
+    return run
+
+
+def _answer_as_nobody(writer, work, args):
+    try:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        answer = True, work(*args)
+    except BaseException as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        answer = False, error
+    with os.fdopen(writer, "wb") as out:
+        out.write(pickle.dumps(answer))
+    os._exit(0)
