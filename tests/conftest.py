@@ -95,6 +95,15 @@ def open_folder():
 
 
 @pytest.fixture
+def quick_folder():
+    """A temp folder in memory where the system has one: thousands of files are made there in a moment."""
+    memory = "/dev/shm"
+    path = Path(tempfile.mkdtemp(prefix="metamlflow-test-", dir=memory if os.access(memory, os.W_OK) else None))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
 def mounted(tmp_path):
     """Mount a small disk of its own: ``mounted(options)`` returns where. Skips where mounting is not permitted."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -143,7 +152,7 @@ def _answer_as_nobody(writer, work, args):
         os.setgid(NOBODY)
         os.setuid(NOBODY)
         answer = True, work(*args)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 (it is raised in the parent)
         error.add_note("".join(traceback.format_exception(error)))
         answer = False, error
     with os.fdopen(writer, "wb") as out:

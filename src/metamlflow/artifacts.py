@@ -138,7 +138,7 @@ class Artifact:
 
     # --- content ------------------------------------------------------------------------------------------------------
 
-    def open(self, path: str | None = None) -> BinaryIO:
+    def open(self, path: str | os.PathLike[str] | None = None) -> BinaryIO:
         """Return a seekable binary reader of a file. It raises instead of giving wrong bytes.
 
         A read from start to end verifies as it goes, and raises before it returns the last bytes of damaged content. A
@@ -153,11 +153,11 @@ class Artifact:
         """
         return cast("BinaryIO", open_entry(self._store, self._manifest, self._entry(path)))
 
-    def read_bytes(self, path: str | None = None) -> bytes:
+    def read_bytes(self, path: str | os.PathLike[str] | None = None) -> bytes:
         """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
         return read_entry(self._store, self._manifest, self._entry(path))
 
-    def local_path(self, path: str | None = None) -> Path:
+    def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file, or of the whole folder: verified, cached, shared by processes.
 
         The copy stays as long as this process lives; after that it may make room for others. ``docs/cache.md`` tells
@@ -188,7 +188,7 @@ class Artifact:
         self,
         destination: str | os.PathLike[str],
         *,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Path:
@@ -231,7 +231,7 @@ class Artifact:
             raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
         return verify(self._store, self._loaded, level, progress)
 
-    def _entry(self, path: str | None) -> Entry:
+    def _entry(self, path: str | os.PathLike[str] | None) -> Entry:
         if path is None:
             if self._manifest.kind == "file":
                 return next(iter(self.entries))
@@ -239,6 +239,7 @@ class Artifact:
                 f"{self.name}@{self.version} is a folder of {len(self.entries):,} files; which one is meant?",
                 hint=f"Give path=, such as {self._some_paths(self.entries)}.",
             )
+        path = os.fspath(path)
         if (entry := self.entries.find(path)) is not None:
             return entry
         near = [entry.path for entry in islice(self.entries, _SEARCHED) if entry.path.startswith(f"{path}/")][:_SHOWN]

@@ -106,8 +106,7 @@ class MetaMLFlowClient:
             StoreFormatError: the place holds something that is no store.
             ConflictError: the store exists with another grace.
         """
-        if grace is not None and not timedelta(minutes=1) <= grace <= timedelta(days=3650):
-            raise InvalidInputError(f"a grace of {grace} is not between a minute and ten years")
+        _check_grace(grace)
         self._store.writable_marker(grace=grace)
 
     def register_artifact(
@@ -215,6 +214,13 @@ class MetaMLFlowClient:
                 return None  # named, and never committed or given up since
 
         return [loaded for loaded in in_parallel(latest, sorted(list_names(self._store))) if loaded]
+
+
+def _check_grace(grace: object) -> None:
+    if grace is None:
+        return
+    if not isinstance(grace, timedelta) or not timedelta(minutes=1) <= grace <= timedelta(days=3650):
+        raise InvalidInputError(f"a grace is a timedelta between a minute and ten years, not {grace!r:.80}")
 
 
 def _checked_type(value: object) -> str:

@@ -19,7 +19,7 @@ from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest
 from metamlflow.model.paths import collisions
 from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
-from metamlflow.store.progress import Counter, ProgressCallback
+from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.reading import copy_entry
 from metamlflow.store.transfer import batches, in_parallel
 
@@ -85,6 +85,7 @@ class _Items:
         return self.entries.items()
 
 
+@callback_errors()
 def run(download: Download, destination: Path) -> None:
     """Carry out a download: look first, fetch into a hidden folder beside, and move what is complete."""
     with translated_errors(str(destination)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,8 @@ class Entries(Sequence[Entry]):
         """Return the entry at a position, or those of a slice. Walks the artifact from its start."""
         if isinstance(index, slice):
             wanted = range(len(self))[index]
-            found = {i: entry for i, entry in enumerate(self) if i in wanted}
+            read = itertools.islice(self, max(wanted, default=-1) + 1)  # not the shards beyond
+            found = {i: entry for i, entry in enumerate(read) if i in wanted}
             return [found[i] for i in wanted]
         position = range(len(self))[index]
         return next(entry for i, entry in enumerate(self) if i == position)

@@ -110,22 +110,25 @@ class LocalFolder(Source):
     def _walk(
         self, folder: str, prefix: str, parents: tuple[tuple[int, int], ...], problems: Problems
     ) -> Iterator[SourceItem]:
-        children = []
         try:
             with os.scandir(folder) as entries:
-                for entry in entries:
-                    status = self._status(entry, problems)
-                    if status is not None:
-                        # A folder sorts as its name and a slash: so paths come in their order.
-                        children.append((f"{entry.name}/" if stat.S_ISDIR(status.st_mode) else entry.name, status))
+                # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
+                # A folder sorts as its name and a slash: so paths come in their order.
+                children = sorted(f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries)
         except OSError as error:
             problems.note_kind(folder, f"the folder cannot be read ({error.strerror})")
             return
-        for name, status in sorted(children, key=lambda child: child[0]):
-            if not name.endswith("/"):
-                yield _local_file(prefix + name, f"{folder}/{name}", status)
+        for name in children:
+            inner = f"{folder}/{name.rstrip('/')}"
+            status = self._status(inner, problems)
+            if status is None:
                 continue
-            inner = f"{folder}/{name[:-1]}"
+            if stat.S_ISDIR(status.st_mode) != name.endswith("/"):
+                problems.note_kind(inner, "it became something else while it was read")
+                continue
+            if not name.endswith("/"):
+                yield _local_file(prefix + name, inner, status)
+                continue
             if _identity(status) in parents:
                 problems.note_kind(inner, "a link to a folder that contains it")
                 continue
@@ -140,17 +143,25 @@ class LocalFolder(Source):
                 yield EmptyFolder(prefix + name[:-1])
 
     @staticmethod
-    def _status(entry: os.DirEntry[str], problems: Problems) -> os.stat_result | None:
+    def _status(path: str, problems: Problems) -> os.stat_result | None:
+        place = Path(path)
         try:
-            status = entry.stat()
+            status = place.stat()
         except OSError as error:
-            what = f"a dangling link to {Path(entry.path).readlink()}" if entry.is_symlink() else str(error.strerror)
-            problems.note_kind(entry.path, what)
+            what = f"a dangling link to {place.readlink()}" if place.is_symlink() else str(error.strerror)
+            problems.note_kind(path, what)
             return None
         if special := _special(status.st_mode):
-            problems.note_kind(entry.path, f"{special}, not a file")
+            problems.note_kind(path, f"{special}, not a file")
             return None
         return status
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 
@@ -31,6 +32,26 @@ ProgressCallback = Callable[[Progress], None]
 """Called after each file and, within large ones, as bytes pass; never by two threads at once."""
 
 
+class CallbackError(BaseException):
+    """Carries what a callback raised past all that would take it for a failure of the storage or of a source.
+
+    A broken pipe at the terminal, say, is neither. :func:`callback_errors` unwraps it.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def callback_errors() -> Iterator[None]:
+    """Raise what a callback raised as it was. Around a whole operation, as a decorator."""
+    try:
+        yield
+    except CallbackError as failure:
+        raise failure.error from failure.error.__cause__
+
+
 class Counter:
     """Adds up what several threads have done and tells the callback."""
 
@@ -46,8 +67,7 @@ class Counter:
         self._cancelled = False
         self._lock = threading.Lock()
         self._state = Progress(operation, total_files=total_files, total_bytes=total_bytes)
-        if callback:
-            callback(self._state)
+        self._tell()
 
     def cancel(self) -> None:
         """Make every later :meth:`add` raise CancelledError: threads at work on a large file end at its next bytes."""
@@ -62,4 +82,12 @@ class Counter:
         with self._lock:
             state = self._state
             self._state = replace(state, files=state.files + files, bytes=state.bytes + size)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._callback is None:
+            return
+        try:
             self._callback(self._state)
+        except Exception as error:  # whatever a caller's code raises
+            raise CallbackError(error) from error

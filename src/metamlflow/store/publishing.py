@@ -23,7 +23,7 @@ from metamlflow.store.content import Content, store_content
 from metamlflow.store.entries import Entries, Predecessor
 from metamlflow.store.idempotency import Claims
 from metamlflow.store.opening import Store
-from metamlflow.store.progress import Counter, ProgressCallback
+from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.sources import Source
 from metamlflow.store.versions import Loaded, VersionStatus, all_statuses, load_manifest
 
@@ -51,6 +51,7 @@ class Head:
     available: bool = False
 
 
+@callback_errors()
 def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None) -> Loaded:
     """Make ``draft`` the next version of its name; return the manifest that was committed (or, if reused, found).
 

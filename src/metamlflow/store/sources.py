@@ -1,7 +1,7 @@
 """What can be registered: a file, a folder, a URL, bytes, a file object, or a list or mapping of those.
 
 A source yields its items in path order, as often as it is asked to, without holding them all: a folder of a million
-files takes no more memory than its largest directory.
+files takes no more memory than the names in its largest directory.
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
+
+from metamlflow.store.progress import CallbackError
 
 WORKERS = 16
 BATCH_FILES = 16
@@ -46,9 +48,9 @@ def in_parallel(
         for item in items:
             pending.append(pool.submit(work, item))
             while len(pending) >= _AHEAD or (pending and pending[0].done()):
-                yield pending.popleft().result()
+                yield _next(pending)
         while pending:
-            yield pending.popleft().result()
+            yield _next(pending)
     except BaseException as failure:
         if cancel:
             cancel()
@@ -56,10 +58,21 @@ def in_parallel(
             future.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
         for error in _failures(pending):
-            failure.add_note(f"also failed: {error}")
+            if error is not failure:
+                failure.add_note(f"also failed: {error}")
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next(pending: deque[Future[R]]) -> R:
+    """Wait for the first in the queue, but no longer than until one behind it fails: that ends everything."""
+    while not pending[0].done():
+        wait([future for future in pending if not future.done()], return_when=FIRST_COMPLETED)
+        for future in pending:
+            if future.done() and future.exception() is not None:
+                future.result()
+    return pending.popleft().result()
 
 
 def _failures(futures: Iterable[Future[R]]) -> Iterator[BaseException]:
@@ -68,5 +81,5 @@ def _failures(futures: Iterable[Future[R]]) -> Iterator[BaseException]:
             error = future.exception()
         except CancelledError:
             continue
-        if error is not None and not isinstance(error, CancelledError):
+        if error is not None and not isinstance(error, CancelledError | CallbackError):
             yield error

@@ -14,7 +14,7 @@ from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.store.claiming import retried
 from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
-from metamlflow.store.progress import Counter, ProgressCallback
+from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.reading import copy_entry, damaged, missing
 from metamlflow.store.transfer import batches, in_parallel
 from metamlflow.store.versions import Loaded
@@ -104,6 +104,7 @@ class VerifyReport:
         }
 
 
+@callback_errors()
 def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallback | None = None) -> VerifyReport:
     """Check a version: its manifest, its lists of files, and each file at ``level``. Goes on after a finding."""
     manifest = loaded.manifest

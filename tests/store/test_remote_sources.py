@@ -1,0 +1,196 @@
+"""Registering what fsspec opens: other schemes, archives, HTTP; and the errors of other people's code."""
+
+from __future__ import annotations
+
+import traceback
+import zipfile
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from uuid import uuid4
+
+import fsspec
+import pytest
+from fsspec.registry import known_implementations
+
+from metamlflow.errors import (
+    InvalidPathError,
+    MissingDependencyError,
+    SourceNotFoundError,
+    UnsupportedSourceError,
+)
+
+
+def paths(artifact):
+    return [entry.path for entry in artifact.entries]
+
+
+@pytest.fixture
+def memory():
+    """An empty folder of fsspec's memory file system."""
+    root = f"/{uuid4().hex}"
+    filesystem = fsspec.filesystem("memory")
+    yield lambda path, data: filesystem.pipe_file(f"{root}/{path}", data) or f"memory:/{root}"
+    filesystem.rm(root, recursive=True)
+
+
+@pytest.fixture
+def archive(folder):
+    with zipfile.ZipFile(folder / "a.zip", "w") as out:
+        out.writestr("one.txt", "1")
+        out.writestr("sub/two.txt", "2" * 2_000_000)
+    return folder / "a.zip"
+
+
+@contextmanager
+def served(answer):
+    """An HTTP server on the loopback that answers with ``answer(handler)``."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            answer(self)
+
+        do_HEAD = do_GET  # noqa: N815 (the server asks for this name)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_file_elsewhere_keeps_its_name(client, memory):
+    url = memory("t.csv", b"a\n1\n")
+    artifact = client.register_artifact("a", f"{url}/t.csv")
+    assert paths(artifact) == ["t.csv"]
+    assert artifact.read_bytes() == b"a\n1\n"
+
+
+def test_a_folder_elsewhere_keeps_its_paths(client, memory):
+    for path in ("b/c", "a", "b-c", "b/d/e"):
+        url = memory(path, path.encode())
+    for source in (url, f"{url}/"):
+        artifact = client.register_artifact("a", source)
+        assert paths(artifact) == ["a", "b-c", "b/c", "b/d/e"]
+    assert artifact.read_bytes("b/d/e") == b"b/d/e"
+
+
+def test_a_list_may_mix_here_and_elsewhere(client, memory, folder, archive):
+    (folder / "x").write_bytes(b"1")
+    url = memory("dir/y", b"2")
+    sources = [folder / "x", f"{url}/dir/y", f"{url}/dir", f"zip://sub/two.txt::{archive}", f"zip://sub::{archive}"]
+    artifact = client.register_artifact("a", sources)
+    assert paths(artifact) == ["dir/y", "sub/two.txt", "two.txt", "x", "y"]
+
+
+def test_bad_names_elsewhere_are_refused(client, memory):
+    memory("good", b"1")
+    url = memory("bad\nname", b"1")
+    with pytest.raises(InvalidPathError, match="control character"):
+        client.register_artifact("a", url)
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [("", ["one.txt", "sub/two.txt"]), ("sub", ["two.txt"]), ("sub/two.txt", ["two.txt"]), ("one.txt", ["one.txt"])],
+)
+def test_an_archive_is_opened_where_the_url_says(client, archive, inside, expected):
+    artifact = client.register_artifact("a", f"zip://{inside}::file://{archive}")
+    assert paths(artifact) == expected
+    assert artifact.verify()
+
+
+def test_a_local_url_of_another_spelling_works(client, folder):
+    (folder / "x").write_bytes(b"1")
+    assert client.register_artifact("a", f"local://{folder}/x").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("url", ["memory://no/such/thing", "zip://nope::{archive}", "zip://x::{archive}.not"])
+def test_a_url_with_nothing_at_it_is_an_error_that_names_it(client, archive, url):
+    url = url.format(archive=archive)
+    with pytest.raises(SourceNotFoundError) as caught:
+        client.register_artifact("a", url)
+    assert caught.value.source == url
+
+
+def test_a_scheme_that_nobody_knows_is_an_error_that_says_so(client):
+    with pytest.raises(UnsupportedSourceError, match="Protocol not known: carrier-pigeon"):
+        client.register_artifact("a", "carrier-pigeon://loft/3")
+
+
+def test_a_scheme_whose_package_is_missing_says_which(client, monkeypatch):
+    monkeypatch.setitem(known_implementations, "pigeon", {"class": "pigeons.Loft", "err": "get pigeons"})
+    with pytest.raises(MissingDependencyError, match="get pigeons"):
+        client.register_artifact("a", "pigeon://loft")
+
+
+def test_an_archive_that_is_none_is_an_error_of_ours(client, folder):
+    (folder / "bad.zip").write_bytes(b"no archive")
+    with pytest.raises(UnsupportedSourceError, match="not a zip file"):
+        client.register_artifact("a", f"zip://x::{folder}/bad.zip")
+
+
+def test_a_damaged_archive_is_an_error_of_ours_and_registers_nothing(client, archive, raw):
+    data = bytearray(archive.read_bytes())
+    data[1_000_000] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(UnsupportedSourceError, match="Bad CRC-32"):
+        client.register_artifact("a", f"zip://sub::{archive}")
+    assert raw.manifests() == []
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_fetched_over_http_and_no_part_of_a_signature_is_kept(client, raw):
+    pytest.importorskip("aiohttp")
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "5")
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(b"a\n1\n\n")
+
+    with served(answer) as url:
+        one = client.register_artifact("a", f"{url}/dir/t.csv?sig=HU/SH")
+        two = client.register_artifact("b", [f"{url}/t.csv?sig=HU/SH"])
+    assert paths(one) == paths(two) == ["t.csv"]
+    assert one.read_bytes() == b"a\n1\n\n"
+    assert not any(b"SH" in path.read_bytes() for path in raw.root.rglob("*.json"))
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, status):
+    pytest.importorskip("aiohttp")
+    with (
+        served(lambda handler: handler.send_error(status)) as url,
+        pytest.raises((SourceNotFoundError, UnsupportedSourceError)) as caught,
+    ):
+        client.register_artifact("a", f"{url.replace('//', '//user:HUSH@')}/t.csv?sig=HUSH")
+    assert "HUSH" not in str(caught.value)
+    assert raw.manifests() == []
+
+
+def test_a_transfer_that_breaks_off_registers_nothing(client, raw):
+    pytest.importorskip("aiohttp")
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "500000")
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(b"x" * 1000)
+
+    with served(answer) as url, pytest.raises(UnsupportedSourceError) as caught:
+        client.register_artifact("a", f"{url}/t.csv?sig=HUSH")
+    assert "HUSH" not in str(caught.value)
+    assert "HUSH" not in caught.value.message
+    assert traceback.format_exception(caught.value)
+    assert raw.manifests() == []
