@@ -7,6 +7,7 @@ A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/b
 from metamlflow.backend.fsspec_backend import FsspecBackend
 from metamlflow.backend.registry import open_backend
 from metamlflow.backend.seam import Backend, Blob, DeleteFailure, ObjectInfo
+from metamlflow.backend.streaming import Stream, StreamedObject
 from metamlflow.backend.translation import translated_errors
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "DeleteFailure",
     "FsspecBackend",
     "ObjectInfo",
+    "Stream",
+    "StreamedObject",
     "open_backend",
     "translated_errors",
 ]

@@ -74,6 +74,8 @@ def claim(
             if not unclear:
                 raise failure from None
         except StorageError as error:
+            if not unclear:
+                raise failure from error  # refused for good, whatever lies there
             unclear = True
             _log.debug("read back %s: %s", key, error)
         else:
