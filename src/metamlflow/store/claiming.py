@@ -11,7 +11,6 @@ from metamlflow.errors import (
     AccessDeniedError,
     InvalidInputError,
     MetaMLFlowError,
-    ObjectNotFoundError,
     OutcomeUnknownError,
     StorageError,
     StorageFullError,
@@ -70,13 +69,9 @@ def claim(
         unclear = unclear or not isinstance(failure, _DEFINITE)
         try:
             stored = backend.read(key)
-        except ObjectNotFoundError:
+        except StorageError as error:  # absent, or it does not tell
             if not unclear:
-                raise failure from None
-        except StorageError as error:
-            if not unclear:
-                raise failure from error  # refused for good, whatever lies there
-            unclear = True
+                raise failure from None  # refused for good
             _log.debug("read back %s: %s", key, error)
         else:
             return stored if record_id_of(stored) == record_id else None
