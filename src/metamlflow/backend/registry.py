@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from metamlflow.backend.seam import Backend
@@ -23,7 +25,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         MissingDependencyError: the package that does needs an extra.
     """
     scheme = url.partition("://")[0]
-    installed = {point.name: point for point in entry_points(group=GROUP)}
+    installed = _installed(tuple(sys.path))
     if scheme not in installed:
         known = ", ".join(f"{name}://" for name in sorted(installed)) or "none (is metamlflow itself installed?)"
         raise InvalidInputError(
@@ -39,3 +41,9 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
             extra=scheme,
         ) from error
     return factory(url, options)
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 (a new folder is searched anew)
+    """What the packages on the path offer. Looked up once: it reads a file of every installed package."""
+    return {point.name: point for point in entry_points(group=GROUP)}
