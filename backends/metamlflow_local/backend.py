@@ -29,10 +29,11 @@ from metamlflow.errors import (
     InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
+    StorageError,
     UnsupportedStoreError,
 )
+from metamlflow_local.doctor import TEMP, LocalDoctor
 
-TEMP = ".tmp"
 _CHUNK = 256 * 1024  # read and write in one pass are fastest at about this size
 _SWEEP_AFTER_SECONDS = 24 * 3600
 _PATH_MAX = 4096
@@ -54,11 +55,12 @@ def open_backend(url: str, options: Mapping[str, Any]) -> LocalBackend:
     return LocalBackend(Path(url.removeprefix("file://")))
 
 
-class LocalBackend:
+class LocalBackend(LocalDoctor):
     """The backend seam over a local folder; every promise is in :class:`metamlflow.backend.Backend`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._identity: tuple[int, int] | None = None
         self._swept = False
         self._sweep_lock = threading.Lock()
 
@@ -125,6 +127,7 @@ class LocalBackend:
     def open(self, key: str) -> BinaryIO:
         """Return a reader of the file."""
         with self._translated(key):
+            self._check_root()
             return (self._root / key).open("rb")
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
@@ -145,6 +148,8 @@ class LocalBackend:
         """Walk the folders below the prefix in key order."""
         folder, _, _ = prefix.rpartition("/")
         found = 0
+        with self._translated(prefix):
+            self._check_root()
         for key, entry in self._walk(f"{folder}/" if folder else "", prefix, after):
             if limit is not None and found >= limit:
                 return
@@ -169,6 +174,34 @@ class LocalBackend:
             except MetaMLFlowError as error:
                 failures.append(DeleteFailure(key, error))
         return failures
+
+    def holds(self, key: str, size: int) -> bool:
+        """Whether there is a file of this size."""
+        try:
+            status = (self._root / key).stat()
+        except OSError:
+            return False
+        return S_ISREG(status.st_mode) and status.st_size == size
+
+    def _check_root(self) -> None:
+        """Refuse a root that was moved away, deleted or unmounted, or another folder in its place, since it was used.
+
+        The store's marker was read long ago; what is written now would lie where nobody looks for it.
+        """
+        try:
+            status = self._root.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            now = None
+        else:
+            now = (status.st_dev, status.st_ino)
+        if self._identity is None:
+            self._identity = now
+        elif now != self._identity:
+            raise StorageError(
+                f"{self.url}: the store's folder is gone, or another one lies in its place",
+                hint="If it was moved or unmounted, bring it back; else make a new client for what is there now.",
+                key=self.url,
+            )
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -196,6 +229,7 @@ class LocalBackend:
 
     @contextmanager
     def _temp_file(self) -> Iterator[tuple[Path, int]]:
+        self._check_root()
         folder = self._root / TEMP
         path = folder / f"{os.getpid()}-{uuid.uuid4().hex}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)

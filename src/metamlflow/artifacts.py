@@ -18,7 +18,7 @@ from metamlflow.format.layout import manifest_key
 from metamlflow.model.manifests import Entry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.store.cache import FileCache
-from metamlflow.store.downloading import download_artifact, download_entry, fill_folder
+from metamlflow.store.downloading import download_artifact, download_entry, fill_folder, local_folder
 from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Progress, ProgressCallback
@@ -139,10 +139,11 @@ class Artifact:
     # --- content ------------------------------------------------------------------------------------------------------
 
     def open(self, path: str | os.PathLike[str] | None = None) -> BinaryIO:
-        """Return a seekable binary reader of a file. It raises instead of giving wrong bytes.
+        """Return a seekable binary reader of a file, whose content is verified.
 
-        A read from start to end verifies as it goes, and raises before it returns the last bytes of damaged content. A
-        jump (Parquet, zip) verifies all of the content first.
+        In a local store all of it is verified before the first byte is returned. From a bucket, a read from start to
+        end verifies as it goes and raises before it returns the last bytes of damaged content (so what was read before
+        that, or by a reader that stops early, is not verified yet); a jump (Parquet, zip) verifies all of it first.
 
         Args:
             path: logical path of the file; may be left out if there is only one.
@@ -209,8 +210,7 @@ class Artifact:
             IntegrityError: the content is damaged or missing.
             InvalidPathError: the destination's disk cannot tell some of the paths apart.
         """
-        # Not Path.expanduser: it fails for a folder named "~x" where os.path's leaves the name alone.
-        folder = Path(os.path.expanduser(destination))  # noqa: PTH111
+        folder = local_folder(destination)
         if path is None:
             return download_artifact(self._store, self._manifest, folder, overwrite=overwrite, progress=progress)
         entry = self._entry(path)
@@ -233,7 +233,7 @@ class Artifact:
 
     def _entry(self, path: str | os.PathLike[str] | None) -> Entry:
         if path is None:
-            if self._manifest.kind == "file":
+            if len(self.entries) == 1:
                 return next(iter(self.entries))
             raise InvalidInputError(
                 f"{self.name}@{self.version} is a folder of {len(self.entries):,} files; which one is meant?",

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from metamlflow.artifacts import Artifact, Session
-from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError
+from metamlflow.errors import (
+    ArtifactNotFoundError,
+    ArtifactPrunedError,
+    DamagedRecordWarning,
+    InvalidInputError,
+    StoreFormatError,
+)
 from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.store.aliases import set_alias
 from metamlflow.store.cache import FileCache
+from metamlflow.store.cache_leases import parse_size
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import ProgressCallback
 from metamlflow.store.publishing import Draft, publish
@@ -48,7 +57,8 @@ class MetaMLFlowClient:
         storage_options: options of the storage as its fsspec file system takes them. Default:
             ``METAMLFLOW_STORAGE_OPTIONS``, a JSON object; a local store takes none.
         cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
-        cache_size: how large that may grow, in bytes; default ``METAMLFLOW_CACHE_SIZE`` or 10 GiB.
+        cache_size: how large that may grow, in bytes or as a text such as ``10GB``; default ``METAMLFLOW_CACHE_SIZE``
+            or 10 GiB.
 
     Raises:
         InvalidInputError: the URI is missing or malformed, carries a secret, or no backend handles its scheme.
@@ -60,9 +70,13 @@ class MetaMLFlowClient:
         *,
         storage_options: Mapping[str, Any] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
-        cache_size: int | None = None,
+        cache_size: int | str | None = None,
     ) -> None:
         uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
+        if uri is not None and not isinstance(uri, str | os.PathLike):
+            raise InvalidInputError(f"a store is named by a text or a path, not {type(uri).__name__}")
+        if storage_options is not None and not isinstance(storage_options, Mapping):
+            raise InvalidInputError(f"storage_options is a mapping, not {type(storage_options).__name__}")
         if not uri:
             raise InvalidInputError(
                 "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
@@ -71,7 +85,7 @@ class MetaMLFlowClient:
         if storage_options is None:
             # A local folder has no options: those in the environment are meant for a bucket.
             storage_options = {} if url.startswith("file://") else _options_from_environment()
-        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, cache_size)
+        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, _bytes(cache_size))
         self._session = Session(Store(url, storage_options), cache)
 
     @classmethod
@@ -159,6 +173,22 @@ class MetaMLFlowClient:
         )
         return Artifact(self._session, publish(self._store, draft, progress))
 
+    def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
+        """Make ``alias`` stand for a version of ``name``: ``get_artifact(name, alias)`` returns that one from now on.
+
+        Args:
+            name: the artifact's name.
+            alias: one segment of letters, digits, ``.``, ``_`` and ``-``, such as ``production``.
+            version: a number, ``"latest"`` (as it is now) or another alias; None removes the alias.
+
+        Raises:
+            ArtifactNotFoundError: there is no such version.
+            InvalidNameError: the alias is not well formed.
+        """
+        set_alias(
+            self._store, Reference.parse(name, alias), None if version is None else Reference.parse(name, version)
+        )
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def get_artifact(self, name: str, version: int | str = "latest") -> Artifact:
@@ -180,7 +210,8 @@ class MetaMLFlowClient:
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
         """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.
 
-        Versions whose bytes were given up are left out.
+        Versions whose bytes were given up are left out; one whose record is damaged is left out with a
+        :class:`DamagedRecordWarning`.
 
         Args:
             name: list the versions of this name.
@@ -204,7 +235,8 @@ class MetaMLFlowClient:
         if not statuses:
             raise not_found(self._store, name, None)
         numbers = [status.version for status in reversed(statuses) if status.available]
-        return list(in_parallel(lambda number: load_manifest(self._store, name, number), numbers))
+        found = in_parallel(_or_error(lambda number: load_manifest(self._store, name, number)), numbers)
+        return _readable(found)
 
     def _latest_of_each(self) -> list[Loaded]:
         def latest(name: ArtifactName) -> Loaded | None:
@@ -213,7 +245,33 @@ class MetaMLFlowClient:
             except (ArtifactNotFoundError, ArtifactPrunedError):
                 return None  # named, and never committed or given up since
 
-        return [loaded for loaded in in_parallel(latest, sorted(list_names(self._store))) if loaded]
+        return _readable(in_parallel(_or_error(latest), sorted(list_names(self._store))))
+
+
+def _or_error(load: Callable[[Any], Loaded | None]) -> Callable[[Any], Loaded | StoreFormatError | None]:
+    """Return ``load`` with a damaged record as its result: it must not hide those beside it."""
+
+    def loaded_or_error(what: Any) -> Loaded | StoreFormatError | None:
+        try:
+            return load(what)
+        except StoreFormatError as error:
+            return error
+
+    return loaded_or_error
+
+
+def _readable(found: Iterable[Loaded | StoreFormatError | None]) -> list[Loaded]:
+    readable = []
+    for item in found:
+        if isinstance(item, StoreFormatError):
+            warnings.warn(f"left out of the list: {item}", DamagedRecordWarning, stacklevel=4)
+        elif item is not None:
+            readable.append(item)
+    return readable
+
+
+def _bytes(size: int | str | None) -> int | None:
+    return parse_size(size) if isinstance(size, str) else size
 
 
 def _check_grace(grace: object) -> None:
@@ -265,7 +323,9 @@ def _resolve(uri: str) -> str:
     """Return a URI with a scheme and, for a local store, an absolute path."""
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme.lower() == "file":
-        path = rest if separator else uri
+        path = rest if separator else uri.removeprefix("file:")
+        if separator and path.startswith("localhost/"):
+            path = path.removeprefix("localhost")
         if not path or "\0" in path:
             raise InvalidInputError(f"{uri!r} names no folder", hint="Give a path, such as file://./store.")
         return f"file://{os.path.abspath(os.path.expanduser(path))}"  # noqa: PTH100, PTH111 (keeps links unresolved)

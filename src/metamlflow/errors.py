@@ -15,6 +15,7 @@ __all__ = [
     "ArtifactNotFoundError",
     "ArtifactPrunedError",
     "ConflictError",
+    "DamagedRecordWarning",
     "DestinationExistsError",
     "IntegrityError",
     "InvalidInputError",
@@ -259,6 +260,10 @@ class StoreFormatError(MetaMLFlowError):
 
     key: str = ""
     problems: tuple[str, ...] = ()
+
+
+class DamagedRecordWarning(UserWarning):
+    """A listing left something out because its record cannot be read; the warning says which, and why."""
 
 
 # --- the storage did not do it: mend access, or try again -------------------------------------------------------------

@@ -84,7 +84,8 @@ def test_a_bad_name_is_refused_with_the_rule(name, problem):
         (("a", np.int64(2)), 2),
         (("a@best",), "best"),
         (("a", "1.0"), "1.0"),
-        (("a", "v2"), "v2"),
+        (("a", "v2"), 2),
+        (("a@v2",), 2),
     ],
 )
 def test_a_reference_is_read_however_it_is_given(given_parts, version):
@@ -127,6 +128,6 @@ def test_what_names_versions_already_or_is_no_segment_is_no_alias(alias):
     assert alias_problem(alias)
 
 
-@pytest.mark.parametrize("alias", ["best", "Latest", "1.0", "v1", "x" * 100])
+@pytest.mark.parametrize("alias", ["best", "Latest", "1.0", "v1.0", "x" * 100])
 def test_a_good_alias_is_taken(alias):
     assert alias_problem(alias) is None

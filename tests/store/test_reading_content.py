@@ -231,12 +231,12 @@ def test_the_last_bytes_of_damaged_content_are_never_handed_out(place, damage):
     artifact = place.client.register_artifact("a", BIG)
     place.set(next(iter(artifact.entries)).key, DAMAGE[damage](BIG))
     got = b""
-    with artifact.open() as file:
-        # All but the end may pass: it is not known to be wrong before.
-        while len(got) < 1_000_000:
-            got += file.read(100_000)
-        with pytest.raises(IntegrityError):
-            file.read()
+    with artifact.open() as file, pytest.raises(IntegrityError):  # noqa: PT012 (which of the reads raises is not fixed)
+        while chunk := file.read(100_000):
+            got += chunk
+    # From a bucket all but the end may pass: it is not known to be wrong before. A local file is looked at first.
+    assert len(got) <= len(BIG) - 100_000
+    assert "://" not in artifact.storage_path or not artifact.storage_path.startswith("file://") or got == b""
 
 
 @pytest.mark.parametrize("damage", [flipped, lambda data: b"x"], ids=["flipped", "extended"])

@@ -148,7 +148,7 @@ def test_a_manifest_that_changed_since_it_was_loaded_is_a_finding(artifact, raw)
 def test_a_damaged_manifest_is_refused_with_its_key_and_reasons(client, artifact, raw, damage):
     place = raw.manifest_path("name", 1)
     raw.overwrite(place, damage(place.read_bytes()))
-    for call in (lambda: client.get_artifact("name"), lambda: client.get_artifact("name", 1), client.list_artifacts):
+    for call in (lambda: client.get_artifact("name"), lambda: client.get_artifact("name", 1)):
         with pytest.raises(StoreFormatError) as caught:
             call()
         assert raw.root / caught.value.key == place

@@ -6,13 +6,14 @@ A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/b
 
 from metamlflow.backend.fsspec_backend import FsspecBackend
 from metamlflow.backend.registry import open_backend
-from metamlflow.backend.seam import Backend, Blob, DeleteFailure, ObjectInfo
+from metamlflow.backend.seam import Backend, Blob, CheapLooks, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import Stream, StreamedObject
 from metamlflow.backend.translation import translated_errors
 
 __all__ = [
     "Backend",
     "Blob",
+    "CheapLooks",
     "DeleteFailure",
     "FsspecBackend",
     "ObjectInfo",

@@ -35,10 +35,12 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
     try:
         factory = cast("BackendFactory", installed[scheme].load())
     except ImportError as error:
+        module = installed[scheme].module
+        extra = module.removeprefix("metamlflow_") if module.startswith("metamlflow_") else ""
         raise MissingDependencyError(
             f"the backend for {scheme}:// needs a package that is not installed: {error.name or error}",
-            hint=f"Install it with: pip install 'metamlflow[{scheme}]'",
-            extra=scheme,
+            hint=f"Install it with: pip install 'metamlflow[{extra}]'" if extra else "Install what the message names.",
+            extra=extra,
         ) from error
     return factory(url, options)
 

@@ -124,3 +124,15 @@ class Backend(Protocol):
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete objects, batched where the store can. A missing key is no failure; each failure is reported."""
+
+
+@runtime_checkable
+class CheapLooks(Protocol):
+    """Optional, for a backend where a look at an object costs next to nothing, such as a disk.
+
+    There a publish looks whether the blobs that it relies on are in place, so that registering content again mends what
+    was deleted. Elsewhere that would be a request for each file.
+    """
+
+    def holds(self, key: str, size: int) -> bool:
+        """Whether there is an object of this size, in bytes."""

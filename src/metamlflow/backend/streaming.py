@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from metamlflow.errors import StorageUnavailableError
 
-_RESUMES = 4
+_ATTEMPTS = 4  # without a single byte of progress; then the failure is told
 _FIRST_PAUSE_SECONDS = 0.1
 
 
@@ -71,7 +71,9 @@ class StreamedObject(io.RawIOBase):
         if self._position >= self._size or not len(buffer):
             return 0
         view = memoryview(buffer).cast("B")[: self._size - self._position]
-        for attempt in range(_RESUMES):
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (spreads load)
             try:
                 if filled := self._fill(view):
                     return filled
@@ -80,8 +82,7 @@ class StreamedObject(io.RawIOBase):
                 )
             except StorageUnavailableError as error:
                 failure = error
-            self._drop()  # read again, it begins anew where it was
-            time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (spreads load)
+            self._drop()  # the next attempt, and the next read, begin anew where this one stands
         raise failure
 
     def _fill(self, view: memoryview) -> int:

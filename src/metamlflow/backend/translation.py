@@ -21,7 +21,7 @@ from metamlflow.errors import (
 _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.EACCES: (AccessDeniedError, "access is denied", "Check the permissions of the user that runs this."),
     errno.EPERM: (AccessDeniedError, "the operation is not permitted", "Check permissions and file attributes."),
-    errno.EROFS: (AccessDeniedError, "the disk is read-only", "Use a store on a disk that can be written."),
+    errno.EROFS: (AccessDeniedError, "the disk is read-only", "Use a place on a disk that can be written."),
     errno.ENOSPC: (StorageFullError, "no space is left on the disk", "Free some space, try again; nothing was lost."),
     errno.EDQUOT: (StorageFullError, "the disk quota is used up", "Free some space, try again; nothing was lost."),
     errno.EFBIG: (StorageFullError, "the disk takes no file as large", "Use a store on another disk."),

@@ -21,6 +21,7 @@ from metamlflow.cli.arguments import (
     source_in,
 )
 from metamlflow.cli.checking import Unreadable, check, every_version, wanted_versions
+from metamlflow.cli.doctoring import advised, examined
 from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
@@ -276,6 +277,35 @@ def verify(
         documents = [report.to_json() for report in reports]
         emit_document("verification", {"ok": good, "reports": documents, "errors": unreadable})
     return ExitCode.GOOD if good else ExitCode.CHECK_FAILED
+
+
+@app.command(short_help="Examine a store and the place it lies in.")
+def doctor(
+    store: StoreOption = None, options: OptionsOption = None, as_json: JsonOption = False, debug: DebugOption = False
+) -> int:
+    """Examine a store and the place it lies in, check by check. Exits with 1 if a check failed.
+
+    Creates no store and writes nothing, but that it tries to create the marker of an existing store a second time.
+    In a pipe: name, verdict (ok, warning, failed or unknown), what was found, and a remedy, separated by tabs.
+    """
+    return ExitCode.GOOD if examined(client_for(store, options), as_json=as_json) else ExitCode.CHECK_FAILED
+
+
+@app.command(short_help="Print the least access that a role needs.")
+def policy(
+    role: Annotated[
+        Literal["reader", "writer", "collector"],
+        typer.Option(
+            help="A reader gets and lists; a writer also creates, and overwrites nothing; a collector deletes."
+        ),
+    ] = "writer",
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Print the least access that a role needs for a store: an IAM policy, or commands. Touches no network."""
+    advised(client_for(store, options), role, as_json=as_json)
 
 
 @app.command(short_help="Play a short story that shows it all.")

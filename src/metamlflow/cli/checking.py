@@ -11,7 +11,7 @@ from metamlflow.cli.documents import report_lines, report_rows
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.output import emit, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
-from metamlflow.errors import ArtifactNotFoundError, IntegrityError, StoreFormatError
+from metamlflow.errors import IntegrityError, StoreFormatError
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, VerifyReport
@@ -62,19 +62,17 @@ def every_version(client: MetaMLFlowClient) -> Iterator[Artifact | Unreadable]:
     Raises:
         StoreNotFoundError: there is no store.
     """
-    from metamlflow.store.versions import list_names, list_versions
+    from metamlflow.store.history import history_problems, names_in_use
+    from metamlflow.store.versions import list_versions
 
     # The client's own listing ends at the first record that is damaged: right for its users, and no good here.
     store = client._store  # noqa: SLF001 (names and numbers alone have no public listing)
     store.marker()  # or a store that is not there would pass as an empty one
-    for name in sorted(list_names(store)):
-        try:
-            yield from client.list_artifacts(name)
-        except ArtifactNotFoundError:
-            continue  # a registration that never ended
-        except (StoreFormatError, IntegrityError):
-            numbers = sorted(status.version for status in list_versions(store, name) if status.available)
-            yield from wanted_versions(client, [f"{name}@{number}" for number in numbers])
+    for name in names_in_use(store):
+        numbers = sorted(status.version for status in list_versions(store, name) if status.available)
+        yield from wanted_versions(client, [f"{name}@{number}" for number in numbers])
+        for problem in history_problems(store, name):
+            yield Unreadable(name, problem)
 
 
 def check(

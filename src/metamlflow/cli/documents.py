@@ -12,8 +12,10 @@ from metamlflow.model.metadata import encode_mapping
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, VerifyReport
+    from metamlflow.store.doctoring import Check
 
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
+CHECKED = ("CHECK", "VERDICT", "FOUND")
 
 
 def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[str, Any]:
@@ -114,3 +116,14 @@ def report_lines(report: VerifyReport) -> Iterator[str]:
         yield f"    object    {printable(finding.key)}"
         yield f"    expected  {printable(finding.expected)}"
         yield f"    actual    {printable(finding.actual)}"
+
+
+def check_document(check: Check) -> dict[str, str | None]:
+    """Return a check of the doctor's as JSON values."""
+    finding = check.finding
+    return {"name": check.name, "verdict": finding.verdict, "found": finding.found, "remedy": finding.remedy}
+
+
+def check_row(check: Check) -> Row:
+    """Return a check of the doctor's as a row: name, verdict, what was found, and a remedy or a dash."""
+    return check.name, check.verdict, check.finding.found, check.finding.remedy or "-"

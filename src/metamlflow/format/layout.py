@@ -10,6 +10,9 @@ from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 MARKER = "metamlflow.json"
 NAMES = "names/"
 BLOBS = "blobs/"
+ARTIFACTS = "artifacts/"
+EDGES = "edges/"
+RUNS = "runs/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
@@ -52,7 +55,14 @@ def name_of_key(key: str) -> str | None:
 
 def versions_prefix(name: ArtifactName) -> str:
     """Where a name's manifests and state records lie, newest first."""
-    return f"artifacts/{escape_name(name)}/_versions/"
+    return f"{ARTIFACTS}{escape_name(name)}/_versions/"
+
+
+def name_of_versions_key(key: str) -> str | None:
+    """The name under whose versions ``key`` lies, or None if it lies under none."""
+    escaped, separator, _ = key.removeprefix(ARTIFACTS).partition("/_versions/")
+    name = unescape_name(escaped)
+    return name if separator and versions_prefix(ArtifactName(name)) == f"{ARTIFACTS}{escaped}/_versions/" else None
 
 
 def version_prefix(name: ArtifactName, version: int) -> str:
@@ -95,7 +105,7 @@ def state_number_of_key(key: str) -> int | None:
 
 def aliases_prefix(name: ArtifactName, alias: str) -> str:
     """Where the records of one alias lie, newest first."""
-    return f"artifacts/{escape_name(name)}/_aliases/{escape_name(alias)}/"
+    return f"{ARTIFACTS}{escape_name(name)}/_aliases/{escape_name(alias)}/"
 
 
 def alias_key(name: ArtifactName, alias: str, number: int) -> str:
@@ -111,7 +121,7 @@ def parse_alias_key(name: ArtifactName, alias: str, key: str) -> int | None:
 
 def idempotency_prefix(name: ArtifactName, key_digest: str) -> str:
     """Where the claims under one idempotency key lie, in their order."""
-    return f"artifacts/{escape_name(name)}/_idempotency/{key_digest}/"
+    return f"{ARTIFACTS}{escape_name(name)}/_idempotency/{key_digest}/"
 
 
 def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:

@@ -18,7 +18,7 @@ MAX_VERSION = 9_999_999_998
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 _ALIAS = re.compile(_SEGMENT)
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"v?([0-9]+)")
 _RULE = (
     "A name is made of segments of letters, digits, '.', '_' and '-', each beginning with a letter or digit, "
     "joined by '/', at most 200 characters in all."
@@ -63,7 +63,7 @@ def alias_problem(value: str) -> str | None:
     if not _ALIAS.fullmatch(value) or len(value) > MAX_ALIAS_CHARACTERS:
         return "an alias is one segment of letters, digits, '.', '_' and '-', at most 100 characters"
     if value == LATEST or _NUMBER.fullmatch(value):
-        return "'latest' and numbers name versions already"
+        return "'latest', numbers and v with a number name versions already"
     return None
 
 
@@ -95,8 +95,8 @@ class Reference:
 
 def _parse_version(value: Any) -> int | str:
     if isinstance(value, str):
-        if _NUMBER.fullmatch(value):
-            return _checked_number(int(value[:20]), value)
+        if match := _NUMBER.fullmatch(value):
+            return _checked_number(int(match[1][:20]), value)
         if value != LATEST and (problem := alias_problem(value)):
             raise InvalidNameError(f"{_shown(value)} is neither a version number nor an alias: {problem}", value=value)
         return value

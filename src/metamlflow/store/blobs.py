@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from datetime import timedelta
 
-from metamlflow.backend import Blob
+from metamlflow.backend import Blob, CheapLooks
 from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
 from metamlflow.store.claiming import retried
@@ -38,7 +38,7 @@ class BlobWriter:
             extension: of the key, as layout.extension_of gives it.
             relied_on: a key that an un-pruned manifest names for what lay at the same place, or None.
         """
-        if relied_on and (sha256_of_blob_key(relied_on), extension_of_blob_key(relied_on)) == (blob.sha256, extension):
+        if relied_on and self._may_rely_on(relied_on, blob, extension):
             return relied_on
         remembered = blob.sha256, extension
         with self._lock:
@@ -50,6 +50,12 @@ class BlobWriter:
             if len(self._stored) > _REMEMBERED:
                 self._stored.popitem(last=False)
         return key
+
+    def _may_rely_on(self, key: str, blob: Blob, extension: str) -> bool:
+        if (sha256_of_blob_key(key), extension_of_blob_key(key)) != (blob.sha256, extension):
+            return False
+        backend = self._store.backend
+        return not isinstance(backend, CheapLooks) or backend.holds(key, blob.size)
 
     def _put(self, blob: Blob, extension: str) -> str:
         backend, clock = self._store.backend, self._store.clock

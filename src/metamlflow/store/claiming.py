@@ -11,6 +11,7 @@ from metamlflow.errors import (
     AccessDeniedError,
     InvalidInputError,
     MetaMLFlowError,
+    NotFoundError,
     OutcomeUnknownError,
     StorageError,
     StorageFullError,
@@ -21,7 +22,8 @@ from metamlflow.format.manifests import record_id_of
 from metamlflow.store.clock import Clock
 
 ATTEMPTS = 6
-_DEFINITE = (AccessDeniedError, StorageFullError, UnsupportedStoreError, InvalidInputError)
+# NotFound: of the bucket; that nothing is at the key is what a creation wants.
+_DEFINITE = (AccessDeniedError, StorageFullError, UnsupportedStoreError, InvalidInputError, NotFoundError)
 _log = logging.getLogger("metamlflow")
 
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -14,16 +15,29 @@ from functools import partial
 from pathlib import Path
 
 from metamlflow.backend import translated_errors
-from metamlflow.errors import DestinationExistsError, InvalidPathError
+from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, redact
 from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest
 from metamlflow.model.paths import collisions
 from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
+from metamlflow.store.places import STAGING_PREFIX
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.reading import copy_entry
 from metamlflow.store.transfer import batches, in_parallel
 
 _SHOWN = 20
+
+
+def local_folder(destination: str | os.PathLike[str]) -> Path:
+    """Return the folder that a caller named as a path or a ``file://`` URL."""
+    place = os.fspath(destination)
+    if not place:
+        raise InvalidInputError("an empty destination names nothing", hint="Use '.' for the current folder.")
+    if "://" in place and not place.startswith("file://"):
+        raise InvalidInputError(
+            f"{redact(place)!r} is no local folder", hint="A download goes to a folder; fsspec copies it on from there."
+        )
+    return Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111 (leaves a folder named ~x alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +145,7 @@ def _check_destination(download: Download, destination: Path) -> None:
     for item in download.items:
         target = destination / item.path
         if not _is_clear_of_links(destination, item.path, checked):
-            in_the_way.append(f"{target} (a link on the way to it)")
+            in_the_way.append(f"{target} (a link or a file lies where one of its folders belongs)")
         elif isinstance(item, EmptyFolder):
             if os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
                 in_the_way.append(str(target))
@@ -160,12 +174,32 @@ def _is_clear_of_links(destination: Path, path: str, checked: set[str]) -> bool:
 
 @contextmanager
 def _staging_folder(destination: Path) -> Iterator[Path]:
+    _sweep(destination)
     # Inside the destination: the same disk for certain, and writable if the destination is.
-    staging = Path(tempfile.mkdtemp(prefix=".metamlflow-", dir=destination))
+    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=destination))
+    with _lock(staging):
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sweep(destination: Path) -> None:
+    """Remove what downloads that were killed left here: their locks are free."""
+    for remains in destination.glob(f"{STAGING_PREFIX}*"):
+        with suppress(OSError), _lock(remains):
+            shutil.rmtree(remains, ignore_errors=True)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the system frees when this process ends, however. BlockingIOError if it is held."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield staging
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        os.close(descriptor)
 
 
 def _refuse_collisions(items: Iterable[Item], folder: Path) -> None:

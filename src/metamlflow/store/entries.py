@@ -5,12 +5,13 @@ from __future__ import annotations
 import bisect
 import hashlib
 import itertools
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import overload
 
-from metamlflow.errors import IntegrityError, ObjectNotFoundError
+from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
 from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
@@ -18,6 +19,7 @@ from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 
 _KEPT_SHARDS = 4
+_log = logging.getLogger("metamlflow")
 
 
 class Entries(Sequence[Entry]):
@@ -45,11 +47,18 @@ class Entries(Sequence[Entry]):
         return (item for item in self.items() if isinstance(item, Entry))
 
     @overload
-    def __getitem__(self, index: int) -> Entry: ...
+    def __getitem__(self, index: int | str) -> Entry: ...
     @overload
     def __getitem__(self, index: slice) -> list[Entry]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
-        """Return the entry at a position, or those of a slice. Walks the artifact from its start."""
+    def __getitem__(self, index: int | str | slice) -> Entry | list[Entry]:
+        """Return the entry at a logical path, at a position, or those of a slice.
+
+        A path reads at most one shard; a position walks the artifact from its start. KeyError and IndexError as usual.
+        """
+        if isinstance(index, str):
+            if (found_at := self.find(index)) is None:
+                raise KeyError(index)
+            return found_at
         if isinstance(index, slice):
             wanted = range(len(self))[index]
             read = itertools.islice(self, max(wanted, default=-1) + 1)  # not the shards beyond
@@ -145,11 +154,19 @@ class Predecessor:
 
     def __init__(self, items: Iterator[Item]) -> None:
         self._items = items
-        self._next = next(items, None)
+        self._next = self._advance()
 
     def key_at(self, path: str) -> str | None:
         """Return the blob key of the file at ``path``, or None. Each call's path is greater than the last one's."""
         while self._next is not None and self._next.path < path:
-            self._next = next(self._items, None)
+            self._next = self._advance()
         found = self._next
         return found.key if found is not None and found.path == path and not isinstance(found, EmptyFolder) else None
+
+    def _advance(self) -> Item | None:
+        try:
+            return next(self._items, None)
+        except (IntegrityError, StoreFormatError) as error:
+            # A damaged list of what was there before is no reason to refuse what is new: nothing more is relied on.
+            _log.warning("the last version's list of files is damaged, so all files are stored again: %s", error)
+            return None

@@ -131,7 +131,8 @@ class Store:
                 return found
             raise StoreFormatError(
                 f"{self.url} holds something that is no metamlflow store: {other.key}",
-                hint="Choose an empty or new place for the store; nothing was written here.",
+                hint="Choose an empty or new place for the store; nothing was written here. "
+                "If this was a store, restore its metamlflow.json from a copy.",
                 key=other.key,
                 problems=("no marker metamlflow.json beside other objects",),
             )

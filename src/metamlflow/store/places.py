@@ -20,6 +20,9 @@ from metamlflow.errors import (
 from metamlflow.model.manifests import EmptyFolder
 from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, printable, source_error
 
+STAGING_PREFIX = ".metamlflow-download-"
+"""Folders of this name hold downloads under way, or the remains of one that was killed: no data of anybody's."""
+
 _SPECIAL = (
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISFIFO, "a pipe"),
@@ -114,7 +117,11 @@ class LocalFolder(Source):
             with os.scandir(folder) as entries:
                 # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
                 # A folder sorts as its name and a slash: so paths come in their order.
-                children = sorted(f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries)
+                children = sorted(
+                    f"{entry.name}/" if _is_folder(entry) else entry.name
+                    for entry in entries
+                    if not entry.name.startswith(STAGING_PREFIX)
+                )
         except OSError as error:
             problems.note_kind(folder, f"the folder cannot be read ({error.strerror})")
             return

@@ -24,8 +24,9 @@ _BUFFER = 1024 * 1024
 def open_entry(store: Store, manifest: Manifest, entry: Entry) -> io.BufferedReader:
     """Return a seekable reader of a file's content that raises IntegrityError instead of giving wrong bytes.
 
-    Read from start to end, content is verified as it passes, and the read that would return the last of it raises. At
-    the first jump all of the content is verified, and then any part of it can be read.
+    In a local store all of the content is verified before the first of it is handed out. From a bucket, read from start
+    to end, it is verified as it passes, and the read that would return the last of it raises; at the first jump all of
+    it is verified, and then any part can be read.
     """
     return io.BufferedReader(_VerifyingReader(store.backend, entry, opener(store, manifest, entry)), _BUFFER)
 
@@ -116,9 +117,9 @@ def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
 class _VerifyingReader(io.RawIOBase):
     """The raw reader under :func:`open_entry`.
 
-    Bytes are hashed while they are read in order; the last of them are handed out only if the digest is right. A jump
-    (what Parquet and zip readers do) makes it read everything once: in place where the blob is a local file, else into
-    a temp file, from which every later read is served.
+    A local file is verified as a whole before its first bytes are handed out. What comes over a network is hashed while
+    it is read in order; the last of it is handed out only if the digest is right. A jump there (what Parquet and zip
+    readers do) makes it read everything once into a temp file, from which every later read is served.
     """
 
     def __init__(self, backend: Backend, entry: Entry, open_blob: Callable[[], BinaryIO]) -> None:
@@ -153,7 +154,7 @@ class _VerifyingReader(io.RawIOBase):
             if not self._verified and self._hashed == self._position:
                 self._finish(b"")
             return 0
-        if not self._verified and self._position != self._hashed:
+        if not self._verified and (self._position != self._hashed or self._is_worth_a_look_ahead(len(buffer))):
             self._verify_all()
         if self._verified:
             self._source.seek(self._position)
@@ -177,6 +178,10 @@ class _VerifyingReader(io.RawIOBase):
         if excess or self._hashed != self._entry.size or self._digest.hexdigest() != self._entry.sha256:
             raise damaged(self._entry, self._hashed + len(excess), self._digest.hexdigest())
         self._verified = self._is_local()
+
+    def _is_worth_a_look_ahead(self, asked: int) -> bool:
+        """Whether to verify a local file as a whole before its first bytes are handed out: a caller may stop early."""
+        return self._hashed == 0 and asked < self._entry.size and self._is_local()
 
     def _is_local(self) -> bool:
         try:

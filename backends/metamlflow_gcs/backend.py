@@ -1,0 +1,262 @@
+"""A store in a bucket of Google Cloud Storage, over the JSON API.
+
+Every option of gcsfs (token, project, endpoint, requester pays, proxies) means here what its users know it to mean: its
+file system is made from them, and each request goes through that file system's session and credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any, BinaryIO, cast
+
+import google_crc32c
+
+from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
+from metamlflow.backend.streaming import StreamedObject
+from metamlflow.backend.translation import translated_errors
+from metamlflow.backend.uploading import ByteBudget, read_exactly
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
+from metamlflow_gcs.answers import Refusal, UnreadableAnswer, gcs_error
+from metamlflow_gcs.connection import Answer, Connection, Request, object_path
+from metamlflow_gcs.doctor import GCSDoctor
+from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
+from metamlflow_gcs.policy import GCSPolicies
+from metamlflow_gcs.reader import GCSStream
+from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, crc32c_of
+
+if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a store is told now
+    raise ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
+
+_BUDGET_BYTES = 64 * 1024 * 1024  # of content in memory at a time, of all uploads together
+_PAGE = 1000  # objects in a listing, the most that GCS gives
+_DELETES = 32  # at a time
+_PARTIAL, _BEYOND_END = 206, 416
+_FIELDS = "name,size,timeCreated,updated,generation,etag,crc32c,md5Hash"
+_PLAIN = {"Accept-Encoding": "identity"}  # the bytes as they are stored, and their number in Content-Length
+
+
+def open_backend(url: str, options: Mapping[str, Any]) -> GCSBackend:
+    """Open the store at a ``gs://bucket/prefix`` URL; ``options`` are those of ``gcsfs.GCSFileSystem``. No network.
+
+    One option is ours: ``kms_key_name`` encrypts all that is written with that key of Cloud KMS.
+
+    Raises:
+        InvalidInputError: the URL names no bucket, or gcsfs would ignore an option.
+    """
+    bucket, prefix = parse_url(url)
+    check_options(options)
+    return GCSBackend(bucket, prefix, options)
+
+
+class GCSBackend(GCSDoctor, GCSPolicies):
+    """The backend seam over a GCS bucket; every promise is in :class:`metamlflow.backend.Backend`."""
+
+    def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
+        if is_emulator(options):
+            spare_emulators_grpc()
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._options = dict(options)
+        self._connection = Connection(options)
+        self._uploader = Uploader(self._connection, bucket, options.get("kms_key_name"))
+        self._budget = ByteBudget(_BUDGET_BYTES)
+
+    @property
+    def url(self) -> str:
+        """The root, as a URL."""
+        return f"gs://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def filesystem(self) -> Any:
+        """The gcsfs file system underneath."""
+        return self._connection.filesystem
+
+    @property
+    def max_key_bytes(self) -> int:
+        """What is left of the 1,024 bytes of an object's name."""
+        return 1024 - len(self._prefix.encode())
+
+    def __getstate__(self) -> tuple[str, str, dict[str, Any]]:
+        return self._bucket, self._prefix.rstrip("/"), self._options
+
+    def __setstate__(self, state: tuple[str, str, dict[str, Any]]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def url_of(self, key: str) -> str:
+        """Return the object's ``gs://`` URL."""
+        return f"gs://{self._bucket}/{self._prefix}{key}"
+
+    def create(self, key: str, data: bytes) -> None:
+        """Create a record with one conditional request, sent once: a conflict is never one with itself."""
+        with self._translated(key):
+            self._uploader.send(self._prefix + key, data, f"{google_crc32c.value(data):08x}", repeat=False)
+
+    def put(self, key: str, blob: Blob) -> bool:
+        """Store content with one conditional request, or in chunks of a conditional resumable upload."""
+        name = self._prefix + key
+        if blob.size > CHUNK_BYTES:
+            # A refusal would come after all of it was sent: so look first.
+            if self._exists(key):
+                return False
+            with self._budget.hold(2 * CHUNK_BYTES):
+                return self._uploader.send_large(name, blob, lambda: self._translated(key))
+        with self._budget.hold(blob.size):
+            with blob.open() as source:
+                data = read_exactly(source, blob.size, self.url_of(key))
+            try:
+                with self._translated(key):
+                    self._uploader.send(name, data, blob.crc32c, repeat=True)
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def open(self, key: str) -> BinaryIO:
+        """Return a seekable reader that streams from where it is, of the generation found now. One request."""
+        with self._translated(key):
+            body = self._connection.run(self._connection.stream, self._media(key))
+        try:
+            size, generation = int(body.headers["Content-Length"]), body.headers.get("X-Goog-Generation")
+        except KeyError:  # a proxy on the way took it off
+            info = self.stat(key)
+            size, generation = info.size, info.version
+
+        def stream(body: Any) -> GCSStream:
+            return GCSStream(self._connection, body, lambda: self._translated(key))
+
+        def stream_at(start: int) -> GCSStream:
+            with self._translated(key):
+                request = self._media(key, start, generation=generation)
+                return stream(self._connection.run(self._connection.stream, request))
+
+        reader = StreamedObject(stream_at, size, self.url_of(key), stream(body))
+        return cast("BinaryIO", io.BufferedReader(reader, 1024 * 1024))
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return a range with one request."""
+        if end is not None and end <= start:
+            self.stat(key)  # an HTTP range cannot be empty
+            return b""
+        with self._translated(key):
+            try:
+                answer = self._connection.request(self._media(key, start, end))
+            except Refusal as refusal:
+                if refusal.status == _BEYOND_END:
+                    return b""
+                raise
+        # 200 is the whole object: something on the way has ignored the range.
+        return answer.body if answer.status == _PARTIAL else answer.body[start:end]
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return what the server knows of the object, its CRC32C included."""
+        with self._translated(key):
+            answer = self._connection.request(
+                Request("GET", object_path(self._bucket, self._prefix + key), {"fields": _FIELDS})
+            )
+            return _info(key, answer.json(), answer)
+
+    def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
+        """Yield the listing page by page; a page is fetched when its first key is asked for."""
+        return islice(self._list(prefix, after, limit), limit)
+
+    def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
+        """Delete objects, many at a time, each with a request of its own."""
+        failures: list[DeleteFailure] = []
+        left = iter(keys)
+        while batch := list(islice(left, _PAGE)):
+            failures += self._connection.run(self._delete, batch)
+        return failures
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _translated(self, key: str) -> AbstractContextManager[None]:
+        where = self.url_of(key)
+
+        def own(error: Exception) -> MetaMLFlowError | None:
+            found = gcs_error(error)
+            if found is None:
+                return None
+            place = {"uri": self.url} if isinstance(found, StoreNotFoundError) else {"key": where}
+            return type(found)(f"{where}: {found.message}", hint=found.hint, **place)
+
+        return translated_errors(where, own=own)
+
+    def _media(self, key: str, start: int = 0, end: int | None = None, *, generation: str | None = None) -> Request:
+        headers = dict(_PLAIN)
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        params = {"alt": "media"} | ({"generation": generation} if generation else {})
+        return Request("GET", object_path(self._bucket, self._prefix + key, kind="/download"), params, headers)
+
+    def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
+        params = {"prefix": self._prefix + prefix, "fields": f"nextPageToken,items({_FIELDS})"}
+        if after:
+            params["startOffset"] = self._prefix + after
+        # The offset itself is listed too, where it is a key.
+        params["maxResults"] = str(_PAGE if limit is None else min(limit + bool(after), _PAGE))
+        while True:
+            with self._translated(prefix):
+                answer = self._connection.request(Request("GET", object_path(self._bucket), params, about="bucket"))
+                page = answer.json()
+                found = [_info(None, item, answer, len(self._prefix)) for item in page.get("items", ())]
+            yield from (info for info in found if not after or info.key > after)
+            if not page.get("nextPageToken"):
+                return
+            params["pageToken"] = page["nextPageToken"]
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self.stat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    async def _delete(self, keys: list[str]) -> list[DeleteFailure]:
+        gate = asyncio.Semaphore(_DELETES)
+        outcomes = await asyncio.gather(*(self._delete_one(key, gate) for key in keys))
+        return [failure for failure in outcomes if failure is not None]
+
+    async def _delete_one(self, key: str, gate: asyncio.Semaphore) -> DeleteFailure | None:
+        try:
+            async with gate:
+                with self._translated(key):
+                    await self._connection.exchange(
+                        Request("DELETE", object_path(self._bucket, self._prefix + key), good=(200, 204))
+                    )
+        except ObjectNotFoundError:
+            return None
+        except MetaMLFlowError as error:
+            return DeleteFailure(key, error)
+        return None
+
+
+def _info(key: str | None, resource: Mapping[str, Any], answer: Answer, prefix: int = 0) -> ObjectInfo:
+    """Read an object resource; without ``key`` the key is its name after so many characters of ``prefix``."""
+    try:
+        return _parsed(resource["name"][prefix:] if key is None else key, resource, answer)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UnreadableAnswer(f"no object resource: {error!r}") from error
+
+
+def _parsed(key: str, resource: Mapping[str, Any], answer: Answer) -> ObjectInfo:
+    md5 = resource.get("md5Hash")
+    crc32c = crc32c_of(dict(resource))
+    held = {"crc32c": crc32c, "md5": base64.b64decode(md5).hex() if md5 else None}
+    date = answer.headers.get("Date")
+    return ObjectInfo(
+        key=key,
+        size=int(resource["size"]),
+        # `updated` moves when metadata, a hold or the storage class changes, and age goes by the content.
+        modified=datetime.fromisoformat(resource.get("timeCreated") or resource["updated"]).astimezone(UTC),
+        observed=parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC),
+        etag=resource.get("etag"),
+        version=resource.get("generation"),
+        checksums={name: value for name, value in held.items() if value},
+    )

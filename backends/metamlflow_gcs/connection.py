@@ -1,0 +1,241 @@
+"""Requests to the JSON API with the session, the credentials and the options of a gcsfs file system.
+
+gcsfs's own request method drops the answer's headers (the server's clock), its reason and its message, and repeats a
+failing request for half a minute: so requests are made here, and the file system lends what its users have set up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import google_crc32c
+
+from metamlflow.errors import StorageUnavailableError
+from metamlflow_gcs.answers import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
+from metamlflow_gcs.options import OURS, is_emulator
+
+ATTEMPTS = 3
+PATIENCE_SECONDS = 10.0
+"""No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
+FIRST_PAUSE_SECONDS = 0.5
+_CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
+_COMPLETE = 200
+_PIECE = 256 * 1024
+
+_log = logging.getLogger("metamlflow")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of the JSON API.
+
+    Attributes:
+        method: of HTTP.
+        path: below the endpoint, quoted; or a whole URL that the server gave, such as an upload session's.
+        params: of the query.
+        headers: besides those of the credentials.
+        body: in pieces, so that large ones are never joined.
+        good: statuses that are no failure.
+        about: what has to be there for it: ``object``, ``bucket``, or the upload's ``session``.
+        repeat: whether a failure that may pass is tried again here.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: tuple[bytes, ...] = ()
+    good: tuple[int, ...] = (200, 204, 206)
+    about: str = "object"
+    repeat: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server answered, read to its end. Header names have any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body's JSON object.
+
+        Raises:
+            UnreadableAnswer: it is none: a login page answers, or the answer was damaged on its way.
+        """
+        try:
+            value = json.loads(self.body)
+        except ValueError as error:
+            raise UnreadableAnswer(f"no JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise UnreadableAnswer("no JSON object")
+        return value
+
+    def check(self) -> None:
+        """Compare a whole object with the CRC32C that the server states beside it.
+
+        Raises:
+            UnreadableAnswer: it was damaged on its way.
+        """
+        stated = re.search(r"crc32c=([A-Za-z0-9+/]{6}==)", self.headers.get("X-Goog-Hash", ""))
+        if not stated or self.status != _COMPLETE or self.headers.get("X-Goog-Stored-Content-Encoding") == "gzip":
+            return  # of a range no checksum is stated; of what was decompressed on its way, another's
+        held = base64.b64encode(google_crc32c.value(self.body).to_bytes(4, "big")).decode()
+        if held != stated[1]:
+            raise UnreadableAnswer(f"damaged on its way: its crc32c is {held}, and the server has {stated[1]}")
+
+
+def pause_before(attempt: int) -> float:
+    """Return how many seconds to wait after attempt 1, 2, … has failed: twice as long each time, with jitter."""
+    return random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * float(2**attempt)  # noqa: S311 (jitter)
+
+
+def object_path(bucket: str, name: str = "", *, kind: str = "") -> str:
+    """Return the path of an object, or of a bucket's objects; ``kind`` is empty, ``/download`` or ``/upload``."""
+    path = f"{kind}/storage/v1/b/{quote(bucket, safe='')}/o"
+    return f"{path}/{quote(name, safe='')}" if name else path
+
+
+class Connection:
+    """A gcsfs file system made when it is first needed, anew in each process, and requests through it. Thread-safe."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = dict(options)
+        self._inherited: list[Any] = []
+        self._filesystem: Any = None
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    @property
+    def filesystem(self) -> Any:
+        """The gcsfs file system of this process."""
+        if self._pid != os.getpid():
+            # Its event loop did not survive the fork. It is kept, for closing its session would wait for that loop.
+            self._inherited.append(self._filesystem)
+            self._filesystem, self._lock, self._pid = None, threading.Lock(), os.getpid()
+        with self._lock:
+            if self._filesystem is None:
+                self._filesystem = self._make()
+            return self._filesystem
+
+    def _make(self) -> Any:
+        if is_emulator(self._options):
+            from gcsfs.core import GCSFileSystem  # never the one that asks gRPC first, whoever imported gcsfs before
+        else:
+            from gcsfs import GCSFileSystem
+
+        given = {name: value for name, value in self._options.items() if name not in OURS}
+        # Never a cached instance: one that another thread closed, or that came through a fork, would hang.
+        settings = {**given, "use_listings_cache": False, "skip_instance_cache": True}
+        try:
+            return GCSFileSystem(**settings)
+        except Exception as error:  # noqa: BLE001 (logins fail in many ways, and some of their errors show the token)
+            failure = credentials_error(error)
+        raise failure  # outside of the handler: no chained error carries the token along
+
+    def run(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run a coroutine on the file system's event loop and wait for what it returns."""
+        from fsspec.asyn import sync
+
+        result: T = sync(self.filesystem.loop, work, *args)
+        return result
+
+    def request(self, request: Request) -> Answer:
+        """Make a request; raise what the server or the way to it answered instead."""
+        return self.run(self.exchange, request)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin what goes on while the caller does something else."""
+        return asyncio.run_coroutine_threadsafe(work, self.filesystem.loop)
+
+    async def exchange(self, request: Request) -> Answer:
+        """Make a request and read the answer to its end."""
+        return await self._patiently(request, self._read)
+
+    async def stream(self, request: Request) -> Any:
+        """Make a request; return the client's response, whose body has still to be read."""
+        return await self._patiently(request, self._granted)
+
+    async def _patiently(self, request: Request, work: Callable[[Request], Coroutine[Any, Any, T]]) -> T:
+        begun = time.monotonic()
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await work(request)
+            except Exception as error:
+                pause = pause_before(attempt)
+                late = time.monotonic() + pause > begun + PATIENCE_SECONDS
+                if late or not request.repeat or not isinstance(gcs_error(error), StorageUnavailableError):
+                    raise
+            await asyncio.sleep(pause)
+        return await work(request)
+
+    async def _read(self, request: Request) -> Answer:
+        async with await self._granted(request) as response:
+            answer = Answer(response.status, response.headers, await response.read())
+        answer.check()
+        return answer
+
+    async def _granted(self, request: Request) -> Any:
+        response = await self._send(request)
+        _log.debug("%s %s: %d", request.method, request.path.partition("?")[0], response.status)
+        if response.status in request.good:
+            is_page = "html" in response.headers.get("Content-Type", "") and "X-Goog-Generation" not in response.headers
+            if is_page and request.params.get("alt") == "media":
+                response.close()
+                raise Refusal(response.status, "", "answers with a web page")
+            return response
+        async with response:
+            raise refusal_of(response.status, await response.read(), request.about)
+
+    async def _send(self, request: Request) -> Any:
+        """The one place where a request leaves."""
+        from yarl import URL
+
+        filesystem = self.filesystem
+        session = await filesystem._set_session()  # noqa: SLF001 (the session with the user's own settings)
+        query = urlencode(filesystem._get_params(dict(request.params)), quote_via=quote)  # noqa: SLF001 (adds userProject)
+        url = request.path if "://" in request.path else filesystem._location.rstrip("/") + request.path  # noqa: SLF001
+        if query:
+            url += ("&" if "?" in url else "?") + query
+        headers = filesystem._get_headers(request.headers)  # noqa: SLF001 (adds the credentials, refreshed)
+        if request.body:
+            headers["Content-Length"] = str(sum(map(len, request.body)))
+        return await session.request(
+            request.method,
+            URL(url, encoded=True),  # as it is: keys may hold what yarl would write otherwise
+            headers=headers,
+            data=_pieces(request.body) if request.body else None,
+            timeout=self._timeout(filesystem),
+            allow_redirects=False,  # 308 is "go on with the upload" here
+        )
+
+    def _timeout(self, filesystem: Any) -> Any:
+        from aiohttp import ClientTimeout
+
+        given = filesystem.requests_timeout
+        if given is None:
+            return ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
+        # A total would cut a large object off in the midst of its stream.
+        return ClientTimeout(total=None, connect=given, sock_read=given) if isinstance(given, int | float) else given
+
+
+async def _pieces(body: tuple[bytes, ...]) -> AsyncIterator[memoryview]:
+    for part in body:
+        view = memoryview(part)
+        for start in range(0, len(view), _PIECE):
+            yield view[start : start + _PIECE]

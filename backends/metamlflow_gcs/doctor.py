@@ -1,0 +1,242 @@
+"""What to look at in a bucket of Google Cloud Storage: who asks, and which of the bucket's settings harm a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from metamlflow.backend.diagnosis import Create, Examination, Finding, clock_finding, installed_versions, overlaps
+from metamlflow.backend.seam import Backend
+from metamlflow.backend.translation import translated_errors
+from metamlflow.errors import AccessDeniedError, MetaMLFlowError, StoreNotFoundError
+from metamlflow_gcs.answers import gcs_error
+from metamlflow_gcs.connection import Answer, Connection, Request
+
+_NEEDED = ("storage.objects.get", "storage.objects.list", "storage.objects.create")
+_ASKED = (*_NEEDED, "storage.objects.delete")
+_MAY_SEE = "Settings are seen with storage.buckets.get, which roles/storage.bucketViewer has."
+_ONLY_OLD_VERSIONS = ("numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore")
+_SECONDS_A_DAY = 86_400
+
+
+class _GCSBackend(Backend, Protocol):
+    _connection: Connection
+
+
+class GCSDoctor:
+    """Makes the GCS backend :class:`~metamlflow.backend.diagnosis.Diagnosable`."""
+
+    def creators(self: Backend) -> Mapping[str, Create]:
+        """Return the one way: a conditional request of the JSON API."""
+        return {"json-api": self.create}
+
+    def examinations(self: _GCSBackend, marker: str) -> Iterator[Examination]:  # noqa: ARG002 (buckets need no key)
+        """Yield checks of client, credentials and bucket. Nothing is written."""
+        bucket = _Bucket(self._connection, self.url)
+        yield Examination("packages", _packages, remote=False)
+        yield Examination("credentials", partial(_credentials, self), vital=True)
+        yield Examination("bucket", partial(_location, bucket), vital=True)
+        yield Examination("clock", partial(_clock, bucket))
+        yield Examination("checksums", _checksums, remote=False)
+        yield Examination("iam-permissions", partial(_permissions, bucket))
+        for name, look in _SETTINGS.items():
+            yield Examination(name, partial(_setting, bucket, look))
+
+
+class _Bucket:
+    """A bucket, asked for its settings once."""
+
+    def __init__(self, connection: Connection, url: str) -> None:
+        self._connection = connection
+        self.name, _, prefix = url.removeprefix("gs://").partition("/")
+        self.prefix = f"{prefix}/" if prefix else ""
+        self._answer: Answer | MetaMLFlowError | None = None
+
+    def ask(self, path: str = "", params: Mapping[str, str] | None = None) -> Answer:
+        """Make a request about the bucket."""
+        request = Request("GET", f"/storage/v1/b/{quote(self.name, safe='')}{path}", params or {}, about="bucket")
+        with translated_errors(f"gs://{self.name}", own=gcs_error):
+            return self._connection.request(request)
+
+    def answer(self) -> Answer:
+        """Return the answer that holds the bucket's settings; the same one, or the same error, each time."""
+        if self._answer is None:
+            try:
+                self._answer = self.ask(params={"projection": "noAcl"})
+            except MetaMLFlowError as error:
+                self._answer = error
+        if isinstance(self._answer, MetaMLFlowError):
+            raise self._answer
+        return self._answer
+
+
+def _packages() -> Finding:
+    return Finding("ok", installed_versions("gcsfs", "google-auth", "aiohttp"))
+
+
+def _credentials(backend: _GCSBackend) -> Finding:
+    with translated_errors(backend.url, own=gcs_error):
+        used = backend.filesystem.credentials
+    kind = used.method or "given"
+    if kind == "anon":
+        return Finding("ok", "none are sent (token anon): enough to read a public bucket, and for emulators")
+    held = used.credentials
+    account = getattr(held, "service_account_email", None) or getattr(held, "account", None)
+    made_of = f"{type(held).__module__}.{type(held).__name__}" if held is not None else "a bare token"
+    return Finding("ok", f"token {kind}, {made_of}{f' of {account}' if account else ''}")
+
+
+def _location(bucket: _Bucket) -> Finding:
+    try:
+        settings = bucket.answer().json()
+    except AccessDeniedError as error:
+        return Finding("unknown", error.message, _MAY_SEE)
+    place = f"{settings.get('location', 'an unknown place')} ({settings.get('locationType', 'type unknown')})"
+    return Finding("ok", f"it exists, in {place}, storage class {settings.get('storageClass', 'unknown')}")
+
+
+def _clock(bucket: _Bucket) -> Finding:
+    answer = bucket.ask("/o", {"prefix": bucket.prefix, "maxResults": "1", "fields": "nextPageToken"})
+    now = datetime.now(UTC)
+    date = answer.headers.get("Date")
+    if not date:
+        return Finding("unknown", "the server's answer has no date")
+    return clock_finding(parsedate_to_datetime(date).astimezone(UTC), now)
+
+
+def _checksums() -> Finding:
+    return Finding("ok", "CRC32C is sent along, and what the server holds is compared")
+
+
+def _permissions(bucket: _Bucket) -> Finding:
+    """Ask the server which permissions these credentials have: https://cloud.google.com/storage/docs/json_api."""
+    query = "&".join(f"permissions={name}" for name in _ASKED)
+    try:
+        held = bucket.ask(f"/iam/testPermissions?{query}").json().get("permissions", ())
+    except StoreNotFoundError:  # the one answer for a bucket that is not there, and for a question nobody takes
+        return Finding("unknown", "the server does not answer that question")
+    missing = [name for name in _ASKED if name not in held]
+    if not missing:
+        return Finding("ok", f"{', '.join(held)} on the whole bucket")
+    found = f"not on the whole bucket: {', '.join(missing)}"
+    if missing == ["storage.objects.delete"]:
+        return Finding("ok", f"{found}; only collecting needs it")
+    return Finding(
+        "warning",
+        found,
+        "Fine where they are granted for the store's prefix alone, which this question does not tell; else "
+        "`metamlflow policy` prints what each role needs.",
+    )
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def _setting(bucket: _Bucket, look: Any) -> Finding:
+    try:
+        settings = bucket.answer().json()
+    except AccessDeniedError:
+        return Finding("unknown", "these credentials may not see the bucket's settings", _MAY_SEE)
+    finding: Finding = look(settings, bucket.prefix)
+    return finding
+
+
+def _versioning(settings: Mapping[str, Any], prefix: str) -> Finding:
+    if not settings.get("versioning", {}).get("enabled"):
+        return Finding("ok", "off: nothing that a store needs")
+    rules = settings.get("lifecycle", {}).get("rule", ())
+    if any(_deletes(rule) and _means_old_versions(rule) and _covers(rule, prefix) for rule in rules):
+        return Finding("ok", "on, and old versions expire")
+    return Finding(
+        "warning",
+        "on, and no lifecycle rule removes old versions: what is collected goes on taking space",
+        "Add a rule that deletes noncurrent versions (daysSinceNoncurrentTime).",
+    )
+
+
+def _lifecycle(settings: Mapping[str, Any], prefix: str) -> Finding:
+    rules = settings.get("lifecycle", {}).get("rule", ())
+    harm = [
+        f"a rule deletes objects where {rule.get('condition')}"
+        for rule in rules
+        if _deletes(rule) and not _means_old_versions(rule) and _concerns(rule, prefix)
+    ]
+    if harm:
+        return Finding(
+            "failed",
+            "; ".join(harm),
+            "Limit these rules to other prefixes (matchesPrefix): versions name objects that would be gone.",
+        )
+    return Finding("ok", f"{len(rules)} rules, none of which removes what is stored")
+
+
+def _deletes(rule: Mapping[str, Any]) -> bool:
+    return bool(rule.get("action", {}).get("type") == "Delete")
+
+
+def _means_old_versions(rule: Mapping[str, Any]) -> bool:
+    condition = rule.get("condition", {})
+    return condition.get("isLive") is False or any(name in condition for name in _ONLY_OLD_VERSIONS)
+
+
+def _concerns(rule: Mapping[str, Any], prefix: str) -> bool:
+    wanted = rule.get("condition", {}).get("matchesPrefix")
+    return not wanted or any(overlaps(start, prefix) for start in wanted)
+
+
+def _covers(rule: Mapping[str, Any], prefix: str) -> bool:
+    condition = rule.get("condition", {})
+    wanted = condition.get("matchesPrefix")
+    return "matchesSuffix" not in condition and (not wanted or any(prefix.startswith(start) for start in wanted))
+
+
+def _retention(settings: Mapping[str, Any], _: str) -> Finding:
+    policy = settings.get("retentionPolicy")
+    held = " and new objects are put under an event-based hold" if settings.get("defaultEventBasedHold") else ""
+    if not policy and not held:
+        return Finding("ok", "none")
+    days = int(policy.get("retentionPeriod", 0)) / _SECONDS_A_DAY if policy else 0
+    locked = ", locked" if policy and policy.get("isLocked") else ""
+    return Finding(
+        "warning",
+        f"objects are kept for {days:g} days{locked}{held}",
+        "Until then nothing can be collected. That is fine if it is meant; else take the policy or the hold away.",
+    )
+
+
+def _soft_delete(settings: Mapping[str, Any], _: str) -> Finding:
+    seconds = int(settings.get("softDeletePolicy", {}).get("retentionDurationSeconds", 0))
+    if not seconds:
+        return Finding("ok", "off")
+    return Finding(
+        "ok", f"{seconds / _SECONDS_A_DAY:g} days: what is collected can be brought back, and is billed, so long"
+    )
+
+
+def _uniform_access(settings: Mapping[str, Any], _: str) -> Finding:
+    if settings.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"):
+        return Finding("ok", "on")
+    return Finding(
+        "warning",
+        "off: access lists of single objects count too, and roles cannot be limited to a prefix",
+        "Switch uniform bucket-level access on, if nobody needs those lists.",
+    )
+
+
+def _encryption(settings: Mapping[str, Any], _: str) -> Finding:
+    key = settings.get("encryption", {}).get("defaultKmsKeyName")
+    return Finding("ok", f"the bucket's default: {key or 'keys of the provider'}")
+
+
+_SETTINGS = {
+    "versioning": _versioning,
+    "lifecycle": _lifecycle,
+    "retention": _retention,
+    "soft-delete": _soft_delete,
+    "uniform-access": _uniform_access,
+    "encryption": _encryption,
+}

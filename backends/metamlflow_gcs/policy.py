@@ -1,0 +1,84 @@
+"""The least that a role needs in a bucket of Google Cloud Storage, as commands of gcloud.
+
+Taken from the provider's documentation, and not run against its policy engine:
+https://cloud.google.com/storage/docs/access-control/iam-json for which permission a request needs, and
+https://cloud.google.com/iam/docs/conditions-attribute-reference for conditions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from shlex import quote
+from typing import Any, Protocol
+
+from metamlflow.backend.diagnosis import AccessPolicy, Role, StoreKeys
+from metamlflow.backend.seam import Backend
+
+_READ = ("storage.objects.get", "storage.objects.list")
+_PERMISSIONS: Mapping[Role, tuple[str, ...]] = {
+    "reader": _READ,
+    "writer": (*_READ, "storage.objects.create"),
+    "collector": _READ,
+}
+_SUBSTITUTES = (
+    "Put in PROJECT, and for MEMBER whom to grant it, such as serviceAccount:trainer@PROJECT.iam.gserviceaccount.com."
+)
+_UNIFORM = "Conditions need uniform bucket-level access."
+_WRITER = (
+    "In GCS, overwriting takes storage.objects.delete: without it a writer can overwrite and delete nothing.",
+    (
+        "The provider does not document whether a conditional creation of an object that exists is then answered with "
+        "412, as it has to be, or with 403. Run `metamlflow doctor` as the writer: its check of conditional writes "
+        "tells. If it says that access is denied, grant roles/storage.objectUser instead, under the same condition."
+    ),
+    "An object that was damaged on its way cannot be removed by the writer either; it is reported, and never named.",
+)
+
+
+class _GCSBackend(Backend, Protocol):
+    _options: dict[str, Any]
+
+
+class GCSPolicies:
+    """Makes the GCS backend an :class:`~metamlflow.backend.diagnosis.AdvisesAccess`."""
+
+    def access_policy(self: _GCSBackend, role: Role, keys: StoreKeys) -> AccessPolicy:
+        """Return commands that make a custom role and grant it for the store's prefix."""
+        bucket, _, path = self.url.removeprefix("gs://").partition("/")
+        prefix = f"{path}/" if path else ""
+        lines = _granted(bucket, f"metamlflow{role.title()}", _PERMISSIONS[role], _condition(bucket, prefix))
+        if role == "collector":
+            blobs = _condition(bucket, prefix + keys.blobs, listing=False)
+            lines += _granted(bucket, "metamlflowDeleter", ("storage.objects.delete",), blobs)
+        key = self._options.get("kms_key_name")
+        notes = [_SUBSTITUTES, _UNIFORM, *(_WRITER if role == "writer" else ())]
+        if key:
+            notes.append(
+                f"Encryption with {key} needs no right of the member's: Cloud Storage's service agent of the project "
+                "needs roles/cloudkms.cryptoKeyEncrypterDecrypter on the key."
+            )
+        return AccessPolicy("\n".join(lines), tuple(notes))
+
+
+def _granted(bucket: str, role: str, permissions: tuple[str, ...], expression: str) -> list[str]:
+    file = f"{role}.json"
+    return [
+        f"gcloud iam roles create {role} --project=PROJECT --permissions={','.join(permissions)}",
+        # In a file: on the command line, the commas of a condition would end it.
+        f"cat > {file} <<'END'",
+        json.dumps({"title": role, "expression": expression}),
+        "END",
+        f"gcloud storage buckets add-iam-policy-binding {quote(f'gs://{bucket}')} --member=MEMBER \\",
+        f"  --role=projects/PROJECT/roles/{role} --condition-from-file={file}",
+    ]
+
+
+def _condition(bucket: str, prefix: str, *, listing: bool = True) -> str:
+    # Strings in conditions (CEL) are escaped as in JSON.
+    objects = f"resource.name.startsWith({json.dumps(f'projects/_/buckets/{bucket}/objects/{prefix}')})"
+    if not listing:
+        return objects
+    # A listing is a request to the bucket, not to an object; this attribute holds the prefix that it asks for.
+    asked = 'api.getAttribute("storage.googleapis.com/objectListPrefix", "")'
+    return f"{objects} || {asked}.startsWith({json.dumps(prefix)})"

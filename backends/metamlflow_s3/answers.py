@@ -1,0 +1,224 @@
+"""From what S3 and its clients answer to our errors: one table, with what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from metamlflow.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    IntegrityError,
+    InvalidInputError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    StoreNotFoundError,
+    redact,
+)
+
+_LATER = "Nothing was lost. Try again; if it stays, lower the load on the bucket or look at the provider's status page."
+_KEYS = "Check the credentials in use: `aws sts get-caller-identity` shows whose they are."
+_LOGIN = "Log in again (for example `aws sso login`), or refresh the credentials, and try again."
+_REGION = "Set the bucket's region, for example storage_options={'client_kwargs': {'region_name': 'eu-central-1'}}."
+_OWNER = "Ask the owner of the account."
+_NETWORK = "Check the network, the endpoint_url and the proxy settings. Nothing was lost; try again."
+_TLS = (
+    "Check endpoint_url (http or https?) and the certificates: client_kwargs={'verify': '/path/to/ca.pem'} or "
+    "AWS_CA_BUNDLE names the authority of a private one."
+)
+_CREDENTIALS = (
+    "Give them in storage_options (key and secret, or profile), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+    "with `aws configure`; a public bucket needs storage_options={'anon': True}."
+)
+_DENIED = (
+    "The credentials lack a permission on this key: `metamlflow policy` prints what a reader and a writer need. "
+    "Without s3:ListBucket, S3 denies a missing key instead of saying that it is missing."
+)
+_KMS = "The credentials need kms:GenerateDataKey and kms:Decrypt on the key, which must be enabled."
+_ARCHIVED = (
+    "Restore it (for example with `aws s3api restore-object`), then try again. Keep lifecycle rules that archive away "
+    "from a store's prefix."
+)
+_NOT_S3 = "Check endpoint_url: it is the API's address, not that of a web console or of a proxy's login page."
+_UNSAID = "S3 gives no reason to such a request: an expired token, a wrong region and wrong options are the usual ones."
+_DAMAGED = "Try again; nothing was stored. If it stays, look for a proxy or memory that alters data."
+_SPACE = "Free some space or raise the quota, and try again; nothing was lost."
+
+_Row = tuple[type[MetaMLFlowError], str, str | None]
+
+_THERE: _Row = (AlreadyExistsError, "the key exists already", None)
+_ABSENT: _Row = (ObjectNotFoundError, "there is no such object", None)
+_REFUSED: _Row = (AccessDeniedError, "access is denied", _DENIED)
+_EXPIRED: _Row = (AccessDeniedError, "the session token has expired", _LOGIN)
+_ELSEWHERE: _Row = (StorageError, "the bucket is in another region", _REGION)
+_THROTTLED: _Row = (StorageUnavailableError, "the server throttles requests", _LATER)
+_FAILED: _Row = (StorageUnavailableError, "the server failed", _LATER)
+WEB_PAGE: _Row = (StorageError, "the endpoint answers with a web page and does not speak S3", _NOT_S3)
+_SPOILED: _Row = (IntegrityError, "the data was damaged on its way", _DAMAGED)
+_FULL: _Row = (StorageFullError, "the server has no space left for this", _SPACE)
+
+# Codes as the S3 API reference and its imitators give them; bare numbers answer HEAD, which has no body.
+_BY_CODE: dict[str, _Row] = {
+    "PreconditionFailed": _THERE,
+    "412": _THERE,
+    "NoSuchKey": _ABSENT,
+    "NotFound": _ABSENT,
+    "404": _ABSENT,
+    "NoSuchVersion": (ObjectNotFoundError, "there is no such object version", None),
+    "NoSuchBucket": (StoreNotFoundError, "the bucket does not exist", "Create it, or check its name and endpoint_url."),
+    # Completed or aborted meanwhile: what was sent in parts has to be sent again.
+    "NoSuchUpload": (StorageUnavailableError, "the unfinished upload is gone", _LATER),
+    "ConditionalRequestConflict": (StorageUnavailableError, "another write to this key is under way", _LATER),
+    "OperationAborted": (StorageUnavailableError, "another operation on this key is under way", _LATER),
+    "AccessDenied": _REFUSED,
+    "AccountProblem": (AccessDeniedError, "there is a problem with the account", _OWNER),
+    "AllAccessDisabled": (AccessDeniedError, "all access to the bucket is disabled", _OWNER),
+    "InvalidAccessKeyId": (AccessDeniedError, "the access key is not known to this endpoint", _KEYS),
+    "SignatureDoesNotMatch": (AccessDeniedError, "the secret key does not belong to the access key", _KEYS),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "InvalidToken": (AccessDeniedError, "the session token is not valid here", _LOGIN),
+    "RequestTimeTooSkewed": (AccessDeniedError, "this machine's clock is wrong", "Set the clock (NTP) and try again."),
+    "RequestExpired": (AccessDeniedError, "this machine's clock is wrong", "Set the clock (NTP) and try again."),
+    "PermanentRedirect": _ELSEWHERE,
+    "TemporaryRedirect": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": (StorageError, "the request was signed for another region", _REGION),
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "301": _ELSEWHERE,
+    "307": _ELSEWHERE,
+    "InvalidObjectState": (StorageError, "the object is archived", _ARCHIVED),
+    "BadDigest": _SPOILED,
+    "InvalidDigest": _SPOILED,
+    "XAmzContentSHA256Mismatch": _SPOILED,
+    "XAmzContentChecksumMismatch": _SPOILED,
+    "RequestTimeout": _FAILED,
+    "InternalError": _FAILED,
+    "ServiceUnavailable": _THROTTLED,
+    "SlowDown": _THROTTLED,
+    "SlowDownRead": _THROTTLED,
+    "SlowDownWrite": _THROTTLED,
+    "RequestLimitExceeded": _THROTTLED,
+    "Throttling": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "TooManyRequests": _THROTTLED,
+    "QuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+    "XMinioAdminBucketQuotaExceeded": _FULL,
+    "InvalidBucketName": (InvalidInputError, "this is no bucket name", "Check the store's URI."),
+    "KeyTooLongError": (InvalidInputError, "the key is too long", "Use a shorter prefix for the store."),
+    "NotImplemented": (StorageError, "the server does not implement this request", "See the table in docs/s3.md."),
+    "MethodNotAllowed": (StorageError, "the server does not take this request here", _NOT_S3),
+    "400": (StorageError, "the server refused the request", _UNSAID),
+}
+_FULL_DISK, _SERVER_ERROR = 507, 500
+_PAGES = frozenset({400, 401, 403, 405})
+_BY_STATUS: dict[int, _Row] = {
+    301: _ELSEWHERE,
+    403: _REFUSED,
+    404: _ABSENT,
+    409: _BY_CODE["OperationAborted"],
+    412: _THERE,
+    429: _THROTTLED,
+    503: _THROTTLED,
+    _FULL_DISK: _FULL,
+}
+# Clients' own errors, by the names of their classes: botocore and aiohttp are imported only by who uses them.
+_BY_CLASS: dict[str, _Row] = {
+    "NoCredentialsError": (AccessDeniedError, "there are no credentials", _CREDENTIALS),
+    "PartialCredentialsError": (AccessDeniedError, "the credentials are incomplete", _CREDENTIALS),
+    "CredentialRetrievalError": (AccessDeniedError, "the credentials could not be fetched", _CREDENTIALS),
+    "MetadataRetrievalError": (AccessDeniedError, "the credentials could not be fetched", _CREDENTIALS),
+    "UnknownCredentialError": (AccessDeniedError, "the credentials could not be fetched", _CREDENTIALS),
+    "ProfileNotFound": (AccessDeniedError, "there is no such profile", _CREDENTIALS),
+    "ConfigParseError": (AccessDeniedError, "the configuration of credentials cannot be read", _CREDENTIALS),
+    "TokenRetrievalError": (AccessDeniedError, "the login has expired", _LOGIN),
+    "NoAuthTokenError": (AccessDeniedError, "there is no login", _LOGIN),
+    "SSOError": (AccessDeniedError, "the login is missing or has expired", _LOGIN),
+    "LoginError": (AccessDeniedError, "the login is missing or has expired", _LOGIN),
+    "NoRegionError": (InvalidInputError, "no region is set", _REGION),
+    "InvalidRegionError": (InvalidInputError, "this is no region", _REGION),
+    "SSLError": (StorageUnavailableError, "the endpoint cannot be trusted, or speaks no TLS", _TLS),
+    "ConnectionError": (StorageUnavailableError, "the endpoint cannot be reached", _NETWORK),
+    "TimeoutError": (StorageUnavailableError, "the endpoint did not answer in time", _NETWORK),
+    "HTTPClientError": (StorageUnavailableError, "the connection broke off", _NETWORK),
+    "IncompleteReadError": (StorageUnavailableError, "the answer broke off", _NETWORK),
+    "FlexibleChecksumError": (StorageUnavailableError, "the answer was damaged on its way", _NETWORK),
+    "ClientError": (StorageUnavailableError, "the connection broke off", _NETWORK),  # aiohttp's; botocore's has answers
+    "ResponseParserError": (StorageError, "the endpoint does not speak S3", _NOT_S3),
+    "BotoCoreError": (InvalidInputError, "the request is not valid", "Check the store's URI and its options."),
+}
+_MOST_SAID = 300  # characters; a web page may be the answer
+
+
+def s3_error(error: BaseException) -> MetaMLFlowError | None:
+    """Return our error for what an S3 client raised (ours as it is), or None if it is nothing of S3's."""
+    if isinstance(error, MetaMLFlowError):
+        return error
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict) and "Error" in response:
+            return answered(response)
+        # Their order decides: a TLS error is a connection error is an error of botocore.
+        row = next((_BY_CLASS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in _BY_CLASS), None)
+        if row is not None:
+            return row[0](f"{row[1]}: {_shown(str(cause) or type(cause).__name__)}", hint=row[2])
+    return None
+
+
+def status_of(error: BaseException) -> int:
+    """Return the HTTP status of the answer that an error came from; 0 if there was none."""
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return 0
+
+
+def answered(response: Mapping[str, Any]) -> MetaMLFlowError:
+    """Return our error for a refusal, as the client parsed it."""
+    code, message = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    kind = _headers_of(response).get("content-type", "")
+    # 404 and 5xx may be pages of a proxy before a good server.
+    row = WEB_PAGE if status in _PAGES and "html" in kind else _row(code, message, status)
+    said = _shown(": ".join(part for part in (code, message) if part) or f"status {status}")
+    hint = row[2]
+    if hint == _REGION and (region := _region_of(response)):
+        hint = f"{hint.partition(',')[0]}: storage_options={{'client_kwargs': {{'region_name': '{region}'}}}}."
+    return row[0](f"{row[1]} (the server said {said})", hint=hint)
+
+
+def _row(code: str, message: str, status: int) -> _Row:
+    if code.startswith("KMS.") or (code == "AccessDenied" and "kms:" in message):
+        return AccessDeniedError, "the encryption key cannot be used", _KMS
+    if row := _BY_CODE.get(code) or _BY_STATUS.get(status):
+        return row
+    if status >= _SERVER_ERROR:
+        return _FAILED
+    return StorageError, "the server refused the request", "See what the server said, and docs/s3.md."
+
+
+def _region_of(response: Mapping[str, Any]) -> str | None:
+    region: str | None = _headers_of(response).get("x-amz-bucket-region") or response["Error"].get("Region")
+    return region
+
+
+def _headers_of(response: Mapping[str, Any]) -> Mapping[str, str]:
+    headers: Mapping[str, str] = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
+def _shown(text: str) -> str:
+    text = redact(" ".join(text.split()))
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}…"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = 0
+    while error is not None and seen < 10:  # noqa: PLR2004 (chains are short; a loop would be somebody's bug)
+        yield error
+        error, seen = error.__cause__, seen + 1

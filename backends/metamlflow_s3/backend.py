@@ -1,0 +1,281 @@
+"""A store in an S3 bucket, through the client of an s3fs file system.
+
+All requests are made in s3fs's way: so every option of s3fs (profile, endpoint, encryption, requester pays, anonymous,
+checksums relaxed) means here what its users know it to mean.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any, BinaryIO, cast
+
+from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
+from metamlflow.backend.streaming import StreamedObject
+from metamlflow.backend.translation import translated_errors
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StorageError, StoreNotFoundError
+from metamlflow_s3.answers import WEB_PAGE, answered, s3_error, status_of
+from metamlflow_s3.connection import Connection
+from metamlflow_s3.doctor import S3Doctor
+from metamlflow_s3.options import check_options, parse_url, secrets_of
+from metamlflow_s3.policy import S3Policies
+from metamlflow_s3.reader import S3Stream
+from metamlflow_s3.uploads import PART_BYTES, Uploader
+
+if find_spec("s3fs") is None:  # imported when first used; but whoever opens a store is told now
+    raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
+
+_PAGE = 1000  # keys in a listing and in a deletion, the most that S3 takes
+_BEYOND_END = 416
+_BUFFER_BYTES = 1024 * 1024
+
+
+def open_backend(url: str, options: Mapping[str, Any]) -> S3Backend:
+    """Open the store at an ``s3://bucket/prefix`` URL; ``options`` are those of ``s3fs.S3FileSystem``. No network.
+
+    Raises:
+        InvalidInputError: the URL names no bucket, or an option would not be honoured.
+        UnsupportedStoreError: the bucket is of a kind that cannot hold a store.
+    """
+    bucket, prefix = parse_url(url)
+    check_options(options)
+    return S3Backend(bucket, prefix, options)
+
+
+class S3Backend(S3Doctor, S3Policies):
+    """The backend seam over an S3 bucket; every promise is in :class:`metamlflow.backend.Backend`."""
+
+    def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._options = dict(options)
+        self._secrets = secrets_of(options)
+        self._connection = Connection(bucket, options)
+        self._uploader = Uploader(self._connection)
+
+    @property
+    def url(self) -> str:
+        """The root, as a URL."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def filesystem(self) -> Any:
+        """An s3fs file system with the user's options."""
+        return self._connection.filesystem
+
+    @property
+    def max_key_bytes(self) -> int:
+        """What is left of the 1,024 bytes of an S3 key."""
+        return 1024 - len(self._prefix.encode())
+
+    def __getstate__(self) -> tuple[str, str, dict[str, Any]]:
+        return self._bucket, self._prefix.rstrip("/"), self._options
+
+    def __setstate__(self, state: tuple[str, str, dict[str, Any]]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def url_of(self, key: str) -> str:
+        """Return the object's ``s3://`` URL."""
+        return f"s3://{self._bucket}/{self._prefix}{key}"
+
+    def create(self, key: str, data: bytes) -> None:
+        """Create a record with one conditional PUT (``If-None-Match: *``)."""
+        with self._translated(key):
+            self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
+
+    def put(self, key: str, blob: Blob) -> bool:
+        """Store content with a conditional PUT, or in parts and a conditional completion."""
+        try:
+            if blob.size <= PART_BYTES:
+                with self._translated(key):
+                    self._uploader.send_small(self._prefix + key, blob)
+                return True
+            # A refusal would come after all of it was sent: so look first.
+            if self._exists(key):
+                return False
+            with self._translated(key):
+                return self._uploader.send_large(self._prefix + key, blob, lambda: self._exists(key))
+        except AlreadyExistsError:
+            return False
+
+    def open(self, key: str) -> BinaryIO:
+        """Return a seekable reader that streams from where it is, of the object as it is now. One request."""
+        with self._translated(key):
+            answer = self._get(key)
+        etag, size = answer.get("ETag"), int(answer["ContentLength"])
+
+        def stream_at(start: int) -> S3Stream:
+            try:
+                with self._translated(key):
+                    again = self._get(key, start, etag=etag)
+            except AlreadyExistsError as error:  # what 412 means elsewhere
+                raise self._replaced(key) from error
+            stream = self._stream(key, again)
+            if again.get("ETag") != etag or (start and "ContentRange" not in again):
+                stream.close()
+                raise self._replaced(key)
+            return stream
+
+        reader = StreamedObject(stream_at, size, self.url_of(key), self._stream(key, answer))
+        return cast("BinaryIO", io.BufferedReader(reader, _BUFFER_BYTES))
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return a range with one request."""
+        if end is not None and end <= start:
+            self.stat(key)  # an HTTP range cannot be empty
+            return b""
+        with self._translated(key):
+            try:
+                answer, data = self._connection.fetch(Key=self._prefix + key, **_range(start, end))
+            except Exception as error:
+                if status_of(error) == _BEYOND_END:
+                    return b""
+                raise
+            self._check_it_is_s3(key, answer)
+        # Without Content-Range it is the whole object: something on the way has ignored the range.
+        return data if "ContentRange" in answer else data[start:end]
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return what HEAD tells, with the checksums that S3 holds."""
+        with self._translated(key):
+            answer = self._connection.call("head_object", Key=self._prefix + key, ChecksumMode="ENABLED")
+            self._check_it_is_s3(key, answer)
+        return ObjectInfo(
+            key=key,
+            size=answer["ContentLength"],
+            modified=answer["LastModified"].astimezone(UTC),
+            observed=_date(answer),
+            etag=answer.get("ETag"),
+            version=_real_version(answer.get("VersionId")),
+            checksums=_checksums(answer),
+        )
+
+    def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
+        """Yield the listing page by page; a page is fetched when its first key is asked for."""
+        return islice(self._list(prefix, after, limit), limit)
+
+    def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
+        """Delete up to 1,000 objects with a request."""
+        failures: list[DeleteFailure] = []
+        left = iter(keys)
+        while batch := list(islice(left, _PAGE)):
+            failures += self._delete(batch)
+        return failures
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _translated(self, key: str) -> AbstractContextManager[None]:
+        return translated_errors(self.url_of(key), own=lambda error: self._ours(key, error))
+
+    def _ours(self, key: str, error: Exception) -> MetaMLFlowError | None:
+        ours = s3_error(error)
+        return ours and self._placed(key, ours)
+
+    def _placed(self, key: str, error: MetaMLFlowError) -> MetaMLFlowError:
+        """Say where it happened, and no secret."""
+        where = self.url_of(key)
+        place = {"uri": self.url} if isinstance(error, StoreNotFoundError) else {"key": where}
+        message = error.message
+        for secret in self._secrets:
+            message = message.replace(secret, "…")
+        return type(error)(f"{where}: {message}", hint=error.hint, **place)
+
+    def _get(self, key: str, start: int = 0, *, etag: str | None = None) -> Any:
+        # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.
+        same: dict[str, Any] = {"IfMatch": etag} if etag and not self._options.get("local_expiry_check") else {}
+        answer = self._connection.call("get_object", Key=self._prefix + key, **_range(start, None), **same)
+        try:
+            self._check_it_is_s3(key, answer)
+        except StorageError:
+            self._stream(key, answer).close()
+            raise
+        return answer
+
+    def _stream(self, key: str, answer: Any) -> S3Stream:
+        return S3Stream(self._connection.loop, answer["Body"], lambda: self._translated(key))
+
+    def _check_it_is_s3(self, key: str, answer: Mapping[str, Any]) -> None:
+        """Refuse a web page: consoles and login pages answer 200 to any address, and S3 never without an ETag."""
+        if "ETag" not in answer and "html" in answer.get("ContentType", ""):
+            raise StorageError(f"{self.url_of(key)}: {WEB_PAGE[1]}", hint=WEB_PAGE[2], key=self.url_of(key))
+
+    def _replaced(self, key: str) -> StorageError:
+        return StorageError(
+            f"{self.url_of(key)} is another object than when it was opened",
+            hint="Something writes into the store past this library, or the server ignores ranges.",
+            key=self.url_of(key),
+        )
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self.stat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
+        size = _PAGE if limit is None else max(1, min(limit, _PAGE))
+        where: dict[str, Any] = {"StartAfter": self._prefix + after} if after else {}
+        while True:
+            with self._translated(prefix):
+                page = self._connection.call("list_objects_v2", Prefix=self._prefix + prefix, MaxKeys=size, **where)
+            for item in page.get("Contents", ()):
+                yield ObjectInfo(
+                    key=item["Key"].removeprefix(self._prefix),
+                    size=item["Size"],
+                    modified=item["LastModified"].astimezone(UTC),
+                    observed=_date(page),
+                    etag=item.get("ETag"),
+                )
+            if not page.get("IsTruncated"):
+                return
+            where = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _delete(self, keys: list[str]) -> list[DeleteFailure]:
+        objects = [{"Key": self._prefix + key} for key in keys]
+        try:
+            with self._translated(keys[0]):
+                answer = self._connection.call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+        except MetaMLFlowError as error:
+            return [DeleteFailure(key, error) for key in keys]
+        failures = []
+        for failed in answer.get("Errors", ()):
+            key = failed["Key"].removeprefix(self._prefix)
+            reason = self._placed(key, answered({"Error": failed}))
+            if not isinstance(reason, ObjectNotFoundError):
+                failures.append(DeleteFailure(key, reason))
+        return failures
+
+
+def _range(start: int, end: int | None) -> dict[str, Any]:
+    if not start and end is None:
+        return {}
+    return {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+
+
+def _date(answer: Mapping[str, Any]) -> datetime:
+    """The server's clock when it answered; an answer without a date counts as of now."""
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return parsedate_to_datetime(text).astimezone(UTC) if text else datetime.now(UTC)
+
+
+def _real_version(version: str | None) -> str | None:
+    return None if version in {None, "null"} else version
+
+
+def _checksums(answer: Mapping[str, Any]) -> dict[str, str]:
+    if answer.get("ChecksumType") == "COMPOSITE":
+        return {}  # a digest of digests of parts says nothing about the content by itself
+    names = {"ChecksumSHA256": "sha256", "ChecksumCRC32C": "crc32c"}
+    return {
+        name: base64.b64decode(answer[field]).hex()
+        for field, name in names.items()
+        if answer.get(field) and "-" not in answer[field]
+    }

@@ -1,0 +1,193 @@
+"""Requests to one bucket, through an s3fs file system that is made when it is first needed and anew in each process."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
+from metamlflow_s3.answers import s3_error, status_of
+
+ATTEMPTS = 4
+PATIENCE_SECONDS = 2.0
+"""No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
+_FIRST_PAUSE_SECONDS = 0.15
+_POOL = 64  # connections; more than files that are moved at a time
+_SENT_AT_ONCE_BYTES = 1024 * 1024
+_GONE = 404
+_REFUSALS = frozenset({409, 429, 503})
+
+_log = logging.getLogger("metamlflow")
+T = TypeVar("T")
+
+
+class Connection:
+    """The file system, and requests in its words and with all of its options. Thread-safe.
+
+    Args:
+        bucket: what all requests are about.
+        options: of ``s3fs.S3FileSystem``, checked.
+    """
+
+    def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
+        self._bucket = bucket
+        self._options = dict(options)
+        self._inherited: list[Any] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._own: Any = None
+        self._client: Any = None
+        self._handed: Any = None
+
+    @property
+    def filesystem(self) -> Any:
+        """A file system to hand on, with its users' own patience and block sizes; only its listings cache is off."""
+        return self._get("_handed", lambda: self._make(self._options))
+
+    @property
+    def loop(self) -> Any:
+        """The event loop of the requests."""
+        return self._filesystem.loop
+
+    @property
+    def checksums(self) -> bool:
+        """Whether the server is to be given SHA-256 and CRC32C: unless options, environment or profile relax it."""
+        client = self._client or self._run(self._connected)
+        return bool(client.meta.config.request_checksum_calculation != "when_required")
+
+    def call(self, method: str, *, once: bool = False, **arguments: Any) -> Any:
+        """Make one request; return the answer, its body unread.
+
+        Args:
+            method: of the client, such as ``head_object``.
+            once: whether to repeat it only after the server said that it refused it. Else it is repeated as well after
+                failures that say nothing about whether it was applied. (aiohttp repeats a PUT whose connection broke
+                once in any case: so also a request of this kind may find what it has made itself.)
+            arguments: of the request, over those of ``s3_additional_kwargs``.
+        """
+        return self._repeated(lambda: self._run(self._send, method, arguments), once=once)
+
+    def fetch(self, **arguments: Any) -> tuple[Any, bytes]:
+        """Get an object; return the answer and its body."""
+        return self._repeated(lambda: self._run(self._fetch, arguments), once=False)
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _filesystem(self) -> Any:
+        return self._get("_own", self._make_own)
+
+    def _get(self, name: str, make: Callable[[], Any]) -> Any:
+        if self._pid != os.getpid():
+            # Their event loop did not survive the fork. They are kept, for closing them would wait for that loop.
+            self._inherited += [self._own, self._handed]
+            self._reset()
+        with self._lock:
+            if getattr(self, name) is None:
+                setattr(self, name, make())
+            return getattr(self, name)
+
+    def _make(self, options: Mapping[str, Any]) -> Any:
+        from s3fs import S3FileSystem
+
+        # Never a cached instance: one that another thread closed, or that came through a fork, would hang.
+        settings = {**options, "use_listings_cache": False, "skip_instance_cache": True}
+        try:
+            return S3FileSystem(**settings)
+        except (TypeError, ValueError, KeyError) as error:
+            raise InvalidInputError(f"s3fs does not take these storage options: {error}") from error
+
+    def _make_own(self) -> Any:
+        config = {
+            "max_pool_connections": _POOL,
+            # Requests are repeated here. Twice would turn a storm into minutes of silence, and hide who lost a race.
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            # What is read is compared with its SHA-256 above; records ask for it (see _fetch).
+            "response_checksum_validation": "when_required",
+            **(self._options.get("config_kwargs") or {}),
+        }
+        filesystem = self._make({**self._options, "config_kwargs": config})
+        filesystem.retries = 1  # the same once more, in s3fs
+        return filesystem
+
+    def _run(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        from fsspec.asyn import sync
+
+        filesystem = self._filesystem
+        done: T = sync(filesystem.loop, work, filesystem, *args)
+        return done
+
+    async def _connected(self, filesystem: Any) -> Any:
+        try:
+            client = await filesystem.set_session()
+        except (TypeError, ValueError) as error:
+            if s3_error(error):
+                raise
+            raise InvalidInputError(
+                f"the client of S3 does not take these storage options: {error}",
+                hint="See client_kwargs and config_kwargs in docs/s3.md.",
+            ) from error
+        if client is self._client:
+            return client
+        # Servers from before 2025 know no other checksum of this request, and refuse it without one.
+        client.meta.events.register_first("before-call.s3.DeleteObjects", _add_md5, unique_id="metamlflow-md5")
+        client.meta.events.register_last("before-call.s3", _spare_a_round_trip, unique_id="metamlflow-expect")
+        self._client = client
+        return client
+
+    async def _send(self, filesystem: Any, method: str, arguments: Mapping[str, Any]) -> Any:
+        await self._connected(filesystem)
+        _log.debug("%s s3://%s/%s", method, self._bucket, arguments.get("Key", arguments.get("Prefix", "")))
+        try:
+            return await filesystem._call_s3(method, Bucket=self._bucket, **arguments)  # noqa: SLF001 (fsspec's way to say "async")
+        except ValueError as error:
+            if s3_error(error):
+                raise
+            # A field of a listing that was damaged on its way, such as a date.
+            raise StorageUnavailableError(f"the answer cannot be read: {error}", hint="Try again.") from error
+
+    async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytes]:
+        answer = await self._send(filesystem, "get_object", {"ChecksumMode": "ENABLED", **arguments})
+        async with answer["Body"] as body:  # closed also if it breaks off
+            return answer, await body.read()
+
+    def _repeated(self, call: Callable[[], T], *, once: bool) -> T:
+        began = time.monotonic()
+        for attempt in range(ATTEMPTS):
+            try:
+                return call()
+            except Exception as error:
+                failure = error if isinstance(error, MetaMLFlowError) else s3_error(error)
+                last = attempt + 1 == ATTEMPTS or time.monotonic() - began > PATIENCE_SECONDS
+                if last or not isinstance(failure, StorageUnavailableError):
+                    raise
+                status = status_of(error)
+                # An upload that is gone (404) stays gone: it is begun anew, higher up.
+                if status == _GONE or (once and status not in _REFUSALS):
+                    raise
+                _log.debug("attempt %d: %s", attempt + 1, failure.message)
+            time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (spreads load)
+        raise AssertionError  # pragma: no cover (the last attempt returned or raised)
+
+
+def _spare_a_round_trip(params: dict[str, Any], **_: Any) -> None:
+    """Send small bodies at once: the client asks for leave before each body (``Expect: 100-continue``), and waits."""
+    body = params.get("body")
+    if isinstance(body, io.BytesIO) and body.getbuffer().nbytes <= _SENT_AT_ONCE_BYTES:
+        params["headers"].pop("Expect", None)
+
+
+def _add_md5(params: dict[str, Any], **_: Any) -> None:
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())

@@ -1,0 +1,127 @@
+"""The least that a role needs in a bucket of S3, as an IAM policy.
+
+Taken from the provider's documentation, and not run against its policy engine:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html for the condition keys, and
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html for the actions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from metamlflow.backend.diagnosis import AccessPolicy, Role, StoreKeys
+from metamlflow.backend.seam import Backend
+
+_Statement = dict[str, Any]
+
+_ATTACH = "Attach it to a user or role. As a bucket policy, each statement needs a Principal too."
+_DENIED_COPIES = (
+    "Writers are denied every write without If-None-Match, so they cannot overwrite: on AWS that rules out CopyObject "
+    "into the store as well. Other servers may not know s3:if-none-match; some then deny nothing, others everything."
+)
+_VERSIONED = (
+    "In a versioned bucket s3:DeleteObject only hides objects; old versions go by a lifecycle rule "
+    "(NoncurrentVersionExpiration), which needs no right of the collector's."
+)
+
+
+class _S3Backend(Backend, Protocol):
+    _options: dict[str, Any]
+
+
+class S3Policies:
+    """Makes the S3 backend an :class:`~metamlflow.backend.diagnosis.AdvisesAccess`."""
+
+    def access_policy(self: _S3Backend, role: Role, keys: StoreKeys) -> AccessPolicy:
+        """Return an IAM policy for the store's prefix."""
+        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        region = _region(self._options.get("client_kwargs") or {})
+        place = _Place(_partition(region), bucket, f"{prefix}/" if prefix else "")
+        asked = self._options.get("s3_additional_kwargs") or {}
+        key = asked.get("SSEKMSKeyId") if str(asked.get("ServerSideEncryption", "")).startswith("aws:kms") else None
+        statements = [*_reading(place), *(_writing(place, keys) if role == "writer" else ())]
+        if role == "collector":
+            statements.append(_allow("CollectContent", ["s3:DeleteObject"], place.objects(keys.blobs)))
+        notes = [_ATTACH]
+        if role == "writer":
+            notes.append(_DENIED_COPIES)
+        elif role == "collector":
+            notes.append(_VERSIONED)
+        if key:
+            statement, note = _encryption(place.partition, str(key), role)
+            statements.append(statement)
+            notes += note
+        document = {"Version": "2012-10-17", "Statement": statements}
+        return AccessPolicy(json.dumps(document, indent=2), tuple(notes), document)
+
+
+class _Place:
+    """Spells resources of one bucket."""
+
+    def __init__(self, partition: str, bucket: str, prefix: str) -> None:
+        self.partition = partition
+        # In a policy * and ? stand for others, and $ begins a variable.
+        self.prefix = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", prefix)
+        self.bucket = f"arn:{partition}:s3:::{bucket}"
+
+    def objects(self, prefix: str = "") -> str:
+        """Return what stands for all objects below a prefix of the store."""
+        return f"{self.object(prefix)}*"
+
+    def object(self, key: str) -> str:
+        """Return what stands for one object of the store."""
+        return f"{self.bucket}/{self.prefix}{key}"
+
+
+def _allow(sid: str, actions: list[str], resource: str) -> _Statement:
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
+
+
+def _reading(place: _Place) -> Iterator[_Statement]:
+    listing = _allow("ListStore", ["s3:ListBucket"], place.bucket)
+    # A prefix of listings; and for an object that is not there, its key, which makes the difference of 404 and 403.
+    if place.prefix:
+        listing["Condition"] = {"StringLike": {"s3:prefix": [f"{place.prefix}*"]}}
+    yield listing
+    yield _allow("ReadObjects", ["s3:GetObject"], place.objects())
+
+
+def _writing(place: _Place, keys: StoreKeys) -> Iterator[_Statement]:
+    yield _allow(
+        "CreateObjects", ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], place.objects()
+    )
+    yield {
+        "Sid": "NeverOverwrite",
+        "Effect": "Deny",
+        "Action": "s3:PutObject",
+        "Resource": [place.object(keys.marker), *map(place.objects, (*keys.records, keys.blobs))],
+        "Condition": {
+            "Null": {"s3:if-none-match": "true"},
+            # False for the requests that begin an upload in parts and send them: these take no condition, and create
+            # nothing before the completion, which does.
+            "Bool": {"s3:ObjectCreationOperation": "true"},
+        },
+    }
+
+
+def _encryption(partition: str, key: str, role: Role) -> tuple[_Statement, list[str]]:
+    # Decrypt is for writers too: an upload in parts needs it, and they read back what they claim.
+    actions = ["kms:Decrypt", *(["kms:GenerateDataKey"] if role == "writer" else [])]
+    if key.startswith("arn:") and ":alias/" not in key:
+        return _allow("UseKey", actions, key), []
+    note = f"UseKey names a placeholder: put the ARN of the key {key} there."
+    return _allow("UseKey", actions, f"arn:{partition}:kms:REGION:ACCOUNT:key/KEY-ID"), [note]
+
+
+def _region(options: Mapping[str, Any]) -> str:
+    named = options.get("region_name") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return str(named or "")
+
+
+def _partition(region: str) -> str:
+    known = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    return next((partition for start, partition in known.items() if region.startswith(start)), "aws")

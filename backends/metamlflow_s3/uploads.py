@@ -1,0 +1,129 @@
+"""Content on its way to S3: small in one conditional request, large in parts that a conditional completion joins."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import google_crc32c
+
+from metamlflow.backend.seam import Blob
+from metamlflow.backend.uploading import ByteBudget, read_exactly
+from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
+from metamlflow_s3.answers import s3_error
+from metamlflow_s3.connection import Connection
+
+PART_BYTES = 8 * 1024 * 1024
+BUDGET_BYTES = 4 * PART_BYTES  # in memory at a time, of all uploads together; the client may hold a second copy
+_MAX_PARTS = 9_900  # S3 takes 10,000
+_PARTS_AT_A_TIME = 4
+
+
+class Uploader:
+    """Uploads to one bucket, all of them within one budget of memory."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._budget = ByteBudget(BUDGET_BYTES)
+
+    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool) -> None:
+        """Create an object with one request, whose content the server checks. ``once``: see Connection.call."""
+        known: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(sha256)}
+        checksum = known if self._connection.checksums else _md5(data)
+        self._connection.call("put_object", once=once, Key=key, Body=data, IfNoneMatch="*", **checksum)
+
+    def send_small(self, key: str, blob: Blob) -> None:
+        """Create an object of content that fits into one request."""
+        with self._budget.hold(blob.size):
+            with blob.open() as source:
+                data = read_exactly(source, blob.size, key)
+            self.send(key, data, bytes.fromhex(blob.sha256), once=False)
+
+    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool]) -> bool:
+        """Create an object in parts; return whether this call is known to have created it.
+
+        Leaves no unfinished upload behind, unless the server refuses that as well.
+
+        Args:
+            key: of the object.
+            blob: its content.
+            exists: looks whether the object is there.
+        """
+        kind: dict[str, Any] = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}
+        # Repeated after a lost answer, it may leave an empty upload: harmless, and lifecycle rules remove it.
+        upload = self._connection.call(
+            "create_multipart_upload", Key=key, **(kind if self._connection.checksums else {})
+        )["UploadId"]
+        try:
+            parts = self._send_parts(key, upload, blob)
+            self._complete(key, upload, blob, parts)
+        except BaseException as error:
+            with suppress(Exception):  # the first error is the one to tell
+                self._connection.call("abort_multipart_upload", Key=key, UploadId=upload)
+            if not isinstance(error, Exception):
+                raise
+            failure = s3_error(error)
+            if isinstance(failure, AlreadyExistsError):
+                return False
+            # An answer got lost, and repeating the request found the upload gone: it may have been completed.
+            if isinstance(failure, StorageUnavailableError) and exists():
+                return False
+            raise
+        return True
+
+    def _complete(self, key: str, upload: str, blob: Blob, parts: list[dict[str, Any]]) -> None:
+        whole: dict[str, Any] = {"ChecksumCRC32C": _base64(bytes.fromhex(blob.crc32c)), "ChecksumType": "FULL_OBJECT"}
+        self._connection.call(
+            "complete_multipart_upload",
+            Key=key,
+            UploadId=upload,
+            MultipartUpload={"Parts": parts},
+            IfNoneMatch="*",
+            **(whole if self._connection.checksums else {}),
+        )
+
+    def _send_parts(self, key: str, upload: str, blob: Blob) -> list[dict[str, Any]]:
+        size = max(PART_BYTES, -(-blob.size // _MAX_PARTS))
+        pending: list[Future[dict[str, Any]]] = []
+        with blob.open() as source, ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-part") as pool:
+            try:
+                for start in range(0, blob.size, size):
+                    wanted = min(size, blob.size - start)
+                    taken = self._budget.take(wanted)
+                    try:
+                        data = read_exactly(source, wanted, key, last=start + size >= blob.size)
+                        pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, data))
+                    except BaseException:
+                        self._budget.give_back(taken)
+                        raise
+                    pending[-1].add_done_callback(lambda _, taken=taken: self._budget.give_back(taken))  # type: ignore[misc]
+                    del data  # the part holds it; here it would stay while the next one is waited for
+                    if failed := next((part for part in pending if part.done() and part.exception()), None):
+                        failed.result()
+                return [part.result() for part in pending]
+            except BaseException:
+                for part in pending:
+                    part.cancel()
+                raise
+
+    def _send_part(self, key: str, upload: str, number: int, data: bytes) -> dict[str, Any]:
+        part: dict[str, Any] = {"Key": key, "UploadId": upload, "PartNumber": number}
+        if not self._connection.checksums:
+            answer = self._connection.call("upload_part", Body=data, **part, **_md5(data))
+            return {"PartNumber": number, "ETag": answer["ETag"]}
+        known: dict[str, Any] = {"ChecksumCRC32C": _base64(google_crc32c.value(data).to_bytes(4, "big"))}
+        answer = self._connection.call("upload_part", Body=data, ChecksumAlgorithm="CRC32C", **part, **known)
+        return {"PartNumber": number, "ETag": answer["ETag"], **known}
+
+
+def _md5(data: bytes) -> dict[str, Any]:
+    """The checksum that servers know which know no other."""
+    return {"ContentMD5": _base64(hashlib.md5(data, usedforsecurity=False).digest())}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

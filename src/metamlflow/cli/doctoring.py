@@ -1,0 +1,55 @@
+"""The checks of a store and its place, as they are shown; and what to grant to whom."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from metamlflow.cli.documents import CHECKED, check_document, check_row
+from metamlflow.cli.output import emit, emit_document, emit_rows, note, printable
+
+if TYPE_CHECKING:
+    from metamlflow.backend.diagnosis import Role
+    from metamlflow.client import MetaMLFlowClient
+    from metamlflow.store.doctoring import Check
+
+
+def examined(client: MetaMLFlowClient, *, as_json: bool) -> bool:
+    """Make and show all checks of a client's store; return whether none failed."""
+    from metamlflow.store.doctoring import examine
+
+    session = client._session  # noqa: SLF001 (the store and the cache have no public name)
+    checks = list(examine(session.store, session.cache))
+    good = not any(check.verdict == "failed" for check in checks)
+    if as_json:
+        documents = [check_document(check) for check in checks]
+        emit_document("doctor", {"uri": client.storage_uri, "ok": good, "checks": documents})
+    else:
+        _show(checks)
+    return good
+
+
+def _show(checks: Sequence[Check]) -> None:
+    if not sys.stdout.isatty():
+        emit_rows(map(check_row, checks))
+        return
+    emit_rows((check_row(check)[:3] for check in checks), CHECKED)
+    # Below the table: commands are to be copied, and a narrow column would break them.
+    for check in checks:
+        if check.finding.remedy:
+            emit(f"\n{check.name}: {printable(check.finding.remedy)}")
+
+
+def advised(client: MetaMLFlowClient, role: Role, *, as_json: bool) -> None:
+    """Show the least that a role needs for a client's store: the policy on stdout, what to know about it on stderr."""
+    from metamlflow.store.doctoring import access_policy
+
+    policy = access_policy(client._store, role)  # noqa: SLF001 (as above)
+    if as_json:
+        content = {"uri": client.storage_uri, "role": role, "text": policy.text, "document": policy.document}
+        emit_document("policy", {**content, "notes": list(policy.notes)})
+        return
+    emit(policy.text)
+    for line in policy.notes:
+        note(f"note: {line}")

@@ -1,0 +1,57 @@
+"""Aliases: names for versions that can be moved, kept as numbered records of which the newest holds."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from metamlflow.errors import InvalidNameError
+from metamlflow.format.layout import alias_key, aliases_prefix, parse_alias_key
+from metamlflow.format.records import decode_alias, encode_alias
+from metamlflow.model.names import ArtifactName, Reference, alias_problem
+from metamlflow.store.claiming import claim, retried
+from metamlflow.store.opening import Store
+from metamlflow.store.versions import check_available, load_reference, version_status
+
+
+def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
+    """Create the next record of an alias, after every record that exists; None as the target removes the alias.
+
+    Raises:
+        ArtifactNotFoundError: the target does not exist.
+        ArtifactPrunedError: it was pruned, just now or before.
+        InvalidNameError: it is no alias.
+    """
+    text = str(alias.version)
+    if problem := alias_problem(text):
+        raise InvalidNameError(f"{text!r} is no alias: {problem}", value=text)
+    store.writable_marker()
+    # Also for a removal: an alias of a name that does not exist is a mistyped name.
+    version = load_reference(store, target or Reference(alias.name)).manifest.version
+    before = _append(store, alias.name, text, version if target else None)
+    if target:
+        status = version_status(store, alias.name, version)
+        if not status.available:
+            # A prune looked for aliases before this one was there: the version is gone, so the alias goes back.
+            _append(store, alias.name, text, before)
+            check_available(store, alias.name, status)
+
+
+def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -> int | None:
+    """Create the record after the newest; return what the alias stood for before."""
+    record_id = store.clock.new_id()
+    data = encode_alias(version, record_id, store.clock.now())
+    losses = 0
+    while True:
+        number, held = _newest(store, name, alias)
+        if claim(store.backend, alias_key(name, alias, number + 1), data, record_id, store.clock) is not None:
+            return held
+        losses += 1
+        store.clock.back_off(min(losses, 6))
+
+
+def _newest(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
+    prefix = aliases_prefix(name, alias)
+    for info in retried(lambda: list(store.backend.list_objects(prefix, limit=1)), store.clock):
+        number = parse_alias_key(name, alias, info.key) or 0
+        return number, decode_alias(retried(partial(store.backend.read, info.key), store.clock), info.key)
+    return 0, None
