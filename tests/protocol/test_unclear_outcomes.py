@@ -158,7 +158,7 @@ def _attempt(publish: Callable) -> tuple[int, str] | None:
         LostReply(verb="put", key="blobs/*"),
         LostReply(verb="put", key="blobs/*", times=3),
     ],
-    ids=str,
+    ids=lambda fault: f"{type(fault).__name__} {fault.verb} {fault.key} x{fault.times}",
 )
 def test_a_fault_that_passes_is_not_noticed_and_makes_one_version(world, fault):
     backend, attempt = register(world, [fault])

@@ -15,7 +15,7 @@ SUITE_LENGTH = 80
 
 
 def run_pytest(path, cwd, **variables):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(path)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", str(path)]
     return subprocess.run(
         command, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True, timeout=110, check=False
     )
