@@ -42,8 +42,8 @@ _KMS = (
 )
 _NETWORK = "Check the network, endpoint_url and the proxy settings; nothing was lost."
 _NO_API = (
-    "Check endpoint_url: it is the API's address, not that of a web console or of a proxy's login page. If that is right, "
-    "try again, and look for a proxy that alters data."
+    "Check endpoint_url: it is the API's address, not that of a web console or of a proxy's login page. If that is "
+    "right, try again, and look for a proxy that alters data."
 )
 _CLOCK = "Set this machine's clock (NTP) and try again; if the clock is right, log in again."
 

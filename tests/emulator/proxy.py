@@ -142,8 +142,8 @@ class FaultProxy:
 
         thread = threading.Thread(target=wait, name=self._name, daemon=True)
         with self._lock:
+            thread.start()  # inside, or settle() could take it before it can be joined
             self._late.append(thread)
-        thread.start()
 
     def _faults(self, request: Request) -> tuple[Fault, ...]:
         struck = []

@@ -1,0 +1,61 @@
+"""Each cloud's server with a fault proxy before it."""
+
+from __future__ import annotations
+
+import pytest
+from clouds import Cloud, GCSCloud, S3Cloud
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(request, monkeypatch):
+    """Backends wait a tenth as long between attempts, except where a test asks how long it all takes."""
+    if "real_pauses" not in request.fixturenames:
+        monkeypatch.setattr("metamlflow_s3.connection._FIRST_PAUSE_SECONDS", 0.02)
+        monkeypatch.setattr("metamlflow_gcs.connection.FIRST_PAUSE_SECONDS", 0.02)
+        monkeypatch.setattr("metamlflow.backend.streaming._FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def real_pauses() -> None:
+    """Ask for the pauses that users meet."""
+
+
+@pytest.fixture
+def place(fault_proxy):
+    """Make a cloud of a server: a fresh bucket, behind a proxy of its own."""
+
+    def make(kind, server) -> Cloud:
+        return kind(server, fault_proxy(server), server.new_bucket())
+
+    return make
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def cloud(request, place) -> Cloud:
+    """Each cloud on the server that is most faithful to it."""
+    if request.param == "gcs":
+        return place(GCSCloud, request.getfixturevalue("gcs_server"))
+    return place(S3Cloud, request.getfixturevalue("localstack_server"))
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def plain_cloud(request, place) -> Cloud:
+    """Each cloud on the server that is quickest to start; for what needs no more than answers."""
+    if request.param == "gcs":
+        return place(GCSCloud, request.getfixturevalue("gcs_server"))
+    return place(S3Cloud, request.getfixturevalue("moto_server"))
+
+
+@pytest.fixture
+def s3(place, localstack_server) -> Cloud:
+    return place(S3Cloud, localstack_server)
+
+
+@pytest.fixture
+def plain_s3(place, moto_server) -> Cloud:
+    return place(S3Cloud, moto_server)
+
+
+@pytest.fixture
+def gcs(place, gcs_server) -> Cloud:
+    return place(GCSCloud, gcs_server)
