@@ -123,7 +123,10 @@ def test_a_data_frame_is_told_who_takes_it(client):
         client.register_artifact("a", pd.DataFrame({"x": [1]}))
 
 
-@pytest.mark.parametrize("value", [None, 3, 1.5, True, {1, 2}, object(), (x for x in "ab"), print], ids=lambda value: type(value).__name__)
+NO_CONTENT = [None, 3, 1.5, True, {1, 2}, object(), (x for x in "ab"), print]
+
+
+@pytest.mark.parametrize("value", NO_CONTENT, ids=lambda value: type(value).__name__)
 def test_what_can_be_no_content_is_refused(client, store_folder, value):
     with pytest.raises(InvalidInputError, match="cannot be registered"):
         client.register_artifact("a", value)
