@@ -11,6 +11,7 @@ from pathlib import Path
 
 import google_crc32c
 import pytest
+from tutorial_run import run_tutorial
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import IntegrityError, StoreNotFoundError
@@ -44,6 +45,10 @@ def test_what_is_registered_is_in_the_bucket_and_comes_back(client, root, tmp_pa
     assert (found.version, found.metadata, found.read_bytes()) == (1, {"rows": 2}, CSV)
     assert Path(found.download(tmp_path / "out")).read_bytes() == CSV
     assert [artifact.version for artifact in client.list_artifacts("fraud/train")] == [1]
+
+
+def test_the_tutorial_runs_with_nothing_changed_but_the_place(root, tmp_path):
+    run_tutorial(root.url, root.options, tmp_path)
 
 
 def test_a_checksum_verification_reads_nothing_and_finds_damage(client, root, sent):

@@ -8,14 +8,13 @@ import json
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import google_crc32c
 import pytest
+from tutorial_run import run_tutorial
 
 from metamlflow.errors import IntegrityError, StoreNotFoundError
 from metamlflow.testing.blobs import MIB, PatternReader, pattern
@@ -25,7 +24,6 @@ def manifest_key(name: str, version: int) -> str:
     return f"artifacts/{name}/_versions/{9_999_999_999 - version:010d}_v{version}.json"
 
 
-TUTORIAL = Path(__file__).parents[2] / "data" / "tutorial.py"
 CSV = b"x,y\n1,2\n3,4\n"
 
 
@@ -59,24 +57,7 @@ def test_a_read_creates_nothing(moto_root):
 
 
 def test_the_tutorial_runs_with_nothing_changed_but_the_place(root, tmp_path):
-    before = 'client = MetaMLFlowClient(storage_uri=f"file://{META_MLFLOW_STORAGE_PATH}")'
-    text = TUTORIAL.read_text("utf-8")
-    assert text.count(before) == 1
-    after = f"client = MetaMLFlowClient(storage_uri={root.url!r}, storage_options={root.options!r})"
-    script = tmp_path / "tutorial.py"
-    script.write_text(text.replace(before, after), encoding="utf-8")
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Artifact Version: 2" in done.stdout
-
-    pandas = pytest.importorskip("pandas")
-    client = root.client()
-    first = client.get_artifact("ecommerce_processed_features", 1)
-    assert first.storage_path.startswith(f"{root.url}/blobs/")
-    frame = pandas.read_csv(first.storage_path, storage_options=root.options)
-    assert list(frame) == ["feature_1", "feature_2", "target"]
-    assert len(client.list_artifacts("ecommerce_processed_features")) == 2
-    assert client.get_artifact("my_first_logistic_model").metadata["training_data_version"] == 2
+    run_tutorial(root.url, root.options, tmp_path)
 
 
 def test_a_checksum_verification_reads_nothing_and_finds_damage(faithful_root, fault_proxy, tmp_path):
