@@ -92,7 +92,7 @@ def test_paths_in_order_are_checked_as_the_plain_rule_says(paths):
 
 
 @settings(max_examples=300)
-@given(st.lists(SMALL | st.text(max_size=3), max_size=12))
+@given(st.lists(SMALL | st.text(min_size=1, max_size=3), max_size=12))  # no path is empty
 def test_the_first_fault_of_any_list_is_found(paths):
     check, earlier = OrderCheck(), []
     for path in paths:
