@@ -91,5 +91,4 @@ def test_memory_hardly_grows_with_the_names_in_one_folder(quick_folder):
         for number in range(count):
             (source / f"{number:07}").touch()
         peaks.append(peak_memory(quick_folder, source, f"flat {count}"))
-    # The larger one has a shard of entries in memory, which the smaller one has not.
-    assert_flat(*peaks, allowed=5 * MIB)
+    assert_flat(*peaks, allowed=3 * MIB)

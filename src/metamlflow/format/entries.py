@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -99,11 +101,13 @@ def cut_shards(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def encode_shard(items: Iterable[Item]) -> bytes:
     """Return a shard's bytes: one line of compact JSON with sorted keys per item."""
-    lines = (
-        json.dumps(item_to_json(item), ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-        for item in items
-    )
-    return "".join(f"{line}\n" for line in lines).encode()
+    stored = io.BytesIO()  # grows line by line: a list of all lines and their join would be held beside it
+    for item in items:
+        line = json.dumps(
+            item_to_json(item), ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+        )
+        stored.write(f"{line}\n".encode())
+    return stored.getvalue()
 
 
 def decode_shard(data: bytes, shard: Shard, order: OrderCheck | None = None) -> tuple[Item, ...]:
@@ -124,7 +128,7 @@ def decode_shard(data: bytes, shard: Shard, order: OrderCheck | None = None) -> 
     if (found := data.count(b"\n")) != shard.count:
         problems.note("", f"expected {shard.count} items, got {found}")
     # No more lines than there should be: a hostile shard may have any number of them.
-    lines = data.split(b"\n", shard.count)[: shard.count]
+    lines = (line.removesuffix(b"\n") for line in itertools.islice(io.BytesIO(data), shard.count))
     items = tuple(
         item_from_json(document, place, order, problems)
         for place, line in ((f"line {number}", line) for number, line in enumerate(lines, start=1))
