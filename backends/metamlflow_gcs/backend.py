@@ -10,7 +10,7 @@ import asyncio
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
@@ -19,10 +19,11 @@ from typing import Any, BinaryIO, cast
 
 import google_crc32c
 
+from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.translation import translated_errors
-from metamlflow.backend.uploading import ByteBudget, read_exactly
+from metamlflow.backend.uploading import read_exactly
 from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer, gcs_error
 from metamlflow_gcs.connection import Answer, Connection, Request, object_path
@@ -35,7 +36,6 @@ from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, crc32c_of
 if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
 
-_BUDGET_BYTES = 64 * 1024 * 1024  # of content in memory at a time, of all uploads together
 _PAGE = 1000  # objects in a listing, the most that GCS gives
 _DELETES = 32  # at a time
 _PARTIAL, _BEYOND_END = 206, 416
@@ -67,7 +67,6 @@ class GCSBackend(GCSDoctor, GCSPolicies):
         self._options = dict(options)
         self._connection = Connection(options)
         self._uploader = Uploader(self._connection, bucket, options.get("kms_key_name"))
-        self._budget = ByteBudget(_BUDGET_BYTES)
 
     @property
     def url(self) -> str:
@@ -106,9 +105,9 @@ class GCSBackend(GCSDoctor, GCSPolicies):
             # A refusal would come after all of it was sent: so look first.
             if self._exists(key):
                 return False
-            with self._budget.hold(2 * CHUNK_BYTES):
+            with content_budget().hold(2 * CHUNK_BYTES):
                 return self._uploader.send_large(name, blob, lambda: self._translated(key))
-        with self._budget.hold(blob.size):
+        with nullcontext() if blob.in_memory else content_budget().hold(blob.size):
             with blob.open() as source:
                 data = read_exactly(source, blob.size, self.url_of(key))
             try:

@@ -188,15 +188,16 @@ class LocalBackend(LocalDoctor):
 
         The store's marker was read long ago; what is written now would lie where nobody looks for it.
         """
+        known = self._identity  # before the look: another thread may be making the folder
         try:
             status = self._root.stat()
         except (FileNotFoundError, NotADirectoryError):
             now = None
         else:
             now = (status.st_dev, status.st_ino)
-        if self._identity is None:
-            self._identity = now
-        elif now != self._identity:
+        if known is None:
+            self._identity = self._identity or now
+        elif now != known:
             raise StorageError(
                 f"{self.url}: the store's folder is gone, or another one lies in its place",
                 hint="If it was moved or unmounted, bring it back; else make a new client for what is there now.",

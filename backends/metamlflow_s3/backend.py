@@ -1,7 +1,7 @@
-"""A store in an S3 bucket, through the client of an s3fs file system.
+"""A store in an S3 bucket, through the client of an s3fs file system and, for what is small or many, a faster engine.
 
-All requests are made in s3fs's way: so every option of s3fs (profile, endpoint, encryption, requester pays, anonymous,
-checksums relaxed) means here what its users know it to mean.
+Every option of s3fs (profile, endpoint, encryption, requester pays, anonymous, checksums relaxed) means here what its
+users know it to mean: where the faster engine cannot be told one, s3fs makes all requests. See ``engines.py``.
 """
 
 from __future__ import annotations
@@ -15,25 +15,38 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StorageError, StoreNotFoundError
+from metamlflow.errors import (
+    AlreadyExistsError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageError,
+    StorageUnavailableError,
+    StoreNotFoundError,
+)
 from metamlflow_s3.answers import WEB_PAGE, answered, s3_error, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.doctor import S3Doctor
+from metamlflow_s3.engines import EngineChoice
+from metamlflow_s3.fast import NotPlainError
 from metamlflow_s3.options import check_options, parse_url, secrets_of
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
-from metamlflow_s3.uploads import PART_BYTES, Uploader
+from metamlflow_s3.uploads import PART_BYTES, Uploader, content_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 if find_spec("s3fs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
 
 _PAGE = 1000  # keys in a listing and in a deletion, the most that S3 takes
 _BEYOND_END = 416
+_LATER = "Try again; if it stays, check the network and the endpoint."
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -59,6 +72,8 @@ class S3Backend(S3Doctor, S3Policies):
         self._secrets = secrets_of(options)
         self._connection = Connection(bucket, options)
         self._uploader = Uploader(self._connection)
+        self._engine = EngineChoice(self._connection, bucket, self._options)
+        self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
 
     @property
     def url(self) -> str:
@@ -88,14 +103,22 @@ class S3Backend(S3Doctor, S3Policies):
     def create(self, key: str, data: bytes) -> None:
         """Create a record with one conditional PUT (``If-None-Match: *``)."""
         with self._translated(key):
+            if self._created_fast(key, data, once=True):
+                return
+        self.create_by_s3fs(key, data)
+
+    def create_by_s3fs(self, key: str, data: bytes) -> None:
+        """As :meth:`create`, through the s3fs client whatever engine there is."""
+        with self._translated(key):
             self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
 
     def put(self, key: str, blob: Blob) -> bool:
         """Store content with a conditional PUT, or in parts and a conditional completion."""
         try:
             if blob.size <= PART_BYTES:
-                with self._translated(key):
-                    self._uploader.send_small(self._prefix + key, blob)
+                with self._translated(key), content_of(blob, key) as data:
+                    if not self._created_fast(key, data, once=False):
+                        self._uploader.send(self._prefix + key, data, bytes.fromhex(blob.sha256), once=False)
                 return True
             # A refusal would come after all of it was sent: so look first.
             if self._exists(key):
@@ -127,7 +150,12 @@ class S3Backend(S3Doctor, S3Policies):
         return cast("BinaryIO", io.BufferedReader(reader, _BUFFER_BYTES))
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """Return a range with one request."""
+        """Return a range with one request; what was damaged on its way is asked for again."""
+        if not start and end is None and (data := self._read_fast(key)) is not None:
+            return data
+        return self._read_checked(key, start, end)
+
+    def _read_checked(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         if end is not None and end <= start:
             self.stat(key)  # an HTTP range cannot be empty
             return b""
@@ -141,6 +169,17 @@ class S3Backend(S3Doctor, S3Policies):
             self._check_it_is_s3(key, answer)
         # Without Content-Range it is the whole object: something on the way has ignored the range.
         return data if "ContentRange" in answer else data[start:end]
+
+    def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
+        """Return a range of content with one request, without asking for the checksum that S3 holds."""
+        fast = self._engine.fast
+        if fast is not None and (end is None or end > start):
+            try:
+                with self._translated(key):
+                    return cast("Buffer", fast.read(self._prefix + key, start, end))
+            except NotPlainError:
+                pass
+        return self.read(key, start, end)
 
     def stat(self, key: str) -> ObjectInfo:
         """Return what HEAD tells, with the checksums that S3 holds."""
@@ -159,7 +198,7 @@ class S3Backend(S3Doctor, S3Policies):
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
         """Yield the listing page by page; a page is fetched when its first key is asked for."""
-        return islice(self._list(prefix, after, limit), limit)
+        return islice(self._list_fast(prefix, after, limit), limit)
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete up to 1,000 objects with a request."""
@@ -219,6 +258,52 @@ class S3Backend(S3Doctor, S3Policies):
         except ObjectNotFoundError:
             return False
         return True
+
+    def _created_fast(self, key: str, data: bytes, *, once: bool) -> bool:
+        """Create an object through the fast engine, if that can be done and has a plain outcome.
+
+        With ``once``, an outcome that is not known is an error: its caller looks what lies there.
+        """
+        fast = self._engine.fast
+        if fast is None:
+            return False
+        try:
+            fast.create(self._prefix + key, data)
+        except NotPlainError as error:
+            if once and not error.refused:
+                raise self._placed(key, StorageUnavailableError(f"the request failed: {error}", hint=_LATER)) from error
+            return False
+        return True
+
+    def _read_fast(self, key: str) -> bytes | None:
+        """Return a whole object through the fast engine, if its ETag proves it undamaged.
+
+        That engine does not see the checksums that S3 holds; but most ETags of small objects are the MD5.
+        """
+        fast = self._engine.fast if self._tags_are_md5 else None
+        if fast is None:
+            return None
+        try:
+            data, tag = fast.read_whole(self._prefix + key)
+        except NotPlainError:
+            return None
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() == tag.strip('"'):
+            return data
+        checked = self._read_checked(key)
+        self._tags_are_md5 = checked != data
+        return checked
+
+    def _list_fast(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
+        fast = self._engine.fast
+        if fast is None or (prefix and not prefix.endswith("/")):  # it lists whole folders
+            yield from self._list(prefix, after, limit)
+            return
+        try:
+            for item in fast.list(self._prefix + prefix, after and self._prefix + after):
+                after = item["path"].removeprefix(self._prefix)
+                yield ObjectInfo(after, item["size"], item["last_modified"].astimezone(UTC), etag=item["e_tag"])
+        except NotPlainError:
+            yield from self._list(prefix, after, limit)
 
     def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
         size = _PAGE if limit is None else max(1, min(limit, _PAGE))

@@ -11,10 +11,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error, status_of
+from metamlflow_s3.wire import PartWire
 
 ATTEMPTS = 4
 PATIENCE_SECONDS = 2.0
@@ -27,6 +29,8 @@ _REFUSALS = frozenset({409, 429, 503})
 
 _log = logging.getLogger("metamlflow")
 T = TypeVar("T")
+Keys = tuple[str, str, str | None]
+"""Access key, secret key, session token."""
 
 
 class Connection:
@@ -58,13 +62,48 @@ class Connection:
     @property
     def loop(self) -> Any:
         """The event loop of the requests."""
-        return self._filesystem.loop
+        return self.own_filesystem.loop
+
+    @property
+    def own_filesystem(self) -> Any:
+        """The file system of the requests: as the other, but that it repeats nothing."""
+        return self._get("_own", self._make_own)
+
+    @property
+    def client(self) -> Any:
+        """The client of the requests, connected."""
+        return self._client or self._run(self._connected)
 
     @property
     def checksums(self) -> bool:
         """Whether the server is to be given SHA-256 and CRC32C: unless options, environment or profile relax it."""
-        client = self._client or self._run(self._connected)
-        return bool(client.meta.config.request_checksum_calculation != "when_required")
+        return bool(self.client.meta.config.request_checksum_calculation != "when_required")
+
+    def address_of(self, key: str) -> str:
+        """Return the address of an object, as the client would ask for it. No request is made."""
+
+        async def address(filesystem: Any) -> str:
+            client = await self._connected(filesystem)
+            signed: str = await client.generate_presigned_url("get_object", {"Bucket": self._bucket, "Key": key})
+            return signed.partition("?")[0]
+
+        return self._run(address)
+
+    def credentials(self) -> tuple[Callable[[], Keys] | None, bool]:
+        """Return what gives the client's credentials as they are now (None: there are none), and whether they expire.
+
+        They may be fetched from where the session finds them; no request is made to S3.
+        """
+        filesystem = self.own_filesystem
+        given = filesystem.client_kwargs or {}
+        if key := filesystem.key or given.get("aws_access_key_id"):
+            secret = filesystem.secret or given.get("aws_secret_access_key") or ""
+            token = filesystem.token or given.get("aws_session_token")
+            return lambda: (key, secret, token), False
+        found = self._run(_session_credentials)
+        if found is None:
+            return None, False
+        return lambda: self._run(_frozen, found), hasattr(found, "refresh_needed")
 
     def call(self, method: str, *, once: bool = False, **arguments: Any) -> Any:
         """Make one request; return the answer, its body unread.
@@ -83,10 +122,6 @@ class Connection:
         return self._repeated(lambda: self._run(self._fetch, arguments), once=False)
 
     # --- how ----------------------------------------------------------------------------------------------------------
-
-    @property
-    def _filesystem(self) -> Any:
-        return self._get("_own", self._make_own)
 
     def _get(self, name: str, make: Callable[[], Any]) -> Any:
         if self._pid != os.getpid():
@@ -119,12 +154,14 @@ class Connection:
         }
         filesystem = self._make({**self._options, "config_kwargs": config})
         filesystem.retries = 1  # the same once more, in s3fs
+        if filesystem.session is None:
+            filesystem.session = _session(filesystem.kwargs)
         return filesystem
 
     def _run(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         from fsspec.asyn import sync
 
-        filesystem = self._filesystem
+        filesystem = self.own_filesystem
         done: T = sync(filesystem.loop, work, filesystem, *args)
         return done
 
@@ -143,6 +180,7 @@ class Connection:
         # Servers from before 2025 know no other checksum of this request, and refuse it without one.
         client.meta.events.register_first("before-call.s3.DeleteObjects", _add_md5, unique_id="metamlflow-md5")
         client.meta.events.register_last("before-call.s3", _spare_a_round_trip, unique_id="metamlflow-expect")
+        PartWire(filesystem, client)
         self._client = client
         return client
 
@@ -179,6 +217,32 @@ class Connection:
                 _log.debug("attempt %d: %s", attempt + 1, failure.message)
             time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (spreads load)
         raise AssertionError  # pragma: no cover (the last attempt returned or raised)
+
+
+def _session(arguments: Mapping[str, Any]) -> Any:
+    """Return a session as s3fs would make it, but that reads the description of S3 once a process (50 ms)."""
+    from aiobotocore.session import AioSession
+
+    session = AioSession(**arguments)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _loader(path: str | None) -> Any:
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
+
+
+async def _session_credentials(filesystem: Any) -> Any:
+    await filesystem.set_session()
+    return await filesystem.session.get_credentials()
+
+
+async def _frozen(_: Any, credentials: Any) -> Keys:
+    now = await credentials.get_frozen_credentials()  # renewed before they expire
+    return now.access_key, now.secret_key, now.token
 
 
 def _spare_a_round_trip(params: dict[str, Any], **_: Any) -> None:

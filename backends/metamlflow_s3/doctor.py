@@ -17,6 +17,7 @@ from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
+from metamlflow_s3.engines import ON_DEMAND, EngineChoice
 
 _UPLOADS_ARE_OLD_AFTER = timedelta(days=1)
 _SHOWN = 3
@@ -28,19 +29,24 @@ _REGION = "Set storage_options={'client_kwargs': {'region_name': '%s'}}."
 
 class _S3Backend(Backend, Protocol):
     _connection: Connection
+    _engine: EngineChoice
+
+    def create_by_s3fs(self, key: str, data: bytes) -> None: ...
 
 
 class S3Doctor:
     """Makes the S3 backend :class:`~metamlflow.backend.diagnosis.Diagnosable`."""
 
-    def creators(self: Backend) -> Mapping[str, Create]:
+    def creators(self: _S3Backend) -> Mapping[str, Create]:
         """Return the engines through which records are created."""
-        return {"s3fs": self.create}
+        creators: dict[str, Create] = {"s3fs": self.create_by_s3fs}
+        return creators if self._engine.fast is None else {"obstore": self.create, **creators}
 
     def examinations(self: _S3Backend, marker: str) -> Iterator[Examination]:  # noqa: ARG002 (buckets need no key)
         """Yield checks of client, credentials and bucket. Nothing is written."""
         bucket = _Bucket(self._connection, self.url)
         yield Examination("packages", _packages, remote=False)
+        yield Examination("engine", partial(_engine, self._engine), remote=False)
         yield Examination("credentials", partial(_credentials, bucket), vital=True)
         yield Examination("bucket", partial(_exists, bucket), vital=True)
         yield Examination("clock", partial(_clock, bucket))
@@ -104,7 +110,20 @@ def response_of(error: BaseException | None) -> dict[str, Any]:
 
 
 def _packages() -> Finding:
-    return Finding("ok", installed_versions("s3fs", "aiobotocore", "botocore"))
+    return Finding("ok", installed_versions("s3fs", "aiobotocore", "botocore", "obstore"))
+
+
+def _engine(choice: EngineChoice) -> Finding:
+    reason = choice.reason
+    if reason is None:
+        return Finding("ok", "obstore moves small objects, ranges and listings; s3fs does the rest")
+    if reason == ON_DEMAND:
+        return Finding("ok", f"s3fs makes all requests, as {reason}")
+    return Finding(
+        "warning",
+        f"s3fs makes all requests, which takes several times as long for many small files: {reason}",
+        "Nothing is wrong; for more speed, change what it names. See docs/s3.md.",
+    )
 
 
 # --- who and where ----------------------------------------------------------------------------------------------------

@@ -4,44 +4,42 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-import google_crc32c
-
+from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob
-from metamlflow.backend.uploading import ByteBudget, read_exactly
+from metamlflow.backend.uploading import read_exactly, read_part
 from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
 
 PART_BYTES = 8 * 1024 * 1024
-BUDGET_BYTES = 4 * PART_BYTES  # in memory at a time, of all uploads together; the client may hold a second copy
 _MAX_PARTS = 9_900  # S3 takes 10,000
 _PARTS_AT_A_TIME = 4
 
 
+@contextmanager
+def content_of(blob: Blob, where: str) -> Iterator[bytes]:
+    """Return content that fits into one request, within the budget of memory."""
+    held = nullcontext() if blob.in_memory else content_budget().hold(blob.size)
+    with held, blob.open() as source:
+        yield read_exactly(source, blob.size, where)
+
+
 class Uploader:
-    """Uploads to one bucket, all of them within one budget of memory."""
+    """Uploads to one bucket."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._budget = ByteBudget(BUDGET_BYTES)
 
     def send(self, key: str, data: bytes, sha256: bytes, *, once: bool) -> None:
         """Create an object with one request, whose content the server checks. ``once``: see Connection.call."""
         known: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(sha256)}
         checksum = known if self._connection.checksums else _md5(data)
         self._connection.call("put_object", once=once, Key=key, Body=data, IfNoneMatch="*", **checksum)
-
-    def send_small(self, key: str, blob: Blob) -> None:
-        """Create an object of content that fits into one request."""
-        with self._budget.hold(blob.size):
-            with blob.open() as source:
-                data = read_exactly(source, blob.size, key)
-            self.send(key, data, bytes.fromhex(blob.sha256), once=False)
 
     def send_large(self, key: str, blob: Blob, exists: Callable[[], bool]) -> bool:
         """Create an object in parts; return whether this call is known to have created it.
@@ -89,18 +87,19 @@ class Uploader:
     def _send_parts(self, key: str, upload: str, blob: Blob) -> list[dict[str, Any]]:
         size = max(PART_BYTES, -(-blob.size // _MAX_PARTS))
         pending: list[Future[dict[str, Any]]] = []
+        budget = content_budget()
         with blob.open() as source, ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-part") as pool:
             try:
                 for start in range(0, blob.size, size):
                     wanted = min(size, blob.size - start)
-                    taken = self._budget.take(wanted)
+                    taken = budget.take(wanted)
                     try:
-                        data = read_exactly(source, wanted, key, last=start + size >= blob.size)
-                        pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, data))
+                        data, crc32c = read_part(source, wanted, key, last=start + size >= blob.size)
+                        pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, data, crc32c))
                     except BaseException:
-                        self._budget.give_back(taken)
+                        budget.give_back(taken)
                         raise
-                    pending[-1].add_done_callback(lambda _, taken=taken: self._budget.give_back(taken))  # type: ignore[misc]
+                    pending[-1].add_done_callback(lambda _, taken=taken: budget.give_back(taken))  # type: ignore[misc]
                     del data  # the part holds it; here it would stay while the next one is waited for
                     if failed := next((part for part in pending if part.done() and part.exception()), None):
                         failed.result()
@@ -110,17 +109,17 @@ class Uploader:
                     part.cancel()
                 raise
 
-    def _send_part(self, key: str, upload: str, number: int, data: bytes) -> dict[str, Any]:
+    def _send_part(self, key: str, upload: str, number: int, data: bytearray, crc32c: int) -> dict[str, Any]:
         part: dict[str, Any] = {"Key": key, "UploadId": upload, "PartNumber": number}
         if not self._connection.checksums:
             answer = self._connection.call("upload_part", Body=data, **part, **_md5(data))
             return {"PartNumber": number, "ETag": answer["ETag"]}
-        known: dict[str, Any] = {"ChecksumCRC32C": _base64(google_crc32c.value(data).to_bytes(4, "big"))}
+        known: dict[str, Any] = {"ChecksumCRC32C": _base64(crc32c.to_bytes(4, "big"))}
         answer = self._connection.call("upload_part", Body=data, ChecksumAlgorithm="CRC32C", **part, **known)
         return {"PartNumber": number, "ETag": answer["ETag"], **known}
 
 
-def _md5(data: bytes) -> dict[str, Any]:
+def _md5(data: bytes | bytearray) -> dict[str, Any]:
     """The checksum that servers know which know no other."""
     return {"ContentMD5": _base64(hashlib.md5(data, usedforsecurity=False).digest())}
 

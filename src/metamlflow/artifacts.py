@@ -156,7 +156,7 @@ class Artifact:
 
     def read_bytes(self, path: str | os.PathLike[str] | None = None) -> bytes:
         """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
-        return read_entry(self._store, self._manifest, self._entry(path))
+        return bytes(read_entry(self._store, self._manifest, self._entry(path)))
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file, or of the whole folder: verified, cached, shared by processes.

@@ -26,7 +26,7 @@ from proxy_operations import classify
 from proxy_wire import Head, Wire
 
 UPSTREAM_SECONDS = 60
-_KEPT_HEADERS = ("if-", "x-goog-if-", "x-goog-hash", "x-amz-checksum-", "x-amz-copy-source", "range", "content-length")
+_KEPT_HEADERS = ("if-", "x-goog-if-", "x-goog-hash", "x-amz-", "range", "content-length", "authorization", "user-agent")
 
 
 class FaultProxy:

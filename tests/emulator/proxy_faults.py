@@ -128,7 +128,7 @@ class Request:
     """What the proxy saw of one request.
 
     ``status`` is what the client was told, ``upstream_status`` what the server said; None where nothing was.
-    ``headers`` holds conditions, ranges and checksums only, so that a long log stays small.
+    ``headers`` holds what is the clouds' own, conditions, ranges and who asks, so that a long log stays small.
     """
 
     number: int

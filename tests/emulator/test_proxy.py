@@ -249,12 +249,13 @@ def test_a_reset_forgets_what_was_counted(moto):
     assert moto.proxy.counts == {"PutObject": 1}
 
 
-def test_the_log_keeps_conditions_and_checksums(moto):
+def test_the_log_keeps_conditions_checksums_and_who_asks(moto):
     moto.put(IfNoneMatch="*", ChecksumAlgorithm="SHA256")
     headers = moto.proxy.log[0].headers
     assert headers["if-none-match"] == "*"
     assert "x-amz-checksum-sha256" in headers
-    assert "authorization" not in headers
+    assert "Credential=test/" in headers["authorization"]
+    assert "accept-encoding" not in headers
 
 
 # --- ending -----------------------------------------------------------------------------------------------------------

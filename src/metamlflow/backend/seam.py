@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc.Buffer from Python 3.12 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,14 @@ class Blob:
         open: returns a new reader of the content from its start; may be called again for a retry. The reader raises
             :class:`~metamlflow.errors.SourceChangedError` when it finds that its content is no longer what was hashed:
             a put passes that on and leaves nothing behind.
+        in_memory: whether ``open`` reads from memory, so that these bytes count in their owner's budget already.
     """
 
     size: int
     sha256: str
     crc32c: str
     open: Callable[[], BinaryIO] = field(compare=False)
+    in_memory: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +141,11 @@ class CheapLooks(Protocol):
 
     def holds(self, key: str, size: int) -> bool:
         """Whether there is an object of this size, in bytes."""
+
+
+@runtime_checkable
+class FetchesContent(Protocol):
+    """Optional, for a backend that reads content at less cost where its caller compares the content's digest."""
+
+    def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
+        """As :meth:`Backend.read`, but the bytes may have been damaged on their way."""

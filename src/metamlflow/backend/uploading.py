@@ -1,44 +1,14 @@
-"""What backends share that send content to a server: a budget of memory, and reading just what was announced."""
+"""What backends share that send content to a server: reading just what was announced."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import BinaryIO
+
+import google_crc32c
 
 from metamlflow.errors import IntegrityError
 
-
-class ByteBudget:
-    """Bytes that may be in memory at a time. Thread-safe; who waits holds nothing, so nobody waits for ever."""
-
-    def __init__(self, total: int) -> None:
-        self._total = self._free = total
-        self._changed = threading.Condition()
-
-    def take(self, size: int) -> int:
-        """Wait until ``size`` bytes are free, at most all there are; return how many are to be given back."""
-        taken = min(size, self._total)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= taken)
-            self._free -= taken
-        return taken
-
-    def give_back(self, taken: int) -> None:
-        """Let others have what :meth:`take` returned."""
-        with self._changed:
-            self._free += taken
-            self._changed.notify_all()
-
-    @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Hold so many bytes meanwhile."""
-        taken = self.take(size)
-        try:
-            yield
-        finally:
-            self.give_back(taken)
+_PIECE_BYTES = 256 * 1024  # what the processor's cache holds while checksums are taken of it
 
 
 def read_exactly(source: BinaryIO, size: int, where: str, *, last: bool = True) -> bytes:
@@ -47,6 +17,23 @@ def read_exactly(source: BinaryIO, size: int, where: str, *, last: bool = True) 
     while found < size and (piece := source.read(size - found)):
         pieces.append(piece)
         found += len(piece)
+    _check_announced(source, size, found, where, last=last)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def read_part(source: BinaryIO, size: int, where: str, *, last: bool) -> tuple[bytearray, int]:
+    """As :func:`read_exactly`, for megabytes: also return their CRC32C, taken while they are in the cache."""
+    part, found, crc32c = bytearray(size), 0, 0
+    view = memoryview(part)
+    while found < size and (piece := source.read(min(_PIECE_BYTES, size - found))):
+        view[found : found + len(piece)] = piece
+        crc32c = google_crc32c.extend(crc32c, piece)
+        found += len(piece)
+    _check_announced(source, size, found, where, last=last)
+    return part, crc32c
+
+
+def _check_announced(source: BinaryIO, size: int, found: int, where: str, *, last: bool) -> None:
     excess = len(source.read(1)) if last and found == size else 0
     if found != size or excess:
         raise IntegrityError(
@@ -55,4 +42,3 @@ def read_exactly(source: BinaryIO, size: int, where: str, *, last: bool = True) 
             actual=f"{found + excess} bytes",
             key=where,
         )
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -26,10 +26,13 @@ _NEWER = "It was written by a newer metamlflow; update yours to read it."
 T = TypeVar("T")
 
 
+dump_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
+"""Returns a JSON value as compact JSON with sorted keys. (json.dumps would make this encoder anew for each value.)"""
+
+
 def dump(document: Mapping[str, Any]) -> bytes:
     """Return the stored form of a document: compact JSON, UTF-8, sorted keys, a newline at the end."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    return text.encode() + b"\n"
+    return dump_text(document).encode() + b"\n"
 
 
 def format_instant(value: datetime) -> str:
@@ -158,12 +161,17 @@ def _check_tree(value: Any, trail: list[str | int], problems: Problems, depth: i
         # As the parser does for far deeper ones, so that nothing after it need fear for its stack.
         raise RecursionError
     for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if isinstance(name, str) and (problem := _text_problem(name)):
+        if isinstance(name, str) and not _is_plain(name) and (problem := _text_problem(name)):
             problems.note(_spelled(trail), f"a key: {problem}")
-        elif isinstance(item, str | dict | list):
+        elif isinstance(item, dict | list) or (isinstance(item, str) and not _is_plain(item)):
             trail.append(name)
             _check_tree(item, trail, problems, depth + 1)
             trail.pop()
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a text needs no closer look; nearly all of them, and there may be a hundred thousand."""
+    return value.isascii() and len(value) <= MAX_TEXT_BYTES
 
 
 def _spelled(trail: list[str | int]) -> str:

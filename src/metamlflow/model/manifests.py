@@ -109,6 +109,9 @@ class Manifest:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+_encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class ContentDigest:
     """The digest of an artifact's content: equal wherever, whenever and under whatever name it is registered.
 
@@ -122,7 +125,7 @@ class ContentDigest:
     def add(self, item: Item) -> None:
         """Take in the next item, in path order."""
         line = [item.path, item.size, item.sha256] if isinstance(item, Entry) else [item.path]
-        self._hash.update(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        self._hash.update(_encode_line(line).encode() + b"\n")
 
     def __str__(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from datetime import timedelta
 
 from metamlflow.backend import Blob, CheapLooks
@@ -27,8 +28,11 @@ class BlobWriter:
         self._store = store
         self._publish_id = publish_id
         self._trusted_age = grace / 2
+        backend = store.backend
+        self._cheap_looks = backend if isinstance(backend, CheapLooks) else None
         self._lock = threading.Lock()
         self._stored: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._under_way: dict[tuple[str, str], Future[str]] = {}
 
     def store(self, blob: Blob, extension: str, *, relied_on: str | None = None) -> str:
         """Make sure that the content is in the store; return its key.
@@ -38,24 +42,37 @@ class BlobWriter:
             extension: of the key, as layout.extension_of gives it.
             relied_on: a key that an un-pruned manifest names for what lay at the same place, or None.
         """
-        if relied_on and self._may_rely_on(relied_on, blob, extension):
-            return relied_on
-        remembered = blob.sha256, extension
+        if key := self.reliable_key(blob, extension, relied_on):
+            return key
+        content, mine = (blob.sha256, extension), Future[str]()
         with self._lock:
-            if key := self._stored.get(remembered):
-                return key
-        key = self._put(blob, extension)
+            first = self._under_way.setdefault(content, mine)
+        if first is not mine:  # the same content twice: another thread is having it stored
+            return first.result()
+        try:
+            # It may have been stored since the look above.
+            mine.set_result(self.reliable_key(blob, extension, None) or self._put(blob, extension))
+        except BaseException as error:  # noqa: BLE001 (raised below, and by those who wait)
+            mine.set_exception(error)
         with self._lock:
-            self._stored[remembered] = key
+            if mine.exception() is None:
+                self._stored[content] = mine.result()
+            del self._under_way[content]
             if len(self._stored) > _REMEMBERED:
                 self._stored.popitem(last=False)
-        return key
+        return mine.result()
+
+    def reliable_key(self, blob: Blob, extension: str, relied_on: str | None) -> str | None:
+        """Return a key that may be relied on without a request, or None. Arguments as for :meth:`store`."""
+        if relied_on and self._may_rely_on(relied_on, blob, extension):
+            return relied_on
+        with self._lock:
+            return self._stored.get((blob.sha256, extension))
 
     def _may_rely_on(self, key: str, blob: Blob, extension: str) -> bool:
         if (sha256_of_blob_key(key), extension_of_blob_key(key)) != (blob.sha256, extension):
             return False
-        backend = self._store.backend
-        return not isinstance(backend, CheapLooks) or backend.holds(key, blob.size)
+        return self._cheap_looks is None or self._cheap_looks.holds(key, blob.size)
 
     def _put(self, blob: Blob, extension: str) -> str:
         backend, clock = self._store.backend, self._store.clock

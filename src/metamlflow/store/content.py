@@ -16,8 +16,8 @@ from metamlflow.store.entries import Predecessor
 from metamlflow.store.progress import Counter
 from metamlflow.store.schemas import capture_schema, is_visible_data_file
 from metamlflow.store.sources import Problems, Source, SourceFile, SourceItem
-from metamlflow.store.staging import stage, stage_bytes
-from metamlflow.store.transfer import batches, in_parallel
+from metamlflow.store.staging import SMALL, Staged, stage, stage_bytes
+from metamlflow.store.transfer import QUICK_BYTES, Ready, in_parallel
 
 _SHARD_EXTENSION = ".jsonl"
 
@@ -37,15 +37,12 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A source item with what is known before it is read."""
+    """A source item with what is known before it is read; once it is hashed, with that."""
 
     item: SourceItem
     relied_on: str | None = None
     wants_schema: bool = False
-
-    @property
-    def size(self) -> int:
-        return self.item.size or 0 if isinstance(self.item, SourceFile) else 0
+    staged: Staged | None = None
 
 
 def store_content(
@@ -64,12 +61,23 @@ def store_content(
         last_shards: the last version's shards, which are relied on too.
         counter: is told the progress.
     """
-    schemas: list[Mapping[str, Any] | None] = []
-    work = partial(_store_batch, writer, counter, schemas)
-    groups = batches(_planned(source, predecessor), lambda planned: planned.size)
-    items = itertools.chain.from_iterable(in_parallel(work, groups, cancel=counter.cancel))
+    storing = _Storing(writer, counter)
+    items = in_parallel(
+        storing.finish,
+        _planned(source, predecessor),
+        first=storing.begin,
+        size_of=_bytes_in_memory,
+        cancel=counter.cancel,
+    )
     known = {shard.sha256: shard.key for shard in last_shards or ()}
-    return _collect(items, partial(_store_shard, writer, known), schemas)
+    return _collect(items, partial(_store_shard, writer, known), storing.schemas)
+
+
+def _bytes_in_memory(planned: _Planned) -> int | None:
+    if isinstance(planned.item, EmptyFolder):
+        return 0
+    size = planned.item.size
+    return None if size is None or size > SMALL else size
 
 
 def _planned(source: Source, predecessor: Predecessor) -> Iterator[_Planned]:
@@ -85,24 +93,47 @@ def _planned(source: Source, predecessor: Predecessor) -> Iterator[_Planned]:
     problems.raise_if_any()  # what came into the folder since it was scanned
 
 
-def _store_batch(
-    writer: BlobWriter, counter: Counter, schemas: list[Mapping[str, Any] | None], batch: Iterable[_Planned]
-) -> list[Item]:
-    """Hash and store some files, in the order given. Runs in a worker thread."""
-    done: list[Item] = []
-    for planned in batch:
+class _Storing:
+    """Hashes and stores the files of one attempt."""
+
+    def __init__(self, writer: BlobWriter, counter: Counter) -> None:
+        self._writer = writer
+        self._counter = counter
+        self.schemas: list[Mapping[str, Any] | None] = []
+
+    def begin(self, planned: _Planned) -> _Planned | Ready[Item]:
+        """Hash a small local file, and see whether its content is in the store already. In the calling thread."""
         file = planned.item
         if isinstance(file, EmptyFolder):
-            done.append(file)
-            continue
-        with stage(file, lambda size: counter.add(size=size)) as staged:
-            key = writer.store(staged.blob, extension_of(file.path), relied_on=planned.relied_on)
+            return Ready(file)
+        if file.local is None or planned.wants_schema or (file.size or 0) > QUICK_BYTES:
+            return planned
+        staged = stage(file, self._on_bytes)
+        key = self._writer.reliable_key(staged.blob, extension_of(file.path), planned.relied_on)
+        if key is None:
+            return _Planned(file, staged=staged)
+        return Ready(self._stored(file, staged, key))
+
+    def finish(self, planned: _Planned) -> Item:
+        """Store a file that :meth:`begin` left. In a worker thread."""
+        file = planned.item
+        assert isinstance(file, SourceFile)  # noqa: S101 (for the type checker)
+        extension = extension_of(file.path)
+        if planned.staged is not None:
+            return self._stored(file, planned.staged, self._writer.store(planned.staged.blob, extension))
+        with stage(file, self._on_bytes) as staged:
+            key = self._writer.store(staged.blob, extension, relied_on=planned.relied_on)
             if planned.wants_schema:
-                schemas.append(capture_schema(file.path, staged.peek))
-        counter.add(files=1)
+                self.schemas.append(capture_schema(file.path, staged.peek))
+        return self._stored(file, staged, key)
+
+    def _on_bytes(self, size: int) -> None:
+        self._counter.add(size=size)
+
+    def _stored(self, file: SourceFile, staged: Staged, key: str) -> Entry:
+        self._counter.add(files=1)
         blob = staged.blob
-        done.append(Entry(file.path, blob.size, blob.sha256, blob.crc32c, key, file.executable))
-    return done
+        return Entry(file.path, blob.size, blob.sha256, blob.crc32c, key, file.executable)
 
 
 def _collect(

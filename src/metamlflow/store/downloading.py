@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from metamlflow.backend import translated_errors
@@ -22,8 +21,8 @@ from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
 from metamlflow.store.places import STAGING_PREFIX
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
-from metamlflow.store.reading import copy_entry
-from metamlflow.store.transfer import batches, in_parallel
+from metamlflow.store.reading import bytes_in_memory, copy_entry
+from metamlflow.store.transfer import in_parallel
 
 _SHOWN = 20
 
@@ -140,6 +139,9 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 def _check_destination(download: Download, destination: Path) -> None:
     """Refuse what is in the way, and links that lead out of the destination, before anything is fetched."""
+    with os.scandir(destination) as found:
+        if next(found, None) is None:
+            return
     in_the_way: list[str] = []
     checked: set[str] = set()
     for item in download.items:
@@ -229,39 +231,57 @@ def _folds(folder: Path) -> bool:
 
 def _fetch(download: Download, staging: Path) -> None:
     counter = Counter("download", download.progress, total_files=download.files, total_bytes=download.size)
-    work = partial(_fetch_batch, download, staging, counter)
-    groups = batches(download.items, lambda item: item.size if isinstance(item, Entry) else 0)
-    for _ in in_parallel(work, groups, cancel=counter.cancel):
+    work = _Fetching(download, str(staging), counter).fetch
+    for _ in in_parallel(work, download.items, size_of=bytes_in_memory, cancel=counter.cancel):
         pass
 
 
-def _fetch_batch(download: Download, staging: Path, counter: Counter, batch: Iterable[Item]) -> None:
-    for item in batch:
-        target = staging / item.path
-        with translated_errors(str(target)):
+class _Fetching:
+    """Brings items to a folder, each in a worker thread."""
+
+    def __init__(self, download: Download, folder: str, counter: Counter) -> None:
+        self._download = download
+        self._folder = folder
+        self._counter = counter
+        self._made: set[str] = {folder}
+
+    def fetch(self, item: Item) -> None:
+        target = f"{self._folder}/{item.path}"
+        with translated_errors(target):
             if isinstance(item, EmptyFolder):
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file:
-                copy_entry(download.store, download.manifest, item, file, lambda size: counter.add(size=size))
+                self._make(target)
+                return
+            self._make(target.rpartition("/")[0])
+            with open(target, "xb", buffering=0) as file:  # noqa: PTH123 (a Path for each file takes its time)
+                copy_entry(self._download.store, self._download.manifest, item, file, self._on_bytes)
                 if item.executable:
                     mode = os.fstat(file.fileno()).st_mode
                     # Whoever may read it may execute it: so the umask decides, as for a compiler's output.
                     os.fchmod(file.fileno(), mode | (mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)) >> 2)
-        counter.add(files=1)
+        self._counter.add(files=1)
+
+    def _make(self, folder: str) -> None:
+        if folder not in self._made:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (as above)
+            self._made.add(folder)
+
+    def _on_bytes(self, size: int) -> None:
+        self._counter.add(size=size)
 
 
 def _move_in(download: Download, staging: Path, destination: Path) -> None:
     made: list[Path] = []
+    there = {""}
     try:
         for item in download.items:
-            target = destination / item.path
-            for folder in reversed(_missing_folders(target if isinstance(item, EmptyFolder) else target.parent)):
-                folder.mkdir(exist_ok=True)
-                made.append(folder)
+            folder = item.path if isinstance(item, EmptyFolder) else item.path.rpartition("/")[0]
+            if folder not in there:
+                for missing in reversed(_missing_folders(destination / folder)):
+                    missing.mkdir(exist_ok=True)
+                    made.append(missing)
+                there.add(folder)
             if isinstance(item, Entry):
-                _move(staging / item.path, target, overwrite=download.overwrite)
+                _move(f"{staging}/{item.path}", f"{destination}/{item.path}", overwrite=download.overwrite)
     except BaseException:
         if not download.overwrite:
             _take_back(download.items, staging, destination)
@@ -269,21 +289,22 @@ def _move_in(download: Download, staging: Path, destination: Path) -> None:
         raise
 
 
-def _move(staged: Path, target: Path, *, overwrite: bool) -> None:
+def _move(staged: str, target: str, *, overwrite: bool) -> None:
+    """Put a staged file in its place. Paths are texts: making objects of them takes longer than moving a file."""
     if overwrite:
-        staged.replace(target)
+        os.replace(staged, target)  # noqa: PTH105
         return
     try:
         # link() fails if the target exists; rename() would silently replace what came there meanwhile.
         os.link(staged, target)
     except FileExistsError:
         raise DestinationExistsError(
-            f"{target} appeared while the download ran", hint="Give another folder.", paths=(str(target),)
+            f"{target} appeared while the download ran", hint="Give another folder.", paths=(target,)
         ) from None
     except OSError:
-        if target.exists():
+        if os.path.exists(target):  # noqa: PTH110
             raise
-        staged.rename(target)  # a disk without hard links
+        os.rename(staged, target)  # noqa: PTH104 (a disk without hard links)
 
 
 def _take_back(items: Iterable[Item], staging: Path, destination: Path) -> None:

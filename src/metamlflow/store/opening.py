@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from metamlflow.backend import Backend, open_backend
+from metamlflow.backend import Backend, FetchesContent, open_backend
 from metamlflow.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -23,6 +23,10 @@ from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
 from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
+from metamlflow.store.held import HeldManifests
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class Store:
@@ -60,16 +64,27 @@ class Store:
         self._backend: Backend | None = self._given
         self._marker: tuple[Marker, bytes] | None = None
         self._probed = False
+        self.manifests = HeldManifests()
+        self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
     @property
     def backend(self) -> Backend:
         """The backend of this process: connections do not survive a fork, so a child opens its own."""
         if self._pid != os.getpid():
             self._reset()
+        if (backend := self._backend) is not None:
+            return backend
         with self._lock:
             if self._backend is None:
                 self._backend = open_backend(self.url, self._options)
             return self._backend
+
+    def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
+        """Return a range of content, whose digest the caller compares: it may have been damaged on its way."""
+        backend, fetch = self.backend, self._fetch
+        if fetch is None:  # two threads at once find the same
+            self._fetch = fetch = backend.fetch if isinstance(backend, FetchesContent) else backend.read
+        return fetch(key, start, end)
 
     def marker(self) -> Marker:
         """Return the store's marker, for a reader. One request, once.

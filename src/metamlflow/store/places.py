@@ -151,14 +151,14 @@ class LocalFolder(Source):
 
     @staticmethod
     def _status(path: str, problems: Problems) -> os.stat_result | None:
-        place = Path(path)
         try:
-            status = place.stat()
+            status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
         except OSError as error:
+            place = Path(path)
             what = f"a dangling link to {place.readlink()}" if place.is_symlink() else str(error.strerror)
             problems.note_kind(path, what)
             return None
-        if special := _special(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) and (special := _special(status.st_mode)):
             problems.note_kind(path, f"{special}, not a file")
             return None
         return status

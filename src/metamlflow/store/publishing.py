@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from metamlflow.backend import CheapLooks
 from metamlflow.errors import ConflictError, OutcomeUnknownError, StoreFormatError
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
@@ -200,8 +201,14 @@ class _Publication:
                 version=manifest.version,
                 record_id=manifest.record_id,
             ) from error
-        if stored is None or stored == data:
-            return Loaded(manifest, data) if stored else None
+        if stored is None:
+            return None
+        if stored == data:
+            loaded = Loaded(manifest, data)
+            # On a disk the look is cheap, and tells the object from one that takes its place later.
+            info = backend.stat(key) if isinstance(backend, CheapLooks) else None
+            self._store.manifests.keep(key, loaded, info)
+            return loaded
         # Several retries under one key may have created it together: what lies there is what counts.
         return Loaded(decode_manifest(stored, key, manifest.name, manifest.version), stored)
 
@@ -235,7 +242,8 @@ def read_head(store: Store, name: ArtifactName) -> Head:
         )
     if status.version == 0:
         return Head()
-    return Head(status.version, load_manifest(store, name, status.version), status.available)
+    loaded = load_manifest(store, name, status.version, seen=status.info)
+    return Head(status.version, loaded, status.available)
 
 
 def user_name() -> str:

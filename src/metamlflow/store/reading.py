@@ -8,15 +8,19 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from metamlflow.backend import Backend
+from metamlflow.backend import Backend, CheapLooks
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
-from metamlflow.model.manifests import Entry, Manifest
+from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
+from metamlflow.store.ranges import copy_ranges, write_all
 from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 from metamlflow.store.versions import check_available, version_status
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _BUFFER = 1024 * 1024
 
@@ -43,24 +47,38 @@ def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], Binar
     return open_blob
 
 
-def read_entry(store: Store, manifest: Manifest, entry: Entry) -> bytes:
+def read_entry(store: Store, manifest: Manifest, entry: Entry) -> Buffer:
     """Return a file's whole content, verified; one request for all of it.
 
     Raises:
         IntegrityError: it is missing or not what was registered.
     """
     try:
-        data = retried(lambda: store.backend.read(entry.key), store.clock)
+        data = retried(lambda: store.fetch(entry.key), store.clock)
     except ObjectNotFoundError:
         raise missing(store, manifest, entry) from None
     actual = hashlib.sha256(data).hexdigest()
     if actual != entry.sha256:
-        raise damaged(entry, len(data), actual)
+        raise damaged(entry, len(memoryview(data)), actual)
     return data
 
 
-def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: BinaryIO | None, on_bytes: OnBytes) -> None:
+def bytes_in_memory(item: Item) -> int | None:
+    """Return how many bytes :func:`copy_entry` has in memory at a time; None: it takes them from the budget itself."""
+    if isinstance(item, EmptyFolder):
+        return 0
+    return item.size if item.size <= SMALL else None
+
+
+def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
     """Read a file's content once, verified, and write it to ``target`` if one is given.
+
+    Args:
+        store: where it lies.
+        manifest: of the version that it belongs to.
+        entry: the file.
+        target: a new file without a buffer.
+        on_bytes: is told the progress.
 
     Raises:
         IntegrityError: it is missing or not what was registered; what was written must be thrown away.
@@ -68,18 +86,29 @@ def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: BinaryIO 
     if entry.size <= SMALL:
         data = read_entry(store, manifest, entry)
         if target is not None:
-            target.write(data)
-        on_bytes(len(data))
-        return
+            write_all(target, data)
+        on_bytes(entry.size)
+    elif isinstance(store.backend, CheapLooks):
+        _copy_stream(opener(store, manifest, entry), entry, target, on_bytes)
+    else:
+        try:
+            digest, size = copy_ranges(store, entry, target, on_bytes)
+        except ObjectNotFoundError:
+            raise missing(store, manifest, entry) from None
+        if digest != entry.sha256:
+            raise damaged(entry, size, digest)
+
+
+def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
     digest, size = hashlib.sha256(), 0
-    with opener(store, manifest, entry)() as source:
+    with open_blob() as source:
         while chunk := source.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)
             if size > entry.size:
                 break
             if target is not None:
-                target.write(chunk)
+                write_all(target, chunk)
             on_bytes(len(chunk))
     if digest.hexdigest() != entry.sha256:
         raise damaged(entry, size, digest.hexdigest())

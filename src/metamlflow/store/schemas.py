@@ -47,6 +47,7 @@ _KINDS = {".parquet": _Kind("parquet"), ".pq": _Kind("parquet")} | {
     for suffix, kind in _TEXT.items()
     for packed, codec in _CODECS.items()
 }
+_SUFFIXES = tuple(_KINDS)
 
 
 class _UntellableError(Exception):
@@ -116,7 +117,9 @@ def arrow_schema_to_json(schema: Any) -> dict[str, Any]:
 
 def _kind_of(path: str) -> _Kind | None:
     name = path.rpartition("/")[2].lower()
-    return next((kind for suffix, kind in _KINDS.items() if name.endswith(suffix)), None)
+    if not name.endswith(_SUFFIXES):
+        return None
+    return next(kind for suffix, kind in _KINDS.items() if name.endswith(suffix))
 
 
 # --- Parquet: the footer knows ---------------------------------------------------------------------------------------

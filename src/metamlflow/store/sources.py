@@ -26,6 +26,7 @@ from metamlflow.model.manifests import EmptyFolder, Kind
 from metamlflow.model.paths import OrderCheck, path_problem
 
 MAX_PROBLEMS = 50
+_MOST_SCANNED = 8192  # items that a scan remembers; of more, the source is walked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,17 @@ class Source(ABC):
     """Something that can be registered."""
 
     kind: Kind = "folder"
+    _scanned: list[SourceItem] | None = None
 
     @abstractmethod
     def walk(self, problems: Problems) -> Iterator[SourceItem]:
         """Yield the items in path order. What cannot be registered is noted instead."""
 
     def items(self, problems: Problems) -> Iterator[SourceItem]:
-        """Walk, and yield only what has a good path; other items are noted too."""
+        """Yield the items with a good path, in path order; others are noted. After a scan, those that it found."""
+        if self._scanned is not None:
+            yield from self._scanned
+            return
         order = OrderCheck()
         for item in self.walk(problems):
             if problem := path_problem(item.path) or order.problem(item.path):
@@ -108,11 +113,17 @@ class Source(ABC):
         problems = Problems()
         files = 0
         size: int | None = 0
+        found: list[SourceItem] | None = []
         for item in self.items(problems):
             if isinstance(item, SourceFile):
                 files += 1
                 size = None if size is None or item.size is None else size + item.size
+            if found is not None:
+                found.append(item)
+                if len(found) > _MOST_SCANNED:
+                    found = None
         problems.raise_if_any()
+        self._scanned = found
         return files, size
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -78,9 +79,8 @@ class Staged:
 
 def stage_bytes(data: bytes) -> Blob:
     """Return content that is in memory as a blob."""
-    hasher = Hasher()
-    hasher.update(data)
-    return hasher.blob(partial(io.BytesIO, data))
+    crc32c = f"{google_crc32c.value(data):08x}"
+    return Blob(len(data), hashlib.sha256(data).hexdigest(), crc32c, partial(io.BytesIO, data), in_memory=True)
 
 
 def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
@@ -98,25 +98,28 @@ def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
 
 def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
     try:
-        with file.open() as source:
-            before = os.fstat(source.fileno())
+        # Not a file object: for a small file, making one takes longer than all the rest.
+        # Nor a wait, if it has become a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise _changed(path, "it became something that is no file")
             if before.st_size <= SMALL:
-                # One byte more than expected tells a file that grows.
-                data = source.read(before.st_size + 1)
-                while len(data) < before.st_size and (more := source.read(before.st_size + 1 - len(data))):
-                    data += more
-                blob = stage_bytes(data)
+                blob = stage_bytes(_read_small(descriptor, before.st_size))
                 peek = blob.open
                 on_bytes(blob.size)
             else:
                 hasher = Hasher()
                 # A file that grows as fast as it is read would never end.
-                while hasher.size <= before.st_size and (chunk := source.read(CHUNK)):
+                while hasher.size <= before.st_size and (chunk := os.read(descriptor, CHUNK)):
                     hasher.update(chunk)
                     on_bytes(len(chunk))
                 blob = hasher.blob(lambda: _CheckedReader(path, hasher.size, hasher.crc32c, on_bytes))
                 peek = file.open
-            after = os.fstat(source.fileno())
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise _changed(path, "it is gone") from error
     except OSError as error:
@@ -124,6 +127,14 @@ def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
     if blob.size != before.st_size or _signature(before) != _signature(after):
         raise _changed(path, "it was written to while it was read")
     return Staged(blob, peek)
+
+
+def _read_small(descriptor: int, size: int) -> bytes:
+    """Read a file that should have so many bytes; one byte more than expected tells a file that grows."""
+    data = os.read(descriptor, size + 1)
+    while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+        data += more
+    return data
 
 
 def _signature(status: os.stat_result) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -15,8 +14,8 @@ from metamlflow.store.claiming import retried
 from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
-from metamlflow.store.reading import copy_entry, damaged, missing
-from metamlflow.store.transfer import batches, in_parallel
+from metamlflow.store.reading import bytes_in_memory, copy_entry, damaged, missing
+from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded
 
 Level = Literal["full", "checksum", "stat"]
@@ -113,10 +112,10 @@ def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallbac
     findings = _check_manifest(store, loaded)
     read = 0
     try:
-        work = partial(_check_batch, store, manifest, level, counter)
-        groups = batches(Entries(store, manifest), lambda entry: entry.size)
-        for found, size in in_parallel(work, groups, cancel=counter.cancel):
-            findings += found
+        work = partial(_check, store, manifest, level, counter)
+        size_of = bytes_in_memory if level == "full" else lambda _: 0
+        for finding, size in in_parallel(work, Entries(store, manifest), size_of=size_of, cancel=counter.cancel):
+            findings += [finding] if finding else []
             read += size
     except IntegrityError as error:  # of a shard: the files that it lists cannot be known
         status: Status = "missing" if error.actual == "missing" else "modified"
@@ -133,24 +132,24 @@ def _check_manifest(store: Store, loaded: Loaded) -> list[Finding]:
     return [] if actual == loaded.digest else [Finding("", "modified", key, loaded.digest, actual)]
 
 
-def _check_batch(
-    store: Store, manifest: Manifest, level: Level, counter: Counter, batch: Iterable[Entry]
-) -> tuple[list[Finding], int]:
-    findings, read = [], 0
-    for entry in batch:
-        try:
-            if level == "full":
-                copy_entry(store, manifest, entry, None, lambda size: counter.add(size=size))
-                read += entry.size
-            elif finding := _check_stat(store, manifest, entry, level):
-                findings.append(finding)
-        except IntegrityError as error:
-            status: Status = "missing" if error.actual == "missing" else "modified"
-            findings.append(Finding(entry.path, status, entry.key, error.expected, error.actual))
-        except StorageError as error:
-            findings.append(Finding(entry.path, "unreadable", entry.key, f"sha256:{entry.sha256}", error.message))
-        counter.add(files=1)
-    return findings, read
+def _check(
+    store: Store, manifest: Manifest, level: Level, counter: Counter, entry: Entry
+) -> tuple[Finding | None, int]:
+    """Return what is wrong with a file, and how many bytes of it were read."""
+    finding, read = None, 0
+    try:
+        if level == "full":
+            copy_entry(store, manifest, entry, None, lambda size: counter.add(size=size))
+            read = entry.size
+        else:
+            finding = _check_stat(store, manifest, entry, level)
+    except IntegrityError as error:
+        status: Status = "missing" if error.actual == "missing" else "modified"
+        finding = Finding(entry.path, status, entry.key, error.expected, error.actual)
+    except StorageError as error:
+        finding = Finding(entry.path, "unreadable", entry.key, f"sha256:{entry.sha256}", error.message)
+    counter.add(files=1)
+    return finding, read
 
 
 def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) -> Finding | None:

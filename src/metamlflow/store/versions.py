@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
@@ -34,7 +34,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """A version; ``state`` is the number of its newest state record, or 0 for none.
+    """A version; ``state`` is the number of its newest state record, or 0 for none; ``info`` is of its manifest.
 
     ``committed`` is False where a state record lies without its manifest: a migration is about to create that.
     """
@@ -42,6 +42,7 @@ class VersionStatus:
     version: int
     state: int = 0
     committed: bool = True
+    info: ObjectInfo | None = field(default=None, compare=False)
 
     @property
     def available(self) -> bool:
@@ -87,7 +88,8 @@ def _statuses(store: Store, name: ArtifactName, prefix: str, *, page: int) -> It
                 continue
             if current is not None:
                 yield current
-            current = VersionStatus(key.version, key.state or 0, committed=key.state is None)
+            committed = key.state is None
+            current = VersionStatus(key.version, key.state or 0, committed, info if committed else None)
         full = count == page
         page = max(page, 1000)
     if current is not None:
@@ -128,11 +130,16 @@ def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
     return loaded
 
 
-def load_manifest(store: Store, name: ArtifactName, version: int) -> Loaded:
-    """Read and check a manifest, whatever its state."""
+def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> Loaded:
+    """Read and check a manifest, whatever its state; not again if this client holds the one that was ``seen`` now."""
     key = manifest_key(name, version)
+    if seen is not None and (held := store.manifests.get(key, seen)) is not None:
+        return held
     data = retried(lambda: store.backend.read(key), store.clock)
-    return Loaded(decode_manifest(data, key, name, version), data)
+    loaded = Loaded(decode_manifest(data, key, name, version), data)
+    if seen is not None:
+        store.manifests.keep(key, loaded, seen)
+    return loaded
 
 
 def load_reference(store: Store, reference: Reference) -> Loaded:
@@ -150,7 +157,7 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
     newest: VersionStatus | None = None
     for status in list_versions(store, name):
         if status.available:
-            return load_manifest(store, name, status.version)
+            return load_manifest(store, name, status.version, seen=status.info)
         newest = newest or status
     if newest is not None:
         check_available(store, name, newest)

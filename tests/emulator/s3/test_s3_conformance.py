@@ -11,6 +11,7 @@ import pytest
 
 from metamlflow.testing import BackendSuite
 from metamlflow_s3 import open_backend
+from metamlflow_s3.engines import ENGINE_VARIABLE
 
 MIB = 1024 * 1024
 _ATOMIC = "its conditional put is a check and then a write: under stress two of many writers win"
@@ -36,6 +37,10 @@ class TestS3Backend(BackendSuite):
     clock_tick_seconds = 1.1  # S3 keeps times in whole seconds
     put_memory_bytes = 96 * MIB
     secrets = ("wJalrXUtnFEMI",)
+
+    @pytest.fixture(autouse=True, params=["auto", "s3fs"], ids=["obstore", "s3fs"])
+    def _engine(self, request, monkeypatch):
+        monkeypatch.setenv(ENGINE_VARIABLE, request.param)
 
     @pytest.fixture(autouse=True)
     def _server(self, request, root, monkeypatch):

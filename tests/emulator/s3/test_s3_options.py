@@ -14,6 +14,7 @@ import pytest
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, UnsupportedStoreError
 from metamlflow.testing import blob_of
 from metamlflow_s3 import open_backend
+from metamlflow_s3.engines import ENGINE_VARIABLE
 from metamlflow_s3.options import KNOWN
 from metamlflow_s3.uploads import PART_BYTES
 
@@ -163,6 +164,12 @@ VERBS: dict[str, Callable] = {
 }
 
 
+@pytest.fixture
+def by_s3fs(monkeypatch):
+    """What goes along is looked at as it leaves the s3fs client; test_s3_engines.py compares the other one with it."""
+    monkeypatch.setenv(ENGINE_VARIABLE, "s3fs")
+
+
 def sent_by(backend, verb) -> dict[str, dict[str, str]]:
     """The headers of each operation's last request, as they leave the client."""
     sent: dict[str, dict[str, str]] = {}
@@ -180,6 +187,7 @@ def _text(value) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+@pytest.mark.usefixtures("by_s3fs")
 @pytest.mark.parametrize("verb", VERBS)
 def test_requester_pays_goes_along_with_every_request(moto_root, verb):
     moto_root.open().create("other" if verb == "PutObject" else "a", b"1")
@@ -190,6 +198,7 @@ def test_requester_pays_goes_along_with_every_request(moto_root, verb):
     )
 
 
+@pytest.mark.usefixtures("by_s3fs")
 def test_encryption_goes_along_with_everything_that_is_written(moto_root):
     key = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
     encrypt = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key, "BucketKeyEnabled": True, "Tagging": "team=a"}
@@ -205,6 +214,7 @@ def test_encryption_goes_along_with_everything_that_is_written(moto_root):
         assert (moto_root.head(name)["ServerSideEncryption"], moto_root.head(name)["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
+@pytest.mark.usefixtures("by_s3fs")
 def test_a_key_of_the_customer_s_own_goes_along_with_reads_and_writes(moto_root):
     secret = "0123456789abcdef0123456789abcdef"
     own = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": secret}
@@ -216,6 +226,7 @@ def test_a_key_of_the_customer_s_own_goes_along_with_reads_and_writes(moto_root)
             assert secret not in str(headers), "in its base64 form only"
 
 
+@pytest.mark.usefixtures("by_s3fs")
 def test_every_write_carries_its_condition_and_a_checksum_of_its_content(moto_root):
     sent = {**sent_by(moto_root.open(), "PutObject"), **sent_by(moto_root.open(), "multipart")}
     assert {name: headers.get("if-none-match") for name, headers in sent.items()} == {
@@ -231,12 +242,14 @@ def test_every_write_carries_its_condition_and_a_checksum_of_its_content(moto_ro
     assert sent["CompleteMultipartUpload"]["x-amz-checksum-crc32c"]
 
 
+@pytest.mark.usefixtures("by_s3fs")
 def test_small_bodies_are_sent_without_asking_for_leave_first(moto_root):
     """It would cost each record a second round trip."""
     assert "expect" not in sent_by(moto_root.open(), "PutObject")["PutObject"]
     assert "expect" not in sent_by(moto_root.open(), "PutObject of a blob")["PutObject"]
 
 
+@pytest.mark.usefixtures("by_s3fs")
 @pytest.mark.parametrize("where", ["config_kwargs", "environment"])
 def test_relaxed_checksums_leave_the_one_that_every_server_knows(moto_root, where, monkeypatch):
     """Servers from before 2025 refuse the newer ones."""
@@ -254,6 +267,7 @@ def test_relaxed_checksums_leave_the_one_that_every_server_knows(moto_root, wher
     assert backend.delete(["a", "c"]) == []
 
 
+@pytest.mark.usefixtures("by_s3fs")
 def test_a_deletion_carries_the_checksum_that_every_server_knows(moto_root):
     assert sent_by(moto_root.open(), "DeleteObjects")["DeleteObjects"]["content-md5"]
 

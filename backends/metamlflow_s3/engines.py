@@ -1,0 +1,196 @@
+"""Which engine makes the requests of small objects: obstore, if it can be told all that s3fs was told; else s3fs.
+
+An option that one engine honours and the other drops would be a security incident (encryption, an endpoint, a trusted
+certificate). So every option that a user gave must be on the list below, and every setting that the client took from
+its environment or profile must be one that obstore knows how to keep.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+from metamlflow_s3.connection import Connection
+from metamlflow_s3.fast import FastEngine, usable_in_this_process
+
+_log = logging.getLogger("metamlflow")
+
+ENGINE_VARIABLE = "METAMLFLOW_S3_ENGINE"
+"""``auto`` (the default) or ``s3fs``, which never runs another engine."""
+ON_DEMAND = f"{ENGINE_VARIABLE} is s3fs"
+
+# Borrowed from the s3fs client as it was set up (credentials, endpoint, region), or of no concern to a request.
+_BORROWED = frozenset(
+    {"anon", "key", "secret", "token", "username", "password", "profile", "session", "endpoint_url", "use_ssl"}
+    | {"default_block_size", "default_cache_type", "default_fill_cache", "fixed_upload_size", "max_concurrency"}
+    | {"local_expiry_check", "listings_expiry_time", "max_paths", "skip_instance_cache", "use_listings_cache"}
+)
+_TRANSLATED = frozenset({"requester_pays", "client_kwargs", "config_kwargs", "s3_additional_kwargs"})
+_CLIENT = frozenset(
+    {"endpoint_url", "region_name", "use_ssl", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
+)
+_CONFIG = frozenset(
+    {"connect_timeout", "read_timeout", "max_pool_connections", "retries", "s3", "region_name"}
+    | {"request_checksum_calculation", "response_checksum_validation"}
+)
+_CONFIG_S3 = frozenset({"addressing_style", "payload_signing_enabled"})
+_ENCRYPTION = {
+    "ServerSideEncryption": "server_side_encryption",
+    "SSEKMSKeyId": "sse_kms_key_id",
+    "BucketKeyEnabled": "sse_bucket_key_enabled",
+}
+_ALGORITHMS = frozenset({"AES256", "aws:kms", "aws:kms:dsse"})
+# obstore would take these from the environment by itself, and s3fs would not.
+_OF_OBSTORE_ALONE = (
+    "AWS_SERVER_SIDE_ENCRYPTION",
+    "AWS_SSE_KMS_KEY_ID",
+    "AWS_SSE_BUCKET_KEY_ENABLED",
+    "AWS_SSE_CUSTOMER_KEY_BASE64",
+    "AWS_PROXY_URL",
+    "AWS_PROXY_CA_CERTIFICATE",
+    "AWS_PROXY_EXCLUDES",
+    "AWS_ROOT_CERTIFICATE",
+    "AWS_ALLOW_INVALID_CERTIFICATES",
+    "AWS_DEFAULT_CONTENT_TYPE",
+    "AWS_DEFAULT_HEADERS",
+)
+
+
+class EngineChoice:
+    """The engine of a connection, chosen at its first use in each process. Thread-safe.
+
+    Args:
+        connection: of the s3fs client.
+        bucket: what all requests are about.
+        options: of ``s3fs.S3FileSystem``, checked.
+    """
+
+    def __init__(self, connection: Connection, bucket: str, options: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._bucket = bucket
+        self._options = options
+        self._lock = threading.Lock()
+        self._chosen: tuple[int, FastEngine | str] | None = None
+
+    @property
+    def fast(self) -> FastEngine | None:
+        """The fast engine, or None where s3fs makes all requests."""
+        chosen = self._choose()
+        return None if isinstance(chosen, str) or chosen.given_up else chosen
+
+    @property
+    def reason(self) -> str | None:
+        """Why s3fs makes all requests, or None."""
+        chosen = self._choose()
+        return chosen if isinstance(chosen, str) else chosen.given_up
+
+    def _choose(self) -> FastEngine | str:
+        chosen = self._chosen
+        if chosen is not None and chosen[0] == os.getpid():
+            return chosen[1]
+        with self._lock if chosen is None else nullcontext():  # a lock that came through a fork may never be free
+            if self._chosen is not None and self._chosen[0] == os.getpid():
+                return self._chosen[1]
+            try:
+                engine = fast_engine(self._connection, self._bucket, self._options)
+            except Exception as error:  # noqa: BLE001 (the s3fs client says it at its next request, in good words)
+                return f"the s3fs client could not be set up: {error}"
+            if isinstance(engine, str):
+                _log.info("s3fs makes all requests to s3://%s: %s", self._bucket, engine)
+            self._chosen = os.getpid(), engine
+            return engine
+
+
+def fast_engine(connection: Connection, bucket: str, options: Mapping[str, Any]) -> FastEngine | str:
+    """Return the engine, or why s3fs makes all requests. Connects the s3fs client; makes no request itself."""
+    if reason := _unavailable() or untranslated(options):
+        return reason
+    client = connection.client
+    if reason := _unlike(client, connection.own_filesystem):
+        return reason
+    anonymous = bool(connection.own_filesystem.anon)
+    credentials, expiring = (None, False) if anonymous else connection.credentials()
+    if credentials is None and not anonymous:
+        return "there are no credentials"
+    settings, client_options = _settings(client, connection, bucket, options)
+    return FastEngine(bucket, {**settings, "skip_signature": anonymous}, client_options, credentials, expiring=expiring)
+
+
+def _unavailable() -> str | None:
+    wanted = os.environ.get(ENGINE_VARIABLE) or "auto"
+    if wanted not in {"auto", "s3fs"}:
+        return f"{ENGINE_VARIABLE} is {wanted!r}, which is neither auto nor s3fs"
+    if wanted == "s3fs":
+        return ON_DEMAND
+    if find_spec("obstore") is None:
+        return "obstore is not installed"
+    if not usable_in_this_process():
+        return "this process was forked after obstore was loaded, and there it cannot run"
+    return None
+
+
+def untranslated(options: Mapping[str, Any]) -> str | None:
+    """Return which of a user's options obstore cannot be told, or None. ``options`` are checked."""
+    extra, config = options.get("s3_additional_kwargs") or {}, options.get("config_kwargs") or {}
+    unknown = [name for name, value in options.items() if name not in _BORROWED | _TRANSLATED and value is not None]
+    unknown += [f"client_kwargs[{name!r}]" for name in options.get("client_kwargs") or {} if name not in _CLIENT]
+    unknown += [f"config_kwargs[{name!r}]" for name in config if name not in _CONFIG]
+    unknown += [f"config_kwargs['s3'][{name!r}]" for name in config.get("s3") or {} if name not in _CONFIG_S3]
+    unknown += [f"s3_additional_kwargs[{name!r}]" for name in extra if name not in _ENCRYPTION]
+    if extra and extra.get("ServerSideEncryption") not in _ALGORITHMS:
+        unknown.append("s3_additional_kwargs without a ServerSideEncryption that it knows")
+    return f"obstore cannot be told the storage options {', '.join(sorted(unknown))}" if unknown else None
+
+
+def _unlike(client: Any, filesystem: Any) -> str | None:
+    """Return what the client took from its environment or profile and obstore would do otherwise, or None."""
+    config = client.meta.config
+    found = [
+        f"the setting {name} of the profile or environment"
+        for name in ("use_dualstack_endpoint", "use_fips_endpoint", "proxies", "client_cert")
+        if getattr(config, name, None)
+    ]
+    found += [f"the setting s3.{name} of the profile" for name in config.s3 or {} if name not in _CONFIG_S3]
+    if config.request_checksum_calculation == "when_required":
+        found.append("request_checksum_calculation = when_required")
+    if str(config.signature_version) not in {"s3v4", "v4"} and not filesystem.anon:
+        found.append(f"the signature version {config.signature_version}")
+    secure = client.meta.endpoint_url.startswith("https")
+    if secure and (os.environ.get("REQUESTS_CA_BUNDLE") or filesystem.session.get_config_variable("ca_bundle")):
+        found.append("a CA bundle of its own")
+    found += [f"the environment variable {name}" for name in _OF_OBSTORE_ALONE if os.environ.get(name)]
+    return f"obstore cannot be told {', '.join(found)}" if found else None
+
+
+def _settings(
+    client: Any, connection: Connection, bucket: str, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    place = urlsplit(connection.address_of("-"))
+    virtual = place.path == "/-"
+    settings: dict[str, Any] = {
+        # As the s3fs client would go there, bucket in the host name or in the path.
+        "endpoint": f"{place.scheme}://{place.netloc}{'' if virtual else place.path.removesuffix(f'/{bucket}/-')}",
+        "virtual_hosted_style_request": virtual,
+        "region": client.meta.region_name or "us-east-1",
+        "checksum_algorithm": "SHA256",
+        "conditional_put": "etag",
+        "unsigned_payload": False,  # its SHA-256 is computed for the checksum in any case
+        "s3_express": False,
+        "request_payer": bool(options.get("requester_pays")),
+    }
+    for name, value in (options.get("s3_additional_kwargs") or {}).items():
+        settings[_ENCRYPTION[name]] = value
+    config = client.meta.config
+    client_options = {
+        "allow_http": place.scheme == "http",
+        "connect_timeout": f"{config.connect_timeout} seconds",
+        "read_timeout": f"{config.read_timeout} seconds",
+        "timeout": "3600 seconds",  # of a whole request, however slow the line; a silent one ends by read_timeout
+    }
+    return settings, client_options
