@@ -7,18 +7,22 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from queue import SimpleQueue
+from threading import Semaphore
 from typing import Any
 
-from metamlflow.backend.budget import content_budget
+from metamlflow.backend.budget import ByteBudget, content_budget
 from metamlflow.backend.seam import Blob
 from metamlflow.backend.uploading import read_exactly, read_part
 from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
 
-PART_BYTES = 8 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
+"""Up to this size content goes in one request; above, in parts of it, each of which costs the client some 3 ms."""
 _MAX_PARTS = 9_900  # S3 takes 10,000
-_PARTS_AT_A_TIME = 4
+_PARTS_AT_A_TIME = 3  # of one object; and one more is read meanwhile
 
 
 @contextmanager
@@ -87,20 +91,26 @@ class Uploader:
     def _send_parts(self, key: str, upload: str, blob: Blob) -> list[dict[str, Any]]:
         size = max(PART_BYTES, -(-blob.size // _MAX_PARTS))
         pending: list[Future[dict[str, Any]]] = []
-        budget = content_budget()
+        # Used again and again: fresh memory would cost as much as reading the file does.
+        spare: SimpleQueue[bytearray] = SimpleQueue()
+        budget, room = content_budget(), Semaphore(_PARTS_AT_A_TIME + 1)
         with blob.open() as source, ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-part") as pool:
             try:
                 for start in range(0, blob.size, size):
                     wanted = min(size, blob.size - start)
+                    room.acquire()
                     taken = budget.take(wanted)
                     try:
-                        data, crc32c = read_part(source, wanted, key, last=start + size >= blob.size)
-                        pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, data, crc32c))
+                        part = bytearray(wanted) if spare.empty() else spare.get()
+                        del part[wanted:]
+                        crc32c = read_part(source, part, key, last=start + size >= blob.size)
+                        pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, part, crc32c))
                     except BaseException:
                         budget.give_back(taken)
                         raise
-                    pending[-1].add_done_callback(lambda _, taken=taken: budget.give_back(taken))  # type: ignore[misc]
-                    del data  # the part holds it; here it would stay while the next one is waited for
+                    pending[-1].add_done_callback(partial(_reuse, spare, part, budget, taken))
+                    pending[-1].add_done_callback(lambda _: room.release())
+                    del part  # here it would stay while the next one is waited for
                     if failed := next((part for part in pending if part.done() and part.exception()), None):
                         failed.result()
                 return [part.result() for part in pending]
@@ -117,6 +127,11 @@ class Uploader:
         known: dict[str, Any] = {"ChecksumCRC32C": _base64(crc32c.to_bytes(4, "big"))}
         answer = self._connection.call("upload_part", Body=data, ChecksumAlgorithm="CRC32C", **part, **known)
         return {"PartNumber": number, "ETag": answer["ETag"], **known}
+
+
+def _reuse(spare: SimpleQueue[bytearray], part: bytearray, budget: ByteBudget, taken: int, _: object) -> None:
+    spare.put(part)
+    budget.give_back(taken)
 
 
 def _md5(data: bytes | bytearray) -> dict[str, Any]:

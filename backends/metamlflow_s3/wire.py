@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,6 +40,8 @@ class PartWire:
             timeout=(config.connect_timeout, config.read_timeout),
             client_cert=config.client_cert,
             max_pool_connections=_THREADS,
+            # Head and body go in two pieces: the second must not wait until the first was acknowledged.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         client.meta.events.register("before-sign.s3.UploadPart", _leave_unsigned, unique_id="metamlflow-unsigned")
         client.meta.events.register_last("before-send.s3.UploadPart", self._send, unique_id="metamlflow-part")
@@ -46,8 +49,7 @@ class PartWire:
     async def _send(self, request: Any, **_: Any) -> Any:
         from aiobotocore.awsrequest import AioAWSResponse
 
-        if hasattr(request.body, "getbuffer"):
-            request.body = request.body.getbuffer()
+        request.body = memoryview(request.body.getbuffer() if hasattr(request.body, "getbuffer") else request.body)
         # The upload was begun with the same credentials: there is nothing to ask leave for.
         request.headers.pop("Expect", None)
         answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._session.send, request)

@@ -21,16 +21,16 @@ def read_exactly(source: BinaryIO, size: int, where: str, *, last: bool = True) 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def read_part(source: BinaryIO, size: int, where: str, *, last: bool) -> tuple[bytearray, int]:
-    """As :func:`read_exactly`, for megabytes: also return their CRC32C, taken while they are in the cache."""
-    part, found, crc32c = bytearray(size), 0, 0
-    view = memoryview(part)
-    while found < size and (piece := source.read(min(_PIECE_BYTES, size - found))):
-        view[found : found + len(piece)] = piece
-        crc32c = google_crc32c.extend(crc32c, piece)
-        found += len(piece)
+def read_part(source: BinaryIO, part: bytearray, where: str, *, last: bool) -> int:
+    """Fill ``part`` as :func:`read_exactly` reads; return its CRC32C, taken while each piece is in the cache."""
+    size, found, crc32c = len(part), 0, 0
+    with memoryview(part) as view:
+        while found < size and (piece := source.read(min(_PIECE_BYTES, size - found))):
+            view[found : found + len(piece)] = piece
+            crc32c = google_crc32c.extend(crc32c, piece)
+            found += len(piece)
     _check_announced(source, size, found, where, last=last)
-    return part, crc32c
+    return crc32c
 
 
 def _check_announced(source: BinaryIO, size: int, found: int, where: str, *, last: bool) -> None:
