@@ -31,7 +31,7 @@ from metamlflow_gcs.doctor import GCSDoctor
 from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
 from metamlflow_gcs.policy import GCSPolicies
 from metamlflow_gcs.reader import GCSStream
-from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, crc32c_of
+from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, chunk_bytes, crc32c_of
 
 if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
@@ -105,7 +105,7 @@ class GCSBackend(GCSDoctor, GCSPolicies):
             # A refusal would come after all of it was sent: so look first.
             if self._exists(key):
                 return False
-            with content_budget().hold(2 * CHUNK_BYTES):
+            with content_budget().hold(2 * chunk_bytes(blob.size)):
                 return self._uploader.send_large(name, blob, lambda: self._translated(key))
         with nullcontext() if blob.in_memory else content_budget().hold(blob.size):
             with blob.open() as source:

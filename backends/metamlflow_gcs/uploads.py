@@ -23,9 +23,15 @@ from metamlflow_gcs.connection import ATTEMPTS, Answer, Connection, Request, obj
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """Up to this size content goes in one request; above, in chunks of it. GCS wants a multiple of 256 KiB."""
+_LARGE_CHUNK_BYTES = 4 * CHUNK_BYTES
 _RESUME = 308
 _EXISTS = 412
 _TYPE = "application/octet-stream"
+
+
+def chunk_bytes(size: int) -> int:
+    """Return in chunks of how many bytes content of ``size`` goes: one after the other, each waits for its answer."""
+    return CHUNK_BYTES if size <= 2 * _LARGE_CHUNK_BYTES else _LARGE_CHUNK_BYTES
 
 
 class Uploader:
@@ -111,10 +117,11 @@ class Uploader:
     ) -> Answer:
         """Send one chunk while the next is read; two are in memory at a time."""
         sending: Future[Answer] | None = None
+        size = chunk_bytes(blob.size)
         try:
-            for start in range(0, blob.size, CHUNK_BYTES):
-                last = start + CHUNK_BYTES >= blob.size
-                data = read_exactly(source, min(CHUNK_BYTES, blob.size - start), name, last=last)
+            for start in range(0, blob.size, size):
+                last = start + size >= blob.size
+                data = read_exactly(source, min(size, blob.size - start), name, last=last)
                 with translated():
                     if sending is not None:
                         sending.result()

@@ -55,12 +55,12 @@ def assert_flat(small, large, *, allowed):
 @pytest.mark.parametrize("engine", ["auto", "s3fs"])
 def test_memory_does_not_grow_with_the_size_of_a_file(new_root, localstack_server, tmp_path, engine):
     peaks = []
-    for mebibytes in (80, 320):  # both more than is ever in memory
+    for mebibytes in (128, 512):  # both more than is ever in memory
         source = tmp_path / f"{mebibytes}.bin"
         source.touch()
         os.truncate(source, mebibytes * MIB)
         peaks.append(peak_memory(new_root(localstack_server), engine, source, tmp_path / f"out {mebibytes}"))
-    assert_flat(*peaks, allowed=16 * MIB)  # how many ranges are there at once is chance
+    assert_flat(*peaks, allowed=24 * MIB)  # a range more or less is there at once
 
 
 @pytest.mark.parametrize("engine", ["auto", "s3fs"])
