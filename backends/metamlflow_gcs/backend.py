@@ -10,7 +10,7 @@ import asyncio
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.translation import translated_errors
-from metamlflow.backend.uploading import read_exactly
+from metamlflow.backend.uploading import content_of
 from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer, gcs_error
 from metamlflow_gcs.connection import Answer, Connection, Request, object_path
@@ -107,9 +107,7 @@ class GCSBackend(GCSDoctor, GCSPolicies):
                 return False
             with content_budget().hold(2 * chunk_bytes(blob.size)):
                 return self._uploader.send_large(name, blob, lambda: self._translated(key))
-        with nullcontext() if blob.in_memory else content_budget().hold(blob.size):
-            with blob.open() as source:
-                data = read_exactly(source, blob.size, self.url_of(key))
+        with content_of(blob, self.url_of(key)) as data:
             try:
                 with self._translated(key):
                     self._uploader.send(name, data, blob.crc32c, repeat=True)

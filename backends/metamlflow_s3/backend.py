@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.translation import translated_errors
+from metamlflow.backend.uploading import content_of
 from metamlflow.errors import (
     AlreadyExistsError,
     MetaMLFlowError,
@@ -36,7 +37,7 @@ from metamlflow_s3.fast import NotPlainError
 from metamlflow_s3.options import check_options, parse_url, secrets_of
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
-from metamlflow_s3.uploads import PART_BYTES, Uploader, content_of
+from metamlflow_s3.uploads import PART_BYTES, Uploader
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

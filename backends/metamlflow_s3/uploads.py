@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
-from threading import Semaphore
-from typing import Any
+from typing import Any, Self
 
-from metamlflow.backend.budget import ByteBudget, content_budget
+from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob
-from metamlflow.backend.uploading import read_exactly, read_part
+from metamlflow.backend.uploading import read_part
 from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
@@ -23,14 +22,6 @@ PART_BYTES = 16 * 1024 * 1024
 """Up to this size content goes in one request; above, in parts of it, each of which costs the client some 3 ms."""
 _MAX_PARTS = 9_900  # S3 takes 10,000
 _PARTS_AT_A_TIME = 3  # of one object; and one more is read meanwhile
-
-
-@contextmanager
-def content_of(blob: Blob, where: str) -> Iterator[bytes]:
-    """Return content that fits into one request, within the budget of memory."""
-    held = nullcontext() if blob.in_memory else content_budget().hold(blob.size)
-    with held, blob.open() as source:
-        yield read_exactly(source, blob.size, where)
 
 
 class Uploader:
@@ -91,26 +82,18 @@ class Uploader:
     def _send_parts(self, key: str, upload: str, blob: Blob) -> list[dict[str, Any]]:
         size = max(PART_BYTES, -(-blob.size // _MAX_PARTS))
         pending: list[Future[dict[str, Any]]] = []
-        # Used again and again: fresh memory would cost as much as reading the file does.
-        spare: SimpleQueue[bytearray] = SimpleQueue()
-        budget, room = content_budget(), Semaphore(_PARTS_AT_A_TIME + 1)
-        with blob.open() as source, ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-part") as pool:
+        with (
+            _Buffers(size) as buffers,
+            blob.open() as source,
+            ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-part") as pool,
+        ):
             try:
                 for start in range(0, blob.size, size):
-                    wanted = min(size, blob.size - start)
-                    room.acquire()
-                    taken = budget.take(wanted)
-                    try:
-                        part = bytearray(wanted) if spare.empty() else spare.get()
-                        del part[wanted:]
-                        crc32c = read_part(source, part, key, last=start + size >= blob.size)
-                        pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, part, crc32c))
-                    except BaseException:
-                        budget.give_back(taken)
-                        raise
-                    pending[-1].add_done_callback(partial(_reuse, spare, part, budget, taken))
-                    pending[-1].add_done_callback(lambda _: room.release())
-                    del part  # here it would stay while the next one is waited for
+                    buffer = buffers.get()
+                    del buffer[blob.size - start :]
+                    crc32c = read_part(source, buffer, key, last=start + size >= blob.size)
+                    pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, buffer, crc32c))
+                    pending[-1].add_done_callback(partial(buffers.put_back, buffer))
                     if failed := next((part for part in pending if part.done() and part.exception()), None):
                         failed.result()
                 return [part.result() for part in pending]
@@ -129,9 +112,36 @@ class Uploader:
         return {"PartNumber": number, "ETag": answer["ETag"], **known}
 
 
-def _reuse(spare: SimpleQueue[bytearray], part: bytearray, budget: ByteBudget, taken: int, _: object) -> None:
-    spare.put(part)
-    budget.give_back(taken)
+class _Buffers:
+    """What the parts of one upload are read into, again and again: fresh memory costs as much as reading a file does.
+
+    They count in the budget until all of them are given back. Who has one never waits for another upload's.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._budget = content_budget()
+        self._taken: list[int] = []
+        self._spare: SimpleQueue[bytearray] = SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give_back(sum(self._taken))
+
+    def get(self) -> bytearray:
+        """Return a buffer, as soon as there is one."""
+        if self._spare.empty() and len(self._taken) <= _PARTS_AT_A_TIME:
+            taken = self._budget.take_at_once(self._size) if self._taken else self._budget.take(self._size)
+            if taken is not None:
+                self._taken.append(taken)
+                return bytearray(self._size)
+        return self._spare.get()
+
+    def put_back(self, buffer: bytearray, _: object) -> None:
+        """Take back a buffer whose part was sent."""
+        self._spare.put(buffer)
 
 
 def _md5(data: bytes | bytearray) -> dict[str, Any]:

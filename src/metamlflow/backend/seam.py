@@ -22,14 +22,14 @@ class Blob:
         open: returns a new reader of the content from its start; may be called again for a retry. The reader raises
             :class:`~metamlflow.errors.SourceChangedError` when it finds that its content is no longer what was hashed:
             a put passes that on and leaves nothing behind.
-        in_memory: whether ``open`` reads from memory, so that these bytes count in their owner's budget already.
+        data: all of the content, where it is in memory anyway; then it counts in its owner's budget already.
     """
 
     size: int
     sha256: str
     crc32c: str
     open: Callable[[], BinaryIO] = field(compare=False)
-    in_memory: bool = field(default=False, compare=False)
+    data: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

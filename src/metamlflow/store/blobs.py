@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future
 from datetime import timedelta
 
 from metamlflow.backend import Blob, CheapLooks
@@ -32,7 +31,7 @@ class BlobWriter:
         self._cheap_looks = backend if isinstance(backend, CheapLooks) else None
         self._lock = threading.Lock()
         self._stored: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._under_way: dict[tuple[str, str], Future[str]] = {}
+        self._under_way: dict[tuple[str, str], threading.Event | None] = {}
 
     def store(self, blob: Blob, extension: str, *, relied_on: str | None = None) -> str:
         """Make sure that the content is in the store; return its key.
@@ -44,23 +43,33 @@ class BlobWriter:
         """
         if key := self.reliable_key(blob, extension, relied_on):
             return key
-        content, mine = (blob.sha256, extension), Future[str]()
-        with self._lock:
-            first = self._under_way.setdefault(content, mine)
-        if first is not mine:  # the same content twice: another thread is having it stored
-            return first.result()
+        content = blob.sha256, extension
+        while not self._is_mine(content):  # the same content twice: another thread is having it stored
+            if key := self.reliable_key(blob, extension, None):
+                return key
         try:
             # It may have been stored since the look above.
-            mine.set_result(self.reliable_key(blob, extension, None) or self._put(blob, extension))
-        except BaseException as error:  # noqa: BLE001 (raised below, and by those who wait)
-            mine.set_exception(error)
+            key = self.reliable_key(blob, extension, None) or self._put(blob, extension)
+            with self._lock:
+                self._stored[content] = key
+                if len(self._stored) > _REMEMBERED:
+                    self._stored.popitem(last=False)
+            return key
+        finally:
+            with self._lock:
+                waited_for = self._under_way.pop(content)
+            if waited_for is not None:
+                waited_for.set()
+
+    def _is_mine(self, content: tuple[str, str]) -> bool:
+        """Whether it is for this thread to store the content; else wait until another thread has done or failed."""
         with self._lock:
-            if mine.exception() is None:
-                self._stored[content] = mine.result()
-            del self._under_way[content]
-            if len(self._stored) > _REMEMBERED:
-                self._stored.popitem(last=False)
-        return mine.result()
+            if content not in self._under_way:
+                self._under_way[content] = None
+                return True
+            other = self._under_way[content] = self._under_way[content] or threading.Event()
+        other.wait()
+        return False
 
     def reliable_key(self, blob: Blob, extension: str, relied_on: str | None) -> str | None:
         """Return a key that may be relied on without a request, or None. Arguments as for :meth:`store`."""

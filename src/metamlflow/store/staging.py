@@ -80,7 +80,7 @@ class Staged:
 def stage_bytes(data: bytes) -> Blob:
     """Return content that is in memory as a blob."""
     crc32c = f"{google_crc32c.value(data):08x}"
-    return Blob(len(data), hashlib.sha256(data).hexdigest(), crc32c, partial(io.BytesIO, data), in_memory=True)
+    return Blob(len(data), hashlib.sha256(data).hexdigest(), crc32c, partial(io.BytesIO, data), data)
 
 
 def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
