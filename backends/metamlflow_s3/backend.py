@@ -47,6 +47,7 @@ if find_spec("s3fs") is None:  # imported when first used; but whoever opens a s
 
 _PAGE = 1000  # keys in a listing and in a deletion, the most that S3 takes
 _BEYOND_END = 416
+_MD5_CHARACTERS = 32
 _LATER = "Try again; if it stays, check the network and the endpoint."
 _BUFFER_BYTES = 1024 * 1024
 
@@ -277,18 +278,21 @@ class S3Backend(S3Doctor, S3Policies):
         return True
 
     def _read_fast(self, key: str) -> bytes | None:
-        """Return a whole object through the fast engine, if its ETag proves it undamaged.
+        """Return a whole object through the fast engine, if that can be done and nothing says that it was damaged.
 
-        That engine does not see the checksums that S3 holds; but most ETags of small objects are the MD5.
+        That engine does not see the checksums that S3 holds. But most ETags are an MD5; where one looks like it and is
+        none (as with KMS), s3fs reads the object again, with its checksum, and from then on at once.
         """
         fast = self._engine.fast if self._tags_are_md5 else None
         if fast is None:
             return None
         try:
-            data, tag = fast.read_whole(self._prefix + key)
+            with self._translated(key):
+                data, tag = fast.read_whole(self._prefix + key)
         except NotPlainError:
             return None
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() == tag.strip('"'):
+        tag = tag.strip('"')
+        if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
         checked = self._read_checked(key)
         self._tags_are_md5 = checked != data

@@ -12,8 +12,9 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from metamlflow_s3.connection import Connection
@@ -45,6 +46,7 @@ _ENCRYPTION = {
     "SSEKMSKeyId": "sse_kms_key_id",
     "BucketKeyEnabled": "sse_bucket_key_enabled",
 }
+_UNUSUAL = ("use_dualstack_endpoint", "use_fips_endpoint", "proxies", "client_cert")
 _ALGORITHMS = frozenset({"AES256", "aws:kms", "aws:kms:dsse"})
 # obstore would take these from the environment by itself, and s3fs would not.
 _OF_OBSTORE_ALONE = (
@@ -108,18 +110,19 @@ class EngineChoice:
 
 
 def fast_engine(connection: Connection, bucket: str, options: Mapping[str, Any]) -> FastEngine | str:
-    """Return the engine, or why s3fs makes all requests. Connects the s3fs client; makes no request itself."""
+    """Return the engine, or why s3fs makes all requests. Makes no request to S3 itself."""
     if reason := _unavailable() or untranslated(options):
         return reason
-    client = connection.client
-    if reason := _unlike(client, connection.own_filesystem):
+    filesystem = connection.own_filesystem
+    client = _Client.named(filesystem, bucket, options) or _Client.connected(connection)
+    if reason := client.unlike(filesystem):
         return reason
-    anonymous = bool(connection.own_filesystem.anon)
+    anonymous = bool(filesystem.anon)
     credentials, expiring = (None, False) if anonymous else connection.credentials()
     if credentials is None and not anonymous:
         return "there are no credentials"
-    settings, client_options = _settings(client, connection, bucket, options)
-    return FastEngine(bucket, {**settings, "skip_signature": anonymous}, client_options, credentials, expiring=expiring)
+    settings = {**client.settings(bucket, options), "skip_signature": anonymous}
+    return FastEngine(bucket, settings, client.http_options(), credentials, expiring=expiring)
 
 
 def _unavailable() -> str | None:
@@ -148,49 +151,107 @@ def untranslated(options: Mapping[str, Any]) -> str | None:
     return f"obstore cannot be told the storage options {', '.join(sorted(unknown))}" if unknown else None
 
 
-def _unlike(client: Any, filesystem: Any) -> str | None:
-    """Return what the client took from its environment or profile and obstore would do otherwise, or None."""
-    config = client.meta.config
-    found = [
-        f"the setting {name} of the profile or environment"
-        for name in ("use_dualstack_endpoint", "use_fips_endpoint", "proxies", "client_cert")
-        if getattr(config, name, None)
-    ]
-    found += [f"the setting s3.{name} of the profile" for name in config.s3 or {} if name not in _CONFIG_S3]
-    if config.request_checksum_calculation == "when_required":
-        found.append("request_checksum_calculation = when_required")
-    if str(config.signature_version) not in {"s3v4", "v4"} and not filesystem.anon:
-        found.append(f"the signature version {config.signature_version}")
-    secure = client.meta.endpoint_url.startswith("https")
-    if secure and (os.environ.get("REQUESTS_CA_BUNDLE") or filesystem.session.get_config_variable("ca_bundle")):
-        found.append("a CA bundle of its own")
-    found += [f"the environment variable {name}" for name in _OF_OBSTORE_ALONE if os.environ.get(name)]
-    return f"obstore cannot be told {', '.join(found)}" if found else None
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """What a client of s3fs is told by options, environment and profile together.
 
+    Attributes:
+        address: of an object named ``-``.
+        region: for which requests are signed.
+        s3: the section of the configuration that is S3's own.
+        checksums: ``request_checksum_calculation``.
+        signature: the version of it.
+        unusual: the names of settings that are rarely made, and are here.
+        connect_timeout: in seconds.
+        read_timeout: in seconds.
+    """
 
-def _settings(
-    client: Any, connection: Connection, bucket: str, options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    place = urlsplit(connection.address_of("-"))
-    virtual = place.path == "/-"
-    settings: dict[str, Any] = {
-        # As the s3fs client would go there, bucket in the host name or in the path.
-        "endpoint": f"{place.scheme}://{place.netloc}{'' if virtual else place.path.removesuffix(f'/{bucket}/-')}",
-        "virtual_hosted_style_request": virtual,
-        "region": client.meta.region_name or "us-east-1",
-        "checksum_algorithm": "SHA256",
-        "conditional_put": "etag",
-        "unsigned_payload": False,  # its SHA-256 is computed for the checksum in any case
-        "s3_express": False,
-        "request_payer": bool(options.get("requester_pays")),
-    }
-    for name, value in (options.get("s3_additional_kwargs") or {}).items():
-        settings[_ENCRYPTION[name]] = value
-    config = client.meta.config
-    client_options = {
-        "allow_http": place.scheme == "http",
-        "connect_timeout": f"{config.connect_timeout} seconds",
-        "read_timeout": f"{config.read_timeout} seconds",
-        "timeout": "3600 seconds",  # of a whole request, however slow the line; a silent one ends by read_timeout
-    }
-    return settings, client_options
+    address: str
+    region: str
+    s3: Mapping[str, Any]
+    checksums: str
+    signature: str
+    unusual: tuple[str, ...]
+    connect_timeout: float
+    read_timeout: float
+
+    @classmethod
+    def named(cls, filesystem: Any, bucket: str, options: Mapping[str, Any]) -> Self | None:
+        """Return it without making a client, which takes a tenth of a second, where the options name all that counts.
+
+        That is an endpoint with the bucket in the path, a region, and credentials or none at all.
+        """
+        given, config = options.get("client_kwargs") or {}, options.get("config_kwargs") or {}
+        endpoint, region = options.get("endpoint_url") or given.get("endpoint_url"), given.get("region_name")
+        has_keys = filesystem.anon or filesystem.key or given.get("aws_access_key_id")
+        variable = filesystem.session.get_config_variable
+        s3 = {**(variable("s3") or {}), **(config.get("s3") or {})}
+        if not (endpoint and region and has_keys) or s3.get("addressing_style") not in {None, "auto", "path"}:
+            return None
+        return cls(
+            address=f"{endpoint.rstrip('/')}/{bucket}/-",
+            region=region,
+            s3=s3,
+            checksums=config.get("request_checksum_calculation") or variable("request_checksum_calculation"),
+            signature=variable("signature_version") or "s3v4",
+            unusual=tuple(name for name in _UNUSUAL[:2] if variable(name)),
+            connect_timeout=config.get("connect_timeout", filesystem.connect_timeout),
+            read_timeout=config.get("read_timeout", filesystem.read_timeout),
+        )
+
+    @classmethod
+    def connected(cls, connection: Connection) -> Self:
+        """Return it as the client has it."""
+        meta = connection.client.meta
+        return cls(
+            address=connection.address_of("-"),
+            region=meta.region_name or "us-east-1",
+            s3=meta.config.s3 or {},
+            checksums=meta.config.request_checksum_calculation,
+            signature=str(meta.config.signature_version),
+            unusual=tuple(name for name in _UNUSUAL if getattr(meta.config, name, None)),
+            connect_timeout=meta.config.connect_timeout,
+            read_timeout=meta.config.read_timeout,
+        )
+
+    def unlike(self, filesystem: Any) -> str | None:
+        """Return what obstore would do otherwise, or None."""
+        found = [f"the setting {name} of the profile or environment" for name in self.unusual]
+        found += [f"the setting s3.{name} of the profile" for name in self.s3 if name not in _CONFIG_S3]
+        if self.checksums == "when_required":
+            found.append("request_checksum_calculation = when_required")
+        if self.signature not in {"s3v4", "v4"} and not filesystem.anon:
+            found.append(f"the signature version {self.signature}")
+        own_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or filesystem.session.get_config_variable("ca_bundle")
+        if self.address.startswith("https") and own_bundle:
+            found.append("a CA bundle of its own")
+        found += [f"the environment variable {name}" for name in _OF_OBSTORE_ALONE if os.environ.get(name)]
+        return f"obstore cannot be told {', '.join(found)}" if found else None
+
+    def settings(self, bucket: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the same in obstore's words; each is given, for what is not comes from the environment."""
+        place = urlsplit(self.address)
+        virtual = place.path == "/-"
+        settings: dict[str, Any] = {
+            # As the s3fs client would go there, bucket in the host name or in the path.
+            "endpoint": f"{place.scheme}://{place.netloc}{'' if virtual else place.path.removesuffix(f'/{bucket}/-')}",
+            "virtual_hosted_style_request": virtual,
+            "region": self.region,
+            "checksum_algorithm": "SHA256",
+            "conditional_put": "etag",
+            "unsigned_payload": False,  # its SHA-256 is computed for the checksum in any case
+            "s3_express": False,
+            "request_payer": bool(options.get("requester_pays")),
+        }
+        for name, value in (options.get("s3_additional_kwargs") or {}).items():
+            settings[_ENCRYPTION[name]] = value
+        return settings
+
+    def http_options(self) -> dict[str, Any]:
+        """Return what the HTTP client is told."""
+        return {
+            "allow_http": self.address.startswith("http://"),
+            "connect_timeout": f"{self.connect_timeout} seconds",
+            "read_timeout": f"{self.read_timeout} seconds",
+            "timeout": "3600 seconds",  # of a whole request, however slow the line; a silent one ends by read_timeout
+        }
