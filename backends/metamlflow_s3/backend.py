@@ -292,6 +292,8 @@ class S3Backend(S3Doctor, S3Policies):
         except NotPlainError:
             return None
         tag = tag.strip('"')
+        if not tag:  # S3 never answers without: it may be a web page, which s3fs's way tells
+            return None
         if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
         checked = self._read_checked(key)

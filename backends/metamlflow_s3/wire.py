@@ -32,7 +32,7 @@ class PartWire:
         verify = (filesystem.client_kwargs or {}).get("verify")
         if verify is None:
             verify = filesystem.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self._pool = ThreadPoolExecutor(_THREADS, "metamlflow-part")
+        self._pool = ThreadPoolExecutor(_THREADS, "metamlflow-wire")
         self._session = URLLib3Session(
             verify=verify,
             proxies=config.proxies or get_environ_proxies(client.meta.endpoint_url),

@@ -13,7 +13,7 @@ from metamlflow.store.transfer import AHEAD, BATCH_BYTES, LEAST_WORKERS, MOST_WO
 
 
 def no_thread_is_left():
-    return not [thread for thread in threading.enumerate() if thread.name.startswith("metamlflow")]
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("metamlflow_")]
 
 
 def test_results_come_in_the_order_of_the_items_however_long_each_takes():

@@ -24,6 +24,7 @@ from metamlflow.errors import (
 from metamlflow.testing import blob_of
 from metamlflow_s3 import open_backend
 from metamlflow_s3.answers import answered, s3_error
+from metamlflow_s3.uploads import PART_BYTES
 
 HTML = (("Content-Type", "text/html; charset=utf-8"),)
 PAGE = b"<!DOCTYPE html><html><body>Please log in &amp; wait<br></body></html>"
@@ -259,7 +260,7 @@ def test_a_create_is_repeated_only_if_the_server_said_that_it_did_nothing(proxie
 # --- damage, and many keys --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [1_000, 9 * 1024 * 1024], ids=["small", "in-parts"])
+@pytest.mark.parametrize("size", [1_000, PART_BYTES + 1], ids=["small", "in-parts"])
 def test_an_upload_that_was_damaged_on_its_way_is_refused_by_the_server(faithful_root, fault_proxy, size):
     proxy = fault_proxy(faithful_root.server)
     root = faithful_root.through(proxy)
