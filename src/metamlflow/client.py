@@ -203,9 +203,10 @@ class MetaMLFlowClient:
             ArtifactPrunedError: the version's bytes were given up.
             StoreNotFoundError: there is no store.
         """
-        reference = Reference.parse(name, version)
-        self._store.marker()
-        return Artifact(self._session, load_reference(self._store, reference))
+        store, reference = self._store, Reference.parse(name, version)
+        if store.is_open:
+            return Artifact(self._session, load_reference(store, reference))
+        return Artifact(self._session, store.meanwhile(lambda: load_reference(store, reference), store.marker))
 
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
         """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamlflow.backend import Backend, FetchesContent, open_backend
 from metamlflow.errors import (
@@ -27,6 +28,8 @@ from metamlflow.store.held import HeldManifests
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+T = TypeVar("T")
 
 
 class Store:
@@ -85,6 +88,26 @@ class Store:
         if fetch is None:  # two threads at once find the same
             self._fetch = fetch = backend.fetch if isinstance(backend, FetchesContent) else backend.read
         return fetch(key, start, end)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the marker is known in this process: then a reader does not ask for it again."""
+        return self._marker is not None and self._pid == os.getpid()
+
+    @property
+    def is_open_for_writing(self) -> bool:
+        """Whether the storage was probed besides."""
+        return self.is_open and self._probed
+
+    def meanwhile(self, look: Callable[[], T], open_store: Callable[[], object]) -> T:
+        """Return what ``look`` finds while ``open_store`` asks for the marker: so a first call is a round trip shorter.
+
+        What ``open_store`` raises goes first: without a store it does not matter what else there is not.
+        """
+        with ThreadPoolExecutor(1, "metamlflow") as pool:
+            looking = pool.submit(look)
+            open_store()
+        return looking.result()
 
     def marker(self) -> Marker:
         """Return the store's marker, for a reader. One request, once.

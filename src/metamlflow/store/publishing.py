@@ -62,8 +62,11 @@ def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None
         StorageError: the storage failed; nothing was registered.
     """
     totals = draft.source.scan()
-    marker = store.writable_marker()
-    publication = _Publication(store, draft, marker.grace, totals, progress)
+    started = store.clock.elapsed()
+    seen = None
+    if not store.is_open_for_writing:
+        seen = started, store.meanwhile(lambda: read_head(store, draft.name), store.writable_marker)
+    publication = _Publication(store, draft, store.writable_marker().grace, totals, progress, seen=seen)
     while (published := publication.attempt()) is None:
         pass
     return published
@@ -79,7 +82,9 @@ class _Publication:
         grace: timedelta,
         totals: tuple[int, int | None],
         progress: ProgressCallback | None,
+        seen: tuple[float, Head] | None,
     ) -> None:
+        self._seen = seen  # the name as it was seen already, and when
         self._store = store
         self._draft = draft
         self._grace = grace
@@ -93,8 +98,8 @@ class _Publication:
         """Store the content and commit it; None if so much time has passed that all checks must start again."""
         if self._claims and (earlier := self._claims.published()):
             return earlier
-        started = self._store.clock.elapsed()
-        head = read_head(self._store, self._draft.name)
+        seen, self._seen = self._seen, None
+        started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
         content = self._store_content(head)
         losses = 0
         while True:

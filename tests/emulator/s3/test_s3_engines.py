@@ -312,6 +312,30 @@ def test_a_record_that_was_damaged_on_its_way_is_not_handed_out(faithful_root, f
     assert proxy.counts["GetObject"] == 2
 
 
+def test_an_etag_that_looks_like_an_md5_and_is_none_makes_s3fs_read_the_records(proxied, monkeypatch):
+    """As KMS's are. No server here has such tags, so the engine is made to tell one."""
+    root, proxy = proxied
+    backend = root.open()
+    backend.create("record", b"text")
+    monkeypatch.setattr(backend._engine.fast, "read_whole", lambda _: (b"text", f'"{"0" * 32}"'))
+    assert [backend.read("record") for _ in range(3)] == [b"text"] * 3
+    assert {"aiobotocore" in r.headers["user-agent"].lower() for r in proxy.log if r.op == "GetObject"} == {True}
+    assert proxy.counts["GetObject"] == 3
+
+
+def test_an_etag_that_is_no_digest_at_all_costs_no_second_request(proxied):
+    root, proxy = proxied
+    raw, place = root.server.raw(), root.name("record")
+    upload = raw.create_multipart_upload(**place)["UploadId"]
+    part = raw.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"text")
+    raw.complete_multipart_upload(
+        **place, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    )
+    proxy.reset()
+    assert root.open().read("record") == b"text"
+    assert proxy.counts == {"GetObject": 1}
+
+
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
