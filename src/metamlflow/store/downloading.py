@@ -246,6 +246,7 @@ class _Fetching:
         self._made: set[str] = {folder}
 
     def fetch(self, item: Item) -> None:
+        """Bring one item, verified, to where it is staged."""
         target = f"{self._folder}/{item.path}"
         with translated_errors(target):
             if isinstance(item, EmptyFolder):

@@ -72,4 +72,5 @@ def test_memory_does_not_grow_with_the_number_of_files(new_root, moto_server, tm
         for number in range(count):
             (source / f"{number:04}").write_bytes(number.to_bytes(4) * 16_384)
         peaks.append(peak_memory(new_root(moto_server), engine, source, tmp_path / f"out {count}"))
-    assert_flat(*peaks, allowed=12 * MIB)  # how many threads there come to be is chance; the further files have 56
+    # The further files have 56 MiB. How many are under way, each with its thread, follows from how slow the server is.
+    assert_flat(*peaks, allowed=28 * MIB)
