@@ -181,7 +181,7 @@ class S3Backend(S3Doctor, S3Policies):
                     return cast("Buffer", fast.read(self._prefix + key, start, end))
             except NotPlainError:
                 pass
-        return self.read(key, start, end)
+        return self._read_checked(key, start, end)  # not read(), which would ask the fast engine once more
 
     def stat(self, key: str) -> ObjectInfo:
         """Return what HEAD tells, with the checksums that S3 holds."""

@@ -19,6 +19,10 @@ MOST = 300 * MIB
 CHILD = """
 import json, sys
 from metamlflow import MetaMLFlowClient
+from metamlflow.store import transfer
+
+# A slow server gets more requests at a time, each with its thread: that is bounded, and would hide what grows.
+transfer.MOST_WORKERS = transfer.LEAST_WORKERS
 
 def peak():
     # Not getrusage: its peak begins with that of the process that started this one.
@@ -72,5 +76,4 @@ def test_memory_does_not_grow_with_the_number_of_files(new_root, moto_server, tm
         for number in range(count):
             (source / f"{number:04}").write_bytes(number.to_bytes(4) * 16_384)
         peaks.append(peak_memory(new_root(moto_server), engine, source, tmp_path / f"out {count}"))
-    # The further files have 56 MiB. How many are under way, each with its thread, follows from how slow the server is.
-    assert_flat(*peaks, allowed=28 * MIB)
+    assert_flat(*peaks, allowed=12 * MIB)  # the further files have 56
