@@ -155,9 +155,9 @@ class S3Backend(S3Doctor, S3Policies):
         """Return a range with one request; what was damaged on its way is asked for again."""
         if not start and end is None and (data := self._read_fast(key)) is not None:
             return data
-        return self._read_checked(key, start, end)
+        return bytes(self._read_checked(key, start, end))
 
-    def _read_checked(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+    def _read_checked(self, key: str, start: int = 0, end: int | None = None) -> bytes | bytearray:
         if end is not None and end <= start:
             self.stat(key)  # an HTTP range cannot be empty
             return b""
@@ -296,7 +296,7 @@ class S3Backend(S3Doctor, S3Policies):
             return None
         if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
-        checked = self._read_checked(key)
+        checked = bytes(self._read_checked(key))
         self._tags_are_md5 = checked != data
         return checked
 

@@ -23,6 +23,7 @@ PATIENCE_SECONDS = 2.0
 """No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
 _FIRST_PAUSE_SECONDS = 0.15
 _POOL = 64  # connections; more than files that are moved at a time
+_PIECE_BYTES = 1024 * 1024
 _SENT_AT_ONCE_BYTES = 1024 * 1024
 _GONE = 404
 _REFUSALS = frozenset({409, 429, 503})
@@ -117,7 +118,7 @@ class Connection:
         """
         return self._repeated(lambda: self._run(self._send, method, arguments), once=once)
 
-    def fetch(self, **arguments: Any) -> tuple[Any, bytes]:
+    def fetch(self, **arguments: Any) -> tuple[Any, bytearray]:
         """Get an object; return the answer and its body."""
         return self._repeated(lambda: self._run(self._fetch, arguments), once=False)
 
@@ -195,10 +196,16 @@ class Connection:
             # A field of a listing that was damaged on its way, such as a date.
             raise StorageUnavailableError(f"the answer cannot be read: {error}", hint="Try again.") from error
 
-    async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytes]:
+    async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
         answer = await self._send(filesystem, "get_object", {"ChecksumMode": "ENABLED", **arguments})
         async with answer["Body"] as body:  # closed also if it breaks off
-            return answer, await body.read()
+            # Not read(), which holds the pieces and their join at once: of large ranges that is the most there is.
+            data, filled = bytearray(answer.get("ContentLength", 0)), 0
+            while piece := await body.read(_PIECE_BYTES):
+                data[filled : filled + len(piece)] = piece
+                filled += len(piece)
+            del data[filled:]
+            return answer, data
 
     def _repeated(self, call: Callable[[], T], *, once: bool) -> T:
         began = time.monotonic()
