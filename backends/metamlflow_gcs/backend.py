@@ -7,12 +7,9 @@ file system is made from them, and each request goes through that file system's 
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any, BinaryIO, cast
@@ -22,16 +19,16 @@ import google_crc32c
 from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
-from metamlflow.backend.translation import translated_errors
 from metamlflow.backend.uploading import content_of
-from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
-from metamlflow_gcs.answers import Refusal, UnreadableAnswer, gcs_error
-from metamlflow_gcs.connection import Answer, Connection, Request, object_path
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow_gcs.answers import Refusal
+from metamlflow_gcs.connection import Connection, Request, object_path
 from metamlflow_gcs.doctor import GCSDoctor
+from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
 from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
 from metamlflow_gcs.policy import GCSPolicies
 from metamlflow_gcs.reader import GCSStream
-from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, chunk_bytes, crc32c_of
+from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, chunk_bytes
 
 if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
@@ -39,8 +36,6 @@ if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a 
 _PAGE = 1000  # objects in a listing, the most that GCS gives
 _DELETES = 32  # at a time
 _PARTIAL, _BEYOND_END = 206, 416
-_FIELDS = "name,size,timeCreated,updated,generation,etag,crc32c,md5Hash"
-_PLAIN = {"Accept-Encoding": "identity"}  # the bytes as they are stored, and their number in Content-Length
 
 
 def open_backend(url: str, options: Mapping[str, Any]) -> GCSBackend:
@@ -155,9 +150,9 @@ class GCSBackend(GCSDoctor, GCSPolicies):
         """Return what the server knows of the object, its CRC32C included."""
         with self._translated(key):
             answer = self._connection.request(
-                Request("GET", object_path(self._bucket, self._prefix + key), {"fields": _FIELDS})
+                Request("GET", object_path(self._bucket, self._prefix + key), {"fields": FIELDS})
             )
-            return _info(key, answer.json(), answer)
+            return object_info(key, answer.json(), answer)
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
         """Yield the listing page by page; a page is fetched when its first key is asked for."""
@@ -174,26 +169,13 @@ class GCSBackend(GCSDoctor, GCSPolicies):
     # --- how ----------------------------------------------------------------------------------------------------------
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
-        where = self.url_of(key)
-
-        def own(error: Exception) -> MetaMLFlowError | None:
-            found = gcs_error(error)
-            if found is None:
-                return None
-            place = {"uri": self.url} if isinstance(found, StoreNotFoundError) else {"key": where}
-            return type(found)(f"{where}: {found.message}", hint=found.hint, **place)
-
-        return translated_errors(where, own=own)
+        return told_errors(self.url_of(key), self.url)
 
     def _media(self, key: str, start: int = 0, end: int | None = None, *, generation: str | None = None) -> Request:
-        headers = dict(_PLAIN)
-        if start or end is not None:
-            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
-        params = {"alt": "media"} | ({"generation": generation} if generation else {})
-        return Request("GET", object_path(self._bucket, self._prefix + key, kind="/download"), params, headers)
+        return media_request(self._bucket, self._prefix + key, start, end, generation)
 
     def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
-        params = {"prefix": self._prefix + prefix, "fields": f"nextPageToken,items({_FIELDS})"}
+        params = {"prefix": self._prefix + prefix, "fields": f"nextPageToken,items({FIELDS})"}
         if after:
             params["startOffset"] = self._prefix + after
         # The offset itself is listed too, where it is a key.
@@ -202,7 +184,7 @@ class GCSBackend(GCSDoctor, GCSPolicies):
             with self._translated(prefix):
                 answer = self._connection.request(Request("GET", object_path(self._bucket), params, about="bucket"))
                 page = answer.json()
-                found = [_info(None, item, answer, len(self._prefix)) for item in page.get("items", ())]
+                found = [object_info(None, item, answer, len(self._prefix)) for item in page.get("items", ())]
             yield from (info for info in found if not after or info.key > after)
             if not page.get("nextPageToken"):
                 return
@@ -232,28 +214,3 @@ class GCSBackend(GCSDoctor, GCSPolicies):
         except MetaMLFlowError as error:
             return DeleteFailure(key, error)
         return None
-
-
-def _info(key: str | None, resource: Mapping[str, Any], answer: Answer, prefix: int = 0) -> ObjectInfo:
-    """Read an object resource; without ``key`` the key is its name after so many characters of ``prefix``."""
-    try:
-        return _parsed(resource["name"][prefix:] if key is None else key, resource, answer)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UnreadableAnswer(f"no object resource: {error!r}") from error
-
-
-def _parsed(key: str, resource: Mapping[str, Any], answer: Answer) -> ObjectInfo:
-    md5 = resource.get("md5Hash")
-    crc32c = crc32c_of(dict(resource))
-    held = {"crc32c": crc32c, "md5": base64.b64decode(md5).hex() if md5 else None}
-    date = answer.headers.get("Date")
-    return ObjectInfo(
-        key=key,
-        size=int(resource["size"]),
-        # `updated` moves when metadata, a hold or the storage class changes, and age goes by the content.
-        modified=datetime.fromisoformat(resource.get("timeCreated") or resource["updated"]).astimezone(UTC),
-        observed=parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC),
-        etag=resource.get("etag"),
-        version=resource.get("generation"),
-        checksums={name: value for name, value in held.items() if value},
-    )

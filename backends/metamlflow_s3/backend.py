@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
-from metamlflow.backend.translation import translated_errors
 from metamlflow.backend.uploading import content_of
 from metamlflow.errors import (
     AlreadyExistsError,
@@ -27,17 +26,17 @@ from metamlflow.errors import (
     ObjectNotFoundError,
     StorageError,
     StorageUnavailableError,
-    StoreNotFoundError,
 )
-from metamlflow_s3.answers import WEB_PAGE, answered, s3_error, status_of
+from metamlflow_s3.answers import WEB_PAGE, answered, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
-from metamlflow_s3.options import check_options, parse_url, secrets_of
+from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
 from metamlflow_s3.uploads import PART_BYTES, Uploader
+from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -71,7 +70,7 @@ class S3Backend(S3Doctor, S3Policies):
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._options = dict(options)
-        self._secrets = secrets_of(options)
+        self._wording = Wording(self.url, options)
         self._connection = Connection(bucket, options)
         self._uploader = Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
@@ -213,20 +212,10 @@ class S3Backend(S3Doctor, S3Policies):
     # --- how ----------------------------------------------------------------------------------------------------------
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
-        return translated_errors(self.url_of(key), own=lambda error: self._ours(key, error))
-
-    def _ours(self, key: str, error: Exception) -> MetaMLFlowError | None:
-        ours = s3_error(error)
-        return ours and self._placed(key, ours)
+        return self._wording.translated(self.url_of(key))
 
     def _placed(self, key: str, error: MetaMLFlowError) -> MetaMLFlowError:
-        """Say where it happened, and no secret."""
-        where = self.url_of(key)
-        place = {"uri": self.url} if isinstance(error, StoreNotFoundError) else {"key": where}
-        message = error.message
-        for secret in self._secrets:
-            message = message.replace(secret, "…")
-        return type(error)(f"{where}: {message}", hint=error.hint, **place)
+        return self._wording.placed(self.url_of(key), error)
 
     def _get(self, key: str, start: int = 0, *, etag: str | None = None) -> Any:
         # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.

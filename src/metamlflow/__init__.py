@@ -8,19 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metamlflow.artifacts import Artifact
+    from metamlflow.artifacts import Artifact, Pointer
     from metamlflow.client import MetaMLFlowClient
     from metamlflow.data import Dataset
     from metamlflow.errors import MetaMLFlowError
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Artifact", "Dataset", "MetaMLFlowClient", "MetaMLFlowError", "__version__"]
+__all__ = ["Artifact", "Dataset", "MetaMLFlowClient", "MetaMLFlowError", "Pointer", "__version__"]
 
 _HOMES = {
     "Artifact": "metamlflow.artifacts",
     "Dataset": "metamlflow.data",
     "MetaMLFlowClient": "metamlflow.client",
     "MetaMLFlowError": "metamlflow.errors",
+    "Pointer": "metamlflow.artifacts",
 }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import html
 import os
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,23 +13,41 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow.errors import ArtifactNotFoundError, InvalidInputError
+from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import manifest_key
-from metamlflow.model.manifests import Entry, Input, Manifest
+from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
+from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.store.cache import FileCache
-from metamlflow.store.downloading import download_artifact, download_entry, fill_folder, local_folder
-from metamlflow.store.entries import Entries
+from metamlflow.store.deriving import Changes, materialize, refresh, strengthen
+from metamlflow.store.downloading import download_artifact, download_entry, local_folder
+from metamlflow.store.entries import Entries, wanted_entry
+from metamlflow.store.findings import LEVELS, Finding, Level, Unreadable, Verification, VerifyReport
+from metamlflow.store.local_copies import copy_of_file, copy_of_folder
 from metamlflow.store.opening import Store
+from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Progress, ProgressCallback
-from metamlflow.store.reading import copy_entry, open_entry, read_entry
-from metamlflow.store.verifying import LEVELS, Finding, Level, VerifyReport, verify
+from metamlflow.store.reading import open_entry, read_entry
+from metamlflow.store.verifying import Journal, verify
 from metamlflow.store.versions import Loaded
 
-__all__ = ["Artifact", "Entry", "Finding", "Input", "Progress", "ProgressCallback", "VerifyReport"]
-
-_SHOWN = 5
-_SEARCHED = 10_000
+__all__ = [
+    "Artifact",
+    "Changes",
+    "Entry",
+    "Evidence",
+    "Finding",
+    "Input",
+    "Pointed",
+    "Pointer",
+    "PointerEntry",
+    "Progress",
+    "ProgressCallback",
+    "Refresh",
+    "Unreadable",
+    "Verification",
+    "VerifyReport",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +145,22 @@ class Artifact:
         return Entries(self._store, self._manifest)
 
     @property
+    def pointed(self) -> tuple[Pointed, ...]:
+        """The places that it points to, as they were given at registration; empty if all of it is stored."""
+        return self._manifest.pointed
+
+    @property
     def storage_path(self) -> str:
         """A URL that fsspec-based tools open: of the content of a one-file artifact, else of the manifest.
 
-        What is read through it does not pass through this library: it is not verified.
+        Of what is only pointed to it is the URI of the data: the object, the prefix, or the glob. What is read through
+        it does not pass through this library: it is not verified, and not the version that was registered.
         """
+        if len(self.pointed) == 1 and not self.pointed[0].path:
+            return self.pointed[0].uri
         if self._manifest.kind == "file":
-            return self._store.backend.url_of(self._entry(None).key)
+            entry = self._entry(None)
+            return entry.uri if isinstance(entry, PointerEntry) else self._store.backend.url_of(entry.key)
         return self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version))
 
     # --- content ------------------------------------------------------------------------------------------------------
@@ -144,12 +171,15 @@ class Artifact:
         In a local store all of it is verified before the first byte is returned. From a bucket, a read from start to
         end verifies as it goes and raises before it returns the last bytes of damaged content (so what was read before
         that, or by a reader that stops early, is not verified yet); a jump (Parquet, zip) verifies all of it first.
+        Of a pointer each range is read from the pinned version, or on condition that the object is what was registered,
+        and nothing else is moved; read from start to end it is compared with its evidence besides.
 
         Args:
             path: logical path of the file; may be left out if there is only one.
 
         Raises:
             IntegrityError: while reading: the content is damaged or missing.
+            PointerDriftError: while reading: what it points to is another now, or gone.
             ArtifactNotFoundError: there is no such file in the artifact.
         """
         return cast("BinaryIO", open_entry(self._store, self._manifest, self._entry(path)))
@@ -171,19 +201,8 @@ class Artifact:
             IntegrityError: the content is damaged or missing.
         """
         if path is None and self._manifest.kind == "folder":
-            return self._session.cache.folder(
-                self._loaded.digest.removeprefix("sha256:"),
-                lambda folder: fill_folder(self._store, self._manifest, folder),
-                size=self.size,
-            )
-        entry = self._entry(path)
-        return self._session.cache.file(
-            entry.sha256,
-            entry.path.rpartition("/")[2],
-            lambda file: copy_entry(self._store, self._manifest, entry, file, lambda _: None),
-            size=entry.size,
-            executable=entry.executable,
-        )
+            return copy_of_folder(self._store, self._session.cache, self._loaded)
+        return copy_of_file(self._store, self._session.cache, self._loaded, self._entry(path))
 
     def download(
         self,
@@ -216,12 +235,28 @@ class Artifact:
         entry = self._entry(path)
         return download_entry(self._store, self._manifest, entry, folder, overwrite=overwrite, progress=progress)
 
-    def verify(self, level: Level = "full", *, progress: ProgressCallback | None = None) -> VerifyReport:
-        """Check that the version is in the store as it was registered; go on after a finding.
+    def verify(
+        self,
+        level: Level = "full",
+        *,
+        objects_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> VerifyReport:
+        """Check that the version is there as it was registered; go on after a finding.
 
         Args:
             level: ``full`` reads every byte; ``checksum`` compares digests that the storage holds, where it holds any;
-                ``stat`` looks at presence and size alone.
+                ``stat`` looks at presence and size, of pointers at version, ETag or time as well; of a prefix it costs
+                a listing.
+            objects_per_second: look at or read no more objects a second; with an executor, in each of its processes.
+            bytes_per_second: read no more bytes a second; likewise.
+            resume: a file that keeps what is done, so that a verification that was stopped goes on from there; removed
+                at its end.
+            executor: of ``concurrent.futures``, also Dask's, that parts of the work are given to. With the store's
+                options, credentials travel to its processes.
             progress: called with a :class:`Progress` as files and bytes are checked.
 
         Returns:
@@ -229,9 +264,62 @@ class Artifact:
         """
         if level not in LEVELS:
             raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
-        return verify(self._store, self._loaded, level, progress)
+        journal = None if resume is None else Journal(resume, self._store, level)
+        pace = Pace(objects_per_second, bytes_per_second)
+        report = verify(self._store, self._loaded, level, progress, pace=pace, journal=journal, executor=executor)
+        if journal:
+            journal.finish()
+        return report
 
-    def _entry(self, path: str | os.PathLike[str] | None) -> Entry:
+    # --- pointers -----------------------------------------------------------------------------------------------------
+
+    def strengthen(self, evidence: Strength = "full", *, progress: ProgressCallback | None = None) -> Artifact:
+        """Publish the next version with at least this evidence of everything that is only pointed to; return it.
+
+        Returns this version if it has that evidence already.
+
+        Args:
+            evidence: ``full`` reads every byte; ``checksum`` asks the servers for the digests that they hold.
+            progress: called with a :class:`Progress` as files and bytes are done.
+
+        Raises:
+            PointerDriftError: the data changed since this version was registered.
+            EvidenceUnavailableError: a server holds no digest.
+            ConflictError: this is not the newest version of its name.
+        """
+        if evidence not in STRENGTHS:
+            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There is {', '.join(STRENGTHS)}.")
+        return self._next(strengthen(self._store, self._loaded, evidence, progress))
+
+    def materialize(self, *, progress: ProgressCallback | None = None) -> Artifact:
+        """Publish the next version with the bytes of everything that is only pointed to in the store; return it.
+
+        Returns this version if all of it is stored already. The bytes are those that were registered, and are compared
+        with the evidence on their way.
+
+        Raises:
+            PointerDriftError: the data changed since this version was registered.
+            ConflictError: this is not the newest version of its name.
+        """
+        return self._next(materialize(self._store, self._loaded, progress))
+
+    def refresh(self, *, progress: ProgressCallback | None = None) -> Refresh:
+        """Look again at what it points to, and publish the next version only if something changed there.
+
+        Returns:
+            What was added, removed and modified, and the version that has it; this one if nothing changed.
+
+        Raises:
+            SourceNotFoundError: nothing is left at a place that it points to.
+            ConflictError: this is not the newest version of its name, and something changed.
+        """
+        loaded, changes = refresh(self._store, self._loaded, progress)
+        return Refresh(self._next(loaded), changes)
+
+    def _next(self, loaded: Loaded) -> Artifact:
+        return self if loaded is self._loaded else Artifact(self._session, loaded)
+
+    def _entry(self, path: str | os.PathLike[str] | None) -> FileEntry:
         if path is None:
             if len(self.entries) == 1:
                 return next(iter(self.entries))
@@ -239,23 +327,10 @@ class Artifact:
                 f"{self.name}@{self.version} is a folder of {len(self.entries):,} files; which one is meant?",
                 hint=f"Give path=, such as {self._some_paths(self.entries)}.",
             )
-        path = os.fspath(path)
-        if (entry := self.entries.find(path)) is not None:
-            return entry
-        near = [entry.path for entry in islice(self.entries, _SEARCHED) if entry.path.startswith(f"{path}/")][:_SHOWN]
-        if not near:
-            paths = [entry.path for entry in islice(self.entries, _SEARCHED)]
-            near = difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
-        raise ArtifactNotFoundError(
-            f"{self.name}@{self.version} has no file {path!r:.200}",
-            hint=f"It has, among others: {', '.join(repr(p) for p in near)}." if near else "It has no files at all.",
-            name=self.name,
-            version=self.version,
-            suggestions=tuple(near),
-        )
+        return wanted_entry(self.entries, os.fspath(path), self.name, self.version)
 
     @staticmethod
-    def _some_paths(entries: Iterable[Entry]) -> str:
+    def _some_paths(entries: Iterable[FileEntry]) -> str:
         return " or ".join(repr(entry.path) for entry in islice(entries, 3)) or "none: it is empty"
 
     # --- identity and looks -------------------------------------------------------------------------------------------
@@ -302,3 +377,20 @@ class Artifact:
         )
         title = html.escape(f"{self.name}@{self.version}")
         return f"<table><caption style='text-align:left'><b>{title}</b></caption>{rows}</table>"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What :meth:`Artifact.refresh` did. True in a condition if something had changed.
+
+    Attributes:
+        artifact: the version that has what is there now.
+        changes: what was added, removed and modified since the version that was refreshed.
+    """
+
+    artifact: Artifact
+    changes: Changes
+
+    def __bool__(self) -> bool:
+        """Whether something had changed, so that a version was published."""
+        return bool(self.changes)

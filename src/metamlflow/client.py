@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 from metamlflow.artifacts import Artifact, Session
 from metamlflow.errors import (
@@ -18,17 +19,22 @@ from metamlflow.errors import (
     InvalidInputError,
     StoreFormatError,
 )
-from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.pointers import Pointer, Strength
+from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, options_from_environment, resolve_url
 from metamlflow.store.aliases import set_alias
 from metamlflow.store.cache import FileCache
-from metamlflow.store.cache_leases import parse_size
+from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, VerifyReport
 from metamlflow.store.opening import Store
+from metamlflow.store.pacing import Pace
+from metamlflow.store.pointing import pointer_source
 from metamlflow.store.progress import ProgressCallback
 from metamlflow.store.publishing import Draft, publish
+from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.sources import source_of
 from metamlflow.store.transfer import in_parallel
+from metamlflow.store.verifying import Journal, verify_versions
 from metamlflow.store.versions import (
     Loaded,
     list_names,
@@ -42,7 +48,7 @@ __all__ = ["MetaMLFlowClient"]
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
-_MAX_KEY_CHARACTERS = 1000
+SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 
 class MetaMLFlowClient:
@@ -56,6 +62,9 @@ class MetaMLFlowClient:
             any installed backend. A relative path is resolved now, once. Default: ``METAMLFLOW_STORAGE_URI``.
         storage_options: options of the storage as its fsspec file system takes them. Default:
             ``METAMLFLOW_STORAGE_OPTIONS``, a JSON object; a local store takes none.
+        source_options: options, credentials among them, of data that is only pointed to, by scheme (``s3``) or by the
+            beginning of a URI (``s3://partner-data/``), of which the longest that fits holds. Never stored. Default:
+            ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the store's own hold for its scheme.
         cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
         cache_size: how large that may grow, in bytes or as a text such as ``10GB``; default ``METAMLFLOW_CACHE_SIZE``
             or 10 GiB.
@@ -69,6 +78,7 @@ class MetaMLFlowClient:
         storage_uri: str | os.PathLike[str] | None = None,
         *,
         storage_options: Mapping[str, Any] | None = None,
+        source_options: Mapping[str, Mapping[str, Any]] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         cache_size: int | str | None = None,
     ) -> None:
@@ -81,12 +91,14 @@ class MetaMLFlowClient:
             raise InvalidInputError(
                 "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
             )
-        url = _resolve(os.fspath(uri))
+        url = resolve_url(os.fspath(uri))
         if storage_options is None:
             # A local folder has no options: those in the environment are meant for a bucket.
-            storage_options = {} if url.startswith("file://") else _options_from_environment()
-        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, _bytes(cache_size))
-        self._session = Session(Store(url, storage_options), cache)
+            storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
+        if source_options is None:
+            source_options = options_from_environment(SOURCES_VARIABLE)
+        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, bytes_of(cache_size))
+        self._session = Session(Store(url, storage_options, source_options=source_options), cache)
 
     @classmethod
     def _on(cls, store: Store) -> Self:
@@ -120,7 +132,7 @@ class MetaMLFlowClient:
             StoreFormatError: the place holds something that is no store.
             ConflictError: the store exists with another grace.
         """
-        _check_grace(grace)
+        check_grace(grace)
         self._store.writable_marker(grace=grace)
 
     def register_artifact(
@@ -142,7 +154,8 @@ class MetaMLFlowClient:
         Args:
             name: such as ``fraud/features``.
             path: what to store: a file, a folder, an fsspec URL, bytes, a binary file object, a list of paths (stored
-                under their names), or a mapping of logical path to any of these.
+                under their names), or a mapping of logical path to any of these or to a
+                :class:`~metamlflow.artifacts.Pointer`, which stays where it is.
             artifact_type: a label: ``file``, ``dataset``, ``model``, or your own.
             metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists what else is taken, and how.
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
@@ -166,12 +179,65 @@ class MetaMLFlowClient:
             name=parsed,
             # Before anything is read: a dict that the caller goes on changing must not change what is registered.
             metadata=encode_mapping(metadata),
-            source=source_of(path, parsed.rpartition("/")[2], store_url=self._store.url),
-            artifact_type=_checked_type(artifact_type),
+            source=source_of(
+                path, parsed.rpartition("/")[2], store_url=self._store.url, point=partial(pointer_source, self._store)
+            ),
+            artifact_type=checked_type(artifact_type),
             reuse_unchanged=if_unchanged == "reuse",
-            idempotency_key=_checked_key(idempotency_key),
+            idempotency_key=checked_key(idempotency_key),
         )
         return Artifact(self._session, publish(self._store, draft, progress))
+
+    def register_pointer(
+        self,
+        name: str,
+        uri: str | os.PathLike[str],
+        artifact_type: str = "dataset",
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        evidence: Strength | None = None,
+        expected: str | None = None,
+        if_unchanged: Literal["new_version", "reuse"] = "new_version",
+        idempotency_key: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Artifact:
+        """Register data that stays where it is as the next version of ``name``; return that version.
+
+        It reads, downloads, verifies and versions like any other. Where the bucket keeps versions, reads go to the
+        version that was registered; elsewhere data that changed since raises ``PointerDriftError``, and wrong bytes are
+        never handed out. ``docs/pointers.md`` tells what each evidence costs and detects.
+
+        Args:
+            name: such as ``lake/events``.
+            uri: an object, a prefix (all below it; ends in ``/``) or a glob, on S3, GCS, this machine, the web, or any
+                other place that fsspec opens. ``source_options`` of the client hold its credentials.
+            artifact_type: a label.
+            metadata: JSON-like values, as for :meth:`register_artifact`.
+            evidence: ``stat`` (size, and ETag or time), ``checksum`` (a digest that the server holds) or ``full``
+                (every byte is read and hashed). Default: of an object ``checksum`` where the server holds a digest,
+                else ``stat``; of a prefix or glob what its listing gives.
+            expected: of one object: its digest as you know it, such as ``sha256:<64 hex>``, compared now.
+            if_unchanged: as for :meth:`register_artifact`.
+            idempotency_key: as there.
+            progress: as there.
+
+        Raises:
+            SourceNotFoundError: there is nothing at ``uri``.
+            InvalidInputError: ``uri`` is malformed, or carries user info or a signed query string.
+            InvalidPathError: names of objects cannot be logical paths; all are named, and nothing was written.
+            EvidenceUnavailableError: the evidence is not to be had without reading; the error names the next choice.
+            IntegrityError: the data is not what was ``expected``.
+            PointerDriftError: the data changed while it was being registered.
+        """
+        return self.register_artifact(
+            name,
+            Pointer(os.fspath(uri), evidence, expected),
+            artifact_type,
+            metadata,
+            if_unchanged=if_unchanged,
+            idempotency_key=idempotency_key,
+            progress=progress,
+        )
 
     def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
         """Make ``alias`` stand for a version of ``name``: ``get_artifact(name, alias)`` returns that one from now on.
@@ -231,6 +297,50 @@ class MetaMLFlowClient:
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
 
+    def verify_all(
+        self,
+        names: Iterable[str] | None = None,
+        level: Level = "full",
+        *,
+        objects_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Verification:
+        """Check that versions are there as they were registered, and that none of a name's is missing.
+
+        Goes on after a finding, whatever it is.
+
+        Args:
+            names: each means all versions of that name; a reference such as ``features@2`` that version alone. Default:
+                every version of every name.
+            level: as for :meth:`Artifact.verify`, which explains the rest as well.
+            objects_per_second: a limit.
+            bytes_per_second: another.
+            resume: a file that keeps what is done.
+            executor: that parts of the work are given to.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` of the version that is being checked.
+
+        Raises:
+            ArtifactNotFoundError: one of ``names`` does not exist; nothing was checked.
+            StoreNotFoundError: there is no store.
+        """
+        if level not in LEVELS:
+            raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
+        store = self._store
+        wanted = [names] if isinstance(names, str) else names
+        versions = every_version(store) if wanted is None else wanted_versions(store, wanted)
+        journal = None if resume is None else Journal(resume, store, level)
+        pace = Pace(objects_per_second, bytes_per_second)
+        found = list(verify_versions(store, versions, level, progress, pace=pace, journal=journal, executor=executor))
+        if journal:
+            journal.finish()
+        return Verification(
+            tuple(report for report in found if isinstance(report, VerifyReport)),
+            tuple(error for error in found if isinstance(error, Unreadable)),
+        )
+
     def _versions(self, name: ArtifactName) -> list[Loaded]:
         statuses = list(list_versions(self._store, name))
         if not statuses:
@@ -269,73 +379,3 @@ def _readable(found: Iterable[Loaded | StoreFormatError | None]) -> list[Loaded]
         elif item is not None:
             readable.append(item)
     return readable
-
-
-def _bytes(size: int | str | None) -> int | None:
-    return parse_size(size) if isinstance(size, str) else size
-
-
-def _check_grace(grace: object) -> None:
-    if grace is None:
-        return
-    if not isinstance(grace, timedelta) or not timedelta(minutes=1) <= grace <= timedelta(days=3650):
-        raise InvalidInputError(f"a grace is a timedelta between a minute and ten years, not {grace!r:.80}")
-
-
-def _checked_type(value: object) -> str:
-    if not isinstance(value, str) or artifact_type_problem(value):
-        raise InvalidInputError(
-            f"{value!r:.80} is no artifact type", hint="A type is up to 100 letters, digits, '.', '_', '/' and '-'."
-        )
-    return value
-
-
-def _checked_key(key: object) -> str | None:
-    if key is None:
-        return None
-    if not isinstance(key, str) or not 0 < len(key) <= _MAX_KEY_CHARACTERS or not key.isprintable():
-        raise InvalidInputError(
-            f"an idempotency key is a text of 1 to {_MAX_KEY_CHARACTERS} characters, not {key!r:.80}"
-        )
-    return key
-
-
-def _options_from_environment() -> Mapping[str, Any]:
-    text = os.environ.get(OPTIONS_VARIABLE)
-    if not text:
-        return {}
-    try:
-        options = json.loads(text)
-    except ValueError as error:
-        raise InvalidInputError(f"{OPTIONS_VARIABLE} is not valid JSON: {error}") from error  # its value may be secret
-    if not isinstance(options, dict):
-        raise InvalidInputError(f"{OPTIONS_VARIABLE} is not a JSON object")
-    return cast("dict[str, Any]", options)
-
-
-def _may_carry_secret(rest: str) -> bool:
-    place = rest.partition("/")[0]
-    _, colon, port = place.rpartition(":")
-    is_port = port.isdigit() and "@" not in rest
-    return "@" in place or "?" in rest or "#" in rest or (bool(colon) and not is_port and not place.endswith("]"))
-
-
-def _resolve(uri: str) -> str:
-    """Return a URI with a scheme and, for a local store, an absolute path."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme.lower() == "file":
-        path = rest if separator else uri.removeprefix("file:")
-        if separator and path.startswith("localhost/"):
-            path = path.removeprefix("localhost")
-        if not path or "\0" in path:
-            raise InvalidInputError(f"{uri!r} names no folder", hint="Give a path, such as file://./store.")
-        return f"file://{os.path.abspath(os.path.expanduser(path))}"  # noqa: PTH100, PTH111 (keeps links unresolved)
-    if _may_carry_secret(rest):
-        # Not even redacted: a secret key with a slash in it does not stand where user info does.
-        raise InvalidInputError(
-            f"the {scheme}:// URI of the store carries user info, a query or a fragment",
-            hint="Give credentials in storage_options or the environment; the URI is shown in logs and errors.",
-        )
-    if not rest.strip("/"):
-        raise InvalidInputError(f"{uri!r} names no place", hint="Give a bucket, such as s3://bucket/prefix.")
-    return f"{scheme.lower()}://{rest.rstrip('/')}"

@@ -17,6 +17,7 @@ __all__ = [
     "ConflictError",
     "DamagedRecordWarning",
     "DestinationExistsError",
+    "EvidenceUnavailableError",
     "IntegrityError",
     "InvalidInputError",
     "InvalidMetadataError",
@@ -27,6 +28,7 @@ __all__ = [
     "NotFoundError",
     "ObjectNotFoundError",
     "OutcomeUnknownError",
+    "PointerDriftError",
     "SourceChangedError",
     "SourceNotFoundError",
     "StorageError",
@@ -36,6 +38,7 @@ __all__ = [
     "StoreNotFoundError",
     "UnsupportedSourceError",
     "UnsupportedStoreError",
+    "UnverifiedReadWarning",
     "redact",
 ]
 
@@ -184,6 +187,20 @@ class UnsupportedSourceError(InvalidInputError):
     problems: tuple[str, ...] = ()
 
 
+class EvidenceUnavailableError(InvalidInputError):
+    """The evidence that was asked for is not to be had without reading the data. Nothing was registered.
+
+    Attributes:
+        asked: the strength that was asked for.
+        choices: the strengths that can be had instead, the next one first.
+        problems: one line for each object that lacks it.
+    """
+
+    asked: str = ""
+    choices: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 class MissingDependencyError(MetaMLFlowError, ImportError):
     """An optional package is needed for this call.
 
@@ -248,6 +265,21 @@ class IntegrityError(MetaMLFlowError):
     actual: str = ""
     path: str | None = None
     key: str | None = None
+
+
+class PointerDriftError(IntegrityError):
+    """Data that an artifact points to is no longer what was registered, or is gone. None of it was handed out.
+
+    Attributes:
+        expected: what was registered: a digest, an ETag, a version, a size or a time.
+        actual: what was found, or "missing".
+        path: the logical path inside the artifact, where it is known.
+        key: the URI of the data.
+    """
+
+
+class UnverifiedReadWarning(UserWarning):
+    """Content was read on condition of its identity alone, since a package that computes its digest is not there."""
 
 
 class StoreFormatError(MetaMLFlowError):

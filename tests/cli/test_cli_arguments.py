@@ -56,4 +56,4 @@ def test_a_metadata_file_holds_a_json_object(tmp_path, content):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(typer.BadParameter):
-        read_metadata(str(file))
+        read_metadata(str(file), None)

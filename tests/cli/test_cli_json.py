@@ -21,10 +21,12 @@ ARTIFACT = {
     "storage_path": str,
     "metadata": dict,
     "schema": (dict, type(None)),
+    "pointers": list,
     "inputs": list,
 }
 ENTRY = {"path": str, "size": int, "sha256": str, "crc32c": str, "key": str, "executable": bool}
-REPORT = {"name": str, "version": int, "level": str, "ok": bool, "files": int, "bytes": int, "findings": list}
+REPORT = {"name": str, "version": int, "level": str, "ok": bool, "files": int, "bytes": int}
+REPORT |= {"counts": dict, "findings": list}
 FINDING = {"path": str, "status": str, "key": str, "expected": str, "actual": str}
 UNREADABLE = {"reference": str, "error": str, "message": str, "hint": (str, type(None))}
 HEAD = {"format": int, "kind": str}
@@ -86,7 +88,7 @@ def test_ls(documents, rides):
 
 def test_verify(work, documents, rides):
     good = documents("verify", "--all")
-    assert_shape(good, HEAD | {"ok": bool, "reports": list, "errors": list})
+    assert_shape(good, HEAD | {"ok": bool, "counts": dict, "reports": list, "errors": list})
     assert (good["kind"], good["ok"], good["errors"]) == ("verification", True, [])
     damage(work / "store")
     bad = documents("verify", "bikes/rides", code=1)

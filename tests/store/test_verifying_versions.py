@@ -107,6 +107,7 @@ def test_a_report_is_json(artifact, raw):
         "ok": False,
         "files": 4,
         "bytes": 2_000_006,
+        "counts": {"ok": 3, "modified": 0, "missing": 1, "unreadable": 0, "unverifiable": 0},
         "findings": [finding],
     }
 

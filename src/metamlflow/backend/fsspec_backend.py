@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.translation import Table, translated_errors
+from metamlflow.backend.walking import walk
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
 
 
@@ -79,7 +80,9 @@ class FsspecBackend(ABC):
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects whose keys begin with ``prefix``, in key order: a request for each folder on the way."""
         folder, _, _ = prefix.rpartition("/")
-        for key, info in islice(self._walk(f"{folder}/" if folder else "", prefix, after), limit):
+        below = f"{folder}/" if folder else ""
+        found = walk(self._filesystem, self._root, below, prefix, after, self.translated)
+        for key, info in islice(found, limit):
             yield self.object_info(key, info)
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
@@ -94,34 +97,6 @@ class FsspecBackend(ABC):
             except MetaMLFlowError as error:
                 failures.append(DeleteFailure(key, error))
         return failures
-
-    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the files below ``folder`` (empty or ending in a slash) in key order.
-
-        fsspec's own ``find`` would leave out every folder whose listing fails, and call what is left complete.
-        """
-        path = self.path_of(folder.rstrip("/"))
-        with self.translated(folder):
-            self._filesystem.invalidate_cache(path)
-            try:
-                listed = self._filesystem.ls(path, detail=True)
-            except (FileNotFoundError, NotADirectoryError):
-                return
-        children = {}
-        for info in listed:
-            # A folder sorts as its name and a slash: so keys come in the order of their bytes.
-            key = self._key_of(info["name"]) + "/" * (info["type"] == "directory")
-            if key.startswith(folder) and key != folder:  # some list a file, or the folder itself, as its own child
-                children[key] = info
-        for key in sorted(children, key=str.encode):
-            if not key.endswith("/"):
-                if key.startswith(prefix) and key > after:
-                    yield key, children[key]
-            elif (key.startswith(prefix) or prefix.startswith(key)) and (key > after or after.startswith(key)):
-                yield from self._walk(key, prefix, after)
-
-    def _key_of(self, path: str) -> str:
-        return path.removeprefix(self._root).strip("/")
 
     # --- for subclasses ---------------------------------------------------------------------------------------------
 

@@ -12,20 +12,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from metamlflow.cli.arguments import (
-    URI_VARIABLE,
-    client_for,
-    parse_assignments,
-    parse_duration,
-    read_metadata,
-    source_in,
-)
-from metamlflow.cli.checking import Unreadable, check, every_version, wanted_versions
+from metamlflow.cli.arguments import client_for, parse_duration, read_metadata, source_in
+from metamlflow.cli.checking import Limits, check_all
 from metamlflow.cli.doctoring import advised, examined
 from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.options import (
+    BytesPerSecondOption,
+    DebugOption,
+    IdempotencyOption,
+    JsonOption,
+    LevelOption,
+    MetaFileOption,
+    MetaOption,
+    ObjectsPerSecondOption,
+    OptionsOption,
+    ReferenceArgument,
+    ResumeOption,
+    SourceOptionsOption,
+    StoreOption,
+    TypeOption,
+    UnchangedOption,
+)
 from metamlflow.cli.output import emit, emit_document, emit_rows, note
+from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
 from metamlflow.errors import DestinationExistsError
 
@@ -41,25 +52,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-StoreOption = Annotated[
-    str | None,
-    typer.Option("--store", metavar="URI", envvar=URI_VARIABLE, help="The store: a folder, or a URI such as s3://b/p."),
-]
-OptionsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        metavar="KEY=VALUE",
-        help="A storage option, as fsspec takes it; the value is JSON or text, a dot in the key leads into an object. "
-        "Repeatable; given once, METAMLFLOW_STORAGE_OPTIONS is not read.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document; errors too are JSON, on stderr.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the log, and the traceback of an error.")]
-ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="VERSION is a number, 'latest' (the default) or an alias.")
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -125,27 +117,11 @@ def register(
         ),
     ],
     store: StoreOption = None,
-    artifact_type: Annotated[
-        str, typer.Option("--type", metavar="TYPE", help="A label: file, dataset, model, or your own.")
-    ] = "file",
-    meta: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Metadata; the value is read as JSON if it is JSON (rows=200, ok=true), else as text. Repeatable.",
-        ),
-    ] = None,
-    meta_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A JSON object with metadata; --meta overrides its keys.")
-    ] = None,
-    if_unchanged: Annotated[
-        Literal["new_version", "reuse"],
-        typer.Option(help="What to do if content, type and metadata are those of the newest version."),
-    ] = "new_version",
-    idempotency_key: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="Names this registration: a second one under the key returns the first."),
-    ] = None,
+    artifact_type: TypeOption = "file",
+    meta: MetaOption = None,
+    meta_file: MetaFileOption = None,
+    if_unchanged: UnchangedOption = "new_version",
+    idempotency_key: IdempotencyOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -154,7 +130,7 @@ def register(
 
     The version is there, whole and for good, when this ends with 0; until then nobody sees any of it.
     """
-    metadata = (read_metadata(meta_file) if meta_file is not None else {}) | parse_assignments(meta or (), "--meta")
+    metadata = read_metadata(meta_file, meta)
     client = client_for(store, options)
     with interruptible() as interruption, shown_progress("registering", interruption) as progress:
         artifact = client.register_artifact(
@@ -182,6 +158,7 @@ def get(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are in the way.")] = False,
     store: StoreOption = None,
     options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -189,7 +166,7 @@ def get(
 
     Nothing appears in the folder before everything was fetched and verified.
     """
-    artifact = client_for(store, options).get_artifact(reference)
+    artifact = client_for(store, options, source_options).get_artifact(reference)
     try:
         with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
             found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
@@ -250,33 +227,26 @@ def show(
 def verify(
     references: Annotated[list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Check every version of every name.")] = False,
-    level: Annotated[
-        Literal["full", "checksum", "stat"],
-        typer.Option(
-            help="full reads every byte; checksum compares what the storage recorded; stat looks at presence and size."
-        ),
-    ] = "full",
+    level: LevelOption = "full",
+    resume: ResumeOption = None,
+    objects_per_second: ObjectsPerSecondOption = None,
+    bytes_per_second: BytesPerSecondOption = None,
     store: StoreOption = None,
     options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Check that versions are in the store as they were registered. Exits with 1 if one is not.
+    """Check that versions are there as they were registered. Exits with 1 if one is not.
 
-    Goes on after a finding and names each of them: what is modified or missing, and which object of the store it is.
+    Goes on after a finding and names each of them: what is modified or missing, and which object it is: of the store,
+    or of the place that is only pointed to.
     """
     if every == bool(references):
         raise typer.BadParameter("give one or more, or --all", param_hint="NAME[@VERSION]...")
-    client = client_for(store, options)
-    versions = every_version(client) if every else wanted_versions(client, references or ())
-    checked = [check(version, level, quiet=as_json) for version in versions]
-    unreadable = [found.to_json() for found in checked if isinstance(found, Unreadable)]
-    reports = [found for found in checked if not isinstance(found, Unreadable)]
-    good = not unreadable and all(reports)
-    if as_json:
-        documents = [report.to_json() for report in reports]
-        emit_document("verification", {"ok": good, "reports": documents, "errors": unreadable})
-    return ExitCode.GOOD if good else ExitCode.CHECK_FAILED
+    client = client_for(store, options, source_options)
+    limits = Limits(resume, objects_per_second, bytes_per_second)
+    return check_all(client, references or (), level, limits, as_json=as_json)
 
 
 @app.command(short_help="Examine a store and the place it lies in.")
@@ -326,3 +296,6 @@ def demo(
     outcome = play(None if folder is None else Path(folder), keep=keep, quiet=as_json)
     if as_json:
         emit_document("demo", outcome)
+
+
+app.add_typer(pointer_app)

@@ -26,8 +26,10 @@ _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def client_for(store: str | None, options: Sequence[str] | None) -> MetaMLFlowClient:
-    """Return a client on the store that ``--store`` and ``--option`` name.
+def client_for(
+    store: str | None, options: Sequence[str] | None, source_options: Sequence[str] | None = None
+) -> MetaMLFlowClient:
+    """Return a client on the store that ``--store`` and ``--option`` name, with what ``--source-option`` names.
 
     Raises:
         InvalidInputError: no store is named, or none can be at that place.
@@ -39,7 +41,8 @@ def client_for(store: str | None, options: Sequence[str] | None) -> MetaMLFlowCl
         )
     from metamlflow.client import MetaMLFlowClient
 
-    return MetaMLFlowClient(store, storage_options=given)
+    lakes = parse_assignments(source_options, "--source-option", nested=True) if source_options else None
+    return MetaMLFlowClient(store, storage_options=given, source_options=lakes)
 
 
 def source_in(paths: Sequence[str], interruption: Interruption) -> Any:
@@ -99,12 +102,15 @@ def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False
     return result
 
 
-def read_metadata(file: str) -> dict[str, Any]:
-    """Return the JSON object in a file.
+def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, Any]:
+    """Return the JSON object in a file, if one is given, with the keys of ``--meta`` over its own.
 
     Raises:
         typer.BadParameter: the file cannot be read, or holds something else.
     """
+    given = parse_assignments(pairs or (), "--meta")
+    if file is None:
+        return given
     try:
         value = json.loads(Path(file).read_text("utf-8"))
     except OSError as error:
@@ -113,7 +119,7 @@ def read_metadata(file: str) -> dict[str, Any]:
         raise typer.BadParameter(f"{file!r} is not JSON: {error}", param_hint="--meta-file") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{file!r} does not hold a JSON object", param_hint="--meta-file")
-    return value
+    return value | given
 
 
 def _value(text: str) -> Any:

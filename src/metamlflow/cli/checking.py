@@ -3,97 +3,91 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from metamlflow.cli.documents import report_lines, report_rows
+from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
-from metamlflow.cli.output import emit, emit_rows, printable
+from metamlflow.cli.output import emit, emit_document, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
-from metamlflow.errors import IntegrityError, StoreFormatError
 
 if TYPE_CHECKING:
-    from metamlflow.artifacts import Artifact, VerifyReport
+    from metamlflow.artifacts import Unreadable, VerifyReport
     from metamlflow.client import MetaMLFlowClient
+    from metamlflow.store.versions import Loaded
+
+
+_LINES = "\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A version whose record is damaged, so that not even its files are known.
+class Limits:
+    """How a verification is held back, and where it keeps what is done; as the options say."""
 
-    Attributes:
-        reference: what was asked for.
-        error: why it cannot be read.
-    """
-
-    reference: str
-    error: StoreFormatError | IntegrityError
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        error = self.error
-        return {
-            "reference": self.reference,
-            "error": type(error).__name__,
-            "message": error.message,
-            "hint": error.hint,
-        }
+    resume: str | None = None
+    objects_per_second: float | None = None
+    bytes_per_second: str | None = None
 
 
-def wanted_versions(client: MetaMLFlowClient, references: Sequence[str]) -> list[Artifact | Unreadable]:
-    """Return the versions that are meant, before the first is checked: a mistyped name does not cost an hour.
+def check_all(
+    client: MetaMLFlowClient,
+    references: Sequence[str],
+    level: Literal["full", "checksum", "stat"],
+    limits: Limits,
+    *,
+    as_json: bool,
+) -> ExitCode:
+    """Verify the versions that are meant (none: all there are), and write what is found as it is found.
 
     Raises:
-        NotFoundError: one of them does not exist.
+        NotFoundError: one of them, or the store, does not exist.
     """
-    found: list[Artifact | Unreadable] = []
-    for reference in references:
-        try:
-            found.append(client.get_artifact(reference))
-        except (StoreFormatError, IntegrityError) as error:
-            found.append(Unreadable(reference, error))
-    return found
+    from metamlflow.settings import bytes_of
+    from metamlflow.store.findings import Unreadable, Verification
+    from metamlflow.store.pacing import Pace
+    from metamlflow.store.selecting import every_version, loaded_references
+    from metamlflow.store.verifying import Journal, verify
+
+    store = client._store  # noqa: SLF001 (one version at a time, to show each as it is done)
+    versions = loaded_references(store, references) if references else every_version(store)
+    pace = Pace(limits.objects_per_second, bytes_of(limits.bytes_per_second))
+    journal = Journal(limits.resume, store, level) if limits.resume else None
+
+    def checked(version: Loaded | Unreadable) -> VerifyReport | Unreadable:
+        if isinstance(version, Unreadable):
+            return version
+        what = f"verifying {version.manifest.name}@{version.manifest.version}"
+        with interruptible() as interruption, shown_progress(what, interruption) as progress:
+            return verify(store, version, level, progress, pace=pace, journal=journal)
+
+    found = []
+    for version in versions:
+        found.append(checked(version))
+        if not as_json:
+            _show(found[-1])
+    if journal:
+        journal.finish()
+    verification = Verification(
+        tuple(report for report in found if not isinstance(report, Unreadable)),
+        tuple(error for error in found if isinstance(error, Unreadable)),
+    )
+    if as_json:
+        emit_document("verification", verification.to_json())
+    return ExitCode.GOOD if verification else ExitCode.CHECK_FAILED
 
 
-def every_version(client: MetaMLFlowClient) -> Iterator[Artifact | Unreadable]:
-    """Yield all versions of all names that have their bytes, in the order of the names.
+def _show(found: VerifyReport | Unreadable) -> None:
+    from metamlflow.store.findings import Unreadable
 
-    Raises:
-        StoreNotFoundError: there is no store.
-    """
-    from metamlflow.store.history import history_problems, names_in_use
-    from metamlflow.store.versions import list_versions
-
-    # The client's own listing ends at the first record that is damaged: right for its users, and no good here.
-    store = client._store  # noqa: SLF001 (names and numbers alone have no public listing)
-    store.marker()  # or a store that is not there would pass as an empty one
-    for name in names_in_use(store):
-        numbers = sorted(status.version for status in list_versions(store, name) if status.available)
-        yield from wanted_versions(client, [f"{name}@{number}" for number in numbers])
-        for problem in history_problems(store, name):
-            yield Unreadable(name, problem)
-
-
-def check(
-    version: Artifact | Unreadable, level: Literal["full", "checksum", "stat"], *, quiet: bool
-) -> VerifyReport | Unreadable:
-    """Verify one version, and write what was found to stdout unless that is to be ``quiet``."""
-    if isinstance(version, Unreadable):
-        message = printable(version.error.message, keep="\n")
-        if not quiet and sys.stdout.isatty():
-            emit(f"failed  {version.reference}  {message}")
-        elif not quiet:
-            emit_rows([(version.reference, "unreadable", version.error.message)])
-        return version
-    what = f"verifying {version.name}@{version.version}"
-    with interruptible() as interruption, shown_progress(what, interruption) as progress:
-        report = version.verify(level, progress=progress)
-    if quiet:
-        return report
-    if sys.stdout.isatty():
-        for line in report_lines(report):
+    if isinstance(found, Unreadable):
+        if sys.stdout.isatty():
+            emit(f"failed  {found.reference}  {printable(found.error.message, keep=_LINES)}")
+        else:
+            emit_rows([(found.reference, "unreadable", found.error.message)])
+    elif sys.stdout.isatty():
+        for line in report_lines(found):
             emit(line)
     else:
-        emit_rows(report_rows(report))
-    return report
+        emit_rows(report_rows(found))

@@ -12,6 +12,7 @@ from metamlflow.model.metadata import encode_mapping
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, VerifyReport
+    from metamlflow.model.manifests import FileEntry
     from metamlflow.store.doctoring import Check
 
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
@@ -35,23 +36,33 @@ def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[st
         # As stored: NaN, which JSON lacks, is {"$float": "NaN"}.
         "metadata": encode_mapping(artifact.metadata),
         "schema": artifact.schema,
+        "pointers": [{"path": p.path, "uri": p.uri, "kind": p.kind, "evidence": p.evidence} for p in artifact.pointed],
         "inputs": [
             {"name": str(i.name), "version": i.version, "manifest_digest": i.manifest_digest, "role": i.role}
             for i in artifact.inputs
         ],
     }
     if entries != 0:
-        document["entries"] = [
-            {
-                "path": entry.path,
-                "size": entry.size,
-                "sha256": entry.sha256,
-                "crc32c": entry.crc32c,
-                "key": entry.key,
-                "executable": entry.executable,
-            }
-            for entry in islice(artifact.entries, entries)
-        ]
+        document["entries"] = [_entry_document(entry) for entry in islice(artifact.entries, entries)]
+    return document
+
+
+def _entry_document(entry: FileEntry) -> dict[str, Any]:
+    names = ("path", "size", "sha256", "crc32c", "key", "executable")
+    document: dict[str, Any] = {name: getattr(entry, name) for name in names}
+    if entry.key is None:
+        evidence = entry.evidence
+        document |= {
+            "uri": entry.uri,
+            "version": entry.version,
+            "evidence": {
+                "strength": evidence.strength,
+                "etag": evidence.etag,
+                "modified_ns": evidence.modified_ns,
+                "held": dict(evidence.held),
+                "computed": dict(evidence.computed),
+            },
+        }
     return document
 
 
@@ -81,6 +92,8 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
     yield "manifest", artifact.manifest_digest
     yield "id", artifact.artifact_id
     yield "stored", artifact.storage_path
+    for place in artifact.pointed:
+        yield "points to", place.uri
     for source in artifact.inputs:
         yield "input", f"{source.name}@{source.version}"
     for name, value in encode_mapping(artifact.metadata).items():
@@ -93,7 +106,8 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
 def entry_rows(artifact: Artifact, count: int | None) -> Iterator[Row]:
     """Yield the first ``count`` entries (None: all), a row each."""
     for entry in islice(artifact.entries, count):
-        yield "entry", entry.path, Size(entry.size), f"sha256:{entry.sha256}"
+        known = f"sha256:{entry.sha256}" if entry.sha256 else entry.evidence.strength if entry.key is None else ""
+        yield ("entry", entry.path, Size(entry.size), known, *((entry.uri,) if entry.key is None else ()))
 
 
 def report_rows(report: VerifyReport) -> Iterator[Row]:

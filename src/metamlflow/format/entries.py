@@ -11,8 +11,10 @@ from typing import Any
 
 from metamlflow.format.documents import Fields, Problems, dump_text, parse_object, pattern
 from metamlflow.format.layout import sha256_of_blob_key
+from metamlflow.format.pointers import pointer_entry_from, pointer_entry_to_json
 from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
 from metamlflow.model.paths import OrderCheck, path_problem
+from metamlflow.model.pointers import PointerEntry
 
 MAX_INLINE_ITEMS = 4_096
 MAX_SHARD_ITEMS = 32_768
@@ -37,6 +39,8 @@ def item_to_json(item: Item) -> dict[str, Any]:
     if isinstance(item, EmptyFolder):
         document["folder"] = True
         return document
+    if isinstance(item, PointerEntry):
+        return document | pointer_entry_to_json(item)
     document |= {"crc32c": item.crc32c, "key": item.key, "sha256": item.sha256, "size": item.size}
     if item.executable:
         document["executable"] = True
@@ -73,6 +77,8 @@ def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems
         fields.note("path", f"{problem}, got {path!r:.200}")
     if fields.boolean("folder", default=False):
         return EmptyFolder(path, fields.unknown() or None)
+    if fields.value("uri") is not None:
+        return pointer_entry_from(fields, path)
     sha256 = fields.text("sha256", is_hex64)
     key = fields.text("key", _is_blob_key)
     if (named := sha256_of_blob_key(key)) and named != sha256:

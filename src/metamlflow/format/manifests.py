@@ -26,12 +26,14 @@ from metamlflow.format.entries import (
     shard_from_json,
     shard_to_json,
 )
-from metamlflow.model.manifests import Entry, Input, Item, Kind, Manifest, Shard, content_digest
+from metamlflow.format.pointers import FEATURE, pointed_from_json, pointed_to_json
+from metamlflow.model.manifests import EmptyFolder, Input, Item, Kind, Manifest, Shard, content_digest
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 from metamlflow.model.paths import OrderCheck
+from metamlflow.model.pointers import Pointed, PointerEntry
 
-FEATURES: frozenset[str] = frozenset()
-"""The features that ``requires`` of a manifest may name. Format 1 begins with none."""
+FEATURES: frozenset[str] = frozenset({FEATURE})
+"""The features that ``requires`` of a manifest may name."""
 
 is_digest = pattern(r"sha256:[0-9a-f]{64}", '"sha256:<64 hex>"')
 is_record_id = pattern(r"[0-9a-f]{32}", "32 lower-case hex digits")
@@ -78,6 +80,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "type": manifest.artifact_type,
         "version": manifest.version,
     }
+    if manifest.pointed:
+        document["pointers"] = [pointed_to_json(pointed) for pointed in manifest.pointed]
     if manifest.shards is None:
         document["entries"] = [item_to_json(item) for item in manifest.items or ()]
     else:
@@ -130,6 +134,7 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         shards=shards,
         metadata=fields.mapping("metadata"),
         schema=fields.optional_mapping("schema"),
+        pointed=_pointed(fields, problems),
         inputs=tuple(_input_from_json(item, place, problems) for place, item in fields.items("inputs")),
         run=fields.optional_text("run", is_record_id),
         code=fields.optional_mapping("code"),
@@ -168,6 +173,12 @@ def _content(fields: Fields, problems: Problems) -> tuple[tuple[Item, ...] | Non
     return None, tuple(shards)
 
 
+def _pointed(fields: Fields, problems: Problems) -> tuple[Pointed, ...]:
+    if fields.value("pointers") is None:
+        return ()
+    return tuple(pointed_from_json(item, place, problems) for place, item in fields.items("pointers"))
+
+
 def _check_sums(manifest: Manifest, problems: Problems) -> None:
     """Check what a manifest says of its content against the content that it lists."""
     items, shards = manifest.items, manifest.shards
@@ -178,10 +189,12 @@ def _check_sums(manifest: Manifest, problems: Problems) -> None:
         problems.note("kind", f'"file" with {manifest.files} files and {manifest.folders} folders')
     if items is None or problems.found:
         return
-    size = sum(item.size for item in items if isinstance(item, Entry))
+    if FEATURE not in manifest.requires and any(isinstance(item, PointerEntry) for item in items):
+        problems.note("requires", f"expected {FEATURE!r}, since there are entries that lie elsewhere")
+    size = sum(item.size for item in items if not isinstance(item, EmptyFolder))
     if manifest.size != size:
         problems.note("size", f"expected {size}, the sum of the entries, got {manifest.size}")
-    files = sum(isinstance(item, Entry) for item in items)
+    files = sum(not isinstance(item, EmptyFolder) for item in items)
     if manifest.files != files:
         problems.note("files", f"expected {files}, got {manifest.files}")
     if manifest.digest != (digest := content_digest(items)):

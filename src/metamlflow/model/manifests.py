@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from metamlflow.model.names import ArtifactName
+from metamlflow.model.pointers import Pointed, PointerEntry
 
 Kind = Literal["file", "folder"]
 
@@ -45,7 +46,8 @@ class EmptyFolder:
     extra: Mapping[str, Any] | None = None
 
 
-Item = Entry | EmptyFolder
+FileEntry = Entry | PointerEntry
+Item = FileEntry | EmptyFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Manifest:
     shards: tuple[Shard, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
+    pointed: tuple[Pointed, ...] = ()
     inputs: tuple[Input, ...] = ()
     run: str | None = None
     code: Mapping[str, Any] | None = None
@@ -116,7 +119,7 @@ class ContentDigest:
     """The digest of an artifact's content: equal wherever, whenever and under whatever name it is registered.
 
     It is the SHA-256 over one line per item, in path order: the compact JSON array ``[path,size,sha256]`` and a
-    newline; for an empty folder ``[path]``.
+    newline; for an empty folder ``[path]``; for a pointer without a SHA-256 what stands for it.
     """
 
     def __init__(self) -> None:
@@ -124,7 +127,10 @@ class ContentDigest:
 
     def add(self, item: Item) -> None:
         """Take in the next item, in path order."""
-        line = [item.path, item.size, item.sha256] if isinstance(item, Entry) else [item.path]
+        if isinstance(item, Entry):
+            line = [item.path, item.size, item.sha256]
+        else:
+            line = item.identity() if isinstance(item, PointerEntry) else [item.path]
         self._hash.update(_encode_line(line).encode() + b"\n")
 
     def __str__(self) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard
 from metamlflow.format.layout import extension_of
 from metamlflow.model.manifests import ContentDigest, EmptyFolder, Entry, Item, Shard
+from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.blobs import BlobWriter
 from metamlflow.store.entries import Predecessor
 from metamlflow.store.progress import Counter
 from metamlflow.store.schemas import capture_schema, is_visible_data_file
-from metamlflow.store.sources import Problems, Source, SourceFile, SourceItem
+from metamlflow.store.sources import Problems, Source, SourceFile, SourceItem, SourcePointer
 from metamlflow.store.staging import SMALL, Staged, stage, stage_bytes
 from metamlflow.store.transfer import QUICK_BYTES, Ready, in_parallel
 
@@ -24,7 +25,7 @@ _SHARD_EXTENSION = ".jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a version, all of it in the store; ``schema`` is that of its first data file, where known."""
+    """The content of a version, in the store or pointed to; ``schema`` is that of its first data file, where known."""
 
     items: tuple[Item, ...] | None
     shards: tuple[Shard, ...] | None
@@ -33,6 +34,7 @@ class Content:
     size: int
     digest: str
     schema: Mapping[str, Any] | None
+    has_pointers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,10 @@ def store_content(
 
 
 def _bytes_in_memory(planned: _Planned) -> int | None:
-    if isinstance(planned.item, EmptyFolder):
+    item = planned.item
+    if not (isinstance(item, SourceFile) or (isinstance(item, SourcePointer) and item.reads)):
         return 0
-    size = planned.item.size
+    size = item.size
     return None if size is None or size > SMALL else size
 
 
@@ -84,7 +87,7 @@ def _planned(source: Source, predecessor: Predecessor) -> Iterator[_Planned]:
     problems = Problems()
     schema_found = False
     for item in source.items(problems):
-        if isinstance(item, EmptyFolder):
+        if not isinstance(item, SourceFile):
             yield _Planned(item)
             continue
         wants_schema = not schema_found and is_visible_data_file(item.path)
@@ -104,8 +107,10 @@ class _Storing:
     def begin(self, planned: _Planned) -> _Planned | Ready[Item]:
         """Hash a small local file, and see whether its content is in the store already. In the calling thread."""
         file = planned.item
-        if isinstance(file, EmptyFolder):
-            return Ready(file)
+        if isinstance(file, SourcePointer):
+            return planned if file.gather else self._taken_over(file.entry)
+        if not isinstance(file, SourceFile):
+            return self._taken_over(file)
         if file.local is None or planned.wants_schema or (file.size or 0) > QUICK_BYTES:
             return planned
         staged = stage(file, self._on_bytes)
@@ -117,6 +122,10 @@ class _Storing:
     def finish(self, planned: _Planned) -> Item:
         """Store a file that :meth:`begin` left. In a worker thread."""
         file = planned.item
+        if isinstance(file, SourcePointer) and file.gather:
+            entry = file.gather(file.entry, self._on_bytes)
+            self._counter.add(files=1, size=0 if file.reads else entry.size)
+            return entry
         assert isinstance(file, SourceFile)  # noqa: S101 (for the type checker)
         extension = extension_of(file.path)
         if planned.staged is not None:
@@ -126,6 +135,11 @@ class _Storing:
             if planned.wants_schema:
                 self.schemas.append(capture_schema(file.path, staged.peek))
         return self._stored(file, staged, key)
+
+    def _taken_over(self, item: Item) -> Ready[Item]:
+        if not isinstance(item, EmptyFolder):
+            self._counter.add(files=1, size=item.size)
+        return Ready(item)
 
     def _on_bytes(self, size: int) -> None:
         self._counter.add(size=size)
@@ -142,15 +156,17 @@ def _collect(
     """Sum up the items; beyond the inline limit, store them as shards while they pass."""
     digest = ContentDigest()
     files = folders = size = 0
+    has_pointers = False
 
     def counted() -> Iterator[Item]:
-        nonlocal files, folders, size
+        nonlocal files, folders, size, has_pointers
         for item in items:
             digest.add(item)
-            if isinstance(item, Entry):
-                files, size = files + 1, size + item.size
-            else:
+            if isinstance(item, EmptyFolder):
                 folders += 1
+            else:
+                files, size = files + 1, size + item.size
+                has_pointers = has_pointers or isinstance(item, PointerEntry)
             yield item
 
     stream = counted()
@@ -159,7 +175,8 @@ def _collect(
     if inline is not None and len(inline) > MAX_INLINE_ITEMS:
         shards = tuple(store_shard(run) for run in cut_shards(itertools.chain(inline, stream)))
         inline = None
-    return Content(inline, shards, files, folders, size, str(digest), schemas[0] if schemas else None)
+    schema = schemas[0] if schemas else None
+    return Content(inline, shards, files, folders, size, str(digest), schema, has_pointers)
 
 
 def _store_shard(writer: BlobWriter, known: Mapping[str, str], run: list[Item]) -> Shard:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from metamlflow.backend import translated_errors
 from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, redact
-from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest
+from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest
 from metamlflow.model.paths import collisions
 from metamlflow.store.entries import Entries
 from metamlflow.store.opening import Store
@@ -70,7 +70,7 @@ def download_artifact(
 def download_entry(
     store: Store,
     manifest: Manifest,
-    entry: Entry,
+    entry: FileEntry,
     destination: Path,
     *,
     overwrite: bool,
@@ -281,7 +281,7 @@ def _move_in(download: Download, staging: Path, destination: Path) -> None:
                     missing.mkdir(exist_ok=True)
                     made.append(missing)
                 there.add(folder)
-            if isinstance(item, Entry):
+            if not isinstance(item, EmptyFolder):
                 _move(f"{staging}/{item.path}", f"{destination}/{item.path}", overwrite=download.overwrite)
     except BaseException:
         if not download.overwrite:
@@ -312,5 +312,5 @@ def _take_back(items: Iterable[Item], staging: Path, destination: Path) -> None:
     """Remove what was moved in, which is what is no longer staged or lies at both places."""
     for item in items:
         staged, target = staging / item.path, destination / item.path
-        if isinstance(item, Entry) and (not staged.exists() or (target.exists() and target.samefile(staged))):
+        if not isinstance(item, EmptyFolder) and (not staged.exists() or (target.exists() and target.samefile(staged))):
             target.unlink(missing_ok=True)

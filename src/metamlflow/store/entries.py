@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import difflib
 import hashlib
 import itertools
 import logging
@@ -11,18 +12,20 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import overload
 
-from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
-from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest, Shard
+from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 
 _KEPT_SHARDS = 4
+_SHOWN = 5
+_SEARCHED = 10_000
 _log = logging.getLogger("metamlflow")
 
 
-class Entries(Sequence[Entry]):
+class Entries(Sequence[FileEntry]):
     """The files of an artifact in path order: sized, iterable, and indexed by position or looked up by path.
 
     Of a large artifact only a few shards are in memory at any time; looking up one path reads one shard.
@@ -43,14 +46,14 @@ class Entries(Sequence[Entry]):
     def __len__(self) -> int:
         return self._manifest.files
 
-    def __iter__(self) -> Iterator[Entry]:
-        return (item for item in self.items() if isinstance(item, Entry))
+    def __iter__(self) -> Iterator[FileEntry]:
+        return (item for item in self.items() if not isinstance(item, EmptyFolder))
 
     @overload
-    def __getitem__(self, index: int | str) -> Entry: ...
+    def __getitem__(self, index: int | str) -> FileEntry: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Entry]: ...
-    def __getitem__(self, index: int | str | slice) -> Entry | list[Entry]:
+    def __getitem__(self, index: slice) -> list[FileEntry]: ...
+    def __getitem__(self, index: int | str | slice) -> FileEntry | list[FileEntry]:
         """Return the entry at a logical path, at a position, or those of a slice.
 
         A path reads at most one shard; a position walks the artifact from its start. KeyError and IndexError as usual.
@@ -69,7 +72,7 @@ class Entries(Sequence[Entry]):
 
     def __contains__(self, path: object) -> bool:
         """Whether there is a file at this logical path (or, given an entry, whether it is one of these)."""
-        if isinstance(path, Entry):
+        if isinstance(path, FileEntry):
             return self.find(path.path) == path
         return isinstance(path, str) and self.find(path) is not None
 
@@ -77,12 +80,12 @@ class Entries(Sequence[Entry]):
         shown = ", ".join(repr(entry.path) for _, entry in zip(range(3), self, strict=False))
         return f"<{len(self):,} entries: {shown}{', …' if len(self) > 3 else ''}>"  # noqa: PLR2004
 
-    def find(self, path: str) -> Entry | None:
+    def find(self, path: str) -> FileEntry | None:
         """Return the entry at a logical path, or None. Reads at most one shard."""
         items = self._items_around(path)
         place = bisect.bisect_left(items, path, key=lambda item: item.path)
         item = items[place] if place < len(items) else None
-        return item if isinstance(item, Entry) and item.path == path else None
+        return None if item is None or isinstance(item, EmptyFolder) or item.path != path else item
 
     def items(self) -> Iterator[Item]:
         """Yield the files and the empty folders, in path order.
@@ -97,6 +100,11 @@ class Entries(Sequence[Entry]):
         order = OrderCheck()
         for shard in self._manifest.shards:
             yield from self._read(shard, order)
+
+    def of_shard(self, number: int) -> tuple[Item, ...]:
+        """Return the items of one shard; errors as of :meth:`items`."""
+        assert self._manifest.shards is not None  # noqa: S101 (for the type checker)
+        return self._read(self._manifest.shards[number], None)
 
     def _items_around(self, path: str) -> tuple[Item, ...]:
         shards = self._manifest.shards
@@ -119,6 +127,27 @@ class Entries(Sequence[Entry]):
 
     def _read(self, shard: Shard, order: OrderCheck | None) -> tuple[Item, ...]:
         return decode_shard(read_shard(self._store, shard), shard, order)
+
+
+def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEntry:
+    """Return the entry at a logical path.
+
+    Raises:
+        ArtifactNotFoundError: there is none; the error says what there is.
+    """
+    if (entry := entries.find(path)) is not None:
+        return entry
+    near = [entry.path for entry in itertools.islice(entries, _SEARCHED) if entry.path.startswith(f"{path}/")][:_SHOWN]
+    if not near:
+        paths = [entry.path for entry in itertools.islice(entries, _SEARCHED)]
+        near = difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+    raise ArtifactNotFoundError(
+        f"{name}@{version} has no file {path!r:.200}",
+        hint=f"It has, among others: {', '.join(repr(p) for p in near)}." if near else "It has no files at all.",
+        name=name,
+        version=version,
+        suggestions=tuple(near),
+    )
 
 
 def read_shard(store: Store, shard: Shard) -> bytes:
@@ -161,7 +190,7 @@ class Predecessor:
         while self._next is not None and self._next.path < path:
             self._next = self._advance()
         found = self._next
-        return found.key if found is not None and found.path == path and not isinstance(found, EmptyFolder) else None
+        return found.key if isinstance(found, Entry) and found.path == path else None
 
     def _advance(self) -> Item | None:
         try:

@@ -25,6 +25,7 @@ from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, enco
 from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
 from metamlflow.store.held import HeldManifests
+from metamlflow.store.lakes import Lakes
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -40,14 +41,22 @@ class Store:
     Args:
         url: with a scheme; a local one with an absolute path.
         options: fsspec options of the backend.
+        source_options: options of lakes, by scheme or by the beginning of a URI.
         backend: use this one instead of the one installed for the scheme (for tests of backends).
         clock: where time comes from.
     """
 
     def __init__(
-        self, url: str, options: Mapping[str, Any], *, backend: Backend | None = None, clock: Clock | None = None
+        self,
+        url: str,
+        options: Mapping[str, Any],
+        *,
+        source_options: Mapping[str, Mapping[str, Any]] | None = None,
+        backend: Backend | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.url = url
+        self.lakes = Lakes(url, options, source_options or {})
         self.clock = clock or Clock()
         self._options = dict(options)
         self._given = backend
@@ -55,7 +64,8 @@ class Store:
         self._check_length(self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "clock": self.clock, "_options": self._options, "_given": self._given}
+        kept = ("url", "clock", "lakes", "_options", "_given")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

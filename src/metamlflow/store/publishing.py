@@ -15,6 +15,7 @@ from metamlflow.errors import ConflictError, OutcomeUnknownError, StoreFormatErr
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import decode_manifest, encode_manifest
+from metamlflow.format.pointers import FEATURE
 from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Entry, Item, Manifest
 from metamlflow.model.names import ArtifactName
@@ -41,6 +42,8 @@ class Draft:
     metadata: Mapping[str, Any]
     reuse_unchanged: bool = False
     idempotency_key: str | None = None
+    based_on: Loaded | None = None
+    """The newest version, if this one is derived from it: schema and inputs are taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class _Publication:
             return earlier
         seen, self._seen = self._seen, None
         started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
+        self._check_base(head)
         content = self._store_content(head)
         losses = 0
         while True:
@@ -116,6 +120,18 @@ class _Publication:
             losses += 1
             self._store.clock.back_off(min(losses, 6))
             head = read_head(self._store, self._draft.name)
+            self._check_base(head)
+
+    def _check_base(self, head: Head) -> None:
+        """Refuse to derive from what is not the newest version: its blobs are relied on, and its changes would go."""
+        base = self._draft.based_on
+        if base is None or (head.available and head.loaded and head.loaded.digest == base.digest):
+            return
+        raise ConflictError(
+            f"{base.manifest.name}@{base.manifest.version} is not the newest version any more ({head.number} is), or "
+            "its bytes were given up; nothing was registered",
+            hint="Take the newest version and try again.",
+        )
 
     def _in_time(self, started: float) -> bool:
         # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is left for
@@ -169,6 +185,7 @@ class _Publication:
         claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
 
     def _manifest(self, target: Claim, head: Head, content: Content) -> Manifest:
+        base = self._draft.based_on.manifest if self._draft.based_on else None
         return Manifest(
             record_id=target.record_id,
             artifact_id=target.artifact_id,
@@ -185,7 +202,10 @@ class _Publication:
             items=content.items,
             shards=content.shards,
             metadata=self._draft.metadata,
-            schema=content.schema,
+            schema=content.schema or (base.schema if base else None),
+            pointed=self._draft.source.pointed,
+            inputs=base.inputs if base else (),
+            requires=(FEATURE,) if content.has_pointers else (),
             previous=head.loaded.digest if head.loaded else None,
         )
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from metamlflow.backend.budget import content_budget
-from metamlflow.model.manifests import Entry
-from metamlflow.store.claiming import retried
-from metamlflow.store.opening import Store
 from metamlflow.store.staging import OnBytes
 
 if TYPE_CHECKING:
@@ -21,18 +18,27 @@ RANGE_BYTES = 16 * 1024 * 1024
 _AT_A_TIME = 4
 
 
-def copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> tuple[str, int]:
-    """Read an object once and write it to ``target``, a new file, if one is given; return its SHA-256 and size.
+class Digest(Protocol):
+    """What takes in content in its order."""
 
-    The object may be another than ``entry`` says: the caller compares. Of one that is longer, one byte more is read.
+    def update(self, data: Buffer, /) -> None:
+        """Take in the next bytes."""
 
-    Raises:
-        ObjectNotFoundError: there is no such object.
+
+Fetch = Callable[[int, int], "Buffer"]
+"""Returns the bytes from a start to before an end, fewer at the object's end; repeats what may pass."""
+
+
+def copy_ranges(fetch: Fetch, size: int, digest: Digest, target: IO[bytes] | None, on_bytes: OnBytes) -> int:
+    """Read an object of ``size`` bytes once, in order into ``digest``, and to ``target``, a new file, if one is given.
+
+    Returns how many bytes there were. The last range asks for a byte more, which only an object that is longer than it
+    should be has: the caller compares.
     """
     budget = content_budget()
-    digest, size = hashlib.sha256(), 0
+    count = 0
     under_way: deque[tuple[Future[Buffer], int]] = deque()
-    starts = deque(range(0, entry.size, RANGE_BYTES))
+    starts = deque(range(0, size, RANGE_BYTES))
     with ThreadPoolExecutor(_AT_A_TIME, "metamlflow-range") as pool:
         try:
             while starts or under_way:
@@ -40,11 +46,13 @@ def copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: 
                     taken = budget.take_at_once(RANGE_BYTES) if under_way else budget.take(RANGE_BYTES)
                     if taken is None:
                         break  # another file has it; what is under way gives back its own
-                    under_way.append((pool.submit(_copy_range, store, entry, starts.popleft(), target), taken))
+                    start = starts.popleft()
+                    end = min(start + RANGE_BYTES, size + 1)
+                    under_way.append((pool.submit(_copy_range, fetch, start, end, target), taken))
                 future, _ = under_way[0]
                 data = memoryview(future.result())
                 digest.update(data)
-                size += len(data)
+                count += len(data)
                 on_bytes(len(data))
                 del data, future
                 budget.give_back(under_way.popleft()[1])
@@ -52,13 +60,11 @@ def copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: 
             for future, taken in under_way:
                 future.cancel()
                 budget.give_back(taken)
-    return digest.hexdigest(), size
+    return count
 
 
-def _copy_range(store: Store, entry: Entry, start: int, target: IO[bytes] | None) -> Buffer:
-    end = start + RANGE_BYTES
-    # The last one asks for a byte too many, which only an object that is too long has.
-    data = retried(lambda: store.fetch(entry.key, start, min(end, entry.size + 1)), store.clock)
+def _copy_range(fetch: Fetch, start: int, end: int, target: IO[bytes] | None) -> Buffer:
+    data = fetch(start, end)
     if target is not None:
         view, at = memoryview(data), start
         while view:

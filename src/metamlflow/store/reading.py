@@ -12,10 +12,12 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow.backend import Backend, CheapLooks
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
-from metamlflow.model.manifests import EmptyFolder, Entry, Item, Manifest
+from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest
+from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
-from metamlflow.store.ranges import copy_ranges, write_all
+from metamlflow.store.pointer_reading import PointerReader, copy_pointer, read_pointer
+from metamlflow.store.ranges import Fetch, copy_ranges, write_all
 from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 from metamlflow.store.versions import check_available, version_status
 
@@ -23,15 +25,18 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _BUFFER = 1024 * 1024
+_POINTER_BUFFER = 8 * 1024  # the reader below asks for more than this by itself, where it is read in order
 
 
-def open_entry(store: Store, manifest: Manifest, entry: Entry) -> io.BufferedReader:
+def open_entry(store: Store, manifest: Manifest, entry: FileEntry) -> io.BufferedReader:
     """Return a seekable reader of a file's content that raises IntegrityError instead of giving wrong bytes.
 
     In a local store all of the content is verified before the first of it is handed out. From a bucket, read from start
     to end, it is verified as it passes, and the read that would return the last of it raises; at the first jump all of
-    it is verified, and then any part can be read.
+    it is verified, and then any part can be read. What is only pointed to is read on condition of what was registered.
     """
+    if isinstance(entry, PointerEntry):
+        return io.BufferedReader(PointerReader(store, entry), _POINTER_BUFFER)
     return io.BufferedReader(_VerifyingReader(store.backend, entry, opener(store, manifest, entry)), _BUFFER)
 
 
@@ -47,12 +52,14 @@ def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], Binar
     return open_blob
 
 
-def read_entry(store: Store, manifest: Manifest, entry: Entry) -> Buffer:
+def read_entry(store: Store, manifest: Manifest, entry: FileEntry) -> Buffer:
     """Return a file's whole content, verified; one request for all of it.
 
     Raises:
         IntegrityError: it is missing or not what was registered.
     """
+    if isinstance(entry, PointerEntry):
+        return read_pointer(store, entry)
     try:
         data = retried(lambda: store.fetch(entry.key), store.clock)
     except ObjectNotFoundError:
@@ -70,7 +77,7 @@ def bytes_in_memory(item: Item) -> int | None:
     return item.size if item.size <= SMALL else None
 
 
-def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+def copy_entry(store: Store, manifest: Manifest, entry: FileEntry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
     """Read a file's content once, verified, and write it to ``target`` if one is given.
 
     Args:
@@ -83,7 +90,9 @@ def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: IO[bytes]
     Raises:
         IntegrityError: it is missing or not what was registered; what was written must be thrown away.
     """
-    if entry.size <= SMALL:
+    if isinstance(entry, PointerEntry):
+        copy_pointer(store, entry, target, on_bytes)
+    elif entry.size <= SMALL:
         data = read_entry(store, manifest, entry)
         if target is not None:
             write_all(target, data)
@@ -91,12 +100,17 @@ def copy_entry(store: Store, manifest: Manifest, entry: Entry, target: IO[bytes]
     elif isinstance(store.backend, CheapLooks):
         _copy_stream(opener(store, manifest, entry), entry, target, on_bytes)
     else:
+        digest = hashlib.sha256()
         try:
-            digest, size = copy_ranges(store, entry, target, on_bytes)
+            size = copy_ranges(_fetcher(store, entry), entry.size, digest, target, on_bytes)
         except ObjectNotFoundError:
             raise missing(store, manifest, entry) from None
-        if digest != entry.sha256:
-            raise damaged(entry, size, digest)
+        if digest.hexdigest() != entry.sha256:
+            raise damaged(entry, size, digest.hexdigest())
+
+
+def _fetcher(store: Store, entry: Entry) -> Fetch:
+    return lambda start, end: retried(lambda: store.fetch(entry.key, start, end), store.clock)
 
 
 def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:

@@ -11,7 +11,7 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import (
@@ -22,8 +22,9 @@ from metamlflow.errors import (
     UnsupportedSourceError,
     redact,
 )
-from metamlflow.model.manifests import EmptyFolder, Kind
+from metamlflow.model.manifests import EmptyFolder, Item, Kind
 from metamlflow.model.paths import OrderCheck, path_problem
+from metamlflow.model.pointers import Pointed, Pointer, PointerEntry
 
 MAX_PROBLEMS = 50
 _MOST_SCANNED = 8192  # items that a scan remembers; of more, the source is walked again
@@ -48,7 +49,33 @@ class SourceFile:
     executable: bool = False
 
 
-SourceItem = SourceFile | EmptyFolder
+@dataclass(frozen=True, slots=True)
+class SourcePointer:
+    """Data that is to be pointed to.
+
+    Attributes:
+        entry: what was seen of it.
+        gather: returns the entry with more evidence, if more was asked for; is told the bytes that it reads.
+        reads: whether that reads the data.
+    """
+
+    entry: PointerEntry
+    gather: Callable[[PointerEntry, Callable[[int], None]], PointerEntry] | None = None
+    reads: bool = False
+
+    @property
+    def path(self) -> str:
+        """Its logical path."""
+        return self.entry.path
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.entry.size
+
+
+SourceItem = SourceFile | SourcePointer | Item
+"""What a source yields; an entry is taken over from an earlier version as it is."""
 
 
 class Problems:
@@ -85,6 +112,8 @@ class Source(ABC):
     """Something that can be registered."""
 
     kind: Kind = "folder"
+    pointed: tuple[Pointed, ...] = ()
+    """The places that it points to."""
     _scanned: list[SourceItem] | None = None
 
     @abstractmethod
@@ -115,7 +144,7 @@ class Source(ABC):
         size: int | None = 0
         found: list[SourceItem] | None = []
         for item in self.items(problems):
-            if isinstance(item, SourceFile):
+            if not isinstance(item, EmptyFolder):
                 files += 1
                 size = None if size is None or item.size is None else size + item.size
             if found is not None:
@@ -132,7 +161,7 @@ class SingleFile(Source):
 
     kind: Kind = "file"
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile | SourcePointer) -> None:
         self.file = file
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (nothing to note)
@@ -146,6 +175,11 @@ class Collection(Source):
     def __init__(self, members: Mapping[str, Source]) -> None:
         self._files = sorted((path, cast("SingleFile", m)) for path, m in members.items() if m.kind == "file")
         self._folders = {path: member for path, member in members.items() if member.kind == "folder"}
+        self.pointed = tuple(
+            replace(pointed, path=f"{path}/{pointed.path}".rstrip("/"))
+            for path, member in sorted(members.items())
+            for pointed in member.pointed
+        )
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:
         """Yield the members' items merged into path order."""
@@ -164,18 +198,22 @@ class Collection(Source):
 
 
 def _moved(item: SourceItem, path: str) -> SourceItem:
-    if isinstance(item, EmptyFolder):
-        return EmptyFolder(path)
-    return SourceFile(path, item.size, item.open, item.local, item.executable)
+    if isinstance(item, SourcePointer):
+        return replace(item, entry=replace(item.entry, path=path))
+    return replace(item, path=path)
 
 
-def source_of(value: Any, default_name: str, *, store_url: str = "") -> Source:
+PointerSource = Callable[[Pointer], Source]
+
+
+def source_of(value: Any, default_name: str, *, store_url: str = "", point: PointerSource | None = None) -> Source:
     """Return what a caller gave to be registered as a source.
 
     Args:
         value: a path, an fsspec URL, bytes, a binary file object, a list of them, or a mapping of logical path to them.
         default_name: the file name of content that has none of its own.
         store_url: where the store is: a folder that contains it is refused.
+        point: returns what a pointer points to as a source; without it, pointers are refused.
 
     Raises:
         SourceNotFoundError: a path or URL does not exist.
@@ -184,10 +222,14 @@ def source_of(value: Any, default_name: str, *, store_url: str = "") -> Source:
     if isinstance(value, Mapping):
         if not value:
             raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
-        members = {_logical(path): source_of(item, "data", store_url=store_url) for path, item in value.items()}
+        members = {
+            _logical(path): source_of(item, "data", store_url=store_url, point=point) for path, item in value.items()
+        }
         if len(members) < len(value):
             raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
         return Collection(members)
+    if isinstance(value, Pointer) and point is not None:
+        return point(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return _list_source(value, store_url)
     if isinstance(value, str | os.PathLike):

@@ -1,177 +1,224 @@
-"""Looking whether what a version names is there, and is what was registered."""
+"""Looking whether what versions name is there, and is what was registered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+import json
+import os
+import pickle
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
-from metamlflow.errors import IntegrityError, ObjectNotFoundError, StorageError
-from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import digest_of
-from metamlflow.model.manifests import Entry, Manifest
-from metamlflow.store.claiming import retried
-from metamlflow.store.entries import Entries
+from metamlflow.backend import translated_errors
+from metamlflow.errors import InvalidInputError
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.checking import Checking, Part, PartResult, check_part, parts_of
+from metamlflow.store.findings import Finding, Level, Unreadable, VerifyReport
 from metamlflow.store.opening import Store
+from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
-from metamlflow.store.reading import bytes_in_memory, copy_entry, damaged, missing
-from metamlflow.store.transfer import in_parallel
-from metamlflow.store.versions import Loaded
+from metamlflow.store.versions import Loaded, load_manifest
 
-Level = Literal["full", "checksum", "stat"]
-LEVELS: tuple[Level, ...] = ("full", "checksum", "stat")
-Status = Literal["modified", "missing", "unreadable", "unverifiable"]
+_AT_A_TIME = 64  # parts that an executor has to do or has done
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it was registered.
+class Journal:
+    """What is done of a verification, in a file of this machine, so that a run that was stopped goes on from there.
 
-    Attributes:
-        path: the file's logical path; empty for the manifest or its list of files.
-        status: ``modified``, ``missing``, ``unreadable`` (the storage failed) or ``unverifiable`` (not at this level).
-        key: the object in the store.
-        expected: what was registered.
-        actual: what was found.
+    The file is removed when the verification has come to its end. What was unreadable is tried again.
+
+    Raises:
+        InvalidInputError: the file is something else, or of another verification.
     """
 
-    path: str
-    status: Status
-    key: str
-    expected: str
-    actual: str
+    def __init__(self, file: str | os.PathLike[str], store: Store, level: Level) -> None:
+        self._file = Path(os.fspath(file)).expanduser()
+        self._head = {"verification": store.url, "level": level}
+        self._done: dict[tuple[str, str], PartResult] = {}
+        with translated_errors(str(self._file)):
+            if self._file.exists() and self._file.stat().st_size:
+                self._read()
+            else:
+                self._file.write_text(json.dumps(self._head) + "\n", "utf-8")
+
+    def _read(self) -> None:
+        # A run that was killed may have left half a line: what it said is done again.
+        lines = [_parsed(line) for line in self._file.read_text("utf-8", errors="replace").splitlines()]
+        if not lines or lines[0] != self._head:
+            raise InvalidInputError(
+                f"{self._file} is no journal of a verification of this store at this level",
+                hint="Give another file, or remove this one to begin anew.",
+            )
+        for line in lines[1:]:
+            if line is not None:
+                findings = tuple(Finding(**finding) for finding in line["findings"])
+                self._done[line["manifest"], json.dumps(line["part"])] = PartResult(line["bytes"], findings)
+
+    def done(self, loaded: Loaded, part: Part) -> PartResult | None:
+        """Return what an earlier run found of a part, if nothing in it was unreadable."""
+        found = self._done.get((loaded.digest, json.dumps(asdict(part))))
+        return None if found is None or any(f.status == "unreadable" for f in found.findings) else found
+
+    def note(self, loaded: Loaded, part: Part, result: PartResult) -> None:
+        """Write down that a part is done."""
+        findings = [finding.to_json() for finding in result.findings]
+        line = {"manifest": loaded.digest, "part": asdict(part), "bytes": result.bytes, "findings": findings}
+        with translated_errors(str(self._file)), self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(line)}\n")
+
+    def finish(self) -> None:
+        """Remove the file."""
+        self._file.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What a verification found. True in a condition if all is well.
-
-    Attributes:
-        name: of the artifact.
-        version: its number.
-        level: that was asked for.
-        files: how many the version has.
-        bytes: how many were read.
-        findings: everything that is not as registered, in path order.
-    """
-
-    name: str
-    version: int
-    level: Level
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything is as it was registered."""
-        return not self.findings
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def raise_if_failed(self) -> None:
-        """Raise IntegrityError for the first finding, the others named in its message, if there is any."""
-        if self.ok:
-            return
-        first = self.findings[0]
-        lines = "\n  ".join(
-            f"{f.path or f.key}: {f.status}, expected {f.expected}, got {f.actual}" for f in self.findings
-        )
-        raise IntegrityError(
-            f"{self.name}@{self.version} is not as it was registered:\n  {lines}",
-            hint="Restore these objects from a copy of the store, or use another version.",
-            expected=first.expected,
-            actual=first.actual,
-            path=first.path,
-            key=first.key,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "level": self.level,
-            "ok": self.ok,
-            "files": self.files,
-            "bytes": self.bytes,
-            "findings": [
-                {"path": f.path, "status": f.status, "key": f.key, "expected": f.expected, "actual": f.actual}
-                for f in self.findings
-            ],
-        }
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 @callback_errors()
-def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallback | None = None) -> VerifyReport:
+def verify(
+    store: Store,
+    loaded: Loaded,
+    level: Level,
+    progress: ProgressCallback | None = None,
+    *,
+    pace: Pace | None = None,
+    journal: Journal | None = None,
+    executor: Executor | None = None,
+) -> VerifyReport:
     """Check a version: its manifest, its lists of files, and each file at ``level``. Goes on after a finding."""
-    manifest = loaded.manifest
-    to_read = manifest.size if level == "full" else 0
-    counter = Counter("verify", progress, total_files=manifest.files, total_bytes=to_read)
-    findings = _check_manifest(store, loaded)
-    read = 0
-    try:
-        work = partial(_check, store, manifest, level, counter)
-        size_of = bytes_in_memory if level == "full" else lambda _: 0
-        for finding, size in in_parallel(work, Entries(store, manifest), size_of=size_of, cancel=counter.cancel):
-            findings += [finding] if finding else []
-            read += size
-    except IntegrityError as error:  # of a shard: the files that it lists cannot be known
-        status: Status = "missing" if error.actual == "missing" else "modified"
-        findings.append(Finding("", status, error.key or "", error.expected, error.actual))
-    return VerifyReport(manifest.name, manifest.version, level, manifest.files, read, tuple(findings))
+    found = verify_versions(store, [loaded], level, progress, pace=pace, journal=journal, executor=executor)
+    (report,) = (report for report in found if isinstance(report, VerifyReport))
+    return report
 
 
-def _check_manifest(store: Store, loaded: Loaded) -> list[Finding]:
-    key = manifest_key(loaded.manifest.name, loaded.manifest.version)
-    try:
-        actual = digest_of(retried(lambda: store.backend.read(key), store.clock))
-    except ObjectNotFoundError:
-        return [Finding("", "missing", key, loaded.digest, "missing")]
-    return [] if actual == loaded.digest else [Finding("", "modified", key, loaded.digest, actual)]
+def verify_versions(
+    store: Store,
+    versions: Iterable[Loaded | Unreadable],
+    level: Level,
+    progress: ProgressCallback | None = None,
+    *,
+    pace: Pace | None = None,
+    journal: Journal | None = None,
+    executor: Executor | None = None,
+) -> Iterator[VerifyReport | Unreadable]:
+    """Yield a report of each version, in their order; what cannot be read is passed on.
 
-
-def _check(
-    store: Store, manifest: Manifest, level: Level, counter: Counter, entry: Entry
-) -> tuple[Finding | None, int]:
-    """Return what is wrong with a file, and how many bytes of it were read."""
-    finding, read = None, 0
-    try:
-        if level == "full":
-            copy_entry(store, manifest, entry, None, lambda size: counter.add(size=size))
-            read = entry.size
+    With an ``executor`` parts of many versions are under way at a time, each in a task of its own, which opens the
+    store anew where it is carried out.
+    """
+    pace = pace or Pace()
+    under_way: deque[Unreadable | _Version] = deque()
+    for version in versions:
+        if isinstance(version, Unreadable):
+            under_way.append(version)
         else:
-            finding = _check_stat(store, manifest, entry, level)
-    except IntegrityError as error:
-        status: Status = "missing" if error.actual == "missing" else "modified"
-        finding = Finding(entry.path, status, entry.key, error.expected, error.actual)
-    except StorageError as error:
-        finding = Finding(entry.path, "unreadable", entry.key, f"sha256:{entry.sha256}", error.message)
-    counter.add(files=1)
-    return finding, read
+            under_way.append(_Version(Checking(store, version, level, pace), progress, journal, executor))
+        while under_way and (executor is None or _parts_in(under_way) > _AT_A_TIME):
+            yield _ended(under_way.popleft())
+    while under_way:
+        yield _ended(under_way.popleft())
 
 
-def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) -> Finding | None:
-    try:
-        info = retried(lambda: store.backend.stat(entry.key), store.clock)
-    except ObjectNotFoundError:
-        raise missing(store, manifest, entry) from None
-    if info.size != entry.size:
-        raise damaged(entry, info.size, "")
-    if level == "stat":
-        return None
-    recorded = {"sha256": entry.sha256, "crc32c": entry.crc32c}
-    held = {name: value for name, value in info.checksums.items() if name in recorded}
-    if not held:
-        return Finding(
-            entry.path,
-            "unverifiable",
-            entry.key,
-            f"sha256:{entry.sha256}",
-            "the storage holds no checksum; use level full",
+def _parts_in(under_way: Iterable[Unreadable | _Version]) -> int:
+    return sum(version.parts for version in under_way if isinstance(version, _Version))
+
+
+def _ended(version: Unreadable | _Version) -> VerifyReport | Unreadable:
+    return version if isinstance(version, Unreadable) else version.report()
+
+
+class _Version:
+    """One version that is being checked, part by part."""
+
+    def __init__(
+        self,
+        checking: Checking,
+        progress: ProgressCallback | None,
+        journal: Journal | None,
+        executor: Executor | None,
+    ) -> None:
+        manifest = checking.loaded.manifest
+        self._checking = checking
+        self._journal = journal
+        self._executor = executor
+        to_read = manifest.size if checking.level == "full" else 0
+        self._counter = Counter("verify", progress, total_files=manifest.files, total_bytes=to_read)
+        self._left = deque(parts_of(manifest, fine=executor is not None or journal is not None))
+        self._submitted: deque[tuple[Part, PartResult | Future[PartResult]]] = deque()
+        self.parts = len(self._left)
+        self._submit()
+
+    def _submit(self) -> None:
+        while self._executor is not None and self._left and len(self._submitted) < _AT_A_TIME:
+            part = self._left.popleft()
+            done = self._done(part)
+            self._submitted.append((part, done or self._executor.submit(check_elsewhere, *self._task(part))))
+
+    def _task(self, part: Part) -> tuple[bytes, str, int, str, Level, Pace, Part]:
+        checking, manifest = self._checking, self._checking.loaded.manifest
+        store = pickle.dumps(checking.store)
+        return store, str(manifest.name), manifest.version, checking.loaded.digest, checking.level, checking.pace, part
+
+    def _done(self, part: Part) -> PartResult | None:
+        return self._journal.done(self._checking.loaded, part) if self._journal else None
+
+    def report(self) -> VerifyReport:
+        """Check what is left, and return what was found of all."""
+        manifest = self._checking.loaded.manifest
+        read, findings = 0, list[Finding]()
+        try:
+            for part, result in self._results():
+                if self._journal and self._done(part) is None:
+                    self._journal.note(self._checking.loaded, part, result)
+                read += result.bytes
+                findings += result.findings
+        except BaseException:
+            for _, submitted in self._submitted:
+                if not isinstance(submitted, PartResult):
+                    submitted.cancel()
+            raise
+        return VerifyReport(
+            manifest.name, manifest.version, self._checking.level, manifest.files, read, tuple(findings)
         )
-    name, value = max(held.items())  # sha256 before crc32c
-    if value == recorded[name]:
-        return None
-    return Finding(entry.path, "modified", entry.key, f"{name}:{recorded[name]}", f"{name}:{value}")
+
+    def _results(self) -> Iterator[tuple[Part, PartResult]]:
+        while self._submitted or self._left:
+            if self._executor is None:
+                part = self._left.popleft()
+                yield part, self._done(part) or check_part(self._checking, part, self._counter)
+                continue
+            part, submitted = self._submitted[0]
+            result = submitted if isinstance(submitted, PartResult) else submitted.result()
+            self._submitted.popleft()
+            self._submit()
+            self._counter.add(size=result.bytes)
+            yield part, result
+
+
+def check_elsewhere(
+    store_state: bytes, name: str, version: int, digest: str, level: Level, pace: Pace, part: Part
+) -> PartResult:
+    """Check a part of a version in another thread, process or machine."""
+    store = _store_of(store_state)
+    loaded = load_manifest(store, ArtifactName(name), version)
+    # What was loaded there counts: had the manifest been altered in between, that is a finding of the first part.
+    checking = Checking(store, loaded, level, pace)
+    result = check_part(checking, part, Counter("verify", None))
+    if loaded.digest == digest:
+        return result
+    changed = Finding("", "modified", name, digest, loaded.digest)
+    return PartResult(result.bytes, (changed, *result.findings))
+
+
+@lru_cache(maxsize=8)
+def _store_of(state: bytes) -> Store:
+    store: Store = pickle.loads(state)  # noqa: S301 (made by this library, for its own tasks)
+    return store

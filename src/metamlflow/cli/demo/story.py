@@ -159,7 +159,7 @@ class Story:
             labels[name_key(name)] = f"the name {name}"
             labels[manifest_key(name, artifact.version)] = f"the record of {name}@{artifact.version}: metadata, digests"
             for entry in artifact.entries:
-                labels[entry.key] = f"{entry.path} of {name}@{artifact.version}"
+                labels[str(entry.key)] = f"{entry.path} of {name}@{artifact.version}"
         return labels
 
     def _go_back(self, first: Artifact) -> None:
@@ -178,7 +178,7 @@ class Story:
         self._tell.say(f"Byte for byte the file of step 1, and so is its metadata: {old.metadata}")
 
     def _damage(self, artifact: Artifact) -> str:
-        key = next(iter(artifact.entries)).key
+        key = str(next(iter(artifact.entries)).key)
         blob = self._store / key
         intact, mode = blob.read_bytes(), blob.stat().st_mode
         place = len(intact) // 2

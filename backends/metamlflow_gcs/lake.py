@@ -1,0 +1,140 @@
+"""Objects of GCS that an artifact points to: generations and digests from the listing, reads of just one generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow_gcs.answers import Refusal, UnreadableAnswer
+from metamlflow_gcs.connection import Answer, Connection, Request, object_path
+from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
+from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_PAGE = 1000
+_PARTIAL, _BEYOND_END = 206, 416
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def open_lake(root: str, options: Mapping[str, Any]) -> GCSLake:
+    """Open a bucket, ``gs://bucket``; ``options`` are those of ``gcsfs.GCSFileSystem``. No network.
+
+    Raises:
+        InvalidInputError: the URL names no bucket, or gcsfs would ignore an option.
+    """
+    check_options(options)
+    return GCSLake(parse_url(root)[0], options)
+
+
+class GCSLake:
+    """A bucket as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`.
+
+    Every object has a generation, in a bucket that keeps versions or not: reads go to it, and where it is gone, that is
+    told. An ETag of GCS changes with an object's metadata, so it stands for nothing here.
+    """
+
+    def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
+        if is_emulator(options):
+            spare_emulators_grpc()
+        self._bucket = bucket
+        self._options = dict(options)
+        self._connection = Connection(options)
+
+    def __getstate__(self) -> tuple[str, dict[str, Any]]:
+        return self._bucket, self._options
+
+    def __setstate__(self, state: tuple[str, dict[str, Any]]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def url_of(self, name: str) -> str:
+        """Return the URI of an object."""
+        return f"gs://{self._bucket}/{name}"
+
+    def look(self, name: str, version: str | None = None) -> Sighting:
+        """Return what the object's resource tells; one request."""
+        params = {"fields": FIELDS} | ({"generation": version} if version else {})
+        with told_errors(self.url_of(name), f"gs://{self._bucket}"):
+            answer = self._connection.request(Request("GET", object_path(self._bucket, name), params))
+            return _sighting(answer.json(), answer)
+
+    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
+        """Yield the listing, a page of 1,000 at a time; older generations of a name come newest first."""
+        params = {"prefix": prefix, "maxResults": str(_PAGE), "fields": f"nextPageToken,items({FIELDS},timeDeleted)"}
+        params |= {"versions": "true"} if older else {}
+        params |= {"startOffset": after} if after else {}
+        waiting: list[Sighting] = []
+        while True:
+            with told_errors(self.url_of(prefix), f"gs://{self._bucket}"):
+                answer = self._connection.request(Request("GET", object_path(self._bucket), params, about="bucket"))
+                page = answer.json()
+                found = [_sighting(item, answer) for item in page.get("items", ())]
+            for seen in found:
+                if seen.name <= after:  # the offset itself is listed too
+                    continue
+                if waiting and waiting[0].name != seen.name:
+                    yield from _newest_first(waiting)
+                    waiting = []
+                waiting.append(seen)
+            if not page.get("nextPageToken"):
+                yield from _newest_first(waiting)
+                return
+            params["pageToken"] = page["nextPageToken"]
+
+    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+        """Return a range of the generation that was seen; one request."""
+        if end <= start:
+            try:
+                self.look(seen.name, seen.version)
+            except ObjectNotFoundError:
+                raise self._drifted(seen) from None
+            return b""
+        whole = start == 0 and end >= seen.size
+        request = media_request(self._bucket, seen.name, start, None if whole else end, seen.version)
+        try:
+            with told_errors(self.url_of(seen.name), f"gs://{self._bucket}"):
+                answer = self._asked(request, seen)
+        except ObjectNotFoundError:
+            raise self._drifted(seen) from None
+        # 200 is the whole object: something on the way has ignored the range.
+        data = answer.body if answer.status == _PARTIAL or whole else answer.body[start:end]
+        if len(data) != min(end, seen.size) - start:
+            raise self._drifted(seen)
+        return data
+
+    def _asked(self, request: Request, seen: Sighting) -> Answer:
+        try:
+            return self._connection.request(request)
+        except Refusal as refusal:
+            if refusal.status == _BEYOND_END:
+                raise self._drifted(seen) from None
+            raise
+
+    def _drifted(self, seen: Sighting) -> MetaMLFlowError:
+        try:
+            return drifted(self.url_of(seen.name), seen, self.look(seen.name))
+        except ObjectNotFoundError:
+            return drifted(self.url_of(seen.name), seen, None)
+
+
+def _sighting(resource: Mapping[str, Any], answer: Answer) -> Sighting:
+    info = object_info(None, resource, answer)
+    if info.version is None:
+        raise UnreadableAnswer("an object without a generation")
+    since = info.modified - _EPOCH
+    return Sighting(
+        name=info.key,
+        size=info.size,
+        version=info.version,
+        modified_ns=((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000,
+        held=info.checksums,
+        current="timeDeleted" not in resource,
+    )
+
+
+def _newest_first(found: list[Sighting]) -> list[Sighting]:
+    return sorted(found, key=lambda seen: int(seen.version or 0), reverse=True)

@@ -1,0 +1,73 @@
+"""Objects in the words of the JSON API: how one is asked for, what its resource says, how a failure is told."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from metamlflow.backend.seam import ObjectInfo
+from metamlflow.backend.translation import translated_errors
+from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
+from metamlflow_gcs.answers import UnreadableAnswer, gcs_error
+from metamlflow_gcs.connection import Answer, Request, object_path
+from metamlflow_gcs.uploads import crc32c_of
+
+FIELDS = "name,size,timeCreated,updated,generation,etag,crc32c,md5Hash"
+_PLAIN = {"Accept-Encoding": "identity"}  # the bytes as they are stored, and their number in Content-Length
+
+
+def told_errors(where: str, root: str) -> AbstractContextManager[None]:
+    """Return the context manager in which failures are told as being of the object at the URL ``where``."""
+
+    def own(error: Exception) -> MetaMLFlowError | None:
+        found = gcs_error(error)
+        if found is None:
+            return None
+        place = {"uri": root} if isinstance(found, StoreNotFoundError) else {"key": where}
+        return type(found)(f"{where}: {found.message}", hint=found.hint, **place)
+
+    return translated_errors(where, own=own)
+
+
+def media_request(
+    bucket: str, name: str, start: int = 0, end: int | None = None, generation: str | None = None
+) -> Request:
+    """Return the request for an object's bytes, or some of them."""
+    headers = dict(_PLAIN)
+    if start or end is not None:
+        headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+    params = {"alt": "media"} | ({"generation": generation} if generation else {})
+    return Request("GET", object_path(bucket, name, kind="/download"), params, headers)
+
+
+def object_info(key: str | None, resource: Mapping[str, Any], answer: Answer, prefix: int = 0) -> ObjectInfo:
+    """Read an object resource; without ``key`` the key is its name after so many characters of ``prefix``.
+
+    Raises:
+        UnreadableAnswer: it is none.
+    """
+    try:
+        return _parsed(resource["name"][prefix:] if key is None else key, resource, answer)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UnreadableAnswer(f"no object resource: {error!r}") from error
+
+
+def _parsed(key: str, resource: Mapping[str, Any], answer: Answer) -> ObjectInfo:
+    md5 = resource.get("md5Hash")
+    crc32c = crc32c_of(dict(resource))
+    held = {"crc32c": crc32c, "md5": base64.b64decode(md5).hex() if md5 else None}
+    date = answer.headers.get("Date")
+    return ObjectInfo(
+        key=key,
+        size=int(resource["size"]),
+        # `updated` moves when metadata, a hold or the storage class changes, and age goes by the content.
+        modified=datetime.fromisoformat(resource.get("timeCreated") or resource["updated"]).astimezone(UTC),
+        observed=parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC),
+        etag=resource.get("etag"),
+        version=resource.get("generation"),
+        checksums={name: value for name, value in held.items() if value},
+    )

@@ -1,0 +1,65 @@
+"""Objects of web servers: reads on condition of a strong ETag (RFC 9110, 13.1.1), and a look before and after each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from metamlflow.backend.fsspec_lake import FsspecLake
+from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.errors import (
+    AccessDeniedError,
+    InvalidInputError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+    redact,
+)
+
+if find_spec("aiohttp") is None:  # imported when first used; but whoever opens a lake is told now
+    raise ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp")
+
+_PRECONDITION_FAILED, _BEYOND_END = 412, 416
+_DENIED = frozenset({401, 403, 407})
+_GONE = frozenset({404, 410})
+
+
+def open_lake(root: str, options: Mapping[str, Any]) -> HTTPLake:
+    """Open a web server, ``https://host``; ``options`` are those of fsspec's ``HTTPFileSystem``. No network."""
+    if root.endswith("://"):
+        raise InvalidInputError(f"{root!r} names no host", hint="Write it as https://host/path.")
+    return HTTPLake(root, options)
+
+
+class HTTPLake(FsspecLake):
+    """A web server as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`."""
+
+    def range_of(self, seen: Sighting, start: int, end: int) -> bytes:
+        """Ask for a range, on condition of the ETag where it is one that stands for the very bytes."""
+        headers = {"Accept-Encoding": "identity"}
+        if seen.etag and not seen.etag.startswith("W/"):
+            headers["If-Match"] = seen.etag
+        path = self._path(seen.name)
+        try:
+            return bytes(self.filesystem.cat_file(path, start=start, end=min(end, seen.size), headers=headers))
+        except Exception as error:
+            status = getattr(error, "status", None)
+            if status in {_PRECONDITION_FAILED, _BEYOND_END}:
+                raise drifted(self.url_of(seen.name), seen, self.look(seen.name)) from None
+            raise
+
+    def own_error(self, name: str, error: Exception) -> MetaMLFlowError | None:
+        """Return our error for what a web server answered."""
+        where, status = redact(self.url_of(name)), getattr(error, "status", None)
+        if status in _DENIED:
+            return AccessDeniedError(
+                f"{where}: access is denied (status {status})",
+                hint="Give what the server asks for in source_options, such as {'https': {'headers': {…}}}.",
+                key=where,
+            )
+        if isinstance(error, FileNotFoundError) or status in _GONE:
+            return ObjectNotFoundError(f"there is no object {where}", key=where)
+        if status is not None:
+            return StorageUnavailableError(f"{where}: the server answered {status}", hint="Try again.", key=where)
+        return super().own_error(name, error)

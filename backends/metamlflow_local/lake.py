@@ -1,0 +1,122 @@
+"""Files that an artifact points to: told apart by size and time of writing, looked at before and after each read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.translation import translated_errors
+from metamlflow.errors import InvalidInputError, ObjectNotFoundError, UnsupportedSourceError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_SHOWN = 20
+
+
+def open_lake(root: str, options: Mapping[str, Any]) -> LocalLake:
+    """Open this machine's files, network folders included; names are absolute paths without their first slash."""
+    if options or root != "file://":
+        raise InvalidInputError(
+            "local files take no source options" if options else f"{root!r} names files of another machine",
+            hint="Write local files as file:///absolute/path.",
+        )
+    return LocalLake()
+
+
+class LocalLake:
+    """This machine's files as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`."""
+
+    def url_of(self, name: str) -> str:
+        """Return the URI of a file."""
+        return f"file:///{name}"
+
+    def look(self, name: str, version: str | None = None) -> Sighting:
+        """Return size and time of a file; links are followed."""
+        with translated_errors(self.url_of(name)):
+            status = os.stat(f"/{name}")  # noqa: PTH116 (a name is no path of this platform's yet)
+        if not stat.S_ISREG(status.st_mode) or version is not None:
+            raise ObjectNotFoundError(f"there is no file {self.url_of(name)}", key=self.url_of(name))
+        return _sighting(name, status)
+
+    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:  # noqa: ARG002 (there are none)
+        """Yield the files below a folder; what is no file is refused, all of it, at the end."""
+        problems: list[str] = []
+        yield from _walk(prefix, after, (), problems)
+        if problems:
+            shown = "\n  ".join(problems[:_SHOWN])
+            more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+            raise UnsupportedSourceError(
+                f"{len(problems)} things cannot be pointed to; nothing was registered:\n  {shown}{more}",
+                hint="Remove or replace them, or point to what is beside them.",
+                problems=tuple(problems),
+            )
+
+    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+        """Return a range, if the file is what was seen before it is read and after."""
+        where = self.url_of(seen.name)
+        try:
+            with translated_errors(where):
+                descriptor = os.open(f"/{seen.name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except ObjectNotFoundError:
+            raise drifted(where, seen, None) from None
+        try:
+            self._check(seen, descriptor)
+            with translated_errors(where):
+                data = _read(descriptor, start, min(end, seen.size))
+            self._check(seen, descriptor)
+        finally:
+            os.close(descriptor)
+        return data
+
+    def _check(self, seen: Sighting, descriptor: int) -> None:
+        found = _sighting(seen.name, os.fstat(descriptor))
+        if seen.difference(found):
+            raise drifted(self.url_of(seen.name), seen, found)
+
+
+def _sighting(name: str, status: os.stat_result) -> Sighting:
+    return Sighting(name, status.st_size, modified_ns=status.st_mtime_ns)
+
+
+def _read(descriptor: int, start: int, end: int) -> bytearray:
+    data = bytearray(max(0, end - start))
+    view, at = memoryview(data), start
+    while view and (count := os.preadv(descriptor, [view], at)):
+        view, at = view[count:], at + count
+    return data
+
+
+def _walk(folder: str, after: str, parents: tuple[tuple[int, int], ...], problems: list[str]) -> Iterator[Sighting]:
+    """Yield the files below ``folder``, which ends in a slash or is empty, in the order of their names."""
+    try:
+        own = os.stat(f"/{folder}")  # noqa: PTH116 (as above)
+        if (own.st_dev, own.st_ino) in parents:
+            problems.append(f"/{folder}: a link to a folder that contains it")
+            return
+        with os.scandir(f"/{folder}") as found:
+            # A folder sorts as its name and a slash: so names come in the order of their bytes.
+            children = sorted((f"{entry.name}/" if entry.is_dir() else entry.name for entry in found), key=os.fsencode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        problems.append(f"/{folder}: the folder cannot be read ({error.strerror})")
+        return
+    for child in children:
+        name = folder + child
+        if child.endswith("/"):
+            if name > after or after.startswith(name):
+                yield from _walk(name, after, (*parents, (own.st_dev, own.st_ino)), problems)
+        elif name > after:
+            try:
+                status = os.stat(f"/{name}")  # noqa: PTH116 (as above)
+            except OSError as error:
+                problems.append(f"/{name}: {error.strerror}")
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield _sighting(name, status)
+            else:
+                problems.append(f"/{name}: no file")

@@ -1,0 +1,42 @@
+"""How failures of S3 are told: with their place, and without a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from metamlflow.backend.translation import translated_errors
+from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
+from metamlflow_s3.answers import s3_error
+from metamlflow_s3.options import secrets_of
+
+
+class Wording:
+    """Turns what a client raises into our errors.
+
+    Args:
+        root: URL of the bucket, and the prefix in it.
+        options: of the file system, whose secrets no message may show.
+    """
+
+    def __init__(self, root: str, options: Mapping[str, Any]) -> None:
+        self._root = root
+        self._secrets = secrets_of(options)
+
+    def translated(self, where: str) -> AbstractContextManager[None]:
+        """Return the context manager in which failures are told as being of the object at the URL ``where``."""
+
+        def own(error: Exception) -> MetaMLFlowError | None:
+            ours = s3_error(error)
+            return ours and self.placed(where, ours)
+
+        return translated_errors(where, own=own)
+
+    def placed(self, where: str, error: MetaMLFlowError) -> MetaMLFlowError:
+        """Say where it happened, and no secret."""
+        place = {"uri": self._root} if isinstance(error, StoreNotFoundError) else {"key": where}
+        message = error.message
+        for secret in self._secrets:
+            message = message.replace(secret, "…")
+        return type(error)(f"{where}: {message}", hint=error.hint, **place)

@@ -1,0 +1,147 @@
+"""Where data lies that is only pointed to: looking at objects without reading them, and reading just what was seen.
+
+A lake is opened for the root of a URI (``s3://bucket``, ``gs://bucket``, ``file://``, ``https://host``) and names its
+objects by what follows. A scheme's own lake comes through the entry-point group ``metamlflow.lakes``; every other
+scheme of fsspec is served by a generic one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from metamlflow.errors import MissingDependencyError, PointerDriftError, redact
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+GROUP = "metamlflow.lakes"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a look at an object tells, without reading it.
+
+    Attributes:
+        name: of the object, below the lake's root.
+        size: in bytes.
+        version: version id or generation, if reads can be made to go to it; never S3's ``null``.
+        etag: the server's tag of the content, where there is one.
+        modified_ns: when it was written, in nanoseconds since 1970, UTC, where that is known.
+        held: digests that the server holds, by name, in hex; ``<name>-composite`` for one over the parts of an upload.
+        current: whether it is what the name stands for now; else an older version that is kept.
+    """
+
+    name: str
+    size: int
+    version: str | None = None
+    etag: str | None = None
+    modified_ns: int | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+    current: bool = True
+
+    def difference(self, found: Sighting) -> tuple[str, str] | None:
+        """Return what was expected and what was ``found`` instead, or None if nothing tells them apart.
+
+        Where a version is known it alone decides what lies there; a time of writing counts only where there is no tag.
+        """
+        for name in ("size", "version", "etag", "modified_ns"):
+            expected, actual = getattr(self, name), getattr(found, name)
+            if name == "modified_ns" and self.etag is not None:
+                break
+            if expected is not None and actual != expected:
+                unit = " bytes" if name == "size" else ""
+                label = "" if name == "size" else f"{name.removesuffix('_ns')} "
+                return f"{label}{expected}{unit}", f"{label}{'none' if actual is None else actual}{unit}"
+        return None
+
+
+class Lake(Protocol):
+    """A place outside of the store. Every method may be called from several threads at once; it is picklable.
+
+    Failures are errors of :mod:`metamlflow.errors`, as a backend's are: ``ObjectNotFoundError`` for a missing object.
+    Opening a lake touches no network.
+    """
+
+    def look(self, name: str, version: str | None = None) -> Sighting:
+        """Return what is known of an object as it is now, or of one version of it, with the digests that are held."""
+
+    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
+        """Yield the objects whose names begin with ``prefix``, in the order of the names' bytes; complete, and lazy.
+
+        Args:
+            prefix: empty, or ending in a slash where the lake is a file system.
+            after: only names greater than this one.
+            older: also versions that are not current, each name's newest first.
+        """
+
+    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+        """Return the bytes from ``start`` to before ``end`` of just the object that was seen; one request at best.
+
+        Raises:
+            PointerDriftError: the object is another now, or gone.
+        """
+
+
+LakeFactory = Callable[[str, Mapping[str, Any]], Lake]
+"""What an entry point names: takes the root and the user's fsspec options, returns the lake."""
+
+
+def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
+    """Open the lake at the root of a URI. Touches no network.
+
+    Raises:
+        InvalidInputError: the options are not known, or no file system of fsspec handles the scheme.
+        MissingDependencyError: a package is needed for it.
+    """
+    scheme = root.partition("://")[0]
+    point = _installed(tuple(sys.path)).get(scheme)
+    try:
+        if point is not None:
+            return cast("LakeFactory", point.load())(root, options)
+        from metamlflow.backend.fsspec_lake import FsspecLake
+
+        return FsspecLake(root, options)
+    except ImportError as error:
+        if isinstance(error, MissingDependencyError):
+            raise
+        module = point.module if point else ""
+        extra = module.removeprefix("metamlflow_") if module.startswith("metamlflow_") else ""
+        raise MissingDependencyError(
+            f"data at {scheme}:// needs a package that is not installed: {error.name or error}",
+            hint=f"Install it with: pip install 'metamlflow[{extra}]'" if extra else "Install what the message names.",
+            extra=extra,
+        ) from error
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 (a new folder is searched anew)
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def drifted(url: str, seen: Sighting, found: Sighting | None) -> PointerDriftError:
+    """Return the error for an object that is not what was seen; ``found`` is what is there now, None if nothing is."""
+    if found is None:
+        expected, actual = _known(seen), "missing"
+    else:
+        expected, actual = seen.difference(found) or (_known(seen), "another object, whose facts are the same")
+    where = redact(url)
+    return PointerDriftError(
+        f"{where} is not what was registered: expected {expected}, found {actual}",
+        hint="None of it was used. `refresh` registers what is there now as the next version; to have the old bytes, "
+        "restore them at this place.",
+        expected=expected,
+        actual=actual,
+        key=where,
+    )
+
+
+def _known(seen: Sighting) -> str:
+    for name in ("version", "etag"):
+        if value := getattr(seen, name):
+            return f"{name} {value}"
+    return f"{seen.size} bytes"

@@ -1,0 +1,160 @@
+"""The commands about data that stays where it is."""
+
+# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# ruff: noqa: ARG001, FBT002
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from metamlflow.cli.arguments import client_for, read_metadata
+from metamlflow.cli.documents import artifact_document
+from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.options import (
+    DebugOption,
+    IdempotencyOption,
+    JsonOption,
+    MetaFileOption,
+    MetaOption,
+    OptionsOption,
+    ReferenceArgument,
+    SourceOptionsOption,
+    StoreOption,
+    TypeOption,
+    UnchangedOption,
+)
+from metamlflow.cli.output import emit, emit_document, emit_rows, note
+from metamlflow.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from metamlflow.artifacts import Artifact
+
+pointer_app = typer.Typer(
+    name="pointer",
+    help="Register data that stays where it is, strengthen its evidence, bring it in, look at it again.",
+    short_help="Data that stays where it is.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@pointer_app.command(short_help="Register data that stays where it is.")
+def register(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as lake/events.")],
+    uri: Annotated[
+        str,
+        typer.Argument(
+            metavar="URI",
+            help="An object, a prefix (ends in /) or a glob: s3://, gs://, https://, a path of this machine, or any "
+            "other place that fsspec opens.",
+        ),
+    ],
+    store: StoreOption = None,
+    artifact_type: TypeOption = "dataset",
+    evidence: Annotated[
+        Literal["stat", "checksum", "full"] | None,
+        typer.Option(
+            help="stat: size, and ETag or time; checksum: a digest that the server holds; full: every byte is read. "
+            "[default: what costs no more than finding the data]"
+        ),
+    ] = None,
+    expected: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="Of one object: what it must be, such as sha256:<64 hex>.")
+    ] = None,
+    meta: MetaOption = None,
+    meta_file: MetaFileOption = None,
+    if_unchanged: UnchangedOption = "new_version",
+    idempotency_key: IdempotencyOption = None,
+    options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Register data that stays where it is as the next version of NAME, and print NAME@VERSION."""
+    metadata = read_metadata(meta_file, meta)
+    client = client_for(store, options, source_options)
+    with interruptible() as interruption, shown_progress("registering", interruption) as progress:
+        artifact = client.register_pointer(
+            name,
+            os.fspath(uri),
+            artifact_type,
+            metadata,
+            evidence=evidence,
+            expected=expected,
+            if_unchanged=if_unchanged,
+            idempotency_key=idempotency_key,
+            progress=progress,
+        )
+    _show(artifact, as_json=as_json)
+
+
+@pointer_app.command(short_help="Publish the next version with stronger evidence.")
+def strengthen(
+    reference: ReferenceArgument,
+    evidence: Annotated[
+        Literal["checksum", "full"], typer.Option(help="full reads every byte; checksum asks the servers.")
+    ] = "full",
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Publish the next version with stronger evidence, and print it. Refuses if the data changed since."""
+    artifact = client_for(store, options, source_options).get_artifact(reference)
+    with interruptible() as interruption, shown_progress("reading", interruption) as progress:
+        _show(artifact.strengthen(evidence, progress=progress), as_json=as_json)
+
+
+@pointer_app.command(short_help="Publish the next version with the bytes stored.")
+def materialize(
+    reference: ReferenceArgument,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Publish the next version with the bytes in the store, and print it. Refuses if the data changed since."""
+    artifact = client_for(store, options, source_options).get_artifact(reference)
+    with interruptible() as interruption, shown_progress("storing", interruption) as progress:
+        _show(artifact.materialize(progress=progress), as_json=as_json)
+
+
+@pointer_app.command(short_help="Look at the data again; publish the next version if it changed.")
+def refresh(
+    reference: ReferenceArgument,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Look at the data again, publish the next version only if it changed, and print what did.
+
+    In a pipe: one line for each change, added, removed or modified and the path, separated by a tab; then the version.
+    """
+    artifact = client_for(store, options, source_options).get_artifact(reference)
+    with interruptible() as interruption, shown_progress("looking", interruption) as progress:
+        done = artifact.refresh(progress=progress)
+    changes = {what: getattr(done.changes, what) for what in ("added", "removed", "modified")}
+    if as_json:
+        document = artifact_document(done.artifact)
+        emit_document(
+            "refresh", {"changed": bool(done), "counts": done.changes.counts, **changes, "artifact": document}
+        )
+        return
+    emit_rows((what, path) for what, paths in changes.items() for path in paths)
+    if not done:
+        note("nothing changed")
+    emit(f"{done.artifact.name}@{done.artifact.version}")
+
+
+def _show(artifact: Artifact, *, as_json: bool) -> None:
+    if as_json:
+        emit_document("artifact", artifact_document(artifact))
+    else:
+        emit(f"{artifact.name}@{artifact.version}")

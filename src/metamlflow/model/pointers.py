@@ -1,0 +1,140 @@
+"""Pointers: data that stays where it is, and the evidence by which a change of it is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Strength = Literal["stat", "checksum", "full"]
+STRENGTHS: tuple[Strength, ...] = get_args(Strength)
+"""From the weakest to the strongest."""
+
+PointedKind = Literal["object", "prefix", "glob"]
+POINTED_KINDS: tuple[PointedKind, ...] = get_args(PointedKind)
+
+DIGEST_HEX = {"sha256": 64, "sha1": 40, "md5": 32, "crc64nvme": 16, "crc32c": 8, "crc32": 8}
+"""The digests that evidence may hold, from the strongest on, and their hex digits."""
+COMPOSITE = "-composite"
+"""Ends the name of a digest over the digests of an upload's parts; its value ends in ``-<number of parts>``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of an object's content, by which a later look tells whether it is still the same.
+
+    Attributes:
+        etag: the server's tag of the content; no digest by itself.
+        modified_ns: when it was last written, in nanoseconds since 1970, UTC, by the clock of where it lies.
+        held: digests that the server holds, by name, in hex; ``<name>-composite`` is one over the parts of an upload.
+        computed: digests that were computed from every byte when it was registered.
+    """
+
+    etag: str | None = None
+    modified_ns: int | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+    computed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def strength(self) -> Strength:
+        """``full`` if every byte was read, ``checksum`` if the server holds a digest, else ``stat``."""
+        if self.computed:
+            return "full"
+        return "checksum" if self.held else "stat"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All digests; computed ones go before those that are held."""
+        return {**self.held, **self.computed}
+
+    def digest(self) -> tuple[str, str] | None:
+        """Return name and value of the strongest digest over the content alone, by which reads are checked, or None."""
+        known = self.digests
+        return next(((name, known[name]) for name in DIGEST_HEX if name in known), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PointerEntry:
+    """One file of an artifact that lies outside of the store.
+
+    Attributes:
+        path: logical path, relative and ``/``-separated.
+        size: in bytes.
+        uri: where it lies.
+        version: the version id or generation that reads go to, where the server names one.
+        evidence: what is known of its content.
+        extra: fields of the document that this version of the library does not know.
+    """
+
+    path: str
+    size: int
+    uri: str
+    version: str | None = None
+    evidence: Evidence = Evidence()
+    extra: Mapping[str, Any] | None = None
+
+    @property
+    def strength(self) -> Strength:
+        """How strong its evidence is: ``stat``, ``checksum`` or ``full``."""
+        return self.evidence.strength
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the content in hex, if it was computed or the server holds it."""
+        return self.evidence.digests.get("sha256")
+
+    @property
+    def crc32c(self) -> str | None:
+        """CRC32C of the content in hex, if it was computed or the server holds it."""
+        return self.evidence.digests.get("crc32c")
+
+    @property
+    def key(self) -> None:
+        """None: it has no key in the store."""
+        return
+
+    @property
+    def executable(self) -> bool:
+        """False: what lies elsewhere is data."""
+        return False
+
+    def identity(self) -> list[Any]:
+        """Return, as JSON values, what stands for its content where no digest does: a look at it finds the same."""
+        known = self.evidence.digests
+        if found := self.evidence.digest() or next(iter(sorted(known.items())), None):
+            name, value = found
+            return [self.path, self.size, value if name == "sha256" else f"{name}:{value}"]
+        return [self.path, self.size, None, self.uri, self.version, self.evidence.etag, self.evidence.modified_ns]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """A place that an artifact points to, as its registrant gave it: what a refresh looks at again.
+
+    Attributes:
+        path: the logical path at which its files stand; empty for the artifact's root.
+        uri: where it is; a glob with its wildcards.
+        kind: ``object``, ``prefix`` or ``glob``.
+        evidence: the strength that was asked for; None for what costs nothing.
+    """
+
+    path: str
+    uri: str
+    kind: PointedKind
+    evidence: Strength | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Data that is to be registered without being copied, for a mapping given to ``register_artifact``.
+
+    Args:
+        uri: an object, a prefix (ending in ``/``) or a glob; such as ``s3://lake/events/2026/``.
+        evidence: ``stat``, ``checksum`` or ``full``; None takes what costs nothing more than finding the data.
+        expected: of one object: its digest as the caller knows it, such as ``sha256:<64 hex>``; compared on
+            registration.
+    """
+
+    uri: str
+    evidence: Strength | None = None
+    expected: str | None = None

@@ -1,0 +1,205 @@
+"""What a verification found, of one version and of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from metamlflow.errors import IntegrityError, StoreFormatError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Level = Literal["full", "checksum", "stat"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+Status = Literal["modified", "missing", "unreadable", "unverifiable"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it was registered.
+
+    Attributes:
+        path: the file's logical path; empty for the manifest or its list of files.
+        status: ``modified``, ``missing``, ``unreadable`` (the storage failed) or ``unverifiable`` (not at this level).
+        key: the object in the store, or the URI of what is only pointed to.
+        expected: what was registered.
+        actual: what was found.
+    """
+
+    path: str
+    status: Status
+    key: str
+    expected: str
+    actual: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the finding as JSON values."""
+        return {name: getattr(self, name) for name in ("path", "status", "key", "expected", "actual")}
+
+
+def counted(files: int, findings: Iterable[Finding]) -> dict[str, int]:
+    """Return how many of so many files have each status; those without a finding are ``ok``."""
+    counts = dict.fromkeys(("ok", *STATUSES), 0)
+    paths = set()
+    for finding in findings:
+        counts[finding.status] += 1
+        paths.add(finding.path)
+    counts["ok"] = files - len(paths - {""})
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification found. True in a condition if all is well.
+
+    Attributes:
+        name: of the artifact.
+        version: its number.
+        level: that was asked for.
+        files: how many the version has.
+        bytes: how many were read.
+        findings: everything that is not as registered, in path order.
+    """
+
+    name: str
+    version: int
+    level: Level
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it was registered."""
+        return not self.findings
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files are ``ok``, ``modified``, ``missing``, ``unreadable`` and ``unverifiable``."""
+        return counted(self.files, self.findings)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def raise_if_failed(self) -> None:
+        """Raise IntegrityError for the first finding, the others named in its message, if there is any."""
+        if self.ok:
+            return
+        first = self.findings[0]
+        lines = "\n  ".join(
+            f"{f.path or f.key}: {f.status}, expected {f.expected}, got {f.actual}" for f in self.findings
+        )
+        raise IntegrityError(
+            f"{self.name}@{self.version} is not as it was registered:\n  {lines}",
+            hint="Restore these objects from a copy of the store, or use another version.",
+            expected=first.expected,
+            actual=first.actual,
+            path=first.path,
+            key=first.key,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "level": self.level,
+            "ok": self.ok,
+            "files": self.files,
+            "bytes": self.bytes,
+            "counts": self.counts,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+    def __rich__(self) -> Table:
+        """Return the report as a table for rich."""
+        return _table([self])
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A version whose record is damaged, so that not even its files are known; or a gap in a name's versions.
+
+    Attributes:
+        reference: the name, or name and version.
+        error: why it cannot be read.
+    """
+
+    reference: str
+    error: StoreFormatError | IntegrityError
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        error = self.error
+        return {
+            "reference": self.reference,
+            "error": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification of many versions found. True in a condition if all is well.
+
+    Attributes:
+        reports: one for each version, in the order of the names and numbers.
+        errors: versions whose record cannot be read, and gaps in a name's versions.
+    """
+
+    reports: tuple[VerifyReport, ...] = field(default=())
+    errors: tuple[Unreadable, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it was registered."""
+        return not self.errors and all(self.reports)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files of all versions have each status, as in a report."""
+        every = [report.counts for report in self.reports]
+        return {status: sum(counts[status] for counts in every) for status in ("ok", *STATUSES)}
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is well, else 1: for ``sys.exit`` of a nightly job."""
+        return 0 if self.ok else 1
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the reports as JSON values."""
+        return {
+            "ok": self.ok,
+            "counts": self.counts,
+            "reports": [report.to_json() for report in self.reports],
+            "errors": [error.to_json() for error in self.errors],
+        }
+
+    def __rich__(self) -> Table:
+        """Return the reports as a table for rich."""
+        table = _table(self.reports)
+        for error in self.errors:
+            table.add_row(error.reference, "unreadable", error.error.message)
+        return table
+
+
+def _table(reports: Iterable[VerifyReport]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("ARTIFACT", "STATUS", "WHAT", box=None, pad_edge=False, header_style="bold")
+    for report in reports:
+        counts = ", ".join(f"{count:,} {status}" for status, count in report.counts.items() if count) or "no files"
+        reference = escape(f"{report.name}@{report.version}")
+        table.add_row(reference, "ok" if report.ok else "failed", f"level {report.level}: {counts}")
+        for finding in report.findings:
+            what = f"{finding.path or finding.key}: expected {finding.expected}, got {finding.actual}"
+            table.add_row("", finding.status, escape(what))
+    return table

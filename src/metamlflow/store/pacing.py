@@ -1,0 +1,46 @@
+"""Keeping a long job from taking all that a storage gives."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from metamlflow.errors import InvalidInputError
+
+
+class Pace:
+    """Lets so many objects and bytes pass a second, on the average of the last moment. Thread-safe and picklable.
+
+    Args:
+        objects: looked at or read, a second; None for no limit.
+        bytes_: read, a second; None for no limit.
+    """
+
+    def __init__(self, objects: float | None = None, bytes_: float | None = None) -> None:
+        for name, limit in (("objects_per_second", objects), ("bytes_per_second", bytes_)):
+            if limit is not None and not limit > 0:
+                raise InvalidInputError(f"{name} is a number above 0, not {limit!r:.80}")
+        self._rates = objects, bytes_
+        self._lock = threading.Lock()
+        self._free = [0.0, 0.0]
+
+    def __getstate__(self) -> tuple[float | None, float | None]:
+        return self._rates
+
+    def __setstate__(self, state: tuple[float | None, float | None]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def take(self, *, objects: int = 0, size: int = 0) -> None:
+        """Wait until this many may pass."""
+        wait = 0.0
+        for place, amount in enumerate((objects, size)):
+            rate = self._rates[place]
+            if rate is None or not amount:
+                continue
+            with self._lock:
+                now = time.monotonic()
+                start = max(self._free[place], now)
+                self._free[place] = start + amount / rate
+            wait = max(wait, start - now)
+        if wait > 0:
+            time.sleep(wait)

@@ -1,0 +1,154 @@
+"""Checking what is only pointed to: a listing for a prefix, a look for an object, or every byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from metamlflow.backend.lakes import Sighting
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow.model.manifests import FileEntry, Manifest
+from metamlflow.model.pointers import Pointed, PointerEntry
+from metamlflow.model.uris import split_uri
+from metamlflow.store.claiming import retried
+from metamlflow.store.digests import checkable
+from metamlflow.store.findings import Finding, Level
+from metamlflow.store.lakes import seen_as
+from metamlflow.store.opening import Store
+from metamlflow.store.pointer_reading import copy_pointer, drifted_since
+from metamlflow.store.pointing import fixed_prefix
+
+_FEW = 8  # entries for which looks cost no more than a listing may
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing showed of an entry's object: the version that was registered, or what stands for its name now."""
+
+    found: Sighting | None
+
+
+def with_listings(
+    store: Store, manifest: Manifest, entries: Iterable[FileEntry], level: Level
+) -> Iterator[tuple[FileEntry, Listed | None]]:
+    """Yield the entries, in their order, each with what a listing of its place shows, where a listing tells.
+
+    A listing is taken page by page as the entries pass. Where it fails there is nothing of it: then each object is
+    looked at, and each failure has its name.
+    """
+    places = [] if level == "full" or manifest.files <= _FEW else [p for p in manifest.pointed if p.kind != "object"]
+    merges = {place: _Merge(store, place) for place in places}
+    for entry in entries:
+        if isinstance(entry, PointerEntry):
+            merge = next((merges[place] for place in places if _is_at(entry, place)), None)
+            yield entry, merge.listed(entry) if merge else None
+        else:
+            yield entry, None
+
+
+def _is_at(entry: PointerEntry, place: Pointed) -> bool:
+    return not place.path or entry.path.startswith(f"{place.path}/")
+
+
+class _Merge:
+    """The listing of a place, asked for by names that rise."""
+
+    def __init__(self, store: Store, place: Pointed) -> None:
+        self._store = store
+        self._root, name = split_uri(place.uri)
+        self._prefix = fixed_prefix(name) if place.kind == "glob" else name
+        self._found: Iterator[Sighting] | None = None
+        self._next: Sighting | None = None
+        self._usable = True
+
+    def listed(self, entry: PointerEntry) -> Listed | None:
+        """Return what the listing shows of an entry's object; None if it does not tell."""
+        root, name = split_uri(entry.uri)
+        if not self._usable or root != self._root or not name.startswith(self._prefix):
+            return None
+        try:
+            return self._advance(entry, name)
+        except MetaMLFlowError:
+            self._usable = False
+            return None
+
+    def _advance(self, entry: PointerEntry, name: str) -> Listed:
+        if self._found is None:
+            lake, _ = self._store.lakes.lake_of(entry.uri)
+            # A version that was registered may have become an older one.
+            self._found = lake.look_below(self._prefix, after=_before(name, self._prefix), older=True)
+            self._next = next(self._found, None)
+        while self._next is not None and self._next.name < name:
+            self._next = next(self._found, None)
+        best: Sighting | None = None
+        while self._next is not None and self._next.name == name:
+            seen, self._next = self._next, next(self._found, None)
+            if (entry.version is not None and seen.version == entry.version) or (seen.current and best is None):
+                best = seen
+        return Listed(best)
+
+
+def _before(name: str, prefix: str) -> str:
+    """Return a name shortly before this one, from which a listing begins."""
+    end = name[-1:]
+    if len(name) <= len(prefix) or not " " < end < "\x7f":
+        return ""
+    return name[:-1] + chr(ord(end) - 1)
+
+
+def check_look(store: Store, entry: PointerEntry, shown: Listed | None, level: Level) -> Finding | None:
+    """Compare an object with what was registered, from a listing if that tells enough, else with one request.
+
+    Raises:
+        PointerDriftError: it is another now, or gone.
+    """
+    known = seen_as(entry)
+    if shown is None or (level == "checksum" and shown.found is not None and not shown.found.held):
+        found = _look(store, entry)
+    else:
+        found = shown.found
+    if found is None or known.difference(found):
+        raise drifted_since(entry, found)
+    return _compare_digests(entry, found) if level == "checksum" else None
+
+
+def _look(store: Store, entry: PointerEntry) -> Sighting | None:
+    lake, name = store.lakes.lake_of(entry.uri)
+    try:
+        return retried(lambda: lake.look(name, entry.version), store.clock)
+    except ObjectNotFoundError:
+        pass
+    try:
+        return retried(lambda: lake.look(name), store.clock) if entry.version else None
+    except ObjectNotFoundError:
+        return None
+
+
+def _compare_digests(entry: PointerEntry, found: Sighting) -> Finding | None:
+    recorded = entry.evidence.digests
+    both = sorted(set(recorded) & set(found.held))
+    for name in both:
+        if recorded[name] != found.held[name]:
+            expected, actual = f"{name}:{recorded[name]}", f"{name}:{found.held[name]}"
+            return Finding(entry.path, "modified", entry.uri, expected, actual)
+    if both:
+        return None
+    expected = ", ".join(sorted(recorded)) or "a digest; its evidence is stat"
+    actual = "the server holds no digest of these" if recorded else "none; strengthen it, or use level stat"
+    return Finding(entry.path, "unverifiable", entry.uri, expected, actual)
+
+
+def check_content(store: Store, entry: PointerEntry, on_bytes: Callable[[int], None]) -> Finding | None:
+    """Read all of an object, on condition that it is what was registered, and compare it with its evidence.
+
+    Where the evidence has no digest of the content, that the whole of the same object can be read is all there is.
+
+    Raises:
+        PointerDriftError: it is another now, or gone.
+    """
+    copy_pointer(store, entry, None, on_bytes)
+    digest = entry.evidence.digest()
+    if digest is None or checkable(entry.evidence):
+        return None
+    actual = "the package that computes it is missing: pip install 'metamlflow[crt]'"
+    return Finding(entry.path, "unverifiable", entry.uri, ":".join(digest), actual)
