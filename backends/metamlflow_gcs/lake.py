@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
-from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer
 from metamlflow_gcs.connection import Answer, Connection, Request, object_path
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
@@ -90,7 +90,7 @@ class GCSLake:
         if end <= start:
             try:
                 self.look(seen.name, seen.version)
-            except ObjectNotFoundError:
+            except (ObjectNotFoundError, StoreNotFoundError):
                 raise self._drifted(seen) from None
             return b""
         whole = start == 0 and end >= seen.size
@@ -98,7 +98,7 @@ class GCSLake:
         try:
             with told_errors(self.url_of(seen.name), f"gs://{self._bucket}"):
                 answer = self._asked(request, seen)
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, StoreNotFoundError):
             raise self._drifted(seen) from None
         # 200 is the whole object: something on the way has ignored the range.
         data = answer.body if answer.status == _PARTIAL or whole else answer.body[start:end]
@@ -117,7 +117,7 @@ class GCSLake:
     def _drifted(self, seen: Sighting) -> MetaMLFlowError:
         try:
             return drifted(self.url_of(seen.name), seen, self.look(seen.name))
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, StoreNotFoundError):  # the bucket, perhaps
             return drifted(self.url_of(seen.name), seen, None)
 
 

@@ -15,6 +15,7 @@ from metamlflow.errors import (
     AlreadyExistsError,
     MetaMLFlowError,
     ObjectNotFoundError,
+    StoreNotFoundError,
 )
 from metamlflow_s3.answers import status_of
 from metamlflow_s3.connection import Connection
@@ -109,7 +110,7 @@ class S3Lake:
         try:
             with self._wording.translated(self.url_of(seen.name)):
                 answer, data = self._ranged(seen, {**same, **ranged})
-        except (AlreadyExistsError, ObjectNotFoundError):  # 412 and 404
+        except (AlreadyExistsError, ObjectNotFoundError, StoreNotFoundError):  # 412 and 404
             raise self._drifted(seen) from None
         if "ContentRange" not in answer:  # the whole object: something on the way has ignored the range
             data = data[start:end]
@@ -130,7 +131,7 @@ class S3Lake:
     def _check(self, seen: Sighting) -> None:
         try:
             found = self.look(seen.name, seen.version)
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, StoreNotFoundError):
             raise self._drifted(seen) from None
         if seen.difference(found):
             raise drifted(self.url_of(seen.name), seen, found)
@@ -138,7 +139,7 @@ class S3Lake:
     def _drifted(self, seen: Sighting) -> MetaMLFlowError:
         try:
             return drifted(self.url_of(seen.name), seen, self.look(seen.name))
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, StoreNotFoundError):  # the bucket, perhaps
             return drifted(self.url_of(seen.name), seen, None)
 
     def _pages(self, method: str, prefix: str, where: dict[str, Any]) -> Iterator[Any]:

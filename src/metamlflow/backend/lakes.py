@@ -123,13 +123,21 @@ def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG0
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
+def shown(url: str) -> str:
+    """Return a pointer's URI for a message: what may be a query of the web is left out of it.
+
+    In the name of an object or a file a question mark is a letter, and a URI with a secret was never accepted.
+    """
+    return redact(url) if url.startswith(("http://", "https://")) else url
+
+
 def drifted(url: str, seen: Sighting, found: Sighting | None) -> PointerDriftError:
     """Return the error for an object that is not what was seen; ``found`` is what is there now, None if nothing is."""
     if found is None:
         expected, actual = _known(seen), "missing"
     else:
         expected, actual = seen.difference(found) or (_known(seen), "another object, whose facts are the same")
-    where = redact(url)
+    where = shown(url)
     return PointerDriftError(
         f"{where} is not what was registered: expected {expected}, found {actual}",
         hint="None of it was used. `refresh` registers what is there now as the next version; to have the old bytes, "

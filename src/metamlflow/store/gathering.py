@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from metamlflow.errors import EvidenceUnavailableError, IntegrityError, ObjectNotFoundError, redact
+from metamlflow.backend.lakes import shown
+from metamlflow.errors import EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import split_uri
 from metamlflow.store.claiming import retried
@@ -42,13 +43,13 @@ def gather_held(store: Store, entry: PointerEntry, on_bytes: OnBytes) -> Pointer
 def unavailable(entry: PointerEntry) -> EvidenceUnavailableError:
     """Return the error for an object of which the server holds no digest."""
     return EvidenceUnavailableError(
-        f"{redact(entry.uri)}: its server holds no digest of it, so evidence 'checksum' is not to be had; "
+        f"{shown(entry.uri)}: its server holds no digest of it, so evidence 'checksum' is not to be had; "
         "nothing was registered",
         hint="Ask for 'full', which reads every byte and computes the digests, or for 'stat', which goes by size and "
         "ETag or time.",
         asked="checksum",
         choices=("full", "stat"),
-        problems=(f"{redact(entry.uri)}: no digest is held",),
+        problems=(f"{shown(entry.uri)}: no digest is held",),
     )
 
 
@@ -95,11 +96,11 @@ def _compare(entry: PointerEntry, found: dict[str, str]) -> None:
     for name, value in entry.evidence.digests.items():
         if found.get(name, value) != value:
             raise IntegrityError(
-                f"{redact(entry.uri)}: what was read is not what its server, or an earlier reading, says of it: "
+                f"{shown(entry.uri)}: what was read is not what its server, or an earlier reading, says of it: "
                 f"expected {name}:{value}, got {name}:{found[name]}",
                 hint="Try again; if it stays, the object is damaged where it lies. Nothing was registered.",
                 expected=f"{name}:{value}",
                 actual=f"{name}:{found[name]}",
                 path=entry.path,
-                key=redact(entry.uri),
+                key=shown(entry.uri),
             )

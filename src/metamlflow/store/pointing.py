@@ -7,6 +7,7 @@ import pickle
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import IO, Any, cast
@@ -14,14 +15,14 @@ from urllib.parse import unquote, urlsplit
 
 from fsspec.utils import glob_translate
 
-from metamlflow.backend.lakes import Lake, Sighting
+from metamlflow.backend.lakes import Lake, Sighting, shown
 from metamlflow.errors import (
     IntegrityError,
     InvalidInputError,
     InvalidPathError,
     ObjectNotFoundError,
     SourceNotFoundError,
-    redact,
+    StoreNotFoundError,
 )
 from metamlflow.model.paths import path_problem
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
@@ -56,18 +57,28 @@ def pointer_source(store: Store, pointer: Pointer) -> Source:
             hint="Write it as sha256:<64 lower-case hex digits>, or with md5, sha1, crc32c, crc32 or crc64nvme.",
         )
     lake, name = store.lakes.lake_of(uri)
-    kind, seen = _kind_of(lake, uri, name)
+    with _of_source(uri):
+        kind, seen = _kind_of(lake, uri, name)
     if kind == "object":
         assert seen is not None  # noqa: S101 (for the type checker)
         return PointedObject(store, uri, seen, pointer)
     if pointer.expected is not None:
         raise InvalidInputError(
-            f"{redact(uri)} is a {kind}, and an expected digest is of one object",
+            f"{shown(uri)} is a {kind}, and an expected digest is of one object",
             hint="Give a mapping of logical path to Pointer(uri, expected=…).",
         )
     if kind == "prefix" and not uri.endswith("/"):
         uri += "/"
     return PointedTree(store, Pointed("", uri, kind, pointer.evidence))
+
+
+@contextmanager
+def _of_source(uri: str) -> Iterator[None]:
+    """Say of a bucket that is not there that it is one that was to be pointed to."""
+    try:
+        yield
+    except StoreNotFoundError as error:
+        raise SourceNotFoundError(error.message, hint=error.hint, source=shown(uri)) from error
 
 
 def full_uri(uri: Any) -> str:
@@ -108,7 +119,7 @@ def _kind_of(lake: Lake, uri: str, name: str) -> tuple[PointedKind, Sighting | N
             return "glob", None
     if next(iter(lake.look_below(f"{name}/")), None) is None:
         raise SourceNotFoundError(
-            f"there is nothing at {redact(uri)}", hint="Check the URI; nothing was registered.", source=redact(uri)
+            f"there is nothing at {shown(uri)}", hint="Check the URI; nothing was registered.", source=shown(uri)
         )
     return "prefix", None
 
@@ -156,15 +167,16 @@ class PointedTree(Source):
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (items() checks the paths)
         """Yield the objects, in path order."""
         empty = True
-        for seen in self._listing:
-            empty = False
-            entry = entry_of(seen.name[len(self._prefix) :], self._root, seen)
-            yield _item(self._store, entry, self._evidence, looked=False)
+        with _of_source(self._uri):
+            for seen in self._listing:
+                empty = False
+                entry = entry_of(seen.name[len(self._prefix) :], self._root, seen)
+                yield _item(self._store, entry, self._evidence, looked=False)
         if empty:
             raise SourceNotFoundError(
-                f"there is nothing at {redact(self._uri)}",
+                f"there is nothing at {shown(self._uri)}",
                 hint="Check the URI; nothing was registered.",
-                source=redact(self._uri),
+                source=shown(self._uri),
             )
 
     def _look(self) -> Iterator[Sighting]:
