@@ -50,6 +50,7 @@ class Request:
         headers: besides those of the credentials.
         body: in pieces, so that large ones are never joined.
         good: statuses that are no failure.
+        as_stored: whether the bytes are wanted as they are stored: what was stored compressed then stays so.
         about: what has to be there for it: ``object``, ``bucket``, or the upload's ``session``.
         repeat: whether a failure that may pass is tried again here.
     """
@@ -60,6 +61,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: tuple[bytes, ...] = ()
     good: tuple[int, ...] = (200, 204, 206)
+    as_stored: bool = False
     about: str = "object"
     repeat: bool = True
 
@@ -221,6 +223,7 @@ class Connection:
             headers=headers,
             data=_pieces(request.body) if request.body else None,
             timeout=self._timeout(filesystem),
+            auto_decompress=not request.as_stored,
             allow_redirects=False,  # 308 is "go on with the upload" here
         )
 

@@ -94,7 +94,7 @@ class GCSLake:
                 raise self._drifted(seen) from None
             return b""
         whole = start == 0 and end >= seen.size
-        request = media_request(self._bucket, seen.name, start, None if whole else end, seen.version)
+        request = media_request(self._bucket, seen.name, start, None if whole else end, seen.version, as_stored=True)
         try:
             with told_errors(self.url_of(seen.name), f"gs://{self._bucket}"):
                 answer = self._asked(request, seen)

@@ -34,14 +34,22 @@ def told_errors(where: str, root: str) -> AbstractContextManager[None]:
 
 
 def media_request(
-    bucket: str, name: str, start: int = 0, end: int | None = None, generation: str | None = None
+    bucket: str,
+    name: str,
+    start: int = 0,
+    end: int | None = None,
+    generation: str | None = None,
+    *,
+    as_stored: bool = False,
 ) -> Request:
     """Return the request for an object's bytes, or some of them."""
-    headers = dict(_PLAIN)
+    # Asked for without gzip, GCS decompresses what was stored with that encoding, and its size is another.
+    headers = {"Accept-Encoding": "gzip"} if as_stored else dict(_PLAIN)
     if start or end is not None:
         headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
     params = {"alt": "media"} | ({"generation": generation} if generation else {})
-    return Request("GET", object_path(bucket, name, kind="/download"), params, headers)
+    path = object_path(bucket, name, kind="/download")
+    return Request("GET", path, params, headers, as_stored=as_stored)
 
 
 def object_info(key: str | None, resource: Mapping[str, Any], answer: Answer, prefix: int = 0) -> ObjectInfo:

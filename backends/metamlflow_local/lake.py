@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
 from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import InvalidInputError, ObjectNotFoundError, UnsupportedSourceError
+from metamlflow.errors import InvalidInputError, ObjectNotFoundError, StorageError, UnsupportedSourceError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -36,9 +37,16 @@ class LocalLake:
 
     def look(self, name: str, version: str | None = None) -> Sighting:
         """Return size and time of a file; links are followed."""
-        with translated_errors(self.url_of(name)):
-            status = os.stat(f"/{name}")  # noqa: PTH116 (a name is no path of this platform's yet)
-        if not stat.S_ISREG(status.st_mode) or version is not None:
+        try:
+            with translated_errors(self.url_of(name)):
+                status = os.stat(f"/{name}")  # noqa: PTH116 (a name is no path of this platform's yet)
+        except StorageError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ELOOP:
+                raise _unsupported(self.url_of(name), "a loop of links") from None
+            raise
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise _unsupported(self.url_of(name), "neither a file nor a folder")
+        if stat.S_ISDIR(status.st_mode) or version is not None:
             raise ObjectNotFoundError(f"there is no file {self.url_of(name)}", key=self.url_of(name))
         return _sighting(name, status)
 
@@ -76,6 +84,10 @@ class LocalLake:
         found = _sighting(seen.name, os.fstat(descriptor))
         if seen.difference(found):
             raise drifted(self.url_of(seen.name), seen, found)
+
+
+def _unsupported(url: str, what: str) -> UnsupportedSourceError:
+    return UnsupportedSourceError(f"{url} is {what}", hint="Point to a file or a folder.", problems=(f"{url}: {what}",))
 
 
 def _sighting(name: str, status: os.stat_result) -> Sighting:

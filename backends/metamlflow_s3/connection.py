@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error, status_of
+from metamlflow_s3.logs import hide_in_logs
+from metamlflow_s3.options import secrets_of
 from metamlflow_s3.wire import PartWire
 
 ATTEMPTS = 4
@@ -45,6 +47,7 @@ class Connection:
     def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
         self._options = dict(options)
+        hide_in_logs(secrets_of(options))
         self._inherited: list[Any] = []
         self._reset()
 

@@ -231,7 +231,7 @@ class MetaMLFlowClient:
         """
         return self.register_artifact(
             name,
-            Pointer(os.fspath(uri), evidence, expected),
+            Pointer(uri, evidence, expected),
             artifact_type,
             metadata,
             if_unchanged=if_unchanged,

@@ -55,7 +55,7 @@ class FsspecLake:
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(f"{self._root}/", **self._options, use_listings_cache=False)[0]
+            return fsspec.core.url_to_fs(f"{self._root}/", **self._options)[0]
         except ImportError as error:
             raise MissingDependencyError(
                 f"{redact(self._root)} needs a package that is not installed: {error}", hint="Install what it names."
@@ -83,7 +83,7 @@ class FsspecLake:
         """Yield the files below a folder: a listing of each folder."""
         filesystem, base = self.filesystem, self._path("")
         for name, info in walk(filesystem, base, prefix, prefix, after, self.translated):
-            yield self._sighting(name, info)
+            yield self.look(name) if info.get("size") is None else self._sighting(name, info)
 
     def read(self, seen: Sighting, start: int, end: int) -> Buffer:
         """Return a range, if a look before it and one after it show what was seen."""

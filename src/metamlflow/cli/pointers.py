@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -79,7 +78,7 @@ def register(
     with interruptible() as interruption, shown_progress("registering", interruption) as progress:
         artifact = client.register_pointer(
             name,
-            os.fspath(uri),
+            uri,
             artifact_type,
             metadata,
             evidence=evidence,

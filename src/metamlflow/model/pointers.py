@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -129,12 +130,12 @@ class Pointer:
     """Data that is to be registered without being copied, for a mapping given to ``register_artifact``.
 
     Args:
-        uri: an object, a prefix (ending in ``/``) or a glob; such as ``s3://lake/events/2026/``.
+        uri: an object, a prefix (ending in ``/``) or a glob, such as ``s3://lake/events/2026/``; or a path.
         evidence: ``stat``, ``checksum`` or ``full``; None takes what costs nothing more than finding the data.
         expected: of one object: its digest as the caller knows it, such as ``sha256:<64 hex>``; compared on
             registration.
     """
 
-    uri: str
+    uri: str | os.PathLike[str]
     evidence: Strength | None = None
     expected: str | None = None

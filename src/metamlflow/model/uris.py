@@ -11,6 +11,7 @@ import re
 MAX_URI_BYTES = 8192
 WEB = frozenset({"http", "https"})
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_CHAIN = re.compile(r"::[a-z][a-z0-9+.-]*://")
 # Parameters by which providers sign a URL, or that a web address hands a key along with.
 _SIGNED = r"x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid|googleaccessid"
 _KEYS = r"signature|sig|token|access_token|auth|auth_token|api[-_]?key|key|secret|password|passwd|pwd|credentials?"
@@ -43,7 +44,9 @@ def uri_problem(uri: object) -> str | None:  # noqa: PLR0911 (one line for each 
         return f"it takes {size:,} bytes, more than {MAX_URI_BYTES:,}"
     if not rest.strip("/"):
         return "it names nothing"
-    if "::" in uri:
+    if "\0" in uri:
+        return "it holds a NUL character"
+    if _CHAIN.search(uri):
         return "it chains file systems with '::'"
     return secret_problem(uri)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,7 @@ class Lakes:
         self._reset()
 
     def _reset(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._open: dict[tuple[str, str], Lake] = {}
 
@@ -45,6 +47,8 @@ class Lakes:
         """Return the lake that an object lies in, and the object's name there. No network."""
         root, name = split_uri(uri)
         place = self._place(uri)
+        if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
+            self._reset()
         with self._lock:
             if (root, place) not in self._open:
                 self._open[root, place] = open_lake(root, self._by_place.get(place, {}))

@@ -18,6 +18,7 @@ from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import copy_pointer, drifted_since
 from metamlflow.store.pointing import fixed_prefix
 
+_NOWHERE = Pointed("", "", "object")
 _FEW = 8  # entries for which looks cost no more than a listing may
 
 
@@ -36,18 +37,25 @@ def with_listings(
     A listing is taken page by page as the entries pass. Where it fails there is nothing of it: then each object is
     looked at, and each failure has its name.
     """
-    places = [] if level == "full" or manifest.files <= _FEW else [p for p in manifest.pointed if p.kind != "object"]
-    merges = {place: _Merge(store, place) for place in places}
+    # Places may lie one in another: what stands deepest decides.
+    places = sorted(manifest.pointed, key=lambda place: len(place.path), reverse=True)
+    merges = {place: _Merge(store, place) for place in places if place.kind != "object"}
+    usable = level != "full" and manifest.files > _FEW
     for entry in entries:
-        if isinstance(entry, PointerEntry):
-            merge = next((merges[place] for place in places if _is_at(entry, place)), None)
-            yield entry, merge.listed(entry) if merge else None
-        else:
+        if not usable or not isinstance(entry, PointerEntry):
             yield entry, None
+            continue
+        merge = merges.get(next((place for place in places if _is_at(entry, place)), _NOWHERE))
+        yield entry, merge.listed(entry) if merge else None
 
 
 def _is_at(entry: PointerEntry, place: Pointed) -> bool:
-    return not place.path or entry.path.startswith(f"{place.path}/")
+    return not place.path or entry.path == place.path or entry.path.startswith(f"{place.path}/")
+
+
+def _order(name: str) -> bytes:
+    """Return what names are listed by: the bytes of UTF-8; a file's may be none."""
+    return name.encode(errors="surrogateescape")
 
 
 class _Merge:
@@ -60,12 +68,15 @@ class _Merge:
         self._found: Iterator[Sighting] | None = None
         self._next: Sighting | None = None
         self._usable = True
+        self._last = b""
 
     def listed(self, entry: PointerEntry) -> Listed | None:
         """Return what the listing shows of an entry's object; None if it does not tell."""
         root, name = split_uri(entry.uri)
-        if not self._usable or root != self._root or not name.startswith(self._prefix):
+        rises = _order(name) > self._last
+        if not self._usable or not rises or root != self._root or not name.startswith(self._prefix):
             return None
+        self._last = _order(name)
         try:
             return self._advance(entry, name)
         except MetaMLFlowError:
@@ -78,7 +89,7 @@ class _Merge:
             # A version that was registered may have become an older one.
             self._found = lake.look_below(self._prefix, after=_before(name, self._prefix), older=True)
             self._next = next(self._found, None)
-        while self._next is not None and self._next.name < name:
+        while self._next is not None and _order(self._next.name) < self._last:
             self._next = next(self._found, None)
         best: Sighting | None = None
         while self._next is not None and self._next.name == name:

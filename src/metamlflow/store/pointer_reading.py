@@ -52,6 +52,9 @@ class _Object:
         """Whether only the time of writing tells a change, and the content, read anew, is what was registered.
 
         A file that was touched, or restored from a copy, is then read on condition of its new time.
+
+        Raises:
+            PointerDriftError: the content is another.
         """
         expected = checkable(self.entry.evidence)
         with self._looking:
@@ -68,9 +71,9 @@ class _Object:
                     digester.update(self._lake.read(found, start, min(start + RANGE_BYTES, found.size)))
             except (PointerDriftError, ObjectNotFoundError):
                 return False
-            if digester.digests()[expected[0]] == expected[1]:
-                self._seen = found
-            return self._seen is found
+            _check(self.entry, expected, digester)
+            self._seen = found
+            return True
 
 
 def _of_entry(entry: PointerEntry, error: PointerDriftError) -> PointerDriftError:

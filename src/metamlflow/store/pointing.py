@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,7 +32,7 @@ from metamlflow.store.gathering import Gather, gather_held, gather_read, unavail
 from metamlflow.store.lakes import entry_of
 from metamlflow.store.opening import Store
 from metamlflow.store.sources import Problems, SingleFile, Source, SourceItem, SourcePointer
-from metamlflow.store.staging import TEMP_DIR_VARIABLE, OnBytes, spool_errors
+from metamlflow.store.staging import TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SPOOLED_TOGETHER = 512
@@ -156,6 +157,7 @@ class PointedTree(Source):
         self._uri = pointed.uri
         self._root, name = split_uri(pointed.uri)
         self._lake, _ = store.lakes.lake_of(pointed.uri)
+        self._is_web = self._root.partition("://")[0] in WEB
         self._matches: Callable[[str], Any] = lambda _: True
         self._prefix = name
         if pointed.kind == "glob":
@@ -164,14 +166,18 @@ class PointedTree(Source):
         self._listing = _Recorded(self._look)
         self.pointed = (pointed,)
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (items() checks the paths)
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
         """Yield the objects, in path order."""
         empty = True
         with _of_source(self._uri):
             for seen in self._listing:
                 empty = False
-                entry = entry_of(seen.name[len(self._prefix) :], self._root, seen)
-                yield _item(self._store, entry, self._evidence, looked=False)
+                inside = seen.name[len(self._prefix) :]
+                entry = entry_of(unquote(inside) if self._is_web else inside, self._root, seen)
+                if problem := uri_problem(entry.uri):
+                    problems.note_path(entry.path, problem)
+                else:
+                    yield _item(self._store, entry, self._evidence, looked=False)
         if empty:
             raise SourceNotFoundError(
                 f"there is nothing at {shown(self._uri)}",
@@ -213,13 +219,18 @@ class _Recorded:
         folder = os.environ.get(TEMP_DIR_VARIABLE) or None
         spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=folder))  # noqa: SIM115 (lives as long as this)
         found, chunks = self._listing(), 0
-        while chunk := list(islice(found, _SPOOLED_TOGETHER)):
-            with spool_errors():
-                facts = [(s.name, s.size, s.version, s.etag, s.modified_ns, s.held) for s in chunk]
-                pickle.dump(facts, spool, pickle.HIGHEST_PROTOCOL)
-            chunks += 1
-            yield from chunk
-        self._spool, self._chunks = spool, chunks  # only now: who stopped early did not see all of it
+        try:
+            while chunk := list(islice(found, _SPOOLED_TOGETHER)):
+                with spool_errors():
+                    facts = [(s.name, s.size, s.version, s.etag, s.modified_ns, s.held) for s in chunk]
+                    pickle.dump(facts, spool, pickle.HIGHEST_PROTOCOL)
+                chunks += 1
+                yield from chunk
+            self._spool, self._chunks = spool, chunks  # only now: who stopped early did not see all of it
+            weakref.finalize(self, discard, spool)
+        finally:
+            if self._spool is not spool:
+                discard(spool)
 
 
 def _item(

@@ -116,15 +116,22 @@ def verify_versions(
     """
     pace = pace or Pace()
     under_way: deque[Unreadable | _Version] = deque()
-    for version in versions:
-        if isinstance(version, Unreadable):
-            under_way.append(version)
-        else:
-            under_way.append(_Version(Checking(store, version, level, pace), progress, journal, executor))
-        while under_way and (executor is None or _parts_in(under_way) > _AT_A_TIME):
-            yield _ended(under_way.popleft())
-    while under_way:
-        yield _ended(under_way.popleft())
+    try:
+        for version in versions:
+            if isinstance(version, Unreadable):
+                under_way.append(version)
+            else:
+                under_way.append(_Version(Checking(store, version, level, pace), progress, journal, executor))
+            while under_way and (executor is None or _parts_in(under_way) > _AT_A_TIME):
+                yield _ended(under_way[0])
+                under_way.popleft()
+        while under_way:
+            yield _ended(under_way[0])
+            under_way.popleft()
+    finally:  # the executor is the caller's: what was given to it in vain is taken back
+        for begun in under_way:
+            if isinstance(begun, _Version):
+                begun.cancel()
 
 
 def _parts_in(under_way: Iterable[Unreadable | _Version]) -> int:
@@ -174,20 +181,19 @@ class _Version:
         """Check what is left, and return what was found of all."""
         manifest = self._checking.loaded.manifest
         read, findings = 0, list[Finding]()
-        try:
-            for part, result in self._results():
-                if self._journal and self._done(part) is None:
-                    self._journal.note(self._checking.loaded, part, result)
-                read += result.bytes
-                findings += result.findings
-        except BaseException:
-            for _, submitted in self._submitted:
-                if not isinstance(submitted, PartResult):
-                    submitted.cancel()
-            raise
-        return VerifyReport(
-            manifest.name, manifest.version, self._checking.level, manifest.files, read, tuple(findings)
-        )
+        for part, result in self._results():
+            if self._journal and self._done(part) is None:
+                self._journal.note(self._checking.loaded, part, result)
+            read += result.bytes
+            findings += result.findings
+        level = self._checking.level
+        return VerifyReport(manifest.name, manifest.version, level, manifest.files, read, tuple(findings))
+
+    def cancel(self) -> None:
+        """Take back what was given to the executor and has not begun."""
+        for _, submitted in self._submitted:
+            if not isinstance(submitted, PartResult):
+                submitted.cancel()
 
     def _results(self) -> Iterator[tuple[Part, PartResult]]:
         while self._submitted or self._left:

@@ -1,0 +1,40 @@
+"""Keeping session tokens and customer keys out of what the clients below log at DEBUG."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+
+# botocore logs the requests that it signs and sends, with the token among their headers; s3fs its arguments.
+_LOGGERS = ("botocore.auth", "botocore.endpoint", "botocore.hooks", "botocore.parsers", "s3fs")
+_TOKEN = re.compile(
+    r"((?:x-amz-security-token|server-side-encryption-customer-key|SSECustomerKey)"
+    r"""(?:['"]?\s*[:=]\s*b?['"]?))[^\s'",&]+""",
+    re.IGNORECASE,
+)
+
+
+class _Redaction(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        hidden = _TOKEN.sub(r"\1…", text)
+        for secret in self.secrets:
+            hidden = hidden.replace(secret, "…")
+        if hidden != text:
+            record.msg, record.args = hidden, ()
+        return True
+
+
+_redaction = _Redaction()
+
+
+def hide_in_logs(secrets: Iterable[str]) -> None:
+    """Take these, and whatever is said to be a token, out of the log lines of the clients; for good."""
+    _redaction.secrets.update(secrets)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_redaction)  # a second time changes nothing
