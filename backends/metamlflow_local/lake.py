@@ -58,7 +58,7 @@ class LocalLake:
             shown = "\n  ".join(problems[:_SHOWN])
             more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
             raise UnsupportedSourceError(
-                f"{len(problems)} things cannot be pointed to; nothing was registered:\n  {shown}{more}",
+                f"what is no file cannot be pointed to; nothing was registered:\n  {shown}{more}",
                 hint="Remove or replace them, or point to what is beside them.",
                 problems=tuple(problems),
             )

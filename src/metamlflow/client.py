@@ -29,7 +29,7 @@ from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, V
 from metamlflow.store.opening import Store
 from metamlflow.store.pacing import Pace
 from metamlflow.store.pointing import pointer_source
-from metamlflow.store.progress import ProgressCallback
+from metamlflow.store.progress import ProgressCallback, callback_errors
 from metamlflow.store.publishing import Draft, publish
 from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.sources import source_of
@@ -204,8 +204,8 @@ class MetaMLFlowClient:
         """Register data that stays where it is as the next version of ``name``; return that version.
 
         It reads, downloads, verifies and versions like any other. Where the bucket keeps versions, reads go to the
-        version that was registered; elsewhere data that changed since raises ``PointerDriftError``, and wrong bytes are
-        never handed out. ``docs/pointers.md`` tells what each evidence costs and detects.
+        version that was registered; elsewhere each is on condition that the object is the one that was registered, and
+        raises ``PointerDriftError`` if it is not. ``docs/pointers.md`` tells what each evidence costs and detects.
 
         Args:
             name: such as ``lake/events``.
@@ -333,7 +333,10 @@ class MetaMLFlowClient:
         versions = every_version(store) if wanted is None else wanted_versions(store, wanted)
         journal = None if resume is None else Journal(resume, store, level)
         pace = Pace(objects_per_second, bytes_per_second)
-        found = list(verify_versions(store, versions, level, progress, pace=pace, journal=journal, executor=executor))
+        with callback_errors():
+            found = list(
+                verify_versions(store, versions, level, progress, pace=pace, journal=journal, executor=executor)
+            )
         if journal:
             journal.finish()
         return Verification(

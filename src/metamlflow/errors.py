@@ -23,6 +23,7 @@ __all__ = [
     "InvalidMetadataError",
     "InvalidNameError",
     "InvalidPathError",
+    "LineageWarning",
     "MetaMLFlowError",
     "MissingDependencyError",
     "NotFoundError",
@@ -31,6 +32,8 @@ __all__ = [
     "PointerDriftError",
     "SourceChangedError",
     "SourceNotFoundError",
+    "StaleMetadataError",
+    "StaleMetadataWarning",
     "StorageError",
     "StorageFullError",
     "StorageUnavailableError",
@@ -218,6 +221,10 @@ class ConflictError(MetaMLFlowError):
     """The state of the world contradicts the call; nothing was changed."""
 
 
+class StaleMetadataError(ConflictError):
+    """What :class:`StaleMetadataWarning` tells, for a client that takes it for an error. Nothing was registered."""
+
+
 class DestinationExistsError(ConflictError, FileExistsError):
     """A download would overwrite something.
 
@@ -292,6 +299,14 @@ class StoreFormatError(MetaMLFlowError):
 
     key: str = ""
     problems: tuple[str, ...] = ()
+
+
+class LineageWarning(UserWarning):
+    """Something about the lineage of an artifact could not be found out or recorded; the job goes on."""
+
+
+class StaleMetadataWarning(UserWarning):
+    """A new version seems to carry the metadata of the one before; the warning says what changed and what did not."""
 
 
 class DamagedRecordWarning(UserWarning):

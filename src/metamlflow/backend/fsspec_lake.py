@@ -151,7 +151,8 @@ def _nanoseconds(time: object) -> int | None:
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         since = time - datetime(1970, 1, 1, tzinfo=UTC)
         return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
-    return int(time * 10**9) if isinstance(time, int | float) else None
+    # A double holds a time of today to some tenths of a microsecond, and listings and looks may differ in them.
+    return round(time * 10**6) * 1000 if isinstance(time, int | float) else None
 
 
 def _parsed(text: str) -> datetime | None:

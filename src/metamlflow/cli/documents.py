@@ -91,7 +91,8 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
     yield "digest", artifact.digest
     yield "manifest", artifact.manifest_digest
     yield "id", artifact.artifact_id
-    yield "stored", artifact.storage_path
+    if artifact.storage_path not in {place.uri for place in artifact.pointed}:
+        yield "stored", artifact.storage_path
     for place in artifact.pointed:
         yield "points to", place.uri
     for source in artifact.inputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 
@@ -18,6 +19,7 @@ LONGEST_KEY = 900
 
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
 _VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]*))?\.json")
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
@@ -137,6 +139,47 @@ def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int 
 def _number_below(prefix: str, key: str) -> int | None:
     match = _NUMBERED_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
     return int(match[1]) if match and 1 <= int(match[1]) <= MAX_VERSION else None
+
+
+def edges_prefix(name: ArtifactName, version: int) -> str:
+    """Where the edges from one version to those that were made from it lie."""
+    return f"{EDGES}{escape_name(name)}/_v{version}/"
+
+
+def edge_key(source: tuple[ArtifactName, int], consumer: tuple[ArtifactName, int]) -> str:
+    """Key of the hint that version ``consumer`` may have version ``source`` among its inputs."""
+    name, version = consumer
+    return f"{edges_prefix(*source)}{escape_name(name)}@{version}"
+
+
+def parse_edge_key(source: tuple[ArtifactName, int], key: str) -> tuple[ArtifactName, int] | None:
+    """The consumer that an edge speaks of, or None for a key that format 1 does not know."""
+    escaped, separator, version = key.removeprefix(edges_prefix(*source)).rpartition("@")
+    name = unescape_name(escaped)
+    if not separator or not _NUMBER.fullmatch(version) or name_problem(name) is not None:
+        return None
+    consumer = ArtifactName(name), int(version)
+    return consumer if consumer[1] <= MAX_VERSION and edge_key(source, consumer) == key else None
+
+
+def run_key(run_id: str, record: Literal["start", "end"]) -> str:
+    """Key of the record that begins or ends a run."""
+    return f"{RUNS}{run_id}/{record}.json"
+
+
+def run_inputs_prefix(run_id: str) -> str:
+    """Where the records of what a run used lie, in their order."""
+    return f"{RUNS}{run_id}/inputs/"
+
+
+def run_input_key(run_id: str, number: int) -> str:
+    """Key of the record of what a run used ``number``-th (1, 2, …)."""
+    return f"{run_inputs_prefix(run_id)}{number:010d}.json"
+
+
+def parse_run_input_key(run_id: str, key: str) -> int | None:
+    """The number of the record at ``key``, or None for a key that format 1 does not know."""
+    return _number_below(run_inputs_prefix(run_id), key)
 
 
 def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:

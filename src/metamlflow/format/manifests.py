@@ -67,7 +67,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "files": manifest.files,
         "folders": manifest.folders,
         "format": FORMAT,
-        "inputs": [_input_to_json(item) for item in manifest.inputs],
+        "inputs": [input_to_json(item) for item in manifest.inputs],
         "kind": manifest.kind,
         "metadata": manifest.metadata,
         "name": manifest.name,
@@ -135,7 +135,7 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         metadata=fields.mapping("metadata"),
         schema=fields.optional_mapping("schema"),
         pointed=_pointed(fields, problems),
-        inputs=tuple(_input_from_json(item, place, problems) for place, item in fields.items("inputs")),
+        inputs=tuple(input_from_json(item, place, problems) for place, item in fields.items("inputs")),
         run=fields.optional_text("run", is_record_id),
         code=fields.optional_mapping("code"),
         previous=fields.optional_text("previous", is_digest),
@@ -201,7 +201,8 @@ def _check_sums(manifest: Manifest, problems: Problems) -> None:
         problems.note("digest", f"expected {digest}, the digest of the entries, got {manifest.digest}")
 
 
-def _input_to_json(item: Input) -> dict[str, Any]:
+def input_to_json(item: Input) -> dict[str, Any]:
+    """Return the JSON object of an artifact version that was used."""
     document: dict[str, Any] = {
         "manifest_digest": item.manifest_digest,
         "name": item.name,
@@ -212,7 +213,8 @@ def _input_to_json(item: Input) -> dict[str, Any]:
     return document
 
 
-def _input_from_json(value: Any, place: str, problems: Problems) -> Input:
+def input_from_json(value: Any, place: str, problems: Problems) -> Input:
+    """Read an artifact version that was used."""
     fields = Fields(value, place, problems)
     return Input(
         name=ArtifactName(fields.text("name", name_problem)),

@@ -56,7 +56,7 @@ def decode_marker(data: bytes) -> Marker:
     Raises:
         StoreFormatError: it is damaged, or the store needs a newer library.
     """
-    fields, problems = _open(data, MARKER, "store marker")
+    fields, problems = open_record(data, MARKER, "store marker")
     fields.requires(FEATURES)
     marker = Marker(
         record_id=fields.text("record_id", is_record_id),
@@ -80,7 +80,7 @@ def encode_state(state: State, record_id: str, created_at: datetime) -> bytes:
 
 def decode_state(data: bytes, key: str) -> State:
     """Read a version's state record."""
-    fields, problems = _open(data, key, "state record")
+    fields, problems = open_record(data, key, "state record")
     state = fields.text("state", lambda value: None if value in STATES else f"expected one of {', '.join(STATES)}")
     # The number alone tells a listing whether the version is live, so the two must agree.
     if (number := state_number_of_key(key)) and state in STATES and (state == "restored") == bool(number % 2):
@@ -99,7 +99,7 @@ def encode_alias(version: int | None, record_id: str, created_at: datetime) -> b
 
 def decode_alias(data: bytes, key: str) -> int | None:
     """Read an alias record: the version that it stands for, or None if it was removed."""
-    fields, problems = _open(data, key, "alias record")
+    fields, problems = open_record(data, key, "alias record")
     version = None if fields.is_null("version") else fields.integer("version", 1, MAX_VERSION)
     _check_origin(fields)
     problems.raise_if_any("alias record")
@@ -130,7 +130,7 @@ def encode_claim(claim: Claim, created_at: datetime) -> bytes:
 
 def decode_claim(data: bytes, key: str) -> Claim:
     """Read an idempotency record."""
-    fields, problems = _open(data, key, "idempotency record")
+    fields, problems = open_record(data, key, "idempotency record")
     claim = Claim(
         version=fields.integer("version", 1, MAX_VERSION),
         record_id=fields.text("record_id", is_record_id),
@@ -146,7 +146,8 @@ def _check_origin(fields: Fields) -> None:
     fields.instant("created_at")
 
 
-def _open(data: bytes, key: str, what: str) -> tuple[Fields, Problems]:
+def open_record(data: bytes, key: str, what: str) -> tuple[Fields, Problems]:
+    """Return the fields of a record, its format checked, and where problems with them are noted."""
     problems = Problems(key)
     document = parse_object(data, problems)
     if document is None:

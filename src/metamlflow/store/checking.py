@@ -76,7 +76,7 @@ def check_part(checking: Checking, part: Part, counter: Counter) -> PartResult:
     read = 0
     manifest = checking.loaded.manifest
     files = (item for item in _items_of(checking, part, findings) if not isinstance(item, EmptyFolder))
-    found = with_listings(checking.store, manifest, files, checking.level)
+    found = with_listings(checking.store, manifest, files, checking.level, from_start=part.start == 0)
     in_memory = bytes_in_memory if checking.level == "full" else lambda _: 0
     work = partial(_check, checking, counter)
     for finding, size in in_parallel(work, found, size_of=lambda pair: in_memory(pair[0]), cancel=counter.cancel):
@@ -140,8 +140,6 @@ def _check(checking: Checking, counter: Counter, pair: tuple[FileEntry, Listed |
         counter.add(size=size)
         checking.pace.take(size=size)
 
-    if seen is None:
-        checking.pace.take(objects=1)
     try:
         finding = check(on_bytes)
     except IntegrityError as error:
@@ -154,6 +152,7 @@ def _check(checking: Checking, counter: Counter, pair: tuple[FileEntry, Listed |
 
 
 def _check_stored(checking: Checking, entry: Entry, on_bytes: Callable[[int], None]) -> Finding | None:
+    checking.pace.take(objects=1)
     if checking.level == "full":
         copy_entry(checking.store, checking.loaded.manifest, entry, None, on_bytes)
         return None
@@ -164,8 +163,9 @@ def _check_pointer(
     checking: Checking, seen: Listed | None, entry: PointerEntry, on_bytes: Callable[[int], None]
 ) -> Finding | None:
     if checking.level == "full":
+        checking.pace.take(objects=1)
         return check_content(checking.store, entry, on_bytes)
-    return check_look(checking.store, entry, seen, checking.level)
+    return check_look(checking.store, entry, seen, checking.level, lambda: checking.pace.take(objects=1))
 
 
 def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) -> Finding | None:

@@ -67,7 +67,10 @@ def strengthen(store: Store, loaded: Loaded, strength: Strength, progress: Progr
             return SourcePointer(cast("PointerEntry", item), gather, reads=strength == "full")
         return item
 
-    pointed = tuple(replace(place, evidence=strength) for place in loaded.manifest.pointed)
+    pointed = tuple(
+        replace(place, evidence=max(place.evidence or "stat", strength, key=STRENGTHS.index))
+        for place in loaded.manifest.pointed
+    )
     return _publish(store, loaded, _Derived(store, loaded, stronger, pointed), progress)
 
 

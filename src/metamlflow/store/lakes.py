@@ -27,8 +27,8 @@ class Lakes:
         self, store_url: str, store_options: Mapping[str, Any], by_place: Mapping[str, Mapping[str, Any]]
     ) -> None:
         _check(by_place)
-        scheme = store_url.partition("://")[0]
-        self._by_place = {scheme: store_options, **by_place} if store_options else dict(by_place)
+        own = {store_url.partition("://")[0]: store_options} if store_options else {}
+        self._by_place = {_plain(place): options for place, options in {**own, **by_place}.items()}
         self._reset()
 
     def _reset(self) -> None:
@@ -57,6 +57,12 @@ class Lakes:
     def _place(self, uri: str) -> str:
         fitting = [place for place in self._by_place if uri.startswith(place if "://" in place else f"{place}://")]
         return max(fitting, key=lambda place: ("://" in place, len(place)), default="")
+
+
+def _plain(place: str) -> str:
+    """Return a place with its scheme as it is written in the URIs of pointers."""
+    scheme, separator, rest = place.partition("://")
+    return {"gcs": "gs"}.get(scheme.lower(), scheme.lower()) + separator + rest
 
 
 def _check(by_place: Mapping[Any, Any]) -> None:

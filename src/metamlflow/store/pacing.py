@@ -20,12 +20,12 @@ class Pace:
         for name, limit in (("objects_per_second", objects), ("bytes_per_second", bytes_)):
             if limit is not None and not limit > 0:
                 raise InvalidInputError(f"{name} is a number above 0, not {limit!r:.80}")
-        self._rates = objects, bytes_
+        self.rates = objects, bytes_
         self._lock = threading.Lock()
         self._free = [0.0, 0.0]
 
     def __getstate__(self) -> tuple[float | None, float | None]:
-        return self._rates
+        return self.rates
 
     def __setstate__(self, state: tuple[float | None, float | None]) -> None:
         self.__init__(*state)  # type: ignore[misc]
@@ -34,7 +34,7 @@ class Pace:
         """Wait until this many may pass."""
         wait = 0.0
         for place, amount in enumerate((objects, size)):
-            rate = self._rates[place]
+            rate = self.rates[place]
             if rate is None or not amount:
                 continue
             with self._lock:

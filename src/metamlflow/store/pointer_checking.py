@@ -30,16 +30,23 @@ class Listed:
 
 
 def with_listings(
-    store: Store, manifest: Manifest, entries: Iterable[FileEntry], level: Level
+    store: Store, manifest: Manifest, entries: Iterable[FileEntry], level: Level, *, from_start: bool
 ) -> Iterator[tuple[FileEntry, Listed | None]]:
     """Yield the entries, in their order, each with what a listing of its place shows, where a listing tells.
 
     A listing is taken page by page as the entries pass. Where it fails there is nothing of it: then each object is
     looked at, and each failure has its name.
+
+    Args:
+        store: whose lakes are listed.
+        manifest: of the version.
+        entries: some of its files, in their order.
+        level: that is asked for.
+        from_start: whether they begin with the first; else listings begin shortly before the first of them.
     """
     # Places may lie one in another: what stands deepest decides.
     places = sorted(manifest.pointed, key=lambda place: len(place.path), reverse=True)
-    merges = {place: _Merge(store, place) for place in places if place.kind != "object"}
+    merges = {place: _Merge(store, place, from_start=from_start) for place in places if place.kind != "object"}
     usable = level != "full" and manifest.files > _FEW
     for entry in entries:
         if not usable or not isinstance(entry, PointerEntry):
@@ -61,13 +68,14 @@ def _order(name: str) -> bytes:
 class _Merge:
     """The listing of a place, asked for by names that rise."""
 
-    def __init__(self, store: Store, place: Pointed) -> None:
+    def __init__(self, store: Store, place: Pointed, *, from_start: bool) -> None:
         self._store = store
         self._root, name = split_uri(place.uri)
         self._prefix = fixed_prefix(name) if place.kind == "glob" else name
         self._found: Iterator[Sighting] | None = None
         self._next: Sighting | None = None
         self._usable = True
+        self._from_start = from_start
         self._last = b""
 
     def listed(self, entry: PointerEntry) -> Listed | None:
@@ -87,7 +95,8 @@ class _Merge:
         if self._found is None:
             lake, _ = self._store.lakes.lake_of(entry.uri)
             # A version that was registered may have become an older one.
-            self._found = lake.look_below(self._prefix, after=_before(name, self._prefix), older=True)
+            after = "" if self._from_start else _before(name, self._prefix)
+            self._found = lake.look_below(self._prefix, after=after, older=True)
             self._next = next(self._found, None)
         while self._next is not None and _order(self._next.name) < self._last:
             self._next = next(self._found, None)
@@ -107,14 +116,24 @@ def _before(name: str, prefix: str) -> str:
     return name[:-1] + chr(ord(end) - 1)
 
 
-def check_look(store: Store, entry: PointerEntry, shown: Listed | None, level: Level) -> Finding | None:
+def check_look(
+    store: Store, entry: PointerEntry, shown: Listed | None, level: Level, before_look: Callable[[], None]
+) -> Finding | None:
     """Compare an object with what was registered, from a listing if that tells enough, else with one request.
+
+    Args:
+        store: whose lake it lies in.
+        entry: what was registered.
+        shown: what a listing shows of it, if it tells.
+        level: that is asked for.
+        before_look: is called before a request.
 
     Raises:
         PointerDriftError: it is another now, or gone.
     """
     known = seen_as(entry)
     if shown is None or (level == "checksum" and shown.found is not None and not shown.found.held):
+        before_look()
         found = _look(store, entry)
     else:
         found = shown.found

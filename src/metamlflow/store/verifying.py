@@ -216,12 +216,18 @@ def check_elsewhere(
     store = _store_of(store_state)
     loaded = load_manifest(store, ArtifactName(name), version)
     # What was loaded there counts: had the manifest been altered in between, that is a finding of the first part.
-    checking = Checking(store, loaded, level, pace)
+    checking = Checking(store, loaded, level, _pace_of(pace.rates))
     result = check_part(checking, part, Counter("verify", None))
     if loaded.digest == digest:
         return result
     changed = Finding("", "modified", name, digest, loaded.digest)
     return PartResult(result.bytes, (changed, *result.findings))
+
+
+@lru_cache(maxsize=8)
+def _pace_of(rates: tuple[float | None, float | None]) -> Pace:
+    """Return the pace of this process: tasks come with their own, and share it here."""
+    return Pace(*rates)
 
 
 @lru_cache(maxsize=8)
