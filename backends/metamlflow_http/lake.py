@@ -37,29 +37,39 @@ class HTTPLake(FsspecLake):
 
     def range_of(self, seen: Sighting, start: int, end: int) -> bytes:
         """Ask for a range, on condition of the ETag where it is one that stands for the very bytes."""
-        headers = {"Accept-Encoding": "identity"}
+        headers = {**self.options.get("headers", {}), "Accept-Encoding": "identity"}  # these replace the client's own
         if seen.etag and not seen.etag.startswith("W/"):
             headers["If-Match"] = seen.etag
         path = self._path(seen.name)
         try:
             return bytes(self.filesystem.cat_file(path, start=start, end=min(end, seen.size), headers=headers))
         except Exception as error:
-            status = getattr(error, "status", None)
-            if status in {_PRECONDITION_FAILED, _BEYOND_END}:
+            if _status_of(error) in {_PRECONDITION_FAILED, _BEYOND_END}:
                 raise drifted(self.url_of(seen.name), seen, self.look(seen.name)) from None
             raise
 
     def own_error(self, name: str, error: Exception) -> MetaMLFlowError | None:
         """Return our error for what a web server answered."""
-        where, status = redact(self.url_of(name)), getattr(error, "status", None)
+        where, status = redact(self.url_of(name)), _status_of(error)
         if status in _DENIED:
             return AccessDeniedError(
                 f"{where}: access is denied (status {status})",
                 hint="Give what the server asks for in source_options, such as {'https': {'headers': {…}}}.",
                 key=where,
             )
-        if isinstance(error, FileNotFoundError) or status in _GONE:
+        if status in _GONE:
             return ObjectNotFoundError(f"there is no object {where}", key=where)
-        if status is not None:
+        if status:
             return StorageUnavailableError(f"{where}: the server answered {status}", hint="Try again.", key=where)
+        if isinstance(error, FileNotFoundError) and error.__cause__ is not None:  # fsspec's word for whatever failed
+            return StorageUnavailableError(
+                f"{where} cannot be reached: {type(error.__cause__).__name__}",
+                hint="Check address and network.",
+                key=where,
+            )
         return super().own_error(name, error)
+
+
+def _status_of(error: BaseException) -> int:
+    """Return the HTTP status that an error came from, 0 if there was no answer."""
+    return int(getattr(error, "status", 0) or getattr(error.__cause__, "status", 0) or 0)

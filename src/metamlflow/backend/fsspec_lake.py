@@ -36,11 +36,11 @@ class FsspecLake:
 
     def __init__(self, root: str, options: Mapping[str, Any]) -> None:
         self._root = root
-        self._options = dict(options)
+        self.options = dict(options)
         self._opened: Any = None
 
     def __getstate__(self) -> tuple[str, dict[str, Any]]:
-        return self._root, self._options
+        return self._root, self.options
 
     def __setstate__(self, state: tuple[str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]
@@ -55,7 +55,7 @@ class FsspecLake:
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(f"{self._root}/", **self._options)[0]
+            return fsspec.core.url_to_fs(f"{self._root}/", **self.options)[0]
         except ImportError as error:
             raise MissingDependencyError(
                 f"{redact(self._root)} needs a package that is not installed: {error}", hint="Install what it names."

@@ -58,11 +58,18 @@ def pointer_entry_from(fields: Fields, path: str) -> PointerEntry:
     return PointerEntry(
         path=path,
         size=fields.integer("size", 0),
-        uri=fields.text("uri", uri_problem),
+        uri=_uri(fields),
         version=fields.optional_text("version"),
         evidence=evidence,
         extra=fields.unknown() or None,
     )
+
+
+def _uri(fields: Fields) -> str:
+    uri = fields.text("uri")
+    if uri and (problem := uri_problem(uri)):
+        fields.note("uri", problem)  # without the value, which may be a secret
+    return uri
 
 
 def _digests(fields: Fields, name: str) -> dict[str, str]:
@@ -86,7 +93,7 @@ def pointed_from_json(value: Any, place: str, problems: Problems) -> Pointed:
     path = fields.text("path", lambda path: path_problem(path) if path else None)
     kind = fields.text("kind", lambda kind: None if kind in POINTED_KINDS else f"expected one of {POINTED_KINDS}")
     evidence = fields.optional_text("evidence", _strength_problem)
-    return Pointed(path, fields.text("uri", uri_problem), cast("PointedKind", kind), cast("Strength | None", evidence))
+    return Pointed(path, _uri(fields), cast("PointedKind", kind), cast("Strength | None", evidence))
 
 
 def _strength_problem(value: str) -> str | None:

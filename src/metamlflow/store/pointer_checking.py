@@ -24,9 +24,13 @@ _FEW = 8  # entries for which looks cost no more than a listing may
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a listing showed of an entry's object: the version that was registered, or what stands for its name now."""
+    """What a listing showed of an entry's object: the version that was registered, or what stands for its name now.
+
+    That it shows nothing is ``certain`` only of a listing from its start: not all servers begin one at any name.
+    """
 
     found: Sighting | None
+    certain: bool = True
 
 
 def with_listings(
@@ -105,7 +109,7 @@ class _Merge:
             seen, self._next = self._next, next(self._found, None)
             if (entry.version is not None and seen.version == entry.version) or (seen.current and best is None):
                 best = seen
-        return Listed(best)
+        return Listed(best, certain=self._from_start)
 
 
 def _before(name: str, prefix: str) -> str:
@@ -132,7 +136,7 @@ def check_look(
         PointerDriftError: it is another now, or gone.
     """
     known = seen_as(entry)
-    if shown is None or (level == "checksum" and shown.found is not None and not shown.found.held):
+    if shown is None or _tells_too_little(shown, level):
         before_look()
         found = _look(store, entry)
     else:
@@ -140,6 +144,12 @@ def check_look(
     if found is None or known.difference(found):
         raise drifted_since(entry, found)
     return _compare_digests(entry, found) if level == "checksum" else None
+
+
+def _tells_too_little(shown: Listed, level: Level) -> bool:
+    if shown.found is None:
+        return not shown.certain
+    return level == "checksum" and not shown.found.held
 
 
 def _look(store: Store, entry: PointerEntry) -> Sighting | None:

@@ -20,12 +20,10 @@ from metamlflow.backend.lakes import Lake, Sighting, shown
 from metamlflow.errors import (
     IntegrityError,
     InvalidInputError,
-    InvalidPathError,
     ObjectNotFoundError,
     SourceNotFoundError,
     StoreNotFoundError,
 )
-from metamlflow.model.paths import path_problem
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import WEB, split_uri, uri_problem
 from metamlflow.store.gathering import Gather, gather_held, gather_read, unavailable, without_digests
@@ -75,10 +73,10 @@ def pointer_source(store: Store, pointer: Pointer) -> Source:
 
 @contextmanager
 def _of_source(uri: str) -> Iterator[None]:
-    """Say of a bucket that is not there that it is one that was to be pointed to."""
+    """Say of a bucket, or of an object, that is not there that it is one that was to be pointed to."""
     try:
         yield
-    except StoreNotFoundError as error:
+    except (StoreNotFoundError, ObjectNotFoundError) as error:
         raise SourceNotFoundError(error.message, hint=error.hint, source=shown(uri)) from error
 
 
@@ -116,7 +114,7 @@ def _kind_of(lake: Lake, uri: str, name: str) -> tuple[PointedKind, Sighting | N
     try:
         return "object", lake.look(name)  # first, for wildcards are legal letters of names
     except ObjectNotFoundError:
-        if _WILDCARD.search(name):
+        if _is_glob(uri, name):
             return "glob", None
     if next(iter(lake.look_below(f"{name}/")), None) is None:
         raise SourceNotFoundError(
@@ -125,19 +123,17 @@ def _kind_of(lake: Lake, uri: str, name: str) -> tuple[PointedKind, Sighting | N
     return "prefix", None
 
 
+def _is_glob(uri: str, name: str) -> bool:
+    # What follows a question mark is a query of the web, and no list of files has queries.
+    return _WILDCARD.search(name) is not None and not (uri.partition("://")[0] in WEB and "?" in name)
+
+
 class PointedObject(SingleFile):
     """One object."""
 
     def __init__(self, store: Store, uri: str, seen: Sighting, pointer: Pointer) -> None:
         root, name = split_uri(uri)
-        path = _file_name(root, name)
-        if problem := path_problem(path):
-            raise InvalidPathError(
-                f"the name {path!r:.200} is no logical path: {problem}",
-                hint="Give a mapping of a logical path of your own to Pointer(uri).",
-                problems=(f"{path!r:.200}: {problem}",),
-            )
-        entry = entry_of(path, root, seen)
+        entry = entry_of(_file_name(root, name), root, seen)
         super().__init__(_item(store, entry, pointer.evidence, looked=True, expected=pointer.expected))
         self.pointed = (Pointed("", uri, "object", pointer.evidence),)
 

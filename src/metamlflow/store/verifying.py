@@ -40,10 +40,9 @@ class Journal:
         self._head = {"verification": store.url, "level": level}
         self._done: dict[tuple[str, str], PartResult] = {}
         with translated_errors(str(self._file)):
-            if self._file.exists() and self._file.stat().st_size:
+            self._begun = self._file.exists() and self._file.stat().st_size > 0
+            if self._begun:
                 self._read()
-            else:
-                self._file.write_text(json.dumps(self._head) + "\n", "utf-8")
 
     def _read(self) -> None:
         # A run that was killed may have left half a line: what it said is done again.
@@ -68,6 +67,9 @@ class Journal:
         findings = [finding.to_json() for finding in result.findings]
         line = {"manifest": loaded.digest, "part": asdict(part), "bytes": result.bytes, "findings": findings}
         with translated_errors(str(self._file)), self._file.open("a", encoding="utf-8") as file:
+            if not self._begun:
+                file.write(f"{json.dumps(self._head)}\n")
+                self._begun = True
             file.write(f"{json.dumps(line)}\n")
 
     def finish(self) -> None:
