@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import manifest_key
+from metamlflow.looks import table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
@@ -28,6 +27,7 @@ from metamlflow.store.opening import Store
 from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Progress, ProgressCallback
 from metamlflow.store.reading import open_entry, read_entry
+from metamlflow.store.recording import Recorder, current_run
 from metamlflow.store.verifying import Journal, verify
 from metamlflow.store.versions import Loaded
 
@@ -68,6 +68,7 @@ class Artifact:
     def __init__(self, session: Session, loaded: Loaded) -> None:
         self._session = session
         self._loaded = loaded
+        self._run: Recorder | None = current_run(session.store.url)
 
     @property
     def _manifest(self) -> Manifest:
@@ -182,10 +183,12 @@ class Artifact:
             PointerDriftError: while reading: what it points to is another now, or gone.
             ArtifactNotFoundError: there is no such file in the artifact.
         """
+        self._used()
         return cast("BinaryIO", open_entry(self._store, self._manifest, self._entry(path)))
 
     def read_bytes(self, path: str | os.PathLike[str] | None = None) -> bytes:
         """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
+        self._used()
         return bytes(read_entry(self._store, self._manifest, self._entry(path)))
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
@@ -200,6 +203,7 @@ class Artifact:
         Raises:
             IntegrityError: the content is damaged or missing.
         """
+        self._used()
         if path is None and self._manifest.kind == "folder":
             return copy_of_folder(self._store, self._session.cache, self._loaded)
         return copy_of_file(self._store, self._session.cache, self._loaded, self._entry(path))
@@ -229,6 +233,7 @@ class Artifact:
             IntegrityError: the content is damaged or missing.
             InvalidPathError: the destination's disk cannot tell some of the paths apart.
         """
+        self._used()
         folder = local_folder(destination)
         if path is None:
             return download_artifact(self._store, self._manifest, folder, overwrite=overwrite, progress=progress)
@@ -319,19 +324,22 @@ class Artifact:
     def _next(self, loaded: Loaded) -> Artifact:
         return self if loaded is self._loaded else Artifact(self._session, loaded)
 
+    def _used(self) -> None:
+        """Tell the run that it was got in, and the one that is under way here, that its bytes are used."""
+        now = current_run(self._store.url)
+        for run in {id(run): run for run in (self._run, now) if run is not None}.values():
+            run.note_use(self._loaded)
+
     def _entry(self, path: str | os.PathLike[str] | None) -> FileEntry:
         if path is None:
             if len(self.entries) == 1:
                 return next(iter(self.entries))
+            some = " or ".join(repr(entry.path) for entry in islice(self.entries, 3))
             raise InvalidInputError(
                 f"{self.name}@{self.version} is a folder of {len(self.entries):,} files; which one is meant?",
-                hint=f"Give path=, such as {self._some_paths(self.entries)}.",
+                hint=f"Give path=, such as {some or 'none: it is empty'}.",
             )
         return wanted_entry(self.entries, os.fspath(path), self.name, self.version)
-
-    @staticmethod
-    def _some_paths(entries: Iterable[FileEntry]) -> str:
-        return " or ".join(repr(entry.path) for entry in islice(entries, 3)) or "none: it is empty"
 
     # --- identity and looks -------------------------------------------------------------------------------------------
 
@@ -340,6 +348,7 @@ class Artifact:
 
     def __setstate__(self, state: tuple[Session, Loaded]) -> None:
         self._session, self._loaded = state
+        self._run = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Artifact):
@@ -370,13 +379,7 @@ class Artifact:
             "stored": self.storage_path,
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(str(name))}</th>"
-            f"<td style='text-align:left'>{html.escape(f'{value!s:.500}')}</td></tr>"
-            for name, value in facts.items()
-        )
-        title = html.escape(f"{self.name}@{self.version}")
-        return f"<table><caption style='text-align:left'><b>{title}</b></caption>{rows}</table>"
+        return table_of(f"{self.name}@{self.version}", facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,35 +13,30 @@ from typing import Any, Literal, Self
 
 from metamlflow.artifacts import Artifact, Session
 from metamlflow.errors import (
-    ArtifactNotFoundError,
-    ArtifactPrunedError,
-    DamagedRecordWarning,
     InvalidInputError,
-    StoreFormatError,
 )
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
+from metamlflow.runs import Inputs, Run, given_inputs, joined
 from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, options_from_environment, resolve_url
 from metamlflow.store.aliases import set_alias
 from metamlflow.store.cache import FileCache
 from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, VerifyReport
+from metamlflow.store.inputs import resolved_inputs
+from metamlflow.store.listing import latest_of_each, versions_of
 from metamlflow.store.opening import Store
 from metamlflow.store.pacing import Pace
 from metamlflow.store.pointing import pointer_source
 from metamlflow.store.progress import ProgressCallback, callback_errors
 from metamlflow.store.publishing import Draft, publish
+from metamlflow.store.recording import current_run, recorded_in
 from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.sources import source_of
-from metamlflow.store.transfer import in_parallel
+from metamlflow.store.staleness import OnStale
 from metamlflow.store.verifying import Journal, verify_versions
 from metamlflow.store.versions import (
-    Loaded,
-    list_names,
-    list_versions,
-    load_manifest,
     load_reference,
-    not_found,
 )
 
 __all__ = ["MetaMLFlowClient"]
@@ -68,6 +63,8 @@ class MetaMLFlowClient:
         cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
         cache_size: how large that may grow, in bytes or as a text such as ``10GB``; default ``METAMLFLOW_CACHE_SIZE``
             or 10 GiB.
+        stale_metadata: what to do when a new version seems to carry the metadata of the one before: ``warn``,
+            ``ignore`` or ``error``; see ``docs/lineage.md``.
 
     Raises:
         InvalidInputError: the URI is missing or malformed, carries a secret, or no backend handles its scheme.
@@ -81,6 +78,7 @@ class MetaMLFlowClient:
         source_options: Mapping[str, Mapping[str, Any]] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         cache_size: int | str | None = None,
+        stale_metadata: OnStale = "warn",
     ) -> None:
         uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
         if uri is not None and not isinstance(uri, str | os.PathLike):
@@ -97,6 +95,9 @@ class MetaMLFlowClient:
             storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
         if source_options is None:
             source_options = options_from_environment(SOURCES_VARIABLE)
+        if stale_metadata not in {"warn", "ignore", "error"}:
+            raise InvalidInputError(f"stale_metadata is 'warn', 'ignore' or 'error', not {stale_metadata!r:.80}")
+        self._on_stale: OnStale = stale_metadata
         cache = FileCache(Path(cache_dir) if cache_dir is not None else None, bytes_of(cache_size))
         self._session = Session(Store(url, storage_options, source_options=source_options), cache)
 
@@ -104,7 +105,7 @@ class MetaMLFlowClient:
     def _on(cls, store: Store) -> Self:
         """Return a client on a store that was made otherwise; for metamlflow.testing."""
         client = cls.__new__(cls)
-        client._session = Session(store, FileCache())  # noqa: SLF001 (its own constructor)
+        client._session, client._on_stale = Session(store, FileCache()), "warn"  # noqa: SLF001 (its own constructor)
         return client
 
     @property
@@ -142,6 +143,7 @@ class MetaMLFlowClient:
         artifact_type: str = "file",
         metadata: Mapping[str, Any] | None = None,
         *,
+        inputs: Inputs = (),
         if_unchanged: Literal["new_version", "reuse"] = "new_version",
         idempotency_key: str | None = None,
         progress: ProgressCallback | None = None,
@@ -157,7 +159,10 @@ class MetaMLFlowClient:
                 under their names), or a mapping of logical path to any of these or to a
                 :class:`~metamlflow.artifacts.Pointer`, which stays where it is.
             artifact_type: a label: ``file``, ``dataset``, ``model``, or your own.
-            metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists what else is taken, and how.
+            metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists what else is taken, and how. A pair
+                ``<role>_artifact_name`` and ``<role>_version`` becomes an input with that role.
+            inputs: what it was made from: artifacts and references such as ``"features@2"``, in a list or by role in a
+                mapping. What the run under way has used is added to them.
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
             idempotency_key: any text that names this registration, such as a job's id. The first registration under a
                 key wins: a retry returns the same version, and its content is not looked at.
@@ -173,18 +178,25 @@ class MetaMLFlowClient:
             StorageError: the storage failed; nothing was registered, and a retry finishes the work.
         """
         parsed = ArtifactName.parse(name)
+        given = given_inputs(inputs, self._store.url)
         if if_unchanged not in {"new_version", "reuse"}:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
+        # Before anything is read: a dict that the caller goes on changing must not change what is registered.
+        encoded = encode_mapping(metadata)
+        run = current_run(self._store.url)
         draft = Draft(
             name=parsed,
-            # Before anything is read: a dict that the caller goes on changing must not change what is registered.
-            metadata=encode_mapping(metadata),
+            metadata=encoded,
             source=source_of(
                 path, parsed.rpartition("/")[2], store_url=self._store.url, point=partial(pointer_source, self._store)
             ),
             artifact_type=checked_type(artifact_type),
             reuse_unchanged=if_unchanged == "reuse",
             idempotency_key=checked_key(idempotency_key),
+            inputs=resolved_inputs(self._store, given, encoded),
+            run=run,
+            code=run.code if run else None,
+            on_stale=self._on_stale,
         )
         return Artifact(self._session, publish(self._store, draft, progress))
 
@@ -197,6 +209,7 @@ class MetaMLFlowClient:
         *,
         evidence: Strength | None = None,
         expected: str | None = None,
+        inputs: Inputs = (),
         if_unchanged: Literal["new_version", "reuse"] = "new_version",
         idempotency_key: str | None = None,
         progress: ProgressCallback | None = None,
@@ -217,7 +230,8 @@ class MetaMLFlowClient:
                 (every byte is read and hashed). Default: of an object ``checksum`` where the server holds a digest,
                 else ``stat``; of a prefix or glob what its listing gives.
             expected: of one object: its digest as you know it, such as ``sha256:<64 hex>``, compared now.
-            if_unchanged: as for :meth:`register_artifact`.
+            inputs: as for :meth:`register_artifact`.
+            if_unchanged: as there.
             idempotency_key: as there.
             progress: as there.
 
@@ -234,10 +248,28 @@ class MetaMLFlowClient:
             Pointer(uri, evidence, expected),
             artifact_type,
             metadata,
+            inputs=inputs,
             if_unchanged=if_unchanged,
             idempotency_key=idempotency_key,
             progress=progress,
         )
+
+    def run(self, name: str, params: Mapping[str, Any] | None = None, *, capture_user: bool = True) -> Run:
+        """Return a run: ``with client.run("train", params={…}) as run:``, or a decorator, each call a run of its own.
+
+        Inside, artifacts whose bytes are used become inputs, and those that are registered name all that was used. What
+        is captured of code and machine is listed in ``docs/lineage.md``; no environment variable is.
+
+        Args:
+            name: what is run, such as ``train``.
+            params: JSON-like values.
+            capture_user: whether user and host are recorded.
+        """
+        return Run(self._session, name, params, capture_user=capture_user)
+
+    def join_run(self, token: str) -> AbstractContextManager[None]:
+        """Return a context in which this process belongs to a run of another one: that with this :attr:`Run.token`."""
+        return recorded_in(joined(self._session, token))
 
     def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
         """Make ``alias`` stand for a version of ``name``: ``get_artifact(name, alias)`` returns that one from now on.
@@ -290,7 +322,7 @@ class MetaMLFlowClient:
         """
         parsed = None if name is None else ArtifactName.parse(name)
         self._store.marker()
-        found = self._latest_of_each() if parsed is None else self._versions(parsed)
+        found = latest_of_each(self._store) if parsed is None else versions_of(self._store, parsed)
         return [
             Artifact(self._session, loaded)
             for loaded in found
@@ -343,42 +375,3 @@ class MetaMLFlowClient:
             tuple(report for report in found if isinstance(report, VerifyReport)),
             tuple(error for error in found if isinstance(error, Unreadable)),
         )
-
-    def _versions(self, name: ArtifactName) -> list[Loaded]:
-        statuses = list(list_versions(self._store, name))
-        if not statuses:
-            raise not_found(self._store, name, None)
-        numbers = [status.version for status in reversed(statuses) if status.available]
-        found = in_parallel(_or_error(lambda number: load_manifest(self._store, name, number)), numbers)
-        return _readable(found)
-
-    def _latest_of_each(self) -> list[Loaded]:
-        def latest(name: ArtifactName) -> Loaded | None:
-            try:
-                return load_reference(self._store, Reference(name))
-            except (ArtifactNotFoundError, ArtifactPrunedError):
-                return None  # named, and never committed or given up since
-
-        return _readable(in_parallel(_or_error(latest), sorted(list_names(self._store))))
-
-
-def _or_error(load: Callable[[Any], Loaded | None]) -> Callable[[Any], Loaded | StoreFormatError | None]:
-    """Return ``load`` with a damaged record as its result: it must not hide those beside it."""
-
-    def loaded_or_error(what: Any) -> Loaded | StoreFormatError | None:
-        try:
-            return load(what)
-        except StoreFormatError as error:
-            return error
-
-    return loaded_or_error
-
-
-def _readable(found: Iterable[Loaded | StoreFormatError | None]) -> list[Loaded]:
-    readable = []
-    for item in found:
-        if isinstance(item, StoreFormatError):
-            warnings.warn(f"left out of the list: {item}", DamagedRecordWarning, stacklevel=4)
-        elif item is not None:
-            readable.append(item)
-    return readable

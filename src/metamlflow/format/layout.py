@@ -167,6 +167,11 @@ def run_key(run_id: str, record: Literal["start", "end"]) -> str:
     return f"{RUNS}{run_id}/{record}.json"
 
 
+def distributions_key(digest: str) -> str:
+    """Key of a list of installed distributions with this SHA-256 (64 hex digits)."""
+    return f"{RUNS}distributions/{digest}.txt"
+
+
 def run_inputs_prefix(run_id: str) -> str:
     """Where the records of what a run used lie, in their order."""
     return f"{RUNS}{run_id}/inputs/"

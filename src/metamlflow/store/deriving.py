@@ -17,6 +17,7 @@ from metamlflow.store.pointer_reading import PointerReader
 from metamlflow.store.pointing import pointer_source, same_object
 from metamlflow.store.progress import ProgressCallback
 from metamlflow.store.publishing import Draft, publish
+from metamlflow.store.recording import current_run
 from metamlflow.store.sources import Collection, Problems, Source, SourceFile, SourceItem, SourcePointer
 from metamlflow.store.versions import Loaded
 
@@ -116,12 +117,14 @@ def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = No
 
 
 def _publish(store: Store, loaded: Loaded, source: Source, progress: ProgressCallback | None) -> Loaded:
-    manifest = loaded.manifest
+    manifest, run = loaded.manifest, current_run(store.url)
     draft = Draft(
         name=manifest.name,
         source=source,
         artifact_type=manifest.artifact_type,
         metadata=manifest.metadata,
+        run=run,
+        code=run.code if run else None,
         based_on=loaded,
     )
     return publish(store, draft, progress)

@@ -17,16 +17,20 @@ from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import decode_manifest, encode_manifest
 from metamlflow.format.pointers import FEATURE
 from metamlflow.format.records import Claim, encode_name
-from metamlflow.model.manifests import Entry, Item, Manifest
+from metamlflow.model.manifests import Entry, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.blobs import BlobWriter
 from metamlflow.store.claiming import claim, claim_ahead
 from metamlflow.store.content import Content, store_content
+from metamlflow.store.edges import write_edges
 from metamlflow.store.entries import Entries, Predecessor
 from metamlflow.store.idempotency import Claims
+from metamlflow.store.inputs import merged
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
+from metamlflow.store.recording import Recorder
 from metamlflow.store.sources import Source
+from metamlflow.store.staleness import OnStale, check_staleness
 from metamlflow.store.versions import Loaded, VersionStatus, all_statuses, load_manifest
 
 USER_VARIABLE = "METAMLFLOW_USER"
@@ -42,6 +46,10 @@ class Draft:
     metadata: Mapping[str, Any]
     reuse_unchanged: bool = False
     idempotency_key: str | None = None
+    inputs: tuple[Input, ...] = ()
+    run: Recorder | None = None
+    code: Mapping[str, Any] | None = None
+    on_stale: OnStale = "warn"
     based_on: Loaded | None = None
     """The newest version, if this one is derived from it: schema and inputs are taken over."""
 
@@ -72,6 +80,8 @@ def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None
     publication = _Publication(store, draft, store.writable_marker().grace, totals, progress, seen=seen)
     while (published := publication.attempt()) is None:
         pass
+    if draft.run:
+        draft.run.note_output(published)
     return published
 
 
@@ -113,9 +123,14 @@ class _Publication:
             if target.version > head.number + 1:
                 head = self._later_head(target)
                 continue
+            manifest = self._manifest(target, head, content)
+            if head.loaded and not self._draft.based_on and not losses:
+                draft = self._draft
+                check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
+            write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
             if not self._in_time(started):
                 return None
-            if (published := self._commit(self._manifest(target, head, content), started)) is not None:
+            if (published := self._commit(manifest, started)) is not None:
                 return published
             losses += 1
             self._store.clock.back_off(min(losses, 6))
@@ -184,6 +199,11 @@ class _Publication:
         data = encode_name(self._draft.name, record_id, clock.now())
         claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
 
+    def _inputs(self) -> tuple[Input, ...]:
+        base = self._draft.based_on.manifest.inputs if self._draft.based_on else ()
+        used = self._draft.run.used() if self._draft.run else ()
+        return merged([*self._draft.inputs, *used, *base])
+
     def _manifest(self, target: Claim, head: Head, content: Content) -> Manifest:
         base = self._draft.based_on.manifest if self._draft.based_on else None
         return Manifest(
@@ -204,7 +224,9 @@ class _Publication:
             metadata=self._draft.metadata,
             schema=content.schema or (base.schema if base else None),
             pointed=self._draft.source.pointed,
-            inputs=base.inputs if base else (),
+            inputs=self._inputs(),
+            run=self._draft.run.run_id if self._draft.run else None,
+            code=self._draft.code,
             requires=(FEATURE,) if content.has_pointers else (),
             previous=head.loaded.digest if head.loaded else None,
         )

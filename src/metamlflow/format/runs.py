@@ -1,0 +1,125 @@
+"""Run records and edges between bytes and values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from metamlflow.format.documents import FORMAT, dump, format_instant
+from metamlflow.format.manifests import input_from_json, input_to_json, is_record_id
+from metamlflow.format.records import open_record
+from metamlflow.model.manifests import Input
+from metamlflow.model.runs import OUTCOMES, Outcome, RunEnd, RunStart
+
+EDGE = dump({"format": FORMAT})
+"""The body of every edge: so creating one again changes nothing."""
+
+
+def encode_start(start: RunStart) -> bytes:
+    """Return the bytes of a run's first record."""
+    return dump(
+        dict(start.extra)
+        | {
+            "code": start.code,
+            "environment": start.environment,
+            "format": FORMAT,
+            "host": start.host,
+            "name": start.name,
+            "params": start.params,
+            "parent": start.parent,
+            "record_id": start.record_id,
+            "run_id": start.run_id,
+            "created_at": format_instant(start.started_at),
+            "user": start.user,
+        }
+    )
+
+
+def decode_start(data: bytes, key: str, run_id: str) -> RunStart:
+    """Read a run's first record.
+
+    Raises:
+        StoreFormatError: it is damaged, of another run, or needs a newer library.
+    """
+    fields, problems = open_record(data, key, "run record")
+    said = fields.text("run_id", is_record_id)
+    if said and said != run_id:
+        fields.note("run_id", f"expected {run_id!r}, got {said!r}")
+    start = RunStart(
+        run_id=run_id,
+        record_id=fields.text("record_id", is_record_id),
+        name=fields.text("name"),
+        started_at=fields.instant("created_at"),
+        parent=fields.optional_text("parent", is_record_id),
+        user=fields.optional_text("user"),
+        host=fields.optional_text("host"),
+        params=fields.mapping("params"),
+        code=fields.optional_mapping("code"),
+        environment=fields.optional_mapping("environment"),
+        extra=fields.unknown(),
+    )
+    problems.raise_if_any("run record")
+    return start
+
+
+def encode_input(used: Input, record_id: str, created_at: datetime) -> bytes:
+    """Return the bytes of the record that a run used an artifact."""
+    return dump(
+        {
+            "created_at": format_instant(created_at),
+            "format": FORMAT,
+            "input": input_to_json(used),
+            "record_id": record_id,
+        }
+    )
+
+
+def decode_input(data: bytes, key: str) -> Input:
+    """Read the record that a run used an artifact."""
+    fields, problems = open_record(data, key, "run input record")
+    fields.text("record_id", is_record_id)
+    fields.instant("created_at")
+    used = input_from_json(fields.mapping("input"), "input", problems)
+    problems.raise_if_any("run input record")
+    return used
+
+
+def encode_end(end: RunEnd) -> bytes:
+    """Return the bytes of a run's last record."""
+    return dump(
+        dict(end.extra)
+        | {
+            "created_at": format_instant(end.ended_at),
+            "error_type": end.error_type,
+            "format": FORMAT,
+            "metrics": end.metrics,
+            "notes": list(end.notes),
+            "outcome": end.outcome,
+            "outputs": [input_to_json(output) for output in end.outputs],
+            "record_id": end.record_id,
+        }
+    )
+
+
+def decode_end(data: bytes, key: str) -> RunEnd:
+    """Read a run's last record."""
+    fields, problems = open_record(data, key, "run record")
+    notes = []
+    for place, note in fields.items("notes"):
+        if isinstance(note, str):
+            notes.append(note)
+        else:
+            problems.note(place, "expected a string")
+    outcome = fields.text("outcome", lambda value: None if value in OUTCOMES else f"expected one of {OUTCOMES}")
+    end = RunEnd(
+        record_id=fields.text("record_id", is_record_id),
+        ended_at=fields.instant("created_at"),
+        outcome=cast("Outcome", outcome),
+        error_type=fields.optional_text("error_type"),
+        metrics=fields.mapping("metrics"),
+        notes=tuple(notes),
+        outputs=tuple(input_from_json(item, place, problems) for place, item in fields.items("outputs")),
+        extra=fields.unknown(),
+    )
+    problems.raise_if_any("run record")
+    return end

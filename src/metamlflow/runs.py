@@ -1,0 +1,268 @@
+"""Runs: what a job used and what it made, recorded while it works."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, ParamSpec, Self, TypeVar, cast
+
+from metamlflow.artifacts import Artifact, Session
+from metamlflow.errors import InvalidInputError, LineageWarning
+from metamlflow.model.manifests import Input
+from metamlflow.model.metadata import encode_mapping
+from metamlflow.model.names import Reference
+from metamlflow.model.runs import RunStart
+from metamlflow.store.capturing import (
+    captured_code,
+    captured_distributions,
+    captured_environment,
+    captured_host,
+    captured_user,
+)
+from metamlflow.store.environments import store_distributions
+from metamlflow.store.inputs import Given, warn_user
+from metamlflow.store.recording import innermost_run, recorded_in
+from metamlflow.store.runs import StoredRun
+from metamlflow.store.versions import Loaded
+
+__all__ = ["Run"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_MOST_NAME_CHARACTERS = 200
+
+
+class Run:
+    """A job whose artifacts are recorded: what it uses become its inputs, what it registers its outputs.
+
+    Comes from :meth:`MetaMLFlowClient.run`, as a context manager or as a decorator (then each call is a run of its
+    own). Inside, every artifact whose bytes are used becomes an input, at its first use, and every artifact that is
+    registered names all that was used until then. An artifact that was got inside stays bound to the run in whatever
+    thread it is used; :meth:`wrap` and :attr:`token` carry the run into thread pools and other processes. Recording
+    never fails a job: what cannot be recorded is told with a ``LineageWarning``. A run that was killed stays without an
+    end, with the inputs that it had used.
+    """
+
+    def __init__(
+        self, session: Session, name: str, params: Mapping[str, Any] | None, *, capture_user: bool = True
+    ) -> None:
+        if not 0 < len(str(name)) <= _MOST_NAME_CHARACTERS:
+            raise InvalidInputError(f"the name of a run is a text of 1 to {_MOST_NAME_CHARACTERS} characters")
+        self._session = session
+        self._name = name
+        self._params = encode_mapping(params)
+        self._capture_user = capture_user
+        self._function: Callable[..., Any] | None = None
+        self._stored: StoredRun | None = None
+        self._metrics: dict[str, Any] = {}
+        self._notes: list[str] = []
+        self._inside = ExitStack()
+
+    # --- the job ------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if self._stored is not None:
+            raise InvalidInputError("a run begins once", hint="Make another with client.run(…).")
+        store = self._session.store
+        store.writable_marker()
+        code = {"run": self._name, **captured_code(_caller(), self._function)}
+        self._stored = StoredRun(store, store.clock.new_id(), code)
+        parent = innermost_run()
+        environment = captured_environment() | store_distributions(store, captured_distributions())
+        self._stored.begin(
+            RunStart(
+                run_id=self._stored.run_id,
+                record_id=store.clock.new_id(),
+                name=self._name,
+                started_at=store.clock.now(),
+                parent=parent.run_id if parent else None,
+                user=captured_user() if self._capture_user else None,
+                host=captured_host() if self._capture_user else None,
+                params=self._params,
+                code=code,
+                environment=environment,
+            )
+        )
+        self._inside.enter_context(recorded_in(self._stored))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._inside.close()
+        outcome, told = ("finished", None) if kind is None else ("failed", kind.__name__)
+        self._running.end(outcome, told, encode_mapping(self._metrics), tuple(self._notes))  # type: ignore[arg-type]
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` so that each call of it is a run of its own; coroutine functions too."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._another(function):
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, R]", awaited)
+
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self._another(function):
+                return function(*args, **kwargs)
+
+        return called
+
+    def _another(self, function: Callable[..., Any]) -> Run:
+        run = Run(self._session, self._name, None, capture_user=self._capture_user)
+        run._params, run._function = self._params, function
+        return run
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> StoredRun:
+        if self._stored is None:
+            raise InvalidInputError("the run has not begun", hint="Use it as `with client.run(…) as run:`.")
+        return self._stored
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that no other run has."""
+        return self._running.run_id
+
+    @property
+    def name(self) -> str:
+        """What was run."""
+        return self._name
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The artifact versions that were used so far."""
+        return self._running.used()
+
+    @property
+    def outputs(self) -> tuple[Input, ...]:
+        """The artifact versions that were registered so far."""
+        return self._running.outputs()
+
+    # --- what the job says ------------------------------------------------------------------------------------------
+
+    def log_metrics(self, metrics: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Keep metrics, such as ``accuracy=0.93``; a later value of a name replaces an earlier one.
+
+        They are stored when the run ends.
+        """
+        given = {**(metrics or {}), **more}
+        encode_mapping(given)
+        self._metrics |= given
+
+    def note(self, text: str) -> None:
+        """Keep a note."""
+        if not isinstance(text, str):
+            raise InvalidInputError(f"a note is a text, not {type(text).__name__}")
+        encode_mapping({"note": text})
+        self._notes.append(text)
+
+    def use(self, artifact: Artifact, role: str | None = None) -> Artifact:
+        """Take in that an artifact is used although its bytes are not read here, or in which role; return it."""
+        if artifact._store.url != self._running.store_url:  # noqa: SLF001 (its own session)
+            warn_user(f"{artifact.name}@{artifact.version} lies in another store: it is no input", LineageWarning)
+        else:
+            self._running.note_use(artifact._loaded, role)  # noqa: SLF001 (as above)
+        return artifact
+
+    # --- other threads and processes --------------------------------------------------------------------------------
+
+    def wrap(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` so that it belongs to this run in whatever thread or process it is called.
+
+        Picklable if ``function`` is; with the store's options, credentials travel along.
+        """
+        return cast("Callable[P, R]", _Wrapped(self._session, self.token, self._running, function))
+
+    @property
+    def token(self) -> str:
+        """A text by which another process joins the run: ``with client.join_run(token):``. It holds no secret."""
+        facts = {"run": self._running.run_id, "code": self._running.code}
+        return base64.urlsafe_b64encode(json.dumps(facts).encode()).decode()
+
+
+class _Wrapped:
+    """A function that belongs to a run."""
+
+    def __init__(self, session: Session, token: str, running: StoredRun | None, function: Callable[..., Any]) -> None:
+        self._session, self._token, self._running, self._function = session, token, running, function
+        functools.update_wrapper(self, function, updated=())
+
+    def __getstate__(self) -> tuple[Session, str, Callable[..., Any]]:
+        return self._session, self._token, self._function
+
+    def __setstate__(self, state: tuple[Session, str, Callable[..., Any]]) -> None:
+        session, token, function = state
+        self.__init__(session, token, None, function)  # type: ignore[misc]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._running is None:
+            self._running = joined(self._session, self._token)
+        with recorded_in(self._running):
+            return self._function(*args, **kwargs)
+
+
+def joined(session: Session, token: str) -> StoredRun:
+    """Return the run that a token speaks of, for another process to add to.
+
+    Raises:
+        InvalidInputError: it is no token.
+    """
+    try:
+        facts = json.loads(base64.urlsafe_b64decode(token.encode()))
+        return StoredRun(session.store, str(facts["run"]), facts["code"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.") from error
+
+
+Inputs = Iterable["Artifact | str"] | Mapping[str, "Artifact | str | Iterable[Artifact | str]"]
+"""Artifacts and references; in a mapping, by role."""
+
+
+def given_inputs(inputs: Inputs, store_url: str) -> list[Given]:
+    """Return inputs as a caller gave them, checked.
+
+    Raises:
+        InvalidInputError: something is neither an artifact of this store nor a reference.
+    """
+    if isinstance(inputs, str | Artifact):
+        raise InvalidInputError("inputs is a list, or a mapping of role to artifact", hint="Write inputs=[artifact].")
+    if not isinstance(inputs, Mapping):
+        return [(None, _given(item, store_url)) for item in inputs]
+    found: list[Given] = []
+    for role, item in inputs.items():
+        if not isinstance(role, str) or not role:
+            raise InvalidInputError(f"a role is a text, not {role!r:.80}")
+        items = [item] if isinstance(item, str | Artifact) else item
+        found += [(role, _given(one, store_url)) for one in items]
+    return found
+
+
+def _given(item: object, store_url: str) -> Loaded | Reference:
+    if isinstance(item, str):
+        return Reference.parse(item)
+    if not isinstance(item, Artifact):
+        raise InvalidInputError(
+            f"an input is an artifact or a reference such as 'features@2', not {type(item).__name__}"
+        )
+    if item._store.url != store_url:  # noqa: SLF001 (its own session)
+        raise InvalidInputError(
+            f"{item.name}@{item.version} lies in another store", hint="Register it here, or point to it."
+        )
+    return item._loaded  # noqa: SLF001 (as above)
+
+
+def _caller() -> Any:
+    """Return the first frame that is not of this library."""
+    frame = sys._getframe(1)  # noqa: SLF001 (as the inspect module does)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "metamlflow":
+        frame = frame.f_back
+    return frame

@@ -1,0 +1,144 @@
+"""What a run says of the code and the machine that carried it out. Whatever cannot be found out is left out."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import logging
+import platform
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import distributions, version
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType
+from typing import Any, TypeVar
+
+from metamlflow.errors import redact
+
+_GIT_SECONDS = 5.0
+_MOST_SOURCE_BYTES = 16 * 1024 * 1024
+_SCP_LIKE = re.compile(r"^[^@/\s]+@(?=[^/\s]+:)")
+_log = logging.getLogger("metamlflow")
+T = TypeVar("T")
+
+
+def captured_code(frame: FrameType | None, function: Callable[..., Any] | None = None) -> dict[str, Any]:
+    """Return script or notebook, entry point, digest of the source, and the state of git around it.
+
+    Args:
+        frame: where the run was begun.
+        function: that is carried out, if the run decorates one.
+    """
+    code = getattr(function, "__code__", None) or (frame.f_code if frame else None)
+    file = _or_none(lambda: _source_file(code)) if code else None
+    found: dict[str, Any] = {
+        "entry_point": _or_none(lambda: _entry_point(code, function)) if code else None,
+        "script": _or_none(_script),
+        "source": file and file.name,
+        "source_digest": _or_none(lambda: _digest_of(file)) if file else None,
+        "git": _or_none(lambda: _git(file.parent if file else Path.cwd())),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def captured_environment() -> dict[str, Any]:
+    """Return the versions of Python and of this library; the distributions are listed separately."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(terse=True),
+        "metamlflow": version("metamlflow"),
+    }
+
+
+@cache
+def captured_distributions() -> bytes:
+    """Return the installed distributions, a line each, as ``pip freeze`` does; sorted, so that equal is equal."""
+    found = {f"{dist.metadata['Name']}=={dist.version}" for dist in distributions() if dist.metadata["Name"]}
+    return "".join(f"{line}\n" for line in sorted(found, key=str.lower)).encode()
+
+
+def captured_user() -> str | None:
+    """Return who runs this."""
+    return _or_none(getpass.getuser)
+
+
+def captured_host() -> str | None:
+    """Return the name of this machine."""
+    return _or_none(socket.gethostname)
+
+
+def _or_none(find: Callable[[], T]) -> T | None:
+    try:
+        return find()
+    except Exception as error:  # noqa: BLE001 (no job fails because something about it cannot be found out)
+        _log.debug("not captured: %s", error)
+        return None
+
+
+def _source_file(code: CodeType) -> Path | None:
+    file = Path(code.co_filename)
+    return file if file.is_file() and file.stat().st_size <= _MOST_SOURCE_BYTES else None
+
+
+def _digest_of(file: Path) -> str:
+    return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def _entry_point(code: CodeType, function: Callable[..., Any] | None) -> str | None:
+    if isinstance(function, FunctionType):
+        return f"{function.__module__}:{function.__qualname__}"
+    return None if code.co_name == "<module>" else code.co_qualname
+
+
+def _script() -> str | None:
+    """Return the script, module or notebook that this process was started for."""
+    if notebook := _notebook():
+        return notebook
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    file = getattr(main, "__file__", None)
+    return Path(file).name if file else None
+
+
+def _notebook() -> str | None:
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    if shell is None:
+        return None
+    path = shell.user_ns.get("__vsc_ipynb_file__") or shell.user_ns.get("__session__")
+    return Path(path).name if path else "notebook"
+
+
+def _git(folder: Path) -> Mapping[str, Any] | None:
+    def ask(*arguments: str) -> str:
+        answer = subprocess.run(  # noqa: S603 (fixed arguments)
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 (the user's own git)
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+        return answer.stdout.strip()
+
+    commit = ask("rev-parse", "HEAD")
+    branch = _or_none(lambda: ask("symbolic-ref", "--short", "HEAD"))
+    remote = _or_none(lambda: ask("config", "--get", "remote.origin.url"))
+    found = {
+        "commit": commit,
+        "branch": branch,
+        "dirty": bool(ask("status", "--porcelain", "--untracked-files=no")),
+        "remote": remote and _without_credentials(remote),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _without_credentials(remote: str) -> str:
+    """Return a remote's address without user, password and query: none of it may get into a store."""
+    return _SCP_LIKE.sub("", redact(remote).replace("…@", ""))

@@ -1,0 +1,57 @@
+"""Edges: hints from a version to those that were made from it. They count only if the consumer says so too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from metamlflow.errors import AlreadyExistsError, NotFoundError, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.layout import edge_key, edges_prefix, parse_edge_key
+from metamlflow.format.runs import EDGE
+from metamlflow.model.manifests import Input
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.claiming import retried
+from metamlflow.store.opening import Store
+from metamlflow.store.transfer import in_parallel
+from metamlflow.store.versions import Loaded, load_manifest
+
+VersionId = tuple[ArtifactName, int]
+
+
+def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> None:
+    """Create the edges from all inputs to a version that is about to be committed. Those that exist are as good.
+
+    Raises:
+        StorageError: the storage failed; nothing was registered.
+    """
+
+    def create(key: str) -> None:
+        try:
+            retried(partial(store.backend.create, key, EDGE), store.clock)
+        except AlreadyExistsError:
+            return
+
+    keys = {edge_key((used.name, used.version), consumer) for used in inputs}
+    for _ in in_parallel(create, sorted(keys)):
+        pass
+
+
+def consumers(store: Store, source: Loaded) -> Iterator[Loaded]:
+    """Yield the versions that were made from a version: one listing, and one read of each, in parallel.
+
+    An edge of a writer that lost its race is not believed: only the inputs of the consumer's own manifest count. One
+    that cannot be read is left out.
+    """
+    own = source.manifest.name, source.manifest.version
+    keys = retried(lambda: [info.key for info in store.backend.list_objects(edges_prefix(*own))], store.clock)
+    hints = [consumer for key in keys if (consumer := parse_edge_key(own, key))]
+
+    def load(consumer: VersionId) -> Loaded | None:
+        try:
+            loaded = load_manifest(store, *consumer)
+        except (ObjectNotFoundError, NotFoundError, StoreFormatError):
+            return None
+        used = any((item.name, item.version) == own for item in loaded.manifest.inputs)
+        return loaded if used else None
+
+    yield from (loaded for loaded in in_parallel(load, hints) if loaded is not None)

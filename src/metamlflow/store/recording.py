@@ -1,0 +1,60 @@
+"""Which run the code that runs now belongs to. Artifacts ask when their bytes are used, publishes when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from metamlflow.model.manifests import Input
+from metamlflow.store.versions import Loaded
+
+
+class Recorder(Protocol):
+    """A run that is under way. Thread-safe; nothing here ever fails a job."""
+
+    @property
+    def store_url(self) -> str:
+        """The store that it is recorded in: artifacts of other stores are none of its inputs."""
+
+    @property
+    def code(self) -> Mapping[str, Any] | None:
+        """What is known of the code that runs, as JSON values."""
+
+    @property
+    def run_id(self) -> str:
+        """32 hex digits."""
+
+    def note_use(self, loaded: Loaded, role: str | None = None) -> None:
+        """Take in that the bytes of a version are used."""
+
+    def note_output(self, loaded: Loaded) -> None:
+        """Take in that a version was registered."""
+
+    def used(self) -> tuple[Input, ...]:
+        """What was used so far, each version once, in the order of its first use."""
+
+
+_current: ContextVar[Recorder | None] = ContextVar("metamlflow_run", default=None)
+
+
+def current_run(store_url: str) -> Recorder | None:
+    """Return the run of this thread or task, if it is recorded in this store."""
+    run = _current.get()
+    return run if run is not None and run.store_url == store_url else None
+
+
+def innermost_run() -> Recorder | None:
+    """Return the run of this thread or task, whatever its store."""
+    return _current.get()
+
+
+@contextmanager
+def recorded_in(run: Recorder) -> Iterator[None]:
+    """Make ``run`` the one that the code inside belongs to."""
+    token = _current.set(run)
+    try:
+        yield
+    finally:
+        _current.reset(token)

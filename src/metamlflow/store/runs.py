@@ -1,0 +1,145 @@
+"""Runs in the store: created when they begin, extended by each input at its first use, ended once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from metamlflow.errors import LineageWarning, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key
+from metamlflow.format.runs import decode_end, decode_input, decode_start, encode_end, encode_input, encode_start
+from metamlflow.model.manifests import Input
+from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.store.claiming import claim, retried
+from metamlflow.store.opening import Store
+from metamlflow.store.transfer import in_parallel
+from metamlflow.store.versions import Loaded
+
+_log = logging.getLogger("metamlflow")
+_MOST_ATTEMPTS = 1000  # numbers that other processes of the run may take before this one
+
+
+class StoredRun:
+    """A run under way, in this process or handed over to it. What cannot be recorded is told with a warning."""
+
+    def __init__(self, store: Store, run_id: str, code: Mapping[str, Any] | None = None) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._code = code
+        self._lock = threading.Lock()
+        self._used: dict[tuple[str, int, str | None], Input] = {}
+        self._outputs: dict[tuple[str, int], Input] = {}
+        self._next = 1
+
+    @property
+    def run_id(self) -> str:
+        """32 hex digits."""
+        return self._run_id
+
+    @property
+    def code(self) -> Mapping[str, Any] | None:
+        """What is known of the code that runs."""
+        return self._code
+
+    @property
+    def store_url(self) -> str:
+        """The store that it is recorded in."""
+        return self._store.url
+
+    def begin(self, start: RunStart) -> None:
+        """Create the record that the run has begun."""
+        data = encode_start(start)
+        key = run_key(self._run_id, "start")
+        self._recorded("its beginning", partial(self._claim, key, data, start.record_id))
+
+    def note_use(self, loaded: Loaded, role: str | None = None) -> None:
+        """Take in that the bytes of a version are used; recorded at once, for the job may be killed."""
+        manifest = loaded.manifest
+        used = Input(manifest.name, manifest.version, loaded.digest, role)
+        with self._lock:
+            place = str(used.name), used.version, role
+            if place in self._used or (role is None and any(key[:2] == place[:2] for key in self._used)):
+                return
+            self._used[place] = used
+            self._recorded(f"its input {used.name}@{used.version}", partial(self._extend, used))
+
+    def note_output(self, loaded: Loaded) -> None:
+        """Take in that a version was registered."""
+        manifest = loaded.manifest
+        with self._lock:
+            output = Input(manifest.name, manifest.version, loaded.digest)
+            self._outputs[str(manifest.name), manifest.version] = output
+
+    def used(self) -> tuple[Input, ...]:
+        """What was used so far."""
+        with self._lock:
+            return tuple(self._used.values())
+
+    def outputs(self) -> tuple[Input, ...]:
+        """What was registered so far."""
+        with self._lock:
+            return tuple(self._outputs.values())
+
+    def end(self, outcome: Outcome, error_type: str | None, metrics: Mapping[str, Any], notes: tuple[str, ...]) -> None:
+        """Create the record that the run has ended."""
+        clock = self._store.clock
+        end = RunEnd(
+            record_id=clock.new_id(),
+            ended_at=clock.now(),
+            outcome=outcome,
+            error_type=error_type,
+            metrics=metrics,
+            notes=notes,
+            outputs=self.outputs(),
+        )
+        key = run_key(self._run_id, "end")
+        self._recorded("its end", lambda: self._claim(key, encode_end(end), end.record_id))
+
+    def _claim(self, key: str, data: bytes, record_id: str) -> bytes | None:
+        return claim(self._store.backend, key, data, record_id, self._store.clock)
+
+    def _extend(self, used: Input) -> None:
+        """Create the next record of the series; another process of the run may take its number first."""
+        record_id = self._store.clock.new_id()
+        data = encode_input(used, record_id, self._store.clock.now())
+        for _ in range(_MOST_ATTEMPTS):
+            number, self._next = self._next, self._next + 1
+            if self._claim(run_input_key(self._run_id, number), data, record_id) is not None:
+                return
+
+    def _recorded(self, what: str, record: Any) -> None:
+        """Record something of the run. A job never fails because of it."""
+        try:
+            record()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the job goes on)
+            told = error.message if isinstance(error, MetaMLFlowError) else f"{type(error).__name__}: {error}"
+            warnings.warn(f"run {self._run_id}: {what} could not be recorded: {told}", LineageWarning, stacklevel=5)
+
+
+def load_run(store: Store, run_id: str) -> RunRecord | None:
+    """Return what a store has of a run: a listing, and a read of each of its records, in parallel; None: nothing.
+
+    Raises:
+        StoreFormatError: one of its records is damaged.
+    """
+    try:
+        start_data = retried(lambda: store.backend.read(run_key(run_id, "start")), store.clock)
+    except ObjectNotFoundError:
+        return None
+    start = decode_start(start_data, run_key(run_id, "start"), run_id)
+    prefix = run_inputs_prefix(run_id)
+    keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+
+    def read(key: str) -> Input:
+        return decode_input(retried(lambda: store.backend.read(key), store.clock), key)
+
+    inputs = tuple(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
+    try:
+        end_data = retried(lambda: store.backend.read(run_key(run_id, "end")), store.clock)
+    except ObjectNotFoundError:
+        return RunRecord(start, inputs, None)
+    return RunRecord(start, inputs, decode_end(end_data, run_key(run_id, "end")))
