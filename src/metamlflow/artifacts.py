@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -13,11 +12,13 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import manifest_key
+from metamlflow.lineage import Lineage
 from metamlflow.looks import table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
-from metamlflow.store.cache import FileCache
+from metamlflow.sessions import Refresh, Session
+from metamlflow.store.ancestry import walk
 from metamlflow.store.deriving import Changes, materialize, refresh, strengthen
 from metamlflow.store.downloading import download_artifact, download_entry, local_folder
 from metamlflow.store.entries import Entries, wanted_entry
@@ -26,6 +27,7 @@ from metamlflow.store.local_copies import copy_of_file, copy_of_folder
 from metamlflow.store.opening import Store
 from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Progress, ProgressCallback
+from metamlflow.store.proving import lineage_findings
 from metamlflow.store.reading import open_entry, read_entry
 from metamlflow.store.recording import Recorder, current_run
 from metamlflow.store.verifying import Journal, verify
@@ -48,14 +50,6 @@ __all__ = [
     "Verification",
     "VerifyReport",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What artifacts of one client share."""
-
-    store: Store
-    cache: FileCache
 
 
 class Artifact:
@@ -244,6 +238,7 @@ class Artifact:
         self,
         level: Level = "full",
         *,
+        lineage: bool = False,
         objects_per_second: float | None = None,
         bytes_per_second: float | None = None,
         resume: str | os.PathLike[str] | None = None,
@@ -256,6 +251,8 @@ class Artifact:
             level: ``full`` reads every byte; ``checksum`` compares digests that the storage holds, where it holds any;
                 ``stat`` looks at presence and size, of pointers at version, ETag or time as well; of a prefix it costs
                 a listing.
+            lineage: walk back to all that it was made from as well, and compare each manifest on the way with the
+                digest that was recorded when it was used.
             objects_per_second: look at or read no more objects a second; with an executor, in each of its processes.
             bytes_per_second: read no more bytes a second; likewise.
             resume: a file that keeps what is done, so that a verification that was stopped goes on from there; removed
@@ -274,7 +271,15 @@ class Artifact:
         report = verify(self._store, self._loaded, level, progress, pace=pace, journal=journal, executor=executor)
         if journal:
             journal.finish()
-        return report
+        return report.with_findings(lineage_findings(self._store, self._loaded)) if lineage else report
+
+    def upstream(self, depth: int | None = None) -> Lineage:
+        """Return what it was made from, and what that was made from, as a graph. A read for each version."""
+        return Lineage(walk(self._store, self._loaded, "upstream", depth))
+
+    def downstream(self, depth: int | None = None) -> Lineage:
+        """Return what was made from it, and from that, as a graph. A listing, and a read for each consumer."""
+        return Lineage(walk(self._store, self._loaded, "downstream", depth))
 
     # --- pointers -----------------------------------------------------------------------------------------------------
 
@@ -380,20 +385,3 @@ class Artifact:
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
         return table_of(f"{self.name}@{self.version}", facts)
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """What :meth:`Artifact.refresh` did. True in a condition if something had changed.
-
-    Attributes:
-        artifact: the version that has what is there now.
-        changes: what was added, removed and modified since the version that was refreshed.
-    """
-
-    artifact: Artifact
-    changes: Changes
-
-    def __bool__(self) -> bool:
-        """Whether something had changed, so that a version was published."""
-        return bool(self.changes)

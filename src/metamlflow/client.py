@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from metamlflow.artifacts import Artifact, Session
+from metamlflow.artifacts import Artifact
 from metamlflow.errors import (
     InvalidInputError,
 )
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
-from metamlflow.runs import Inputs, Run, given_inputs, joined
+from metamlflow.provenance import Provenance
+from metamlflow.runs import Inputs, given_inputs
+from metamlflow.sessions import Session
 from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, options_from_environment, resolve_url
 from metamlflow.store.aliases import set_alias
 from metamlflow.store.cache import FileCache
@@ -30,7 +31,7 @@ from metamlflow.store.pacing import Pace
 from metamlflow.store.pointing import pointer_source
 from metamlflow.store.progress import ProgressCallback, callback_errors
 from metamlflow.store.publishing import Draft, publish
-from metamlflow.store.recording import current_run, recorded_in
+from metamlflow.store.recording import current_run
 from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.sources import source_of
 from metamlflow.store.staleness import OnStale
@@ -46,7 +47,7 @@ OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
 SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 
-class MetaMLFlowClient:
+class MetaMLFlowClient(Provenance):
     """A store of artifacts, kept in nothing but a folder or a bucket.
 
     Making a client touches no network and creates nothing; the first registration creates the store. Thread-safe and
@@ -253,23 +254,6 @@ class MetaMLFlowClient:
             idempotency_key=idempotency_key,
             progress=progress,
         )
-
-    def run(self, name: str, params: Mapping[str, Any] | None = None, *, capture_user: bool = True) -> Run:
-        """Return a run: ``with client.run("train", params={…}) as run:``, or a decorator, each call a run of its own.
-
-        Inside, artifacts whose bytes are used become inputs, and those that are registered name all that was used. What
-        is captured of code and machine is listed in ``docs/lineage.md``; no environment variable is.
-
-        Args:
-            name: what is run, such as ``train``.
-            params: JSON-like values.
-            capture_user: whether user and host are recorded.
-        """
-        return Run(self._session, name, params, capture_user=capture_user)
-
-    def join_run(self, token: str) -> AbstractContextManager[None]:
-        """Return a context in which this process belongs to a run of another one: that with this :attr:`Run.token`."""
-        return recorded_in(joined(self._session, token))
 
     def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
         """Make ``alias`` stand for a version of ``name``: ``get_artifact(name, alias)`` returns that one from now on.

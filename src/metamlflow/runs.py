@@ -11,19 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
-from metamlflow.artifacts import Artifact, Session
+from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, LineageWarning
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import Reference
 from metamlflow.model.runs import RunStart
-from metamlflow.store.capturing import (
-    captured_code,
-    captured_distributions,
-    captured_environment,
-    captured_host,
-    captured_user,
-)
+from metamlflow.sessions import Session
 from metamlflow.store.environments import store_distributions
 from metamlflow.store.inputs import Given, warn_user
 from metamlflow.store.recording import innermost_run, recorded_in
@@ -68,12 +62,14 @@ class Run:
     def __enter__(self) -> Self:
         if self._stored is not None:
             raise InvalidInputError("a run begins once", hint="Make another with client.run(…).")
+        from metamlflow.store import capturing
+
         store = self._session.store
         store.writable_marker()
-        code = {"run": self._name, **captured_code(_caller(), self._function)}
+        code = {"run": self._name, **capturing.captured_code(_caller(), self._function)}
         self._stored = StoredRun(store, store.clock.new_id(), code)
         parent = innermost_run()
-        environment = captured_environment() | store_distributions(store, captured_distributions())
+        environment = capturing.captured_environment() | store_distributions(store, capturing.captured_distributions())
         self._stored.begin(
             RunStart(
                 run_id=self._stored.run_id,
@@ -81,8 +77,8 @@ class Run:
                 name=self._name,
                 started_at=store.clock.now(),
                 parent=parent.run_id if parent else None,
-                user=captured_user() if self._capture_user else None,
-                host=captured_host() if self._capture_user else None,
+                user=capturing.captured_user() if self._capture_user else None,
+                host=capturing.captured_host() if self._capture_user else None,
                 params=self._params,
                 code=code,
                 environment=environment,

@@ -19,6 +19,8 @@ MODULES = (
     "metamlflow.client",
     "metamlflow.artifacts",
     "metamlflow.data",
+    "metamlflow.lineage",
+    "metamlflow.runs",
     "metamlflow.errors",
     "metamlflow.testing",
 )

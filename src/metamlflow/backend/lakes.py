@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from metamlflow.errors import MissingDependencyError, PointerDriftError, redact
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from typing_extensions import Buffer
 
 GROUP = "metamlflow.lakes"
@@ -120,6 +121,8 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
 
 @cache
 def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 (a new folder is searched anew)
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=GROUP)}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from metamlflow.backend.seam import Backend
 from metamlflow.errors import InvalidInputError, MissingDependencyError, redact
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "metamlflow.backends"
 
@@ -48,4 +50,6 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
 @cache
 def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 (a new folder is searched anew)
     """What the packages on the path offer. Looked up once: it reads a file of every installed package."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=GROUP)}

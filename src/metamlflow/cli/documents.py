@@ -127,7 +127,7 @@ def report_lines(report: VerifyReport) -> Iterator[str]:
     verdict = "ok    " if report.ok else "failed"
     yield f"{verdict}  {report.name}@{report.version}  {files}, {decimal(report.bytes)} read, level {report.level}"
     for finding in report.findings:
-        yield f"  {finding.status}: {printable(finding.path) or 'the record of the version itself'}"
+        yield f"  {finding.status}: {printable(finding.path) or 'a record of a version'}"
         yield f"    object    {printable(finding.key)}"
         yield f"    expected  {printable(finding.expected)}"
         yield f"    actual    {printable(finding.actual)}"

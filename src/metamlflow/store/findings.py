@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from metamlflow.errors import IntegrityError, StoreFormatError
@@ -83,6 +83,10 @@ class VerifyReport:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def with_findings(self, more: Iterable[Finding]) -> VerifyReport:
+        """Return the report with further findings at its end."""
+        return replace(self, findings=(*self.findings, *more))
 
     def raise_if_failed(self) -> None:
         """Raise IntegrityError for the first finding, the others named in its message, if there is any."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import ARTIFACTS, manifest_key, name_of_versions_key
@@ -10,9 +12,84 @@ from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
-from metamlflow.store.versions import list_names, list_versions
+from metamlflow.store.transfer import in_parallel
+from metamlflow.store.versions import VersionStatus, list_names, list_versions, not_found
 
 _HINT = "Restore this object from a copy of the store."
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One version in a name's history.
+
+    Attributes:
+        version: its number.
+        manifest_digest: over its manifest as it is stored now.
+        created_at: in UTC; None if the manifest cannot be read.
+        created_by: who registered it; None likewise.
+        available: whether its bytes are there, or were given up.
+    """
+
+    version: int
+    manifest_digest: str
+    created_at: datetime | None
+    created_by: str | None
+    available: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The versions of a name, ascending. True in a condition if each of them follows the one before.
+
+    Attributes:
+        name: the name.
+        versions: those whose manifest is there.
+        problems: what is missing or was altered, in the order of the numbers.
+    """
+
+    name: str
+    versions: tuple[HistoryEntry, ...]
+    problems: tuple[IntegrityError, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no version is missing and none was altered after the next one was registered."""
+        return not self.problems
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def raise_if_failed(self) -> None:
+        """Raise the first problem, if there is any."""
+        if self.problems:
+            raise self.problems[0]
+
+
+def history_of(store: Store, name: ArtifactName) -> History:
+    """Return a name's history: a listing, and two reads of each manifest.
+
+    Raises:
+        ArtifactNotFoundError: there is no such name.
+    """
+    statuses = sorted(list_versions(store, name), key=lambda status: status.version)
+    if not statuses:
+        raise not_found(store, name, None)
+
+    def entry(status: VersionStatus) -> HistoryEntry | None:
+        key = manifest_key(name, status.version)
+        try:
+            data = retried(lambda: store.backend.read(key), store.clock)
+        except ObjectNotFoundError:
+            return None
+        try:
+            manifest = decode_manifest(data, key, name, status.version)
+        except StoreFormatError:
+            return HistoryEntry(status.version, digest_of(data), None, None, status.available)
+        created = manifest.created_at, manifest.created_by
+        return HistoryEntry(status.version, digest_of(data), *created, status.available)
+
+    entries = tuple(found for found in in_parallel(entry, statuses) if found is not None)
+    return History(str(name), entries, tuple(history_problems(store, name)))
 
 
 def names_in_use(store: Store) -> list[ArtifactName]:

@@ -14,8 +14,6 @@ from itertools import islice
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from fsspec.utils import glob_translate
-
 from metamlflow.backend.lakes import Lake, Sighting, shown
 from metamlflow.errors import (
     IntegrityError,
@@ -157,6 +155,8 @@ class PointedTree(Source):
         self._matches: Callable[[str], Any] = lambda _: True
         self._prefix = name
         if pointed.kind == "glob":
+            from fsspec.utils import glob_translate
+
             self._matches = re.compile(glob_translate(name)).match
             self._prefix = fixed_prefix(name)
         self._listing = _Recorded(self._look)

@@ -1,0 +1,131 @@
+"""A lineage graph as one page of HTML that needs no network.
+
+Cytoscape.js draws it (MIT licence, in ``assets/``). Where nodes stand is computed here, so that a page of thousands of
+them opens at once: in layers from left to right, as the data flows, ordered so that few links cross.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metamlflow.lineage import Lineage
+
+_LAYER_WIDTH, _ROW_HEIGHT = 260, 62
+_SWEEPS = 4
+_MOST_FACT_CHARACTERS = 20_000
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
+style-src 'unsafe-inline'; img-src data: blob:">
+<title>Lineage of {title}</title>
+<style>{css}</style>
+</head>
+<body>
+<header>
+<h1>Lineage of {title}</h1>
+<input id="search" type="search" placeholder="Search" aria-label="Search">
+<button id="fit" type="button">Show all</button>
+<button id="theme" type="button">Light / dark</button>
+</header>
+<main id="graph" aria-label="The graph; the list beside it has the same nodes"></main>
+<aside><section id="details" aria-live="polite"></section><ul id="nodes"></ul></aside>
+<script type="application/json" id="data">{data}</script>
+<!--
+{licence}
+-->
+<script>{library}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def page(lineage: Lineage) -> str:
+    """Return the page."""
+    document = lineage.to_json()
+    places = layered(
+        [node["id"] for node in document["nodes"]], [(k["source"], k["target"]) for k in document["links"]]
+    )
+    for node in document["nodes"]:
+        node["x"], node["y"], _ = places[node["id"]]
+        node["facts"] = {name: _cut(value) for name, value in node["facts"].items()}
+    for link in document["links"]:
+        link["span"] = (
+            places[link["target"]][2] - places[link["source"]][2]
+        )  # a long one is drawn around what lies between
+    assets = files("metamlflow") / "assets"
+    # In a script element only "<" can end it or begin a comment; as JSON spells it, it is the same text.
+    data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")
+    return _PAGE.format(
+        title=html.escape("".join(c for c in lineage.start if c.isprintable())),
+        css=(assets / "lineage.css").read_text("utf-8"),
+        data=data,
+        licence=(assets / "cytoscape.LICENSE").read_text("utf-8").replace("--", "- -"),
+        library=(assets / "cytoscape.min.js").read_text("utf-8").replace("</script", "<\\/script"),
+        script=(assets / "lineage.js").read_text("utf-8"),
+    )
+
+
+def _cut(value: object) -> object:
+    """Return a fact that a page can show: a megabyte of notes is not read by anybody."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= _MOST_FACT_CHARACTERS else f"{text[:_MOST_FACT_CHARACTERS]}…"
+
+
+def layered(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> Mapping[str, tuple[float, float, int]]:
+    """Return where each node stands (x, y) and its layer, from left to right.
+
+    A node stands right of all that it comes from. Rows are ordered by the mean row of the neighbours, a few times from
+    each side (Sugiyama, Tagawa and Toda, 1981, "Methods for visual understanding of hierarchical system structures").
+    """
+    sources, targets = defaultdict(list), defaultdict(list)
+    for source, target in links:
+        sources[target].append(source)
+        targets[source].append(target)
+    layers: dict[int, list[str]] = defaultdict(list)
+    for node, layer in _layers(nodes, sources, targets).items():
+        layers[layer].append(node)
+    rows = {node: row for members in layers.values() for row, node in enumerate(members)}
+    for sweep in range(_SWEEPS):
+        forward = sweep % 2 == 0
+        for layer in sorted(layers, reverse=not forward):
+            near = sources if forward else targets
+            members = sorted(layers[layer], key=lambda node: (_mean([rows[n] for n in near[node]], rows[node]), node))
+            rows |= {node: row for row, node in enumerate(members)}
+            layers[layer] = members
+    places = {}
+    for layer, members in layers.items():
+        for row, node in enumerate(members):
+            places[node] = layer * _LAYER_WIDTH, (row - (len(members) - 1) / 2) * _ROW_HEIGHT, layer
+    return places
+
+
+def _mean(rows: Sequence[int], otherwise: float) -> float:
+    return sum(rows) / len(rows) if rows else otherwise
+
+
+def _layers(nodes: Sequence[str], sources: Mapping[str, list[str]], targets: Mapping[str, list[str]]) -> dict[str, int]:
+    """Return the layer of each node: one more than the highest of its sources. What forms a cycle stands at its end."""
+    waiting = {node: len(sources[node]) for node in nodes}
+    ready = [node for node in nodes if not waiting[node]]
+    layers = dict.fromkeys(nodes, 0)
+    done = 0
+    while done < len(ready):
+        node = ready[done]
+        done += 1
+        for target in targets[node]:
+            layers[target] = max(layers[target], layers[node] + 1)
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                ready.append(target)
+    return layers

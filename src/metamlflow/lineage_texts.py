@@ -1,0 +1,88 @@
+"""A lineage graph as text: a tree for the terminal, and Mermaid."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metamlflow.lineage import Lineage, Node
+
+_SHAPES = {"artifact": ("[", "]"), "run": ("([", "])"), "source": ("[(", ")]"), "missing": ("{{", "}}")}
+_MOST_LABEL = 80
+
+
+def _plain(text: str) -> str:
+    """Return text without control characters and no longer than a line: a name must not forge another line."""
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return shown if len(shown) <= _MOST_LABEL else f"{shown[:_MOST_LABEL]}…"
+
+
+def tree(lineage: Lineage) -> str:
+    """Return what the version was made from, above it, and what was made from it, below, each node once in full."""
+    sources, targets = defaultdict(list), defaultdict(list)
+    for link in lineage.links:
+        sources[link.target].append((link.source, link.role))
+        targets[link.source].append((link.target, link.role))
+    labels = {node.id: _label(node) for node in lineage.nodes}
+    lines = [labels[lineage.start]]
+    if sources[lineage.start]:
+        lines.append("made from")
+        lines += _branches(lineage.start, sources, labels)
+    if targets[lineage.start]:
+        lines.append("used for")
+        lines += _branches(lineage.start, targets, labels)
+    if not lineage.complete:
+        lines.append("(not complete: something could not be read, or there is too much)")
+    return "\n".join(lines)
+
+
+def _label(node: Node) -> str:
+    if node.kind == "artifact":
+        return f"{_plain(node.label)}  ({_plain(str(node.facts['type']))})"
+    words = {"run": "run ", "source": "", "missing": "missing: "}
+    return words[node.kind] + _plain(node.label)
+
+
+def _branches(start: str, neighbours: dict[str, list[tuple[str, str | None]]], labels: dict[str, str]) -> list[str]:
+    """Return the lines below ``start``, without recursion: a chain may be longer than Python's stack."""
+    lines: list[str] = []
+    seen = {start}
+    waiting = [(child, role, "", last) for (child, role), last in _with_last(neighbours[start])][::-1]
+    while waiting:
+        node, role, indent, last = waiting.pop()
+        again = node in seen
+        more = " …" if again and neighbours[node] else ""
+        as_role = f"  as {_plain(role)}" if role else ""
+        lines.append(f"{indent}{'└─ ' if last else '├─ '}{labels[node]}{as_role}{more}")
+        if again:
+            continue
+        seen.add(node)
+        deeper = indent + ("   " if last else "│  ")
+        waiting += [(child, role, deeper, end) for (child, role), end in _with_last(neighbours[node])][::-1]
+    return lines
+
+
+def _with_last(
+    items: list[tuple[str, str | None]],
+) -> list[tuple[tuple[str, str | None], bool]]:
+    return [(item, number == len(items)) for number, item in enumerate(items, start=1)]
+
+
+def mermaid(lineage: Lineage) -> str:
+    """Return a Mermaid flowchart, left to right."""
+    ids = {node.id: f"n{number}" for number, node in enumerate(lineage.nodes)}
+    lines = ["flowchart LR"]
+    for node in lineage.nodes:
+        opening, closing = _SHAPES[node.kind]
+        lines.append(f'  {ids[node.id]}{opening}"{_escaped(node.label)}"{closing}')
+    for link in lineage.links:
+        arrow = f'-- "{_escaped(link.role)}" -->' if link.role else "-->"
+        lines.append(f"  {ids[link.source]} {arrow} {ids[link.target]}")
+    lines.append(f"  style {ids[lineage.start]} stroke-width:3px")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Return text as Mermaid takes it between quotation marks: what has a meaning there becomes its number."""
+    return "".join(char if char.isalnum() or char in " ._-/@:+=*" else f"#{ord(char)};" for char in _plain(text))

@@ -1,0 +1,77 @@
+"""What a client says of runs, lineage and history; :class:`MetaMLFlowClient` is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from metamlflow.artifacts import Artifact
+from metamlflow.errors import InvalidInputError
+from metamlflow.lineage import Lineage
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.runs import Run, joined
+from metamlflow.sessions import Session
+from metamlflow.store.ancestry import DIRECTIONS, Direction, walk
+from metamlflow.store.history import History, history_of
+from metamlflow.store.recording import recorded_in
+from metamlflow.store.versions import load_reference
+
+
+class Provenance:
+    """The part of a client that is about where things come from."""
+
+    _session: Session
+
+    def run(self, name: str, params: Mapping[str, Any] | None = None, *, capture_user: bool = True) -> Run:
+        """Return a run: ``with client.run("train", params={…}) as run:``, or a decorator, each call a run of its own.
+
+        Inside, artifacts whose bytes are used become inputs, and those that are registered name all that was used. What
+        is captured of code and machine is listed in ``docs/lineage.md``; no environment variable is.
+
+        Args:
+            name: what is run, such as ``train``.
+            params: JSON-like values.
+            capture_user: whether user and host are recorded.
+        """
+        return Run(self._session, name, params, capture_user=capture_user)
+
+    def join_run(self, token: str) -> AbstractContextManager[None]:
+        """Return a context in which this process belongs to a run of another one: that with this :attr:`Run.token`."""
+        return recorded_in(joined(self._session, token))
+
+    def lineage(self, ref: str | Artifact, direction: Direction = "both", depth: int | None = None) -> Lineage:
+        """Return what a version was made from and what was made from it, as a graph.
+
+        Upstream it costs a read for each version; downstream a listing and a read for each consumer.
+
+        Args:
+            ref: an artifact, or a reference such as ``"model@3"``.
+            direction: ``upstream``, ``downstream`` or ``both``.
+            depth: how many steps; None walks to the ends.
+
+        Raises:
+            ArtifactNotFoundError: there is no such version.
+        """
+        if direction not in DIRECTIONS:
+            raise InvalidInputError(f"there is no direction {direction!r:.80}", hint=f"There are {DIRECTIONS}.")
+        if depth is not None and depth < 0:
+            raise InvalidInputError(f"a depth is a whole number from 0 on, or None, not {depth!r:.80}")
+        store = self._session.store
+        if isinstance(ref, str):
+            store.marker()
+            return Lineage(walk(store, load_reference(store, Reference.parse(ref)), direction, depth))
+        return Lineage(walk(store, ref._loaded, direction, depth))  # noqa: SLF001 (its own kind)
+
+    def history(self, name: str) -> History:
+        """Return all versions of a name, those that were pruned included, and whether each follows the one before.
+
+        Every manifest is read, and its digest compared with what the next one recorded. Nothing is recorded yet of the
+        newest, so what was done to it alone is not seen.
+
+        Raises:
+            ArtifactNotFoundError: there is no such name.
+        """
+        store = self._session.store
+        store.marker()
+        return history_of(store, ArtifactName.parse(name))

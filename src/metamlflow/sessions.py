@@ -1,0 +1,38 @@
+"""What the artifacts of one client share, and what a refresh returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metamlflow.store.cache import FileCache
+from metamlflow.store.deriving import Changes
+from metamlflow.store.opening import Store
+
+if TYPE_CHECKING:
+    from metamlflow.artifacts import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What artifacts of one client share."""
+
+    store: Store
+    cache: FileCache
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What :meth:`Artifact.refresh` did. True in a condition if something had changed.
+
+    Attributes:
+        artifact: the version that has what is there now.
+        changes: what was added, removed and modified since the version that was refreshed.
+    """
+
+    artifact: Artifact
+    changes: Changes
+
+    def __bool__(self) -> bool:
+        """Whether something had changed, so that a version was published."""
+        return bool(self.changes)
