@@ -196,7 +196,7 @@ class EvidenceUnavailableError(InvalidInputError):
     Attributes:
         asked: the strength that was asked for.
         choices: the strengths that can be had instead, the next one first.
-        problems: one line for each object that lacks it.
+        problems: one line for each object that was found to lack it; of a prefix the first ends the search.
     """
 
     asked: str = ""

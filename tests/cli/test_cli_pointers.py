@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from cli_process import call, files_below
@@ -103,6 +106,47 @@ def test_only_the_newest_version_can_be_derived_from(ask, events, command):
     assert (answer.code, answer.out) == (4, "")
     assert "newest" in answer.err
     assert ask("show", "lake/events@3").code == 3
+
+
+class Guarded(SimpleHTTPRequestHandler):
+    """Gives files to those who have the key."""
+
+    def send_head(self):
+        if self.headers.get("X-Key") == "HUSH":
+            return super().send_head()
+        return self.send_error(403)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def guarded(lake):
+    """The address of a server that gives the folder's files to those who have the key."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(lake))) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_key_comes_from_an_option_or_the_environment_and_is_not_stored(work, ask, guarded, monkeypatch):
+    pytest.importorskip("aiohttp")
+    register = ("pointer", "register", "web", f"{guarded}/a.csv")
+    assert ask(*register).code == 5
+    assert ask(*register, "--source-option", "http.headers.X-Key=HUSH").out == "web@1\n"
+    assert ask("get", "web", "denied").code == 5
+    assert not (work / "denied").exists()
+    monkeypatch.setenv("METAMLFLOW_SOURCE_OPTIONS", json.dumps({guarded: {"headers": {"X-Key": "HUSH"}}}))
+    assert ask("get", "web", "out").code == 0
+    assert (work / "out/a.csv").read_bytes() == b"a.csv"
+    assert ask("pointer", "materialize", "web").out == "web@2\n"
+    stored = [path for path in (work / "store").rglob("*") if path.is_file()]
+    assert stored
+    assert not any(b"HUSH" in path.read_bytes() for path in stored)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

@@ -294,7 +294,8 @@ def test_checksum_evidence_is_not_to_be_had_of_files_and_the_choices_are_told(cl
     with pytest.raises(EvidenceUnavailableError) as caught:
         client.register_pointer("a", f"{data}/{place}", evidence="checksum")
     assert (caught.value.asked, caught.value.choices) == ("checksum", ("full", "stat"))
-    assert f"file://{data}/a.csv" in caught.value.problems[0]
+    assert caught.value.problems[0].startswith(f"file://{data}/{'a.csv' * (place == 'a.csv')}")
+    assert caught.value.problems[0].endswith(": no digest is held")
     assert raw.manifests() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from metamlflow.errors import (
     ConflictError,
     EvidenceUnavailableError,
     InvalidInputError,
+    InvalidPathError,
     PointerDriftError,
     SourceNotFoundError,
 )
@@ -294,3 +296,31 @@ def test_a_refresh_loses_to_a_version_published_in_between(client, raw, data):
         artifact.refresh(progress=publish)
     assert client.get_artifact("a").read_bytes() == b"theirs"
     assert len(raw.manifests()) == 2
+
+
+def test_an_object_that_became_a_folder_is_no_object_any_more(client, raw, data):
+    one, member = client.register_pointer("one", data / "a"), client.register_artifact("m", {"x": Pointer(data / "a")})
+    (data / "a").unlink()
+    (data / "a").mkdir()
+    (data / "a/1").write_bytes(b"1")
+    (data / "a/2").write_bytes(b"2")
+    for artifact in (one, member):
+        with pytest.raises(SourceNotFoundError):
+            artifact.refresh()
+    assert len(raw.manifests()) == 2
+
+
+def test_a_glob_stays_a_glob_if_a_file_has_its_very_name(client, data):
+    artifact = client.register_pointer("a", f"{data}/?")
+    (data / "?").write_bytes(b"x")
+    done = artifact.refresh()
+    assert (done.changes.added, done.changes.removed) == (["?"], [])
+    assert [entry.path for entry in done.artifact.entries] == ["?", "a", "b"]
+
+
+def test_a_stored_file_is_not_replaced_by_one_that_appears_in_a_place(client, data):
+    artifact = client.register_artifact("a", {"p": Pointer(data), "p/new": b"mine"})
+    (data / "new").write_bytes(b"theirs")
+    with contextlib.suppress(InvalidPathError):
+        artifact.refresh()
+    assert client.get_artifact("a").read_bytes("p/new") == b"mine"

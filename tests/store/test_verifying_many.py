@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -14,6 +15,11 @@ from metamlflow.artifacts import Pointer
 from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreFormatError, StoreNotFoundError
 
 NAMES = {"a/x": 2, "b": 1, "c": 3}
+
+
+@pytest.fixture
+def store_folder(quick_folder):
+    return quick_folder / "store"
 
 
 @pytest.fixture
@@ -254,7 +260,7 @@ OTHERS = {
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_a_file_that_is_no_journal_of_this_is_refused_and_left_alone(filled, tmp_path, other):
     journal = tmp_path / "journal"
-    lines = stopped(filled.verify_all, journal, 1)
+    lines = stopped(filled.verify_all, journal, 4)
     journal.write_text(other(json.loads(lines[0])) + "\n")
     before = journal.read_bytes()
     with pytest.raises(InvalidInputError, match="is no journal of a verification of this store at this level"):
@@ -288,3 +294,12 @@ def test_no_more_bytes_a_second_are_read_than_was_said(client):
 def test_a_limit_is_above_zero(filled, name, limit):
     with pytest.raises(InvalidInputError, match=f"{name} is a number above 0"):
         filled.verify_all(**{name: limit})
+
+
+@pytest.mark.parametrize("line", ["7", "{}", "[]", '"text"', '{"manifest": 1, "part": 2}'])
+def test_a_line_of_another_shape_is_no_crash(filled, tmp_path, line):
+    journal = tmp_path / "journal"
+    lines = stopped(filled.verify_all, journal, 7)
+    journal.write_text(f"{lines[0]}\n{line}\n")
+    with contextlib.suppress(InvalidInputError):
+        assert filled.verify_all(resume=journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -75,6 +76,10 @@ class Site:
         return 206, headers | {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, data[start : end + 1]
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # else connections that come at once are let in a second later
+
+
 @contextmanager
 def served(site):
     class Handler(BaseHTTPRequestHandler):
@@ -96,7 +101,7 @@ def served(site):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -283,7 +288,9 @@ def test_a_key_for_the_server_comes_from_the_client_and_is_not_stored(store_fold
             MetaMLFlowClient(store_folder).register_pointer("a", f"{site.url}/a")
         options = {site.url: {"headers": {"Authorization": "Bearer HUSH"}}}
         client = MetaMLFlowClient(store_folder, source_options=options)
-        assert client.register_pointer("a", f"{site.url}/a").read_bytes() == b"four"
+        artifact = client.register_pointer("a", f"{site.url}/a")
+        assert artifact.read_bytes() == b"four"
+        assert pickle.loads(pickle.dumps(artifact)).read_bytes() == b"four"
         assert not any(b"HUSH" in path.read_bytes() for path in raw.root.rglob("*") if path.is_file())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, cast
 
-from metamlflow.model.manifests import EmptyFolder, Item
+from metamlflow.model.manifests import EmptyFolder, Entry, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.store.entries import Entries
 from metamlflow.store.gathering import gather_held, gather_read
@@ -155,7 +155,9 @@ class _Refreshed(Source):
         self.pointed = manifest.pointed
         self.changes = Changes()
         self._items = Entries(store, manifest)
-        places = {place: pointer_source(store, Pointer(place.uri, place.evidence)) for place in manifest.pointed}
+        places = {
+            place: pointer_source(store, Pointer(place.uri, place.evidence), place.kind) for place in manifest.pointed
+        }
         whole = [source for place, source in places.items() if not place.path]
         members = {place.path: source for place, source in places.items() if place.path}
         self._found = whole[0] if whole else Collection(members)
@@ -173,6 +175,8 @@ class _Refreshed(Source):
                 self.changes.note("added", item.path)
                 yield item
                 continue
+            if isinstance(known, Entry) and isinstance(item, SourcePointer):
+                problems.note_path(item.path, "it is new where it lies, and a stored file of the version has this path")
             yield self._either(known, item)
             known = next(old, None)
         while known is not None:

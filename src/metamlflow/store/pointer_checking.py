@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from metamlflow.backend.lakes import Sighting
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
 from metamlflow.model.manifests import FileEntry, Manifest
 from metamlflow.model.pointers import Pointed, PointerEntry
-from metamlflow.model.uris import split_uri
+from metamlflow.model.uris import WEB, split_uri
 from metamlflow.store.claiming import retried
 from metamlflow.store.digests import checkable
 from metamlflow.store.findings import Finding, Level
@@ -18,7 +18,6 @@ from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import copy_pointer, drifted_since
 from metamlflow.store.pointing import fixed_prefix
 
-_NOWHERE = Pointed("", "", "object")
 _FEW = 8  # entries for which looks cost no more than a listing may
 
 
@@ -48,20 +47,24 @@ def with_listings(
         level: that is asked for.
         from_start: whether they begin with the first; else listings begin shortly before the first of them.
     """
-    # Places may lie one in another: what stands deepest decides.
-    places = sorted(manifest.pointed, key=lambda place: len(place.path), reverse=True)
-    merges = {place: _Merge(store, place, from_start=from_start) for place in places if place.kind != "object"}
+    merges = {
+        place.path: None if place.kind == "object" else _Merge(store, place, from_start=from_start)
+        for place in manifest.pointed
+    }
     usable = level != "full" and manifest.files > _FEW
     for entry in entries:
         if not usable or not isinstance(entry, PointerEntry):
             yield entry, None
             continue
-        merge = merges.get(next((place for place in places if _is_at(entry, place)), _NOWHERE))
+        merge = _deepest(merges, entry.path)
         yield entry, merge.listed(entry) if merge else None
 
 
-def _is_at(entry: PointerEntry, place: Pointed) -> bool:
-    return not place.path or entry.path == place.path or entry.path.startswith(f"{place.path}/")
+def _deepest(merges: Mapping[str, _Merge | None], path: str) -> _Merge | None:
+    """Return that of the place that a path stands at; places may lie one in another."""
+    while path and path not in merges:
+        path = path.rpartition("/")[0]
+    return merges.get(path)
 
 
 def _order(name: str) -> bytes:
@@ -78,7 +81,8 @@ class _Merge:
         self._prefix = fixed_prefix(name) if place.kind == "glob" else name
         self._found: Iterator[Sighting] | None = None
         self._next: Sighting | None = None
-        self._usable = True
+        # A listing of the web is in the order of its escapes, and looks at each object in any case.
+        self._usable = self._root.partition("://")[0] not in WEB
         self._from_start = from_start
         self._last = b""
 

@@ -36,8 +36,10 @@ _IN_MEMORY_BYTES = 8 * 1024 * 1024
 _EXPECTED = re.compile("|".join(f"{name}:[0-9a-f]{{{digits}}}" for name, digits in DIGEST_HEX.items()))
 
 
-def pointer_source(store: Store, pointer: Pointer) -> Source:
+def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | None = None) -> Source:
     """Return what a pointer points to as a source: looks where it is, and whether it is an object, a prefix or a glob.
+
+    With ``known_kind`` it is that or nothing: a place that was registered is looked at again as what it was.
 
     Raises:
         InvalidInputError: the URI is malformed or may carry a secret, or another argument cannot be accepted.
@@ -55,7 +57,7 @@ def pointer_source(store: Store, pointer: Pointer) -> Source:
         )
     lake, name = store.lakes.lake_of(uri)
     with _of_source(uri):
-        kind, seen = _kind_of(lake, uri, name)
+        kind, seen = _kind_of(lake, uri, name) if known_kind is None else _looked(lake, name, known_kind)
     if kind == "object":
         assert seen is not None  # noqa: S101 (for the type checker)
         return PointedObject(store, uri, seen, pointer)
@@ -104,6 +106,10 @@ def full_uri(uri: Any) -> str:
             else "Write it as s3://bucket/key, gs://bucket/name, https://host/path or a path of this machine.",
         )
     return cast("str", uri)
+
+
+def _looked(lake: Lake, name: str, kind: PointedKind) -> tuple[PointedKind, Sighting | None]:
+    return kind, lake.look(name) if kind == "object" else None
 
 
 def _kind_of(lake: Lake, uri: str, name: str) -> tuple[PointedKind, Sighting | None]:
@@ -182,7 +188,10 @@ class PointedTree(Source):
             )
 
     def _look(self) -> Iterator[Sighting]:
-        for seen in self._lake.look_below(self._prefix):
+        found = self._lake.look_below(self._prefix)
+        if self._is_web:  # listed in the order of its escapes, and paths have none
+            found = iter(sorted(found, key=lambda seen: unquote(seen.name)))
+        for seen in found:
             # Consoles make an empty object for a folder: that is no data.
             if not (seen.size == 0 and seen.name.endswith("/")) and self._matches(seen.name):
                 yield seen

@@ -8,6 +8,7 @@ import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -53,7 +54,7 @@ class Journal:
                 hint="Give another file, or remove this one to begin anew.",
             )
         for line in lines[1:]:
-            if line is not None:
+            with suppress(KeyError, TypeError):  # of another shape: not written by this library
                 findings = tuple(Finding(**finding) for finding in line["findings"])
                 self._done[line["manifest"], json.dumps(line["part"])] = PartResult(line["bytes"], findings)
 
