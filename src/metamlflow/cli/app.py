@@ -12,16 +12,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from metamlflow.cli.arguments import client_for, parse_duration, read_metadata, source_in
+from metamlflow.cli.arguments import client_for, parse_duration, read_inputs, read_metadata, source_in
 from metamlflow.cli.checking import Limits, check_all
 from metamlflow.cli.doctoring import advised, examined
 from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.lineage import lineage_app
 from metamlflow.cli.options import (
     BytesPerSecondOption,
     DebugOption,
     IdempotencyOption,
+    InputsOption,
     JsonOption,
     LevelOption,
     MetaFileOption,
@@ -121,6 +123,7 @@ def register(
     meta: MetaOption = None,
     meta_file: MetaFileOption = None,
     if_unchanged: UnchangedOption = "new_version",
+    inputs: InputsOption = None,
     idempotency_key: IdempotencyOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
@@ -138,6 +141,7 @@ def register(
             source_in(paths, interruption),
             artifact_type,
             metadata,
+            inputs=read_inputs(inputs),
             if_unchanged=if_unchanged,
             idempotency_key=idempotency_key,
             progress=progress,
@@ -299,3 +303,4 @@ def demo(
 
 
 app.add_typer(pointer_app)
+app.add_typer(lineage_app)  # without a name: its commands stand beside these

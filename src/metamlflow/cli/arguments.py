@@ -122,6 +122,20 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
     return value | given
 
 
+def read_inputs(given: Iterable[str] | None) -> dict[str, list[str]] | list[str]:
+    """Return what ``--input`` names, as ``register_artifact`` takes it: by role if one has a role."""
+    split = [text.partition("=") for text in given or ()]
+    pairs = [(role, reference) if has_role else ("", role) for role, has_role, reference in split]
+    if not any(role for role, _ in pairs):
+        return [reference for _, reference in pairs]
+    if not all(role for role, _ in pairs):
+        raise typer.BadParameter("give all of them a role, or none", param_hint="--input")
+    by_role: dict[str, list[str]] = {}
+    for role, reference in pairs:
+        by_role.setdefault(role, []).append(reference)
+    return by_role
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)

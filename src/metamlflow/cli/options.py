@@ -54,6 +54,12 @@ IdempotencyOption = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Names this registration: a second one under the key returns the first."),
 ]
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", metavar="[ROLE=]REF", help="What it was made from, such as features@2 or data=raw@1. Repeatable."
+    ),
+]
 LevelOption = Annotated[
     Literal["full", "checksum", "stat"],
     typer.Option(

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from metamlflow.cli.arguments import client_for, read_metadata
+from metamlflow.cli.arguments import client_for, read_inputs, read_metadata
 from metamlflow.cli.documents import artifact_document
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import (
     DebugOption,
     IdempotencyOption,
+    InputsOption,
     JsonOption,
     MetaFileOption,
     MetaOption,
@@ -65,6 +66,7 @@ def register(
     ] = None,
     meta: MetaOption = None,
     meta_file: MetaFileOption = None,
+    inputs: InputsOption = None,
     if_unchanged: UnchangedOption = "new_version",
     idempotency_key: IdempotencyOption = None,
     options: OptionsOption = None,
@@ -83,6 +85,7 @@ def register(
             metadata,
             evidence=evidence,
             expected=expected,
+            inputs=read_inputs(inputs),
             if_unchanged=if_unchanged,
             idempotency_key=idempotency_key,
             progress=progress,

@@ -1,0 +1,94 @@
+"""The commands about where things come from."""
+
+# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# ruff: noqa: ARG001, FBT002
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from metamlflow.cli.arguments import client_for
+from metamlflow.cli.exits import ExitCode
+from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
+from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note, utc_text
+
+lineage_app = typer.Typer()
+
+
+@lineage_app.command(short_help="Show what a version was made from, and what was made from it.")
+def lineage(
+    reference: ReferenceArgument,
+    direction: Annotated[
+        Literal["both", "upstream", "downstream"],
+        typer.Option(help="upstream: what it was made from; downstream: what was made from it."),
+    ] = "both",
+    depth: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="How many steps. [default: to the ends]")
+    ] = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Write a Mermaid flowchart.")] = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write one page that needs no network to this file.")
+    ] = None,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what a version was made from, and what was made from it, as a tree."""
+    graph = client_for(store, options).lineage(reference, direction, depth)
+    if html is not None:
+        graph.to_html(Path(html))
+        note(f"written to {html}")
+    if as_json:
+        emit_document("lineage", graph.to_json())
+    elif mermaid:
+        emit(graph.to_mermaid().rstrip("\n"))
+    elif html is None:
+        emit(str(graph))
+
+
+@lineage_app.command(short_help="Show all versions of a name, and prove their row.")
+def history(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.")],
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Show all versions of a name, pruned ones included. Exits with 1 if one is missing or was altered.
+
+    In a pipe: version, state (available or pruned), time, creator and manifest digest, separated by tabs.
+    """
+    found = client_for(store, options).history(name)
+    if as_json:
+        versions = [
+            {
+                "version": entry.version,
+                "available": entry.available,
+                "created_at": entry.created_at and utc_text(entry.created_at),
+                "created_by": entry.created_by,
+                "manifest_digest": entry.manifest_digest,
+            }
+            for entry in found.versions
+        ]
+        problems = [{"message": problem.message, "hint": problem.hint} for problem in found.problems]
+        emit_document("history", {"name": found.name, "ok": found.ok, "versions": versions, "problems": problems})
+    else:
+        rows: list[Row] = [
+            (
+                entry.version,
+                "available" if entry.available else "pruned",
+                entry.created_at or "-",
+                entry.created_by or "-",
+                entry.manifest_digest,
+            )
+            for entry in found.versions
+        ]
+        emit_rows(rows, ("VERSION", "STATE", "CREATED", "BY", "MANIFEST") if sys.stdout.isatty() else ())
+        for problem in found.problems:
+            note(f"failed: {problem.message}")
+    return ExitCode.GOOD if found else ExitCode.CHECK_FAILED
