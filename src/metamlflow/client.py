@@ -17,6 +17,7 @@ from metamlflow.errors import (
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
+from metamlflow.openlineage import check_address
 from metamlflow.provenance import Provenance
 from metamlflow.runs import Inputs, given_inputs
 from metamlflow.sessions import Session
@@ -44,6 +45,7 @@ __all__ = ["MetaMLFlowClient"]
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
+EVENTS_VARIABLE = "METAMLFLOW_OPENLINEAGE"
 SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 
@@ -66,6 +68,8 @@ class MetaMLFlowClient(Provenance):
             or 10 GiB.
         stale_metadata: what to do when a new version seems to carry the metadata of the one before: ``warn``,
             ``ignore`` or ``error``; see ``docs/lineage.md``.
+        openlineage: a file or the URL of an endpoint to which each run sends OpenLineage events; default
+            ``METAMLFLOW_OPENLINEAGE``.
 
     Raises:
         InvalidInputError: the URI is missing or malformed, carries a secret, or no backend handles its scheme.
@@ -80,6 +84,7 @@ class MetaMLFlowClient(Provenance):
         cache_dir: str | os.PathLike[str] | None = None,
         cache_size: int | str | None = None,
         stale_metadata: OnStale = "warn",
+        openlineage: str | os.PathLike[str] | None = None,
     ) -> None:
         uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
         if uri is not None and not isinstance(uri, str | os.PathLike):
@@ -99,8 +104,9 @@ class MetaMLFlowClient(Provenance):
         if stale_metadata not in {"warn", "ignore", "error"}:
             raise InvalidInputError(f"stale_metadata is 'warn', 'ignore' or 'error', not {stale_metadata!r:.80}")
         self._on_stale: OnStale = stale_metadata
+        events = check_address(openlineage if openlineage is not None else os.environ.get(EVENTS_VARIABLE))
         cache = FileCache(Path(cache_dir) if cache_dir is not None else None, bytes_of(cache_size))
-        self._session = Session(Store(url, storage_options, source_options=source_options), cache)
+        self._session = Session(Store(url, storage_options, source_options=source_options), cache, events)
 
     @classmethod
     def _on(cls, store: Store) -> Self:

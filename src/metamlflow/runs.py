@@ -12,11 +12,12 @@ from contextlib import ExitStack
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from metamlflow.artifacts import Artifact
-from metamlflow.errors import InvalidInputError, LineageWarning
+from metamlflow.errors import InvalidInputError, LineageWarning, redact
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import Reference
 from metamlflow.model.runs import RunStart
+from metamlflow.openlineage import Emitter
 from metamlflow.sessions import Session
 from metamlflow.store.environments import store_distributions
 from metamlflow.store.inputs import Given, warn_user
@@ -56,6 +57,7 @@ class Run:
         self._metrics: dict[str, Any] = {}
         self._notes: list[str] = []
         self._inside = ExitStack()
+        self._emitter: Emitter | None = None
 
     # --- the job ------------------------------------------------------------------------------------------------------
 
@@ -84,13 +86,30 @@ class Run:
                 environment=environment,
             )
         )
+        if self._session.events:
+            outer = (parent.run_id, str((parent.code or {}).get("run", parent.run_id))) if parent else None
+            self._emitter = Emitter(self._session.events, store.url, self._stored.run_id, self._name, code, outer)
+            self._emit("START")
         self._inside.enter_context(recorded_in(self._stored))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._inside.close()
+        self._emit("COMPLETE" if kind is None else "FAIL")
         outcome, told = ("finished", None) if kind is None else ("failed", kind.__name__)
         self._running.end(outcome, told, encode_mapping(self._metrics), tuple(self._notes))  # type: ignore[arg-type]
+
+    def _emit(self, state: str) -> None:
+        """Tell of the run where OpenLineage events go to, if they go anywhere. Fails no job."""
+        if self._emitter is None:
+            return
+        running = self._running
+        try:
+            inputs, outputs = running.touched(running.used()), running.touched(running.outputs())
+            self._emitter.emit(state, self._session.store.clock.now(), inputs, outputs)
+        except Exception as error:  # noqa: BLE001 (clients of HTTP fail in many ways)
+            told = redact(f"{type(error).__name__}: {error}")
+            warn_user(f"run {running.run_id}: the OpenLineage event {state} could not be sent: {told}", LineageWarning)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` so that each call of it is a run of its own; coroutine functions too."""

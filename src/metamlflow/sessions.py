@@ -19,6 +19,8 @@ class Session:
 
     store: Store
     cache: FileCache
+    events: str | None = None
+    """Where OpenLineage events of runs go to: a path or a URL."""
 
 
 @dataclass(frozen=True, slots=True)

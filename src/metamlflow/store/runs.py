@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,29 @@ from metamlflow.model.manifests import Input
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.opening import Store
+from metamlflow.store.staleness import columns_of
 from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded
 
 _log = logging.getLogger("metamlflow")
 _MOST_ATTEMPTS = 1000  # numbers that other processes of the run may take before this one
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What is told of a version that a run used or made.
+
+    Attributes:
+        name: of the artifact.
+        version: its number.
+        place: where its data lies: what it points to, else the store.
+        columns: names and types of its columns, where they are known.
+    """
+
+    name: str
+    version: int
+    place: str
+    columns: tuple[tuple[str, str], ...]
 
 
 class StoredRun:
@@ -33,6 +52,7 @@ class StoredRun:
         self._lock = threading.Lock()
         self._used: dict[tuple[str, int, str | None], Input] = {}
         self._outputs: dict[tuple[str, int], Input] = {}
+        self._touched: dict[tuple[str, int], Touched] = {}
         self._next = 1
 
     @property
@@ -65,6 +85,7 @@ class StoredRun:
             if place in self._used or (role is None and any(key[:2] == place[:2] for key in self._used)):
                 return
             self._used[place] = used
+            self._touch(loaded)
             self._recorded(f"its input {used.name}@{used.version}", partial(self._extend, used))
 
     def note_output(self, loaded: Loaded) -> None:
@@ -73,6 +94,20 @@ class StoredRun:
         with self._lock:
             output = Input(manifest.name, manifest.version, loaded.digest)
             self._outputs[str(manifest.name), manifest.version] = output
+            self._touch(loaded)
+
+    def _touch(self, loaded: Loaded) -> None:
+        manifest = loaded.manifest
+        place = manifest.pointed[0].uri if len(manifest.pointed) == 1 else self._store.url
+        columns = tuple(columns_of(manifest.schema or {}).items())
+        touched = Touched(str(manifest.name), manifest.version, place, columns)
+        self._touched[touched.name, touched.version] = touched
+
+    def touched(self, versions: Iterable[Input]) -> list[Touched]:
+        """Return what is told of versions that were used or made."""
+        with self._lock:
+            keys = dict.fromkeys((str(used.name), used.version) for used in versions)
+            return [self._touched[key] for key in keys]
 
     def used(self) -> tuple[Input, ...]:
         """What was used so far."""

@@ -57,7 +57,7 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) ->
     """Return which columns were added, removed or got another type, or an empty text."""
     if before is None or now is None:
         return ""
-    old, new = _columns(before), _columns(now)
+    old, new = columns_of(before), columns_of(now)
     changes = [
         *(f"column {name!r} is new" for name in new if name not in old),
         *(f"column {name!r} is gone" for name in old if name not in new),
@@ -71,7 +71,8 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) ->
     return ", ".join(changes[:_SHOWN]) + more
 
 
-def _columns(schema: Mapping[str, Any]) -> dict[str, str]:
+def columns_of(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of a schema's columns, each with its type."""
     fields = schema.get("fields")
     if not isinstance(fields, list):
         return {}
