@@ -164,13 +164,18 @@ class S3Lake:
         asked = False
         for page in self._pages("list_objects_v2", prefix, {"StartAfter": after} if after else {}):
             for item in page.get("Contents", ()):
-                if refused and not asked and self.look(item["Key"]).version is not None:
+                if refused and not asked and self._keeps_versions(item["Key"]):
                     raise error.with_hint(
                         "The bucket keeps versions, and listing them takes s3:ListBucketVersions: without it nothing "
                         "could be pinned. Allow it, or point to single objects."
                     )
                 asked = True
                 yield self._listed(item, None, current=True)
+
+    def _keeps_versions(self, name: str) -> bool:
+        """Whether the bucket keeps versions, or has: then each object has an id, be it ``null``."""
+        with self._wording.translated(self.url_of(name)):
+            return "VersionId" in self._connection.call("head_object", Key=name)
 
     def _listed(self, item: Mapping[str, Any], version: str | None, *, current: bool) -> Sighting:
         return Sighting(

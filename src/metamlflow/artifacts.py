@@ -30,6 +30,7 @@ from metamlflow.store.progress import Progress, ProgressCallback
 from metamlflow.store.proving import lineage_findings
 from metamlflow.store.reading import open_entry, read_entry
 from metamlflow.store.recording import Recorder, current_run
+from metamlflow.store.signing import Signature, sign, signatures_of
 from metamlflow.store.verifying import Journal, verify
 from metamlflow.store.versions import Loaded
 
@@ -46,6 +47,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Refresh",
+    "Signature",
     "Unreadable",
     "Verification",
     "VerifyReport",
@@ -148,8 +150,8 @@ class Artifact:
     def storage_path(self) -> str:
         """A URL that fsspec-based tools open: of the content of a one-file artifact, else of the manifest.
 
-        Of what is only pointed to it is the URI of the data: the object, the prefix, or the glob. What is read through
-        it does not pass through this library: it is not verified, and not the version that was registered.
+        Of a pointer it is the URI of the data. What is read through it does not pass through this library: it is not
+        verified, and of a pointer not the version that was registered.
         """
         if len(self.pointed) == 1 and not self.pointed[0].path:
             return self.pointed[0].uri
@@ -255,8 +257,7 @@ class Artifact:
                 digest that was recorded when it was used.
             objects_per_second: look at or read no more objects a second; with an executor, in each of its processes.
             bytes_per_second: read no more bytes a second; likewise.
-            resume: a file that keeps what is done, so that a verification that was stopped goes on from there; removed
-                at its end.
+            resume: a file that keeps what is done, so that what was stopped goes on from there; removed at the end.
             executor: of ``concurrent.futures``, also Dask's, that parts of the work are given to. With the store's
                 options, credentials travel to its processes.
             progress: called with a :class:`Progress` as files and bytes are checked.
@@ -272,6 +273,18 @@ class Artifact:
         if journal:
             journal.finish()
         return report.with_findings(lineage_findings(self._store, self._loaded)) if lineage else report
+
+    def sign(self, private_key: Any) -> Signature:
+        """Sign the version's manifest; return the signature. A second one with the same key changes nothing.
+
+        The key is ed25519: the path of a PEM file without a password, PEM in bytes, or a key of ``cryptography``.
+        """
+        return sign(self._store, self._loaded, private_key)
+
+    @property
+    def signatures(self) -> list[Signature]:
+        """The good signatures over its manifest, whoever made them: compare their keys with those you trust."""
+        return signatures_of(self._store, self._loaded)
 
     def upstream(self, depth: int | None = None) -> Lineage:
         """Return what it was made from, and what that was made from, as a graph. A read for each version."""
@@ -298,7 +311,7 @@ class Artifact:
             ConflictError: this is not the newest version of its name.
         """
         if evidence not in STRENGTHS:
-            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There is {', '.join(STRENGTHS)}.")
+            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There are {STRENGTHS}.")
         return self._next(strengthen(self._store, self._loaded, evidence, progress))
 
     def materialize(self, *, progress: ProgressCallback | None = None) -> Artifact:

@@ -34,6 +34,7 @@ from metamlflow.store.progress import ProgressCallback, callback_errors
 from metamlflow.store.publishing import Draft, publish
 from metamlflow.store.recording import current_run
 from metamlflow.store.selecting import every_version, wanted_versions
+from metamlflow.store.signing import require_signature as check_signature
 from metamlflow.store.sources import source_of
 from metamlflow.store.staleness import OnStale
 from metamlflow.store.verifying import Journal, verify_versions
@@ -279,22 +280,29 @@ class MetaMLFlowClient(Provenance):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def get_artifact(self, name: str, version: int | str = "latest") -> Artifact:
+    def get_artifact(self, name: str, version: int | str = "latest", *, require_signature: Any = None) -> Artifact:
         """Return one version.
 
         Args:
             name: the name, or name and version in one: ``"features@2"``.
             version: a number, ``"latest"`` (the highest whose bytes are there), or an alias.
+            require_signature: an ed25519 public key, or several, of which one must have signed the version: the path of
+                a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``.
 
         Raises:
+            SignatureError: none of them has.
             ArtifactNotFoundError: no such name or version; the error says which there are.
             ArtifactPrunedError: the version's bytes were given up.
             StoreNotFoundError: there is no store.
         """
         store, reference = self._store, Reference.parse(name, version)
         if store.is_open:
-            return Artifact(self._session, load_reference(store, reference))
-        return Artifact(self._session, store.meanwhile(lambda: load_reference(store, reference), store.marker))
+            loaded = load_reference(store, reference)
+        else:
+            loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)
+        if require_signature is not None:
+            check_signature(store, loaded, require_signature)
+        return Artifact(self._session, loaded)
 
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
         """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.

@@ -66,6 +66,7 @@ class Dataset:
         metadata: Mapping[str, Any] | None = None,
         *,
         file_name: str | None = None,
+        inputs: Any = (),
         if_unchanged: Literal["new_version", "reuse"] = "new_version",
         idempotency_key: str | None = None,
         progress: ProgressCallback | None = None,
@@ -82,7 +83,8 @@ class Dataset:
                 Parquet file. Tables may also be values of a mapping of logical paths.
             metadata: JSON-like values, copied at once.
             file_name: what a table's Parquet file is called; default: the last part of ``name`` with ``.parquet``.
-            if_unchanged: as for ``client.register_artifact``, and so are the others.
+            inputs: what it was made from, as for ``client.register_artifact``.
+            if_unchanged: as there, and so are the others.
             idempotency_key: any text that names this registration, such as a job's id.
             progress: called as files and bytes are done.
 
@@ -94,7 +96,12 @@ class Dataset:
         if file_name is not None and not _is_table(data):
             raise InvalidInputError("file_name is for a table", hint="Name other data in a mapping: {path: data}.")
         file_name = file_name if file_name is not None else f"{Path(str(ArtifactName.parse(name))).name}.parquet"
-        options = {"if_unchanged": if_unchanged, "idempotency_key": idempotency_key, "progress": progress}
+        options = {
+            "inputs": inputs,
+            "if_unchanged": if_unchanged,
+            "idempotency_key": idempotency_key,
+            "progress": progress,
+        }
         with _as_files(data, file_name) as files:
             return cls(client.register_artifact(name, files, "dataset", metadata, **options))
 

@@ -30,6 +30,7 @@ __all__ = [
     "ObjectNotFoundError",
     "OutcomeUnknownError",
     "PointerDriftError",
+    "SignatureError",
     "SourceChangedError",
     "SourceNotFoundError",
     "StaleMetadataError",
@@ -282,6 +283,15 @@ class PointerDriftError(IntegrityError):
         actual: what was found, or "missing".
         path: the logical path inside the artifact, where it is known.
         key: the URI of the data.
+    """
+
+
+class SignatureError(IntegrityError):
+    """A version carries no good signature of a key that is trusted.
+
+    Attributes:
+        expected: the ids of the keys that are trusted, shortened.
+        actual: what was found.
     """
 
 

@@ -102,7 +102,10 @@ class Lineage:
         for used, consumer in self._walked.links():
             run = self._walked.versions[consumer].manifest.run
             source, target = _reference((used.name, used.version)), _reference(consumer)
-            found[Link(source, _run(run) if run else target, used.role)] = None
+            made = self._walked.versions.get((used.name, used.version))
+            # What a run made and used itself leads past it, or the data would flow in a circle.
+            through = run and not (made and made.manifest.run == run)
+            found[Link(source, _run(run) if run and through else target, used.role)] = None
         for version, loaded in sorted(self._walked.versions.items()):
             manifest = loaded.manifest
             for place in manifest.pointed:

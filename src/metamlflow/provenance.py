@@ -14,8 +14,8 @@ from metamlflow.runs import Run, joined
 from metamlflow.sessions import Session
 from metamlflow.store.ancestry import DIRECTIONS, Direction, walk
 from metamlflow.store.history import History, history_of
+from metamlflow.store.inputs import load_recorded
 from metamlflow.store.recording import recorded_in
-from metamlflow.store.versions import load_reference
 
 
 class Provenance:
@@ -55,12 +55,10 @@ class Provenance:
         """
         if direction not in DIRECTIONS:
             raise InvalidInputError(f"there is no direction {direction!r:.80}", hint=f"There are {DIRECTIONS}.")
-        if depth is not None and depth < 0:
-            raise InvalidInputError(f"a depth is a whole number from 0 on, or None, not {depth!r:.80}")
         store = self._session.store
         if isinstance(ref, str):
             store.marker()
-            return Lineage(walk(store, load_reference(store, Reference.parse(ref)), direction, depth))
+            return Lineage(walk(store, load_recorded(store, Reference.parse(ref)), direction, depth))
         return Lineage(walk(store, ref._loaded, direction, depth))  # noqa: SLF001 (its own kind)
 
     def history(self, name: str) -> History:

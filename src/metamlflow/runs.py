@@ -67,11 +67,12 @@ class Run:
         from metamlflow.store import capturing
 
         store = self._session.store
-        store.writable_marker()
         code = {"run": self._name, **capturing.captured_code(_caller(), self._function)}
         self._stored = StoredRun(store, store.clock.new_id(), code)
         parent = innermost_run()
-        environment = capturing.captured_environment() | store_distributions(store, capturing.captured_distributions())
+        environment = capturing.captured_environment()
+        if self._stored.open():  # nothing may lie in a store before its marker does
+            environment |= store_distributions(store, capturing.captured_distributions())
         self._stored.begin(
             RunStart(
                 run_id=self._stored.run_id,
@@ -95,8 +96,10 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._inside.close()
-        self._emit("COMPLETE" if kind is None else "FAIL")
-        outcome, told = ("finished", None) if kind is None else ("failed", kind.__name__)
+        # A job that says that it is through, in the words of scripts, has not failed.
+        good = kind is None or (isinstance(error, SystemExit) and error.code in {None, 0})
+        outcome, told = ("finished", None) if good or kind is None else ("failed", kind.__name__)
+        self._emit("COMPLETE" if good else "FAIL")
         self._running.end(outcome, told, encode_mapping(self._metrics), tuple(self._notes))  # type: ignore[arg-type]
 
     def _emit(self, state: str) -> None:
@@ -113,6 +116,11 @@ class Run:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` so that each call of it is a run of its own; coroutine functions too."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise InvalidInputError(
+                "a run cannot decorate a generator: its body runs whenever somebody asks for more",
+                hint="Use `with client.run(…):` around the loop that takes what it yields.",
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -200,6 +208,7 @@ class Run:
     @property
     def token(self) -> str:
         """A text by which another process joins the run: ``with client.join_run(token):``. It holds no secret."""
+        self._running.handed_over = True
         facts = {"run": self._running.run_id, "code": self._running.code}
         return base64.urlsafe_b64encode(json.dumps(facts).encode()).decode()
 
@@ -233,9 +242,12 @@ def joined(session: Session, token: str) -> StoredRun:
     """
     try:
         facts = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return StoredRun(session.store, str(facts["run"]), facts["code"])
+        run_id, code = str(facts["run"]), facts["code"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.") from error
+    run = StoredRun(session.store, run_id, code)
+    run.handed_over = True
+    return run
 
 
 Inputs = Iterable["Artifact | str"] | Mapping[str, "Artifact | str | Iterable[Artifact | str]"]

@@ -14,6 +14,7 @@ BLOBS = "blobs/"
 ARTIFACTS = "artifacts/"
 EDGES = "edges/"
 RUNS = "runs/"
+SIGNATURES = "signatures/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
@@ -160,6 +161,16 @@ def parse_edge_key(source: tuple[ArtifactName, int], key: str) -> tuple[Artifact
         return None
     consumer = ArtifactName(name), int(version)
     return consumer if consumer[1] <= MAX_VERSION and edge_key(source, consumer) == key else None
+
+
+def signatures_prefix(name: ArtifactName, version: int) -> str:
+    """Where the signatures over one version's manifest lie."""
+    return f"{SIGNATURES}{escape_name(name)}/_v{version}/"
+
+
+def signature_key(name: ArtifactName, version: int, key_id: str) -> str:
+    """Key of the signature that the key with this id (64 hex digits) made over a version's manifest."""
+    return f"{signatures_prefix(name, version)}{key_id}.json"
 
 
 def run_key(run_id: str, record: Literal["start", "end"]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from metamlflow.errors import MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.model.manifests import Input
 from metamlflow.store.edges import VersionId, consumers
 from metamlflow.store.opening import Store
@@ -44,7 +44,13 @@ class Walked:
 
 
 def walk(store: Store, start: Loaded, direction: Direction, depth: int | None = None) -> Walked:
-    """Walk from a version, ``depth`` steps at most; the versions of one step are read in parallel."""
+    """Walk from a version, ``depth`` steps at most; the versions of one step are read in parallel.
+
+    Raises:
+        InvalidInputError: the depth is below 0.
+    """
+    if depth is not None and depth < 0:
+        raise InvalidInputError(f"a depth is a whole number from 0 on, or None, not {depth!r:.80}")
     own = start.manifest.name, start.manifest.version
     walked = Walked(own, {own: start})
     if direction != "downstream":

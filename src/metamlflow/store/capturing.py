@@ -17,11 +17,8 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeVar
 
-from metamlflow.errors import redact
-
 _GIT_SECONDS = 5.0
 _MOST_SOURCE_BYTES = 16 * 1024 * 1024
-_SCP_LIKE = re.compile(r"^[^@/\s]+@(?=[^/\s]+:)")
 _log = logging.getLogger("metamlflow")
 T = TypeVar("T")
 
@@ -140,5 +137,7 @@ def _git(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _without_credentials(remote: str) -> str:
-    """Return a remote's address without user, password and query: none of it may get into a store."""
-    return _SCP_LIKE.sub("", redact(remote).replace("…@", ""))
+    """Return a remote's address without user, password, query and fragment: none of it may get into a store."""
+    scheme, separator, rest = remote.rpartition("://")
+    # A password may hold any character: what stands before the last @ is no part of the place.
+    return scheme + separator + re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]

@@ -47,7 +47,7 @@ def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str,
     def load(item: tuple[Given, bool]) -> Input | str:
         (role, source), is_link = item
         try:
-            loaded = source if isinstance(source, Loaded) else _loaded(store, source)
+            loaded = source if isinstance(source, Loaded) else load_recorded(store, source)
         except MetaMLFlowError as error:
             if not is_link:
                 raise
@@ -70,7 +70,12 @@ def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     return tuple(used for key, used in found.items() if key[2] is not None or key[:2] not in with_role)
 
 
-def _loaded(store: Store, reference: Reference) -> Loaded:
+def load_recorded(store: Store, reference: Reference) -> Loaded:
+    """Return the version that a reference means; by number also one whose bytes were given up.
+
+    Raises:
+        ArtifactNotFoundError: there is no such version.
+    """
     if not isinstance(reference.version, int):
         return load_reference(store, reference)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from metamlflow.format.runs import decode_end, decode_input, decode_start, encod
 from metamlflow.model.manifests import Input
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.claiming import claim, retried
+from metamlflow.store.inputs import warn_user
 from metamlflow.store.opening import Store
 from metamlflow.store.staleness import columns_of
 from metamlflow.store.transfer import in_parallel
@@ -54,6 +54,9 @@ class StoredRun:
         self._outputs: dict[tuple[str, int], Input] = {}
         self._touched: dict[tuple[str, int], Touched] = {}
         self._next = 1
+        self._ended = self._broken = False
+        self.handed_over = False
+        """Whether other processes may add to it."""
 
     @property
     def run_id(self) -> str:
@@ -70,6 +73,11 @@ class StoredRun:
         """The store that it is recorded in."""
         return self._store.url
 
+    def open(self) -> bool:
+        """Create the store if there is none; return whether anything can be recorded in it."""
+        self._recorded("its beginning", self._store.writable_marker)
+        return not self._broken
+
     def begin(self, start: RunStart) -> None:
         """Create the record that the run has begun."""
         data = encode_start(start)
@@ -81,6 +89,8 @@ class StoredRun:
         manifest = loaded.manifest
         used = Input(manifest.name, manifest.version, loaded.digest, role)
         with self._lock:
+            if self._ended:
+                return
             place = str(used.name), used.version, role
             if place in self._used or (role is None and any(key[:2] == place[:2] for key in self._used)):
                 return
@@ -92,6 +102,8 @@ class StoredRun:
         """Take in that a version was registered."""
         manifest = loaded.manifest
         with self._lock:
+            if self._ended:
+                return
             output = Input(manifest.name, manifest.version, loaded.digest)
             self._outputs[str(manifest.name), manifest.version] = output
             self._touch(loaded)
@@ -110,9 +122,16 @@ class StoredRun:
             return [self._touched[key] for key in keys]
 
     def used(self) -> tuple[Input, ...]:
-        """What was used so far."""
+        """What was used so far, by other processes of the run too if it was handed over to them."""
         with self._lock:
+            if self.handed_over and not self._ended:
+                self._recorded("what other processes used", self._look)
             return tuple(self._used.values())
+
+    def _look(self) -> None:
+        """Take in what other processes of the run have recorded."""
+        for used in recorded_inputs(self._store, self._run_id):
+            self._used.setdefault((str(used.name), used.version, used.role), used)
 
     def outputs(self) -> tuple[Input, ...]:
         """What was registered so far."""
@@ -132,6 +151,8 @@ class StoredRun:
             outputs=self.outputs(),
         )
         key = run_key(self._run_id, "end")
+        with self._lock:
+            self._ended = True
         self._recorded("its end", lambda: self._claim(key, encode_end(end), end.record_id))
 
     def _claim(self, key: str, data: bytes, record_id: str) -> bytes | None:
@@ -147,12 +168,26 @@ class StoredRun:
                 return
 
     def _recorded(self, what: str, record: Any) -> None:
-        """Record something of the run. A job never fails because of it."""
+        """Record something of the run. A job never fails because of it, and does not wait for each record to fail."""
+        if self._broken:
+            return
         try:
             record()
         except Exception as error:  # noqa: BLE001 (whatever it is, the job goes on)
             told = error.message if isinstance(error, MetaMLFlowError) else f"{type(error).__name__}: {error}"
-            warnings.warn(f"run {self._run_id}: {what} could not be recorded: {told}", LineageWarning, stacklevel=5)
+            self._broken = True
+            warn_user(f"run {self._run_id}: {what} could not be recorded, nor what follows: {told}", LineageWarning)
+
+
+def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
+    """Return what a run is recorded to have used: a listing, and a read of each record, in parallel."""
+    prefix = run_inputs_prefix(run_id)
+    keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+
+    def read(key: str) -> Input:
+        return decode_input(retried(lambda: store.backend.read(key), store.clock), key)
+
+    return tuple(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
 
 
 def load_run(store: Store, run_id: str) -> RunRecord | None:
@@ -166,13 +201,7 @@ def load_run(store: Store, run_id: str) -> RunRecord | None:
     except ObjectNotFoundError:
         return None
     start = decode_start(start_data, run_key(run_id, "start"), run_id)
-    prefix = run_inputs_prefix(run_id)
-    keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
-
-    def read(key: str) -> Input:
-        return decode_input(retried(lambda: store.backend.read(key), store.clock), key)
-
-    inputs = tuple(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
+    inputs = recorded_inputs(store, run_id)
     try:
         end_data = retried(lambda: store.backend.read(run_key(run_id, "end")), store.clock)
     except ObjectNotFoundError:
