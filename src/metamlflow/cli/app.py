@@ -160,6 +160,10 @@ def get(
         str | None, typer.Option(metavar="PATH", help="Only the file at this path in the artifact.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are in the way.")] = False,
+    require_signature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="An ed25519 public key in PEM; one of them must have signed it."),
+    ] = None,
     store: StoreOption = None,
     options: OptionsOption = None,
     source_options: SourceOptionsOption = None,
@@ -170,7 +174,8 @@ def get(
 
     Nothing appears in the folder before everything was fetched and verified.
     """
-    artifact = client_for(store, options, source_options).get_artifact(reference)
+    keys = [Path(file) for file in require_signature or ()] or None
+    artifact = client_for(store, options, source_options).get_artifact(reference, require_signature=keys)
     try:
         with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
             found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
@@ -232,6 +237,9 @@ def verify(
     references: Annotated[list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Check every version of every name.")] = False,
     level: LevelOption = "full",
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Walk back to all that they were made from, and prove each manifest.")
+    ] = False,
     resume: ResumeOption = None,
     objects_per_second: ObjectsPerSecondOption = None,
     bytes_per_second: BytesPerSecondOption = None,
@@ -249,7 +257,7 @@ def verify(
     if every == bool(references):
         raise typer.BadParameter("give one or more, or --all", param_hint="NAME[@VERSION]...")
     client = client_for(store, options, source_options)
-    limits = Limits(resume, objects_per_second, bytes_per_second)
+    limits = Limits(resume, objects_per_second, bytes_per_second, lineage)
     return check_all(client, references or (), level, limits, as_json=as_json)
 
 

@@ -24,11 +24,12 @@ _LINES = "\n"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How a verification is held back, and where it keeps what is done; as the options say."""
+    """How far a verification goes, how it is held back, and where it keeps what is done; as the options say."""
 
     resume: str | None = None
     objects_per_second: float | None = None
     bytes_per_second: str | None = None
+    lineage: bool = False
 
 
 def check_all(
@@ -47,6 +48,7 @@ def check_all(
     from metamlflow.settings import bytes_of
     from metamlflow.store.findings import Unreadable, Verification
     from metamlflow.store.pacing import Pace
+    from metamlflow.store.proving import lineage_findings
     from metamlflow.store.selecting import every_version, loaded_references
     from metamlflow.store.verifying import Journal, verify
 
@@ -60,7 +62,8 @@ def check_all(
             return version
         what = f"verifying {version.manifest.name}@{version.manifest.version}"
         with interruptible() as interruption, shown_progress(what, interruption) as progress:
-            return verify(store, version, level, progress, pace=pace, journal=journal)
+            report = verify(store, version, level, progress, pace=pace, journal=journal)
+        return report.with_findings(lineage_findings(store, version)) if limits.lineage else report
 
     found = []
     for version in versions:

@@ -51,6 +51,27 @@ def lineage(
         emit(str(graph))
 
 
+@lineage_app.command(short_help="Sign a version.")
+def sign(
+    reference: ReferenceArgument,
+    key: Annotated[
+        str, typer.Option("--key", metavar="FILE", help="An ed25519 private key, in PEM without a password.")
+    ],
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Sign a version's manifest, and print the id of the key: the SHA-256 of the raw public key."""
+    artifact = client_for(store, options).get_artifact(reference)
+    signature = artifact.sign(Path(key))
+    if as_json:
+        facts = {"name": artifact.name, "version": artifact.version, "key_id": signature.key_id}
+        emit_document("signature", {**facts, "created_at": utc_text(signature.created_at)})
+    else:
+        emit(signature.key_id)
+
+
 @lineage_app.command(short_help="Show all versions of a name, and prove their row.")
 def history(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.")],
