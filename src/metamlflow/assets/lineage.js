@@ -36,7 +36,7 @@
       edges: data.links.map((link, number) => ({
         data: { id: `link ${number}`, source: link.source, target: link.target, role: link.role || "", span: link.span } })),
     },
-    style: [], layout: { name: "preset" }, wheelSensitivity: 0.3, minZoom: 0.02, maxZoom: 4,
+    style: [], layout: { name: "preset" }, minZoom: 0.02, maxZoom: 4,
     textureOnViewport: data.nodes.length > 800, hideEdgesOnViewport: data.nodes.length > 2000,
   });
   window.cy = cy;
