@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from metamlflow.lineage import Lineage, Node
 
 _SHAPES = {"artifact": ("[", "]"), "run": ("([", "])"), "source": ("[(", ")]"), "missing": ("{{", "}}")}
-_MOST_LABEL = 80
+_MOST_LABEL = 160
 
 
 def _plain(text: str) -> str:
-    """Return text without control characters and no longer than a line: a name must not forge another line."""
+    """Return text without control characters: a name must not forge a line. Of a long one the middle is left out."""
     shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-    return shown if len(shown) <= _MOST_LABEL else f"{shown[:_MOST_LABEL]}…"
+    return shown if len(shown) <= _MOST_LABEL else f"{shown[: _MOST_LABEL // 2]}…{shown[-_MOST_LABEL // 2 :]}"
 
 
 def tree(lineage: Lineage) -> str:

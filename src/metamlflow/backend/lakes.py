@@ -110,7 +110,7 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
     except ImportError as error:
         if isinstance(error, MissingDependencyError):
             raise
-        module = point.module if point else ""
+        module = point.module.partition(".")[0] if point else ""
         extra = module.removeprefix("metamlflow_") if module.startswith("metamlflow_") else ""
         raise MissingDependencyError(
             f"data at {scheme}:// needs a package that is not installed: {error.name or error}",

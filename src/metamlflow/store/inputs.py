@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,8 @@ from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded, load_manifest, load_reference, not_found
 
 _NAME, _VERSION = "_artifact_name", "_version"
-_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 (compared with the file names of frames)
+# This library, and the frames that its decorators put between.
+_PASSED_OVER = (os.path.dirname(os.path.dirname(__file__)) + os.sep, contextlib.__file__)  # noqa: PTH120 (of frames)
 
 Given = tuple[str | None, Loaded | Reference]
 """A role, and a version that was loaded or is to be."""
@@ -27,7 +29,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
     import sys
 
     frame, level = sys._getframe(1), 2  # noqa: SLF001 (as the warnings module does)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PASSED_OVER):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
