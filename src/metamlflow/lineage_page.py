@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from metamlflow.lineage import Lineage
 
-_LAYER_WIDTH, _ROW_HEIGHT = 260, 62
+_LAYER_WIDTH, _GAP, _ROW_HEIGHT = 120.0, 70.0, 62.0
+_SHOWN_CHARACTERS = 40
 _SWEEPS = 4
 _MOST_FACT_CHARACTERS = 20_000
 
@@ -53,16 +54,15 @@ style-src 'unsafe-inline'; img-src data: blob:">
 def page(lineage: Lineage) -> str:
     """Return the page."""
     document = lineage.to_json()
-    places = layered(
-        [node["id"] for node in document["nodes"]], [(k["source"], k["target"]) for k in document["links"]]
-    )
+    links = [(link["source"], link["target"]) for link in document["links"]]
+    widths = {node["id"]: _width(node["label"]) for node in document["nodes"]}
+    places = layered(list(widths), links, widths)
     for node in document["nodes"]:
         node["x"], node["y"], _ = places[node["id"]]
+        node["width"] = widths[node["id"]]
         node["facts"] = {name: _cut(value) for name, value in node["facts"].items()}
-    for link in document["links"]:
-        link["span"] = (
-            places[link["target"]][2] - places[link["source"]][2]
-        )  # a long one is drawn around what lies between
+    for link in document["links"]:  # a long one is drawn around what lies between
+        link["span"] = places[link["target"]][2] - places[link["source"]][2]
     assets = files("metamlflow") / "assets"
     # In a script element only "<" can end it or begin a comment; as JSON spells it, it is the same text.
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")
@@ -82,7 +82,13 @@ def _cut(value: object) -> object:
     return value if len(text) <= _MOST_FACT_CHARACTERS else f"{text[:_MOST_FACT_CHARACTERS]}…"
 
 
-def layered(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> Mapping[str, tuple[float, float, int]]:
+def _width(label: str) -> float:
+    return max(70.0, min(len(label), _SHOWN_CHARACTERS) * 7.6 + 24)
+
+
+def layered(
+    nodes: Sequence[str], links: Sequence[tuple[str, str]], widths: Mapping[str, float] | None = None
+) -> Mapping[str, tuple[float, float, int]]:
     """Return where each node stands (x, y) and its layer, from left to right.
 
     A node stands right of all that it comes from. Rows are ordered by the mean row of the neighbours, a few times from
@@ -104,9 +110,13 @@ def layered(nodes: Sequence[str], links: Sequence[tuple[str, str]]) -> Mapping[s
             rows |= {node: row for row, node in enumerate(members)}
             layers[layer] = members
     places = {}
-    for layer, members in layers.items():
+    left = 0.0
+    for layer in sorted(layers):
+        members = layers[layer]
+        widest = max((widths or {}).get(node, _LAYER_WIDTH) for node in members)
         for row, node in enumerate(members):
-            places[node] = layer * _LAYER_WIDTH, (row - (len(members) - 1) / 2) * _ROW_HEIGHT, layer
+            places[node] = left + widest / 2, (row - (len(members) - 1) / 2) * _ROW_HEIGHT, layer
+        left += widest + _GAP
     return places
 
 

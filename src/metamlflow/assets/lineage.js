@@ -8,7 +8,7 @@
 
   const style = () => [
     { selector: "node", style: {
-      label: "data(label)", shape: "round-rectangle", width: "data(width)", height: 34, "font-size": 12,
+      label: "data(label)", shape: "round-rectangle", width: "data(width)", height: 36, "font-size": 13,
       "text-valign": "center", "text-halign": "center", color: colour("text"), "border-width": 1,
       "border-color": colour("line"), "background-color": colour("artifact") } },
     { selector: 'node[kind = "run"]', style: { shape: "ellipse", "background-color": colour("run") } },
@@ -25,12 +25,11 @@
     { selector: "node:selected", style: { "border-width": 3, "border-color": colour("accent") } },
   ];
 
-  const width = (label) => Math.max(70, short(label).length * 7.2 + 24);
   const cy = cytoscape({
     container: document.getElementById("graph"),
     elements: {
       nodes: data.nodes.map((node) => ({
-        data: { id: node.id, label: short(node.label), kind: node.kind, width: width(node.label),
+        data: { id: node.id, label: short(node.label), kind: node.kind, width: node.width,
           start: node.id === data.start },
         position: { x: node.x, y: node.y } })),
       edges: data.links.map((link, number) => ({
