@@ -12,13 +12,12 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import manifest_key
-from metamlflow.lineage import Lineage
 from metamlflow.looks import table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
+from metamlflow.origins import Origins
 from metamlflow.sessions import Refresh, Session
-from metamlflow.store.ancestry import walk
 from metamlflow.store.deriving import Changes, materialize, refresh, strengthen
 from metamlflow.store.downloading import download_artifact, download_entry, local_folder
 from metamlflow.store.entries import Entries, wanted_entry
@@ -30,7 +29,7 @@ from metamlflow.store.progress import Progress, ProgressCallback
 from metamlflow.store.proving import lineage_findings
 from metamlflow.store.reading import open_entry, read_entry
 from metamlflow.store.recording import Recorder, current_run
-from metamlflow.store.signing import Signature, sign, signatures_of
+from metamlflow.store.signing import Signature
 from metamlflow.store.verifying import Journal, verify
 from metamlflow.store.versions import Loaded
 
@@ -54,7 +53,7 @@ __all__ = [
 ]
 
 
-class Artifact:
+class Artifact(Origins):
     """One version of a named artifact: immutable, whatever happens to the name later.
 
     Comes from a client, never from its constructor. Facts are read from the manifest that the artifact was loaded with
@@ -130,11 +129,6 @@ class Artifact:
     def schema(self) -> dict[str, Any] | None:
         """The Arrow schema of its (first) data file as JSON values, where one was captured; a fresh copy."""
         return None if self._manifest.schema is None else cast("dict[str, Any]", decode(self._manifest.schema))
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """The artifact versions that it was made from."""
-        return self._manifest.inputs
 
     @cached_property
     def entries(self) -> Entries:
@@ -273,26 +267,6 @@ class Artifact:
         if journal:
             journal.finish()
         return report.with_findings(lineage_findings(self._store, self._loaded)) if lineage else report
-
-    def sign(self, private_key: Any) -> Signature:
-        """Sign the version's manifest; return the signature. A second one with the same key changes nothing.
-
-        The key is ed25519: the path of a PEM file without a password, PEM in bytes, or a key of ``cryptography``.
-        """
-        return sign(self._store, self._loaded, private_key)
-
-    @property
-    def signatures(self) -> list[Signature]:
-        """The good signatures over its manifest, whoever made them: compare their keys with those you trust."""
-        return signatures_of(self._store, self._loaded)
-
-    def upstream(self, depth: int | None = None) -> Lineage:
-        """Return what it was made from, and what that was made from, as a graph. A read for each version."""
-        return Lineage(walk(self._store, self._loaded, "upstream", depth))
-
-    def downstream(self, depth: int | None = None) -> Lineage:
-        """Return what was made from it, and from that, as a graph. A listing, and a read for each consumer."""
-        return Lineage(walk(self._store, self._loaded, "downstream", depth))
 
     # --- pointers -----------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ __all__ = [
     "ObjectNotFoundError",
     "OutcomeUnknownError",
     "PointerDriftError",
+    "RunNotFoundError",
     "SignatureError",
     "SourceChangedError",
     "SourceNotFoundError",
@@ -122,6 +123,10 @@ class ArtifactPrunedError(NotFoundError):
 
     name: str = ""
     version: int = 0
+
+
+class RunNotFoundError(NotFoundError):
+    """There is no run with this id in the store."""
 
 
 class StoreNotFoundError(NotFoundError):

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import shown
+from metamlflow.errors import MetaMLFlowError
 from metamlflow.store.ancestry import Walked
 from metamlflow.store.edges import VersionId
+from metamlflow.store.opening import Store
+from metamlflow.store.runs import facts_of, load_run
+from metamlflow.store.transfer import in_parallel
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -52,7 +56,8 @@ class Lineage:
     other, where one did.
     """
 
-    def __init__(self, walked: Walked) -> None:
+    def __init__(self, store: Store, walked: Walked) -> None:
+        self._store = store
         self._walked = walked
 
     @property
@@ -113,6 +118,22 @@ class Lineage:
             if manifest.run:
                 found[Link(_run(manifest.run), _reference(version))] = None
         return tuple(found)
+
+    def run_facts(self) -> dict[str, dict[str, Any]]:
+        """Return what is recorded of each run in the graph, by the id of its node: parameters, metrics, notes, outcome.
+
+        A few reads for each run, in parallel; a run whose records cannot be read is left out.
+        """
+        ids = sorted({node.id.removeprefix("run:") for node in self.nodes if node.kind == "run"})
+
+        def load(run_id: str) -> dict[str, Any]:
+            try:
+                return facts_of(load_run(self._store, run_id))
+            except MetaMLFlowError:
+                return {}
+
+        found = zip(ids, in_parallel(load, ids), strict=True)
+        return {_run(run_id): facts for run_id, facts in found if facts}
 
     @property
     def artifacts(self) -> tuple[str, ...]:

@@ -57,7 +57,9 @@ def page(lineage: Lineage) -> str:
     links = [(link["source"], link["target"]) for link in document["links"]]
     widths = {node["id"]: _width(node["label"]) for node in document["nodes"]}
     places = layered(list(widths), links, widths)
+    runs = lineage.run_facts()
     for node in document["nodes"]:
+        node["facts"] |= runs.get(node["id"], {})
         node["x"], node["y"], _ = places[node["id"]]
         node["width"] = widths[node["id"]]
         node["facts"] = {name: _cut(value) for name, value in node["facts"].items()}

@@ -7,15 +7,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from metamlflow.artifacts import Artifact
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, RunNotFoundError
+from metamlflow.format.manifests import is_record_id
 from metamlflow.lineage import Lineage
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.runs import RunRecord
 from metamlflow.runs import Run, joined
 from metamlflow.sessions import Session
 from metamlflow.store.ancestry import DIRECTIONS, Direction, walk
 from metamlflow.store.history import History, history_of
 from metamlflow.store.inputs import load_recorded
 from metamlflow.store.recording import recorded_in
+from metamlflow.store.runs import load_run
 
 
 class Provenance:
@@ -40,6 +43,21 @@ class Provenance:
         """Return a context in which this process belongs to a run of another one: that with this :attr:`Run.token`."""
         return recorded_in(joined(self._session, token))
 
+    def get_run(self, run_id: str) -> RunRecord:
+        """Return what is recorded of a run: its beginning, what it used, and its end, which an unfinished one has not.
+
+        Args:
+            run_id: as :attr:`Run.id` gives it; a version's is in ``artifact.run_id``.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        store = self._session.store
+        store.marker()
+        if is_record_id(run_id) or (record := load_run(store, run_id)) is None:
+            raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
+        return record
+
     def lineage(self, ref: str | Artifact, direction: Direction = "both", depth: int | None = None) -> Lineage:
         """Return what a version was made from and what was made from it, as a graph.
 
@@ -58,8 +76,8 @@ class Provenance:
         store = self._session.store
         if isinstance(ref, str):
             store.marker()
-            return Lineage(walk(store, load_recorded(store, Reference.parse(ref)), direction, depth))
-        return Lineage(walk(store, ref._loaded, direction, depth))  # noqa: SLF001 (its own kind)
+            return Lineage(store, walk(store, load_recorded(store, Reference.parse(ref)), direction, depth))
+        return Lineage(store, walk(store, ref._loaded, direction, depth))  # noqa: SLF001 (its own kind)
 
     def history(self, name: str) -> History:
         """Return all versions of a name, those that were pruned included, and whether each follows the one before.

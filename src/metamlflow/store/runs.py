@@ -179,6 +179,33 @@ class StoredRun:
             warn_user(f"run {self._run_id}: {what} could not be recorded, nor what follows: {told}", LineageWarning)
 
 
+def facts_of(record: RunRecord | None) -> dict[str, Any]:
+    """Return what a run's records say, as JSON values; empty if there is no such run."""
+    if record is None:
+        return {}
+    start, end = record.start, record.end
+    facts: dict[str, Any] = {
+        "started_at": start.started_at.isoformat(),
+        "parent": start.parent,
+        "user": start.user,
+        "host": start.host,
+        "params": dict(start.params),
+        "environment": dict(start.environment or {}),
+        "inputs": [f"{used.name}@{used.version}" for used in record.inputs],
+        "outcome": "unfinished",
+    }
+    if end is not None:
+        facts |= {
+            "ended_at": end.ended_at.isoformat(),
+            "outcome": end.outcome,
+            "error_type": end.error_type,
+            "metrics": dict(end.metrics),
+            "notes": list(end.notes),
+            "outputs": [f"{made.name}@{made.version}" for made in end.outputs],
+        }
+    return facts
+
+
 def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
     """Return what a run is recorded to have used: a listing, and a read of each record, in parallel."""
     prefix = run_inputs_prefix(run_id)
