@@ -27,7 +27,8 @@ class Node:
     """Something in a lineage graph.
 
     Attributes:
-        id: unique in the graph: ``name@version``, ``run:<id>``, or a URI.
+        id: unique in the graph: ``name@version``, ``run:<id>`` (``#2`` and so on behind it, where a run made versions
+            from different inputs), or a URI.
         kind: ``artifact``, ``run``, ``source`` (a place outside of the store) or ``missing`` (an artifact that is named
             as an input and cannot be read).
         label: for people.
@@ -92,7 +93,8 @@ class Lineage:
             if manifest.run:
                 code = dict(manifest.code or {})
                 name = str(code.get("run") or manifest.run[:8])
-                found.setdefault(_run(manifest.run), Node(_run(manifest.run), "run", name, {"code": code}))
+                node = self._run_nodes[version]
+                found.setdefault(node, Node(node, "run", name, {"code": code}))
             for place in manifest.pointed:
                 found.setdefault(place.uri, Node(place.uri, "source", shown(place.uri), {"kind": place.kind}))
         for version, problem in sorted(self._walked.problems.items()):
@@ -101,22 +103,39 @@ class Lineage:
         return tuple(found.values())
 
     @cached_property
+    def _run_nodes(self) -> dict[VersionId, str]:
+        """Return the node of the run that each version comes out of.
+
+        A run has a node for each set of inputs that its versions have: with one alone, what it made early would seem to
+        come from what it used later, and runs that use one another's results would make a ring.
+        """
+        nodes: dict[tuple[str, tuple[VersionId, ...]], str] = {}
+        counts: dict[str, int] = {}
+        found = {}
+        for version, loaded in sorted(self._walked.versions.items()):
+            manifest = loaded.manifest
+            if manifest.run is None:
+                continue
+            place = manifest.run, tuple(sorted((used.name, used.version) for used in manifest.inputs))
+            if place not in nodes:
+                counts[manifest.run] = number = counts.get(manifest.run, 0) + 1
+                nodes[place] = f"run:{manifest.run}" + (f"#{number}" if number > 1 else "")
+            found[version] = nodes[place]
+        return found
+
+    @cached_property
     def links(self) -> tuple[Link, ...]:
         """Everything that leads from one node to another, in the direction of the data; each once."""
         found: dict[Link, None] = {}
         for used, consumer in self._walked.links():
-            run = self._walked.versions[consumer].manifest.run
             source, target = _reference((used.name, used.version)), _reference(consumer)
-            made = self._walked.versions.get((used.name, used.version))
-            # What a run made and used itself leads past it, or the data would flow in a circle.
-            through = run and not (made and made.manifest.run == run)
-            found[Link(source, _run(run) if run and through else target, used.role)] = None
+            found[Link(source, self._run_nodes.get(consumer, target), used.role)] = None
         for version, loaded in sorted(self._walked.versions.items()):
             manifest = loaded.manifest
             for place in manifest.pointed:
                 found[Link(place.uri, _reference(version))] = None
             if manifest.run:
-                found[Link(_run(manifest.run), _reference(version))] = None
+                found[Link(self._run_nodes[version], _reference(version))] = None
         return tuple(found)
 
     def run_facts(self) -> dict[str, dict[str, Any]]:
@@ -124,7 +143,8 @@ class Lineage:
 
         A few reads for each run, in parallel; a run whose records cannot be read is left out.
         """
-        ids = sorted({node.id.removeprefix("run:") for node in self.nodes if node.kind == "run"})
+        of_node = {node.id: node.id.removeprefix("run:").partition("#")[0] for node in self.nodes if node.kind == "run"}
+        ids = sorted(set(of_node.values()))
 
         def load(run_id: str) -> dict[str, Any]:
             try:
@@ -132,8 +152,8 @@ class Lineage:
             except MetaMLFlowError:
                 return {}
 
-        found = zip(ids, in_parallel(load, ids), strict=True)
-        return {_run(run_id): facts for run_id, facts in found if facts}
+        found = dict(zip(ids, in_parallel(load, ids), strict=True))
+        return {node: found[run_id] for node, run_id in of_node.items() if found[run_id]}
 
     @property
     def artifacts(self) -> tuple[str, ...]:
@@ -214,7 +234,3 @@ class Lineage:
 
 def _reference(version: VersionId) -> str:
     return f"{version[0]}@{version[1]}"
-
-
-def _run(run_id: str) -> str:
-    return f"run:{run_id}"

@@ -59,10 +59,10 @@ def page(lineage: Lineage) -> str:
     places = layered(list(widths), links, widths)
     runs = lineage.run_facts()
     for node in document["nodes"]:
-        node["facts"] |= runs.get(node["id"], {})
         node["x"], node["y"], _ = places[node["id"]]
         node["width"] = widths[node["id"]]
-        node["facts"] = {name: _cut(value) for name, value in node["facts"].items()}
+        facts = {**node["facts"], **runs.get(node["id"], {})}
+        node["facts"] = {name: _cut(value) for name, value in facts.items()}
     for link in document["links"]:  # a long one is drawn around what lies between
         link["span"] = places[link["target"]][2] - places[link["source"]][2]
     assets = files("metamlflow") / "assets"

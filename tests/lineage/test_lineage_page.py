@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 
 import pytest
@@ -79,12 +80,28 @@ def test_the_page_names_the_licence_of_what_draws_it(lineage):
 
 
 def test_the_page_carries_the_whole_graph(lineage):
-    document, data = lineage.to_json(), data_of(lineage.to_html())
+    document = json.loads(json.dumps(lineage.to_json()))
+    data = data_of(lineage.to_html())
     assert [node["id"] for node in data["nodes"]] == [node["id"] for node in document["nodes"]]
-    assert [node["facts"] for node in data["nodes"]] == [node["facts"] for node in document["nodes"]]
+    for node, expected in zip(data["nodes"], document["nodes"], strict=True):
+        assert node["facts"].items() >= expected["facts"].items()
     assert [(k["source"], k["target"], k["role"]) for k in data["links"]] == [
         (k["source"], k["target"], k["role"]) for k in document["links"]
     ]
+
+
+def test_the_page_tells_what_is_recorded_of_a_run(lineage):
+    (facts,) = [node["facts"] for node in data_of(lineage.to_html())["nodes"] if node["kind"] == "run"]
+    assert facts["params"] == {"p": "nothing hostile"}
+    assert facts["notes"] == ["nothing hostile"]
+    assert facts["outcome"] == "finished"
+    assert (facts["inputs"], facts["outputs"]) == (["raw@1"], ["made@1"])
+
+
+def test_the_page_is_made_also_where_the_records_of_a_run_are_gone(lineage, store_folder):
+    shutil.rmtree(store_folder / "runs")
+    (facts,) = [node["facts"] for node in data_of(lineage.to_html())["nodes"] if node["kind"] == "run"]
+    assert facts["code"]["run"] == "nothing hostile"
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -97,6 +114,8 @@ def test_hostile_text_stays_text(client, text):
     assert text[:200] in labels
     assert text in {link["role"] for link in data["links"]}
     (made,) = [node for node in data["nodes"] if node["id"] == "made@1"]
+    (run,) = [node for node in data["nodes"] if node["kind"] == "run"]
+    assert run["facts"]["params"] == {"p": text} or len(text) > 20_000
     whole = {"note": text}
     assert made["facts"]["metadata"] == (whole if len(text) < 20_000 else f"{json.dumps(whole)[:20_000]}…")
 

@@ -252,6 +252,15 @@ def test_nested_runs_know_their_parent_and_keep_their_inputs_apart(client, runs,
     assert manifest_inputs("of-the-outer") == ["before@1", "after@1"]
 
 
+def test_what_an_outer_run_got_and_an_inner_one_reads_is_an_input_of_both(client, runs):
+    client.register_artifact("table", b"1")
+    with client.run("outer") as outer:
+        artifact = client.get_artifact("table")
+        with client.run("inner") as inner:
+            artifact.read_bytes()
+    assert (runs.inputs(outer.id), runs.inputs(inner.id)) == (["table@1"], ["table@1"])
+
+
 # --- decorators -------------------------------------------------------------------------------------------------------
 
 
