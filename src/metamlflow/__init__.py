@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient
     from metamlflow.data import Dataset
     from metamlflow.errors import MetaMLFlowError
+    from metamlflow.migration import compare, migrate
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Artifact", "Dataset", "MetaMLFlowClient", "MetaMLFlowError", "Pointer", "__version__"]
+__all__ = ["Artifact", "Dataset", "MetaMLFlowClient", "MetaMLFlowError", "Pointer", "__version__", "compare", "migrate"]
 
 _HOMES = {
     "Artifact": "metamlflow.artifacts",
@@ -22,6 +23,8 @@ _HOMES = {
     "MetaMLFlowClient": "metamlflow.client",
     "MetaMLFlowError": "metamlflow.errors",
     "Pointer": "metamlflow.artifacts",
+    "compare": "metamlflow.migration",
+    "migrate": "metamlflow.migration",
 }
 
 

@@ -20,6 +20,7 @@ MODULES = (
     "metamlflow.artifacts",
     "metamlflow.data",
     "metamlflow.lineage",
+    "metamlflow.migration",
     "metamlflow.runs",
     "metamlflow.errors",
     "metamlflow.testing",

@@ -19,6 +19,7 @@ from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.lineage import lineage_app
+from metamlflow.cli.migrating import migration_app
 from metamlflow.cli.options import (
     BytesPerSecondOption,
     DebugOption,
@@ -311,4 +312,5 @@ def demo(
 
 
 app.add_typer(pointer_app)
+app.add_typer(migration_app)
 app.add_typer(lineage_app)  # without a name: its commands stand beside these

@@ -15,6 +15,7 @@ ARTIFACTS = "artifacts/"
 EDGES = "edges/"
 RUNS = "runs/"
 SIGNATURES = "signatures/"
+CACHE = "cache/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
@@ -66,6 +67,11 @@ def name_of_versions_key(key: str) -> str | None:
     escaped, separator, _ = key.removeprefix(ARTIFACTS).partition("/_versions/")
     name = unescape_name(escaped)
     return name if separator and versions_prefix(ArtifactName(name)) == f"{ARTIFACTS}{escaped}/_versions/" else None
+
+
+def artifact_prefix(name: ArtifactName) -> str:
+    """Where all records of a name lie but those that make it listable; also those of names that begin with it."""
+    return f"{ARTIFACTS}{escape_name(name)}/_"
 
 
 def version_prefix(name: ArtifactName, version: int) -> str:
@@ -171,6 +177,11 @@ def signatures_prefix(name: ArtifactName, version: int) -> str:
 def signature_key(name: ArtifactName, version: int, key_id: str) -> str:
     """Key of the signature that the key with this id (64 hex digits) made over a version's manifest."""
     return f"{signatures_prefix(name, version)}{key_id}.json"
+
+
+def runs_prefix(run_id: str) -> str:
+    """Where the records of one run lie."""
+    return f"{RUNS}{run_id}/"
 
 
 def run_key(run_id: str, record: Literal["start", "end"]) -> str:

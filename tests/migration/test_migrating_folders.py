@@ -1,0 +1,159 @@
+"""A migration brings all of a store unchanged, goes on where it was stopped, and refuses conflicts."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import assert_same, files_of
+from metamlflow import MetaMLFlowClient, compare, migrate
+from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreNotFoundError
+
+CHILD = "import sys; from metamlflow import migrate; migrate(sys.argv[1], sys.argv[2])"
+
+
+def test_everything_arrives_unchanged(source, tmp_path):
+    destination = tmp_path / "destination"
+    before = files_of(source)
+    report = migrate(source, destination)
+    assert report
+    assert report.counts == {"migrated": 6}
+    assert_same(source, destination)
+    assert files_of(source) == before
+    assert compare(source, destination, full=True) == []
+    client = MetaMLFlowClient(destination)
+    assert client.verify_all()
+    assert client.get_artifact("a.json/model", "Best").read_bytes() == b"more weights"
+    assert client.register_artifact("a.json/model", b"else", idempotency_key="job 1").version == 1
+    assert client.lineage("a.json/model@1").artifacts == ("Raw/Data@1", "a.json/model@1")
+
+
+def test_a_second_run_sends_nothing_and_a_third_only_what_is_new(light_source, tmp_path):
+    destination = tmp_path / "destination"
+    migrate(light_source, destination)
+    blobs = {path: path.stat().st_mtime_ns for path in destination.glob("blobs/**/*") if path.is_file()}
+    again = migrate(light_source, destination)
+    assert (again.counts, again.to_json()["bytes"]) == ({"present": 6}, 0)
+    client = MetaMLFlowClient(light_source)
+    client.register_artifact("many", b"new")
+    client.set_alias("many", "first", 1)
+    third = migrate(light_source, destination)
+    assert third.counts == {"present": 6, "migrated": 1}
+    assert {path: path.stat().st_mtime_ns for path in blobs} == blobs
+    assert_same(light_source, destination)
+
+
+def test_only_the_names_that_are_wanted_go_and_a_wrong_one_is_told_before_anything_does(light_source, tmp_path):
+    report = migrate(light_source, tmp_path / "destination", ["many"])
+    assert [(version.name, version.version) for version in report.versions] == [("many", 1)]
+    assert [a.name for a in MetaMLFlowClient(tmp_path / "destination").list_artifacts()] == ["many"]
+    with pytest.raises(ArtifactNotFoundError, match="mani"):
+        migrate(light_source, tmp_path / "other", ["mani"])
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_dry_run_touches_nothing(source, tmp_path):
+    report = migrate(source, tmp_path / "destination", dry_run=True)
+    assert report.counts == {"planned": 6}
+    assert sum(version.files for version in report.versions) == 3 + 4_200 + 3 + 2 + 1 + 1
+    assert not (tmp_path / "destination").exists()
+
+
+def test_a_name_with_another_history_is_refused_and_the_rest_goes_on(light_source, tmp_path):
+    destination = MetaMLFlowClient(tmp_path / "destination")
+    own = destination.register_artifact("many", b"mine")
+    report = migrate(light_source, tmp_path / "destination")
+    assert not report
+    (conflict,) = [version for version in report.versions if version.status == "conflict"]
+    assert conflict.name == "many"
+    assert own.manifest_digest in conflict.reason
+    assert conflict.manifest_digest in conflict.reason
+    assert report.counts == {"conflict": 1, "migrated": 5}
+    assert destination.get_artifact("many").read_bytes() == b"mine"
+    assert "| many@1 | conflict |" in report.to_markdown()
+
+
+def test_damaged_content_does_not_arrive(light_source, tmp_path):
+    (blob,) = [path for path in light_source.glob("blobs/**/*") if path.is_file() and path.stat().st_size == 3_072_000]
+    blob.chmod(0o600)
+    data = bytearray(blob.read_bytes())
+    data[1_500_000] ^= 1
+    blob.write_bytes(data)
+    report = migrate(light_source, tmp_path / "destination")
+    statuses = {version.name: version.status for version in report.versions if version.version == 1}
+    assert statuses["Raw/Data"] == "failed"
+    assert statuses["many"] == "migrated"
+    assert "damaged" in next(version.reason for version in report.versions if version.status == "failed")
+    destination = MetaMLFlowClient(tmp_path / "destination")
+    with pytest.raises(ArtifactNotFoundError):
+        destination.get_artifact("Raw/Data")
+    assert not list((tmp_path / "destination").glob(f"blobs/**/{blob.name}"))
+
+
+def assert_consistent(folder) -> None:
+    """Whatever a migration was doing: each manifest has its blobs, and each edge leads to what it says."""
+    client = MetaMLFlowClient(folder)
+    try:
+        assert client.verify_all(), client.verify_all().to_json()
+    except StoreNotFoundError:
+        return
+    for artifact in client.list_artifacts():
+        for consumer in artifact.downstream(depth=1).artifacts:
+            assert consumer == f"{artifact.name}@{artifact.version}" or artifact.name in {
+                str(used.name) for used in client.get_artifact(consumer).inputs
+            }
+
+
+def test_killed_at_random_moments_it_is_consistent_and_ends_the_same(light_source, tmp_path):
+    destination = tmp_path / "destination"
+    dice = random.Random(7)
+    for _ in range(10):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(light_source), str(destination)])
+        time.sleep(dice.uniform(0.15, 0.6))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert_consistent(destination)
+    assert migrate(light_source, destination)
+    assert_same(light_source, destination)
+
+
+def test_what_is_no_migration_is_refused(light_source, tmp_path):
+    with pytest.raises(InvalidInputError, match="same store"):
+        migrate(light_source, light_source)
+    with pytest.raises(StoreNotFoundError):
+        migrate(tmp_path / "nothing", tmp_path / "destination")
+    with pytest.raises(StoreNotFoundError):
+        compare(light_source, tmp_path / "nothing")
+    assert not (tmp_path / "destination").exists()
+
+
+def test_every_difference_is_found(light_source, tmp_path):
+    destination = tmp_path / "destination"
+    migrate(light_source, destination)
+    extra = destination / "names/zz.json"
+    extra.write_text("{}")
+    record = destination / "artifacts/many/_versions/9999999998_v1.json"
+    text = record.read_bytes()
+    record.unlink()
+    record.write_bytes(text.replace(b'"type":"file"', b'"type":"fake"'))
+    (blob,) = [path for path in destination.glob("blobs/**/*") if path.is_file() and path.stat().st_size == 3_072_000]
+    key = blob.relative_to(destination).as_posix()
+    content = bytearray(blob.read_bytes())
+    content[5] ^= 1
+    blob.chmod(0o600)
+    blob.write_bytes(content)
+    (edge,) = (destination / "edges").rglob("*@1")
+    edge.unlink()
+    found = {difference.key: difference.what for difference in compare(light_source, destination)}
+    assert found == {
+        "names/zz.json": "only there",
+        "artifacts/many/_versions/9999999998_v1.json": "other",
+        edge.relative_to(destination).as_posix(): "only here",
+    }
+    full = {difference.key: difference.what for difference in compare(light_source, destination, full=True)}
+    assert full == {**found, key: "other"}
