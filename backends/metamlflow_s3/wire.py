@@ -8,6 +8,7 @@ processor (see ``docs/measurements.md``).
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,40 @@ class _Body:
         return self._data
 
 
+class _Borrowed(io.RawIOBase):
+    """The bytes of a part as a file, without a copy; nothing is held on to, for the buffer is used again."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self._data)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = memoryview(self._data)[self._position : self._position + len(buffer)]
+        buffer[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+
 def _leave_unsigned(request: Any, **_: Any) -> None:
     """Leave the body out of the signature, as the client does by itself over TLS: a checksum of it is signed.
 
@@ -75,6 +110,9 @@ def _leave_unsigned(request: Any, **_: Any) -> None:
     """
     from botocore.config import Config
 
+    if isinstance(request.data, bytes | bytearray):
+        # The signer of the AWS common runtime, which botocore takes where it is installed, would make a file of a copy.
+        request.data = _Borrowed(request.data)
     if "x-amz-checksum-crc32c" not in request.headers:
         return
     config = request.context["client_config"]

@@ -285,7 +285,7 @@ class Artifact(Origins):
             ConflictError: this is not the newest version of its name.
         """
         if evidence not in STRENGTHS:
-            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There are {STRENGTHS}.")
+            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There are {', '.join(STRENGTHS)}.")
         return self._next(strengthen(self._store, self._loaded, evidence, progress))
 
     def materialize(self, *, progress: ProgressCallback | None = None) -> Artifact:

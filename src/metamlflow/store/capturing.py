@@ -44,12 +44,13 @@ def captured_code(frame: FrameType | None, function: Callable[..., Any] | None =
 
 def captured_environment() -> dict[str, Any]:
     """Return the versions of Python and of this library; the distributions are listed separately."""
-    return {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "platform": platform.platform(terse=True),
-        "metamlflow": version("metamlflow"),
+    found = {
+        "python": _or_none(platform.python_version),
+        "implementation": _or_none(platform.python_implementation),
+        "platform": _or_none(lambda: platform.platform(terse=True)),
+        "metamlflow": _or_none(lambda: version("metamlflow")),
     }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @cache
