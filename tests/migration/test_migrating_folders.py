@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -157,3 +158,24 @@ def test_every_difference_is_found(light_source, tmp_path):
     }
     full = {difference.key: difference.what for difference in compare(light_source, destination, full=True)}
     assert full == {**found, key: "other"}
+
+
+def test_old_content_that_a_living_version_names_is_relied_on_and_other_is_not(tmp_path):
+    client = MetaMLFlowClient(tmp_path / "source")
+    client.register_artifact("a", {"same": b"same", "one": b"1"})
+    migrate(tmp_path / "source", tmp_path / "destination")
+    old = time.time() - 30 * 86_400
+    for blob in (tmp_path / "destination/blobs").rglob("*"):
+        if blob.is_file():
+            os.utime(blob, (old, old))
+    client.register_artifact("a", {"same": b"same", "two": b"2"})
+    client.register_artifact("b", {"elsewhere": b"same"})
+    assert migrate(tmp_path / "source", tmp_path / "destination").counts == {"present": 1, "migrated": 2}
+    stray = tmp_path / "destination/blobs/sha256/4e/4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce"
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"3")
+    os.utime(stray, (old, old))
+    client.register_artifact("c", {"new": b"3"})
+    report = migrate(tmp_path / "source", tmp_path / "destination")
+    assert report.counts == {"present": 3, "conflict": 1}
+    assert "collect" in report.versions[-1].reason.lower() or "no version there names it" in report.versions[-1].reason

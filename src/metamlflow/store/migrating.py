@@ -26,13 +26,14 @@ from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.edges import write_edges
-from metamlflow.store.entries import Entries
+from metamlflow.store.entries import Entries, Predecessor
+from metamlflow.store.history import names_in_use
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter
 from metamlflow.store.reading import damaged
 from metamlflow.store.staging import SMALL
 from metamlflow.store.transfer import in_parallel
-from metamlflow.store.versions import Loaded, load_manifest, version_status
+from metamlflow.store.versions import Loaded, list_versions, load_manifest, version_status
 
 _RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
 
@@ -93,6 +94,8 @@ class Migration:
     counter: Counter
     sent: set[str] = field(default_factory=set)
     """Keys of blobs that it has created or may rely on."""
+    _named: set[str] | None = None
+    _naming: threading.Lock = field(default_factory=threading.Lock)
 
     def version(self, name: ArtifactName, number: int) -> VersionReport:
         """Bring one version: blobs, run, edges, name, manifest, states, signatures. Whatever fails is in the report."""
@@ -118,7 +121,7 @@ class Migration:
         manifest = loaded.manifest
         # The bytes of a version that was pruned may be gone; its shards are kept as long as they are.
         available = version_status(self.ends.source, manifest.name, manifest.version).available
-        blobs = self._blobs(manifest) if available else iter(())
+        blobs = self._blobs(manifest, self._before(manifest)) if available else iter(())
         stop = threading.Event()  # of this version alone: the others go on
         for size in in_parallel(partial(self._send, stop), blobs, size_of=_bytes_in_memory, cancel=stop.set):
             report.bytes += size or 0
@@ -170,11 +173,23 @@ class Migration:
 
     # --- blobs --------------------------------------------------------------------------------------------------------
 
-    def _blobs(self, manifest: Manifest) -> Iterator[BlobOf]:
+    def _before(self, manifest: Manifest) -> Manifest | None:
+        """Return the version before, if it lives at the destination: what it names is relied on without a request."""
+        name, number = manifest.name, manifest.version - 1
+        if number < 1 or not version_status(self.ends.destination, name, number).available:
+            return None
+        before = load_manifest(self.ends.source, name, number)
+        there = read_or_none(self.ends.destination, manifest_key(name, number))
+        return before.manifest if there == before.data else None
+
+    def _blobs(self, manifest: Manifest, before: Manifest | None) -> Iterator[BlobOf]:
+        shards = {shard.key for shard in (before.shards if before else None) or ()}
         for shard in manifest.shards or ():
-            yield BlobOf(shard.key, shard.size, shard.sha256, None)
+            if shard.key not in shards:
+                yield BlobOf(shard.key, shard.size, shard.sha256, None)
+        predecessor = Predecessor(Entries(self.ends.source, before).items() if before else iter(()))
         for entry in Entries(self.ends.source, manifest):
-            if isinstance(entry, Entry):
+            if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
                 yield BlobOf(entry.key, entry.size, entry.sha256, entry.crc32c, entry.path)
 
     def _send(self, stop: threading.Event, blob: BlobOf) -> int | None:
@@ -216,7 +231,20 @@ class Migration:
             )
 
     def _is_named(self, key: str) -> bool:
-        return key in self.sent
+        """Whether a live version at the destination names a blob. To be sure, all of them are read, once."""
+        with self._naming:
+            if self._named is None:
+                self._named = set(self._named_there())
+            return key in self._named
+
+    def _named_there(self) -> Iterator[str]:
+        destination = self.ends.destination
+        for name in names_in_use(destination):
+            for status in list_versions(destination, name):
+                if status.available:
+                    manifest = load_manifest(destination, name, status.version).manifest
+                    yield from (shard.key for shard in manifest.shards or ())
+                    yield from (entry.key for entry in Entries(destination, manifest) if isinstance(entry, Entry))
 
 
 _REMEMBERED = 200_000
