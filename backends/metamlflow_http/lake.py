@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -32,8 +34,35 @@ def open_lake(root: str, options: Mapping[str, Any]) -> HTTPLake:
     return HTTPLake(root, options)
 
 
+class _NoQueries(logging.Filter):
+    """Takes queries out of what the client logs: a server may redirect to an address that is signed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        hidden = redact(text)
+        if hidden != text:
+            record.msg, record.args = hidden, ()
+        return True
+
+
+_no_queries = _NoQueries()
+
+
 class HTTPLake(FsspecLake):
     """A web server as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`."""
+
+    def __init__(self, root: str, options: Mapping[str, Any]) -> None:
+        super().__init__(root, options)
+        logging.getLogger("fsspec.http").addFilter(_no_queries)  # a second time changes nothing
+
+    @contextmanager
+    def translated(self, name: str) -> Iterator[None]:
+        """Turn the client's errors into ours, without them: they show addresses to which a server redirected."""
+        try:
+            with super().translated(name):
+                yield
+        except MetaMLFlowError as error:
+            raise error from None
 
     def range_of(self, seen: Sighting, start: int, end: int) -> bytes:
         """Ask for a range, on condition of the ETag where it is one that stands for the very bytes."""

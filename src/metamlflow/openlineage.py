@@ -40,6 +40,13 @@ def check_address(address: object) -> str | None:
             f"the address of the OpenLineage endpoint cannot be accepted: {problem}",
             hint="Give its key in OPENLINEAGE_API_KEY.",
         )
+    scheme, separator, rest = text.partition("://")
+    if scheme == "file" and separator:
+        text = rest
+    elif separator and (scheme not in {"http", "https"} or not rest.strip("/")):
+        raise InvalidInputError(
+            f"{text!r:.80} is no address for OpenLineage events", hint="Give a path, or an http URL."
+        )
     if find_spec("openlineage") is None:
         raise MissingDependencyError(
             "openlineage-python is not installed", hint="pip install 'metamlflow[openlineage]'", extra="openlineage"

@@ -77,6 +77,8 @@ class Provenance:
         if isinstance(ref, str):
             store.marker()
             return Lineage(store, walk(store, load_recorded(store, Reference.parse(ref)), direction, depth))
+        if ref._session.store.url != store.url:  # noqa: SLF001 (its own kind)
+            raise InvalidInputError(f"{ref.name}@{ref.version} lies in another store", hint="Ask a client on that one.")
         return Lineage(store, walk(store, ref._loaded, direction, depth))  # noqa: SLF001 (its own kind)
 
     def history(self, name: str) -> History:

@@ -6,6 +6,7 @@ import base64
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, LineageWarning, redact
+from metamlflow.format.manifests import is_record_id
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import Reference
@@ -30,6 +32,7 @@ __all__ = ["Run"]
 P = ParamSpec("P")
 R = TypeVar("R")
 _MOST_NAME_CHARACTERS = 200
+_MOST_ROLE_CHARACTERS = 1_000_000
 
 
 class Run:
@@ -46,8 +49,7 @@ class Run:
     def __init__(
         self, session: Session, name: str, params: Mapping[str, Any] | None, *, capture_user: bool = True
     ) -> None:
-        if not 0 < len(str(name)) <= _MOST_NAME_CHARACTERS:
-            raise InvalidInputError(f"the name of a run is a text of 1 to {_MOST_NAME_CHARACTERS} characters")
+        check_text(name, "the name of a run")
         self._session = session
         self._name = name
         self._params = encode_mapping(params)
@@ -56,6 +58,7 @@ class Run:
         self._stored: StoredRun | None = None
         self._metrics: dict[str, Any] = {}
         self._notes: list[str] = []
+        self._pid = os.getpid()
         self._inside = ExitStack()
         self._emitter: Emitter | None = None
 
@@ -69,7 +72,7 @@ class Run:
         store = self._session.store
         code = {"run": self._name, **capturing.captured_code(_caller(), self._function)}
         self._stored = StoredRun(store, store.clock.new_id(), code)
-        parent = innermost_run()
+        parent = self._stored.outer = innermost_run()
         environment = capturing.captured_environment()
         if self._stored.open():  # nothing may lie in a store before its marker does
             environment |= store_distributions(store, capturing.captured_distributions())
@@ -95,12 +98,14 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if self._pid != os.getpid():  # a child that was forked inside: the run is its parent's
+            return
         self._inside.close()
         # A job that says that it is through, in the words of scripts, has not failed.
         good = kind is None or (isinstance(error, SystemExit) and error.code in {None, 0})
         outcome, told = ("finished", None) if good or kind is None else ("failed", kind.__name__)
         self._emit("COMPLETE" if good else "FAIL")
-        self._running.end(outcome, told, encode_mapping(self._metrics), tuple(self._notes))  # type: ignore[arg-type]
+        self._running.end(outcome, told, self._metrics, tuple(self._notes))  # type: ignore[arg-type]
 
     def _emit(self, state: str) -> None:
         """Tell of the run where OpenLineage events go to, if they go anywhere. Fails no job."""
@@ -116,11 +121,7 @@ class Run:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` so that each call of it is a run of its own; coroutine functions too."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise InvalidInputError(
-                "a run cannot decorate a generator: its body runs whenever somebody asks for more",
-                hint="Use `with client.run(…):` around the loop that takes what it yields.",
-            )
+        _refuse_generators(function)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -178,8 +179,7 @@ class Run:
         They are stored when the run ends.
         """
         given = {**(metrics or {}), **more}
-        encode_mapping(given)
-        self._metrics |= given
+        self._metrics |= encode_mapping(given)  # a copy: what the caller goes on changing changes nothing
 
     def note(self, text: str) -> None:
         """Keep a note."""
@@ -201,8 +201,18 @@ class Run:
     def wrap(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` so that it belongs to this run in whatever thread or process it is called.
 
-        Picklable if ``function`` is; with the store's options, credentials travel along.
+        Picklable if ``function`` is and is no coroutine function; with the store's options, credentials travel along.
         """
+        _refuse_generators(function)
+        if inspect.iscoroutinefunction(function):
+            running = self._running
+
+            @functools.wraps(function)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with recorded_in(running):
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, R]", awaited)
         return cast("Callable[P, R]", _Wrapped(self._session, self.token, self._running, function))
 
     @property
@@ -211,6 +221,25 @@ class Run:
         self._running.handed_over = True
         facts = {"run": self._running.run_id, "code": self._running.code}
         return base64.urlsafe_b64encode(json.dumps(facts).encode()).decode()
+
+
+def _refuse_generators(function: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidInputError(
+            "a run cannot decorate a generator: its body runs whenever somebody asks for more",
+            hint="Use `with client.run(…):` around the loop that takes what it yields.",
+        )
+
+
+def check_text(value: object, what: str, most: int = _MOST_NAME_CHARACTERS) -> None:
+    """Refuse what is no text that a record can hold.
+
+    Raises:
+        InvalidInputError: it is none, empty, too long, or no valid Unicode.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        raise InvalidInputError(f"{what} is a text of 1 to {most:,} characters, not {value!r:.80}")
+    encode_mapping({"text": value})
 
 
 class _Wrapped:
@@ -242,9 +271,12 @@ def joined(session: Session, token: str) -> StoredRun:
     """
     try:
         facts = json.loads(base64.urlsafe_b64decode(token.encode()))
-        run_id, code = str(facts["run"]), facts["code"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.") from error
+        run_id, code = facts["run"], facts["code"]
+        good = is_record_id(run_id) is None and isinstance(code, dict | None)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.")
     run = StoredRun(session.store, run_id, code)
     run.handed_over = True
     return run
@@ -263,12 +295,13 @@ def given_inputs(inputs: Inputs, store_url: str) -> list[Given]:
     if isinstance(inputs, str | Artifact):
         raise InvalidInputError("inputs is a list, or a mapping of role to artifact", hint="Write inputs=[artifact].")
     if not isinstance(inputs, Mapping):
+        if not isinstance(inputs, Iterable):
+            raise InvalidInputError(f"inputs is a list or a mapping, not {type(inputs).__name__}")
         return [(None, _given(item, store_url)) for item in inputs]
     found: list[Given] = []
     for role, item in inputs.items():
-        if not isinstance(role, str) or not role:
-            raise InvalidInputError(f"a role is a text, not {role!r:.80}")
-        items = [item] if isinstance(item, str | Artifact) else item
+        check_text(role, "a role", _MOST_ROLE_CHARACTERS)
+        items = item if isinstance(item, list | tuple | set | frozenset) else [item]
         found += [(role, _given(one, store_url)) for one in items]
     return found
 
@@ -290,6 +323,7 @@ def _given(item: object, store_url: str) -> Loaded | Reference:
 def _caller() -> Any:
     """Return the first frame that is not of this library."""
     frame = sys._getframe(1)  # noqa: SLF001 (as the inspect module does)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "metamlflow":
+    passed_over = {"metamlflow", "contextlib"}
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in passed_over:
         frame = frame.f_back
     return frame

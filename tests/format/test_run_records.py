@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +25,16 @@ from metamlflow.format.layout import (
     run_input_key,
     run_key,
 )
-from metamlflow.format.runs import EDGE, decode_end, decode_input, decode_start, encode_end, encode_input, encode_start
+from metamlflow.format.runs import (
+    EDGE,
+    decode_end,
+    decode_input,
+    decode_start,
+    encode_end,
+    encode_input,
+    encode_start,
+    input_id,
+)
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import MAX_VERSION, ArtifactName
@@ -72,7 +83,7 @@ def start(data: bytes) -> object:
 
 
 def used(data: bytes) -> object:
-    return decode_input(data, run_input_key(ID, 1))
+    return decode_input(data, run_input_key(ID, ID))[1]
 
 
 def end(data: bytes) -> object:
@@ -287,7 +298,7 @@ def test_what_no_edge_is_spelled_like_is_none(text):
         ),
         (run_key(ID, "start"), f"runs/{ID}/start.json"),
         (run_key(ID, "end"), f"runs/{ID}/end.json"),
-        (run_input_key(ID, 12), f"runs/{ID}/inputs/0000000012.json"),
+        (run_input_key(ID, "0" * 32), f"runs/{ID}/inputs/{'0' * 32}.json"),
         (distributions_key("5" * 64), f"runs/distributions/{'5' * 64}.txt"),
     ],
 )
@@ -299,14 +310,21 @@ def test_the_body_of_an_edge_is_the_constant_of_the_specification():
     assert EDGE == b'{"format":1}\n'
 
 
-@given(HEX32, st.integers(1, MAX_VERSION), HEX32)
-def test_the_number_of_a_use_is_read_back_from_its_key(run_id, number, other):
-    assert parse_run_input_key(run_id, run_input_key(run_id, number)) == number
+@given(HEX32, HEX32, HEX32)
+def test_the_id_of_a_use_is_read_back_from_its_key(run_id, what, other):
+    assert parse_run_input_key(run_id, run_input_key(run_id, what)) == what
     if run_id != other:
-        assert parse_run_input_key(other, run_input_key(run_id, number)) is None
+        assert parse_run_input_key(other, run_input_key(run_id, what)) is None
 
 
-@pytest.mark.parametrize("file", ["0000000000.json", "1.json", "0000000001", "x.json", "0000000001.json.tmp"])
+def test_the_id_of_a_use_is_that_of_name_version_and_role():
+    used = Input(ArtifactName("a"), 1, f"sha256:{'0' * 64}", "x")
+    assert input_id(used) == hashlib.sha256(b'{"name":"a","role":"x","version":1}\n').hexdigest()[:32]
+    others = (replace(used, name=ArtifactName("b")), replace(used, version=2), replace(used, role=None))
+    assert len({input_id(used), *map(input_id, others)}) == 4
+
+
+@pytest.mark.parametrize("file", ["0000000000.json", f"{ID}", "x.json", f"{ID}.json.tmp", f"{ID.upper()}.json"])
 def test_what_is_no_number_of_a_use_is_none(file):
     assert parse_run_input_key(ID, f"runs/{ID}/inputs/{file}") is None
 

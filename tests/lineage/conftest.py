@@ -30,7 +30,8 @@ class RawRuns:
         return json.loads(path.read_bytes()) if path.exists() else None
 
     def input_records(self, run_id: str) -> list[dict]:
-        return [json.loads(path.read_bytes()) for path in sorted((self.folder / run_id / "inputs").glob("*.json"))]
+        records = [json.loads(path.read_bytes()) for path in (self.folder / run_id / "inputs").glob("*.json")]
+        return sorted(records, key=lambda record: record["created_at"])
 
     def inputs(self, run_id: str) -> list[str]:
         """What it used, as ``name@version``, with the role where there is one."""

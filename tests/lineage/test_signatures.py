@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import traceback
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -147,3 +148,12 @@ def test_what_is_no_private_key_is_refused_and_not_shown(artifact, key, raw):
             artifact.sign(bad)
         assert "SECRET" not in str(caught.value)
     assert not list(raw.root.glob("signatures/**/*.json"))
+
+
+def test_a_key_that_is_given_as_text_is_taken_and_one_that_is_none_is_in_no_traceback(client, artifact, key):
+    artifact.sign(private_pem(key).decode())
+    assert client.get_artifact("model", require_signature=public_pem(key).decode()) == artifact
+    for bad in ("-----BEGIN PRIVATE KEY-----\nHUSH", "HUSH" * 1000, "HUSH\0"):
+        with pytest.raises(InvalidInputError) as caught:
+            artifact.sign(bad)
+        assert "HUSH" not in "".join(traceback.format_exception(caught.value))

@@ -250,8 +250,12 @@ def test_type_metadata_schema_and_inputs_are_kept(client, raw, data, use):
     inputs = (Input(ArtifactName("b"), 7, f"sha256:{'0' * 64}", "training"),)
     raw.overwrite(place, encode_manifest(replace(manifest, inputs=inputs, schema={"fields": []})))
     changed_if_needed(use, data)
-    found = ALL[use](MetaMLFlowClient(client.storage_uri).get_artifact("a"))
-    assert (found.version, found.artifact_type, found.schema, found.inputs) == (2, "raw", {"fields": []}, inputs)
+    first = MetaMLFlowClient(client.storage_uri).get_artifact("a")
+    found = ALL[use](first)
+    derived = Input(ArtifactName("a"), 1, first.manifest_digest, "derived_from")
+    assert (found.version, found.artifact_type, found.schema) == (2, "raw", {"fields": []})
+    assert found.inputs == (*inputs, derived)
+    assert found.upstream(depth=1).artifacts == ("a@1", "a@2")
     assert found.metadata["rows"] == 3
     assert found.metadata["loss"] != found.metadata["loss"]  # NaN
     assert raw.manifest("a", 2)["artifact_id"] != raw.manifest("a", 1)["artifact_id"]

@@ -22,6 +22,7 @@ LONGEST_KEY = 900
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
 _VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]*))?\.json")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+_INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
@@ -199,14 +200,16 @@ def run_inputs_prefix(run_id: str) -> str:
     return f"{RUNS}{run_id}/inputs/"
 
 
-def run_input_key(run_id: str, number: int) -> str:
-    """Key of the record of what a run used ``number``-th (1, 2, …)."""
-    return f"{run_inputs_prefix(run_id)}{number:010d}.json"
+def run_input_key(run_id: str, input_id: str) -> str:
+    """Key of the record that a run used something; the id (32 hex digits) is that of what was used."""
+    return f"{run_inputs_prefix(run_id)}{input_id}.json"
 
 
-def parse_run_input_key(run_id: str, key: str) -> int | None:
-    """The number of the record at ``key``, or None for a key that format 1 does not know."""
-    return _number_below(run_inputs_prefix(run_id), key)
+def parse_run_input_key(run_id: str, key: str) -> str | None:
+    """The id of what was used according to the record at ``key``, or None for a key that format 1 does not know."""
+    prefix = run_inputs_prefix(run_id)
+    match = _INPUT_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
+    return match[1] if match else None
 
 
 def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:

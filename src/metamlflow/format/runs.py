@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import cast
 
@@ -74,14 +75,19 @@ def encode_input(used: Input, record_id: str, created_at: datetime) -> bytes:
     )
 
 
-def decode_input(data: bytes, key: str) -> Input:
-    """Read the record that a run used an artifact."""
+def input_id(used: Input) -> str:
+    """Return the id of what was used: equal for equal name, version and role, so that it is recorded once."""
+    return hashlib.sha256(dump({"name": used.name, "role": used.role, "version": used.version})).hexdigest()[:32]
+
+
+def decode_input(data: bytes, key: str) -> tuple[datetime, Input]:
+    """Read the record that a run used an artifact; return since when, and what."""
     fields, problems = open_record(data, key, "run input record")
     fields.text("record_id", is_record_id)
-    fields.instant("created_at")
+    since = fields.instant("created_at")
     used = input_from_json(fields.mapping("input"), "input", problems)
     problems.raise_if_any("run input record")
-    return used
+    return since, used
 
 
 def encode_end(end: RunEnd) -> bytes:

@@ -7,16 +7,22 @@ names. Only in ``http`` and ``https`` do they have the meaning that RFC 3986 giv
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 MAX_URI_BYTES = 8192
 WEB = frozenset({"http", "https"})
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _CHAIN = re.compile(r"::[a-z][a-z0-9+.-]*://")
-# Parameters by which providers sign a URL, or that a web address hands a key along with.
+# Parameters by which providers sign a URL.
 _SIGNED = r"x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid|googleaccessid"
-_KEYS = r"signature|sig|token|access_token|auth|auth_token|api[-_]?key|key|secret|password|passwd|pwd|credentials?"
 _SIGNED_QUERY = re.compile(rf"[?&;]({_SIGNED}|signature)=", re.IGNORECASE)
-_SECRET_QUERY = re.compile(rf"[?&;]({_SIGNED}|{_KEYS})=", re.IGNORECASE)
+_SHARED_ACCESS = re.compile(r"[?&;](sig)=", re.IGNORECASE)
+# In the query or the fragment of a web address, what is called like a secret, however it is spelled.
+_PARAMETER = re.compile(r"[?&;#]([^=&;#?]+)=")
+_SECRET_NAME = re.compile(
+    r".*(token|secret|password|passwd|pwd|signature|credentials?|apikey|accesskey|authkey|subscriptionkey|keypairid)"
+    r"|awsaccesskeyid|googleaccessid|key|auth|sig|sas|code|policy|delegation|jwt|session|sessionid|hdnts"
+)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -57,8 +63,16 @@ def secret_problem(uri: str) -> str | None:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
         return "it carries user info (the part before '@')"
+    if scheme in WEB:
+        names = (unquote(name).lower() for name in _PARAMETER.findall(rest))
+        if secret := next((name for name in names if _SECRET_NAME.fullmatch(re.sub("[^a-z]", "", name))), None):
+            return f"it carries a signed query string (the parameter {secret[:40]!r})"
+        return None
     # In the name of an object ``?key=`` may well be just that.
-    if found := (_SECRET_QUERY if scheme in WEB else _SIGNED_QUERY).search(rest):
+    found = _SIGNED_QUERY.search(rest)
+    if found is None and scheme not in {"file", "s3", "gs"}:
+        found = _SHARED_ACCESS.search(rest)
+    if found:
         return f"it carries a signed query string (the parameter {found[1].lower()!r})"
     # A secret key may hold a slash; then what follows it looks like a path.
     if scheme not in {"file", *WEB} and ":" in authority and re.search(r":[^/]*/.*@", rest):

@@ -90,9 +90,8 @@ def _walk_down(store: Store, walked: Walked, frontier: list[Loaded], depth: int 
     while frontier and (depth is None or steps < depth):
         steps += 1
         found: dict[VersionId, Loaded] = {}
-        for loaded in frontier:
-            for consumer in consumers(store, loaded):
-                found.setdefault((consumer.manifest.name, consumer.manifest.version), consumer)
+        for consumer in consumers(store, [(item.manifest.name, item.manifest.version) for item in frontier]):
+            found[consumer.manifest.name, consumer.manifest.version] = consumer
         frontier = _new(
             walked, {version: loaded for version, loaded in found.items() if version not in walked.versions}
         )

@@ -36,22 +36,25 @@ def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> N
         pass
 
 
-def consumers(store: Store, source: Loaded) -> Iterator[Loaded]:
-    """Yield the versions that were made from a version: one listing, and one read of each, in parallel.
+def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[Loaded]:
+    """Yield what was made from any of these versions: a listing of each, and one read of each consumer, in parallel.
 
     An edge of a writer that lost its race is not believed: only the inputs of the consumer's own manifest count. One
     that cannot be read is left out.
     """
-    own = source.manifest.name, source.manifest.version
-    keys = retried(lambda: [info.key for info in store.backend.list_objects(edges_prefix(*own))], store.clock)
-    hints = [consumer for key in keys if (consumer := parse_edge_key(own, key))]
+    own = set(sources)
+
+    def hints(source: VersionId) -> list[VersionId]:
+        keys = retried(lambda: [info.key for info in store.backend.list_objects(edges_prefix(*source))], store.clock)
+        return [consumer for key in keys if (consumer := parse_edge_key(source, key))]
 
     def load(consumer: VersionId) -> Loaded | None:
         try:
             loaded = load_manifest(store, *consumer)
         except (ObjectNotFoundError, NotFoundError, StoreFormatError):
             return None
-        used = any((item.name, item.version) == own for item in loaded.manifest.inputs)
+        used = any((item.name, item.version) in own for item in loaded.manifest.inputs)
         return loaded if used else None
 
-    yield from (loaded for loaded in in_parallel(load, hints) if loaded is not None)
+    hinted = dict.fromkeys(consumer for found in in_parallel(hints, sorted(own)) for consumer in found)
+    yield from (loaded for loaded in in_parallel(load, hinted) if loaded is not None)

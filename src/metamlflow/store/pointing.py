@@ -21,6 +21,7 @@ from metamlflow.errors import (
     ObjectNotFoundError,
     SourceNotFoundError,
     StoreNotFoundError,
+    UnsupportedSourceError,
 )
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import WEB, split_uri, uri_problem
@@ -68,6 +69,12 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
         )
     if kind == "prefix" and not uri.endswith("/"):
         uri += "/"
+    if f"{store.url}/".startswith(uri if kind == "prefix" else uri[: len(split_uri(uri)[0]) + 1] + fixed_prefix(name)):
+        raise UnsupportedSourceError(
+            f"{shown(uri)} contains the store itself ({store.url})",
+            hint="Point to what is beside it: each version would make the next one differ.",
+            problems=(store.url,),
+        )
     return PointedTree(store, Pointed("", uri, kind, pointer.evidence))
 
 
@@ -91,6 +98,7 @@ def full_uri(uri: Any) -> str:
     if isinstance(uri, str):
         scheme, separator, rest = uri.partition("://")
         if not separator or scheme.lower() == "file":
+            rest = rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
             path = os.path.expanduser(rest if separator else uri)  # noqa: PTH111 (as for sources that are stored)
             slash = "/" if path.endswith("/") and path.strip("/") else ""
             uri = f"file://{os.path.abspath(path)}{slash}" if path else ""  # noqa: PTH100 (keeps links unresolved)

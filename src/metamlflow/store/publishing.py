@@ -33,6 +33,8 @@ from metamlflow.store.sources import Source
 from metamlflow.store.staleness import OnStale, check_staleness
 from metamlflow.store.versions import Loaded, VersionStatus, all_statuses, load_manifest
 
+DERIVED_FROM = "derived_from"
+"""The role of the version that one with other evidence, or with the bytes stored, was made from."""
 USER_VARIABLE = "METAMLFLOW_USER"
 
 
@@ -200,7 +202,11 @@ class _Publication:
         claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
 
     def _inputs(self) -> tuple[Input, ...]:
-        base = self._draft.based_on.manifest.inputs if self._draft.based_on else ()
+        based_on = self._draft.based_on
+        base: tuple[Input, ...] = ()
+        if based_on:
+            before = based_on.manifest
+            base = (*before.inputs, Input(before.name, before.version, based_on.digest, DERIVED_FROM))
         used = self._draft.run.used() if self._draft.run else ()
         return merged([*self._draft.inputs, *used, *base])
 

@@ -6,23 +6,32 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from metamlflow.errors import LineageWarning, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import ConflictError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key
-from metamlflow.format.runs import decode_end, decode_input, decode_start, encode_end, encode_input, encode_start
+from metamlflow.format.runs import (
+    decode_end,
+    decode_input,
+    decode_start,
+    encode_end,
+    encode_input,
+    encode_start,
+    input_id,
+)
 from metamlflow.model.manifests import Input
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.inputs import warn_user
 from metamlflow.store.opening import Store
+from metamlflow.store.recording import Recorder
 from metamlflow.store.staleness import columns_of
 from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded
 
 _log = logging.getLogger("metamlflow")
-_MOST_ATTEMPTS = 1000  # numbers that other processes of the run may take before this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,8 @@ class StoredRun:
         self._used: dict[tuple[str, int, str | None], Input] = {}
         self._outputs: dict[tuple[str, int], Input] = {}
         self._touched: dict[tuple[str, int], Touched] = {}
-        self._next = 1
+        self.outer: Recorder | None = None
+        """The run that it was begun in."""
         self._ended = self._broken = False
         self.handed_over = False
         """Whether other processes may add to it."""
@@ -67,6 +77,11 @@ class StoredRun:
     def code(self) -> Mapping[str, Any] | None:
         """What is known of the code that runs."""
         return self._code
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes in nothing more."""
+        return self._ended
 
     @property
     def store_url(self) -> str:
@@ -153,19 +168,20 @@ class StoredRun:
         key = run_key(self._run_id, "end")
         with self._lock:
             self._ended = True
-        self._recorded("its end", lambda: self._claim(key, encode_end(end), end.record_id))
+        self._recorded("its end", lambda: self._close(key, end))
+
+    def _close(self, key: str, end: RunEnd) -> None:
+        if self._claim(key, encode_end(end), end.record_id) is None:
+            raise ConflictError("another process has ended it already")
 
     def _claim(self, key: str, data: bytes, record_id: str) -> bytes | None:
         return claim(self._store.backend, key, data, record_id, self._store.clock)
 
     def _extend(self, used: Input) -> None:
-        """Create the next record of the series; another process of the run may take its number first."""
+        """Create the record of what was used. That another process of the run did so first is as good."""
         record_id = self._store.clock.new_id()
         data = encode_input(used, record_id, self._store.clock.now())
-        for _ in range(_MOST_ATTEMPTS):
-            number, self._next = self._next, self._next + 1
-            if self._claim(run_input_key(self._run_id, number), data, record_id) is not None:
-                return
+        self._claim(run_input_key(self._run_id, input_id(used)), data, record_id)
 
     def _recorded(self, what: str, record: Any) -> None:
         """Record something of the run. A job never fails because of it, and does not wait for each record to fail."""
@@ -211,10 +227,11 @@ def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
     prefix = run_inputs_prefix(run_id)
     keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
 
-    def read(key: str) -> Input:
+    def read(key: str) -> tuple[datetime, Input]:
         return decode_input(retried(lambda: store.backend.read(key), store.clock), key)
 
-    return tuple(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
+    found = list(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
+    return tuple(used for _, used in sorted(found, key=lambda item: item[0]))
 
 
 def load_run(store: Store, run_id: str) -> RunRecord | None:

@@ -180,9 +180,12 @@ def _pem(key: Any) -> bytes:
     """Return the PEM of a key that is given as bytes, or as the path of a file."""
     if isinstance(key, bytes):
         return key
+    if isinstance(key, str) and key.lstrip().startswith("-----BEGIN"):
+        return key.encode()
     if not isinstance(key, str | os.PathLike):
         raise InvalidInputError(f"a key is a path, PEM in bytes or a key object, not {type(key).__name__}")
     try:
         return Path(os.fspath(key)).read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"the key file cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # what was taken for a path may be the key itself: it is not shown
+        told = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidInputError(f"the key file cannot be read: {told}") from None

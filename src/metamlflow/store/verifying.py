@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from metamlflow.backend import translated_errors
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.layout import manifest_key
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.checking import Checking, Part, PartResult, check_part, parts_of
-from metamlflow.store.findings import Finding, Level, Unreadable, VerifyReport
+from metamlflow.store.findings import Finding, Level, Status, Unreadable, VerifyReport
 from metamlflow.store.opening import Store
 from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
@@ -217,7 +218,12 @@ def check_elsewhere(
 ) -> PartResult:
     """Check a part of a version in another thread, process or machine."""
     store = _store_of(store_state)
-    loaded = load_manifest(store, ArtifactName(name), version)
+    try:
+        loaded = load_manifest(store, ArtifactName(name), version)
+    except MetaMLFlowError as error:
+        status: Status = "missing" if isinstance(error, ObjectNotFoundError) else "unreadable"
+        key = manifest_key(ArtifactName(name), version)
+        return PartResult(0, (Finding("", status, key, digest, error.message),))
     # What was loaded there counts: had the manifest been altered in between, that is a finding of the first part.
     checking = Checking(store, loaded, level, _pace_of(pace.rates))
     result = check_part(checking, part, Counter("verify", None))
