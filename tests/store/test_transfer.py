@@ -94,6 +94,33 @@ def test_a_failure_ends_everything_while_an_earlier_item_is_still_at_work():
     assert no_thread_is_left()
 
 
+def test_a_ctrl_c_while_a_thread_starts_leaves_no_thread_behind(monkeypatch):
+    """It strikes between the start of the thread and the note that the pool makes of it."""
+    start = threading.Thread.start
+    struck = []
+    at_work = threading.Event()
+
+    def interrupted(thread):
+        start(thread)
+        if thread.name.startswith("metamlflow_") and thread.name.endswith("_3"):
+            struck.append(thread)
+            assert at_work.wait(30)
+            raise KeyboardInterrupt
+
+    def work(_):
+        if not threading.current_thread().name.endswith("_3"):
+            time.sleep(0.05)  # as long as all are at work, the pool starts another
+            return
+        at_work.set()
+        time.sleep(1)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(in_parallel(work, range(100)))
+    assert struck
+    assert no_thread_is_left()
+
+
 def test_all_that_failed_is_named():
     both = threading.Barrier(2)
 

@@ -7,12 +7,13 @@ So 16 do for a storage near by, and 250 for one that answers in 50 ms.
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Condition
 from typing import Any, Generic, TypeVar
 
 from metamlflow.backend.budget import content_budget
@@ -25,6 +26,7 @@ BATCH_BYTES = 1024 * 1024
 AHEAD = 1024  # batches that wait for an earlier one to end
 _ITEM_SECONDS = 200e-6  # of this machine's own work on an item; a storage that answers faster needs no more workers
 _READY = 64
+_run_numbers = itertools.count(1)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -104,12 +106,13 @@ class _Run(Generic[T, R]):
         self._size_of = size_of
         self._budget = content_budget()
         self._gauge = _Gauge()
-        self._changed = Condition()
+        self._changed = threading.Condition()
         self._running = 0
         self._failed: Future[list[R]] | None = None
         self._done: deque[Future[list[R]] | list[R]] = deque()
         self._batch = _Batch()
-        self.pool = ThreadPoolExecutor(MOST_WORKERS, thread_name_prefix="metamlflow")
+        self._threads = f"metamlflow_{next(_run_numbers)}"
+        self.pool = ThreadPoolExecutor(MOST_WORKERS, thread_name_prefix=self._threads)
 
     def admit(self, item: T) -> None:
         """Take in the next item; waits until there is room for it."""
@@ -155,6 +158,10 @@ class _Run(Generic[T, R]):
         for future in futures:
             future.cancel()
         self.pool.shutdown(wait=True, cancel_futures=True)
+        # A Ctrl-C while the pool starts a thread leaves one that the pool does not know of, and does not wait for.
+        for thread in threading.enumerate():
+            if thread.name.startswith(f"{self._threads}_"):
+                thread.join()
         for future in futures:
             error = None if future.cancelled() else future.exception()
             if error is not None and not isinstance(error, CancelledError | CallbackError):

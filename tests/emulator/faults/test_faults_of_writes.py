@@ -83,8 +83,8 @@ def test_a_large_file_comes_whole_or_not_at_all_and_leaves_no_unfinished_upload(
         if isinstance(cloud, GCSCloud):
             struck = struck[:1]  # the emulator takes chunks of a session that was cancelled, and the service does not
     if isinstance(cloud, S3Cloud) and kind == Reset("before_reply"):
-        # Nor does it take a part that is sent again while it is at work on the first: moto's tests have that.
-        struck = tuple(op for op in struck if op != "UploadPart")
+        # It breaks a part or an end that is sent again while it is at work on the first: moto's tests have those.
+        struck = struck[:1]
     cloud.direct().create_store()
     cloud.proxy.add(*(Rule(kind, op=op, times=times) for op in struck))
     artifact, _ = register_until_told(cloud, cloud.client(IMPATIENT), {"weights": LARGE})
