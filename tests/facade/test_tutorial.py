@@ -21,12 +21,21 @@ def tutorial(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tutorial")
     done = subprocess.run([sys.executable, TUTORIAL], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "StaleMetadataWarning" not in done.stderr, "its second version has the schema_version that it should"
     return folder, done.stdout
 
 
 @pytest.fixture
 def reader(tutorial, tmp_path):
     return MetaMLFlowClient(tutorial[0] / "metamlflow_storage", cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_its_second_version_alone_is_linked_to_its_model_in_both_directions(reader, version):
+    model, features = f"{MODEL}@1", f"{FEATURES}@{version}"
+    linked = {model, features} if version == 2 else {features}
+    assert set(reader.get_artifact(FEATURES, version).downstream().artifacts) == linked
+    assert set(reader.get_artifact(MODEL).upstream().artifacts) == {model, f"{FEATURES}@2"}
 
 
 def test_it_leaves_nothing_but_its_store(tutorial):
