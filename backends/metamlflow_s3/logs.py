@@ -21,6 +21,7 @@ class _Redaction(logging.Filter):
         self.secrets: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite a line that holds a secret; every line goes on."""
         text = record.getMessage()
         hidden = _TOKEN.sub(r"\1…", text)
         for secret in self.secrets:

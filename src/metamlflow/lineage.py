@@ -219,7 +219,7 @@ class Lineage:
         """Return one self-contained page that draws the graph, and write it to ``file`` if one is given.
 
         It needs no network: whatever draws it is inside. Names, parameters and notes are shown as text, whatever they
-        hold.
+        hold. A file that cannot be written is Python's own OSError.
         """
         from metamlflow.lineage_page import page
 

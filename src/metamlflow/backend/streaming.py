@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import os
 import random
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import StorageUnavailableError
 
 _ATTEMPTS = 4  # without a single byte of progress; then the failure is told
@@ -25,7 +24,7 @@ class Stream(Protocol):
         """Give the connection back."""
 
 
-class StreamedObject(io.RawIOBase):
+class StreamedObject(SeekableReader):
     """The raw reader of an object: one request for each jump, however much is read in a row.
 
     A stream that breaks off is taken up again where it was, a few times; so ``stream_at`` must ask for the same version
@@ -39,32 +38,11 @@ class StreamedObject(io.RawIOBase):
     """
 
     def __init__(self, stream_at: Callable[[int], Stream], size: int, url: str, first: Stream | None = None) -> None:
+        super().__init__(size)
         self._stream_at = stream_at
-        self._size = size
         self._url = url
         self._stream = first
         self._stream_position = 0
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return where the next read begins."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set where the next read begins. Costs nothing by itself."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if start + offset < 0:
-            raise OSError(22, "cannot seek to before the start")
-        self._position = start + offset
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer, less only at the object's end."""

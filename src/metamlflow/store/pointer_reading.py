@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import os
 import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import ObjectNotFoundError, PointerDriftError
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import retried
@@ -155,7 +154,7 @@ def digest_pointer(
     return digester
 
 
-class PointerReader(io.RawIOBase):
+class PointerReader(SeekableReader):
     """A seekable reader of an object of a lake. Each range is on condition of what was registered.
 
     It asks for little at a jump and for more the longer it is read in order, so the footer of a Parquet file costs
@@ -163,9 +162,9 @@ class PointerReader(io.RawIOBase):
     """
 
     def __init__(self, store: Store, entry: PointerEntry) -> None:
+        super().__init__(entry.size)
         self._object = _Object(store, entry)
         self._entry = entry
-        self._position = 0
         self._window = _FIRST_WINDOW
         self._held, self._held_at = memoryview(b""), 0
         expected = checkable(entry.evidence)
@@ -173,26 +172,6 @@ class PointerReader(io.RawIOBase):
         self._digester = Digester([expected[0]]) if expected else None
         if entry.size <= _FIRST_WINDOW:
             self._take(self._object.fetch(0, entry.size), 0)  # also if it is empty: it may be gone
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return where the next read begins."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set where the next read begins. Costs nothing by itself."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._entry.size}[whence]
-        if start + offset < 0:
-            raise OSError(22, "cannot seek to before the start")
-        self._position = start + offset
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer from what is at hand, asking for more when that is used up."""

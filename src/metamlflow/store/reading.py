@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from metamlflow.backend import Backend, CheapLooks
+from metamlflow.backend import CheapLooks
+from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest
 from metamlflow.model.pointers import PointerEntry
@@ -37,7 +38,7 @@ def open_entry(store: Store, manifest: Manifest, entry: FileEntry) -> io.Buffere
     """
     if isinstance(entry, PointerEntry):
         return io.BufferedReader(PointerReader(store, entry), _POINTER_BUFFER)
-    return io.BufferedReader(_VerifyingReader(store.backend, entry, opener(store, manifest, entry)), _BUFFER)
+    return io.BufferedReader(_VerifyingReader(entry, opener(store, manifest, entry)), _BUFFER)
 
 
 def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], BinaryIO]:
@@ -157,7 +158,7 @@ def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
     )
 
 
-class _VerifyingReader(io.RawIOBase):
+class _VerifyingReader(SeekableReader):
     """The raw reader under :func:`open_entry`.
 
     A local file is verified as a whole before its first bytes are handed out. What comes over a network is hashed while
@@ -165,32 +166,14 @@ class _VerifyingReader(io.RawIOBase):
     readers do) makes it read everything once into a temp file, from which every later read is served.
     """
 
-    def __init__(self, backend: Backend, entry: Entry, open_blob: Callable[[], BinaryIO]) -> None:
-        self._backend = backend
+    def __init__(self, entry: Entry, open_blob: Callable[[], BinaryIO]) -> None:
+        super().__init__(entry.size)
         self._entry = entry
         self._open_blob = open_blob
         self._source: IO[bytes] = open_blob()
         self._digest = hashlib.sha256()
         self._hashed = 0  # how far content was hashed in order
-        self._position = 0  # where the caller is
         self._verified = False
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._entry.size}[whence]
-        if start + offset < 0:
-            raise OSError(22, "cannot seek to before the start")
-        # Only where the next read begins: finding the size by seeking to the end and back costs nothing.
-        self._position = start + offset
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._entry.size and (self._verified or self._entry.size):
