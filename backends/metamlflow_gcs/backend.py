@@ -23,6 +23,7 @@ from metamlflow.backend.uploading import content_of
 from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow_gcs.answers import Refusal
 from metamlflow_gcs.connection import Connection, Request, object_path
+from metamlflow_gcs.copies import GCSCopies
 from metamlflow_gcs.doctor import GCSDoctor
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
 from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
@@ -51,7 +52,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> GCSBackend:
     return GCSBackend(bucket, prefix, options)
 
 
-class GCSBackend(GCSDoctor, GCSPolicies):
+class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
     """The backend seam over a GCS bucket; every promise is in :class:`metamlflow.backend.Backend`."""
 
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:

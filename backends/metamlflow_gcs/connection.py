@@ -32,6 +32,7 @@ PATIENCE_SECONDS = 10.0
 """No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
 FIRST_PAUSE_SECONDS = 0.5
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
+API = "/storage/v1"
 _COMPLETE = 200
 _PIECE = 256 * 1024
 
@@ -109,7 +110,7 @@ def pause_before(attempt: int) -> float:
 
 def object_path(bucket: str, name: str = "", *, kind: str = "") -> str:
     """Return the path of an object, or of a bucket's objects; ``kind`` is empty, ``/download`` or ``/upload``."""
-    path = f"{kind}/storage/v1/b/{quote(bucket, safe='')}/o"
+    path = f"{kind}{API}/b/{quote(bucket, safe='')}/o"
     return f"{path}/{quote(name, safe='')}" if name else path
 
 
@@ -134,6 +135,11 @@ class Connection:
             if self._filesystem is None:
                 self._filesystem = self._make()
             return self._filesystem
+
+    @property
+    def endpoint(self) -> str:
+        """Where the server is, as a URL without a slash at its end."""
+        return str(self.filesystem._location).rstrip("/")  # noqa: SLF001 (gcsfs tells it nowhere else)
 
     def _make(self) -> Any:
         if is_emulator(self._options):
@@ -211,7 +217,7 @@ class Connection:
         filesystem = self.filesystem
         session = await filesystem._set_session()  # noqa: SLF001 (the session with the user's own settings)
         query = urlencode(filesystem._get_params(dict(request.params)), quote_via=quote)  # noqa: SLF001 (adds userProject)
-        url = request.path if "://" in request.path else filesystem._location.rstrip("/") + request.path  # noqa: SLF001
+        url = request.path if "://" in request.path else self.endpoint + request.path
         if query:
             url += ("&" if "?" in url else "?") + query
         headers = filesystem._get_headers(request.headers)  # noqa: SLF001 (adds the credentials, refreshed)

@@ -29,6 +29,7 @@ from metamlflow.errors import (
 )
 from metamlflow_s3.answers import WEB_PAGE, answered, status_of
 from metamlflow_s3.connection import Connection
+from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
@@ -63,7 +64,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> S3Backend:
     return S3Backend(bucket, prefix, options)
 
 
-class S3Backend(S3Doctor, S3Policies):
+class S3Backend(S3Copies, S3Doctor, S3Policies):
     """The backend seam over an S3 bucket; every promise is in :class:`metamlflow.backend.Backend`."""
 
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mmap
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +18,7 @@ from metamlflow.backend.uploading import read_part
 from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
+from metamlflow_s3.wire import Borrowed
 
 PART_BYTES = 16 * 1024 * 1024
 """Up to this size content goes in one request; above, in parts of it, each of which costs the client some 3 ms."""
@@ -90,9 +92,9 @@ class Uploader:
             try:
                 for start in range(0, blob.size, size):
                     buffer = buffers.get()
-                    del buffer[blob.size - start :]
-                    crc32c = read_part(source, buffer, key, last=start + size >= blob.size)
-                    pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, buffer, crc32c))
+                    data = buffer[: blob.size - start]
+                    crc32c = read_part(source, data, key, last=start + size >= blob.size)
+                    pending.append(pool.submit(self._send_part, key, upload, len(pending) + 1, data, crc32c))
                     pending[-1].add_done_callback(partial(buffers.put_back, buffer))
                     if failed := next((part for part in pending if part.done() and part.exception()), None):
                         failed.result()
@@ -102,27 +104,30 @@ class Uploader:
                     part.cancel()
                 raise
 
-    def _send_part(self, key: str, upload: str, number: int, data: bytearray, crc32c: int) -> dict[str, Any]:
+    def _send_part(self, key: str, upload: str, number: int, data: memoryview, crc32c: int) -> dict[str, Any]:
         part: dict[str, Any] = {"Key": key, "UploadId": upload, "PartNumber": number}
         if not self._connection.checksums:
-            answer = self._connection.call("upload_part", Body=data, **part, **_md5(data))
+            answer = self._connection.call("upload_part", Body=Borrowed(data), **part, **_md5(data))
             return {"PartNumber": number, "ETag": answer["ETag"]}
         known: dict[str, Any] = {"ChecksumCRC32C": _base64(crc32c.to_bytes(4, "big"))}
-        answer = self._connection.call("upload_part", Body=data, ChecksumAlgorithm="CRC32C", **part, **known)
+        body = Borrowed(data)
+        answer = self._connection.call("upload_part", Body=body, ChecksumAlgorithm="CRC32C", **part, **known)
         return {"PartNumber": number, "ETag": answer["ETag"], **known}
 
 
 class _Buffers:
     """What the parts of one upload are read into, again and again: fresh memory costs as much as reading a file does.
 
-    They count in the budget until all of them are given back. Who has one never waits for another upload's.
+    They are the system's own pages. An allocator keeps large memory for the thread that had it, so uploads from many
+    threads would take several times the budget. They count in it until all of them are given back. Who has one never
+    waits for another upload's.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._budget = content_budget()
         self._taken: list[int] = []
-        self._spare: SimpleQueue[bytearray] = SimpleQueue()
+        self._spare: SimpleQueue[memoryview] = SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
@@ -130,21 +135,21 @@ class _Buffers:
     def __exit__(self, *_: object) -> None:
         self._budget.give_back(sum(self._taken))
 
-    def get(self) -> bytearray:
+    def get(self) -> memoryview:
         """Return a buffer, as soon as there is one."""
         if self._spare.empty() and len(self._taken) <= _PARTS_AT_A_TIME:
             taken = self._budget.take_at_once(self._size) if self._taken else self._budget.take(self._size)
             if taken is not None:
                 self._taken.append(taken)
-                return bytearray(self._size)
+                return memoryview(mmap.mmap(-1, self._size))
         return self._spare.get()
 
-    def put_back(self, buffer: bytearray, _: object) -> None:
+    def put_back(self, buffer: memoryview, _: object) -> None:
         """Take back a buffer whose part was sent."""
         self._spare.put(buffer)
 
 
-def _md5(data: bytes | bytearray) -> dict[str, Any]:
+def _md5(data: bytes | memoryview) -> dict[str, Any]:
     """The checksum that servers know which know no other."""
     return {"ContentMD5": _base64(hashlib.md5(data, usedforsecurity=False).digest())}
 

@@ -67,10 +67,10 @@ class _Body:
         return self._data
 
 
-class _Borrowed(io.RawIOBase):
+class Borrowed(io.RawIOBase):
     """The bytes of a part as a file, without a copy; nothing is held on to, for the buffer is used again."""
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: memoryview) -> None:
         self._data = data
         self._position = 0
 
@@ -78,24 +78,30 @@ class _Borrowed(io.RawIOBase):
         return len(self._data)
 
     def getbuffer(self) -> memoryview:
-        return memoryview(self._data)
+        """Return the bytes."""
+        return self._data
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def seekable(self) -> bool:
+        """True."""
         return True
 
     def tell(self) -> int:
+        """Return where it stands."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte; return where it stands."""
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
         self._position = start + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        chunk = memoryview(self._data)[self._position : self._position + len(buffer)]
+        """Fill a buffer, less only at the end."""
+        chunk = self._data[self._position : self._position + len(buffer)]
         buffer[: len(chunk)] = chunk
         self._position += len(chunk)
         return len(chunk)
@@ -110,9 +116,6 @@ def _leave_unsigned(request: Any, **_: Any) -> None:
     """
     from botocore.config import Config
 
-    if isinstance(request.data, bytes | bytearray):
-        # The signer of the AWS common runtime, which botocore takes where it is installed, would make a file of a copy.
-        request.data = _Borrowed(request.data)
     if "x-amz-checksum-crc32c" not in request.headers:
         return
     config = request.context["client_config"]

@@ -148,7 +148,7 @@ class Artifact(Origins):
         verified, and of a pointer not the version that was registered.
         """
         if len(self.pointed) == 1 and not self.pointed[0].path:
-            return self.pointed[0].uri
+            return self._store.relocations.place(self.pointed[0].uri)
         if self._manifest.kind == "file":
             entry = self._entry(None)
             return entry.uri if isinstance(entry, PointerEntry) else self._store.backend.url_of(entry.key)

@@ -33,6 +33,7 @@ from metamlflow.store.pointing import pointer_source
 from metamlflow.store.progress import ProgressCallback, callback_errors
 from metamlflow.store.publishing import Draft, publish
 from metamlflow.store.recording import current_run
+from metamlflow.store.relocating import relocate
 from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.signing import require_signature as check_signature
 from metamlflow.store.sources import source_of
@@ -277,6 +278,29 @@ class MetaMLFlowClient(Provenance):
         set_alias(
             self._store, Reference.parse(name, alias), None if version is None else Reference.parse(name, version)
         )
+
+    def relocate(self, old: str, new: str, *, progress: ProgressCallback | None = None) -> int:
+        """Record that data which artifacts only point to has moved: what led below ``old`` leads below ``new`` now.
+
+        Copy the data first, by whatever means. Every byte at the new place is read and compared with what was
+        registered; only then is the relocation recorded. Manifests stay as they are, and pinned versions of objects
+        no longer count: the digest does.
+
+        Args:
+            old: the URI of an object, or of a folder or prefix, where artifacts point to now.
+            new: where it is.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Returns:
+            How many files were found at the new place.
+
+        Raises:
+            EvidenceUnavailableError: some were registered without a digest of their content: strengthen them first.
+            PointerDriftError: what lies at the new place is not what was registered. Nothing was recorded.
+            ConflictError: one object was registered with different contents.
+            InvalidInputError: no artifact points below ``old``, or a URI is not well formed.
+        """
+        return relocate(self._store, old, new, progress)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

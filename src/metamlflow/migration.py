@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any
 
 from metamlflow.client import MetaMLFlowClient
+from metamlflow.errors import MissingDependencyError, StorageUnavailableError
+from metamlflow.store.choosing import Versions
 from metamlflow.store.comparing import Difference, compare_stores
-from metamlflow.store.migrating import VersionReport
-from metamlflow.store.migration import MigrationReport, migrate_store
+from metamlflow.store.migration import migrate_store
+from metamlflow.store.migration_report import MigrationReport, VersionReport
+from metamlflow.store.moving import Proof
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import ProgressCallback
 
-__all__ = ["Difference", "MigrationReport", "VersionReport", "compare", "migrate"]
+__all__ = ["Difference", "MigrationReport", "VersionReport", "compare", "dask_executor", "migrate"]
 
 Place = str | os.PathLike[str] | MetaMLFlowClient
 
@@ -25,6 +30,11 @@ def migrate(
     *,
     source_options: Mapping[str, Any] | None = None,
     destination_options: Mapping[str, Any] | None = None,
+    versions: Versions | None = None,
+    verify: Proof = "sent",
+    server_side: bool = False,
+    executor: Executor | None = None,
+    copy_pointers: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> MigrationReport:
@@ -41,7 +51,20 @@ def migrate(
         names: only these; default: all.
         source_options: fsspec options of the source, if it is given by its URI.
         destination_options: those of the destination.
-        dry_run: only say what would go.
+        versions: whose bytes go, default all: numbers and ``"latest"`` mean versions of every name, references such as
+            ``"features@2"`` and ``"features@latest"`` those of one; a mapping gives them by name. The manifests of all
+            others go too, with the state ``absent``; a later call can bring their bytes.
+        verify: how sure to be of what is brought or found there: ``sent`` (the digest goes along, for the destination
+            to check), ``checksum`` (what its storage holds is compared) or ``full`` (every byte is read back).
+        server_side: let the provider copy content over 1 MiB by itself, within one provider; its checksum is compared.
+            The destination's credentials must be able to read the source.
+        executor: carries out the moving of content, in shares of up to 256 MiB or 256 objects: any executor of
+            :mod:`concurrent.futures`, or a Dask client's ``get_executor()``. Each worker opens both stores by itself.
+            A share whose worker is lost is done again.
+        copy_pointers: a bucket, prefix or folder to copy to what artifacts only point to; the destination then records
+            the new places, and its pointers lead there. Only what was registered with a digest is copied, and every
+            byte is verified. Credentials are found as for reading it (``source_options`` of a client).
+        dry_run: only say what would go: versions, objects, bytes and about how many requests.
         progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
     Returns:
@@ -49,10 +72,21 @@ def migrate(
 
     Raises:
         StoreNotFoundError: there is no source.
-        ArtifactNotFoundError: one of the names does not exist.
+        ArtifactNotFoundError: one of the names or versions does not exist.
+        InvalidInputError: source and destination are one store; or no server can copy between them, and one should.
     """
-    ends = _store(source, source_options), _store(destination, destination_options)
-    return migrate_store(*ends, names, dry_run=dry_run, progress=progress)
+    return migrate_store(
+        _store(source, source_options),
+        _store(destination, destination_options),
+        names,
+        versions=versions,
+        verify=verify,
+        server_side=server_side,
+        executor=executor,
+        copy_pointers_to=None if copy_pointers is None else os.fspath(copy_pointers),
+        dry_run=dry_run,
+        progress=progress,
+    )
 
 
 def compare(
@@ -84,3 +118,47 @@ def compare(
 def _store(place: Place, options: Mapping[str, Any] | None) -> Store:
     client = place if isinstance(place, MetaMLFlowClient) else MetaMLFlowClient(place, storage_options=options)
     return client._store  # noqa: SLF001 (its own kind)
+
+
+@contextmanager
+def dask_executor(address: str) -> Iterator[Executor]:
+    """Connect to a Dask scheduler for the time of a block; give an executor for :func:`migrate`.
+
+    Each worker needs this library, the extras of both stores, and a way to both. The stores' own options travel with
+    the tasks, over Dask's connections and nowhere else; better is to give none, and let each worker find credentials
+    where its machine has them (environment, profile, instance role).
+
+    Args:
+        address: of the scheduler, such as ``tcp://host:8786``.
+
+    Raises:
+        MissingDependencyError: Dask is not installed.
+        StorageUnavailableError: nothing answers there, or it has no workers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"spreading a migration needs a package that is not installed: {error.name or error}",
+            hint="Install it with: pip install 'metamlflow[dask]'",
+            extra="dask",
+        ) from error
+    try:
+        client = Client(address, timeout=_DASK_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise StorageUnavailableError(
+            f"there is no Dask scheduler at {address}: {error}", hint="Check the address.", key=address
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_DASK_SECONDS)
+        except TimeoutError as error:
+            raise StorageUnavailableError(
+                f"the Dask scheduler at {address} has no workers",
+                hint=f"Start some: dask worker {address}",
+                key=address,
+            ) from error
+        yield client.get_executor()  # type: ignore[no-untyped-call]
+
+
+_DASK_SECONDS = 10

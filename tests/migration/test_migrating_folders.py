@@ -10,8 +10,8 @@ import sys
 import time
 
 import pytest
+from full_stores import assert_same, files_of
 
-from conftest import assert_same, files_of
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreNotFoundError
 

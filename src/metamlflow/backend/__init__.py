@@ -6,7 +6,15 @@ A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/b
 
 from metamlflow.backend.fsspec_backend import FsspecBackend
 from metamlflow.backend.registry import open_backend
-from metamlflow.backend.seam import Backend, Blob, CheapLooks, DeleteFailure, FetchesContent, ObjectInfo
+from metamlflow.backend.seam import (
+    Backend,
+    Blob,
+    CheapLooks,
+    CopiesOnServer,
+    DeleteFailure,
+    FetchesContent,
+    ObjectInfo,
+)
 from metamlflow.backend.streaming import Stream, StreamedObject
 from metamlflow.backend.translation import translated_errors
 
@@ -14,6 +22,7 @@ __all__ = [
     "Backend",
     "Blob",
     "CheapLooks",
+    "CopiesOnServer",
     "DeleteFailure",
     "FetchesContent",
     "FsspecBackend",

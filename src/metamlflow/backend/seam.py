@@ -149,3 +149,24 @@ class FetchesContent(Protocol):
 
     def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
         """As :meth:`Backend.read`, but the bytes may have been damaged on their way."""
+
+
+@runtime_checkable
+class CopiesOnServer(Protocol):
+    """Optional, for a backend whose provider copies objects from one place to another by itself."""
+
+    def why_not_from(self, source: Backend) -> str | None:
+        """Return why the provider cannot copy from another backend, or None if it can. No network."""
+
+    def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:
+        """Copy the content under ``key`` of another backend to the same key here, without its bytes passing through.
+
+        Returns whether this call created it; an object that exists is left as it is. The copy is whole or absent. The
+        caller compares its checksum.
+
+        Args:
+            source: where :meth:`why_not_from` found nothing in the way.
+            key: of the object, at both ends.
+            size: in bytes.
+            crc32c: of the content, 8 hex digits, for servers that check it; empty if it is not known.
+        """

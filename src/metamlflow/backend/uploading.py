@@ -35,14 +35,13 @@ def read_exactly(source: BinaryIO, size: int, where: str, *, last: bool = True) 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def read_part(source: BinaryIO, part: bytearray, where: str, *, last: bool) -> int:
+def read_part(source: BinaryIO, part: memoryview, where: str, *, last: bool) -> int:
     """Fill ``part`` as :func:`read_exactly` reads; return its CRC32C, taken while each piece is in the cache."""
     size, found, crc32c = len(part), 0, 0
-    with memoryview(part) as view:
-        while found < size and (piece := source.read(min(_PIECE_BYTES, size - found))):
-            view[found : found + len(piece)] = piece
-            crc32c = google_crc32c.extend(crc32c, piece)
-            found += len(piece)
+    while found < size and (piece := source.read(min(_PIECE_BYTES, size - found))):
+        part[found : found + len(piece)] = piece
+        crc32c = google_crc32c.extend(crc32c, piece)
+        found += len(piece)
     _check_announced(source, size, found, where, last=last)
     return crc32c
 

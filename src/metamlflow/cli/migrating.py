@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from metamlflow.backend import translated_errors
 from metamlflow.cli.arguments import client_for
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
-from metamlflow.cli.options import DebugOption, JsonOption
+from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
+from metamlflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from metamlflow.client import MetaMLFlowClient
-    from metamlflow.migration import VersionReport
+    from metamlflow.migration import MigrationReport, VersionReport
 
 migration_app = typer.Typer()
 
@@ -36,57 +37,120 @@ ToOption = Annotated[
 ]
 
 
-def _ends(
-    source: str, destination: str, of_source: Sequence[str] | None, of_destination: Sequence[str] | None
-) -> tuple[MetaMLFlowClient, MetaMLFlowClient]:
-    return client_for(source, of_source), client_for(destination, of_destination)
+NamesOption = Annotated[
+    list[str] | None, typer.Option("--name", metavar="NAME", help="Only this name. Repeatable. [default: all]")
+]
+VersionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--version",
+        metavar="VERSION",
+        help="Bring the bytes of these only: a number or 'latest' of every name, or NAME@VERSION. Repeatable. The "
+        "manifests of all others go too, as absent. [default: all]",
+    ),
+]
+ProofOption = Annotated[
+    Literal["sent", "checksum", "full"],
+    typer.Option("--verify", help="sent: DST checks the digest sent along; checksum: what it holds; full: every byte."),
+]
+ServerSideOption = Annotated[
+    bool, typer.Option("--server-side", help="Let the provider copy content over 1 MiB, within one provider.")
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Spread the work over this Dask scheduler, e.g. tcp://host:8786."),
+]
+CopyPointersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--copy-pointers",
+        metavar="URI",
+        help="Copy what artifacts only point to into this bucket, prefix or folder; DST's pointers then lead there.",
+    ),
+]
+MarkdownOption = Annotated[
+    str | None, typer.Option("--markdown", metavar="FILE", help="Write the report to this file too, as Markdown.")
+]
 
 
 @migration_app.command(short_help="Bring versions to another store, unchanged.")
 def migrate(
     source: SourceArgument,
     destination: DestinationArgument,
-    names: Annotated[
-        list[str] | None, typer.Option("--name", metavar="NAME", help="Only this name. Repeatable. [default: all]")
-    ] = None,
+    names: NamesOption = None,
+    versions: VersionsOption = None,
+    verify: ProofOption = "sent",
+    server_side: ServerSideOption = False,
+    dask: DaskOption = None,
+    copy_pointers: CopyPointersOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    markdown: Annotated[
-        str | None, typer.Option("--markdown", metavar="FILE", help="Write the report to this file too, as Markdown.")
-    ] = None,
+    markdown: MarkdownOption = None,
     from_options: FromOption = None,
     to_options: ToOption = None,
+    source_options: SourceOptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Bring versions to another store: numbers, ids, digests and manifest bytes unchanged. Exits with 4 on a conflict.
 
     What DST has already is not sent again: the same command goes on where one was stopped, and mirrors a store.
-    In a pipe: NAME@VERSION, status, files, bytes sent and manifest digest, separated by tabs.
+    In a pipe: NAME@VERSION, status, files, objects and bytes new to DST, and manifest digest, separated by tabs.
     """
+    from metamlflow.migration import dask_executor
     from metamlflow.migration import migrate as bring
 
-    ends = _ends(source, destination, from_options, to_options)
-    with interruptible() as interruption, shown_progress("migrating", interruption) as progress:
-        report = bring(*ends, names or None, dry_run=dry_run, progress=progress)
-    if markdown is not None:
-        Path(markdown).write_text(report.to_markdown(), "utf-8")
-    if as_json:
-        emit_document("migration", report.to_json())
-    else:
-        emit_rows(map(_row, report.versions))
-        for version in report.versions:
-            if version.reason and version.status != "skipped":
-                note(f"{version.status}: {version.name}@{version.version}: {version.reason}")
-        for problem in report.problems:
-            note(f"failed: {problem}")
+    page = _page_for(markdown)
+    with (
+        interruptible() as interruption,
+        shown_progress("migrating", interruption) as progress,
+        dask_executor(dask) if dask else nullcontext() as executor,
+    ):
+        report = bring(
+            client_for(source, from_options, source_options),
+            client_for(destination, to_options, source_options),
+            names or None,
+            versions=[int(text) if text.isdecimal() else text for text in versions] if versions else None,
+            verify=verify,
+            server_side=server_side,
+            executor=executor,
+            copy_pointers=copy_pointers,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    if page is not None:
+        with translated_errors(str(page)):
+            page.write_text(report.to_markdown(), "utf-8")
+    _show(report, as_json=as_json)
     if report:
         return ExitCode.GOOD
     return ExitCode.CONFLICT if "conflict" in report.counts else ExitCode.STORAGE
 
 
+def _show(report: MigrationReport, *, as_json: bool) -> None:
+    if as_json:
+        emit_document("migration", report.to_json())
+        return
+    emit_rows(map(_row, report.versions))
+    for version in report.versions:
+        if version.reason and version.status != "skipped":
+            note(f"{version.status}: {version.name}@{version.version}: {version.reason}")
+    for problem in report.problems:
+        note(f"failed: {problem}")
+    note(report.summary())
+
+
+def _page_for(markdown: str | None) -> Path | None:
+    """Return where the report goes; a folder that is not there is told now, and not when all is done."""
+    page = Path(markdown).expanduser() if markdown is not None else None
+    if page is not None and not page.absolute().parent.is_dir():
+        raise InvalidInputError(f"there is no folder {page.absolute().parent}", hint="Make it, or give another file.")
+    return page
+
+
 def _row(version: VersionReport) -> Row:
     reference = f"{version.name}@{version.version}"
-    return reference, version.status, version.files, Size(version.bytes), version.manifest_digest or "-"
+    digest = version.manifest_digest or "-"
+    return reference, version.status, version.files, version.objects, Size(version.bytes), digest
 
 
 @migration_app.command(short_help="Tell what differs between two stores.")
@@ -105,7 +169,7 @@ def compare(
     """
     from metamlflow.migration import compare as compared
 
-    ends = _ends(source, destination, from_options, to_options)
+    ends = client_for(source, from_options), client_for(destination, to_options)
     with interruptible() as interruption, shown_progress("comparing", interruption) as progress:
         differences = compared(*ends, full=full, progress=progress)
     if as_json:

@@ -155,6 +155,29 @@ def refresh(
     emit(f"{done.artifact.name}@{done.artifact.version}")
 
 
+@pointer_app.command(short_help="Record that data which is only pointed to has moved.")
+def relocate(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Where it was: an object, a folder or a prefix.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Where it is now.")],
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Record that data which artifacts only point to has moved, once every byte of it was found at NEW.
+
+    Prints how many files that were. Refuses what was registered without a digest: strengthen it first.
+    """
+    client = client_for(store, options, source_options)
+    with interruptible() as interruption, shown_progress("reading", interruption) as progress:
+        files = client.relocate(old, new, progress=progress)
+    if as_json:
+        emit_document("relocation", {"old": old, "new": new, "files": files})
+    else:
+        emit_rows([(old, new, files)])
+
+
 def _show(artifact: Artifact, *, as_json: bool) -> None:
     if as_json:
         emit_document("artifact", artifact_document(artifact))

@@ -15,6 +15,7 @@ ARTIFACTS = "artifacts/"
 EDGES = "edges/"
 RUNS = "runs/"
 SIGNATURES = "signatures/"
+RELOCATIONS = "relocations/"
 CACHE = "cache/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
@@ -147,6 +148,17 @@ def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int 
 def _number_below(prefix: str, key: str) -> int | None:
     match = _NUMBERED_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
     return int(match[1]) if match and 1 <= int(match[1]) <= MAX_VERSION else None
+
+
+def relocation_key(number: int) -> str:
+    """Key of relocation ``number`` (1, 2, …). The newest lists first."""
+    return f"{RELOCATIONS}{_INVERSE_OF - number:010d}.json"
+
+
+def parse_relocation_key(key: str) -> int | None:
+    """The number of the relocation at ``key``, or None for a key that format 1 does not know."""
+    number = _number_below(RELOCATIONS, key)
+    return _INVERSE_OF - number if number else None
 
 
 def edges_prefix(name: ArtifactName, version: int) -> str:

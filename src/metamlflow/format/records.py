@@ -10,6 +10,7 @@ from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_i
 from metamlflow.format.layout import MARKER, state_number_of_key
 from metamlflow.format.manifests import is_record_id, is_uuid
 from metamlflow.model.names import MAX_VERSION
+from metamlflow.model.uris import uri_problem
 
 DEFAULT_GRACE = timedelta(days=7)
 FEATURES: frozenset[str] = frozenset()
@@ -139,6 +140,54 @@ def decode_claim(data: bytes, key: str) -> Claim:
     fields.instant("created_at")
     problems.raise_if_any("idempotency record")
     return claim
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """Data that is only pointed to has moved.
+
+    Attributes:
+        old: where it was: the URI of an object, or one that ends in a slash and stands for all that begins with it.
+        new: where it is now; it ends in a slash if ``old`` does.
+    """
+
+    old: str
+    new: str
+
+
+def relocation_problem(relocation: Relocation) -> str | None:
+    """Return what is wrong with a relocation, or None."""
+    for uri in (relocation.old, relocation.new):
+        if problem := uri_problem(uri):
+            return problem
+    if relocation.old.endswith("/") != relocation.new.endswith("/"):
+        return "either both URIs end in a slash, or neither does"
+    return "old and new are the same" if relocation.old == relocation.new else None
+
+
+def encode_relocation(relocation: Relocation, record_id: str, created_at: datetime) -> bytes:
+    """Return the bytes of a relocation."""
+    return dump(
+        {
+            "created_at": format_instant(created_at),
+            "format": FORMAT,
+            "new": relocation.new,
+            "old": relocation.old,
+            "record_id": record_id,
+        }
+    )
+
+
+def decode_relocation(data: bytes, key: str) -> Relocation:
+    """Read a relocation."""
+    fields, problems = open_record(data, key, "relocation")
+    relocation = Relocation(fields.text("old"), fields.text("new"))
+    _check_origin(fields)
+    problems.raise_if_any("relocation")
+    if problem := relocation_problem(relocation):
+        fields.note("old", problem)
+        problems.raise_if_any("relocation")
+    return relocation
 
 
 def _check_origin(fields: Fields) -> None:

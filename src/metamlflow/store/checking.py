@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import digest_of
@@ -95,10 +96,10 @@ def _shard_finding(error: IntegrityError | StoreFormatError) -> Finding:
 def _items_of(checking: Checking, part: Part, findings: list[Finding]) -> Iterator[Item]:
     """Yield the items of a part; a shard that is damaged is a finding, and the next one follows."""
     manifest = checking.loaded.manifest
-    if manifest.shards is None:
-        yield from (manifest.items or ())[part.start : part.stop]
-        return
     entries = Entries(checking.store, manifest)
+    if manifest.shards is None:
+        yield from entries.inline()[part.start : part.stop]
+        return
     for number in range(len(manifest.shards))[part.start : part.stop]:
         try:
             items = entries.of_shard(number)
@@ -177,9 +178,8 @@ def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) ->
         raise damaged(entry, info.size, "")
     if level == "stat":
         return None
-    recorded = {"sha256": entry.sha256, "crc32c": entry.crc32c}
-    held = {name: value for name, value in info.checksums.items() if name in recorded}
-    if not held:
+    held = held_checksum(info, entry)
+    if held is None:
         return Finding(
             entry.path,
             "unverifiable",
@@ -187,7 +187,15 @@ def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) ->
             f"sha256:{entry.sha256}",
             "the storage holds no checksum; use level full",
         )
-    name, value = max(held.items())  # sha256 before crc32c
-    if value == recorded[name]:
+    expected, actual = held
+    return None if actual == expected else Finding(entry.path, "modified", entry.key, expected, actual)
+
+
+def held_checksum(info: ObjectInfo, entry: Entry) -> tuple[str, str] | None:
+    """Return the checksum that a blob should have and the one that its storage holds; None if it holds none."""
+    recorded = {"sha256": entry.sha256, "crc32c": entry.crc32c}
+    held = {name: value for name, value in info.checksums.items() if recorded.get(name)}
+    if not held:
         return None
-    return Finding(entry.path, "modified", entry.key, f"{name}:{recorded[name]}", f"{name}:{value}")
+    name, value = max(held.items())  # sha256 before crc32c
+    return f"{name}:{recorded[name]}", f"{name}:{value}"

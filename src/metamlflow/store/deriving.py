@@ -70,7 +70,7 @@ def strengthen(store: Store, loaded: Loaded, strength: Strength, progress: Progr
 
     pointed = tuple(
         replace(place, evidence=max(place.evidence or "stat", strength, key=STRENGTHS.index))
-        for place in loaded.manifest.pointed
+        for place in store.relocations.pointed(loaded.manifest.pointed)
     )
     return _publish(store, loaded, _Derived(store, loaded, stronger, pointed), progress)
 
@@ -152,11 +152,11 @@ class _Refreshed(Source):
     def __init__(self, store: Store, loaded: Loaded) -> None:
         manifest = loaded.manifest
         self.kind = manifest.kind
-        self.pointed = manifest.pointed
+        self.pointed = store.relocations.pointed(manifest.pointed)
         self.changes = Changes()
         self._items = Entries(store, manifest)
         places = {
-            place: pointer_source(store, Pointer(place.uri, place.evidence), place.kind) for place in manifest.pointed
+            place: pointer_source(store, Pointer(place.uri, place.evidence), place.kind) for place in self.pointed
         }
         whole = [source for place, source in places.items() if not place.path]
         members = {place.path: source for place, source in places.items() if place.path}

@@ -95,7 +95,7 @@ class Entries(Sequence[FileEntry]):
             StoreFormatError: a shard is not well formed.
         """
         if self._manifest.shards is None:
-            yield from self._manifest.items or ()
+            yield from self.inline()
             return
         order = OrderCheck()
         for shard in self._manifest.shards:
@@ -106,10 +106,14 @@ class Entries(Sequence[FileEntry]):
         assert self._manifest.shards is not None  # noqa: S101 (for the type checker)
         return self._read(self._manifest.shards[number], None)
 
+    def inline(self) -> tuple[Item, ...]:
+        """Return the items of a manifest without shards; pointers as relocations say."""
+        return self._store.relocations.applied(self._manifest.items or ())
+
     def _items_around(self, path: str) -> tuple[Item, ...]:
         shards = self._manifest.shards
         if shards is None:
-            return self._manifest.items or ()
+            return self.inline()
         place = bisect.bisect_right(shards, path, key=lambda shard: shard.first) - 1
         return self._cached(shards[place]) if place >= 0 else ()
 
@@ -126,7 +130,7 @@ class Entries(Sequence[FileEntry]):
         return items
 
     def _read(self, shard: Shard, order: OrderCheck | None) -> tuple[Item, ...]:
-        return decode_shard(read_shard(self._store, shard), shard, order)
+        return self._store.relocations.applied(decode_shard(read_shard(self._store, shard), shard, order))
 
 
 def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEntry:

@@ -54,6 +54,18 @@ class Lakes:
                 self._open[root, place] = open_lake(root, self._by_place.get(place, {}))
             return self._open[root, place], name
 
+    def filesystem_of(self, uri: str) -> tuple[Any, str]:
+        """Return the fsspec file system that an object lies in, to write it with, and its path there."""
+        import fsspec
+
+        options = {**self._by_place.get(self._place(uri), {}), "use_listings_cache": False}
+        scheme = uri.partition("://")[0]
+        try:
+            filesystem = fsspec.filesystem(scheme, **options)
+        except (ImportError, ValueError, TypeError) as error:
+            raise InvalidInputError(f"data cannot be written to {scheme}://: {error}") from error
+        return filesystem, filesystem._strip_protocol(uri)  # noqa: SLF001 (fsspec's name for it)
+
     def _place(self, uri: str) -> str:
         fitting = [place for place in self._by_place if uri.startswith(place if "://" in place else f"{place}://")]
         return max(fitting, key=lambda place: ("://" in place, len(place)), default="")

@@ -1,234 +1,76 @@
-"""Migrate: move versions to another store and change nothing. The steps are those of SPEC.md, "Migrate"."""
+"""Bringing one version to another store and changing nothing of it. The steps are those of SPEC.md, "Migrate"."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, BinaryIO, cast
 
-from metamlflow.backend import Blob, ObjectInfo
-from metamlflow.errors import AlreadyExistsError, ConflictError, MetaMLFlowError, ObjectNotFoundError
-from metamlflow.format.layout import (
-    NAMES,
-    manifest_key,
-    name_key,
-    runs_prefix,
-    version_prefix,
-)
-from metamlflow.format.manifests import digest_of, record_id_of
+from metamlflow.errors import ConflictError, MetaMLFlowError, StorageError
+from metamlflow.format.layout import manifest_key, name_key, runs_prefix
+from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.claiming import claim, retried
-from metamlflow.store.edges import write_edges
+from metamlflow.store.carrying import HISTORY_HINT, copy_record, copy_records, read_or_none
+from metamlflow.store.claiming import claim
+from metamlflow.store.edges import VersionId, write_edges
 from metamlflow.store.entries import Entries, Predecessor
 from metamlflow.store.history import names_in_use
+from metamlflow.store.migration_report import VersionReport
+from metamlflow.store.moving import Ends, Moved, shard_content
 from metamlflow.store.opening import Store
-from metamlflow.store.progress import Counter
-from metamlflow.store.reading import damaged
-from metamlflow.store.staging import SMALL
-from metamlflow.store.transfer import in_parallel
+from metamlflow.store.planning import Planned
+from metamlflow.store.spreading import Spreader
+from metamlflow.store.version_states import bring_states, create_state, is_given_up_there
 from metamlflow.store.versions import Loaded, list_versions, load_manifest, version_status
 
-_RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
+_REMEMBERED = 200_000
+_FEW_OBJECTS, _FEW_BYTES = 16, 4 * 1024 * 1024
+_MANY_AT_A_TIME = 4  # versions with more than that
+_LISTING_HOLDS = 1 / 4  # of the grace: for so long what a listing showed to be live is relied on
 
 
-@dataclass(frozen=True, slots=True)
-class BlobOf:
-    """A blob of a version: a file's content, or a shard of its list of files."""
+class Ledger:
+    """What a migration knows of the destination's content. Thread-safe."""
 
-    key: str
-    size: int
-    sha256: str
-    crc32c: str | None
-    path: str = ""
+    def __init__(self, destination: Store) -> None:
+        self._destination = destination
+        self._lock = threading.Lock()
+        self._naming = threading.Lock()
+        self._known: dict[str, tuple[bool, float]] = {}
+        self._named: set[str] | None = None
 
+    def now(self) -> float:
+        """Return the time by the clock of its deadlines, in seconds."""
+        return self._destination.clock.elapsed()
 
-@dataclass
-class VersionReport:
-    """What became of one version.
+    def find(self, key: str) -> tuple[bool, float] | None:
+        """Return whether a blob is new there, and until when a manifest may name it, if that is some time from now."""
+        with self._lock:
+            found = self._known.get(key)
+        hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
+        return found if found and found[1] > self.now() + hold else None
 
-    Attributes:
-        name: of the artifact.
-        version: its number.
-        status: ``migrated``, ``present`` (it was there), ``conflict``, ``skipped`` (after another failed), ``failed``.
-        manifest_digest: of its manifest at the source.
-        files: how many it has.
-        bytes: how many were sent.
-        blobs: how many were sent.
-        reason: what went wrong, if something did.
-    """
-
-    name: str
-    version: int
-    status: str
-    manifest_digest: str
-    files: int = 0
-    bytes: int = 0
-    blobs: int = 0
-    reason: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """The two stores of a migration."""
-
-    source: Store
-    destination: Store
-
-
-@dataclass
-class Migration:
-    """One migration under way: what it knows of the destination."""
-
-    ends: Ends
-    counter: Counter
-    sent: set[str] = field(default_factory=set)
-    """Keys of blobs that it has created or may rely on."""
-    _named: set[str] | None = None
-    _naming: threading.Lock = field(default_factory=threading.Lock)
-
-    def version(self, name: ArtifactName, number: int) -> VersionReport:
-        """Bring one version: blobs, run, edges, name, manifest, states, signatures. Whatever fails is in the report."""
-        source = self.ends.source
-        key = manifest_key(name, number)
-        loaded = load_manifest(source, name, number)
-        report = VersionReport(str(name), number, "migrated", loaded.digest, loaded.manifest.files)
-        try:
-            there = read_or_none(self.ends.destination, key)
-            if there == loaded.data:
-                report.status = "present"
-            elif there is not None:
-                raise _conflict(name, number, loaded.digest, there)
-            else:
-                self._bring(loaded, report)
-        except ConflictError as error:
-            report.status, report.reason = "conflict", error.message
-        except MetaMLFlowError as error:
-            report.status, report.reason = "failed", error.message
-        return report
-
-    def _bring(self, loaded: Loaded, report: VersionReport) -> None:
-        manifest = loaded.manifest
-        # The bytes of a version that was pruned may be gone; its shards are kept as long as they are.
-        available = version_status(self.ends.source, manifest.name, manifest.version).available
-        blobs = self._blobs(manifest, self._before(manifest)) if available else iter(())
-        stop = threading.Event()  # of this version alone: the others go on
-        for size in in_parallel(partial(self._send, stop), blobs, size_of=_bytes_in_memory, cancel=stop.set):
-            report.bytes += size or 0
-            report.blobs += size is not None
-        if manifest.run:
-            self.copy(runs_prefix(manifest.run))
-        write_edges(self.ends.destination, manifest.inputs, (manifest.name, manifest.version))
-        self.create(name_key(manifest.name))
-        # States that take the version's bytes away go ahead of it: it must never be seen live without being so.
-        self.copy(version_prefix(manifest.name, manifest.version), but=manifest_key(manifest.name, manifest.version))
-        key = manifest_key(manifest.name, manifest.version)
-        destination = self.ends.destination
-        stored = claim(destination.backend, key, loaded.data, manifest.record_id, destination.clock)
-        if stored != loaded.data:
-            there = stored or read_or_none(destination, key) or b""
-            raise _conflict(manifest.name, manifest.version, loaded.digest, there)
-
-    def copy(self, prefix: str, *, but: str = "") -> None:
-        """Create every record below a prefix of the source that the destination does not have; bytes unchanged.
+    def enter(self, moved: Moved) -> tuple[bool, float]:
+        """Take in what was moved; return as :meth:`find` does.
 
         Raises:
-            ConflictError: the destination has another record under one of the keys.
+            ConflictError: it lay there, is old, and no living version there names it.
         """
-        keys = [info.key for info in listed(self.ends.source, prefix) if info.key != but]
-        there = {info.key for info in listed(self.ends.destination, prefix)} if keys else set()
-        for key in keys:
-            if key not in there:
-                self.create(key)
-
-    def create(self, key: str) -> None:
-        """Create a record of the source at the destination; bytes unchanged. One that is there already is as good.
-
-        Raises:
-            ConflictError: the destination has another record under this key.
-        """
-        data = read_or_none(self.ends.source, key)
-        if data is None:
-            return
-        destination = self.ends.destination
-        record_id = record_id_of(data)
-        if record_id is not None:
-            stored = claim(destination.backend, key, data, record_id, destination.clock)
-        else:  # an edge, or a list of distributions: its key tells all
-            with suppress(AlreadyExistsError):
-                retried(lambda: destination.backend.create(key, data), destination.clock)
-            stored = data
-        if stored != data and not key.startswith(NAMES):  # any record of a name is as good
-            raise ConflictError(f"{key}: the destination has another record", hint=_CONFLICT_HINT)
-
-    # --- blobs --------------------------------------------------------------------------------------------------------
-
-    def _before(self, manifest: Manifest) -> Manifest | None:
-        """Return the version before, if it lives at the destination: what it names is relied on without a request."""
-        name, number = manifest.name, manifest.version - 1
-        if number < 1 or not version_status(self.ends.destination, name, number).available:
-            return None
-        before = load_manifest(self.ends.source, name, number)
-        there = read_or_none(self.ends.destination, manifest_key(name, number))
-        return before.manifest if there == before.data else None
-
-    def _blobs(self, manifest: Manifest, before: Manifest | None) -> Iterator[BlobOf]:
-        shards = {shard.key for shard in (before.shards if before else None) or ()}
-        for shard in manifest.shards or ():
-            if shard.key not in shards:
-                yield BlobOf(shard.key, shard.size, shard.sha256, None)
-        predecessor = Predecessor(Entries(self.ends.source, before).items() if before else iter(()))
-        for entry in Entries(self.ends.source, manifest):
-            if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
-                yield BlobOf(entry.key, entry.size, entry.sha256, entry.crc32c, entry.path)
-
-    def _send(self, stop: threading.Event, blob: BlobOf) -> int | None:
-        """Make sure that the destination has a blob; return how many bytes were sent, None if it had it."""
-        if blob.key in self.sent:
-            self.counter.add(files=1)
-            return None
-        content = self._content(blob, stop)
-        destination = self.ends.destination
-        created = retried(lambda: destination.backend.put(blob.key, content), destination.clock)
-        if not created:
-            self._check_reliable(blob)
-        if len(self.sent) < _REMEMBERED:
-            self.sent.add(blob.key)
-        self.counter.add(files=1, size=blob.size)
-        return blob.size if created else None
-
-    def _content(self, blob: BlobOf, stop: threading.Event) -> Blob:
-        source = self.ends.source
-        if blob.size <= SMALL:
-            data = bytes(retried(lambda: source.fetch(blob.key), source.clock))
-            _compare(blob, len(data), hashlib.sha256(data).hexdigest())
-            return Blob(blob.size, blob.sha256, blob.crc32c or _crc32c(data), partial(io.BytesIO, data), data)
-        crc32c = blob.crc32c or _crc32c(retried(lambda: source.backend.read(blob.key), source.clock))
-        return Blob(blob.size, blob.sha256, crc32c, lambda: cast("BinaryIO", _Verified(source, blob, stop)))
-
-    def _check_reliable(self, blob: BlobOf) -> None:
-        """Refuse to rely on a blob that a collection may have judged already."""
-        destination = self.ends.destination
-        info = retried(lambda: destination.backend.stat(blob.key), destination.clock)
-        now = info.observed or destination.clock.now()
-        young = now - info.modified < destination.writable_marker().grace * _RELIABLE_AGE
-        if info.size != blob.size:
-            raise ConflictError(f"{blob.key} has {info.size:,} bytes at the destination, not {blob.size:,}")
-        if not young and not self._is_named(blob.key):
-            raise ConflictError(
-                f"{blob.key} lies at the destination, and no version there names it",
-                hint="It may be about to be collected. Collect the destination first, then migrate again.",
-            )
+        trusted = moved.trusted
+        if trusted is None:
+            if not self._is_named(moved.key):
+                raise ConflictError(
+                    f"{moved.key} lies at the destination, and no version there names it",
+                    hint="It may be about to be collected. Collect the destination first, then migrate again.",
+                )
+            trusted = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
+        found = moved.is_new, self.now() + trusted
+        with self._lock:
+            if len(self._known) < _REMEMBERED:
+                self._known[moved.key] = found
+        return found
 
     def _is_named(self, key: str) -> bool:
         """Whether a live version at the destination names a blob. To be sure, all of them are read, once."""
@@ -238,7 +80,7 @@ class Migration:
             return key in self._named
 
     def _named_there(self) -> Iterator[str]:
-        destination = self.ends.destination
+        destination = self._destination
         for name in names_in_use(destination):
             for status in list_versions(destination, name):
                 if status.available:
@@ -247,69 +89,137 @@ class Migration:
                     yield from (entry.key for entry in Entries(destination, manifest) if isinstance(entry, Entry))
 
 
-_REMEMBERED = 200_000
-_CONFLICT_HINT = "The two stores have different histories: migrate to an empty store, or under other names."
+@dataclass
+class Migration:
+    """One migration under way. Several versions may be brought at a time."""
+
+    ends: Ends
+    spreader: Spreader
+    ledger: Ledger
+    began: float
+    many: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MANY_AT_A_TIME))
+    _names: set[ArtifactName] = field(default_factory=set)
+    _runs: set[str] = field(default_factory=set)
+    _given_up: set[VersionId] = field(default_factory=set)
+
+    def bring(self, item: Planned) -> VersionReport:
+        """Bring one version: blobs, run, edges, name, states, manifest. Whatever fails is in the report."""
+        name, number = item.id
+        report = VersionReport(str(name), number, "migrated", files=item.files)
+        try:
+            loaded = load_manifest(self.ends.source, name, number, seen=item.state.info)
+            report.manifest_digest = loaded.digest
+            self._bring(item, loaded, report)
+        except ConflictError as error:
+            report.status, report.reason = "conflict", error.message
+        except MetaMLFlowError as error:
+            report.status, report.reason = "failed", error.message
+        return report
+
+    def _bring(self, item: Planned, loaded: Loaded, report: VersionReport) -> None:
+        manifest, state = loaded.manifest, item.state
+        moves = item.moves and not (state.is_committed and is_given_up_there(self.ends, item.id, state))
+        until = float("inf")
+        if moves:
+            until = self._move(item, manifest, report)
+        elif item.moves:  # that is its own decision
+            self._given_up.add(item.id)
+            report.status = "present"
+            return
+        if manifest.run and manifest.run not in self._runs:
+            copy_records(self.ends, runs_prefix(manifest.run))
+            self._runs.add(manifest.run)
+        write_edges(self.ends.destination, manifest.inputs, item.id)
+        if manifest.name not in self._names:
+            copy_record(self.ends, name_key(manifest.name))
+            self._names.add(manifest.name)
+        if self.ledger.now() > until:
+            raise StorageError(
+                f"{manifest.name}@{manifest.version} took longer than content may be relied on that no version names",
+                hint="Migrate again; if it stays, make the destination with a longer grace (metamlflow init --grace).",
+            )
+        # States that take the version's bytes away go ahead of it: it must never be seen live without being so.
+        left_out = bring_states(self.ends, item.id, state, bytes_are_there=moves)
+        report.status = "absent" if state.is_live and not moves and not state.is_live_there else "migrated"
+        if not state.is_committed:
+            self._commit(item, loaded, left_out=left_out)
+
+    def _commit(self, item: Planned, loaded: Loaded, *, left_out: bool) -> None:
+        key = manifest_key(*item.id)
+        destination = self.ends.destination
+        stored = claim(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
+        if stored == loaded.data:
+            return
+        if left_out:  # another's version has this number, and must not be hidden
+            create_state(destination, item.id, max(item.state.states, default=0) + 2, "restored")
+        raise conflict(*item.id, loaded.digest, digest_of(stored or read_or_none(destination, key) or b""))
+
+    # --- blobs --------------------------------------------------------------------------------------------------------
+
+    def _move(self, item: Planned, manifest: Manifest, report: VersionReport) -> float:
+        """Move what the destination does not have; return until when all of it may be relied on."""
+        until = float("inf")
+        seen: set[str] = set()
+
+        def unknown() -> Iterator[Entry]:
+            nonlocal until
+            for content in new_contents(self.ends.source, manifest, self._before(item)):
+                if content.key in seen:
+                    self.spreader.counter.add(files=1)
+                    continue
+                if len(seen) < _REMEMBERED:
+                    seen.add(content.key)
+                found = self.ledger.find(content.key)
+                if found is None:
+                    yield content
+                    continue
+                until = min(until, found[1])
+                note(content.size, is_new=found[0])
+                self.spreader.counter.add(files=1, size=content.size)
+
+        def note(size: int, *, is_new: bool) -> None:
+            report.objects += is_new
+            report.bytes += size * is_new
+
+        with self._turn(item):
+            for moved in self.spreader.move(unknown()):
+                is_new, moved_until = self.ledger.enter(moved)
+                until = min(until, moved_until)
+                note(moved.size, is_new=is_new)
+        return until
+
+    def _turn(self, item: Planned) -> AbstractContextManager[object]:
+        """Of versions with much content a few go at a time: each of them is moved in parallel by itself."""
+        few = item.objects <= _FEW_OBJECTS and item.size <= _FEW_BYTES
+        return nullcontext() if few or self.spreader.executor is not None else self.many
+
+    def _before(self, item: Planned) -> Manifest | None:
+        """Return the version before, if it lives at the destination: what it names is relied on without a request."""
+        name = item.id[0]
+        if item.before is None or (name, item.before) in self._given_up:
+            return None
+        grace = self.ends.destination.marker().grace.total_seconds()
+        is_long_ago = self.ledger.now() > self.began + grace * _LISTING_HOLDS
+        if is_long_ago and not version_status(self.ends.destination, name, item.before).available:
+            return None
+        return load_manifest(self.ends.source, name, item.before).manifest
 
 
-def _conflict(name: ArtifactName, number: int, ours: str, there: bytes) -> ConflictError:
+def new_contents(source: Store, manifest: Manifest, before: Manifest | None) -> Iterator[Entry]:
+    """Yield what a version names and the one before it does not: its lists of files, and content in path order."""
+    shards = {shard.key for shard in (before.shards if before else None) or ()}
+    for shard in manifest.shards or ():
+        if shard.key not in shards:
+            yield shard_content(shard)
+    predecessor = Predecessor(Entries(source, before).items() if before else iter(()))
+    for entry in Entries(source, manifest):
+        if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
+            yield entry
+
+
+def conflict(name: ArtifactName, number: int, ours: str, theirs: str) -> ConflictError:
+    """Return the error for a name that has another history at the destination."""
     return ConflictError(
-        f"{name}@{number} has another history at the destination: {ours} at the source, {digest_of(there)} there",
-        hint=_CONFLICT_HINT,
+        f"{name}@{number} has another history at the destination: {ours} at the source, {theirs} there",
+        hint=HISTORY_HINT,
     )
-
-
-def _bytes_in_memory(blob: BlobOf) -> int | None:
-    return blob.size if blob.size <= SMALL else None
-
-
-def _crc32c(data: bytes) -> str:
-    import google_crc32c
-
-    return f"{google_crc32c.value(data):08x}"
-
-
-def _compare(blob: BlobOf, size: int, sha256: str) -> None:
-    if (size, sha256) != (blob.size, blob.sha256):
-        raise damaged(Entry(blob.path or blob.key, blob.size, blob.sha256, "", blob.key), size, sha256)
-
-
-class _Verified(io.RawIOBase):
-    """A blob of the source as it is read from start to end: the last of it is given only if its digest is right."""
-
-    def __init__(self, store: Store, blob: BlobOf, stop: threading.Event) -> None:
-        self._stop = stop
-        self._reader = retried(lambda: store.backend.open(blob.key), store.clock)
-        self._blob = blob
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self._stop.is_set():
-            raise CancelledError
-        chunk = self._reader.read(-1 if size is None else size)
-        self._digest.update(chunk)
-        self._size += len(chunk)
-        if self._size >= self._blob.size or (not chunk and size):
-            _compare(self._blob, self._size, self._digest.hexdigest())
-        return chunk
-
-    def close(self) -> None:
-        if not self.closed:
-            self._reader.close()
-        super().close()
-
-
-def read_or_none(store: Store, key: str) -> bytes | None:
-    """Return the bytes of a record, or None if there is none."""
-    try:
-        return retried(lambda: store.backend.read(key), store.clock)
-    except ObjectNotFoundError:
-        return None
-
-
-def listed(store: Store, prefix: str) -> list[ObjectInfo]:
-    """Return everything below a prefix."""
-    return retried(lambda: list(store.backend.list_objects(prefix)), store.clock)

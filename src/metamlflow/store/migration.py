@@ -2,113 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
+from metamlflow.backend import CopiesOnServer
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
-from metamlflow.format.layout import RUNS, SIGNATURES, artifact_prefix, escape_name, manifest_key, parse_version_key
-from metamlflow.format.manifests import digest_of
+from metamlflow.format.layout import MARKER, RUNS, SIGNATURES, escape_name
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.carrying import copy_record, copy_records
+from metamlflow.store.choosing import Versions
+from metamlflow.store.claiming import retried
+from metamlflow.store.copying_pointers import NewLake, bring_relocations, copy_pointers
 from metamlflow.store.edges import VersionId
-from metamlflow.store.history import names_in_use
-from metamlflow.store.migrating import Ends, Migration, VersionReport, listed, read_or_none
+from metamlflow.store.migrating import Ledger, Migration, conflict, new_contents
+from metamlflow.store.migration_report import MigrationReport, VersionReport
+from metamlflow.store.moving import PROOFS, Ends, How, Proof
 from metamlflow.store.opening import Store
+from metamlflow.store.planning import Planned, planned
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
+from metamlflow.store.ranges import RANGE_BYTES
+from metamlflow.store.spreading import Spreader
+from metamlflow.store.staging import SMALL
+from metamlflow.store.surveying import NameState, look, look_at
 from metamlflow.store.transfer import in_parallel
-from metamlflow.store.versions import load_manifest, not_found
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A version that is to go, and what has to be there before it."""
-
-    version: VersionId
-    needs: tuple[VersionId, ...]
-    size: int
-    files: int
-
-
-@dataclass
-class MigrationReport:
-    """What a migration did, or with ``dry_run`` would do. True in a condition if nothing was refused and none failed.
-
-    Attributes:
-        source: URL of the store that was read.
-        destination: URL of the store that was written.
-        dry_run: whether nothing was done.
-        versions: one report for each version, by name and number.
-        problems: what went wrong beside the versions: names whose records could not be brought.
-    """
-
-    source: str
-    destination: str
-    dry_run: bool = False
-    versions: list[VersionReport] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was refused and nothing failed."""
-        return not self.problems and all(v.status in {"migrated", "present", "planned"} for v in self.versions)
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many versions have each status."""
-        found: dict[str, int] = {}
-        for version in self.versions:
-            found[version.status] = found.get(version.status, 0) + 1
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {
-            "source": self.source,
-            "destination": self.destination,
-            "dry_run": self.dry_run,
-            "ok": self.ok,
-            "counts": self.counts,
-            "bytes": sum(version.bytes for version in self.versions),
-            "versions": [version.to_json() for version in self.versions],
-            "problems": self.problems,
-        }
-
-    def to_markdown(self) -> str:
-        """Return the report as a Markdown page."""
-        what = "Plan of a migration" if self.dry_run else "Migration"
-        lines = [
-            f"# {what}",
-            "",
-            f"From `{self.source}` to `{self.destination}`: "
-            + (", ".join(f"{count:,} {status}" for status, count in sorted(self.counts.items())) or "nothing")
-            + ".",
-            "",
-            "| artifact | status | files | bytes sent | manifest digest | reason |",
-            "|---|---|---|---|---|---|",
-        ]
-        lines += [_row(version) for version in self.versions]
-        lines += ["", *(f"* {_cell(problem)}" for problem in self.problems)]
-        return "\n".join(lines).rstrip() + "\n"
-
-
-def _row(version: VersionReport) -> str:
-    cells = (
-        f"{version.name}@{version.version}",
-        version.status,
-        f"{version.files:,}",
-        f"{version.bytes:,}",
-        f"`{version.manifest_digest}`",
-        _cell(version.reason),
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("|", "\\|")
+from metamlflow.store.versions import load_manifest
 
 
 @callback_errors()
@@ -117,6 +38,11 @@ def migrate_store(
     destination: Store,
     names: Iterable[str] | None = None,
     *,
+    versions: Versions | None = None,
+    verify: Proof = "sent",
+    server_side: bool = False,
+    executor: Executor | None = None,
+    copy_pointers_to: str | None = None,
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> MigrationReport:
@@ -128,152 +54,181 @@ def migrate_store(
     Raises:
         StoreNotFoundError: there is no source.
         ArtifactNotFoundError: one of the names does not exist.
-        InvalidInputError: source and destination are one store.
+        InvalidInputError: source and destination are one store, or no server can copy between them.
     """
-    if source.url == destination.url:
-        raise InvalidInputError("source and destination are the same store", hint="Give another destination.")
+    began = time.monotonic()
+    ends = Ends(source, destination)
+    _check(ends, verify, server_side=server_side)
+    lake = NewLake.parse(copy_pointers_to) if copy_pointers_to is not None else None
     source.marker()
-    wanted = _wanted(source, names)
-    report = MigrationReport(source.url, destination.url, dry_run)
+    states = look(ends, names, versions)
     if not dry_run:
         destination.writable_marker()
-    found = list(in_parallel(partial(_look, source, destination), wanted))
-    plan = _planned(source, [(state.name, number) for state in found for number in state.missing if not state.conflict])
-    total = sum(item.size for item in plan)
-    counter = Counter("migrate", progress, total_files=sum(item.files for item in plan), total_bytes=total)
-    migration = Migration(Ends(source, destination), counter)
-    refused: set[ArtifactName] = set()
-    for state in found:
-        report.versions += state.reports()
-        refused |= {state.name} if state.conflict else set()
-    for item in _ordered(plan):
-        name, number = item.version
-        if dry_run:
-            report.versions.append(VersionReport(str(name), number, "planned", "", item.files, item.size))
-        elif name in refused:
-            reason = "an earlier version of the name did not get through"
-            report.versions.append(VersionReport(str(name), number, "skipped", "", item.files, reason=reason))
-        else:
-            report.versions.append(migration.version(name, number))
-            if report.versions[-1].status not in {"migrated", "present"}:
-                refused.add(name)
-    if not dry_run:
-        _bring_the_rest(migration, [state for state in found if state.name not in refused], report, every=names is None)
+    report = MigrationReport(source.url, destination.url, dry_run)
+    for state in states:
+        report.versions += _told_by_listings(state)
+    plan = planned(ends, states, lambda name: look_at(ends, name, versions))
+    if dry_run:
+        report.versions += in_parallel(partial(_expected, ends), plan)
+    else:
+        how = _how(ends, verify, server_side=server_side)
+        _carry_out(ends, states, plan, report, how, executor, progress, every=names is None)
+        _bring(report, "relocations", lambda: bring_relocations(ends))
+        if lake is not None:
+            report.problems += copy_pointers(ends, [state.name for state in states], lake, progress)
     report.versions.sort(key=lambda version: (version.name, version.version))
+    report.seconds = time.monotonic() - began
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class NameState:
-    """What both stores have of a name, from their listings.
-
-    Attributes:
-        name: the name.
-        present: versions that both have, the newest of which is the same at both: then so are all before it, since each
-            manifest holds the digest of the one before.
-        missing: versions that only the source has.
-        others: keys of further records (states, aliases, idempotency claims) that only the source has.
-        conflict: what the newest version that both have is at the source and at the destination, if that differs.
-    """
-
-    name: ArtifactName
-    present: tuple[int, ...]
-    missing: tuple[int, ...]
-    others: tuple[str, ...]
-    conflict: tuple[str, str] | None = None
-
-    def reports(self) -> Iterator[VersionReport]:
-        """Yield what there is to tell before anything is brought."""
-        for number in self.present[:-1] if self.conflict else self.present:
-            yield VersionReport(str(self.name), number, "skipped" if self.conflict else "present", "")
-        if self.conflict:
-            ours, theirs = self.conflict
-            reason = f"it has another history at the destination: {ours} at the source, {theirs} there"
-            yield VersionReport(str(self.name), self.present[-1], "conflict", ours, reason=reason)
-            for number in self.missing:
-                yield VersionReport(str(self.name), number, "skipped", "", reason="the name has another history")
+def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
+    if ends.source.url == ends.destination.url:
+        raise InvalidInputError("source and destination are the same store", hint="Give another destination.")
+    if verify not in PROOFS:
+        raise InvalidInputError(
+            f"verify is {verify!r:.40}, not one of {', '.join(PROOFS)}",
+            hint="'checksum' compares what the destination's storage holds, 'full' reads every byte back.",
+        )
+    backend = ends.destination.backend
+    if server_side:
+        why = "its storage offers no such copies"
+        if isinstance(backend, CopiesOnServer):
+            why = backend.why_not_from(ends.source.backend) or ""
+        if why:
+            raise InvalidInputError(
+                f"no server can copy from {ends.source.url} to {ends.destination.url}: {why}",
+                hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
+            )
 
 
-def _look(source: Store, destination: Store, name: ArtifactName) -> NameState:
-    """Compare what both stores list of a name: a listing of each, and a read of one manifest of each."""
-    prefix = artifact_prefix(name)
-    ours = {info.key for info in listed(source, prefix)}
-    theirs = {info.key for info in listed(destination, prefix)}
-    numbers = {
-        key: parsed.version
-        for key in ours
-        if (parsed := parse_version_key(name, key)) is not None and parsed.state is None
-    }
-    if not numbers:
-        return NameState(name, (), (), ())
-    present = tuple(sorted(number for key, number in numbers.items() if key in theirs))
-    missing = tuple(sorted(number for key, number in numbers.items() if key not in theirs))
-    others = tuple(sorted(key for key in ours - theirs if key not in numbers))
-    conflict = None
-    if present:
-        key = manifest_key(name, present[-1])
-        digests = digest_of(read_or_none(source, key) or b""), digest_of(read_or_none(destination, key) or b"")
-        conflict = None if digests[0] == digests[1] else digests
-    return NameState(name, present, missing, others, conflict)
+def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
+    """Return how content is moved; what is older than the marker is seen now was there before."""
+    destination = ends.destination
+    seen = retried(lambda: destination.backend.stat(MARKER), destination.clock)
+    return How(seen.observed or destination.clock.now(), verify, server_side)
 
 
-def _wanted(source: Store, names: Iterable[str] | None) -> list[ArtifactName]:
-    if names is None:
-        return names_in_use(source)
-    wanted = sorted({ArtifactName.parse(name) for name in ([names] if isinstance(names, str) else names)})
-    known = set(names_in_use(source))
-    for name in wanted:
-        if name not in known:
-            raise not_found(source, name, None)
-    return wanted
+def _told_by_listings(state: NameState) -> Iterable[VersionReport]:
+    name = str(state.name)
+    if state.conflict is None:
+        return [VersionReport(name, number, "present") for number in state.present]
+    at, ours, theirs = state.conflict
+    due = [version.number for version in state.due]
+    reason = "the name has another history at the destination"
+    others = [VersionReport(name, n, "skipped", reason=reason) for n in sorted({*state.present, *due} - {at})]
+    told = conflict(state.name, at, ours, theirs).message
+    return [*others, VersionReport(name, at, "conflict", ours, reason=told)]
 
 
-def _planned(source: Store, versions: list[VersionId]) -> list[Planned]:
-    """Read the manifests that are to go, and keep what the order needs."""
-
-    def plan(version: VersionId) -> Planned | None:
-        try:
-            manifest = load_manifest(source, *version).manifest
-        except MetaMLFlowError:
-            return Planned(version, (), 0, 0)  # migrating it will tell what is wrong
-        before = [(version[0], version[1] - 1)] if version[1] > 1 else []
-        needs = (*before, *((used.name, used.version) for used in manifest.inputs))
-        return Planned(version, needs, manifest.size, manifest.files)
-
-    return [item for item in in_parallel(plan, versions) if item is not None]
+# --- what would be done -----------------------------------------------------------------------------------------------
 
 
-def _ordered(plan: list[Planned]) -> Iterator[Planned]:
-    """Yield each version after all that it needs; without recursion, for a chain may be long."""
-    by_version = {item.version: item for item in plan}
-    done: set[VersionId] = set()
-    for first in plan:
-        waiting = [first]
-        begun: set[VersionId] = set()
-        while waiting:
-            item = waiting[-1]
-            open_needs = [n for n in item.needs if n in by_version and n not in done and n not in begun]
-            begun.add(item.version)
-            if open_needs and item.version not in done:
-                waiting += [by_version[need] for need in open_needs]
-                continue
-            waiting.pop()
-            if item.version not in done:
-                done.add(item.version)
-                yield item
+def _expected(ends: Ends, item: Planned) -> VersionReport:
+    """Return what a version would take. What lies at the destination for other reasons is not looked for."""
+    name, number = item.id
+    report = VersionReport(str(name), number, "planned", files=item.files, reason=item.problem)
+    if item.problem:
+        report.status = "failed"
+        return report
+    loaded = load_manifest(ends.source, name, number, seen=item.state.info)
+    report.manifest_digest = loaded.digest
+    report.requests = 4 + len(loaded.manifest.inputs) + (6 if loaded.manifest.run else 0) + len(item.state.states)
+    if item.moves:
+        before = load_manifest(ends.source, name, item.before).manifest if item.before else None
+        seen: set[str] = set()
+        for content in new_contents(ends.source, loaded.manifest, before):
+            if content.key not in seen:
+                seen.add(content.key)
+                report.objects += 1
+                report.bytes += content.size
+                parts = -(-content.size // RANGE_BYTES)
+                report.requests += 2 if content.size <= SMALL else 2 * parts + 3
+    return report
 
 
-def _bring_the_rest(migration: Migration, names: list[NameState], report: MigrationReport, *, every: bool) -> None:
-    """Bring what belongs to names (states, aliases, claims, signatures); of a whole store also runs with no version."""
-    for state in names:
-        try:
-            for key in state.others:
-                migration.create(key)
-            migration.copy(f"{SIGNATURES}{escape_name(state.name)}/_v")
-        except MetaMLFlowError as error:
-            report.problems.append(f"{state.name}: {error.message}")
+# --- doing it ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Line:
+    """The versions on their way: each waits for those that it needs, which began before it."""
+
+    migration: Migration
+    ended: dict[VersionId, bool] = field(default_factory=dict)
+    refused: set[ArtifactName] = field(default_factory=set)
+    cancelled: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def bring(self, item: Planned) -> VersionReport:
+        """Bring a version as soon as it may go. Runs in a worker thread."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.cancelled or all(need in self.ended for need in item.needs))
+            if self.cancelled:
+                raise CancelledError
+            refused = item.id[0] in self.refused
+        name, number = item.id
+        if refused:
+            reason = "an earlier version of the name did not get through"
+            report = VersionReport(str(name), number, "skipped", files=item.files, reason=reason)
+        else:
+            report = self.migration.bring(item)
+        with self.changed:
+            self.ended[item.id] = True
+            if report.status in {"conflict", "failed", "skipped"}:
+                self.refused.add(name)
+            self.changed.notify_all()
+        return report
+
+    def cancel(self) -> None:
+        """Let nothing go any more."""
+        self.migration.spreader.counter.cancel()
+        with self.changed:
+            self.cancelled = True
+            self.changed.notify_all()
+
+
+def _carry_out(
+    ends: Ends,
+    states: list[NameState],
+    plan: list[Planned],
+    report: MigrationReport,
+    how: How,
+    executor: Executor | None,
+    progress: ProgressCallback | None,
+    *,
+    every: bool,
+) -> None:
+    files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
+    counter = Counter("migrate", progress, total_files=files, total_bytes=size)
+    ledger = Ledger(ends.destination)
+    migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now())
+    line = _Line(migration)
+    report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
+    refused = line.refused | {state.name for state in states if state.conflict is not None}
+
+    def bring_others(state: NameState) -> None:
+        for key in state.others:
+            _bring(report, state.name, partial(copy_record, ends, key))
+
+    for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
+        pass
+    _bring(report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
     if every:
-        try:
-            migration.copy(RUNS)
-        except MetaMLFlowError as error:
-            report.problems.append(error.message)
+        _bring(report, "runs", lambda: copy_records(ends, RUNS))
+
+
+def _bring_signatures(ends: Ends, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
+    """Bring the signatures of all names that got through; of a whole store with one listing."""
+    prefixes = {state.name: f"{SIGNATURES}{escape_name(state.name)}/_v" for state in states}
+    if every:
+        copy_records(ends, SIGNATURES, but=tuple(prefixes[name] for name in refused if name in prefixes))
+    else:
+        for _ in in_parallel(partial(copy_records, ends), (prefixes[s.name] for s in states if s.name not in refused)):
+            pass
+
+
+def _bring(report: MigrationReport, what: str, bring: Callable[[], None]) -> None:
+    try:
+        bring()
+    except MetaMLFlowError as error:
+        report.problems.append(f"{what}: {error.message}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamlflow.backend import Backend, FetchesContent, open_backend
@@ -26,6 +28,7 @@ from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
 from metamlflow.store.held import HeldManifests
 from metamlflow.store.lakes import Lakes
+from metamlflow.store.relocations import Relocations
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -78,6 +81,7 @@ class Store:
         self._marker: tuple[Marker, bytes] | None = None
         self._probed = False
         self.manifests = HeldManifests()
+        self.relocations = Relocations(self)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
     @property
@@ -219,3 +223,10 @@ class Store:
                 f"and the format needs {LONGEST_KEY}",
                 hint="Choose a shorter path or prefix for the store.",
             )
+
+
+@lru_cache(maxsize=8)
+def store_from(state: bytes) -> Store:
+    """Return the store that was pickled to ``state``: one for all tasks of a process, with connections of its own."""
+    store: Store = pickle.loads(state)  # noqa: S301 (made by this library, for its own tasks)
+    return store

@@ -49,7 +49,7 @@ def with_listings(
     """
     merges = {
         place.path: None if place.kind == "object" else _Merge(store, place, from_start=from_start)
-        for place in manifest.pointed
+        for place in store.relocations.pointed(manifest.pointed)
     }
     usable = level != "full" and manifest.files > _FEW
     for entry in entries:

@@ -26,11 +26,13 @@ _LAST_WINDOW = 8 * 1024 * 1024
 class _Object:
     """One object of a lake, read in ranges that are each on condition of what was registered."""
 
-    def __init__(self, store: Store, entry: PointerEntry) -> None:
+    def __init__(self, store: Store, entry: PointerEntry, *, is_compared: bool = True) -> None:
         self._lake, _ = store.lakes.lake_of(entry.uri)
         self._clock = store.clock
+        self._relocations = store.relocations
         self._registered = self._seen = seen_as(entry)
         self._looking = threading.Lock()
+        self._is_settled = is_compared or bool(entry.version or entry.evidence.etag or entry.evidence.modified_ns)
         self.entry = entry
 
     def fetch(self, start: int, end: int) -> Buffer:
@@ -39,6 +41,8 @@ class _Object:
         Raises:
             PointerDriftError: the object is another now, or gone.
         """
+        if not self._is_settled:
+            self._settle()
         seen = self._seen
         try:
             return retried(lambda: self._lake.read(seen, start, end), self._clock)
@@ -46,6 +50,37 @@ class _Object:
             if not self._is_renewed(seen):
                 raise _of_entry(self.entry, error) from error.__cause__
         return self.fetch(start, end)
+
+    def _settle(self) -> None:
+        """Find out which object has the content that was registered, where only a digest of it is known.
+
+        So it is after a relocation. Later ranges are read on condition that it is that object still.
+
+        Raises:
+            PointerDriftError: what lies there has other content.
+        """
+        with self._looking:
+            if self._is_settled:
+                return
+            entry, expected = self.entry, checkable(self.entry.evidence)
+            try:
+                found = retried(lambda: self._lake.look(self._registered.name), self._clock)
+            except ObjectNotFoundError:
+                raise drifted_since(entry, None) from None
+            if found.size != entry.size:
+                raise drifted_since(entry, found)
+            known = self._relocations.settled_as(entry)
+            if expected and (known is None or known.difference(found)):
+                if found.held.get(expected[0]) != expected[1]:
+                    _check(entry, expected, self._digested(found, expected[0]))
+                self._relocations.settle(entry, found)
+            self._seen, self._is_settled = found, True
+
+    def _digested(self, found: Sighting, name: str) -> Digester:
+        digester = Digester([name])
+        for start in range(0, found.size, RANGE_BYTES):
+            digester.update(self._lake.read(found, start, min(start + RANGE_BYTES, found.size)))
+        return digester
 
     def _is_renewed(self, failed: Sighting) -> bool:
         """Whether only the time of writing tells a change, and the content, read anew, is what was registered.
@@ -65,9 +100,7 @@ class _Object:
                 found = self._lake.look(failed.name)
                 if found.size != self.entry.size:
                     return False
-                digester = Digester([expected[0]])
-                for start in range(0, found.size, RANGE_BYTES):
-                    digester.update(self._lake.read(found, start, min(start + RANGE_BYTES, found.size)))
+                digester = self._digested(found, expected[0])
             except (PointerDriftError, ObjectNotFoundError):
                 return False
             _check(self.entry, expected, digester)
@@ -163,7 +196,7 @@ class PointerReader(SeekableReader):
 
     def __init__(self, store: Store, entry: PointerEntry) -> None:
         super().__init__(entry.size)
-        self._object = _Object(store, entry)
+        self._object = _Object(store, entry, is_compared=False)
         self._entry = entry
         self._window = _FIRST_WINDOW
         self._held, self._held_at = memoryview(b""), 0

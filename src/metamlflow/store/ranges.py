@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from typing import IO, TYPE_CHECKING, Protocol
 
 from metamlflow.backend.budget import content_budget
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 RANGE_BYTES = 16 * 1024 * 1024
 _AT_A_TIME = 4
+# Of one who holds memory already; see in_order.
+_MODEST_RANGE_BYTES, _MODEST_AT_A_TIME = 2 * 1024 * 1024, 4
 
 
 class Digest(Protocol):
@@ -35,35 +40,51 @@ def copy_ranges(fetch: Fetch, size: int, digest: Digest, target: IO[bytes] | Non
     Returns how many bytes there were. The last range asks for a byte more, which only an object that is longer than it
     should be has: the caller compares.
     """
-    budget = content_budget()
     count = 0
+    with closing(in_order(partial(_copy_range, fetch, target), size)) as ranges:
+        for data in ranges:
+            digest.update(data)
+            count += len(data)
+            on_bytes(len(data))
+            del data  # or it would stay while the next one comes
+    return count
+
+
+def in_order(fetch: Fetch, size: int, *, modest: bool = False) -> Generator[memoryview]:
+    """Yield an object of ``size`` bytes, and a byte more if it has one, in ranges that are fetched ahead in parallel.
+
+    Args:
+        fetch: returns a range.
+        size: of the object, as it should be.
+        modest: take fewer and smaller ranges, and never wait for memory of the budget: for one who holds some already.
+            Where none is free, one range at a time has to do.
+    """
+    budget = content_budget()
+    length, at_a_time = (_MODEST_RANGE_BYTES, _MODEST_AT_A_TIME) if modest else (RANGE_BYTES, _AT_A_TIME)
     under_way: deque[tuple[Future[Buffer], int]] = deque()
-    starts = deque(range(0, size, RANGE_BYTES))
-    with ThreadPoolExecutor(_AT_A_TIME, "metamlflow-range") as pool:
+    start = 0
+    with ThreadPoolExecutor(at_a_time, "metamlflow-range") as pool:
         try:
-            while starts or under_way:
-                while starts and len(under_way) < _AT_A_TIME:
-                    taken = budget.take_at_once(RANGE_BYTES) if under_way else budget.take(RANGE_BYTES)
+            while start < size or under_way:
+                while start < size and len(under_way) < at_a_time:
+                    taken = budget.take_at_once(length)
                     if taken is None:
-                        break  # another file has it; what is under way gives back its own
-                    start = starts.popleft()
-                    end = min(start + RANGE_BYTES, size + 1)
-                    under_way.append((pool.submit(_copy_range, fetch, start, end, target), taken))
-                future, _ = under_way[0]
-                data = memoryview(future.result())
-                digest.update(data)
-                count += len(data)
-                on_bytes(len(data))
-                del data, future
+                        if under_way:
+                            break  # another file has it; what is under way gives back its own
+                        taken = 0 if modest else budget.take(length)
+                    # The last range is not the one byte that should not be there.
+                    end = start + length if start + length < size else size + 1
+                    under_way.append((pool.submit(fetch, start, end), taken))
+                    start = end
+                yield memoryview(under_way[0][0].result())
                 budget.give_back(under_way.popleft()[1])
         finally:
             for future, taken in under_way:
                 future.cancel()
                 budget.give_back(taken)
-    return count
 
 
-def _copy_range(fetch: Fetch, start: int, end: int, target: IO[bytes] | None) -> Buffer:
+def _copy_range(fetch: Fetch, target: IO[bytes] | None, start: int, end: int) -> Buffer:
     data = fetch(start, end)
     if target is not None:
         view, at = memoryview(data), start
@@ -71,6 +92,62 @@ def _copy_range(fetch: Fetch, start: int, end: int, target: IO[bytes] | None) ->
             written = os.pwrite(target.fileno(), view, at)
             view, at = view[written:], at + written
     return data
+
+
+class RangeReader(io.RawIOBase):
+    """Reads an object once, from start to end, in ranges that are fetched ahead; all of it passes ``digest`` first.
+
+    Args:
+        fetch: returns a range.
+        size: of the object, as it should be.
+        digest: takes in every byte before it is handed out.
+        at_end: called once everything has passed, with the number of bytes, before the last of them are handed out; it
+            raises if they are not what they should be.
+        on_bytes: is told the progress.
+    """
+
+    def __init__(
+        self, fetch: Fetch, size: int, digest: Digest, at_end: Callable[[int], None], on_bytes: OnBytes
+    ) -> None:
+        self._ranges = in_order(fetch, size, modest=True)
+        self._size = size
+        self._digest = digest
+        self._at_end = at_end
+        self._on_bytes = on_bytes
+        self._passed = 0
+        self._data = memoryview(b"")
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return up to ``size`` bytes, as many as are at hand; at least one before the end; all if it is negative."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(RANGE_BYTES), b""))
+        if not self._data:
+            self._data = memoryview(b"")  # lets go of the range that it was a part of
+            self._data = self._next()
+        chunk, self._data = bytes(self._data[:size]), self._data[size:]
+        return chunk
+
+    def _next(self) -> memoryview:
+        data = next(self._ranges, None)
+        if data is None:
+            return memoryview(b"")
+        self._digest.update(data)
+        self._passed += len(data)
+        self._on_bytes(len(data))
+        if self._passed >= self._size:
+            self._at_end(self._passed)
+        return data
+
+    def close(self) -> None:
+        """Fetch no more."""
+        if not self.closed:
+            self._data = memoryview(b"")
+            self._ranges.close()
+        super().close()
 
 
 def write_all(target: IO[bytes], data: Buffer) -> None:

@@ -62,13 +62,9 @@ def read_entry(store: Store, manifest: Manifest, entry: FileEntry) -> Buffer:
     if isinstance(entry, PointerEntry):
         return read_pointer(store, entry)
     try:
-        data = retried(lambda: store.fetch(entry.key), store.clock)
+        return _read_blob(store, entry)
     except ObjectNotFoundError:
         raise missing(store, manifest, entry) from None
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != entry.sha256:
-        raise damaged(entry, len(memoryview(data)), actual)
-    return data
 
 
 def bytes_in_memory(item: Item) -> int | None:
@@ -93,25 +89,45 @@ def copy_entry(store: Store, manifest: Manifest, entry: FileEntry, target: IO[by
     """
     if isinstance(entry, PointerEntry):
         copy_pointer(store, entry, target, on_bytes)
-    elif entry.size <= SMALL:
-        data = read_entry(store, manifest, entry)
+        return
+    try:
+        copy_blob(store, entry, target, on_bytes)
+    except ObjectNotFoundError:
+        raise missing(store, manifest, entry) from None
+
+
+def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    """Read a blob once, verified, and write it to ``target`` if one is given.
+
+    Raises:
+        ObjectNotFoundError: it is not there.
+        IntegrityError: it is not what was registered; what was written must be thrown away.
+    """
+    if entry.size <= SMALL:
+        data = _read_blob(store, entry)
         if target is not None:
             write_all(target, data)
         on_bytes(entry.size)
     elif isinstance(store.backend, CheapLooks):
-        _copy_stream(opener(store, manifest, entry), entry, target, on_bytes)
+        _copy_stream(lambda: retried(lambda: store.backend.open(entry.key), store.clock), entry, target, on_bytes)
     else:
         digest = hashlib.sha256()
-        try:
-            size = copy_ranges(_fetcher(store, entry), entry.size, digest, target, on_bytes)
-        except ObjectNotFoundError:
-            raise missing(store, manifest, entry) from None
+        size = copy_ranges(range_fetcher(store, entry.key), entry.size, digest, target, on_bytes)
         if digest.hexdigest() != entry.sha256:
             raise damaged(entry, size, digest.hexdigest())
 
 
-def _fetcher(store: Store, entry: Entry) -> Fetch:
-    return lambda start, end: retried(lambda: store.fetch(entry.key, start, end), store.clock)
+def _read_blob(store: Store, entry: Entry) -> Buffer:
+    data = retried(lambda: store.fetch(entry.key), store.clock)
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != entry.sha256:
+        raise damaged(entry, len(memoryview(data)), actual)
+    return data
+
+
+def range_fetcher(store: Store, key: str) -> Fetch:
+    """Return a function that fetches a range of a blob, and repeats what may pass."""
+    return lambda start, end: retried(lambda: store.fetch(key, start, end), store.clock)
 
 
 def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:

@@ -20,7 +20,7 @@ from metamlflow.format.layout import manifest_key
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.checking import Checking, Part, PartResult, check_part, parts_of
 from metamlflow.store.findings import Finding, Level, Status, Unreadable, VerifyReport
-from metamlflow.store.opening import Store
+from metamlflow.store.opening import Store, store_from
 from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.versions import Loaded, load_manifest
@@ -217,7 +217,7 @@ def check_elsewhere(
     store_state: bytes, name: str, version: int, digest: str, level: Level, pace: Pace, part: Part
 ) -> PartResult:
     """Check a part of a version in another thread, process or machine."""
-    store = _store_of(store_state)
+    store = store_from(store_state)
     try:
         loaded = load_manifest(store, ArtifactName(name), version)
     except MetaMLFlowError as error:
@@ -237,9 +237,3 @@ def check_elsewhere(
 def _pace_of(rates: tuple[float | None, float | None]) -> Pace:
     """Return the pace of this process: tasks come with their own, and share it here."""
     return Pace(*rates)
-
-
-@lru_cache(maxsize=8)
-def _store_of(state: bytes) -> Store:
-    store: Store = pickle.loads(state)  # noqa: S301 (made by this library, for its own tasks)
-    return store

@@ -1,0 +1,256 @@
+"""Moving content from one store to another: hashed as it passes, whole at the other end, and safe to rely on there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import BinaryIO, Literal, cast
+
+import google_crc32c
+
+from metamlflow.backend import Blob, CheapLooks, CopiesOnServer, ObjectInfo
+from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError
+from metamlflow.model.manifests import Entry, Shard
+from metamlflow.store.checking import held_checksum
+from metamlflow.store.claiming import retried
+from metamlflow.store.opening import Store
+from metamlflow.store.progress import Counter
+from metamlflow.store.ranges import RangeReader
+from metamlflow.store.reading import copy_blob, damaged, range_fetcher
+from metamlflow.store.staging import SMALL
+
+Proof = Literal["sent", "checksum", "full"]
+"""How sure to be of content at the destination: its server was sent the digest, holds the checksum, gives the bytes."""
+PROOFS: tuple[Proof, ...] = ("sent", "checksum", "full")
+
+LARGE_AT_A_TIME = 2
+RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How content is moved.
+
+    Attributes:
+        begun: when the migration began, by the destination's clock: what is older was there before.
+        proof: what is asked of the destination afterwards.
+        on_server: whether large content is copied by the provider, where that can be done.
+    """
+
+    begun: datetime
+    proof: Proof = "sent"
+    on_server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Content that is at the destination.
+
+    Attributes:
+        key: of the blob.
+        size: in bytes.
+        is_new: whether it was not there before the migration began.
+        trusted: for how many seconds from now a manifest that names it may be created; None: only if a living version
+            there names it, for it is old.
+    """
+
+    key: str
+    size: int
+    is_new: bool
+    trusted: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two stores of a migration."""
+
+    source: Store
+    destination: Store
+
+
+def shard_content(shard: Shard) -> Entry:
+    """Return a list of files as content that is moved like any other."""
+    return Entry(shard.key, shard.size, shard.sha256, "", shard.key)
+
+
+def bytes_in_memory(content: Entry) -> int | None:
+    """Return how many bytes :meth:`Mover.move` has in memory at a time; None: it takes them from the budget itself."""
+    return content.size if content.size <= SMALL else None
+
+
+class Mover:
+    """Moves content, each in a worker thread.
+
+    Args:
+        ends: from where, and to where.
+        how: it is done.
+        counter: is told the progress.
+        stop: once it is set, what is under way ends at its next bytes.
+        large: lets so many large ones go at a time: each is moved in parallel by itself.
+    """
+
+    def __init__(
+        self, ends: Ends, how: How, counter: Counter, stop: threading.Event, large: threading.Semaphore
+    ) -> None:
+        self._source, self._destination = ends.source, ends.destination
+        self._how = how
+        self._counter = counter
+        self._stop = stop
+        self._large = large
+        self._grace = ends.destination.marker().grace.total_seconds()
+
+    def move(self, content: Entry) -> Moved:
+        """Make sure that the destination has some content, and that it is what the manifest says.
+
+        Raises:
+            IntegrityError: it is damaged or missing at the source, or damaged at the destination.
+            ConflictError: the destination has something else under its key.
+            EvidenceUnavailableError: the destination holds no checksum, which was asked for.
+        """
+        with self._large if content.size > SMALL else nullcontext():
+            self._on_bytes(0)
+            return self._move(content)
+
+    def _move(self, content: Entry) -> Moved:
+        backend, clock = self._destination.backend, self._destination.clock
+        copied = self._copy_on_server(content) if self._how.on_server and content.size > SMALL else None
+        if copied is None:
+            blob = self._blob(content)
+            created = retried(lambda: backend.put(content.key, blob), clock)
+        else:
+            created = copied
+        if created and self._how.proof == "sent":
+            self._counter.add(files=1)
+            return Moved(content.key, content.size, is_new=True, trusted=self._grace * RELIABLE_AGE)
+        info = retried(lambda: backend.stat(content.key), clock)
+        self._prove(content, info, found=not created)
+        self._counter.add(files=1)
+        age = ((info.observed or clock.now()) - info.modified).total_seconds()
+        trusted = self._grace * RELIABLE_AGE - age
+        is_new = created or info.modified >= self._how.begun
+        return Moved(content.key, content.size, is_new, trusted if trusted > 0 else None)
+
+    def _on_bytes(self, size: int) -> None:
+        if self._stop.is_set():
+            raise CancelledError
+        self._counter.add(size=size)
+
+    # --- from the source ----------------------------------------------------------------------------------------------
+
+    def _blob(self, content: Entry) -> Blob:
+        """Return the content as it is sent. What is damaged is not: its last bytes are kept back."""
+        source = self._source
+        if content.size <= SMALL:
+            data = bytes(retried(lambda: source.fetch(content.key), source.clock))
+            _compare(content, len(data), hashlib.sha256(data).hexdigest())
+            self._on_bytes(len(data))
+            return Blob(content.size, content.sha256, content.crc32c or _crc32c(data), partial(io.BytesIO, data), data)
+        crc32c = content.crc32c or _crc32c(retried(lambda: source.backend.read(content.key), source.clock))
+        return Blob(content.size, content.sha256, crc32c, partial(self._open, content))
+
+    def _open(self, content: Entry) -> BinaryIO:
+        if isinstance(self._source.backend, CheapLooks):
+            return cast("BinaryIO", _Verified(self._source, content, self._on_bytes))
+        digest = hashlib.sha256()
+        return cast(
+            "BinaryIO",
+            RangeReader(
+                range_fetcher(self._source, content.key),
+                content.size,
+                digest,
+                lambda size: _compare(content, size, digest.hexdigest()),
+                self._on_bytes,
+            ),
+        )
+
+    def _copy_on_server(self, content: Entry) -> bool | None:
+        """Let the provider copy it; return whether it was not there, or None if the bytes have to go through here."""
+        backend, clock = self._destination.backend, self._destination.clock
+        assert isinstance(backend, CopiesOnServer)  # noqa: S101 (looked at when the migration began)
+        copied = retried(
+            lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c), clock
+        )
+        self._on_bytes(content.size)
+        if copied:
+            # The server's own checksum of what it has written; where it has none, every byte is read once more.
+            info = retried(lambda: backend.stat(content.key), clock)
+            if held_checksum(info, content) is None:
+                copy_blob(self._destination, content, None, lambda _: None)
+            else:
+                self._prove(content, info, found=False)
+        return copied
+
+    # --- at the destination -------------------------------------------------------------------------------------------
+
+    def _prove(self, content: Entry, info: ObjectInfo, *, found: bool) -> None:
+        """Look whether the destination has what it should have. ``found``: it was there."""
+        where = self._destination.backend.url_of(content.key)
+        if info.size != content.size:
+            raise ConflictError(f"{where} has {info.size:,} bytes, not {content.size:,}", hint=_FOUND_HINT)
+        held = held_checksum(info, content)
+        if held is not None and held[0] != held[1]:
+            raise IntegrityError(
+                f"{where} is damaged: expected {held[0]}, its storage holds {held[1]}",
+                hint=_FOUND_HINT if found else _SENT_HINT,
+                expected=held[0],
+                actual=held[1],
+                path=content.path,
+                key=content.key,
+            )
+        if self._how.proof == "full":
+            copy_blob(self._destination, content, None, lambda _: self._on_bytes(0))
+        elif self._how.proof == "checksum" and held is None:
+            raise EvidenceUnavailableError(
+                f"{where}: its storage holds no checksum of it",
+                hint="Ask for 'full', which reads every byte back.",
+                asked="checksum",
+                choices=("full",),
+            )
+
+
+_FOUND_HINT = "It was there already, and nothing was overwritten. Delete this object if no version there needs it."
+_SENT_HINT = "Nothing names it yet. Delete this object, and migrate again."
+
+
+def _crc32c(data: bytes) -> str:
+    return f"{google_crc32c.value(data):08x}"
+
+
+def _compare(content: Entry, size: int, sha256: str) -> None:
+    if (size, sha256) != (content.size, content.sha256):
+        raise damaged(content, size, sha256)
+
+
+class _Verified(io.RawIOBase):
+    """Content of a local store, read from start to end: the last of it is given only if its digest is right."""
+
+    def __init__(self, store: Store, content: Entry, on_bytes: Callable[[int], None]) -> None:
+        self._on_bytes = on_bytes
+        self._reader = retried(lambda: store.backend.open(content.key), store.clock)
+        self._content = content
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = self._reader.read(-1 if size is None else size)
+        self._on_bytes(len(chunk))
+        self._digest.update(chunk)
+        self._size += len(chunk)
+        if self._size >= self._content.size or (not chunk and size):
+            _compare(self._content, self._size, self._digest.hexdigest())
+        return chunk
+
+    def close(self) -> None:
+        if not self.closed:
+            self._reader.close()
+        super().close()

@@ -1,0 +1,129 @@
+"""Which versions a migration brings, each after what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from metamlflow.errors import MetaMLFlowError
+from metamlflow.model.manifests import Entry, Manifest
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.edges import VersionId
+from metamlflow.store.moving import Ends
+from metamlflow.store.opening import Store
+from metamlflow.store.surveying import NameState, VersionState
+from metamlflow.store.transfer import in_parallel
+from metamlflow.store.versions import load_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A version that is to go, and what has to be there before it.
+
+    Attributes:
+        id: name and number.
+        state: at both ends.
+        needs: versions that go before it, if they go: the one before, and its inputs.
+        before: the version before, if it has its bytes at the destination by then: what it names is not sent again.
+        objects: how many blobs it is expected to need there, and ``size`` their bytes. A version with more files than
+            its manifest lists is estimated by its lists of files.
+        files: how many it has.
+        problem: why its manifest cannot be read, if so.
+    """
+
+    id: VersionId
+    state: VersionState
+    needs: tuple[VersionId, ...] = ()
+    before: int | None = None
+    objects: int = 0
+    size: int = 0
+    files: int = 0
+    problem: str | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether its bytes go."""
+        return self.state.is_live and self.state.is_wanted and not self.state.is_live_there
+
+
+def planned(ends: Ends, states: list[NameState], again: Callable[[ArtifactName], NameState | None]) -> list[Planned]:
+    """Read the manifests that are to go, and return them in an order in which each comes after what it needs.
+
+    What was made from an input that was registered since the listings is not brought without it: the input's name is
+    looked at ``again``.
+    """
+    plan: dict[VersionId, Planned] = {}
+    known = {(state.name, number) for state in states for number in state.present}
+    looked: set[ArtifactName] = set()
+    waiting = [state for state in states if state.conflict is None]
+    of_interest = {state.name for state in waiting}
+    while waiting:
+        due = [
+            (state.name, version, _before(state, version.number))
+            for state in waiting
+            for version in state.due
+            if (state.name, version.number) not in plan
+        ]
+        for item in in_parallel(partial(_plan, ends.source), due):
+            plan[item.id] = item
+        unknown = {need[0] for item in plan.values() for need in item.needs if need not in plan and need not in known}
+        newer = [name for name in unknown & of_interest if name not in looked]
+        looked |= set(newer)
+        waiting = [state for name in newer if (state := again(name)) is not None and state.conflict is None]
+    return list(_ordered(plan))
+
+
+def _before(state: NameState, number: int) -> int | None:
+    """Return the version before, if the destination has its bytes by the time that this one goes."""
+    for version in state.due:
+        if version.number == number - 1:
+            return number - 1 if version.is_live and (version.is_wanted or version.is_live_there) else None
+    return number - 1 if number - 1 in state.live_there else None
+
+
+def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> Planned:
+    name, state, before = due
+    needs = ((name, state.number - 1),) if state.number > 1 else ()
+    try:
+        manifest = load_manifest(source, name, state.number, seen=state.info).manifest
+        item = Planned((name, state.number), state, needs, before, files=manifest.files)
+        inputs = ((used.name, used.version) for used in manifest.inputs)
+        objects, size = _expected(source, manifest, before) if item.moves else (0, 0)
+        return replace(item, needs=(*needs, *inputs), objects=objects, size=size)
+    except MetaMLFlowError as error:
+        return Planned((name, state.number), state, needs, before, problem=error.message)
+
+
+def _expected(source: Store, manifest: Manifest, before: int | None) -> tuple[int, int]:
+    """Return how many blobs the version before does not name, and their bytes."""
+    known = load_manifest(source, manifest.name, before).manifest if before else None
+    if manifest.items is not None:
+        keys = {item.key for item in (known and known.items) or () if isinstance(item, Entry)}
+        new = {item.key: item.size for item in manifest.items if isinstance(item, Entry) and item.key not in keys}
+        return len(new), sum(new.values())
+    shards = {shard.key for shard in (known and known.shards) or ()}
+    lists = [shard for shard in manifest.shards or () if shard.key not in shards]
+    files = sum(shard.count for shard in lists)
+    share = files / manifest.files if manifest.files else 0
+    return files + len(lists), int(manifest.size * share) + sum(shard.size for shard in lists)
+
+
+def _ordered(plan: dict[VersionId, Planned]) -> Iterator[Planned]:
+    """Yield each version after all that it needs; without recursion, for a chain may be long."""
+    done: set[VersionId] = set()
+    for first in sorted(plan):
+        waiting = [first]
+        begun: set[VersionId] = set()
+        while waiting:
+            current = waiting[-1]
+            begun.add(current)
+            open_needs = [n for n in plan[current].needs if n in plan and n not in done and n not in begun]
+            if open_needs and current not in done:
+                waiting += open_needs
+                continue
+            waiting.pop()
+            if current not in done:
+                # Needs that go round in a circle, which no store has that this library wrote, are not waited for.
+                yield replace(plan[current], needs=tuple(n for n in plan[current].needs if n in done))
+                done.add(current)

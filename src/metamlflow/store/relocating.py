@@ -1,0 +1,164 @@
+"""Recording that data which is only pointed to has moved: after every byte of it was found at the new place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from metamlflow.backend.lakes import shown
+from metamlflow.errors import (
+    ConflictError,
+    EvidenceUnavailableError,
+    InvalidInputError,
+    MetaMLFlowError,
+    PointerDriftError,
+)
+from metamlflow.format.layout import relocation_key
+from metamlflow.format.records import Relocation, encode_relocation, relocation_problem
+from metamlflow.model.names import ArtifactName
+from metamlflow.model.pointers import Evidence, PointerEntry
+from metamlflow.store.claiming import claim
+from metamlflow.store.entries import Entries
+from metamlflow.store.history import names_in_use
+from metamlflow.store.opening import Store
+from metamlflow.store.pointer_reading import copy_pointer
+from metamlflow.store.pointing import full_uri
+from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
+from metamlflow.store.relocations import covers
+from metamlflow.store.transfer import in_parallel
+from metamlflow.store.versions import Loaded, list_versions, load_manifest
+
+_SHOWN = 20
+
+
+@callback_errors()
+def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None = None) -> int:
+    """Record that what was below ``old`` is below ``new`` now; return of how many files that was found to be true.
+
+    Raises:
+        InvalidInputError: the URIs are not well formed, or nothing in the store leads below ``old``.
+        EvidenceUnavailableError: some of it was registered without a digest of its content.
+        ConflictError: one object was registered with different contents, of which one place can hold one.
+        PointerDriftError: what lies at the new place is not what was registered.
+    """
+    store.writable_marker()
+    pointers = list(pointers_of(store, names_in_use(store)))
+    relocation = _meant(old, new, pointers)
+    moved = expected_there(pointers, relocation)
+    _verify(store, moved, progress)
+    _record(store, relocation)
+    return len(moved)
+
+
+def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[Loaded]:
+    """Yield all versions of some names that have their bytes."""
+    found = ((name, status) for name in names for status in list_versions(store, name) if status.available)
+    yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
+
+
+def pointers_of(store: Store, names: Iterable[ArtifactName]) -> Iterator[PointerEntry]:
+    """Yield what all live versions of some names point to, as relocations say; each content of each object once."""
+    seen: set[tuple[str, str | None, str]] = set()
+    for loaded in live_versions(store, names):
+        for entry in Entries(store, loaded.manifest):
+            if isinstance(entry, PointerEntry):
+                identity = entry.uri, entry.version, repr(entry.evidence.digest())
+                if identity not in seen:
+                    seen.add(identity)
+                    yield entry
+
+
+def _meant(old: str, new: str, pointers: list[PointerEntry]) -> Relocation:
+    """Return the relocation with both URIs in full. That of a folder may be given without its slash."""
+    relocation = Relocation(full_uri(old), full_uri(new))
+    if not any(entry.uri == relocation.old for entry in pointers):
+        relocation = Relocation(*(f"{uri.rstrip('/')}/" for uri in (relocation.old, relocation.new)))
+    if problem := relocation_problem(relocation):
+        raise InvalidInputError(f"nothing can be relocated so: {problem}", hint="Give two URIs, such as s3://lake/a/.")
+    if not any(covers(relocation.old, entry.uri) for entry in pointers):
+        raise InvalidInputError(
+            f"no artifact points to anything at {shown(relocation.old)}",
+            hint="Relocate from where the data is now according to the artifacts' entries.",
+        )
+    return relocation
+
+
+def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> list[PointerEntry]:
+    """Return those entries that a relocation speaks of, as they have to be at the new place.
+
+    Raises:
+        EvidenceUnavailableError: some were registered without a digest of their content.
+        ConflictError: one object was registered with different contents.
+    """
+    entries = [entry for entry in pointers if covers(relocation.old, entry.uri)]
+    if weak := [shown(entry.uri) for entry in entries if entry.evidence.digest() is None]:
+        raise EvidenceUnavailableError(
+            f"{len(weak):,} files were registered without a digest of their content, so that nothing could prove that "
+            f"what lies elsewhere is the same: {', '.join(weak[:_SHOWN])}",
+            hint="Strengthen their artifacts (artifact.strengthen, `metamlflow strengthen`) while the data lies where "
+            "it was registered, and prune versions that cannot be.",
+            asked="checksum",
+            choices=("full",),
+            problems=tuple(weak),
+        )
+    moved: dict[str, PointerEntry] = {}
+    for entry in entries:
+        evidence = Evidence(held=entry.evidence.held, computed=entry.evidence.computed)
+        uri = relocation.new + entry.uri[len(relocation.old) :]
+        there = replace(entry, uri=uri, version=None, evidence=evidence)
+        before = moved.setdefault(uri, there)
+        if not _agree(before, there):
+            raise ConflictError(
+                f"{shown(entry.uri)} was registered with different contents, and one place can hold one of them",
+                hint="Relocate what the other versions point to apart from it, or materialize them.",
+            )
+    return list(moved.values())
+
+
+def _agree(one: PointerEntry, other: PointerEntry) -> bool:
+    """Whether two entries may be of one content."""
+    ours, theirs = one.evidence.digests, other.evidence.digests
+    both = ours.keys() & theirs.keys()
+    return one.size == other.size and bool(both) and all(ours[name] == theirs[name] for name in both)
+
+
+def _verify(store: Store, moved: list[PointerEntry], progress: ProgressCallback | None) -> None:
+    size = sum(entry.size for entry in moved)
+    counter = Counter("relocate", progress, total_files=len(moved), total_bytes=size)
+
+    def problem(entry: PointerEntry) -> str | None:
+        try:
+            copy_pointer(store, entry, None, lambda count: counter.add(size=count))
+        except MetaMLFlowError as error:
+            return error.message
+        counter.add(files=1)
+        return None
+
+    problems = [text for text in in_parallel(problem, moved, cancel=counter.cancel) if text]
+    if problems:
+        raise PointerDriftError(
+            f"{len(problems):,} of {len(moved):,} files are not at the new place as they were registered:\n  "
+            + "\n  ".join(problems[:_SHOWN]),
+            hint="Nothing was recorded. Copy what is missing, and relocate again.",
+            expected=f"{len(moved)} files",
+            actual=f"{len(moved) - len(problems)} files",
+        )
+
+
+def _record(store: Store, relocation: Relocation) -> None:
+    """Create the record after the newest."""
+    record_id = store.clock.new_id()
+    data = encode_relocation(relocation, record_id, store.clock.now())
+    append_relocation(store, data, record_id)
+
+
+def append_relocation(store: Store, data: bytes, record_id: str) -> None:
+    """Create a relocation's record under the next free number."""
+    losses = 0
+    while True:
+        number = max((number for number, _ in store.relocations.rules(fresh=True)), default=0) + 1
+        if claim(store.backend, relocation_key(number), data, record_id, store.clock) is not None:
+            store.relocations.rules(fresh=True)
+            return
+        losses += 1
+        store.clock.back_off(min(losses, 6))

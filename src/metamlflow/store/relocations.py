@@ -1,0 +1,113 @@
+"""Where data that is only pointed to lies now, according to the relocations of a store."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
+from metamlflow.format.records import Relocation, decode_relocation
+from metamlflow.model.manifests import Item
+from metamlflow.model.pointers import Evidence, Pointed, PointerEntry
+from metamlflow.store.claiming import retried
+
+if TYPE_CHECKING:
+    from metamlflow.backend.lakes import Sighting
+    from metamlflow.store.opening import Store
+
+_FRESH_SECONDS = 60.0
+_SETTLED = 10_000
+
+
+class Relocations:
+    """The relocations of one store, read when the first pointer is, and again after a minute. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._read_at: float | None = None
+        self._rules: tuple[tuple[int, Relocation], ...] = ()
+        self.settled: dict[tuple[str, str], Sighting] = {}
+
+    def rules(self, *, fresh: bool = False) -> tuple[tuple[int, Relocation], ...]:
+        """Return the relocations with their numbers, the newest first."""
+        clock = self._store.clock
+        with self._lock:
+            is_fresh = self._read_at is not None and clock.elapsed() < self._read_at + _FRESH_SECONDS
+            if fresh or not is_fresh:
+                self._rules = tuple(self._read())
+                self._read_at = clock.elapsed()
+            return self._rules
+
+    def _read(self) -> list[tuple[int, Relocation]]:
+        backend, clock = self._store.backend, self._store.clock
+        known = dict(self._rules)
+        keys = [info.key for info in retried(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
+        numbers = sorted((number for key in keys if (number := parse_relocation_key(key))), reverse=True)
+        by_number = {parse_relocation_key(key): key for key in keys}
+        return [
+            (
+                number,
+                known.get(number)
+                or decode_relocation(retried(partial(backend.read, by_number[number]), clock), by_number[number]),
+            )
+            for number in numbers
+        ]
+
+    def place(self, uri: str) -> str:
+        """Return where what was at ``uri`` is now: the newest relocation that fits holds, and then newer ones."""
+        floor = 0
+        while True:
+            fitting = ((number, rule) for number, rule in self.rules() if number > floor and covers(rule.old, uri))
+            found = next(fitting, None)
+            if found is None:
+                return uri
+            floor, rule = found
+            uri = rule.new + uri[len(rule.old) :]
+
+    def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Return the items, pointers with where they lead now."""
+        if not any(isinstance(item, PointerEntry) for item in items) or not self.rules():
+            return items
+        return tuple(self.entry(item) if isinstance(item, PointerEntry) else item for item in items)
+
+    def entry(self, entry: PointerEntry) -> PointerEntry:
+        """Return a pointer with where it leads now.
+
+        Only what a digest tells is the same there: so neither version nor tag nor time is kept, and a pointer without
+        the digest of its content leads where it did.
+        """
+        if entry.evidence.digest() is None:
+            return entry
+        uri = self.place(entry.uri)
+        if uri == entry.uri:
+            return entry
+        evidence = Evidence(held=entry.evidence.held, computed=entry.evidence.computed)
+        return replace(entry, uri=uri, version=None, evidence=evidence)
+
+    def pointed(self, places: tuple[Pointed, ...]) -> tuple[Pointed, ...]:
+        """Return the places that an artifact points to as they are now."""
+        if not places or not self.rules():
+            return places
+        return tuple(replace(place, uri=self.place(place.uri)) for place in places)
+
+    def settle(self, entry: PointerEntry, seen: Sighting) -> None:
+        """Remember that an object, as it was seen, has the content that an entry was registered with."""
+        with self._lock:
+            if len(self.settled) < _SETTLED:
+                self.settled[_identity(entry)] = seen
+
+    def settled_as(self, entry: PointerEntry) -> Sighting | None:
+        """Return the object that is known to have an entry's content."""
+        return self.settled.get(_identity(entry))
+
+
+def covers(old: str, uri: str) -> bool:
+    """Whether a relocation from ``old`` speaks of an object."""
+    return uri.startswith(old) if old.endswith("/") else uri == old
+
+
+def _identity(entry: PointerEntry) -> tuple[str, str]:
+    return entry.uri, ":".join(entry.evidence.digest() or ())

@@ -1,0 +1,72 @@
+"""The states of a version that is migrated: as at the source, or absent if its bytes stay behind."""
+
+from __future__ import annotations
+
+from metamlflow.errors import ConflictError
+from metamlflow.format.layout import state_key
+from metamlflow.format.records import State, decode_state, encode_state
+from metamlflow.store.carrying import copy_record, read_or_none
+from metamlflow.store.claiming import claim, retried
+from metamlflow.store.edges import VersionId
+from metamlflow.store.moving import Ends
+from metamlflow.store.opening import Store
+from metamlflow.store.surveying import VersionState
+
+
+def has_come_apart(ends: Ends, version: VersionId, state: VersionState) -> bool:
+    """Whether the newest state at the destination is its own: it left the version out, or gave it up by itself."""
+    newest = max(state.there, default=0)
+    if not newest:
+        return False
+    key = state_key(*version, newest)
+    return newest not in state.states or read_or_none(ends.source, key) != read_or_none(ends.destination, key)
+
+
+def is_given_up_there(ends: Ends, version: VersionId, state: VersionState) -> bool:
+    """Whether the destination gave up the bytes by itself. Then they are not brought again."""
+    newest = max(state.there, default=0)
+    key = state_key(*version, newest)
+    data = read_or_none(ends.destination, key) if newest % 2 else None
+    return data is not None and decode_state(data, key) == "pruned" and has_come_apart(ends, version, state)
+
+
+def bring_states(ends: Ends, version: VersionId, state: VersionState, *, bytes_are_there: bool) -> bool:
+    """Create the state records that the destination lacks, never one that claims bytes that are not there.
+
+    Goes ahead of the manifest of a new version. Returns whether the version is left out by this call.
+
+    Args:
+        ends: both stores.
+        version: which.
+        state: its states at both ends.
+        bytes_are_there: whether the destination has all of its content.
+    """
+    if has_come_apart(ends, version, state):
+        newest = max(state.there)
+        if bytes_are_there and newest % 2:
+            create_state(ends.destination, version, newest + 1, "restored")
+        elif not state.is_live and newest % 2 == 0:
+            create_state(ends.destination, version, newest + 1, "pruned")
+        return False
+    missing = [number for number in state.states if number not in state.there]
+    leaves_out = state.is_live and not bytes_are_there and not state.is_live_there
+    if leaves_out:
+        create_state(ends.destination, version, max(state.states, default=0) + 1, "absent")
+    # The newest first: one before it may say that there are bytes.
+    for number in sorted(missing, reverse=True):
+        copy_record(ends, state_key(*version, number))
+    return leaves_out
+
+
+def create_state(store: Store, version: VersionId, number: int, state: State) -> None:
+    """Create a state record; one with the same meaning that another migration has just created is as good."""
+    key = state_key(*version, number)
+    record_id = store.clock.new_id()
+    data = encode_state(state, record_id, store.clock.now())
+    if claim(store.backend, key, data, record_id, store.clock) is not None:
+        return
+    if decode_state(retried(lambda: store.backend.read(key), store.clock), key) != state:
+        raise ConflictError(
+            f"{version[0]}@{version[1]}: somebody changed its state at the destination meanwhile",
+            hint="Migrate again.",
+        )

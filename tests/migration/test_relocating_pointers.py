@@ -1,0 +1,211 @@
+"""Data that is only pointed to moves: old manifests lead to the new place, and to nothing but what was registered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from full_stores import files_of
+
+from metamlflow import MetaMLFlowClient, Pointer, migrate
+from metamlflow.errors import (
+    ConflictError,
+    EvidenceUnavailableError,
+    InvalidInputError,
+    PointerDriftError,
+    StoreFormatError,
+)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    folder = tmp_path / "lake"
+    (folder / "day=1").mkdir(parents=True)
+    (folder / "day=1/ü.csv").write_text("a\n1\n")
+    (folder / "large.bin").write_bytes(bytes(range(256)) * 80_000)
+    return folder
+
+
+@pytest.fixture
+def client(tmp_path):
+    return MetaMLFlowClient(tmp_path / "store")
+
+
+def test_after_a_relocation_old_versions_are_read_verified_and_listed_at_the_new_place(client, lake, tmp_path):
+    artifact = client.register_pointer("events", lake, evidence="full")
+    manifest = {key: data for key, data in files_of(tmp_path / "store").items() if "_v1" in key}
+    moved = tmp_path / "elsewhere"
+    shutil.move(lake, moved)
+    with pytest.raises(PointerDriftError):
+        artifact.read_bytes("day=1/ü.csv")
+    assert client.relocate(str(lake), str(moved)) == 2
+    again = client.get_artifact("events")
+    assert again.read_bytes("day=1/ü.csv") == b"a\n1\n"
+    assert [entry.uri for entry in again.entries] == [
+        f"{moved.as_uri().replace('%3D', '=')}/{p}" for p in ("day=1/ü.csv", "large.bin")
+    ]
+    assert again.storage_path == f"file://{moved}/"
+    with again.open("large.bin") as file:
+        file.seek(10_000_000)
+        assert file.read(3) == bytes(range(256))[128:131]
+    assert again.verify("full")
+    assert again.verify("stat")
+    assert (again.download(tmp_path / "out") / "large.bin").stat().st_size == 20_480_000
+    assert again.digest == artifact.digest
+    assert {key: data for key, data in files_of(tmp_path / "store").items() if "_v1" in key} == manifest
+    (record,) = (tmp_path / "store/relocations").iterdir()
+    assert record.name == "9999999998.json"
+    assert {key: json.loads(record.read_bytes())[key] for key in ("old", "new")} == {
+        "old": f"file://{lake}/",
+        "new": f"file://{moved}/",
+    }
+
+
+def test_what_changes_at_the_new_place_is_noticed_also_by_a_jump(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(lake, moved)
+    client.relocate(lake, moved)
+    shutil.rmtree(lake)
+    with (moved / "large.bin").open("r+b") as file:
+        file.seek(5)
+        file.write(b"!")
+    artifact = client.get_artifact("events")
+    with artifact.open("large.bin") as file:
+        file.seek(10_000_000)
+        with pytest.raises(PointerDriftError):
+            file.read(3)
+    with pytest.raises(PointerDriftError):
+        artifact.read_bytes("large.bin")
+    assert not artifact.verify("full")
+    (moved / "day=1/ü.csv").unlink()
+    with pytest.raises(PointerDriftError, match="missing"):
+        artifact.read_bytes("day=1/ü.csv")
+
+
+def test_a_copy_that_is_not_the_same_is_refused_and_nothing_is_recorded(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(lake, moved)
+    (moved / "day=1/ü.csv").write_text("a\n2\n")
+    (moved / "large.bin").unlink()
+    with pytest.raises(PointerDriftError, match="2 of 2 files") as refusal:
+        client.relocate(lake, moved)
+    assert "ü.csv" in str(refusal.value)
+    assert not (tmp_path / "store/relocations").exists()
+    assert client.get_artifact("events").read_bytes("day=1/ü.csv") == b"a\n1\n"
+
+
+def test_what_was_registered_without_a_digest_is_refused_until_it_is_strengthened(client, lake, tmp_path):
+    artifact = client.register_pointer("events", lake)
+    shutil.copytree(lake, tmp_path / "elsewhere")
+    with pytest.raises(EvidenceUnavailableError, match="without a digest") as refusal:
+        client.relocate(lake, tmp_path / "elsewhere")
+    assert len(refusal.value.problems) == 2
+    artifact.strengthen("full")
+    with pytest.raises(EvidenceUnavailableError):  # version 1 is still there, and nothing would prove it
+        client.relocate(lake, tmp_path / "elsewhere")
+
+
+def test_relocations_follow_each_other_and_back(client, lake, tmp_path):
+    client.register_artifact("mixed", {"own": b"1", "theirs": Pointer(lake / "large.bin", "full")})
+    second, third = tmp_path / "second", tmp_path / "third"
+    shutil.move(lake, second)
+    assert client.relocate(lake / "large.bin", second / "large.bin") == 1
+    shutil.move(second, third)
+    assert client.relocate(second / "large.bin", third / "large.bin") == 1
+    assert len(client.get_artifact("mixed").read_bytes("theirs")) == 20_480_000
+    shutil.move(third, lake)
+    assert client.relocate(third / "large.bin", lake / "large.bin") == 1
+    assert len(MetaMLFlowClient(tmp_path / "store").get_artifact("mixed").read_bytes("theirs")) == 20_480_000
+    assert client.get_artifact("mixed").read_bytes("own") == b"1"
+
+
+def test_one_object_with_two_contents_cannot_be_relocated(client, lake, tmp_path):
+    client.register_pointer("events", lake / "day=1/ü.csv", evidence="full")
+    (lake / "day=1/ü.csv").write_text("a\n2\n")
+    client.get_artifact("events").refresh()
+    client.get_artifact("events").strengthen("full")
+    with pytest.raises(ConflictError, match="different contents"):
+        client.relocate(lake / "day=1/ü.csv", tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(("old", "new"), [("/nowhere/", "/x/"), ("s3://user:secret@lake/", "s3://lake/"), ("", "/x")])
+def test_what_is_no_relocation_is_refused(client, lake, old, new):
+    client.register_pointer("events", lake, evidence="full")
+    with pytest.raises(InvalidInputError) as refusal:
+        client.relocate(old, new)
+    assert "secret@" not in str(refusal.value)
+
+
+def test_a_damaged_record_is_told_and_not_ignored(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    (tmp_path / "store/relocations").mkdir()
+    (tmp_path / "store/relocations/9999999998.json").write_text('{"format": 1, "old": "file:///a/", "new": "x"}')
+    with pytest.raises(StoreFormatError, match="relocation"):
+        MetaMLFlowClient(tmp_path / "store").get_artifact("events").read_bytes("day=1/ü.csv")
+
+
+def test_a_refresh_after_a_relocation_looks_at_the_new_place(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    moved = tmp_path / "elsewhere"
+    shutil.move(lake, moved)
+    client.relocate(lake, moved)
+    (moved / "new.csv").write_text("n")
+    done = client.get_artifact("events").refresh()
+    assert "new.csv" in done.changes.added
+    assert done.artifact.pointed[0].uri == f"file://{moved}/"
+    assert done.artifact.read_bytes("new.csv") == b"n"
+
+
+# --- with a migration -------------------------------------------------------------------------------------------------
+
+
+def test_a_migration_takes_pointed_data_along_and_the_destination_leads_there(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    client.register_artifact("mixed", {"own": b"1", "theirs": Pointer(f"{lake}/day=1/*.csv", "full")})
+    there, new_lake = tmp_path / "destination", tmp_path / "new lake"
+    report = migrate(client, there, copy_pointers=new_lake)
+    assert report, report.problems
+    assert files_of(new_lake) == {
+        f"{lake}/{path}".lstrip("/"): (lake / path).read_bytes() for path in ("day=1/ü.csv", "large.bin")
+    }
+    shutil.rmtree(lake)
+    copy = MetaMLFlowClient(there)
+    assert copy.get_artifact("events").verify("full")
+    assert copy.get_artifact("mixed").read_bytes("theirs/ü.csv") == b"a\n1\n"
+    assert not (tmp_path / "store/relocations").exists()  # nothing at the source changes
+    before = files_of(there)
+    assert migrate(client, there, copy_pointers=new_lake)
+    assert files_of(there) == before
+
+
+def test_a_migration_refuses_weak_pointers_and_what_lies_in_the_way_and_brings_all_else(client, lake, tmp_path):
+    client.register_pointer("weak", lake / "day=1")
+    client.register_pointer("strong", lake / "large.bin", evidence="full")
+    new_lake = tmp_path / "new"
+    taken = new_lake / str(lake / "large.bin").lstrip("/")
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"other")
+    report = migrate(client, tmp_path / "destination", copy_pointers=new_lake)
+    assert not report
+    assert report.counts == {"migrated": 2}
+    assert len(report.problems) == 2
+    assert any("without a digest" in problem for problem in report.problems)
+    assert any("exists, and is not what was to be copied" in problem for problem in report.problems)
+    assert taken.read_bytes() == b"other"
+    assert files_of(new_lake) == {taken.relative_to(new_lake).as_posix(): b"other"}
+    assert MetaMLFlowClient(tmp_path / "destination").get_artifact("strong").verify("full")
+
+
+def test_relocations_of_the_source_go_along(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    moved = tmp_path / "elsewhere"
+    shutil.move(lake, moved)
+    client.relocate(lake, moved)
+    migrate(client, tmp_path / "destination")
+    assert MetaMLFlowClient(tmp_path / "destination").get_artifact("events").verify("full")
+    assert files_of(tmp_path / "destination") == files_of(tmp_path / "store")
+    assert migrate(client, tmp_path / "destination")
+    assert files_of(tmp_path / "destination") == files_of(tmp_path / "store")
