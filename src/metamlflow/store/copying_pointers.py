@@ -25,7 +25,7 @@ from metamlflow.store.relocating import append_relocation, expected_there, live_
 from metamlflow.store.relocations import covers
 from metamlflow.store.transfer import in_parallel
 
-_AT_ONCE_BYTES = 16 * 1024 * 1024
+_AT_ONCE_BYTES = 1024 * 1024
 _BLOCK_BYTES = 16 * 1024 * 1024
 
 

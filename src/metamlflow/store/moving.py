@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -31,6 +32,7 @@ Proof = Literal["sent", "checksum", "full"]
 PROOFS: tuple[Proof, ...] = ("sent", "checksum", "full")
 
 LARGE_AT_A_TIME = 2
+_log = logging.getLogger("metamlflow")
 RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
 
 
@@ -195,17 +197,17 @@ class Mover:
         if info.size != content.size:
             raise ConflictError(f"{where} has {info.size:,} bytes, not {content.size:,}", hint=_FOUND_HINT)
         held = held_checksum(info, content)
-        if held is not None and held[0] != held[1]:
-            raise IntegrityError(
-                f"{where} is damaged: expected {held[0]}, its storage holds {held[1]}",
-                hint=_FOUND_HINT if found else _SENT_HINT,
-                expected=held[0],
-                actual=held[1],
-                path=content.path,
-                key=content.key,
-            )
-        if self._how.proof == "full":
-            copy_blob(self._destination, content, None, lambda _: self._on_bytes(0))
+        differs = held is not None and held[0] != held[1]
+        if differs or self._how.proof == "full":
+            # Some servers state a checksum that is not that of the content: what its bytes are decides.
+            try:
+                copy_blob(self._destination, content, None, lambda _: self._on_bytes(0))
+            except IntegrityError as error:
+                facts = {"expected": error.expected, "actual": error.actual, "path": error.path, "key": error.key}
+                hint = _FOUND_HINT if found else _SENT_HINT
+                raise IntegrityError(f"at the destination {error.message}", hint=hint, **facts) from None
+            if differs:
+                _log.warning("%s is what it should be, and its storage states another checksum: %s", where, held)
         elif self._how.proof == "checksum" and held is None:
             raise EvidenceUnavailableError(
                 f"{where}: its storage holds no checksum of it",

@@ -26,8 +26,8 @@ class Planned:
         state: at both ends.
         needs: versions that go before it, if they go: the one before, and its inputs.
         before: the version before, if it has its bytes at the destination by then: what it names is not sent again.
-        objects: how many blobs it is expected to need there, and ``size`` their bytes. A version with more files than
-            its manifest lists is estimated by its lists of files.
+        objects: how many of its files, and lists of files, have content that the one before does not, and ``size`` its
+            bytes: for the progress. Of a version with more files than its manifest lists that is an estimate.
         files: how many it has.
         problem: why its manifest cannot be read, if so.
     """
@@ -96,12 +96,12 @@ def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> 
 
 
 def _expected(source: Store, manifest: Manifest, before: int | None) -> tuple[int, int]:
-    """Return how many blobs the version before does not name, and their bytes."""
+    """Return how many files and lists of files have content that the version before does not name, and its bytes."""
     known = load_manifest(source, manifest.name, before).manifest if before else None
     if manifest.items is not None:
         keys = {item.key for item in (known and known.items) or () if isinstance(item, Entry)}
-        new = {item.key: item.size for item in manifest.items if isinstance(item, Entry) and item.key not in keys}
-        return len(new), sum(new.values())
+        new = [item for item in manifest.items if isinstance(item, Entry) and item.key not in keys]
+        return len(new), sum({item.key: item.size for item in new}.values())
     shards = {shard.key for shard in (known and known.shards) or ()}
     lists = [shard for shard in manifest.shards or () if shard.key not in shards]
     files = sum(shard.count for shard in lists)
