@@ -8,28 +8,47 @@ import os
 import pytest
 
 from metamlflow import MetaMLFlowClient, Pointer, compare, migrate
+from metamlflow.errors import ArtifactPrunedError
+from metamlflow.format.layout import state_key
+from metamlflow.format.records import encode_state
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.clock import utc_now
 
-MANY = 4_150  # more than a manifest lists itself
+MIB = 1024 * 1024
+MANY = 5_000  # more than a manifest lists itself
 
 
 @pytest.fixture
-def source(tmp_path):
-    data = tmp_path / "data"
-    (data / "Sub").mkdir(parents=True)
-    (data / "empty").mkdir()
-    (data / "ü b#?.csv").write_text("a,b\n1,2\n")
-    (data / "Sub/none").write_bytes(b"")
-    with (data / "large.bin").open("wb") as file:
-        for number in range(40):
-            file.write(number.to_bytes(1) * 1024 * 1024)
+def data(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "Sub").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    (folder / "ü b#?.csv").write_text("a,b\n1,2\n")
+    (folder / "Sub/none").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def source(data, tmp_path):
+    """A store with something of everything but large files."""
     client = MetaMLFlowClient(tmp_path / "source")
-    client.register_artifact("Raw/Data", data, "dataset", {"owner": "ada"})
+    client.register_artifact("Raw/Data", data, "dataset", {"owner": "ada", "Größe": [1, None]})
     client.register_artifact("many", {f"{number:05}": b"%d" % (number % 3) for number in range(MANY)})
+    client.register_artifact("many", {f"{number:05}": b"%d" % (number % 4) for number in range(MANY)})
     client.register_artifact("mixed", {"own": b"1", "theirs": Pointer(data / "Sub/none", "full")})
-    with client.run("train", params={"rate": 0.1}):
+    with client.run("train", params={"rate": 0.1}) as run:
         client.get_artifact("Raw/Data").read_bytes("ü b#?.csv")
-        client.register_artifact("model", b"weights")
-    client.set_alias("model", "Best", 1)
+        client.register_artifact("a.json/Model", b"weights", idempotency_key="job 1")
+        run.log_metrics(loss=0.5)
+    client.register_artifact("a.json/Model", b"better weights", inputs=["Raw/Data@1"])
+    client.set_alias("a.json/Model", "Best", 1)
+    client.set_alias("a.json/Model", "Best", 2)
+    state = tmp_path / "source" / state_key(ArtifactName("a.json/Model"), 1, 1)
+    state.write_bytes(encode_state("pruned", "0" * 32, utc_now()))
+    for number in (2, 3):  # given back, and given up again: the bytes stay behind
+        state.with_name(f"9999999998_v1.state-{number}.json").write_bytes(
+            encode_state("restored" if number == 2 else "pruned", f"{number:032}", utc_now())
+        )
     return tmp_path / "source"
 
 
@@ -44,19 +63,30 @@ def files_of(root) -> dict[str, bytes]:
 def test_a_store_goes_round_through_both_clouds_and_comes_back_the_same(
     source, tmp_path, localstack_server, gcs_server
 ):
+    with (tmp_path / "large").open("wb") as file:
+        for number in range(256):
+            file.write(number.to_bytes(1) * MIB)
+    MetaMLFlowClient(source).register_artifact("Large", tmp_path / "large")
+    unpruned = source / "blobs/sha256"
+    weights = next(path for path in unpruned.rglob("*") if path.is_file() and path.read_bytes() == b"weights")
+    weights.unlink()  # what was pruned is collected
     s3 = MetaMLFlowClient(f"s3://{localstack_server.new_bucket()}/a", storage_options=localstack_server.storage_options)
     gcs = MetaMLFlowClient(f"gs://{gcs_server.new_bucket()}/b", storage_options=gcs_server.storage_options)
     back = MetaMLFlowClient(tmp_path / "back")
     for here, there in ((MetaMLFlowClient(source), s3), (s3, gcs), (gcs, back)):
         report = migrate(here, there)
         assert report, report.to_json()
-        assert report.counts == {"migrated": 4}
+        assert report.counts == {"migrated": 7}
         assert compare(here, there) == []
-    assert gcs.verify_all("Raw/Data", level="checksum")
+    assert compare(source, back, full=True) == []
+    assert gcs.verify_all(["Raw/Data", "Large"], level="checksum")
     assert files_of(tmp_path / "back") == files_of(source)
     assert back.verify_all()
+    with pytest.raises(ArtifactPrunedError):
+        back.get_artifact("a.json/Model", 1)
+    assert back.lineage("Raw/Data").artifacts == MetaMLFlowClient(source).lineage("Raw/Data").artifacts
     again = migrate(s3, gcs)
-    assert (again.counts, again.to_json()["bytes"]) == ({"present": 4}, 0)
+    assert (again.counts, again.totals["bytes"]) == ({"present": 7}, 0)
 
 
 def test_a_second_run_costs_listings_and_little_else(source, tmp_path, localstack_server, fault_proxy):
@@ -67,7 +97,7 @@ def test_a_second_run_costs_listings_and_little_else(source, tmp_path, localstac
     migrate(source, there)
     proxy.reset()
     assert migrate(source, there)
-    assert len(proxy.log) <= 4 * 4 + 8, proxy.counts  # a few for each of the four names, and for the store
+    assert len(proxy.log) <= 3 * 4 + 8, proxy.counts  # at most one for each name, and some for the store
 
 
 def test_the_command_line_migrates_to_a_bucket_and_compares(source, tmp_path, gcs_server, capsys, monkeypatch):
@@ -79,8 +109,8 @@ def test_the_command_line_migrates_to_a_bucket_and_compares(source, tmp_path, gc
     url = f"gs://{gcs_server.new_bucket()}/x"
     options = [f"{key}={json.dumps(value)}" for key, value in gcs_server.storage_options.items()]
     to = [part for option in options for part in ("--to-option", option)]
-    assert run(["migrate", str(source), url, "--name", "model", "--name", "Raw/Data", *to]) == 0
+    assert run(["migrate", str(source), url, "--name", "mixed", "--name", "Raw/Data", *to]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[:2] for line in out] == [["Raw/Data@1", "migrated"], ["model@1", "migrated"]]
+    assert [line.split("\t")[:2] for line in out] == [["Raw/Data@1", "migrated"], ["mixed@1", "migrated"]]
     assert run(["compare", str(source), url, *to]) == 1
     assert "artifacts/many/" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,11 @@ from full_stores import assert_same, files_of
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreNotFoundError
 
-CHILD = "import sys; from metamlflow import migrate; migrate(sys.argv[1], sys.argv[2])"
+CHILD = """
+import sys
+from metamlflow import migrate
+migrate(sys.argv[1], sys.argv[2], progress=lambda state: print(state.files, flush=True))
+"""
 
 
 def test_everything_arrives_unchanged(source, tmp_path):
@@ -110,15 +115,27 @@ def assert_consistent(folder) -> None:
             }
 
 
-def test_killed_at_random_moments_it_is_consistent_and_ends_the_same(light_source, tmp_path):
+@pytest.mark.parametrize("times", [10, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+def test_killed_at_random_moments_it_is_consistent_and_ends_the_same(light_source, tmp_path, times):
     destination = tmp_path / "destination"
-    dice = random.Random(7)
-    for _ in range(10):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(light_source), str(destination)])
-        time.sleep(dice.uniform(0.15, 0.6))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+    dice = random.Random(times)
+    killed = 0
+    for _ in range(times):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(light_source), str(destination)], stdout=subprocess.PIPE, text=True
+        )
+        last = dice.randrange(170)  # of 160 files
+        for line in child.stdout:
+            if int(line) >= last:
+                break
+        time.sleep(dice.uniform(0, 0.02))
+        child.kill()
+        child.communicate()
+        killed += child.returncode == -signal.SIGKILL
         assert_consistent(destination)
+        if child.returncode == 0:  # it came to its end: from the start again
+            shutil.rmtree(destination)
+    assert killed > times / 3
     assert migrate(light_source, destination)
     assert_same(light_source, destination)
 
