@@ -17,7 +17,7 @@ from metamlflow.store.staging import OnBytes
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-RANGE_BYTES = 16 * 1024 * 1024
+RANGE_BYTES = 8 * 1024 * 1024
 _AT_A_TIME = 4
 # Of one who holds memory already; see in_order.
 _MODEST_RANGE_BYTES, _MODEST_AT_A_TIME = 2 * 1024 * 1024, 4
