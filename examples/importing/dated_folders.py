@@ -1,0 +1,63 @@
+"""Import a folder of dated directories: each date becomes a version of one artifact, in the order of the dates.
+
+    python dated_folders.py s3://lake/events events --pointers --evidence checksum
+    python dated_folders.py /data/exports sales/exports --store ./store
+
+Takes ``2026-11-25``, ``2026_11_25``, ``20261125``, and these after ``date=`` and the like. Run it again when there are
+new dates: those that were imported are not imported twice.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import date
+
+from importing import open_place, parser, register, uri_of
+
+from metamlflow import MetaMLFlowClient, MetaMLFlowError
+
+DATED = re.compile(r"(?:[A-Za-z_]+=)?([0-9]{4})([-_]?)([0-9]{2})\2([0-9]{2})")
+
+
+def main() -> int:
+    """Do it; return the exit code."""
+    options = parser(__doc__)
+    options.add_argument("folder", help="a path, or a URI such as s3://lake/events")
+    options.add_argument("name", help="of the artifact")
+    given = options.parse_args()
+    filesystem, root = open_place(given.folder)
+    try:
+        entries = filesystem.ls(root, detail=True)
+    except FileNotFoundError:
+        print(f"there is nothing at {given.folder}", file=sys.stderr)
+        return 1
+    found = {}
+    for entry in entries:
+        path = entry["name"].rstrip("/")
+        if entry["type"] == "directory" and (day := _day(path.rpartition("/")[2])):
+            found.setdefault(day, path)
+    if not found:
+        print(f"no folder in {given.folder} is called like a date", file=sys.stderr)
+        return 1
+    try:
+        client = MetaMLFlowClient(given.store)
+        for day, path in sorted(found.items()):
+            place, key = uri_of(filesystem, path), f"import {day}"
+            register(client, given, given.name, place, is_folder=True, key=key, metadata={"date": day.isoformat()})
+    except MetaMLFlowError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _day(name: str) -> date | None:
+    match = DATED.fullmatch(name)
+    try:
+        return date(int(match[1]), int(match[3]), int(match[4])) if match else None
+    except ValueError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
