@@ -4,9 +4,8 @@
     python mlflow_artifacts.py s3://company-mlflow/artifacts --pointers --evidence checksum
 
 A tree holds ``<experiment>/<run>/artifacts/…`` and, from MLflow 3 on, ``<experiment>/models/<model>/artifacts/…``. What
-a run has as ``artifacts/plots`` becomes ``mlflow/<experiment>/plots``, a model ``mlflow/<experiment>/model``; ids of
-the run and the model are in the metadata. MLflow itself is not needed. Run it again when there is more: nothing is imported
-twice.
+a run has as ``artifacts/plots`` becomes ``mlflow/<experiment>/plots``, a model ``mlflow/<experiment>/model``; their ids
+are in the metadata. MLflow itself is not needed. Run it again when there is more: nothing is imported twice.
 """
 
 from __future__ import annotations
