@@ -297,7 +297,7 @@ class MetaMLFlowClient(Provenance):
         Raises:
             EvidenceUnavailableError: some were registered without a digest of their content: strengthen them first.
             PointerDriftError: what lies at the new place is not what was registered. Nothing was recorded.
-            ConflictError: one object was registered with different contents.
+            ConflictError: versions of one object are pinned that have different contents.
             InvalidInputError: no artifact points below ``old``, or a URI is not well formed.
         """
         return relocate(self._store, old, new, progress)

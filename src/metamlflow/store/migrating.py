@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from metamlflow.errors import ConflictError, MetaMLFlowError, StorageError
+from metamlflow.errors import (
+    AccessDeniedError,
+    ConflictError,
+    MetaMLFlowError,
+    StorageError,
+    StorageUnavailableError,
+)
 from metamlflow.format.layout import manifest_key, name_key, runs_prefix
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import Entry, Manifest
@@ -28,6 +34,7 @@ from metamlflow.store.versions import Loaded, list_versions, load_manifest, vers
 _REMEMBERED = 200_000
 _FEW_OBJECTS, _FEW_BYTES = 16, 4 * 1024 * 1024
 _MANY_AT_A_TIME = 4  # versions with more than that
+_HOPELESS = 32
 _LISTING_HOLDS = 1 / 4  # of the grace: for so long what a listing showed to be live is relied on
 
 
@@ -101,6 +108,12 @@ class Migration:
     _names: set[ArtifactName] = field(default_factory=set)
     _runs: set[str] = field(default_factory=set)
     _given_up: set[VersionId] = field(default_factory=set)
+    _unanswered: int = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether storage has refused or not answered for many versions in a row: the others would fare no better."""
+        return self._unanswered >= _HOPELESS
 
     def bring(self, item: Planned) -> VersionReport:
         """Bring one version: blobs, run, edges, name, states, manifest. Whatever fails is in the report."""
@@ -110,6 +123,10 @@ class Migration:
             loaded = load_manifest(self.ends.source, name, number, seen=item.state.info)
             report.manifest_digest = loaded.digest
             self._bring(item, loaded, report)
+            self._unanswered = 0
+        except (AccessDeniedError, StorageUnavailableError) as error:
+            self._unanswered += 1
+            report.status, report.reason = "failed", error.message
         except ConflictError as error:
             report.status, report.reason = "conflict", error.message
         except MetaMLFlowError as error:

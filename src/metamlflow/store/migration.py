@@ -84,6 +84,9 @@ def migrate_store(
 def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
     if ends.source.url == ends.destination.url:
         raise InvalidInputError("source and destination are the same store", hint="Give another destination.")
+    inner, outer = sorted((f"{ends.source.url}/", f"{ends.destination.url}/"), key=len, reverse=True)
+    if inner.startswith(outer):
+        raise InvalidInputError(f"{inner[:-1]} lies within {outer[:-1]}", hint="Give a destination beside the source.")
     if verify not in PROOFS:
         raise InvalidInputError(
             f"verify is {verify!r:.40}, not one of {', '.join(PROOFS)}",
@@ -167,8 +170,12 @@ class _Line:
                 raise CancelledError
             refused = item.id[0] in self.refused
         name, number = item.id
+        reason = None
         if refused:
             reason = "an earlier version of the name did not get through"
+        elif self.migration.is_hopeless:
+            reason = "storage refused or did not answer for many versions before it; migrate again when it does"
+        if reason:
             report = VersionReport(str(name), number, "skipped", files=item.files, reason=reason)
         else:
             report = self.migration.bring(item)

@@ -38,7 +38,7 @@ def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None
     Raises:
         InvalidInputError: the URIs are not well formed, or nothing in the store leads below ``old``.
         EvidenceUnavailableError: some of it was registered without a digest of its content.
-        ConflictError: one object was registered with different contents, of which one place can hold one.
+        ConflictError: versions of one object are pinned that have different contents.
         PointerDriftError: what lies at the new place is not what was registered.
     """
     store.writable_marker()
@@ -51,17 +51,24 @@ def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None
 
 
 def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[Loaded]:
-    """Yield all versions of some names that have their bytes."""
+    """Yield all versions of some names that have their bytes, of each name the newest first."""
     found = ((name, status) for name in names for status in list_versions(store, name) if status.available)
     yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
 
 
 def pointers_of(store: Store, names: Iterable[ArtifactName]) -> Iterator[PointerEntry]:
-    """Yield what all live versions of some names point to, as relocations say; each content of each object once."""
+    """Yield what live versions of some names point to, as relocations say; each content of each object once.
+
+    The newest version of a name comes first. What older ones have without a digest is left out: no relocation speaks of
+    it, it leads where it did.
+    """
     seen: set[tuple[str, str | None, str]] = set()
+    begun: set[ArtifactName] = set()
     for loaded in live_versions(store, names):
+        is_newest = loaded.manifest.name not in begun
+        begun.add(loaded.manifest.name)
         for entry in Entries(store, loaded.manifest):
-            if isinstance(entry, PointerEntry):
+            if isinstance(entry, PointerEntry) and (is_newest or entry.evidence.digest()):
                 identity = entry.uri, entry.version, repr(entry.evidence.digest())
                 if identity not in seen:
                     seen.add(identity)
@@ -88,30 +95,33 @@ def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> 
 
     Raises:
         EvidenceUnavailableError: some were registered without a digest of their content.
-        ConflictError: one object was registered with different contents.
+        ConflictError: versions of one object are pinned that have different contents.
     """
     entries = [entry for entry in pointers if covers(relocation.old, entry.uri)]
     if weak := [shown(entry.uri) for entry in entries if entry.evidence.digest() is None]:
         raise EvidenceUnavailableError(
             f"{len(weak):,} files were registered without a digest of their content, so that nothing could prove that "
             f"what lies elsewhere is the same: {', '.join(weak[:_SHOWN])}",
-            hint="Strengthen their artifacts (artifact.strengthen, `metamlflow strengthen`) while the data lies where "
-            "it was registered, and prune versions that cannot be.",
+            hint="Strengthen their artifacts (`metamlflow pointer strengthen`) while the data lies where it was registered.",
             asked="checksum",
             choices=("full",),
             problems=tuple(weak),
         )
     moved: dict[str, PointerEntry] = {}
+    pinned: dict[str, bool] = {}
     for entry in entries:
         evidence = Evidence(held=entry.evidence.held, computed=entry.evidence.computed)
         uri = relocation.new + entry.uri[len(relocation.old) :]
         there = replace(entry, uri=uri, version=None, evidence=evidence)
         before = moved.setdefault(uri, there)
-        if not _agree(before, there):
+        # Without a pin, what an older version was registered with is gone where it lay, too.
+        if not _agree(before, there) and (entry.version or pinned.get(uri)):
             raise ConflictError(
-                f"{shown(entry.uri)} was registered with different contents, and one place can hold one of them",
-                hint="Relocate what the other versions point to apart from it, or materialize them.",
+                f"{shown(entry.uri)}: several versions of it are pinned, with different contents, and the new place can "
+                "hold one of them",
+                hint="Materialize the artifact versions that are to keep the others, or leave this object where it is.",
             )
+        pinned[uri] = pinned.get(uri) or bool(entry.version)
     return list(moved.values())
 
 
