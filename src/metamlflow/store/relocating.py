@@ -102,7 +102,7 @@ def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> 
         raise EvidenceUnavailableError(
             f"{len(weak):,} files were registered without a digest of their content, so that nothing could prove that "
             f"what lies elsewhere is the same: {', '.join(weak[:_SHOWN])}",
-            hint="Strengthen their artifacts (`metamlflow pointer strengthen`) while the data lies where it was registered.",
+            hint="Strengthen them (`metamlflow pointer strengthen`) while the data lies where it was registered.",
             asked="checksum",
             choices=("full",),
             problems=tuple(weak),
@@ -117,7 +117,7 @@ def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> 
         # Without a pin, what an older version was registered with is gone where it lay, too.
         if not _agree(before, there) and (entry.version or pinned.get(uri)):
             raise ConflictError(
-                f"{shown(entry.uri)}: several versions of it are pinned, with different contents, and the new place can "
+                f"{shown(entry.uri)}: versions of it with different contents are pinned, and the new place can "
                 "hold one of them",
                 hint="Materialize the artifact versions that are to keep the others, or leave this object where it is.",
             )
