@@ -34,7 +34,7 @@ def cluster_of(workers: int):  # noqa: ANN201 (a context manager of Dask's)
     """Return a cluster of processes on this machine, reachable from nowhere else."""
     from distributed import LocalCluster
 
-    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+    return LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
 
 
 if __name__ == "__main__":

@@ -65,10 +65,13 @@ def test_versions_are_chosen_and_the_proof_too(laptop, tmp_path, capsys):
 def test_exit_codes_tell_a_conflict_from_a_failure(laptop, tmp_path, capsys):
     other = MetaMLFlowClient(tmp_path / "other")
     other.register_artifact("a", b"mine")
+    MetaMLFlowClient(laptop).register_artifact("c", b"4")
     assert run(["migrate", str(laptop), str(tmp_path / "other")]) == 4
     printed = capsys.readouterr()
     assert "another history" in printed.err
-    assert [line.split("\t")[:2] for line in printed.out.splitlines()][-1] == ["b@1", "migrated"]
+    lines = [line.split("\t")[:2] for line in printed.out.splitlines()]
+    # b was made from a, and must not seem to be made from another one
+    assert lines == [["a@1", "conflict"], ["a@2", "skipped"], ["b@1", "skipped"], ["c@1", "migrated"]]
     blob = next(p for p in laptop.glob("blobs/**/*") if p.is_file() and p.read_bytes() == b"333")
     blob.unlink()
     assert run(["migrate", str(laptop), str(tmp_path / "third")]) == 5
@@ -81,6 +84,14 @@ def test_what_cannot_be_is_told_before_anything_is_done(laptop, tmp_path, capsys
         (["migrate", str(laptop), str(laptop / "inner")], 2, "lies within"),
         (["migrate", str(laptop), there, "--server-side"], 2, "no server can copy"),
         (["migrate", str(laptop), there, "--markdown", str(tmp_path / "no/report.md")], 2, "there is no folder"),
+        (["migrate", str(laptop), there, "--markdown", str(tmp_path)], 2, "is a folder"),
+        (["migrate", str(laptop), there, "--verify", "checksum"], 2, "--verify full"),
+        (["migrate", str(laptop), there, "--version", "99"], 2, "selects no version"),
+        (["migrate", str(laptop), there, "--version", "9" * 5000], 2, "selects no versions"),
+        (["migrate", str(laptop), there, "--copy-pointers", str(laptop / "lake")], 2, "overlaps"),
+        (["migrate", str(laptop), there, "--copy-pointers", "zip://x"], 2, "no place to copy to"),
+        (["migrate", str(laptop), there, "--from-option", "bogus"], 2, "--from-option"),
+        (["pointer", "relocate", "/old/", "/new/", "--store", there], 3, "there is no metamlflow store"),
         (["migrate", str(laptop), there, "--name", "aa"], 3, "did you mean"),
         (["migrate", str(tmp_path / "none"), there], 3, "there is no metamlflow store"),
         (["migrate", str(laptop), there, "--copy-pointers", "https://host/x"], 2, "no place to copy to"),

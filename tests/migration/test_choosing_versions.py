@@ -143,3 +143,28 @@ def test_a_version_that_was_left_out_and_then_pruned_at_the_source_is_never_seen
     assert migrate(source, there).ok
     assert MetaMLFlowClient(there).get_artifact("features", 1).read_bytes("a") == b"a1"
     assert MetaMLFlowClient(there).verify_all()
+
+
+def test_a_version_that_was_brought_back_halfway_and_is_not_wanted_any_more_is_absent(source, tmp_path):
+    there = tmp_path / "destination"
+    MetaMLFlowClient(there).create_store()
+    for number, state in ((1, "absent"), (2, "restored")):  # as two migrations leave it that were killed
+        (there / "artifacts/features/_versions").mkdir(parents=True, exist_ok=True)
+        set_state(there, 1, number, state)
+    report = migrate(source, there, versions="latest")
+    assert (report.versions[0].version, report.versions[0].status) == (1, "absent")
+    assert states(there, 1) == ["absent", "restored", "absent"]
+    with pytest.raises(ArtifactPrunedError):
+        MetaMLFlowClient(there).get_artifact("features", 1)
+    assert migrate(source, there).counts == {"present": 2, "migrated": 2}
+    assert MetaMLFlowClient(there).get_artifact("features", 1).read_bytes("a") == b"a1"
+
+
+def test_states_that_came_apart_and_mean_the_same_are_left_alone(source, tmp_path):
+    there = tmp_path / "destination"
+    migrate(source, there)
+    set_state(there, 2, 1, "pruned")
+    for number, state in ((1, "pruned"), (2, "restored"), (3, "pruned")):
+        set_state(source, 2, number, state)
+    assert migrate(source, there).counts == {"present": 4}
+    assert states(there, 2) == ["pruned"]

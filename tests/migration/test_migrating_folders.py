@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -14,7 +15,8 @@ import pytest
 from full_stores import assert_same, files_of
 
 from metamlflow import MetaMLFlowClient, compare, migrate
-from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreNotFoundError
+from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreFormatError, StoreNotFoundError
+from metamlflow.store import surveying
 
 CHILD = """
 import sys
@@ -196,3 +198,108 @@ def test_old_content_that_a_living_version_names_is_relied_on_and_other_is_not(t
     report = migrate(tmp_path / "source", tmp_path / "destination")
     assert report.counts == {"present": 3, "conflict": 1}
     assert "collect" in report.versions[-1].reason.lower() or "no version there names it" in report.versions[-1].reason
+
+
+def test_what_was_made_from_something_that_did_not_get_through_does_not_go(light_source, tmp_path):
+    client = MetaMLFlowClient(light_source)
+    client.register_artifact("raw", b"raw bytes")
+    client.register_artifact("features", b"f", inputs=["raw@1"])
+    client.register_artifact("model", b"m", inputs=["features@1"])
+    (blob,) = [p for p in light_source.glob("blobs/**/*") if p.is_file() and p.read_bytes() == b"raw bytes"]
+    blob.unlink()
+    report = migrate(light_source, tmp_path / "destination")
+    told = {version.name: (version.status, version.reason) for version in report.versions}
+    assert told["raw"][0] == "failed"
+    assert told["features"] == ("skipped", "raw@1, which it was made from, did not get through")
+    assert told["model"] == ("skipped", "features@1, which it was made from, did not get through")
+    assert report.counts == {"migrated": 6, "failed": 1, "skipped": 2}
+
+
+def test_what_would_seem_to_be_made_from_another_version_is_refused(tmp_path):
+    here, there = MetaMLFlowClient(tmp_path / "source"), MetaMLFlowClient(tmp_path / "destination")
+    here.register_artifact("features", b"1")
+    here.register_artifact("model", b"m", inputs=["features@1"])
+    there.register_artifact("features", b"another")
+    report = migrate(here, there, ["model"])
+    assert report.counts == {"conflict": 1}
+    assert "features@1, which it was made from, has another history" in report.versions[0].reason
+    assert there.lineage("features").artifacts == ("features@1",)
+
+
+def test_what_is_registered_while_the_stores_are_listed_goes_with_its_inputs_or_not_at_all(tmp_path, monkeypatch):
+    client = MetaMLFlowClient(tmp_path / "source")
+    client.register_artifact("mmm", b"1")
+    listing = surveying.everything_below
+
+    def slow(store, prefix):
+        for number, info in enumerate(listing(store, prefix)):
+            if number == 0 and store is client._store:
+                client.register_artifact("aaa", b"input")
+                client.register_artifact("zzz", b"2", inputs=["aaa@1"])
+            yield info
+        if store is client._store:  # as a page that is listed later shows it
+            yield from listing(store, "artifacts/zzz/")
+
+    monkeypatch.setattr(surveying, "everything_below", slow)
+    report = migrate(client, tmp_path / "destination")
+    assert report.counts == {"migrated": 3}
+    lineage = MetaMLFlowClient(tmp_path / "destination").lineage("zzz")
+    assert lineage.artifacts == ("aaa@1", "zzz@1")
+
+
+def test_a_run_that_ends_later_is_completed_also_where_only_some_names_go(tmp_path):
+    client = MetaMLFlowClient(tmp_path / "source")
+    with client.run("train") as run:
+        client.register_artifact("model", b"1")
+        migrate(client, tmp_path / "destination", ["model"])
+    assert migrate(client, tmp_path / "destination", ["model"]).counts == {"present": 1}
+    assert (tmp_path / f"destination/runs/{run.id}/end.json").exists()
+    assert files_of(tmp_path / "destination") == files_of(tmp_path / "source")
+
+
+def test_a_plan_refuses_what_the_migration_would(light_source, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    with pytest.raises(StoreFormatError, match="no metamlflow store"):
+        migrate(light_source, tmp_path / "full", dry_run=True)
+    shard = next((light_source / "blobs").glob("**/*.jsonl"), None)
+    assert shard is None  # few files need none
+    with pytest.raises(InvalidInputError, match="within"):
+        migrate(light_source, light_source / "inner")
+    (tmp_path / "link").symlink_to(light_source)
+    with pytest.raises(InvalidInputError, match="same store"):
+        migrate(light_source, tmp_path / "link")
+
+
+def test_a_damaged_list_of_files_fails_its_version_in_plan_and_migration(source, tmp_path):
+    manifest = json.loads((source / "artifacts/many/_versions/9999999998_v1.json").read_bytes())
+    shard = source / manifest["shards"][0]["key"]
+    shard.chmod(0o600)
+    shard.write_bytes(shard.read_bytes()[:-2])
+    for dry_run in (True, False):
+        report = migrate(source, tmp_path / "destination", dry_run=dry_run)
+        assert [version.name for version in report.versions if version.status == "failed"] == ["many"]
+        assert len(report.versions) == 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"names": 5},
+        {"names": b"a"},
+        {"versions": 1.5},
+        {"versions": object()},
+        {"versions": b"a@1"},
+        {"versions": {"many": None}},
+        {"versions": 99},
+        {"versions": []},
+        {"executor": "x"},
+        {"verify": "some"},
+        {"verify": "checksum"},
+        {"copy_pointers": ""},
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_told(light_source, tmp_path, wrong):
+    with pytest.raises(InvalidInputError):
+        migrate(light_source, tmp_path / "destination", **wrong)
+    assert not (tmp_path / "destination").exists()

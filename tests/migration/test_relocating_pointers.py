@@ -15,6 +15,7 @@ from metamlflow.errors import (
     PointerDriftError,
     StoreFormatError,
 )
+from metamlflow.store.pointer_reading import PointerReader
 
 
 @pytest.fixture
@@ -125,6 +126,16 @@ def test_relocations_follow_each_other_and_back(client, lake, tmp_path):
     assert client.get_artifact("mixed").read_bytes("own") == b"1"
 
 
+def test_a_folder_that_moved_and_then_its_new_parent_is_found(client, lake, tmp_path):
+    client.register_pointer("events", lake / "day=1", evidence="full")
+    shutil.move(lake / "day=1", tmp_path / "day")
+    shutil.move(tmp_path / "day", lake / "inner")
+    client.relocate(lake / "day=1", lake / "inner")
+    shutil.move(lake, tmp_path / "archive")
+    client.relocate(lake, tmp_path / "archive")
+    assert client.get_artifact("events").read_bytes("ü.csv") == b"a\n1\n"
+
+
 def test_what_an_older_version_has_lost_already_keeps_nothing_from_moving(client, lake, tmp_path):
     client.register_pointer("events", lake / "day=1/ü.csv", evidence="full")
     (lake / "day=1/ü.csv").write_text("a\n2\n")
@@ -214,3 +225,81 @@ def test_relocations_of_the_source_go_along(client, lake, tmp_path):
     assert files_of(tmp_path / "destination") == files_of(tmp_path / "store")
     assert migrate(client, tmp_path / "destination")
     assert files_of(tmp_path / "destination") == files_of(tmp_path / "store")
+
+
+def test_what_comes_later_below_a_copied_place_is_copied_too(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    there, new_lake = tmp_path / "destination", tmp_path / "new"
+    assert migrate(client, there, copy_pointers=new_lake).copied_objects == 2
+    (lake / "later.csv").write_text("later")
+    client.register_pointer("events", lake, evidence="full")
+    again = migrate(client, there, copy_pointers=new_lake)
+    assert (again.ok, again.copied_objects, again.copied_bytes) == (True, 1, 5)
+    shutil.rmtree(lake)
+    copy = MetaMLFlowClient(there)
+    assert copy.get_artifact("events").read_bytes("later.csv") == b"later"
+    assert copy.verify_all()
+
+
+def test_the_source_moving_its_own_data_later_moves_nothing_at_the_destination(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    there, new_lake, archive = tmp_path / "destination", tmp_path / "new", tmp_path / "archive"
+    migrate(client, there, copy_pointers=new_lake)
+    before = [entry.uri for entry in MetaMLFlowClient(there).get_artifact("events").entries]
+    shutil.move(lake, archive)
+    client.relocate(lake, archive)
+    for copy_pointers in (None, new_lake):
+        assert migrate(client, there, copy_pointers=copy_pointers)
+        assert [entry.uri for entry in MetaMLFlowClient(there).get_artifact("events").entries] == before
+    assert len(files_of(new_lake)) == 2
+    shutil.rmtree(archive)
+    assert MetaMLFlowClient(there).verify_all()
+
+
+def test_a_copy_that_was_interrupted_leaves_nothing_in_the_way(client, lake, tmp_path, monkeypatch):
+    client.register_pointer("events", lake, evidence="full")
+    there, new_lake = tmp_path / "destination", tmp_path / "new"
+    read = PointerReader.readinto
+
+    def interrupted(self, buffer):
+        if self.tell() > 100_000 or self._size < 10:
+            raise OSError("the network is gone")
+        return read(self, buffer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PointerReader, "readinto", interrupted)
+        assert len(migrate(client, there, copy_pointers=new_lake).problems) == 1
+    assert files_of(new_lake) == {}
+    assert migrate(client, there, copy_pointers=new_lake)
+    shutil.rmtree(lake)
+    assert MetaMLFlowClient(there).verify_all()
+
+
+def test_places_with_wildcards_in_their_names_are_copied_and_copied_on(client, lake, tmp_path):
+    client.register_artifact("some", {"csv": Pointer(f"{lake}/day=1/*.csv", "full")})
+    first, second = tmp_path / "copy [1]", tmp_path / "second?"
+    assert migrate(client, tmp_path / "a", copy_pointers=first)
+    assert migrate(tmp_path / "a", tmp_path / "b", copy_pointers=second)
+    shutil.rmtree(lake)
+    shutil.rmtree(first)
+    assert MetaMLFlowClient(tmp_path / "b").get_artifact("some").read_bytes("csv/ü.csv") == b"a\n1\n"
+
+
+def test_names_that_share_a_place_are_copied_together(client, lake, tmp_path):
+    client.register_pointer("outer", lake, evidence="full")
+    client.register_pointer("inner", lake / "day=1", evidence="full")
+    there = tmp_path / "destination"
+    migrate(client, there)
+    assert migrate(client, there, ["inner"], copy_pointers=tmp_path / "new")
+    shutil.rmtree(lake)
+    assert MetaMLFlowClient(there).verify_all()
+
+
+def test_a_plan_tells_what_would_be_copied(client, lake, tmp_path):
+    client.register_pointer("events", lake, evidence="full")
+    client.register_pointer("weak", lake / "large.bin")
+    report = migrate(client, tmp_path / "there", copy_pointers=tmp_path / "new", dry_run=True)
+    assert (report.copied_objects, report.copied_bytes) == (2, 20_480_004)
+    assert len(report.problems) == 1
+    assert "to copy" in report.summary()
+    assert not (tmp_path / "new").exists()

@@ -41,7 +41,9 @@ def processes():
 @contextmanager
 def dask():
     distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    )
     with cluster, dask_executor(cluster.scheduler_address) as executor:
         yield executor, lambda: os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
@@ -124,6 +126,28 @@ def test_a_lost_share_is_done_again_and_in_the_end_here(light_source, tmp_path, 
     assert "the worker is gone" in caplog.text
 
 
+class Answering(ThreadPoolExecutor):
+    """Answers something else than what was to be done."""
+
+    answer: object = None
+
+    def submit(self, work, share) -> Future:
+        done: Future = Future()
+        if self.answer is None:
+            done.cancel()
+        else:
+            done.set_result(self.answer)
+        return done
+
+
+@pytest.mark.parametrize("answer", [None, [], "done", [1]])
+def test_a_result_that_is_none_is_not_believed(light_source, tmp_path, answer):
+    with Answering(1) as pool:
+        pool.answer = answer
+        assert migrate(light_source, tmp_path / "destination", executor=pool)
+    assert_same(light_source, tmp_path / "destination")
+
+
 def test_an_executor_that_was_shut_down_costs_a_warning_and_not_the_migration(light_source, tmp_path, caplog):
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
@@ -165,7 +189,9 @@ def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypa
 @DASK_WARNS
 def test_the_command_line_spreads_over_a_cluster(light_source, tmp_path):
     distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    )
     with cluster:
         command = ["migrate", str(light_source), str(tmp_path / "there"), "--dask", cluster.scheduler_address, "--json"]
         done = subprocess.run(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from metamlflow.backend.budget import ByteBudget
+from metamlflow.backend.budget import ByteBudget, content_budget
 from metamlflow.store import transfer
 from metamlflow.store.transfer import AHEAD, BATCH_BYTES, LEAST_WORKERS, MOST_WORKERS, QUICK_BYTES, Ready, in_parallel
 
@@ -236,3 +236,24 @@ def test_large_items_are_handed_over_one_by_one_and_small_ones_together():
     sizes = [QUICK_BYTES] * 3 + [BATCH_BYTES] * 5
     assert list(in_parallel(work, sizes, size_of=lambda size: size)) == sizes
     assert len({thread for thread, size in together if size == BATCH_BYTES}) > 1
+
+
+def test_an_item_that_takes_memory_by_itself_never_waits_with_what_holds_some(monkeypatch):
+    """Or all of the budget may be held by those that wait for it."""
+    budget = content_budget()
+    gauge = transfer._Gauge
+    monkeypatch.setattr(transfer, "_Gauge", lambda: _with_batches_of(gauge(), 16))
+
+    def work(item):
+        if item is None:
+            with budget.hold(budget._total):
+                return item
+        return item
+
+    items = ([QUICK_BYTES] * 5 + [None]) * 20
+    assert list(in_parallel(work, items, size_of=lambda item: item)) == items
+
+
+def _with_batches_of(gauge, size):
+    gauge.batch, gauge.observe = size, lambda _: None
+    return gauge

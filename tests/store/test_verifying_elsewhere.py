@@ -28,7 +28,9 @@ def processes():
 @contextmanager
 def dask():
     distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    )
     with cluster, distributed.Client(cluster) as client, client.get_executor() as executor:
         yield executor
 

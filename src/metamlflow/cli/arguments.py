@@ -27,14 +27,24 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def client_for(
-    store: str | None, options: Sequence[str] | None, source_options: Sequence[str] | None = None
+    store: str | None,
+    options: Sequence[str] | None,
+    source_options: Sequence[str] | None = None,
+    *,
+    option: str = "--option",
 ) -> MetaMLFlowClient:
     """Return a client on the store that ``--store`` and ``--option`` name, with what ``--source-option`` names.
+
+    Args:
+        store: its URI.
+        options: as they were given to ``option``.
+        source_options: those of lakes.
+        option: what the options were given with, for messages.
 
     Raises:
         InvalidInputError: no store is named, or none can be at that place.
     """
-    given = parse_assignments(options, "--option", nested=True) if options else None
+    given = parse_assignments(options, option, nested=True) if options else None
     if not store:
         raise InvalidInputError(
             "no store was named", hint=f"Give --store, such as --store ./store, or set {URI_VARIABLE}."

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport
 
 migration_app = typer.Typer()
+_SHOWN_CHARACTERS = 19  # of a digest on a terminal: the algorithm and twelve digits
+_MOST_DIGITS = 10
 
 SourceArgument = Annotated[str, typer.Argument(metavar="SRC", help="The store to read: a folder or a URI.")]
 DestinationArgument = Annotated[str, typer.Argument(metavar="DST", help="The other store.")]
@@ -101,15 +106,16 @@ def migrate(
 
     page = _page_for(markdown)
     with (
+        _told_to_go_on(),
         interruptible() as interruption,
         shown_progress("migrating", interruption) as progress,
         dask_executor(dask) if dask else nullcontext() as executor,
     ):
         report = bring(
-            client_for(source, from_options, source_options),
-            client_for(destination, to_options, source_options),
+            client_for(source, from_options, source_options, option="--from-option"),
+            client_for(destination, to_options, source_options, option="--to-option"),
             names or None,
-            versions=[int(text) if text.isdecimal() else text for text in versions] if versions else None,
+            versions=[_number_or_text(text) for text in versions] if versions else None,
             verify=verify,
             server_side=server_side,
             executor=executor,
@@ -117,13 +123,22 @@ def migrate(
             dry_run=dry_run,
             progress=progress,
         )
+    _show(report, as_json=as_json)
     if page is not None:
         with translated_errors(str(page)):
             page.write_text(report.to_markdown(), "utf-8")
-    _show(report, as_json=as_json)
     if report:
         return ExitCode.GOOD
     return ExitCode.CONFLICT if "conflict" in report.counts else ExitCode.STORAGE
+
+
+@contextmanager
+def _told_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("what has arrived stays, and is complete; the same command goes on from there")
+        raise
 
 
 def _show(report: MigrationReport, *, as_json: bool) -> None:
@@ -140,17 +155,29 @@ def _show(report: MigrationReport, *, as_json: bool) -> None:
 
 
 def _page_for(markdown: str | None) -> Path | None:
-    """Return where the report goes; a folder that is not there is told now, and not when all is done."""
-    page = Path(markdown).expanduser() if markdown is not None else None
-    if page is not None and not page.absolute().parent.is_dir():
-        raise InvalidInputError(f"there is no folder {page.absolute().parent}", hint="Make it, or give another file.")
+    """Return where the report goes; a place that it cannot go to is told now, and not when all is done."""
+    if markdown is None:
+        return None
+    page = Path(os.path.expanduser(markdown)).absolute()  # noqa: PTH111 (leaves a folder named ~x alone)
+    if not markdown or page.is_dir() or not page.parent.is_dir():
+        what = f"{page} is a folder" if page.is_dir() else f"there is no folder {page.parent}"
+        raise InvalidInputError(f"the report cannot be written: {what}", hint="Give a file, in a folder that is there.")
+    if not os.access(page if page.exists() else page.parent, os.W_OK):
+        raise InvalidInputError(f"the report cannot be written to {page}: access is denied", hint="Give another file.")
     return page
+
+
+def _number_or_text(text: str) -> int | str:
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text
 
 
 def _row(version: VersionReport) -> Row:
     reference = f"{version.name}@{version.version}"
     digest = version.manifest_digest or "-"
-    return reference, version.status, version.files, version.objects, Size(version.bytes), digest
+    if sys.stdout.isatty():
+        digest = digest[:_SHOWN_CHARACTERS]
+    files = "-" if version.files is None else version.files
+    return reference, version.status, files, version.objects, Size(version.bytes), digest
 
 
 @migration_app.command(short_help="Tell what differs between two stores.")
@@ -169,7 +196,10 @@ def compare(
     """
     from metamlflow.migration import compare as compared
 
-    ends = client_for(source, from_options), client_for(destination, to_options)
+    ends = (
+        client_for(source, from_options, option="--from-option"),
+        client_for(destination, to_options, option="--to-option"),
+    )
     with interruptible() as interruption, shown_progress("comparing", interruption) as progress:
         differences = compared(*ends, full=full, progress=progress)
     if as_json:

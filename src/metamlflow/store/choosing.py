@@ -26,6 +26,7 @@ class Selection:
 
     def __init__(self, source: Store, versions: Versions | None) -> None:
         self._everything = versions is None
+        self.selects = self._everything
         self._of_all: set[int | str] = set()
         self._of: dict[ArtifactName, set[int | str]] = {}
         for name, version in _flat(versions):
@@ -44,7 +45,9 @@ class Selection:
             return live
         wanted = self._of_all | self._of.get(name, set())
         numbers = {version for version in wanted if isinstance(version, int)}
-        return (numbers | ({max(live)} if LATEST in wanted and live else set())) & set(live)
+        found = (numbers | ({max(live)} if LATEST in wanted and live else set())) & set(live)
+        self.selects = self.selects or bool(found)
+        return found
 
 
 def _flat(versions: Any) -> Iterator[tuple[str | None, int | str]]:
@@ -53,10 +56,10 @@ def _flat(versions: Any) -> Iterator[tuple[str | None, int | str]]:
         return
     if isinstance(versions, Mapping):
         for name, of_name in versions.items():
-            for version in [of_name] if isinstance(of_name, int | str) else of_name:
+            for version in _several(of_name):
                 yield name, version
         return
-    for item in [versions] if isinstance(versions, int | str) else versions:
+    for item in _several(versions):
         if isinstance(item, str) and "@" in item:
             reference = Reference.parse(item)
             yield str(reference.name), reference.version
@@ -69,13 +72,26 @@ def _flat(versions: Any) -> Iterator[tuple[str | None, int | str]]:
             )
 
 
+def _several(value: Any) -> Iterable[Any]:
+    if isinstance(value, int | str) or value is None:
+        return [value]
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise InvalidInputError(
+            f"{value!r:.80} selects no versions", hint="Give numbers, 'latest', or references such as 'features@2'."
+        )
+    return value
+
+
 def wanted_names(source: Store, names: Iterable[str]) -> list[ArtifactName]:
     """Return the names that are meant.
 
     Raises:
         ArtifactNotFoundError: one of them does not exist.
     """
-    wanted = sorted({ArtifactName.parse(name) for name in ([names] if isinstance(names, str) else names)})
+    given: Any = [names] if isinstance(names, str) else names
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise InvalidInputError(f"{names!r:.80} are no names", hint="Give a list of names of artifacts.")
+    wanted = sorted({ArtifactName.parse(name) for name in given})
     known = set(names_in_use(source))
     for name in wanted:
         if name not in known:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from metamlflow.backend import translated_errors
+from metamlflow.backend.budget import content_budget
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import ConflictError, InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
@@ -15,9 +17,13 @@ from metamlflow.format.manifests import record_id_of
 from metamlflow.format.records import Relocation
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Evidence, Pointed, PointerEntry
-from metamlflow.model.uris import WEB, split_uri
+from metamlflow.model.uris import split_uri
 from metamlflow.store.carrying import listed, read_or_none
+from metamlflow.store.entries import Entries
+from metamlflow.store.history import names_in_use
+from metamlflow.store.migration_report import MigrationReport
 from metamlflow.store.moving import Ends
+from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import PointerReader, copy_pointer, read_pointer
 from metamlflow.store.pointing import fixed_prefix, full_uri
 from metamlflow.store.progress import Counter, ProgressCallback
@@ -25,8 +31,10 @@ from metamlflow.store.relocating import append_relocation, expected_there, live_
 from metamlflow.store.relocations import covers
 from metamlflow.store.transfer import in_parallel
 
+_WRITABLE = ("file", "s3", "gs")
 _AT_ONCE_BYTES = 1024 * 1024
-_BLOCK_BYTES = 16 * 1024 * 1024
+_BLOCK_BYTES = 8 * 1024 * 1024
+_HELD_BYTES = 4 * _BLOCK_BYTES  # a window of the reader's, what is read of it, and the writer's blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +48,40 @@ class NewLake:
     uri: str
 
     @classmethod
-    def parse(cls, uri: str) -> NewLake:
-        """Read what a user gave.
+    def parse(cls, ends: Ends, uri: str) -> NewLake:
+        """Read what a user gave, and look whether it can be.
 
         Raises:
-            InvalidInputError: it is no place that can be written to.
+            InvalidInputError: it is no place that can be written to, or overlaps with a store.
         """
-        full = f"{full_uri(uri).rstrip('/')}/"
-        if full.partition("://")[0] in WEB:
-            raise InvalidInputError(f"{shown(full)} is no place to copy to", hint="Give a bucket or a folder.")
-        return cls(full)
+        if not uri:
+            raise InvalidInputError("an empty text is no place to copy to", hint="Give a bucket, a prefix or a folder.")
+        lake = cls(f"{full_uri(uri).rstrip('/')}/")
+        scheme = lake.uri.partition("://")[0]
+        if scheme not in _WRITABLE:
+            raise InvalidInputError(
+                f"{shown(lake.uri)} is no place to copy to", hint="Give a folder, or a bucket of S3 or GCS."
+            )
+        for store in (ends.source, ends.destination):
+            if f"{store.url}/".startswith(lake.uri) or lake.uri.startswith(f"{store.url}/"):
+                raise InvalidInputError(
+                    f"{shown(lake.uri)} overlaps with the store {store.url}", hint="Give a place beside the stores."
+                )
+        lake.check(ends.destination)
+        return lake
+
+    def check(self, store: Store) -> None:
+        """Raise InvalidInputError unless there is a bucket, or a folder that can be written to."""
+        filesystem, path = store.lakes.filesystem_of(self.uri)
+        if self.uri.startswith("file://"):
+            folder = next(place for place in (Path(path), *Path(path).parents) if place.exists())
+            if not folder.is_dir() or not os.access(folder, os.W_OK):
+                raise InvalidInputError(f"nothing can be written to {path}", hint="Give another folder.")
+            return
+        bucket = path.partition("/")[0]
+        with translated_errors(self.uri):
+            if not filesystem.exists(bucket):
+                raise InvalidInputError(f"there is no bucket {bucket}", hint="Make it, or give another one.")
 
     def place(self, uri: str) -> str:
         """Return where an object, or a folder, is copied to."""
@@ -58,33 +90,78 @@ class NewLake:
         return f"{self.uri}{authority}/{name}" if authority else f"{self.uri}{name}"
 
 
-def copy_pointers(
-    ends: Ends, names: Iterable[ArtifactName], lake: NewLake, progress: ProgressCallback | None
-) -> list[str]:
-    """Copy what the destination's live versions of some names point to, and record it there; return what went wrong.
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """An object to be copied: as it is read, and where to."""
 
-    Each object is read as it was registered, and every byte of the copy is read again before its place is recorded.
-    What was registered without a digest is not copied, and nothing that lies at the new place is overwritten.
+    entry: PointerEntry
+    target: str
+
+    @property
+    def there(self) -> PointerEntry:
+        """The entry as it is at its target, known by its digest alone."""
+        evidence = Evidence(held=self.entry.evidence.held, computed=self.entry.evidence.computed)
+        return replace(self.entry, uri=self.target, version=None, evidence=evidence)
+
+
+def copy_pointers(ends: Ends, lake: NewLake, report: MigrationReport, progress: ProgressCallback | None) -> None:
+    """Copy what the destination's live versions point to, and record it there; what went wrong gets into the report.
+
+    Each object is read as it was registered, at the place that the source knows it to be, and every byte of the copy is
+    read again. What was registered without a digest is not copied, and nothing that lies at the new place is
+    overwritten. What was copied before is only looked at.
     """
-    names = list(names)
-    places: dict[str, None] = {}
-    for loaded in live_versions(ends.destination, names):
-        for place in ends.destination.relocations.pointed(loaded.manifest.pointed):
-            places.setdefault(_base(place))
-    problems: list[str] = []
-    pointers = [entry for entry in pointers_of(ends.destination, names) if not covers(lake.uri, entry.uri)]
-    # Of places one in another the outer one holds the inner.
-    outer = [old for old in places if not any(other != old and covers(other, old) for other in places)]
-    for old in sorted(outer):
-        relocation = Relocation(old, lake.place(old))
+    destination = ends.destination
+    names = names_in_use(destination)
+    for old in _outer(_places(destination, names)):
+        if covers(lake.uri, old):
+            continue
         try:
-            if expected_there(pointers, relocation):
-                entries = [entry for entry in pointers if covers(old, entry.uri)]
-                _copy(ends, entries, lake, progress)
-                relocate(ends.destination, relocation.old, relocation.new, progress)
+            pointers = list(pointers_of(destination, names))
+            if not expected_there(pointers, Relocation(old, lake.place(old))):
+                continue
+            due = [
+                _Copy(ends.source.relocations.entry(registered), lake.place(there.uri))
+                for registered, there in _pairs(destination, names)
+                if covers(old, there.uri)
+            ]
+            _copy(ends, due, report, progress)
+            relocate(destination, old, lake.place(old), progress)
         except MetaMLFlowError as error:
-            problems.append(f"{shown(old)}: {error.message}")
-    return problems
+            report.problems.append(f"{shown(old)}: {error.message}{f' {error.hint}' if error.hint else ''}")
+    # What came since below a place that was recorded before.
+    later = [
+        _Copy(ends.source.relocations.entry(registered), there.uri)
+        for registered, there in _pairs(destination, names)
+        if covers(lake.uri, there.uri)
+    ]
+    try:
+        _copy(ends, later, report, progress)
+    except MetaMLFlowError as error:
+        report.problems.append(f"{shown(lake.uri)}: {error.message}{f' {error.hint}' if error.hint else ''}")
+
+
+def expect_copies(ends: Ends, names: Iterable[ArtifactName], lake: NewLake, report: MigrationReport) -> None:
+    """Add to a report what would be copied of some names of the source, if nothing of it lies there yet."""
+    source = ends.source
+    pointers = [entry for entry in pointers_of(source, names) if not covers(lake.uri, entry.uri)]
+    for entry in pointers:
+        if entry.evidence.digest() is None:
+            report.problems.append(f"{shown(entry.uri)}: it was registered without a digest, and would not be copied")
+        else:
+            report.copied_objects += 1
+            report.copied_bytes += entry.size
+
+
+def _places(store: Store, names: Iterable[ArtifactName]) -> set[str]:
+    """Return the objects and folders that live versions point to, as they are now."""
+    found = {place for loaded in live_versions(store, names) for place in loaded.manifest.pointed}
+    return {store.relocations.place(_base(place)) for place in found}
+
+
+def _outer(places: set[str]) -> list[str]:
+    """Return those that lie in no other."""
+    return sorted(old for old in places if not any(other != old and covers(other, old) for other in places))
 
 
 def _base(place: Pointed) -> str:
@@ -96,61 +173,78 @@ def _base(place: Pointed) -> str:
     return f"{root}/{folder}{slash}"
 
 
-def _copy(ends: Ends, entries: list[PointerEntry], lake: NewLake, progress: ProgressCallback | None) -> None:
-    total = sum(entry.size for entry in entries)
-    counter = Counter("copy", progress, total_files=len(entries), total_bytes=total)
+def _pairs(store: Store, names: Iterable[ArtifactName]) -> Iterator[tuple[PointerEntry, PointerEntry]]:
+    """Yield each object that live versions point to, as it was registered and as it is now; one of each place."""
+    seen: set[str] = set()
+    for loaded in live_versions(store, names):
+        for registered in Entries(store, loaded.manifest, as_registered=True):
+            if isinstance(registered, PointerEntry) and registered.evidence.digest() is not None:
+                there = store.relocations.entry(registered)
+                if there.uri not in seen:
+                    seen.add(there.uri)
+                    yield registered, there
 
-    def copy(entry: PointerEntry) -> None:
-        target = lake.place(entry.uri)
-        filesystem, path = ends.destination.lakes.filesystem_of(target)
-        with translated_errors(shown(target)):
+
+def _copy(ends: Ends, due: list[_Copy], report: MigrationReport, progress: ProgressCallback | None) -> None:
+    total = sum(copy.entry.size for copy in due)
+    counter = Counter("copy", progress, total_files=len(due), total_bytes=total)
+
+    def bring(copy: _Copy) -> int | None:
+        filesystem, path = ends.destination.lakes.filesystem_of(copy.target)
+        with translated_errors(shown(copy.target)):
             if filesystem.exists(path):
-                _compare(ends, entry, target)
-            else:
-                filesystem.makedirs(filesystem._parent(path), exist_ok=True)  # noqa: SLF001 (what fsspec itself calls it)
-                _write(ends, entry, filesystem, path, counter)
-        counter.add(files=1)
+                size = int(filesystem.info(path)["size"])
+                if size != copy.entry.size:
+                    raise _in_the_way(copy, size)
+                counter.add(files=1, size=size)
+                return None
+            _write(ends, copy, filesystem, path)
+        copy_pointer(ends.destination, copy.there, None, lambda _: None)
+        counter.add(files=1, size=copy.entry.size)
+        return copy.entry.size
 
-    for _ in in_parallel(copy, entries, size_of=lambda _: None, cancel=counter.cancel):
-        pass
-
-
-def _compare(ends: Ends, entry: PointerEntry, target: str) -> None:
-    evidence = Evidence(held=entry.evidence.held, computed=entry.evidence.computed)
-    there = replace(entry, uri=target, version=None, evidence=evidence)
-    try:
-        copy_pointer(ends.destination, there, None, lambda _: None)
-    except MetaMLFlowError as error:
-        raise ConflictError(
-            f"{shown(target)} exists, and is not what was to be copied there: {error.message}",
-            hint="Nothing is overwritten. Give another lake, or remove it.",
-        ) from error
+    for size in in_parallel(bring, due, size_of=lambda _: None, cancel=counter.cancel):
+        report.copied_objects += size is not None
+        report.copied_bytes += size or 0
 
 
-def _write(ends: Ends, entry: PointerEntry, filesystem: Any, path: str, counter: Counter) -> None:
-    """Write an object, verified before it is there."""
-    if entry.size <= _AT_ONCE_BYTES:
-        filesystem.pipe_file(path, bytes(read_pointer(ends.source, entry)))
-        counter.add(size=entry.size)
+def _in_the_way(copy: _Copy, size: int) -> ConflictError:
+    return ConflictError(
+        f"{shown(copy.target)} exists, and is not what was to be copied there: it has {size:,} bytes, not "
+        f"{copy.entry.size:,}",
+        hint="Nothing is overwritten. Give another lake, or remove it.",
+    )
+
+
+def _write(ends: Ends, copy: _Copy, filesystem: Any, path: str) -> None:
+    """Write an object: whole, or not at all."""
+    is_local = copy.target.startswith("file://")
+    if is_local:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if copy.entry.size <= _AT_ONCE_BYTES and not is_local:
+        filesystem.pipe_file(path, bytes(read_pointer(ends.source, copy.entry)))
         return
-    file = filesystem.open(path, "wb", autocommit=False, block_size=_BLOCK_BYTES)
-    try:
-        with io.BufferedReader(PointerReader(ends.source, entry), _BLOCK_BYTES) as reader:
-            while chunk := reader.read(_BLOCK_BYTES):
-                file.write(chunk)
-                counter.add(size=len(chunk))
-        file.close()
-        file.commit()
-    except BaseException:
-        file.discard()
-        raise
+    held = min(copy.entry.size, _HELD_BYTES)
+    with content_budget().hold(held):
+        # On a disk it is a temporary file until then, in a bucket an upload that is not ended.
+        file = filesystem.open(path, "wb", autocommit=False, block_size=_BLOCK_BYTES)
+        try:
+            with PointerReader(ends.source, copy.entry) as reader:
+                while chunk := reader.read(_AT_ONCE_BYTES):
+                    file.write(chunk)
+            file.close()
+            file.commit()
+        except BaseException:
+            file.discard()
+            raise
 
 
 def bring_relocations(ends: Ends) -> None:
     """Append the relocations of the source that the destination does not have, in their order and as they are."""
+    keys = (info.key for info in listed(ends.source, RELOCATIONS))
     ours = sorted(
-        (info.key for info in listed(ends.source, RELOCATIONS) if parse_relocation_key(info.key)), reverse=True
-    )
+        (key for key in keys if parse_relocation_key(key)), reverse=True
+    )  # the oldest is the last in a listing
     if not ours:
         return
     found = [info.key for info in listed(ends.destination, RELOCATIONS)]

@@ -29,19 +29,25 @@ class Entries(Sequence[FileEntry]):
     """The files of an artifact in path order: sized, iterable, and indexed by position or looked up by path.
 
     Of a large artifact only a few shards are in memory at any time; looking up one path reads one shard.
+
+    Args:
+        store: where the artifact is.
+        manifest: of the version.
+        as_registered: pointers as they stand there, and not where relocations say that their data is now.
     """
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
+    def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False) -> None:
+        self._as_registered = as_registered
         self._store = store
         self._manifest = manifest
         self._lock = threading.Lock()
         self._shards: OrderedDict[str, tuple[Item, ...]] = OrderedDict()
 
-    def __getstate__(self) -> tuple[Store, Manifest]:
-        return self._store, self._manifest
+    def __getstate__(self) -> tuple[Store, Manifest, bool]:
+        return self._store, self._manifest, self._as_registered
 
-    def __setstate__(self, state: tuple[Store, Manifest]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
+    def __setstate__(self, state: tuple[Store, Manifest, bool]) -> None:
+        self.__init__(state[0], state[1], as_registered=state[2])  # type: ignore[misc]
 
     def __len__(self) -> int:
         return self._manifest.files
@@ -108,7 +114,7 @@ class Entries(Sequence[FileEntry]):
 
     def inline(self) -> tuple[Item, ...]:
         """Return the items of a manifest without shards; pointers as relocations say."""
-        return self._store.relocations.applied(self._manifest.items or ())
+        return self._placed(self._manifest.items or ())
 
     def _items_around(self, path: str) -> tuple[Item, ...]:
         shards = self._manifest.shards
@@ -130,7 +136,10 @@ class Entries(Sequence[FileEntry]):
         return items
 
     def _read(self, shard: Shard, order: OrderCheck | None) -> tuple[Item, ...]:
-        return self._store.relocations.applied(decode_shard(read_shard(self._store, shard), shard, order))
+        return self._placed(decode_shard(read_shard(self._store, shard), shard, order))
+
+    def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return items if self._as_registered else self._store.relocations.applied(items)
 
 
 def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEntry:

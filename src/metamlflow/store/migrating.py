@@ -47,6 +47,7 @@ class Ledger:
         self._naming = threading.Lock()
         self._known: dict[str, tuple[bool, float]] = {}
         self._named: set[str] | None = None
+        self._named_at = 0.0
 
     def now(self) -> float:
         """Return the time by the clock of its deadlines, in seconds."""
@@ -65,26 +66,31 @@ class Ledger:
         Raises:
             ConflictError: it lay there, is old, and no living version there names it.
         """
-        trusted = moved.trusted
-        if trusted is None:
-            if not self._is_named(moved.key):
+        until = moved.until
+        if until is None:
+            until = self._named_until(moved.key)
+            if until is None:
                 raise ConflictError(
                     f"{moved.key} lies at the destination, and no version there names it",
                     hint="It may be about to be collected. Collect the destination first, then migrate again.",
                 )
-            trusted = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
-        found = moved.is_new, self.now() + trusted
+        found = moved.is_new, until
         with self._lock:
             if len(self._known) < _REMEMBERED:
                 self._known[moved.key] = found
         return found
 
-    def _is_named(self, key: str) -> bool:
-        """Whether a live version at the destination names a blob. To be sure, all of them are read, once."""
+    def _named_until(self, key: str) -> float | None:
+        """Return until when a blob may be relied on since a live version there names it; None if none does.
+
+        To be sure all of them are read, and again when that was a while ago.
+        """
+        hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
         with self._naming:
-            if self._named is None:
+            if self._named is None or self.now() > self._named_at + hold / 2:
+                self._named_at = self.now()
                 self._named = set(self._named_there())
-            return key in self._named
+            return self._named_at + hold if key in self._named else None
 
     def _named_there(self) -> Iterator[str]:
         destination = self._destination
@@ -104,6 +110,7 @@ class Migration:
     spreader: Spreader
     ledger: Ledger
     began: float
+    surveyed: frozenset[ArtifactName] = frozenset()
     many: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MANY_AT_A_TIME))
     _names: set[ArtifactName] = field(default_factory=set)
     _runs: set[str] = field(default_factory=set)
@@ -143,6 +150,7 @@ class Migration:
             self._given_up.add(item.id)
             report.status = "present"
             return
+        self._check_inputs(manifest)
         if manifest.run and manifest.run not in self._runs:
             copy_records(self.ends, runs_prefix(manifest.run))
             self._runs.add(manifest.run)
@@ -156,19 +164,34 @@ class Migration:
                 hint="Migrate again; if it stays, make the destination with a longer grace (metamlflow init --grace).",
             )
         # States that take the version's bytes away go ahead of it: it must never be seen live without being so.
-        left_out = bring_states(self.ends, item.id, state, bytes_are_there=moves)
-        report.status = "absent" if state.is_live and not moves and not state.is_live_there else "migrated"
+        brought = bring_states(self.ends, item.id, state, bytes_are_there=moves)
+        if state.is_committed and not moves and not brought.created:
+            report.status = "present"
+        elif state.is_live and not moves and not state.is_live_there:
+            report.status = "absent"
         if not state.is_committed:
-            self._commit(item, loaded, left_out=left_out)
+            self._commit(item, loaded, brought.absent)
 
-    def _commit(self, item: Planned, loaded: Loaded, *, left_out: bool) -> None:
+    def _check_inputs(self, manifest: Manifest) -> None:
+        """Refuse what would seem to be made from another version than it was: under its input's name lies another."""
+        for used in manifest.inputs:
+            if used.name in self.surveyed:
+                continue
+            data = read_or_none(self.ends.destination, manifest_key(used.name, used.version))
+            if data is not None and digest_of(data) != used.manifest_digest:
+                raise ConflictError(
+                    f"{used.name}@{used.version}, which it was made from, has another history at the destination",
+                    hint=HISTORY_HINT,
+                )
+
+    def _commit(self, item: Planned, loaded: Loaded, absent: int | None) -> None:
         key = manifest_key(*item.id)
         destination = self.ends.destination
         stored = claim(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
         if stored == loaded.data:
             return
-        if left_out:  # another's version has this number, and must not be hidden
-            create_state(destination, item.id, max(item.state.states, default=0) + 2, "restored")
+        if absent is not None:  # another's version has this number, and must not be hidden
+            create_state(destination, item.id, absent + 1, "restored")
         raise conflict(*item.id, loaded.digest, digest_of(stored or read_or_none(destination, key) or b""))
 
     # --- blobs --------------------------------------------------------------------------------------------------------

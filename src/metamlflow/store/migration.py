@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -9,14 +10,14 @@ from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass, field
 from functools import partial
 
-from metamlflow.backend import CopiesOnServer
+from metamlflow.backend import CheapLooks, CopiesOnServer
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
-from metamlflow.format.layout import MARKER, RUNS, SIGNATURES, escape_name
+from metamlflow.format.layout import MARKER, RUNS, SIGNATURES, escape_name, runs_prefix
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.carrying import copy_record, copy_records
+from metamlflow.store.carrying import copy_record, copy_records, listed
 from metamlflow.store.choosing import Versions
 from metamlflow.store.claiming import retried
-from metamlflow.store.copying_pointers import NewLake, bring_relocations, copy_pointers
+from metamlflow.store.copying_pointers import NewLake, bring_relocations, copy_pointers, expect_copies
 from metamlflow.store.edges import VersionId
 from metamlflow.store.migrating import Ledger, Migration, conflict, new_contents
 from metamlflow.store.migration_report import MigrationReport, VersionReport
@@ -59,23 +60,29 @@ def migrate_store(
     began = time.monotonic()
     ends = Ends(source, destination)
     _check(ends, verify, server_side=server_side)
-    lake = NewLake.parse(copy_pointers_to) if copy_pointers_to is not None else None
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InvalidInputError(f"executor is {executor!r:.80}, which is none", hint="See concurrent.futures.Executor.")
+    lake = NewLake.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
     source.marker()
     states = look(ends, names, versions)
-    if not dry_run:
+    if dry_run:
+        destination.check_place()
+    else:
         destination.writable_marker()
     report = MigrationReport(source.url, destination.url, dry_run)
     for state in states:
         report.versions += _told_by_listings(state)
-    plan = planned(ends, states, lambda name: look_at(ends, name, versions))
+    plan = planned(ends, states, lambda name: look_at(ends, name, versions), every=names is None)
     if dry_run:
         report.versions += in_parallel(partial(_expected, ends), plan)
+        if lake is not None:
+            expect_copies(ends, [state.name for state in states], lake, report)
     else:
         how = _how(ends, verify, server_side=server_side)
         _carry_out(ends, states, plan, report, how, executor, progress, every=names is None)
         _bring(report, "relocations", lambda: bring_relocations(ends))
         if lake is not None:
-            report.problems += copy_pointers(ends, [state.name for state in states], lake, progress)
+            copy_pointers(ends, lake, report, progress)
     report.versions.sort(key=lambda version: (version.name, version.version))
     report.seconds = time.monotonic() - began
     return report
@@ -84,15 +91,23 @@ def migrate_store(
 def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
     if ends.source.url == ends.destination.url:
         raise InvalidInputError("source and destination are the same store", hint="Give another destination.")
-    inner, outer = sorted((f"{ends.source.url}/", f"{ends.destination.url}/"), key=len, reverse=True)
+    inner, outer = sorted((_real(ends.source), _real(ends.destination)), key=len, reverse=True)
     if inner.startswith(outer):
-        raise InvalidInputError(f"{inner[:-1]} lies within {outer[:-1]}", hint="Give a destination beside the source.")
+        raise InvalidInputError(
+            f"{inner[:-1]} lies within {outer[:-1]}" if inner != outer else "source and destination are the same store",
+            hint="Give a destination beside the source.",
+        )
     if verify not in PROOFS:
         raise InvalidInputError(
             f"verify is {verify!r:.40}, not one of {', '.join(PROOFS)}",
             hint="'checksum' compares what the destination's storage holds, 'full' reads every byte back.",
         )
     backend = ends.destination.backend
+    if verify == "checksum" and isinstance(backend, CheapLooks):
+        raise InvalidInputError(
+            f"{ends.destination.url} is on a disk, which holds no checksums",
+            hint="Ask for 'full' (--verify full), which reads every byte back.",
+        )
     if server_side:
         why = "its storage offers no such copies"
         if isinstance(backend, CopiesOnServer):
@@ -102,6 +117,12 @@ def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
                 f"no server can copy from {ends.source.url} to {ends.destination.url}: {why}",
                 hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
             )
+
+
+def _real(store: Store) -> str:
+    """Return where a store is, ending in a slash; of a local one without links."""
+    scheme, _, place = store.url.partition("://")
+    return f"{scheme}://{os.path.realpath(place) if scheme == 'file' else place}/"
 
 
 def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
@@ -130,9 +151,15 @@ def _expected(ends: Ends, item: Planned) -> VersionReport:
     """Return what a version would take. What lies at the destination for other reasons is not looked for."""
     name, number = item.id
     report = VersionReport(str(name), number, "planned", files=item.files, reason=item.problem)
-    if item.problem:
-        report.status = "failed"
-        return report
+    try:
+        _add_expected(ends, item, report)
+    except MetaMLFlowError as error:
+        report.status, report.reason = "failed", error.message
+    return report
+
+
+def _add_expected(ends: Ends, item: Planned, report: VersionReport) -> None:
+    name, number = item.id
     loaded = load_manifest(ends.source, name, number, seen=item.state.info)
     report.manifest_digest = loaded.digest
     report.requests = 4 + len(loaded.manifest.inputs) + (6 if loaded.manifest.run else 0) + len(item.state.states)
@@ -146,7 +173,6 @@ def _expected(ends: Ends, item: Planned) -> VersionReport:
                 report.bytes += content.size
                 parts = -(-content.size // RANGE_BYTES)
                 report.requests += 2 if content.size <= SMALL else 2 * parts + 3
-    return report
 
 
 # --- doing it ---------------------------------------------------------------------------------------------------------
@@ -157,6 +183,7 @@ class _Line:
     """The versions on their way: each waits for those that it needs, which began before it."""
 
     migration: Migration
+    conflicts: frozenset[ArtifactName] = frozenset()
     ended: dict[VersionId, bool] = field(default_factory=dict)
     refused: set[ArtifactName] = field(default_factory=set)
     cancelled: bool = False
@@ -169,10 +196,13 @@ class _Line:
             if self.cancelled:
                 raise CancelledError
             refused = item.id[0] in self.refused
+            missing = [need for need in item.inputs if need[0] in self.conflicts or self.ended.get(need) is False]
         name, number = item.id
         reason = None
         if refused:
             reason = "an earlier version of the name did not get through"
+        elif missing:
+            reason = f"{missing[0][0]}@{missing[0][1]}, which it was made from, did not get through"
         elif self.migration.is_hopeless:
             reason = "storage refused or did not answer for many versions before it; migrate again when it does"
         if reason:
@@ -180,8 +210,9 @@ class _Line:
         else:
             report = self.migration.bring(item)
         with self.changed:
-            self.ended[item.id] = True
-            if report.status in {"conflict", "failed", "skipped"}:
+            got_through = report.status not in {"conflict", "failed", "skipped"}
+            self.ended[item.id] = got_through
+            if not got_through:
                 self.refused.add(name)
             self.changed.notify_all()
         return report
@@ -208,10 +239,11 @@ def _carry_out(
     files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
     counter = Counter("migrate", progress, total_files=files, total_bytes=size)
     ledger = Ledger(ends.destination)
-    migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now())
-    line = _Line(migration)
+    surveyed = frozenset(state.name for state in states)
+    migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now(), surveyed)
+    line = _Line(migration, frozenset(state.name for state in states if state.conflict is not None))
     report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
-    refused = line.refused | {state.name for state in states if state.conflict is not None}
+    refused = line.refused | line.conflicts
 
     def bring_others(state: NameState) -> None:
         for key in state.others:
@@ -220,8 +252,7 @@ def _carry_out(
     for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
         pass
     _bring(report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
-    if every:
-        _bring(report, "runs", lambda: copy_records(ends, RUNS))
+    _bring(report, "runs", lambda: _bring_runs(ends, every=every))
 
 
 def _bring_signatures(ends: Ends, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
@@ -231,6 +262,17 @@ def _bring_signatures(ends: Ends, states: list[NameState], refused: set[Artifact
         copy_records(ends, SIGNATURES, but=tuple(prefixes[name] for name in refused if name in prefixes))
     else:
         for _ in in_parallel(partial(copy_records, ends), (prefixes[s.name] for s in states if s.name not in refused)):
+            pass
+
+
+def _bring_runs(ends: Ends, *, every: bool) -> None:
+    """Bring what runs have recorded: of a whole store of all, else of those that the destination knows."""
+    if every:
+        copy_records(ends, RUNS)
+        return
+    runs = {info.key.split("/")[1] for info in listed(ends.destination, RUNS)}
+    if runs:
+        for _ in in_parallel(lambda run: copy_records(ends, runs_prefix(run)), sorted(runs | {"distributions"})):
             pass
 
 

@@ -18,22 +18,22 @@ class VersionReport:
         status: ``migrated``; ``absent`` (its manifest went, its bytes were not to go); ``present`` (nothing was left to
             do, and it was not looked at again); ``planned``; ``conflict``; ``skipped`` (after another failed);
             ``failed``.
-        manifest_digest: of its manifest at the source; empty if it was not read.
-        files: how many it has.
+        manifest_digest: of its manifest at the source; None if it was not read.
+        files: how many it has; None likewise.
         objects: how many of its blobs the destination did not have before; planned: how many it is expected to need.
         bytes: of these.
-        requests: planned: about how many, at both ends.
+        requests: planned: about how many, at both ends; else None.
         reason: what went wrong, if something did.
     """
 
     name: str
     version: int
     status: str
-    manifest_digest: str = ""
-    files: int = 0
+    manifest_digest: str | None = None
+    files: int | None = None
     objects: int = 0
     bytes: int = 0
-    requests: int = 0
+    requests: int | None = None
     reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +50,10 @@ class MigrationReport:
         destination: URL of the store that was written.
         dry_run: whether nothing was done.
         versions: one report for each version, by name and number.
-        problems: what went wrong beside the versions: names whose records could not be brought.
+        problems: what went wrong beside the versions: records that could not be brought, pointed-to data that was not
+            copied.
+        copied_objects: how many objects that artifacts point to were copied, or are to be.
+        copied_bytes: of these.
         seconds: how long it took.
     """
 
@@ -59,6 +62,8 @@ class MigrationReport:
     dry_run: bool = False
     versions: list[VersionReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    copied_objects: int = 0
+    copied_bytes: int = 0
     seconds: float = 0.0
 
     @property
@@ -80,9 +85,8 @@ class MigrationReport:
     @property
     def totals(self) -> dict[str, int]:
         """The sums of ``files``, ``objects``, ``bytes`` and ``requests`` over all versions."""
-        return {
-            name: sum(getattr(v, name) for v in self.versions) for name in ("files", "objects", "bytes", "requests")
-        }
+        names = "files", "objects", "bytes", "requests"
+        return {name: sum(getattr(version, name) or 0 for version in self.versions) for name in names}
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -94,6 +98,8 @@ class MigrationReport:
             "seconds": round(self.seconds, 3),
             "counts": self.counts,
             **self.totals,
+            "copied_objects": self.copied_objects,
+            "copied_bytes": self.copied_bytes,
             "versions": [version.to_json() for version in self.versions],
             "problems": self.problems,
         }
@@ -110,24 +116,35 @@ class MigrationReport:
             "|---|---|---|---|---|---|---|",
         ]
         lines += [_row(version) for version in self.versions]
-        lines += ["", *(f"* {_cell(problem)}" for problem in self.problems)]
+        if self.problems:
+            lines += ["", "## Problems", "", *(f"* {_cell(problem)}" for problem in self.problems)]
         return "\n".join(lines).rstrip() + "\n"
 
     def summary(self) -> str:
         """Return the whole in a line."""
         counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.counts.items())) or "nothing"
         totals = self.totals
-        moved = f"{totals['objects']:,} objects and {totals['bytes']:,} bytes"
+        moved = f"{_counted(totals['objects'], 'object')} and {_counted(totals['bytes'], 'byte')}"
+        if self.copied_objects:
+            pointed = f"{_counted(self.copied_objects, 'object')} and {_counted(self.copied_bytes, 'byte')}"
+            pointed = f"; {pointed} of pointed-to data {'to copy' if self.dry_run else 'copied'}"
+        else:
+            pointed = ""
+        problems = f"; {_counted(len(self.problems), 'problem')}" if self.problems else ""
         if self.dry_run:
-            return f"{counts}; about {moved}, and {totals['requests']:,} requests"
-        return f"{counts}; {moved} new at the destination, in {self.seconds:.1f} s"
+            return f"{counts}; about {moved}, and {_counted(totals['requests'], 'request')}{pointed}{problems}"
+        return f"{counts}; {moved} new at the destination{pointed}, in {self.seconds:.1f} s{problems}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _row(version: VersionReport) -> str:
     cells = (
         f"{version.name}@{version.version}",
         version.status,
-        f"{version.files:,}",
+        "" if version.files is None else f"{version.files:,}",
         f"{version.objects:,}",
         f"{version.bytes:,}",
         f"`{version.manifest_digest}`" if version.manifest_digest else "",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import BinaryIO, Literal, cast
@@ -32,6 +32,7 @@ Proof = Literal["sent", "checksum", "full"]
 PROOFS: tuple[Proof, ...] = ("sent", "checksum", "full")
 
 LARGE_AT_A_TIME = 2
+_LARGE_BYTES = 16 * 1024 * 1024
 _log = logging.getLogger("metamlflow")
 RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
 
@@ -59,14 +60,20 @@ class Moved:
         key: of the blob.
         size: in bytes.
         is_new: whether it was not there before the migration began.
-        trusted: for how many seconds from now a manifest that names it may be created; None: only if a living version
-            there names it, for it is old.
+        trusted: for how many seconds from when the move began a manifest that names it may be created; None: only if a
+            living version there names it, for it is old.
+        until: the same by the clock of the caller, once it is known.
     """
 
     key: str
     size: int
     is_new: bool
     trusted: float | None
+    until: float | None = None
+
+    def since(self, began: float) -> Moved:
+        """Return the same, of a move that began at this time of the caller's clock, or later."""
+        return replace(self, until=None if self.trusted is None else began + self.trusted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +123,10 @@ class Mover:
             ConflictError: the destination has something else under its key.
             EvidenceUnavailableError: the destination holds no checksum, which was asked for.
         """
-        with self._large if content.size > SMALL else nullcontext():
+        with self._large if content.size > _LARGE_BYTES else nullcontext():
             self._on_bytes(0)
-            return self._move(content)
+            began = self._destination.clock.elapsed()
+            return self._move(content).since(began)
 
     def _move(self, content: Entry) -> Moved:
         backend, clock = self._destination.backend, self._destination.clock

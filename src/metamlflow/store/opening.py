@@ -175,7 +175,32 @@ class Store:
             return None
         return decode_marker(data), data
 
+    def check_place(self) -> None:
+        """Make sure that there is a store, or a place for one, without making it.
+
+        Raises:
+            StoreFormatError: something that is no store lies here.
+        """
+        with self._lock:
+            if self._marker is None:
+                self._marker = self._read_marker(self.backend) or self._found_after_all(self.backend)
+
     def _create(self, backend: Backend, grace: timedelta) -> tuple[Marker, bytes]:
+        if found := self._found_after_all(backend):
+            return found
+        marker = Marker(
+            record_id=self.clock.new_id(), store_id=self.clock.new_id(), created_at=self.clock.now(), grace=grace
+        )
+        data = encode_marker(marker)
+        if claim_ahead(backend, MARKER, data, marker.record_id, self.clock):
+            return decode_marker(data), data
+        found = self._read_marker(backend)
+        if found is None:
+            raise StorageUnavailableError(f"{self.url}: the marker appeared and vanished", key=MARKER)
+        return found
+
+    def _found_after_all(self, backend: Backend) -> tuple[Marker, bytes] | None:
+        """Return the marker of a store that was made since the first look for it; refuse what is no store."""
         other = retried(lambda: next(iter(backend.list_objects("", limit=1)), None), self.clock)
         if other is not None:
             # Perhaps another client created the store between our look at the marker and the listing.
@@ -188,16 +213,7 @@ class Store:
                 key=other.key,
                 problems=("no marker metamlflow.json beside other objects",),
             )
-        marker = Marker(
-            record_id=self.clock.new_id(), store_id=self.clock.new_id(), created_at=self.clock.now(), grace=grace
-        )
-        data = encode_marker(marker)
-        if claim_ahead(backend, MARKER, data, marker.record_id, self.clock):
-            return decode_marker(data), data
-        found = self._read_marker(backend)
-        if found is None:
-            raise StorageUnavailableError(f"{self.url}: the marker appeared and vanished", key=MARKER)
-        return found
+        return None
 
     def _probe(self, backend: Backend, data: bytes) -> None:
         """Create the marker again with its own bytes: refused is right, and accepted has changed nothing.

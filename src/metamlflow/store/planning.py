@@ -25,6 +25,7 @@ class Planned:
         id: name and number.
         state: at both ends.
         needs: versions that go before it, if they go: the one before, and its inputs.
+        inputs: those among ``needs`` that it was made from, and all others.
         before: the version before, if it has its bytes at the destination by then: what it names is not sent again.
         objects: how many of its files, and lists of files, have content that the one before does not, and ``size`` its
             bytes: for the progress. Of a version with more files than its manifest lists that is an estimate.
@@ -35,6 +36,7 @@ class Planned:
     id: VersionId
     state: VersionState
     needs: tuple[VersionId, ...] = ()
+    inputs: tuple[VersionId, ...] = ()
     before: int | None = None
     objects: int = 0
     size: int = 0
@@ -47,11 +49,17 @@ class Planned:
         return self.state.is_live and self.state.is_wanted and not self.state.is_live_there
 
 
-def planned(ends: Ends, states: list[NameState], again: Callable[[ArtifactName], NameState | None]) -> list[Planned]:
+def planned(
+    ends: Ends,
+    states: list[NameState],
+    again: Callable[[ArtifactName], NameState | None],
+    *,
+    every: bool,
+) -> list[Planned]:
     """Read the manifests that are to go, and return them in an order in which each comes after what it needs.
 
     What was made from an input that was registered since the listings is not brought without it: the input's name is
-    looked at ``again``.
+    looked at ``again``, if it is one of those that are to go, or if ``every`` name is.
     """
     plan: dict[VersionId, Planned] = {}
     known = {(state.name, number) for state in states for number in state.present}
@@ -68,7 +76,7 @@ def planned(ends: Ends, states: list[NameState], again: Callable[[ArtifactName],
         for item in in_parallel(partial(_plan, ends.source), due):
             plan[item.id] = item
         unknown = {need[0] for item in plan.values() for need in item.needs if need not in plan and need not in known}
-        newer = [name for name in unknown & of_interest if name not in looked]
+        newer = [name for name in (unknown if every else unknown & of_interest) if name not in looked]
         looked |= set(newer)
         waiting = [state for name in newer if (state := again(name)) is not None and state.conflict is None]
     return list(_ordered(plan))
@@ -87,12 +95,12 @@ def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> 
     needs = ((name, state.number - 1),) if state.number > 1 else ()
     try:
         manifest = load_manifest(source, name, state.number, seen=state.info).manifest
-        item = Planned((name, state.number), state, needs, before, files=manifest.files)
-        inputs = ((used.name, used.version) for used in manifest.inputs)
+        item = Planned((name, state.number), state, before=before, files=manifest.files)
+        inputs = tuple((used.name, used.version) for used in manifest.inputs)
         objects, size = _expected(source, manifest, before) if item.moves else (0, 0)
-        return replace(item, needs=(*needs, *inputs), objects=objects, size=size)
+        return replace(item, needs=(*needs, *inputs), inputs=inputs, objects=objects, size=size)
     except MetaMLFlowError as error:
-        return Planned((name, state.number), state, needs, before, problem=error.message)
+        return Planned((name, state.number), state, needs, before=before, problem=error.message)
 
 
 def _expected(source: Store, manifest: Manifest, before: int | None) -> tuple[int, int]:

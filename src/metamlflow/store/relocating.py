@@ -41,6 +41,7 @@ def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None
         ConflictError: versions of one object are pinned that have different contents.
         PointerDriftError: what lies at the new place is not what was registered.
     """
+    store.marker()  # a mistyped store is not made
     store.writable_marker()
     pointers = list(pointers_of(store, names_in_use(store)))
     relocation = _meant(old, new, pointers)

@@ -57,15 +57,11 @@ class Relocations:
         ]
 
     def place(self, uri: str) -> str:
-        """Return where what was at ``uri`` is now: the newest relocation that fits holds, and then newer ones."""
-        floor = 0
-        while True:
-            fitting = ((number, rule) for number, rule in self.rules() if number > floor and covers(rule.old, uri))
-            found = next(fitting, None)
-            if found is None:
-                return uri
-            floor, rule = found
-            uri = rule.new + uri[len(rule.old) :]
+        """Return where what was at ``uri`` is now: each relocation that fits is applied, from the oldest on."""
+        for _, rule in reversed(self.rules()):
+            if covers(rule.old, uri):
+                uri = rule.new + uri[len(rule.old) :]
+        return uri
 
     def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the items, pointers with where they lead now."""

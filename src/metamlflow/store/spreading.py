@@ -7,11 +7,12 @@ import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.manifests import Entry
+from metamlflow.store.clock import Clock
 from metamlflow.store.moving import LARGE_AT_A_TIME, Ends, How, Moved, Mover, bytes_in_memory
 from metamlflow.store.opening import store_from
 from metamlflow.store.progress import Counter
@@ -75,7 +76,7 @@ class Spreader:
         under_way: deque[_Task] = deque()
         try:
             for share in self._shares(contents):
-                under_way.append(_Task(self.executor, share))
+                under_way.append(_Task(self.executor, share, self.ends.destination.clock))
                 while len(under_way) >= _AT_A_TIME:
                     yield from self._result(under_way[0])
                     under_way.popleft()
@@ -112,14 +113,15 @@ class Spreader:
             yield from self._move_here(task.share.contents)
             return
         self.counter.add(files=len(result), size=sum(moved.size for moved in result))
-        yield from result
+        yield from (moved.since(task.began) for moved in result)
 
 
 class _Task:
     """A share that was given to an executor."""
 
-    def __init__(self, executor: Executor, share: Share) -> None:
+    def __init__(self, executor: Executor, share: Share, clock: Clock) -> None:
         self.share = share
+        self.began = clock.elapsed()
         self._executor = executor
         self._attempts = 0
         self._future = self._submit()
@@ -134,15 +136,25 @@ class _Task:
 
     def result(self, check: Callable[[], None]) -> list[Moved] | MetaMLFlowError | None:
         """Wait for the result, calling ``check`` meanwhile; None: the executor could not carry it out."""
-        while self._future is not None:
-            while not wait([self._future], timeout=_LOOK_SECONDS).done:
-                check()
+        while (future := self._future) is not None:
+            check()
             try:
-                return self._future.result()
-            except Exception as error:  # noqa: BLE001 (what its worker, or the way to it, died of)
-                _log.warning("a share of the migration was lost (attempt %d): %r", self._attempts, error)
+                result = future.result(_LOOK_SECONDS)
+                if isinstance(result, MetaMLFlowError) or self._is_whole(result):
+                    return result
+                reason = "its result is not that of its work"
+            except (Exception, CancelledError) as error:  # noqa: BLE001 (what its worker, or the way to it, died of)
+                if not future.done():
+                    continue
+                reason = repr(error)
+            _log.warning("a share of the migration was lost (attempt %d): %s", self._attempts, reason)
             self._future = self._submit() if self._attempts < _ATTEMPTS else None
         return None
+
+    def _is_whole(self, result: object) -> bool:
+        """Whether a worker's result speaks of all content of the share."""
+        keys = [moved.key for moved in result if isinstance(moved, Moved)] if isinstance(result, list) else None
+        return keys == [content.key for content in self.share.contents]
 
     def cancel(self) -> None:
         """Take it back, if it has not begun."""

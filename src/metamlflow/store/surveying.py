@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
+from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import ARTIFACTS, artifact_prefix, manifest_key, parse_version_key, unescape_name
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.names import ArtifactName, name_problem
@@ -84,7 +85,13 @@ def look(ends: Ends, names: Iterable[str] | None, versions: Versions | None) -> 
     """
     selection = Selection(ends.source, versions)
     listings = _listings_of_all(ends) if names is None else _listings_of(ends, wanted_names(ends.source, names))
-    return [state for state in in_parallel(partial(_compared, ends, selection), listings) if state is not None]
+    states = [state for state in in_parallel(partial(_compared, ends, selection), listings) if state is not None]
+    if states and not selection.selects:
+        raise InvalidInputError(
+            f"{versions!r:.100} selects no version of these names that has its bytes",
+            hint="Without it, all versions go; `metamlflow history NAME` lists those of a name.",
+        )
+    return states
 
 
 def look_at(ends: Ends, name: ArtifactName, versions: Versions | None) -> NameState | None:

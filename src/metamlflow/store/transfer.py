@@ -117,6 +117,8 @@ class _Run(Generic[T, R]):
     def admit(self, item: T) -> None:
         """Take in the next item; waits until there is room for it."""
         size = self._size_of(item)
+        if size is None:
+            self._hand_over()  # it takes memory by itself, and may wait for some: nobody is to hold any meanwhile
         taken = self._take(size or 0)
         self._batch.taken += taken
         element: Any = item if self._first is None or size is None else self._first(item)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from metamlflow.errors import ConflictError
 from metamlflow.format.layout import state_key
 from metamlflow.format.records import State, decode_state, encode_state
@@ -30,10 +32,18 @@ def is_given_up_there(ends: Ends, version: VersionId, state: VersionState) -> bo
     return data is not None and decode_state(data, key) == "pruned" and has_come_apart(ends, version, state)
 
 
-def bring_states(ends: Ends, version: VersionId, state: VersionState, *, bytes_are_there: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class StatesBrought:
+    """What was done: how many records were created, and the number of the one that leaves the version out, if any."""
+
+    created: int = 0
+    absent: int | None = None
+
+
+def bring_states(ends: Ends, version: VersionId, state: VersionState, *, bytes_are_there: bool) -> StatesBrought:
     """Create the state records that the destination lacks, never one that claims bytes that are not there.
 
-    Goes ahead of the manifest of a new version. Returns whether the version is left out by this call.
+    Goes ahead of the manifest of a new version.
 
     Args:
         ends: both stores.
@@ -41,21 +51,27 @@ def bring_states(ends: Ends, version: VersionId, state: VersionState, *, bytes_a
         state: its states at both ends.
         bytes_are_there: whether the destination has all of its content.
     """
+    leaves_out = state.is_live and not bytes_are_there and not state.is_live_there
     if has_come_apart(ends, version, state):
         newest = max(state.there)
         if bytes_are_there and newest % 2:
             create_state(ends.destination, version, newest + 1, "restored")
+        elif leaves_out and newest % 2 == 0:
+            create_state(ends.destination, version, newest + 1, "absent")
+            return StatesBrought(1, newest + 1)
         elif not state.is_live and newest % 2 == 0:
             create_state(ends.destination, version, newest + 1, "pruned")
-        return False
+        else:
+            return StatesBrought()
+        return StatesBrought(1)
     missing = [number for number in state.states if number not in state.there]
-    leaves_out = state.is_live and not bytes_are_there and not state.is_live_there
-    if leaves_out:
-        create_state(ends.destination, version, max(state.states, default=0) + 1, "absent")
+    absent = max(state.states, default=0) + 1 if leaves_out else None
+    if absent is not None:
+        create_state(ends.destination, version, absent, "absent")
     # The newest first: one before it may say that there are bytes.
     for number in sorted(missing, reverse=True):
         copy_record(ends, state_key(*version, number))
-    return leaves_out
+    return StatesBrought(len(missing) + leaves_out, absent)
 
 
 def create_state(store: Store, version: VersionId, number: int, state: State) -> None:

@@ -170,10 +170,13 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
         return
     key = state_key(name, status.version, status.state)
     state = decode_state(retried(lambda: store.backend.read(key), store.clock), key)
-    why = "was left out when this store was migrated" if state == "absent" else "was pruned"
+    if state == "absent":
+        why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
+    else:
+        why, remedy = "was pruned", "Restore it within half the store's grace"
     raise ArtifactPrunedError(
         f"{name}@{status.version} {why}: its bytes are not in this store",
-        hint="Restore it within half the store's grace, or use another version.",
+        hint=f"{remedy}, or use another version.",
         name=name,
         version=status.version,
     )
