@@ -4,7 +4,7 @@
     python dated_folders.py /data/exports sales/exports --store ./store
 
 Takes ``2026-11-25``, ``2026_11_25``, ``20261125``, and these after ``date=`` and the like. Run it again when there are
-new dates: those that were imported are not imported twice.
+new dates: those that were imported are not looked at again, and one that comes late is the next version.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 import sys
 from datetime import date
 
-from importing import open_place, parser, register, uri_of
+from importing import open_place, parser, register, told, uri_of
 
-from metamlflow import MetaMLFlowClient, MetaMLFlowError
+from metamlflow import MetaMLFlowClient
 
 DATED = re.compile(r"(?:[A-Za-z_]+=)?([0-9]{4})([-_]?)([0-9]{2})\2([0-9]{2})")
 
@@ -27,27 +27,22 @@ def main() -> int:
     options.add_argument("name", help="of the artifact")
     given = options.parse_args()
     filesystem, root = open_place(given.folder)
-    try:
-        entries = filesystem.ls(root, detail=True)
-    except FileNotFoundError:
-        print(f"there is nothing at {given.folder}", file=sys.stderr)
-        return 1
-    found = {}
-    for entry in entries:
+    found = []
+    for entry in filesystem.ls(root, detail=True):
         path = entry["name"].rstrip("/")
         if entry["type"] == "directory" and (day := _day(path.rpartition("/")[2])):
-            found.setdefault(day, path)
+            found.append((day, path))
     if not found:
         print(f"no folder in {given.folder} is called like a date", file=sys.stderr)
         return 1
-    try:
-        client = MetaMLFlowClient(given.store)
-        for day, path in sorted(found.items()):
-            place, key = uri_of(filesystem, path), f"import {day}"
-            register(client, given, given.name, place, is_folder=True, key=key, metadata={"date": day.isoformat()})
-    except MetaMLFlowError as error:
-        print(error, file=sys.stderr)
-        return 1
+    client = MetaMLFlowClient(given.store)
+    for day, path in sorted(found):
+        if not filesystem.ls(path):
+            print(f"{path} is empty, and was left out", file=sys.stderr)
+            continue
+        key = f"import {'pointers to ' if given.pointers else ''}{path.rpartition('/')[2]}"
+        metadata = {"date": day.isoformat()}
+        register(client, given, given.name, uri_of(filesystem, path), is_folder=True, key=key, metadata=metadata)
     return 0
 
 
@@ -60,4 +55,4 @@ def _day(name: str) -> date | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

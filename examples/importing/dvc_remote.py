@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from importing import clean_name, open_place, parser, uri_of
+from importing import clean_name, open_place, parser, told, uri_of
 
-from metamlflow import MetaMLFlowClient, MetaMLFlowError, Pointer
+from metamlflow import MetaMLFlowClient, Pointer
 
 PIECE = 1024 * 1024
 
 
-class RemoteError(Exception):
+class RemoteError(ValueError):
     """The remote lacks something, or has it damaged; the message says what."""
 
 
@@ -37,25 +37,25 @@ def main() -> int:
     options.add_argument("--prefix", default="dvc", help="of the artifacts' names (default dvc)")
     given = options.parse_args()
     remote = Remote(given.remote)
+    client = MetaMLFlowClient(given.store)
     done = 0
-    try:
-        client = MetaMLFlowClient(given.store)
-        for path, output in outputs(given.repository):
-            files = remote.files_of(path, output)
-            content: dict[str, Any] = {}
-            for name, md5 in files.items():
-                place = remote.place_of(md5, output)
-                content[name] = (
-                    Pointer(place, "full", f"md5:{md5}") if given.pointers else remote.checked(place, md5, output)
-                )
-            key, metadata = f"dvc {path} {output['md5']}", {"dvc_md5": output["md5"], "dvc_path": path}
-            name = clean_name(f"{given.prefix}/{path}")
-            artifact = client.register_artifact(name, content, "dataset", metadata, idempotency_key=key)
-            print(f"{artifact.name}@{artifact.version}\t{path}")
-            done += 1
-    except (MetaMLFlowError, RemoteError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    for path, output in outputs(given.repository):
+        if "md5" not in output:
+            print(f"{path} has no MD5, so that it is in no remote: left out", file=sys.stderr)
+            continue
+        content: dict[str, Any] = {}
+        for name, md5 in remote.files_of(path, output).items():
+            place = remote.place_of(md5, output)
+            if given.pointers:
+                content[name] = Pointer(place, "full", f"md5:{md5}")
+            else:
+                content[name] = remote.checked(place, md5, output)
+        key = f"dvc {'pointers ' if given.pointers else ''}{path} {output['md5']}"
+        metadata = {"dvc_md5": output["md5"], "dvc_path": path}
+        name = clean_name(f"{given.prefix}/{path}")
+        artifact = client.register_artifact(name, content, "dataset", metadata, idempotency_key=key)
+        print(f"{artifact.name}@{artifact.version}\t{path}")
+        done += 1
     if not done:
         print(f"no *.dvc file and no dvc.lock in {given.repository} tracks anything", file=sys.stderr)
     return int(not done)
@@ -65,14 +65,19 @@ def outputs(repository: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the tracked outputs of a checkout: path in the repository, and what DVC says of it."""
     for file in sorted(repository.rglob("*.dvc")):
         if file.is_file():
-            for output in (yaml.safe_load(file.read_text("utf-8")) or {}).get("outs", ()):
+            for output in _read_yaml(file).get("outs", ()):
                 yield (file.parent / output["path"]).relative_to(repository).as_posix(), output
     for file in sorted(repository.rglob("dvc.lock")):
-        stages = (yaml.safe_load(file.read_text("utf-8")) or {}).get("stages", {})
-        for stage in stages.values():
+        for stage in _read_yaml(file).get("stages", {}).values():
             for output in stage.get("outs", ()):
-                if "md5" in output:
-                    yield (file.parent / output["path"]).relative_to(repository).as_posix(), output
+                yield (file.parent / output["path"]).relative_to(repository).as_posix(), output
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(file.read_text("utf-8")) or {})
+    except (yaml.YAMLError, ValueError) as error:
+        raise RemoteError(f"{file} cannot be read: {error}") from error
 
 
 class Remote:
@@ -116,4 +121,4 @@ class Remote:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import fsspec
 
-from metamlflow import Artifact, MetaMLFlowClient
+from metamlflow import Artifact, MetaMLFlowClient, MetaMLFlowError
 
 
 def parser(what: str | None) -> argparse.ArgumentParser:
@@ -23,10 +25,22 @@ def parser(what: str | None) -> argparse.ArgumentParser:
     return found
 
 
+def told(main: Callable[[], int]) -> int:
+    """Run a script; what goes wrong is one line on stderr, and exit code 1."""
+    try:
+        return main()
+    except (MetaMLFlowError, OSError, ValueError) as error:
+        print(str(error) or repr(error), file=sys.stderr)
+        return 1
+
+
 def open_place(place: str) -> tuple[Any, str]:
     """Return the file system that a folder or URI lies in, and its path there."""
     filesystem, path = fsspec.core.url_to_fs(place.rstrip("/") or "/", use_listings_cache=False)
-    return filesystem, str(path).rstrip("/")
+    path = str(path).rstrip("/")
+    if not filesystem.exists(path):
+        raise FileNotFoundError(f"there is nothing at {place}")
+    return filesystem, path
 
 
 def uri_of(filesystem: Any, path: str) -> str:
@@ -36,8 +50,9 @@ def uri_of(filesystem: Any, path: str) -> str:
 
 
 def clean_name(text: str) -> str:
-    """Return a text as a name of an artifact: what no name can have becomes a dash."""
-    parts = (re.sub(r"[^A-Za-z0-9._-]+", "-", part).lstrip("._-") for part in text.split("/"))
+    """Return a text as a name of an artifact: letters lose their accents, what else no name can have becomes a dash."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    parts = (re.sub(r"[^A-Za-z0-9._-]+", "-", part).lstrip("._-") for part in plain.split("/"))
     return "/".join(part for part in parts if part)
 
 

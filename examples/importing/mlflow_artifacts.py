@@ -14,9 +14,9 @@ import re
 import sys
 from dataclasses import dataclass
 
-from importing import clean_name, open_place, parser, register, uri_of
+from importing import clean_name, open_place, parser, register, told, uri_of
 
-from metamlflow import MetaMLFlowClient, MetaMLFlowError
+from metamlflow import MetaMLFlowClient
 
 LOGGED = re.compile(r"(?P<experiment>[^/]+)/(?P<models>models/)?(?P<id>[^/]+)/artifacts/(?P<entry>[^/]+)(?P<rest>/.*)?")
 TIMES = ("mtime", "LastModified", "updated", "last_modified", "created")
@@ -47,22 +47,18 @@ def main() -> int:
     if not found:
         print(f"nothing in {given.tree} looks like <experiment>/<run>/artifacts/…", file=sys.stderr)
         return 1
-    try:
-        client = MetaMLFlowClient(given.store)
-        for (name, _), logged in sorted(found.items(), key=lambda item: (item[1].first, item[0])):
-            register(
-                client,
-                given,
-                clean_name(f"{given.prefix}/{name}"),
-                uri_of(filesystem, logged.path),
-                is_folder=logged.is_folder,
-                key=f"mlflow {name} {logged.id}",
-                artifact_type="model" if logged.is_model else "file",
-                metadata={"mlflow_model_id" if logged.is_model else "mlflow_run_id": logged.id},
-            )
-    except MetaMLFlowError as error:
-        print(error, file=sys.stderr)
-        return 1
+    client = MetaMLFlowClient(given.store)
+    for (name, _), logged in sorted(found.items(), key=lambda item: (item[1].first, item[0])):
+        register(
+            client,
+            given,
+            clean_name(f"{given.prefix}/{name}"),
+            uri_of(filesystem, logged.path),
+            is_folder=logged.is_folder,
+            key=f"mlflow {'pointer ' if given.pointers else ''}{name} {logged.id}",
+            artifact_type="model" if logged.is_model else "file",
+            metadata={"mlflow_model_id" if logged.is_model else "mlflow_run_id": logged.id},
+        )
     return 0
 
 
@@ -77,4 +73,4 @@ def _note(found: dict[tuple[str, str], Logged], root: str, match: re.Match[str],
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

@@ -3,9 +3,10 @@
     15 3 * * *  python nightly_mirror.py s3://models/store gs://mirror/store --markdown /var/log/mirror.md
     15 3 * * 0  python nightly_mirror.py s3://models/store gs://mirror/store --every-byte
 
-A night with nothing new costs a listing of each store. Cron mails what is printed; the exit code is 0 if the mirror has
-everything, 1 if something did not get through or differs, 2 if nothing could be said. Credentials come from the
-environment: ``MIRROR_SOURCE_OPTIONS`` and ``MIRROR_DESTINATION_OPTIONS`` are JSON objects of storage options.
+A night with nothing new costs two listings of each store, one to migrate and one to compare. Cron mails what is
+printed; the exit code is 0 if the mirror has everything, 1 if something did not get through or differs, 2 if nothing
+could be said. Credentials come from the environment: ``MIRROR_SOURCE_OPTIONS`` and ``MIRROR_DESTINATION_OPTIONS`` are
+JSON objects of storage options.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ def main() -> int:
     options = parser(__doc__, "s3://models/store", "gs://mirror/store")
     options.add_argument("--every-byte", action="store_true", help="compare all content, not only keys and sizes")
     given = options.parse_args()
-    source = json.loads(os.environ.get("MIRROR_SOURCE_OPTIONS") or "{}")
-    destination = json.loads(os.environ.get("MIRROR_DESTINATION_OPTIONS") or "{}")
+    try:
+        source = json.loads(os.environ.get("MIRROR_SOURCE_OPTIONS") or "{}")
+        destination = json.loads(os.environ.get("MIRROR_DESTINATION_OPTIONS") or "{}")
+    except ValueError as error:
+        print(f"MIRROR_SOURCE_OPTIONS or MIRROR_DESTINATION_OPTIONS is no JSON: {error}", file=sys.stderr)
+        return 2
     code = bring(given, source_options=source, destination_options=destination, proof=not given.every_byte)
     if code == 0 and given.every_byte and not given.dry_run:
         ends = (

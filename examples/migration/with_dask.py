@@ -14,6 +14,7 @@ from contextlib import nullcontext
 
 from moving import bring, parser
 
+from metamlflow import MetaMLFlowError
 from metamlflow.migration import dask_executor
 
 
@@ -23,11 +24,15 @@ def main() -> int:
     options.add_argument("--scheduler", help="its address; default: a cluster of this machine")
     options.add_argument("--workers", type=int, default=2, help="processes of that cluster")
     given = options.parse_args()
-    with (
-        nullcontext() if given.scheduler else cluster_of(given.workers) as cluster,
-        dask_executor(given.scheduler or cluster.scheduler_address) as executor,
-    ):
-        return bring(given, executor=executor)
+    try:
+        with (
+            nullcontext() if given.scheduler else cluster_of(given.workers) as cluster,
+            dask_executor(given.scheduler or cluster.scheduler_address) as executor,
+        ):
+            return bring(given, executor=executor)
+    except MetaMLFlowError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 def cluster_of(workers: int):  # noqa: ANN201 (a context manager of Dask's)

@@ -303,3 +303,26 @@ def test_arguments_of_the_wrong_kind_are_told(light_source, tmp_path, wrong):
     with pytest.raises(InvalidInputError):
         migrate(light_source, tmp_path / "destination", **wrong)
     assert not (tmp_path / "destination").exists()
+
+
+def test_with_a_proof_versions_that_were_there_are_looked_at_and_what_is_missing_is_sent_again(light_source, tmp_path):
+    destination = tmp_path / "destination"
+    migrate(light_source, destination)
+    blobs = [path for path in destination.glob("blobs/**/*") if path.is_file()]
+    (weights,) = [path for path in blobs if path.read_bytes() == b"more weights"]
+    weights.unlink()
+    report = migrate(light_source, destination, verify="full")
+    assert report.counts == {"present": 5, "migrated": 1}
+    assert (report.totals["objects"], report.totals["bytes"]) == (1, 12)
+    assert_same(light_source, destination)
+    (large,) = [path for path in blobs if path != weights and path.stat().st_size == 3_072_000]
+    large.chmod(0o600)
+    large.write_bytes(bytes(3_072_000))
+    assert migrate(light_source, destination).counts == {"present": 6}  # nothing was asked for
+    told = {v.name: v for v in migrate(light_source, destination, verify="full").versions if v.status != "present"}
+    assert list(told) == ["Raw/Data"]
+    assert told["Raw/Data"].status == "failed"
+    assert large.name in told["Raw/Data"].reason
+    large.unlink()
+    assert migrate(light_source, destination, verify="full").counts == {"present": 5, "migrated": 1}
+    assert_same(light_source, destination)

@@ -32,7 +32,9 @@ def main() -> None:
     if task["step"] == "dask":
         from distributed import LocalCluster
 
-        cluster = LocalCluster(n_workers=task["workers"], threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
+        cluster = LocalCluster(
+            n_workers=task["workers"], threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        )
     else:
         cluster = nullcontext()
     with cluster, dask_executor(cluster.scheduler_address) if task["step"] == "dask" else nullcontext() as executor:

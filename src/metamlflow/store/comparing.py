@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import ARTIFACTS, BLOBS, CACHE, EDGES, MARKER, NAMES, RUNS, SIGNATURES
+from metamlflow.format.layout import BLOBS, CACHE, MARKER
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer import in_parallel
 
-_RECORDS = (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES)
 _LEFT_OUT = (MARKER, CACHE, ".tmp/")
 
 
@@ -92,7 +91,7 @@ def _difference(here: Store, there: Store, full: bool, counter: Counter, pair: P
         return Difference(key, "only here" if right is None else "only there", *sizes)
     if left.size != right.size:
         return Difference(key, "other", f"{left.size} bytes", f"{right.size} bytes")
-    if not full and not key.startswith(_RECORDS) and key.startswith(BLOBS):
+    if not full and key.startswith(BLOBS):
         return None
     digests = _digest(here, key), _digest(there, key)
     return None if digests[0] == digests[1] else Difference(key, "other", *digests)

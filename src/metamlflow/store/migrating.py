@@ -140,6 +140,23 @@ class Migration:
             report.status, report.reason = "failed", error.message
         return report
 
+    def look_at(self, name: ArtifactName, number: int) -> VersionReport:
+        """Look whether the destination has all content of a version that it has; send again what is missing."""
+        report = VersionReport(str(name), number, "present")
+        try:
+            loaded = load_manifest(self.ends.source, name, number)
+            report.manifest_digest, report.files = loaded.digest, loaded.manifest.files
+            for moved in self.spreader.looking_first().move(
+                _once(new_contents(self.ends.source, loaded.manifest, None))
+            ):
+                report.objects += moved.is_new
+                report.bytes += moved.size * moved.is_new
+            if report.objects:
+                report.status = "migrated"
+        except MetaMLFlowError as error:
+            report.status, report.reason = "failed", f"{error.message}{f' {error.hint}' if error.hint else ''}"
+        return report
+
     def _bring(self, item: Planned, loaded: Loaded, report: VersionReport) -> None:
         manifest, state = loaded.manifest, item.state
         moves = item.moves and not (state.is_committed and is_given_up_there(self.ends, item.id, state))
@@ -255,6 +272,15 @@ def new_contents(source: Store, manifest: Manifest, before: Manifest | None) -> 
     for entry in Entries(source, manifest):
         if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
             yield entry
+
+
+def _once(contents: Iterator[Entry]) -> Iterator[Entry]:
+    seen: set[str] = set()
+    for content in contents:
+        if content.key not in seen:
+            if len(seen) < _REMEMBERED:
+                seen.add(content.key)
+            yield content
 
 
 def conflict(name: ArtifactName, number: int, ours: str, theirs: str) -> ConflictError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,7 +71,7 @@ def migrate_store(
         destination.writable_marker()
     report = MigrationReport(source.url, destination.url, dry_run)
     for state in states:
-        report.versions += _told_by_listings(state)
+        report.versions += _told_by_listings(state, looks=verify != "sent" and not dry_run)
     plan = planned(ends, states, lambda name: look_at(ends, name, versions), every=names is None)
     if dry_run:
         report.versions += in_parallel(partial(_expected, ends), plan)
@@ -132,10 +132,12 @@ def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
     return How(seen.observed or destination.clock.now(), verify, server_side)
 
 
-def _told_by_listings(state: NameState) -> Iterable[VersionReport]:
+def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionReport]:
+    """Yield what listings tell. ``looks``: versions that live at both ends are looked at, and reported on then."""
     name = str(state.name)
     if state.conflict is None:
-        return [VersionReport(name, number, "present") for number in state.present]
+        present = [number for number in state.present if not (looks and number in state.live_at_both)]
+        return [VersionReport(name, number, "present") for number in present]
     at, ours, theirs = state.conflict
     due = [version.number for version in state.due]
     reason = "the name has another history at the destination"
@@ -241,6 +243,8 @@ def _carry_out(
     ledger = Ledger(ends.destination)
     surveyed = frozenset(state.name for state in states)
     migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now(), surveyed)
+    if how.proof != "sent":
+        report.versions += _looked_at(migration, states)
     line = _Line(migration, frozenset(state.name for state in states if state.conflict is not None))
     report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
     refused = line.refused | line.conflicts
@@ -253,6 +257,13 @@ def _carry_out(
         pass
     _bring(report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
     _bring(report, "runs", lambda: _bring_runs(ends, every=every))
+
+
+def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[VersionReport]:
+    found = ((state.name, number) for state in states if state.conflict is None for number in state.present)
+    both = {state.name: state.live_at_both for state in states}
+    due = [(name, number) for name, number in found if number in both[name]]
+    yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None)
 
 
 def _bring_signatures(ends: Ends, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:

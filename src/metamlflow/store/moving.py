@@ -17,7 +17,7 @@ from typing import BinaryIO, Literal, cast
 import google_crc32c
 
 from metamlflow.backend import Blob, CheapLooks, CopiesOnServer, ObjectInfo
-from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError
+from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Shard
 from metamlflow.store.checking import held_checksum
 from metamlflow.store.claiming import retried
@@ -45,11 +45,13 @@ class How:
         begun: when the migration began, by the destination's clock: what is older was there before.
         proof: what is asked of the destination afterwards.
         on_server: whether large content is copied by the provider, where that can be done.
+        look_first: whether to look for the content before it is read: it should be there.
     """
 
     begun: datetime
     proof: Proof = "sent"
     on_server: bool = False
+    look_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ class Mover:
 
     def _move(self, content: Entry) -> Moved:
         backend, clock = self._destination.backend, self._destination.clock
+        if self._how.look_first and self._is_in_place(content):
+            self._counter.add(files=1, size=content.size)
+            return Moved(content.key, content.size, is_new=False, trusted=self._grace * RELIABLE_AGE)
         copied = self._copy_on_server(content) if self._how.on_server and content.size > SMALL else None
         if copied is None:
             blob = self._blob(content)
@@ -146,6 +151,15 @@ class Mover:
         trusted = self._grace * RELIABLE_AGE - age
         is_new = created or info.modified >= self._how.begun
         return Moved(content.key, content.size, is_new, trusted if trusted > 0 else None)
+
+    def _is_in_place(self, content: Entry) -> bool:
+        """Whether a living version has its content; what it has otherwise is an error."""
+        try:
+            info = retried(lambda: self._destination.backend.stat(content.key), self._destination.clock)
+        except ObjectNotFoundError:
+            return False
+        self._prove(content, info, found=True)
+        return True
 
     def _on_bytes(self, size: int) -> None:
         if self._stop.is_set():

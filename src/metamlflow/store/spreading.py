@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.manifests import Entry
@@ -64,6 +64,10 @@ class Spreader:
     counter: Counter
     executor: Executor | None = None
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LARGE_AT_A_TIME))
+
+    def looking_first(self) -> Spreader:
+        """Return one that looks for content before it is read."""
+        return replace(self, how=replace(self.how, look_first=True))
 
     def move(self, contents: Iterable[Entry]) -> Iterator[Moved]:
         """Move some content; the first failure cancels the rest of it.

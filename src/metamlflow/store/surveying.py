@@ -65,6 +65,7 @@ class NameState:
         conflict: the newest version that both have, and what it is at the source and at the destination, if that
             differs.
         live_there: those among ``present`` that have their bytes at the destination.
+        live_at_both: those that have them at the source as well.
     """
 
     name: ArtifactName
@@ -73,6 +74,7 @@ class NameState:
     others: tuple[str, ...] = ()
     conflict: tuple[int, str, str] | None = None
     live_there: frozenset[int] = frozenset()
+    live_at_both: frozenset[int] = frozenset()
 
 
 def look(ends: Ends, names: Iterable[str] | None, versions: Versions | None) -> list[NameState]:
@@ -180,6 +182,7 @@ def _compared(ends: Ends, selection: Selection, listing: Listing) -> NameState |
         tuple(sorted(others - others_there)),
         conflict,
         frozenset(version.number for version in present if version.is_live_there),
+        frozenset(version.number for version in present if version.is_live_there and version.is_live),
     )
 
 
