@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
 from metamlflow.client import MetaMLFlowClient
-from metamlflow.errors import MissingDependencyError, StorageUnavailableError
+from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
 from metamlflow.store.choosing import Versions
 from metamlflow.store.comparing import Difference, compare_stores
 from metamlflow.store.migration import migrate_store
@@ -116,7 +117,14 @@ def compare(
 
 
 def _store(place: Place, options: Mapping[str, Any] | None) -> Store:
-    client = place if isinstance(place, MetaMLFlowClient) else MetaMLFlowClient(place, storage_options=options)
+    if isinstance(place, MetaMLFlowClient):
+        if options:
+            raise InvalidInputError(
+                "options were given for a client, which has its own", hint="Give them when you make the client."
+            )
+        client = place
+    else:
+        client = MetaMLFlowClient(place, storage_options=options)
     return client._store  # noqa: SLF001 (its own kind)
 
 
@@ -133,6 +141,7 @@ def dask_executor(address: str) -> Iterator[Executor]:
 
     Raises:
         MissingDependencyError: Dask is not installed.
+        InvalidInputError: it is no such address.
         StorageUnavailableError: nothing answers there, or it has no workers.
     """
     try:
@@ -143,6 +152,7 @@ def dask_executor(address: str) -> Iterator[Executor]:
             hint="Install it with: pip install 'metamlflow[dask]'",
             extra="dask",
         ) from error
+    _check_scheduler(address)
     try:
         client = Client(address, timeout=_DASK_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
@@ -162,3 +172,21 @@ def dask_executor(address: str) -> Iterator[Executor]:
 
 
 _DASK_SECONDS = 10
+
+
+def _check_scheduler(address: str) -> None:
+    """Look whether something listens: Dask would try for a long time, and leave its own tracebacks."""
+    scheme, _, place = address.partition("://")
+    if scheme in {"inproc", "ucx", "ws", "wss"}:  # Dask's other ways
+        return
+    host, _, port = place.rpartition(":")
+    if scheme not in {"tcp", "tls"} or not host or not port.isdecimal():
+        raise InvalidInputError(
+            f"{address!r:.80} is no address of a Dask scheduler", hint="Write it as tcp://host:8786 or tls://host:8786."
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_DASK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise StorageUnavailableError(
+            f"there is no Dask scheduler at {address}: {error}", hint="Check the address.", key=address
+        ) from error

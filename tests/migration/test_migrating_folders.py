@@ -297,11 +297,12 @@ def test_a_damaged_list_of_files_fails_its_version_in_plan_and_migration(source,
         {"verify": "some"},
         {"verify": "checksum"},
         {"copy_pointers": ""},
+        {"destination_options": {"key": "x"}},
     ],
 )
 def test_arguments_of_the_wrong_kind_are_told(light_source, tmp_path, wrong):
     with pytest.raises(InvalidInputError):
-        migrate(light_source, tmp_path / "destination", **wrong)
+        migrate(light_source, MetaMLFlowClient(tmp_path / "destination"), **wrong)
     assert not (tmp_path / "destination").exists()
 
 

@@ -17,7 +17,7 @@ import pytest
 from full_stores import assert_same
 
 from metamlflow import MetaMLFlowClient, migrate
-from metamlflow.errors import MissingDependencyError, StorageUnavailableError
+from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
 from metamlflow.migration import dask_executor
 from metamlflow.model.manifests import Entry
 from metamlflow.store import spreading
@@ -180,6 +180,9 @@ def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypa
     monkeypatch.setattr("metamlflow.migration._DASK_SECONDS", 1)
     with pytest.raises(StorageUnavailableError, match="no Dask scheduler"), dask_executor("tcp://127.0.0.1:1"):
         pass
+    for address in ("foo", "tcp://host", "http://host:1", ""):
+        with pytest.raises(InvalidInputError, match="no address"), dask_executor(address):
+            pass
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDependencyError, match="metamlflow\\[dask\\]"), dask_executor("tcp://127.0.0.1:1"):
         pass
