@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from metamlflow.backend.budget import content_budget
@@ -108,11 +109,12 @@ class _Run(Generic[T, R]):
         self._gauge = _Gauge()
         self._changed = threading.Condition()
         self._running = 0
+        self._by_themselves = 0  # of these: items that take memory by themselves, and may wait for some
         self._failed: Future[list[R]] | None = None
         self._done: deque[Future[list[R]] | list[R]] = deque()
         self._batch = _Batch()
         self._threads = f"metamlflow_{next(_run_numbers)}"
-        self.pool = ThreadPoolExecutor(MOST_WORKERS, thread_name_prefix=self._threads)
+        self.pool = ThreadPoolExecutor(2 * MOST_WORKERS, thread_name_prefix=self._threads)
 
     def admit(self, item: T) -> None:
         """Take in the next item; waits until there is room for it."""
@@ -121,6 +123,7 @@ class _Run(Generic[T, R]):
             self._hand_over()  # it takes memory by itself, and may wait for some: nobody is to hold any meanwhile
         taken = self._take(size or 0)
         self._batch.taken += taken
+        self._batch.by_itself = size is None
         element: Any = item if self._first is None or size is None else self._first(item)
         if isinstance(element, Ready):
             self._batch.taken -= taken
@@ -183,15 +186,20 @@ class _Run(Generic[T, R]):
                 self._done.append([element.result for element in batch.elements])
             return
         try:
-            self._wait(lambda: self._running < self._gauge.limit and self._is_near())
+            # What holds memory never waits for those that may wait for it.
+            self._wait(lambda: self._ahead_of(batch) < self._gauge.limit and self._is_near())
             with self._changed:
                 self._running += 1
+                self._by_themselves += batch.by_itself
             future = self.pool.submit(self._carry_out, batch)
         except BaseException:
             self._budget.give_back(batch.taken)
             raise
         self._done.append(future)
-        future.add_done_callback(lambda future, taken=batch.taken: self._note_end(future, taken))  # type: ignore[misc]
+        future.add_done_callback(partial(self._note_end, batch.taken, batch.by_itself))
+
+    def _ahead_of(self, batch: _Batch) -> int:
+        return self._running if batch.by_itself else self._running - self._by_themselves
 
     def _is_near(self) -> bool:
         return len(self._done) < AHEAD or isinstance(self._done[0], list) or self._done[0].done()
@@ -210,10 +218,11 @@ class _Run(Generic[T, R]):
                 self._gauge.observe(time.perf_counter() - began)
         return results
 
-    def _note_end(self, future: Future[list[R]], taken: int) -> None:
+    def _note_end(self, taken: int, by_itself: bool, future: Future[list[R]]) -> None:  # noqa: FBT001 (bound)
         self._budget.give_back(taken)
         with self._changed:
             self._running -= 1
+            self._by_themselves -= by_itself
             if not future.cancelled() and future.exception() is not None:
                 self._failed = self._failed or future
             self._changed.notify_all()
@@ -230,9 +239,10 @@ class _Run(Generic[T, R]):
 class _Batch:
     """Items that are handed to a worker together, so that it gets enough to do at once."""
 
-    __slots__ = ("elements", "taken", "works")
+    __slots__ = ("by_itself", "elements", "taken", "works")
 
     def __init__(self) -> None:
         self.elements: list[Any] = []
         self.works = 0
         self.taken = 0
+        self.by_itself = False
