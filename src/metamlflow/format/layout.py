@@ -14,6 +14,7 @@ BLOBS = "blobs/"
 ARTIFACTS = "artifacts/"
 EDGES = "edges/"
 RUNS = "runs/"
+DISTRIBUTIONS = f"{RUNS}distributions/"
 SIGNATURES = "signatures/"
 RELOCATIONS = "relocations/"
 CACHE = "cache/"
@@ -74,6 +75,12 @@ def name_of_versions_key(key: str) -> str | None:
 def artifact_prefix(name: ArtifactName) -> str:
     """Where all records of a name lie but those that make it listable; also those of names that begin with it."""
     return f"{ARTIFACTS}{escape_name(name)}/_"
+
+
+def name_of_artifact_key(key: str) -> str | None:
+    """The name under whose :func:`artifact_prefix` ``key`` lies, or None if it lies under none."""
+    name = unescape_name(key.removeprefix(ARTIFACTS).partition("/_")[0])
+    return name if name_problem(name) is None and key.startswith(artifact_prefix(ArtifactName(name))) else None
 
 
 def version_prefix(name: ArtifactName, version: int) -> str:
@@ -182,9 +189,14 @@ def parse_edge_key(source: tuple[ArtifactName, int], key: str) -> tuple[Artifact
     return consumer if consumer[1] <= MAX_VERSION and edge_key(source, consumer) == key else None
 
 
+def all_signatures_prefix(name: ArtifactName) -> str:
+    """Where the signatures over all versions of a name lie."""
+    return f"{SIGNATURES}{escape_name(name)}/_v"
+
+
 def signatures_prefix(name: ArtifactName, version: int) -> str:
     """Where the signatures over one version's manifest lie."""
-    return f"{SIGNATURES}{escape_name(name)}/_v{version}/"
+    return f"{all_signatures_prefix(name)}{version}/"
 
 
 def signature_key(name: ArtifactName, version: int, key_id: str) -> str:
@@ -197,6 +209,11 @@ def runs_prefix(run_id: str) -> str:
     return f"{RUNS}{run_id}/"
 
 
+def run_of_key(key: str) -> str:
+    """The run whose record lies at ``key``, one below :data:`RUNS`."""
+    return key.removeprefix(RUNS).partition("/")[0]
+
+
 def run_key(run_id: str, record: Literal["start", "end"]) -> str:
     """Key of the record that begins or ends a run."""
     return f"{RUNS}{run_id}/{record}.json"
@@ -204,7 +221,7 @@ def run_key(run_id: str, record: Literal["start", "end"]) -> str:
 
 def distributions_key(digest: str) -> str:
     """Key of a list of installed distributions with this SHA-256 (64 hex digits)."""
-    return f"{RUNS}distributions/{digest}.txt"
+    return f"{DISTRIBUTIONS}{digest}.txt"
 
 
 def run_inputs_prefix(run_id: str) -> str:

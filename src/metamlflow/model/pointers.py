@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 Strength = Literal["stat", "checksum", "full"]
@@ -98,6 +98,11 @@ class PointerEntry:
     def executable(self) -> bool:
         """False: what lies elsewhere is data."""
         return False
+
+    def moved_to(self, uri: str) -> PointerEntry:
+        """Return the entry of the same content at another place, where its digests are all that is known of it."""
+        evidence = Evidence(held=self.evidence.held, computed=self.evidence.computed)
+        return replace(self, uri=uri, version=None, evidence=evidence)
 
     def identity(self) -> list[Any]:
         """Return, as JSON values, what stands for its content where no digest does: a look at it finds the same."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError
+from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
 from metamlflow.format.layout import NAMES
 from metamlflow.format.manifests import record_id_of
 from metamlflow.store.claiming import claim, retried
@@ -16,7 +16,7 @@ from metamlflow.store.opening import Store
 from metamlflow.store.transfer import in_parallel
 
 HISTORY_HINT = "The two stores have different histories: migrate to an empty store, or under other names."
-_PAGE = 1000
+_ATTEMPTS = 4  # without a single object
 
 
 def copy_records(ends: Ends, prefix: str, *, but: tuple[str, ...] = ()) -> None:
@@ -59,16 +59,19 @@ def copy_record(ends: Ends, key: str) -> None:
 
 def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
     """Yield everything below a prefix, going on where a failure that may pass has cut it off."""
-    after, more = "", True
-    while more:
-        page = retried(partial(_page, store, prefix, after), store.clock)
-        yield from page
-        more = len(page) == _PAGE
-        after = page[-1].key if page else after
-
-
-def _page(store: Store, prefix: str, after: str) -> list[ObjectInfo]:
-    return list(store.backend.list_objects(prefix, after=after, limit=_PAGE))
+    after, failures = "", 0
+    while True:
+        try:
+            for info in store.backend.list_objects(prefix, after=after):
+                yield info
+                after, failures = info.key, 0
+        except StorageUnavailableError:
+            failures += 1
+            if failures == _ATTEMPTS:
+                raise
+            store.clock.back_off(failures)
+        else:
+            return
 
 
 def listed(store: Store, prefix: str) -> list[ObjectInfo]:

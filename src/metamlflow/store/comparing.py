@@ -11,6 +11,7 @@ from typing import Any, Literal
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.format.layout import BLOBS, CACHE, MARKER
+from metamlflow.store.carrying import everything_below
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
@@ -80,7 +81,7 @@ def _pairs(here: Store, there: Store) -> Iterator[Pair]:
 
 
 def _objects(store: Store) -> Iterator[ObjectInfo]:
-    return (info for info in store.backend.list_objects() if not info.key.startswith(_LEFT_OUT))
+    return (info for info in everything_below(store, "") if not info.key.startswith(_LEFT_OUT))
 
 
 def _difference(here: Store, there: Store, full: bool, counter: Counter, pair: Pair) -> Difference | None:  # noqa: FBT001 (bound)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
 from metamlflow.format.manifests import record_id_of
 from metamlflow.format.records import Relocation
 from metamlflow.model.names import ArtifactName
-from metamlflow.model.pointers import Evidence, Pointed, PointerEntry
+from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import split_uri
 from metamlflow.store.carrying import listed, read_or_none
 from metamlflow.store.entries import Entries
@@ -27,7 +28,7 @@ from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import PointerReader, copy_pointer, read_pointer
 from metamlflow.store.pointing import fixed_prefix, full_uri
 from metamlflow.store.progress import Counter, ProgressCallback
-from metamlflow.store.relocating import append_relocation, expected_there, live_versions, pointers_of, relocate
+from metamlflow.store.relocating import append_relocation, expected_there, live_versions, pointers_of, record_relocation
 from metamlflow.store.relocations import covers
 from metamlflow.store.transfer import in_parallel
 
@@ -99,9 +100,8 @@ class _Copy:
 
     @property
     def there(self) -> PointerEntry:
-        """The entry as it is at its target, known by its digest alone."""
-        evidence = Evidence(held=self.entry.evidence.held, computed=self.entry.evidence.computed)
-        return replace(self.entry, uri=self.target, version=None, evidence=evidence)
+        """The entry as it is at its target."""
+        return self.entry.moved_to(self.target)
 
 
 def copy_pointers(ends: Ends, lake: NewLake, report: MigrationReport, progress: ProgressCallback | None) -> None:
@@ -113,32 +113,37 @@ def copy_pointers(ends: Ends, lake: NewLake, report: MigrationReport, progress: 
     """
     destination = ends.destination
     names = names_in_use(destination)
+    pointers = list(pointers_of(destination, names))
+    pairs = list(_pairs(destination, names))
     for old in _outer(_places(destination, names)):
-        if covers(lake.uri, old):
-            continue
-        try:
-            pointers = list(pointers_of(destination, names))
-            if not expected_there(pointers, Relocation(old, lake.place(old))):
-                continue
-            due = [
-                _Copy(ends.source.relocations.entry(registered), lake.place(there.uri))
-                for registered, there in _pairs(destination, names)
-                if covers(old, there.uri)
-            ]
-            _copy(ends, due, report, progress)
-            relocate(destination, old, lake.place(old), progress)
-        except MetaMLFlowError as error:
-            report.problems.append(f"{shown(old)}: {error.message}{f' {error.hint}' if error.hint else ''}")
+        if not covers(lake.uri, old):
+            relocation = Relocation(old, lake.place(old))
+            with _told(report, old):
+                if moved := expected_there(pointers, relocation):
+                    due = [
+                        _Copy(ends.source.relocations.entry(registered), lake.place(there.uri))
+                        for registered, there in pairs
+                        if covers(old, there.uri)
+                    ]
+                    _copy(ends, due, report, progress, reads_back=False)  # all of it is read before it is recorded
+                    record_relocation(destination, relocation, moved, progress)
     # What came since below a place that was recorded before.
     later = [
         _Copy(ends.source.relocations.entry(registered), there.uri)
-        for registered, there in _pairs(destination, names)
+        for registered, there in pairs
         if covers(lake.uri, there.uri)
     ]
+    with _told(report, lake.uri):
+        _copy(ends, later, report, progress, reads_back=True)
+
+
+@contextmanager
+def _told(report: MigrationReport, where: str) -> Iterator[None]:
+    """Add an error to the report's problems, and go on."""
     try:
-        _copy(ends, later, report, progress)
+        yield
     except MetaMLFlowError as error:
-        report.problems.append(f"{shown(lake.uri)}: {error.message}{f' {error.hint}' if error.hint else ''}")
+        report.problems.append(f"{shown(where)}: {error.message}{f' {error.hint}' if error.hint else ''}")
 
 
 def expect_copies(ends: Ends, names: Iterable[ArtifactName], lake: NewLake, report: MigrationReport) -> None:
@@ -185,7 +190,9 @@ def _pairs(store: Store, names: Iterable[ArtifactName]) -> Iterator[tuple[Pointe
                     yield registered, there
 
 
-def _copy(ends: Ends, due: list[_Copy], report: MigrationReport, progress: ProgressCallback | None) -> None:
+def _copy(
+    ends: Ends, due: list[_Copy], report: MigrationReport, progress: ProgressCallback | None, *, reads_back: bool
+) -> None:
     total = sum(copy.entry.size for copy in due)
     counter = Counter("copy", progress, total_files=len(due), total_bytes=total)
 
@@ -199,7 +206,8 @@ def _copy(ends: Ends, due: list[_Copy], report: MigrationReport, progress: Progr
                 counter.add(files=1, size=size)
                 return None
             _write(ends, copy, filesystem, path)
-        copy_pointer(ends.destination, copy.there, None, lambda _: None)
+        if reads_back:
+            copy_pointer(ends.destination, copy.there, None, lambda _: None)
         counter.add(files=1, size=copy.entry.size)
         return copy.entry.size
 

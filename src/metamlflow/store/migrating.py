@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ from metamlflow.store.history import names_in_use
 from metamlflow.store.migration_report import VersionReport
 from metamlflow.store.moving import Ends, Moved, shard_content
 from metamlflow.store.opening import Store
-from metamlflow.store.planning import Planned
+from metamlflow.store.planning import Planned, before_of
 from metamlflow.store.spreading import Spreader
 from metamlflow.store.version_states import bring_states, create_state, is_given_up_there
 from metamlflow.store.versions import Loaded, list_versions, load_manifest, version_status
@@ -146,11 +146,11 @@ class Migration:
         try:
             loaded = load_manifest(self.ends.source, name, number)
             report.manifest_digest, report.files = loaded.digest, loaded.manifest.files
-            for moved in self.spreader.looking_first().move(
-                _once(new_contents(self.ends.source, loaded.manifest, None))
-            ):
-                report.objects += moved.is_new
-                report.bytes += moved.size * moved.is_new
+            contents = once(new_contents(self.ends.source, loaded.manifest, None))
+            with self.many:
+                for moved in self.spreader.looking_first().move(contents):
+                    report.objects += moved.is_new
+                    report.bytes += moved.size * moved.is_new
             if report.objects:
                 report.status = "migrated"
         except MetaMLFlowError as error:
@@ -216,16 +216,11 @@ class Migration:
     def _move(self, item: Planned, manifest: Manifest, report: VersionReport) -> float:
         """Move what the destination does not have; return until when all of it may be relied on."""
         until = float("inf")
-        seen: set[str] = set()
+        contents = new_contents(self.ends.source, manifest, self._before(item))
 
         def unknown() -> Iterator[Entry]:
             nonlocal until
-            for content in new_contents(self.ends.source, manifest, self._before(item)):
-                if content.key in seen:
-                    self.spreader.counter.add(files=1)
-                    continue
-                if len(seen) < _REMEMBERED:
-                    seen.add(content.key)
+            for content in once(contents, lambda: self.spreader.counter.add(files=1)):
                 found = self.ledger.find(content.key)
                 if found is None:
                     yield content
@@ -259,7 +254,7 @@ class Migration:
         is_long_ago = self.ledger.now() > self.began + grace * _LISTING_HOLDS
         if is_long_ago and not version_status(self.ends.destination, name, item.before).available:
             return None
-        return load_manifest(self.ends.source, name, item.before).manifest
+        return before_of(self.ends.source, item)
 
 
 def new_contents(source: Store, manifest: Manifest, before: Manifest | None) -> Iterator[Entry]:
@@ -274,13 +269,16 @@ def new_contents(source: Store, manifest: Manifest, before: Manifest | None) -> 
             yield entry
 
 
-def _once(contents: Iterator[Entry]) -> Iterator[Entry]:
+def once(contents: Iterable[Entry], on_repeated: Callable[[], None] = lambda: None) -> Iterator[Entry]:
+    """Yield each blob once, as far as memory goes; ``on_repeated`` is called for every further one."""
     seen: set[str] = set()
     for content in contents:
-        if content.key not in seen:
-            if len(seen) < _REMEMBERED:
-                seen.add(content.key)
-            yield content
+        if content.key in seen:
+            on_repeated()
+            continue
+        if len(seen) < _REMEMBERED:
+            seen.add(content.key)
+        yield content
 
 
 def conflict(name: ArtifactName, number: int, ours: str, theirs: str) -> ConflictError:

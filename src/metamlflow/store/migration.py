@@ -12,18 +12,26 @@ from functools import partial
 
 from metamlflow.backend import CheapLooks, CopiesOnServer
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
-from metamlflow.format.layout import MARKER, RUNS, SIGNATURES, escape_name, runs_prefix
+from metamlflow.format.layout import (
+    DISTRIBUTIONS,
+    MARKER,
+    RUNS,
+    SIGNATURES,
+    all_signatures_prefix,
+    run_of_key,
+    runs_prefix,
+)
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.carrying import copy_record, copy_records, listed
 from metamlflow.store.choosing import Versions
 from metamlflow.store.claiming import retried
 from metamlflow.store.copying_pointers import NewLake, bring_relocations, copy_pointers, expect_copies
 from metamlflow.store.edges import VersionId
-from metamlflow.store.migrating import Ledger, Migration, conflict, new_contents
+from metamlflow.store.migrating import Ledger, Migration, conflict, new_contents, once
 from metamlflow.store.migration_report import MigrationReport, VersionReport
 from metamlflow.store.moving import PROOFS, Ends, How, Proof
 from metamlflow.store.opening import Store
-from metamlflow.store.planning import Planned, planned
+from metamlflow.store.planning import Planned, before_of, planned
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.ranges import RANGE_BYTES
 from metamlflow.store.spreading import Spreader
@@ -89,8 +97,6 @@ def migrate_store(
 
 
 def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
-    if ends.source.url == ends.destination.url:
-        raise InvalidInputError("source and destination are the same store", hint="Give another destination.")
     inner, outer = sorted((_real(ends.source), _real(ends.destination)), key=len, reverse=True)
     if inner.startswith(outer):
         raise InvalidInputError(
@@ -126,14 +132,14 @@ def _real(store: Store) -> str:
 
 
 def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
-    """Return how content is moved; what is older than the marker is seen now was there before."""
+    """Return how content is moved; what is older than this look was there before."""
     destination = ends.destination
     seen = retried(lambda: destination.backend.stat(MARKER), destination.clock)
     return How(seen.observed or destination.clock.now(), verify, server_side)
 
 
 def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionReport]:
-    """Yield what listings tell. ``looks``: versions that live at both ends are looked at, and reported on then."""
+    """Return what listings tell. ``looks``: versions that live at both ends are looked at, and reported on then."""
     name = str(state.name)
     if state.conflict is None:
         present = [number for number in state.present if not (looks and number in state.live_at_both)]
@@ -166,15 +172,10 @@ def _add_expected(ends: Ends, item: Planned, report: VersionReport) -> None:
     report.manifest_digest = loaded.digest
     report.requests = 4 + len(loaded.manifest.inputs) + (6 if loaded.manifest.run else 0) + len(item.state.states)
     if item.moves:
-        before = load_manifest(ends.source, name, item.before).manifest if item.before else None
-        seen: set[str] = set()
-        for content in new_contents(ends.source, loaded.manifest, before):
-            if content.key not in seen:
-                seen.add(content.key)
-                report.objects += 1
-                report.bytes += content.size
-                parts = -(-content.size // RANGE_BYTES)
-                report.requests += 2 if content.size <= SMALL else 2 * parts + 3
+        for content in once(new_contents(ends.source, loaded.manifest, before_of(ends.source, item))):
+            report.objects += 1
+            report.bytes += content.size
+            report.requests += 2 if content.size <= SMALL else 2 * -(-content.size // RANGE_BYTES) + 3
 
 
 # --- doing it ---------------------------------------------------------------------------------------------------------
@@ -238,12 +239,15 @@ def _carry_out(
     *,
     every: bool,
 ) -> None:
+    looks = how.proof != "sent"
     files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
-    counter = Counter("migrate", progress, total_files=files, total_bytes=size)
+    # How much there is to look at is not known before it is read.
+    totals = {} if looks else {"total_files": files, "total_bytes": size}
+    counter = Counter("migrate", progress, **totals)
     ledger = Ledger(ends.destination)
     surveyed = frozenset(state.name for state in states)
     migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now(), surveyed)
-    if how.proof != "sent":
+    if looks:
         report.versions += _looked_at(migration, states)
     line = _Line(migration, frozenset(state.name for state in states if state.conflict is not None))
     report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
@@ -260,15 +264,15 @@ def _carry_out(
 
 
 def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[VersionReport]:
-    found = ((state.name, number) for state in states if state.conflict is None for number in state.present)
-    both = {state.name: state.live_at_both for state in states}
-    due = [(name, number) for name, number in found if number in both[name]]
-    yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None)
+    """Look at the content of all versions that live at both ends."""
+    due = ((state.name, number) for state in states if state.conflict is None for number in sorted(state.live_at_both))
+    cancel = migration.spreader.counter.cancel
+    yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None, cancel=cancel)
 
 
 def _bring_signatures(ends: Ends, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
     """Bring the signatures of all names that got through; of a whole store with one listing."""
-    prefixes = {state.name: f"{SIGNATURES}{escape_name(state.name)}/_v" for state in states}
+    prefixes = {state.name: all_signatures_prefix(state.name) for state in states}
     if every:
         copy_records(ends, SIGNATURES, but=tuple(prefixes[name] for name in refused if name in prefixes))
     else:
@@ -281,10 +285,10 @@ def _bring_runs(ends: Ends, *, every: bool) -> None:
     if every:
         copy_records(ends, RUNS)
         return
-    runs = {info.key.split("/")[1] for info in listed(ends.destination, RUNS)}
-    if runs:
-        for _ in in_parallel(lambda run: copy_records(ends, runs_prefix(run)), sorted(runs | {"distributions"})):
-            pass
+    known = {runs_prefix(run_of_key(info.key)) for info in listed(ends.destination, RUNS)}
+    prefixes = sorted({*known, DISTRIBUTIONS}) if known else []
+    for _ in in_parallel(partial(copy_records, ends), prefixes):
+        pass
 
 
 def _bring(report: MigrationReport, what: str, bring: Callable[[], None]) -> None:

@@ -68,9 +68,9 @@ def planned(
     of_interest = {state.name for state in waiting}
     while waiting:
         due = [
-            (state.name, version, _before(state, version.number))
+            (state.name, version, before)
             for state in waiting
-            for version in state.due
+            for version, before in _with_before(state)
             if (state.name, version.number) not in plan
         ]
         for item in in_parallel(partial(_plan, ends.source), due):
@@ -82,12 +82,14 @@ def planned(
     return list(_ordered(plan))
 
 
-def _before(state: NameState, number: int) -> int | None:
-    """Return the version before, if the destination has its bytes by the time that this one goes."""
-    for version in state.due:
-        if version.number == number - 1:
-            return number - 1 if version.is_live and (version.is_wanted or version.is_live_there) else None
-    return number - 1 if number - 1 in state.live_there else None
+def _with_before(state: NameState) -> Iterator[tuple[VersionState, int | None]]:
+    """Yield what is due, each with the version before if the destination has its bytes by the time that it goes."""
+    live = set(state.live_there)
+    for version in state.due:  # ascending
+        before = version.number - 1
+        yield version, before if before in live else None
+        if version.is_live and (version.is_wanted or version.is_live_there):
+            live.add(version.number)
 
 
 def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> Planned:
@@ -97,15 +99,20 @@ def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> 
         manifest = load_manifest(source, name, state.number, seen=state.info).manifest
         item = Planned((name, state.number), state, before=before, files=manifest.files)
         inputs = tuple((used.name, used.version) for used in manifest.inputs)
-        objects, size = _expected(source, manifest, before) if item.moves else (0, 0)
+        known = before_of(source, item)
+        objects, size = _expected(manifest, known) if item.moves else (0, 0)
         return replace(item, needs=(*needs, *inputs), inputs=inputs, objects=objects, size=size)
     except MetaMLFlowError as error:
         return Planned((name, state.number), state, needs, before=before, problem=error.message)
 
 
-def _expected(source: Store, manifest: Manifest, before: int | None) -> tuple[int, int]:
+def before_of(source: Store, item: Planned) -> Manifest | None:
+    """Return the manifest of the version before, if what it names is not sent again."""
+    return load_manifest(source, item.id[0], item.before, seen=item.state.before).manifest if item.before else None
+
+
+def _expected(manifest: Manifest, known: Manifest | None) -> tuple[int, int]:
     """Return how many files and lists of files have content that the version before does not name, and its bytes."""
-    known = load_manifest(source, manifest.name, before).manifest if before else None
     if manifest.items is not None:
         keys = {item.key for item in (known and known.items) or () if isinstance(item, Entry)}
         new = [item for item in manifest.items if isinstance(item, Entry) and item.key not in keys]

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import IO, TYPE_CHECKING, Protocol
 
-from metamlflow.backend.budget import content_budget
+from metamlflow.backend.budget import ByteBudget, content_budget
 from metamlflow.store.staging import OnBytes
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ def in_order(fetch: Fetch, size: int, *, modest: bool = False) -> Generator[memo
         finally:
             for future, taken in under_way:
                 future.cancel()
-                budget.give_back(taken)
+                future.add_done_callback(partial(_give_back, budget, taken))
+
+
+def _give_back(budget: ByteBudget, taken: int, _: object) -> None:
+    budget.give_back(taken)
 
 
 def _copy_range(fetch: Fetch, target: IO[bytes] | None, start: int, end: int) -> Buffer:

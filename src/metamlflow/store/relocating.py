@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import (
@@ -16,7 +15,7 @@ from metamlflow.errors import (
 from metamlflow.format.layout import relocation_key
 from metamlflow.format.records import Relocation, encode_relocation, relocation_problem
 from metamlflow.model.names import ArtifactName
-from metamlflow.model.pointers import Evidence, PointerEntry
+from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import claim
 from metamlflow.store.entries import Entries
 from metamlflow.store.history import names_in_use
@@ -46,9 +45,21 @@ def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None
     pointers = list(pointers_of(store, names_in_use(store)))
     relocation = _meant(old, new, pointers)
     moved = expected_there(pointers, relocation)
-    _verify(store, moved, progress)
-    _record(store, relocation)
+    record_relocation(store, relocation, moved, progress)
     return len(moved)
+
+
+def record_relocation(
+    store: Store, relocation: Relocation, moved: list[PointerEntry], progress: ProgressCallback | None
+) -> None:
+    """Record a relocation, once every byte of the entries that have ``moved`` was found at the new place.
+
+    Raises:
+        PointerDriftError: what lies there is not what was registered. Nothing was recorded.
+    """
+    _verify(store, moved, progress)
+    record_id = store.clock.new_id()
+    append_relocation(store, encode_relocation(relocation, record_id, store.clock.now()), record_id)
 
 
 def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[Loaded]:
@@ -111,9 +122,8 @@ def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> 
     moved: dict[str, PointerEntry] = {}
     pinned: dict[str, bool] = {}
     for entry in entries:
-        evidence = Evidence(held=entry.evidence.held, computed=entry.evidence.computed)
         uri = relocation.new + entry.uri[len(relocation.old) :]
-        there = replace(entry, uri=uri, version=None, evidence=evidence)
+        there = entry.moved_to(uri)
         before = moved.setdefault(uri, there)
         # Without a pin, what an older version was registered with is gone where it lay, too.
         if not _agree(before, there) and (entry.version or pinned.get(uri)):
@@ -154,13 +164,6 @@ def _verify(store: Store, moved: list[PointerEntry], progress: ProgressCallback 
             expected=f"{len(moved)} files",
             actual=f"{len(moved) - len(problems)} files",
         )
-
-
-def _record(store: Store, relocation: Relocation) -> None:
-    """Create the record after the newest."""
-    record_id = store.clock.new_id()
-    data = encode_relocation(relocation, record_id, store.clock.now())
-    append_relocation(store, data, record_id)
 
 
 def append_relocation(store: Store, data: bytes, record_id: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
 from metamlflow.format.records import Relocation, decode_relocation
 from metamlflow.model.manifests import Item
-from metamlflow.model.pointers import Evidence, Pointed, PointerEntry
+from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.store.claiming import retried
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Relocations:
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._rules: tuple[tuple[int, Relocation], ...] = ()
-        self.settled: dict[tuple[str, str], Sighting] = {}
+        self._settled: dict[tuple[str, str], Sighting] = {}
 
     def rules(self, *, fresh: bool = False) -> tuple[tuple[int, Relocation], ...]:
         """Return the relocations with their numbers, the newest first."""
@@ -45,16 +46,11 @@ class Relocations:
         backend, clock = self._store.backend, self._store.clock
         known = dict(self._rules)
         keys = [info.key for info in retried(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
-        numbers = sorted((number for key in keys if (number := parse_relocation_key(key))), reverse=True)
-        by_number = {parse_relocation_key(key): key for key in keys}
-        return [
-            (
-                number,
-                known.get(number)
-                or decode_relocation(retried(partial(backend.read, by_number[number]), clock), by_number[number]),
-            )
-            for number in numbers
-        ]
+        by_number = {number: key for key in keys if (number := parse_relocation_key(key))}
+        for number in by_number.keys() - known.keys():
+            data = retried(partial(backend.read, by_number[number]), clock)
+            known[number] = decode_relocation(data, by_number[number])
+        return sorted(((number, known[number]) for number in by_number), reverse=True, key=itemgetter(0))
 
     def place(self, uri: str) -> str:
         """Return where what was at ``uri`` is now: each relocation that fits is applied, from the oldest on."""
@@ -78,10 +74,7 @@ class Relocations:
         if entry.evidence.digest() is None:
             return entry
         uri = self.place(entry.uri)
-        if uri == entry.uri:
-            return entry
-        evidence = Evidence(held=entry.evidence.held, computed=entry.evidence.computed)
-        return replace(entry, uri=uri, version=None, evidence=evidence)
+        return entry if uri == entry.uri else entry.moved_to(uri)
 
     def pointed(self, places: tuple[Pointed, ...]) -> tuple[Pointed, ...]:
         """Return the places that an artifact points to as they are now."""
@@ -92,12 +85,12 @@ class Relocations:
     def settle(self, entry: PointerEntry, seen: Sighting) -> None:
         """Remember that an object, as it was seen, has the content that an entry was registered with."""
         with self._lock:
-            if len(self.settled) < _SETTLED:
-                self.settled[_identity(entry)] = seen
+            if len(self._settled) < _SETTLED:
+                self._settled[_identity(entry)] = seen
 
     def settled_as(self, entry: PointerEntry) -> Sighting | None:
         """Return the object that is known to have an entry's content."""
-        return self.settled.get(_identity(entry))
+        return self._settled.get(_identity(entry))
 
 
 def covers(old: str, uri: str) -> bool:

@@ -9,9 +9,9 @@ from functools import partial
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import InvalidInputError
-from metamlflow.format.layout import ARTIFACTS, artifact_prefix, manifest_key, parse_version_key, unescape_name
+from metamlflow.format.layout import ARTIFACTS, artifact_prefix, manifest_key, name_of_artifact_key, parse_version_key
 from metamlflow.format.manifests import digest_of
-from metamlflow.model.names import ArtifactName, name_problem
+from metamlflow.model.names import ArtifactName
 from metamlflow.store.carrying import everything_below, listed, read_or_none
 from metamlflow.store.choosing import Selection, Versions, wanted_names
 from metamlflow.store.moving import Ends
@@ -32,6 +32,7 @@ class VersionState:
         is_committed: whether the destination has its manifest.
         is_wanted: whether its bytes go.
         info: of its manifest at the source.
+        before: of the manifest before it, if there is one.
     """
 
     number: int
@@ -40,6 +41,7 @@ class VersionState:
     is_committed: bool
     is_wanted: bool
     info: ObjectInfo
+    before: ObjectInfo | None
 
     @property
     def is_live(self) -> bool:
@@ -131,18 +133,9 @@ def _order(name: ArtifactName) -> bytes:
 
 def _by_name(store: Store) -> Iterator[tuple[ArtifactName, list[ObjectInfo]]]:
     infos = everything_below(store, ARTIFACTS)
-    for name, group in itertools.groupby(infos, key=lambda info: _name_of(info.key)):
+    for name, group in itertools.groupby(infos, key=lambda info: name_of_artifact_key(info.key)):
         if name is not None:
-            yield name, list(group)
-
-
-def _name_of(key: str) -> ArtifactName | None:
-    name = unescape_name(key.removeprefix(ARTIFACTS).partition("/_")[0])
-    return (
-        ArtifactName(name)
-        if name_problem(name) is None and key.startswith(artifact_prefix(ArtifactName(name)))
-        else None
-    )
+            yield ArtifactName(name), list(group)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
@@ -167,6 +160,7 @@ def _compared(ends: Ends, selection: Selection, listing: Listing) -> NameState |
             number in manifests_there,
             number in wanted,
             manifests[number],
+            manifests.get(number - 1),
         )
         (due if _is_due(version) else present).append(version)
     both = [number for number in manifests if number in manifests_there]
