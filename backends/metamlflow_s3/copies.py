@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError
+from metamlflow.errors import AlreadyExistsError
 from metamlflow_s3.connection import Connection
-from metamlflow_s3.uploads import PART_BYTES
+from metamlflow_s3.uploads import MAX_PARTS, PART_BYTES, Uploader
 
 if TYPE_CHECKING:
-    from metamlflow.backend.seam import Backend, ObjectInfo
+    from metamlflow.backend.seam import Backend
 
 WHOLE_BYTES = 1024 * 1024 * 1024
 """Up to this size an object is copied with one request. S3 takes up to 5 GiB so; in parts it is faster."""
 COPY_PART_BYTES = 256 * 1024 * 1024
-_MOST_PARTS = 9_900  # S3 takes 10,000
 _PARTS_AT_A_TIME = 8
 _AMAZON = ".amazonaws.com"
 
@@ -32,7 +30,8 @@ class S3Copies:
     _prefix: str
     _connection: Connection
     _translated: Callable[[str], AbstractContextManager[None]]
-    stat: Callable[[str], ObjectInfo]
+    _uploader: Uploader
+    _exists: Callable[[str], bool]
 
     def why_not_from(self, source: Backend) -> str | None:
         """Return None for buckets at one endpoint, or both at Amazon."""
@@ -48,50 +47,28 @@ class S3Copies:
     def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:
         """Copy an object; it must not be there, and that is looked at first: some servers know no condition here."""
         assert isinstance(source, S3Copies)  # noqa: S101 (why_not_from tells)
-        try:
-            self.stat(key)
-        except ObjectNotFoundError:
-            pass
-        else:
+        if self._exists(key):
             return False
         place = {"Bucket": source._bucket, "Key": source._prefix + key}  # noqa: SLF001 (its own kind)
-        copy = self._copy_whole if size <= WHOLE_BYTES else self._copy_parts
+        name = self._prefix + key
         try:
             with self._translated(key):
-                copy(self._prefix + key, place, size, crc32c)
+                if size > WHOLE_BYTES:
+                    parts = partial(self._copy_parts, name, place, size)
+                    return self._uploader.in_parts(name, crc32c, lambda: self._exists(key), parts)
+                # The checksum that an upload of this size would have left.
+                checksum: dict[str, Any] = {"ChecksumAlgorithm": "SHA256" if size <= PART_BYTES else "CRC32C"}
+                known = checksum if self._connection.checksums else {}
+                self._connection.call("copy_object", Key=name, CopySource=place, IfNoneMatch="*", **known)
         except AlreadyExistsError:
             return False
         return True
 
-    def _copy_whole(self, name: str, place: dict[str, str], size: int, _: str) -> None:
-        # The checksum that an upload of this size would have left.
-        checksum: dict[str, Any] = {"ChecksumAlgorithm": "SHA256" if size <= PART_BYTES else "CRC32C"}
-        known = checksum if self._connection.checksums else {}
-        self._connection.call("copy_object", Key=name, CopySource=place, IfNoneMatch="*", **known)
-
-    def _copy_parts(self, name: str, place: dict[str, str], size: int, crc32c: str) -> None:
-        checked = bool(crc32c) and self._connection.checksums
-        kind: dict[str, Any] = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}
-        upload = self._connection.call("create_multipart_upload", Key=name, **(kind if checked else {}))["UploadId"]
-        length = max(COPY_PART_BYTES, -(-size // _MOST_PARTS))
+    def _copy_parts(self, name: str, place: dict[str, str], size: int, upload: str) -> list[dict[str, Any]]:
+        length = max(COPY_PART_BYTES, -(-size // MAX_PARTS))
         ranges = [(start, min(start + length, size) - 1) for start in range(0, size, length)]
-        try:
-            with ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-copy") as pool:
-                parts = list(pool.map(partial(self._copy_part, name, place, upload), range(1, len(ranges) + 1), ranges))
-            digest = base64.b64encode(bytes.fromhex(crc32c)).decode()
-            whole: dict[str, Any] = {"ChecksumCRC32C": digest, "ChecksumType": "FULL_OBJECT"}
-            self._connection.call(
-                "complete_multipart_upload",
-                Key=name,
-                UploadId=upload,
-                MultipartUpload={"Parts": parts},
-                IfNoneMatch="*",
-                **(whole if checked else {}),
-            )
-        except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
-                self._connection.call("abort_multipart_upload", Key=name, UploadId=upload)
-            raise
+        with ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-copy") as pool:
+            return list(pool.map(partial(self._copy_part, name, place, upload), range(1, len(ranges) + 1), ranges))
 
     def _copy_part(
         self, name: str, place: dict[str, str], upload: str, number: int, bounds: tuple[int, int]

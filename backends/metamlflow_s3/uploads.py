@@ -22,7 +22,7 @@ from metamlflow_s3.wire import Borrowed
 
 PART_BYTES = 16 * 1024 * 1024
 """Up to this size content goes in one request; above, in parts of it, each of which costs the client some 3 ms."""
-_MAX_PARTS = 9_900  # S3 takes 10,000
+MAX_PARTS = 9_900  # S3 takes 10,000
 _PARTS_AT_A_TIME = 3  # of one object; and one more is read meanwhile
 
 
@@ -39,23 +39,28 @@ class Uploader:
         self._connection.call("put_object", once=once, Key=key, Body=data, IfNoneMatch="*", **checksum)
 
     def send_large(self, key: str, blob: Blob, exists: Callable[[], bool]) -> bool:
-        """Create an object in parts; return whether this call is known to have created it.
+        """Create an object in parts; as :meth:`in_parts`."""
+        return self.in_parts(key, blob.crc32c, exists, lambda upload: self._send_parts(key, upload, blob))
+
+    def in_parts(
+        self, key: str, crc32c: str, exists: Callable[[], bool], bring: Callable[[str], list[dict[str, Any]]]
+    ) -> bool:
+        """Create an object of parts; return whether this call is known to have created it.
 
         Leaves no unfinished upload behind, unless the server refuses that as well.
 
         Args:
             key: of the object.
-            blob: its content.
+            crc32c: of all of it, which the server compares; empty if it is not known.
             exists: looks whether the object is there.
+            bring: takes the upload's id and returns the parts, once the server has them.
         """
-        kind: dict[str, Any] = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"}
+        checked = bool(crc32c) and self._connection.checksums
+        kind: dict[str, Any] = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"} if checked else {}
         # Repeated after a lost answer, it may leave an empty upload: harmless, and lifecycle rules remove it.
-        upload = self._connection.call(
-            "create_multipart_upload", Key=key, **(kind if self._connection.checksums else {})
-        )["UploadId"]
+        upload = self._connection.call("create_multipart_upload", Key=key, **kind)["UploadId"]
         try:
-            parts = self._send_parts(key, upload, blob)
-            self._complete(key, upload, blob, parts)
+            self._complete(key, upload, crc32c if checked else "", bring(upload))
         except BaseException as error:
             with suppress(Exception):  # the first error is the one to tell
                 self._connection.call("abort_multipart_upload", Key=key, UploadId=upload)
@@ -70,19 +75,21 @@ class Uploader:
             raise
         return True
 
-    def _complete(self, key: str, upload: str, blob: Blob, parts: list[dict[str, Any]]) -> None:
-        whole: dict[str, Any] = {"ChecksumCRC32C": _base64(bytes.fromhex(blob.crc32c)), "ChecksumType": "FULL_OBJECT"}
+    def _complete(self, key: str, upload: str, crc32c: str, parts: list[dict[str, Any]]) -> None:
+        whole: dict[str, Any] = {}
+        if crc32c:
+            whole = {"ChecksumCRC32C": _base64(bytes.fromhex(crc32c)), "ChecksumType": "FULL_OBJECT"}
         self._connection.call(
             "complete_multipart_upload",
             Key=key,
             UploadId=upload,
             MultipartUpload={"Parts": parts},
             IfNoneMatch="*",
-            **(whole if self._connection.checksums else {}),
+            **whole,
         )
 
     def _send_parts(self, key: str, upload: str, blob: Blob) -> list[dict[str, Any]]:
-        size = max(PART_BYTES, -(-blob.size // _MAX_PARTS))
+        size = max(PART_BYTES, -(-blob.size // MAX_PARTS))
         pending: list[Future[dict[str, Any]]] = []
         with (
             _Buffers(size) as buffers,

@@ -8,11 +8,12 @@ processor (see ``docs/measurements.md``).
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from metamlflow.backend.seeking import SeekableReader
 
 _THREADS = 8
 
@@ -67,37 +68,19 @@ class _Body:
         return self._data
 
 
-class Borrowed(io.RawIOBase):
+class Borrowed(SeekableReader):
     """The bytes of a part as a file, without a copy; nothing is held on to, for the buffer is used again."""
 
     def __init__(self, data: memoryview) -> None:
+        super().__init__(len(data))
         self._data = data
-        self._position = 0
 
     def __len__(self) -> int:
-        return len(self._data)
+        return self._size
 
     def getbuffer(self) -> memoryview:
         """Return the bytes."""
         return self._data
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Return where it stands."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte; return where it stands."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
-        self._position = start + offset
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, less only at the end."""

@@ -6,7 +6,6 @@ import hashlib
 import io
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 
 import google_crc32c
 
-from metamlflow.backend import Blob, CheapLooks, CopiesOnServer, ObjectInfo
+from metamlflow.backend import Blob, CopiesOnServer, ObjectInfo
 from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Shard
 from metamlflow.store.checking import held_checksum
@@ -180,8 +179,6 @@ class Mover:
         return Blob(content.size, content.sha256, crc32c, partial(self._open, content))
 
     def _open(self, content: Entry) -> BinaryIO:
-        if isinstance(self._source.backend, CheapLooks):
-            return cast("BinaryIO", _Verified(self._source, content, self._on_bytes))
         digest = hashlib.sha256()
         return cast(
             "BinaryIO",
@@ -250,31 +247,3 @@ def _crc32c(data: bytes) -> str:
 def _compare(content: Entry, size: int, sha256: str) -> None:
     if (size, sha256) != (content.size, content.sha256):
         raise damaged(content, size, sha256)
-
-
-class _Verified(io.RawIOBase):
-    """Content of a local store, read from start to end: the last of it is given only if its digest is right."""
-
-    def __init__(self, store: Store, content: Entry, on_bytes: Callable[[int], None]) -> None:
-        self._on_bytes = on_bytes
-        self._reader = retried(lambda: store.backend.open(content.key), store.clock)
-        self._content = content
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        chunk = self._reader.read(-1 if size is None else size)
-        self._on_bytes(len(chunk))
-        self._digest.update(chunk)
-        self._size += len(chunk)
-        if self._size >= self._content.size or (not chunk and size):
-            _compare(self._content, self._size, self._digest.hexdigest())
-        return chunk
-
-    def close(self) -> None:
-        if not self.closed:
-            self._reader.close()
-        super().close()

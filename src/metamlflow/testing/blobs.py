@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 import google_crc32c
 
 from metamlflow.backend import Blob
+from metamlflow.backend.seeking import SeekableReader
 
 MIB = 1024 * 1024
 
@@ -24,7 +25,7 @@ def blob_of(data: bytes) -> Blob:
     )
 
 
-class PatternReader(io.RawIOBase):
+class PatternReader(SeekableReader):
     """A reader of ``size`` bytes that repeat one MiB, which lie nowhere: it shows whether a put streams.
 
     Attributes:
@@ -32,28 +33,8 @@ class PatternReader(io.RawIOBase):
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-        self._position = 0
+        super().__init__(size)
         self.largest_read = 0
-
-    def readable(self) -> bool:
-        """Say that this is for reading."""
-        return True
-
-    def seekable(self) -> bool:
-        """Say that a client which wants to send a part again may do so."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(start + offset, 0)
-        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         """Return the next ``size`` bytes, or all that are left."""
