@@ -93,16 +93,18 @@ class GCSLake:
             except (ObjectNotFoundError, StoreNotFoundError):
                 raise self._drifted(seen) from None
             return b""
-        whole = start == 0 and end >= seen.size
-        request = media_request(self._bucket, seen.name, start, None if whole else end, seen.version, as_stored=True)
+        # A range also of a whole: never more than was registered.
+        request = media_request(self._bucket, seen.name, start, end, seen.version, as_stored=True)
         try:
             with told_errors(self.url_of(seen.name), f"gs://{self._bucket}"):
                 answer = self._asked(request, seen)
         except (ObjectNotFoundError, StoreNotFoundError):
             raise self._drifted(seen) from None
         # 200 is the whole object: something on the way has ignored the range.
-        data = answer.body if answer.status == _PARTIAL or whole else answer.body[start:end]
-        if len(data) != min(end, seen.size) - start:
+        is_part = answer.status == _PARTIAL
+        data = answer.body if is_part else answer.body[start:end]
+        size = _whole_size(answer.headers.get("Content-Range", "")) if is_part else len(answer.body)
+        if size not in {None, seen.size} or len(data) != min(end, seen.size) - start:
             raise self._drifted(seen)
         return data
 
@@ -119,6 +121,12 @@ class GCSLake:
             return drifted(self.url_of(seen.name), seen, self.look(seen.name))
         except (ObjectNotFoundError, StoreNotFoundError):  # the bucket, perhaps
             return drifted(self.url_of(seen.name), seen, None)
+
+
+def _whole_size(content_range: str) -> int | None:
+    """Return the size of the whole object that a range is of, in bytes; None if the answer does not tell."""
+    total = content_range.rpartition("/")[2]
+    return int(total) if total.isdecimal() else None
 
 
 def _sighting(resource: Mapping[str, Any], answer: Answer) -> Sighting:

@@ -134,7 +134,9 @@ class LocalBackend(LocalDoctor):
         """Return a range of the file."""
         with self.open(key) as file, self._translated(key):
             file.seek(start)
-            return file.read() if end is None else file.read(max(end - start, 0))
+            # Not more than there is: memory for all that is asked for would be taken before a byte is read.
+            last = os.fstat(file.fileno()).st_size
+            return file.read() if end is None else file.read(max(min(end, last) - start, 0))
 
     def stat(self, key: str) -> ObjectInfo:
         """Return size and modification time."""

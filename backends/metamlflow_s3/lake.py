@@ -105,16 +105,18 @@ class S3Lake:
             same = {"VersionId": seen.version}
         elif seen.etag and not self._options.get("local_expiry_check"):  # some servers know no If-Match
             same = {"IfMatch": seen.etag}
-        whole = start == 0 and end >= seen.size
-        ranged = {} if whole else {"Range": f"bytes={start}-{end - 1}"}
+        ranged = {"Range": f"bytes={start}-{end - 1}"}  # also of a whole: never more than was registered
         try:
             with self._wording.translated(self.url_of(seen.name)):
                 answer, data = self._ranged(seen, {**same, **ranged})
         except (AlreadyExistsError, ObjectNotFoundError, StoreNotFoundError):  # 412 and 404
             raise self._drifted(seen) from None
+        size = _whole_size(answer, len(data))
         if "ContentRange" not in answer:  # the whole object: something on the way has ignored the range
             data = data[start:end]
-        if (seen.etag and answer.get("ETag") != seen.etag) or len(data) != min(end, seen.size) - start:
+        if (seen.etag and answer.get("ETag") != seen.etag) or size not in {None, seen.size}:
+            raise self._drifted(seen)
+        if len(data) != min(end, seen.size) - start:
             raise self._drifted(seen)
         return data
 
@@ -197,6 +199,14 @@ class S3Lake:
         host = urlsplit(self._connection.client.meta.endpoint_url).hostname or ""
         is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
         return {"md5": tag} if plain and is_aws and len(tag) == _MD5_CHARACTERS and "-" not in tag else {}
+
+
+def _whole_size(answer: Mapping[str, Any], received: int) -> int | None:
+    """Return the size of the whole object that an answer is a part of, in bytes; None if a server does not tell."""
+    if "ContentRange" not in answer:
+        return received
+    total = str(answer["ContentRange"]).rpartition("/")[2]
+    return int(total) if total.isdecimal() else None
 
 
 def held_digests(answer: Mapping[str, Any]) -> dict[str, str]:

@@ -170,8 +170,8 @@ class FileCache:
 
     def _bring(self, wanted: _File | _Folder, seen: bytes | None) -> bool:
         """Fetch an entry and put it into place; False if its stamp is no longer the one that was ``seen``."""
+        # Nothing makes room yet: the size is what a manifest says, and the bytes may never come.
         with self._opened() as lease:
-            self._make_room(wanted.size)
             temp = self.root / "temp" / f"{lease.id}.{uuid.uuid4().hex}"
         self._delete_evicted()
         content = temp / "content"
@@ -199,19 +199,19 @@ class FileCache:
             self._note_usage((self.size() if used is None else used) + size)
             _touch(temp / "stamp")
             temp.rename(self._content(entry).parent)
-            self._make_room(0)
+            self._make_room()
         return True
 
     # --- the bound ----------------------------------------------------------------------------------------------------
 
-    def _make_room(self, arriving: int) -> None:
-        """Evict what was not used for longest until ``arriving`` more bytes fit. The lock is held."""
+    def _make_room(self) -> None:
+        """Evict what was not used for longest until the rest fits. The lock is held."""
         used = self._noted_usage()
-        if (used is not None and used + arriving <= self.max_bytes) or time.monotonic() < self._count_again_at:
+        if (used is not None and used <= self.max_bytes) or time.monotonic() < self._count_again_at:
             return
         began = time.monotonic()
         # A tenth more than needed, so that a full cache does not count all its entries for each new one.
-        self._evict(goal=self.max_bytes * 9 // 10 - arriving)
+        self._evict(goal=self.max_bytes * 9 // 10)
         took = time.monotonic() - began
         if took > _LONG_COUNT_SECONDS and (self._noted_usage() or 0) > self.max_bytes:
             # More is in use than the bound allows: counting again for each new entry would take most of the time.

@@ -14,12 +14,13 @@ from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Mani
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import retried
 from metamlflow.store.entries import Entries
+from metamlflow.store.fetching import damaged
 from metamlflow.store.findings import Finding, Level, Status
 from metamlflow.store.opening import Store
 from metamlflow.store.pacing import Pace
 from metamlflow.store.pointer_checking import Listed, check_content, check_look, with_listings
 from metamlflow.store.progress import Counter
-from metamlflow.store.reading import bytes_in_memory, copy_entry, damaged, missing
+from metamlflow.store.reading import bytes_in_memory, copy_entry, missing
 from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded
 
@@ -175,7 +176,7 @@ def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) ->
     except ObjectNotFoundError:
         raise missing(store, manifest, entry) from None
     if info.size != entry.size:
-        raise damaged(entry, info.size, "")
+        raise damaged(entry, f"{info.size} bytes")
     if level == "stat":
         return None
     held = held_checksum(info, entry)

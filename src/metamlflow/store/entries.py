@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import difflib
-import hashlib
 import itertools
 import logging
 import threading
@@ -16,7 +15,7 @@ from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFo
 from metamlflow.format.entries import decode_shard
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
-from metamlflow.store.claiming import retried
+from metamlflow.store.fetching import absent, fetch_whole
 from metamlflow.store.opening import Store
 
 _KEPT_SHARDS = 4
@@ -164,31 +163,15 @@ def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEn
 
 
 def read_shard(store: Store, shard: Shard) -> bytes:
-    """Return a shard's bytes, verified.
+    """Return a shard's bytes, compared with its size and SHA-256.
 
     Raises:
         IntegrityError: they are missing, or not what the manifest names.
     """
     try:
-        data = retried(lambda: store.backend.read(shard.key), store.clock)
+        return bytes(fetch_whole(store, shard))
     except ObjectNotFoundError:
-        raise IntegrityError(
-            f"a part of the artifact's list of files is missing: {shard.key}",
-            hint="Restore this object from a copy of the store.",
-            expected=f"sha256:{shard.sha256}",
-            actual="missing",
-            key=shard.key,
-        ) from None
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != shard.sha256:
-        raise IntegrityError(
-            f"a part of the artifact's list of files is damaged: {shard.key}",
-            hint="Restore this object from a copy of the store.",
-            expected=f"sha256:{shard.sha256}",
-            actual=f"sha256:{actual}",
-            key=shard.key,
-        )
-    return data
+        raise absent(shard) from None
 
 
 class Predecessor:

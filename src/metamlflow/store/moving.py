@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import threading
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from typing import BinaryIO, Literal, cast
+from typing import Literal
 
-import google_crc32c
-
-from metamlflow.backend import Blob, CopiesOnServer, ObjectInfo
+from metamlflow.backend import CopiesOnServer, ObjectInfo
 from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Shard
 from metamlflow.store.checking import held_checksum
 from metamlflow.store.claiming import retried
+from metamlflow.store.fetching import check_size
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter
-from metamlflow.store.ranges import RangeReader
-from metamlflow.store.reading import copy_blob, damaged, range_fetcher
+from metamlflow.store.reading import copy_blob
+from metamlflow.store.resending import blob_from
 from metamlflow.store.staging import SMALL
 
 Proof = Literal["sent", "checksum", "full"]
@@ -136,7 +132,7 @@ class Mover:
             return Moved(content.key, content.size, is_new=False, trusted=self._grace * RELIABLE_AGE)
         copied = self._copy_on_server(content) if self._how.on_server and content.size > SMALL else None
         if copied is None:
-            blob = self._blob(content)
+            blob = blob_from(self._source, content, self._on_bytes)
             created = retried(lambda: backend.put(content.key, blob), clock)
         else:
             created = copied
@@ -167,34 +163,11 @@ class Mover:
 
     # --- from the source ----------------------------------------------------------------------------------------------
 
-    def _blob(self, content: Entry) -> Blob:
-        """Return the content as it is sent. What is damaged is not: its last bytes are kept back."""
-        source = self._source
-        if content.size <= SMALL:
-            data = bytes(retried(lambda: source.fetch(content.key), source.clock))
-            _compare(content, len(data), hashlib.sha256(data).hexdigest())
-            self._on_bytes(len(data))
-            return Blob(content.size, content.sha256, content.crc32c or _crc32c(data), partial(io.BytesIO, data), data)
-        crc32c = content.crc32c or _crc32c(retried(lambda: source.backend.read(content.key), source.clock))
-        return Blob(content.size, content.sha256, crc32c, partial(self._open, content))
-
-    def _open(self, content: Entry) -> BinaryIO:
-        digest = hashlib.sha256()
-        return cast(
-            "BinaryIO",
-            RangeReader(
-                range_fetcher(self._source, content.key),
-                content.size,
-                digest,
-                lambda size: _compare(content, size, digest.hexdigest()),
-                self._on_bytes,
-            ),
-        )
-
     def _copy_on_server(self, content: Entry) -> bool | None:
         """Let the provider copy it; return whether it was not there, or None if the bytes have to go through here."""
         backend, clock = self._destination.backend, self._destination.clock
         assert isinstance(backend, CopiesOnServer)  # noqa: S101 (looked at when the migration began)
+        check_size(self._source, content)  # a copy in parts is planned by it
         copied = retried(
             lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c), clock
         )
@@ -238,12 +211,3 @@ class Mover:
 
 _FOUND_HINT = "It was there already, and nothing was overwritten. Delete this object if no version there needs it."
 _SENT_HINT = "Nothing names it yet. Delete this object, and migrate again."
-
-
-def _crc32c(data: bytes) -> str:
-    return f"{google_crc32c.value(data):08x}"
-
-
-def _compare(content: Entry, size: int, sha256: str) -> None:
-    if (size, sha256) != (content.size, content.sha256):
-        raise damaged(content, size, sha256)

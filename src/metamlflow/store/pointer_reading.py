@@ -143,9 +143,17 @@ def read_pointer(store: Store, entry: PointerEntry) -> Buffer:
 
 
 def _compare(entry: PointerEntry, data: Buffer) -> None:
-    if expected := checkable(entry.evidence):
-        digester = Digester([expected[0]])
-        digester.update(data)
+    expected = checkable(entry.evidence)
+    digester = Digester([expected[0]] if expected else [])
+    digester.update(data)
+    _compare_digested(entry, expected, digester)
+
+
+def _compare_digested(entry: PointerEntry, expected: tuple[str, str] | None, digester: Digester) -> None:
+    """Compare the size of what was read, and the digest where one is known."""
+    if digester.size != entry.size:
+        raise drifted_content(entry, f"{entry.size} bytes", f"{digester.size} bytes")
+    if expected:
         _check(entry, expected, digester)
 
 
@@ -170,8 +178,7 @@ def copy_pointer(store: Store, entry: PointerEntry, target: IO[bytes] | None, on
         return
     expected = checkable(entry.evidence)
     digester = digest_pointer(store, entry, [expected[0]] if expected else [], on_bytes, target=target)
-    if expected:
-        _check(entry, expected, digester)
+    _compare_digested(entry, expected, digester)
 
 
 def digest_pointer(

@@ -34,14 +34,22 @@ Fetch = Callable[[int, int], "Buffer"]
 """Returns the bytes from a start to before an end, fewer at the object's end; repeats what may pass."""
 
 
-def copy_ranges(fetch: Fetch, size: int, digest: Digest, target: IO[bytes] | None, on_bytes: OnBytes) -> int:
+def copy_ranges(
+    fetch: Fetch,
+    size: int,
+    digest: Digest,
+    target: IO[bytes] | None,
+    on_bytes: OnBytes,
+    *,
+    prove_size: Callable[[], object] | None = None,
+) -> int:
     """Read an object of ``size`` bytes once, in order into ``digest``, and to ``target``, a new file, if one is given.
 
     Returns how many bytes there were. The last range asks for a byte more, which only an object that is longer than it
-    should be has: the caller compares.
+    should be has: the caller compares. ``prove_size`` is that of :func:`in_order`.
     """
     count = 0
-    with closing(in_order(partial(_copy_range, fetch, target), size)) as ranges:
+    with closing(in_order(partial(_copy_range, fetch, target), size, prove_size=prove_size)) as ranges:
         for data in ranges:
             digest.update(data)
             count += len(data)
@@ -50,19 +58,26 @@ def copy_ranges(fetch: Fetch, size: int, digest: Digest, target: IO[bytes] | Non
     return count
 
 
-def in_order(fetch: Fetch, size: int, *, modest: bool = False) -> Generator[memoryview]:
+def in_order(
+    fetch: Fetch, size: int, *, modest: bool = False, prove_size: Callable[[], object] | None = None
+) -> Generator[memoryview]:
     """Yield an object of ``size`` bytes, and a byte more if it has one, in ranges that are fetched ahead in parallel.
+
+    ``size`` is the word of whoever wrote a manifest: a second range is asked for only once it is proven, and nothing is
+    asked for after a range that came short.
 
     Args:
         fetch: returns a range.
         size: of the object, as it should be.
+        prove_size: raises if the object has another size; called while the first of several ranges is fetched. None:
+            the first range is waited for, since ``fetch`` compares the size itself, or the range comes short.
         modest: take fewer and smaller ranges, and never wait for memory of the budget: for one who holds some already.
             Where none is free, one range at a time has to do.
     """
     budget = content_budget()
     length, at_a_time = (_MODEST_RANGE_BYTES, _MODEST_AT_A_TIME) if modest else (RANGE_BYTES, _AT_A_TIME)
-    under_way: deque[tuple[Future[Buffer], int]] = deque()
-    start = 0
+    under_way: deque[tuple[Future[Buffer], int, int]] = deque()
+    start, proven = 0, False
     with ThreadPoolExecutor(at_a_time, "metamlflow-range") as pool:
         try:
             while start < size or under_way:
@@ -74,12 +89,22 @@ def in_order(fetch: Fetch, size: int, *, modest: bool = False) -> Generator[memo
                         taken = 0 if modest else budget.take(length)
                     # The last range is not the one byte that should not be there.
                     end = start + length if start + length < size else size + 1
-                    under_way.append((pool.submit(fetch, start, end), taken))
+                    under_way.append((pool.submit(fetch, start, end), taken, end - start))
                     start = end
-                yield memoryview(under_way[0][0].result())
+                    if start < size and not proven:
+                        if prove_size is None:
+                            break
+                        prove_size()
+                        proven = True
+                data = memoryview(under_way[0][0].result())
+                proven = True
+                if len(data) < under_way[0][2]:
+                    size = min(size, start)  # the object ends here, whatever its record says
+                yield data
+                del data
                 budget.give_back(under_way.popleft()[1])
         finally:
-            for future, taken in under_way:
+            for future, taken, _ in under_way:
                 future.cancel()
                 future.add_done_callback(partial(_give_back, budget, taken))
 
@@ -108,12 +133,20 @@ class RangeReader(io.RawIOBase):
         at_end: called once everything has passed, with the number of bytes, before the last of them are handed out; it
             raises if they are not what they should be.
         on_bytes: is told the progress.
+        prove_size: as for :func:`in_order`.
     """
 
     def __init__(
-        self, fetch: Fetch, size: int, digest: Digest, at_end: Callable[[int], None], on_bytes: OnBytes
+        self,
+        fetch: Fetch,
+        size: int,
+        digest: Digest,
+        at_end: Callable[[int], None],
+        on_bytes: OnBytes,
+        *,
+        prove_size: Callable[[], object] | None = None,
     ) -> None:
-        self._ranges = in_order(fetch, size, modest=True)
+        self._ranges = in_order(fetch, size, modest=True, prove_size=prove_size)
         self._size = size
         self._digest = digest
         self._at_end = at_end

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow.backend import CheapLooks
@@ -16,9 +17,10 @@ from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import retried
+from metamlflow.store.fetching import absent, check_size, compare, fetch_whole, range_fetcher
 from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import PointerReader, copy_pointer, read_pointer
-from metamlflow.store.ranges import Fetch, copy_ranges, write_all
+from metamlflow.store.ranges import copy_ranges, write_all
 from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 from metamlflow.store.versions import check_available, version_status
 
@@ -62,7 +64,7 @@ def read_entry(store: Store, manifest: Manifest, entry: FileEntry) -> Buffer:
     if isinstance(entry, PointerEntry):
         return read_pointer(store, entry)
     try:
-        return _read_blob(store, entry)
+        return fetch_whole(store, entry)
     except ObjectNotFoundError:
         raise missing(store, manifest, entry) from None
 
@@ -97,14 +99,14 @@ def copy_entry(store: Store, manifest: Manifest, entry: FileEntry, target: IO[by
 
 
 def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
-    """Read a blob once, verified, and write it to ``target`` if one is given.
+    """Read a blob once, compared with its size and SHA-256, and write it to ``target`` if one is given.
 
     Raises:
         ObjectNotFoundError: it is not there.
         IntegrityError: it is not what was registered; what was written must be thrown away.
     """
     if entry.size <= SMALL:
-        data = _read_blob(store, entry)
+        data = fetch_whole(store, entry)
         if target is not None:
             write_all(target, data)
         on_bytes(entry.size)
@@ -112,28 +114,15 @@ def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: On
         _copy_stream(lambda: retried(lambda: store.backend.open(entry.key), store.clock), entry, target, on_bytes)
     else:
         digest = hashlib.sha256()
-        size = copy_ranges(range_fetcher(store, entry.key), entry.size, digest, target, on_bytes)
-        if digest.hexdigest() != entry.sha256:
-            raise damaged(entry, size, digest.hexdigest())
-
-
-def _read_blob(store: Store, entry: Entry) -> Buffer:
-    data = retried(lambda: store.fetch(entry.key), store.clock)
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != entry.sha256:
-        raise damaged(entry, len(memoryview(data)), actual)
-    return data
-
-
-def range_fetcher(store: Store, key: str) -> Fetch:
-    """Return a function that fetches a range of a blob, and repeats what may pass."""
-    return lambda start, end: retried(lambda: store.fetch(key, start, end), store.clock)
+        fetch, prove_size = range_fetcher(store, entry.key), partial(check_size, store, entry)
+        size = copy_ranges(fetch, entry.size, digest, target, on_bytes, prove_size=prove_size)
+        compare(entry, size, digest.hexdigest())
 
 
 def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
     digest, size = hashlib.sha256(), 0
     with open_blob() as source:
-        while chunk := source.read(CHUNK):
+        while size <= entry.size and (chunk := source.read(min(CHUNK, entry.size + 1 - size))):
             digest.update(chunk)
             size += len(chunk)
             if size > entry.size:
@@ -141,37 +130,13 @@ def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[byt
             if target is not None:
                 write_all(target, chunk)
             on_bytes(len(chunk))
-    if digest.hexdigest() != entry.sha256:
-        raise damaged(entry, size, digest.hexdigest())
-
-
-def damaged(entry: Entry, size: int, sha256: str) -> IntegrityError:
-    """Return the error for content that is not what was registered."""
-    if size != entry.size:
-        expected, actual = f"{entry.size} bytes", f"{size} bytes"
-    else:
-        expected, actual = f"sha256:{entry.sha256}", f"sha256:{sha256}"
-    return IntegrityError(
-        f"{entry.path!r} is damaged in the store: expected {expected}, got {actual} ({entry.key})",
-        hint="Nothing of it was used. Restore this object from a copy of the store, or use another version.",
-        expected=expected,
-        actual=actual,
-        path=entry.path,
-        key=entry.key,
-    )
+    compare(entry, size, digest.hexdigest())
 
 
 def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
     """Return the error for content that is not there, unless the version was pruned meanwhile: then raise that."""
     check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
-    return IntegrityError(
-        f"{entry.path!r} is missing in the store ({entry.key})",
-        hint="Something else deleted it. Restore this object from a copy of the store, or use another version.",
-        expected=f"sha256:{entry.sha256}",
-        actual="missing",
-        path=entry.path,
-        key=entry.key,
-    )
+    return absent(entry)
 
 
 class _VerifyingReader(SeekableReader):
@@ -217,8 +182,7 @@ class _VerifyingReader(SeekableReader):
 
     def _finish(self, excess: bytes) -> None:
         """Compare what was read to its end with what was registered."""
-        if excess or self._hashed != self._entry.size or self._digest.hexdigest() != self._entry.sha256:
-            raise damaged(self._entry, self._hashed + len(excess), self._digest.hexdigest())
+        compare(self._entry, self._hashed + len(excess), self._digest.hexdigest())
         self._verified = self._is_local()
 
     def _is_worth_a_look_ahead(self, asked: int) -> bool:
@@ -241,14 +205,13 @@ class _VerifyingReader(SeekableReader):
                 kept = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed below)
                 on_failure.callback(discard, kept)
             digest, size = hashlib.sha256(), 0
-            while size <= self._entry.size and (chunk := source.read(CHUNK)):
+            while size <= self._entry.size and (chunk := source.read(min(CHUNK, self._entry.size + 1 - size))):
                 digest.update(chunk)
                 size += len(chunk)
                 if kept is not source:
                     with spool_errors():
                         kept.write(chunk)
-            if digest.hexdigest() != self._entry.sha256:
-                raise damaged(self._entry, size, digest.hexdigest())
+            compare(self._entry, size, digest.hexdigest())
             with spool_errors():
                 kept.flush()
             on_failure.pop_all()
