@@ -111,6 +111,16 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
                 return False
         return True
 
+    def replace(self, key: str, blob: Blob) -> None:
+        """Store content with one request, or in chunks of a resumable upload, as the newest generation."""
+        name = self._prefix + key
+        if blob.size > CHUNK_BYTES:
+            with content_budget().hold(2 * chunk_bytes(blob.size)):
+                self._uploader.send_large(name, blob, lambda: self._translated(key), over=True)
+            return
+        with content_of(blob, self.url_of(key)) as data, self._translated(key):
+            self._uploader.send(name, data, blob.crc32c, repeat=True, over=True)
+
     def open(self, key: str) -> BinaryIO:
         """Return a seekable reader that streams from where it is, of the generation found now. One request."""
         with self._translated(key):

@@ -1,4 +1,4 @@
-"""Sending content: small in one request, large in chunks of a resumable upload; only ever onto a free key.
+"""Sending content: small in one request, large in chunks of a resumable upload; onto a free key, but for a repair.
 
 Both carry ``ifGenerationMatch=0``, on which GCS refuses a key that exists, and the content's CRC32C, on which it
 refuses what was damaged on its way. See https://cloud.google.com/storage/docs/resumable-uploads.
@@ -46,10 +46,13 @@ class Uploader:
     def __init__(self, connection: Connection, bucket: str, kms_key: str | None) -> None:
         self._connection = connection
         self._bucket = bucket
-        self._condition = {"ifGenerationMatch": "0"} | ({"kmsKeyName": kms_key} if kms_key else {})
+        self._key = {"kmsKeyName": kms_key} if kms_key else {}
 
-    def send(self, name: str, data: bytes, crc32c: str, *, repeat: bool) -> None:
-        """Create an object with one request; ``repeat`` it if a failure may pass and a conflict with itself is fine."""
+    def send(self, name: str, data: bytes, crc32c: str, *, repeat: bool, over: bool = False) -> None:
+        """Create an object with one request, also ``over`` one that exists.
+
+        ``repeat`` it if a failure may pass and a conflict with itself is fine.
+        """
         # The boundary is random: content that held a known one would be cut there.
         boundary = uuid.uuid4().hex
         head = (
@@ -60,7 +63,7 @@ class Uploader:
             Request(
                 "POST",
                 object_path(self._bucket, kind="/upload"),
-                {"uploadType": "multipart", **self._condition},
+                {"uploadType": "multipart", **_condition(over=over), **self._key},
                 {"Content-Type": f"multipart/related; boundary={boundary}"},
                 (head.encode(), data, f"\r\n--{boundary}--\r\n".encode()),
                 about="bucket",
@@ -69,15 +72,19 @@ class Uploader:
         )
         self._check(name, answer.json(), len(data), crc32c)
 
-    def send_large(self, name: str, blob: Blob, translated: Callable[[], AbstractContextManager[None]]) -> bool:
-        """Create an object in chunks; return False if the key existed. Leaves no unfinished upload behind.
+    def send_large(
+        self, name: str, blob: Blob, translated: Callable[[], AbstractContextManager[None]], *, over: bool = False
+    ) -> bool:
+        """Create an object in chunks, also ``over`` one that exists; return False if the key existed.
+
+        Leaves no unfinished upload behind.
 
         Errors of the blob's reader pass as they are; those of the server are ``translated``.
         """
         session = ""
         try:
             with translated():
-                session = self._open_session(name, blob)
+                session = self._open_session(name, blob, over=over)
             with blob.open() as source:
                 answer = self._send_chunks(session, source, blob, name, translated)
             with translated():
@@ -90,12 +97,12 @@ class Uploader:
             raise
         return True
 
-    def _open_session(self, name: str, blob: Blob) -> str:
+    def _open_session(self, name: str, blob: Blob, *, over: bool) -> str:
         answer = self._connection.request(
             Request(
                 "POST",
                 object_path(self._bucket, kind="/upload"),
-                {"uploadType": "resumable", "name": name, **self._condition},
+                {"uploadType": "resumable", "name": name, **_condition(over=over), **self._key},
                 {
                     "Content-Type": "application/json; charset=UTF-8",
                     "X-Upload-Content-Type": _TYPE,
@@ -192,6 +199,10 @@ class Uploader:
     def _removal(self, name: str, generation: str) -> Request:
         which = {"generation": generation, "ifGenerationMatch": generation}  # nobody else's object
         return Request("DELETE", object_path(self._bucket, name), which, good=(200, 204, 404))
+
+
+def _condition(*, over: bool) -> dict[str, str]:
+    return {} if over else {"ifGenerationMatch": "0"}
 
 
 def crc32c_of(resource: dict[str, Any]) -> str | None:

@@ -106,23 +106,23 @@ class LocalBackend(LocalDoctor):
                 return False
         # Opened out here: that a source cannot be opened says nothing about the store.
         with blob.open() as source, self._translated(key), self._temp_file() as (temp, descriptor):
-            size = 0
-            while chunk := source.read(_CHUNK):
-                _write_all(descriptor, chunk)
-                size += len(chunk)
-            if size != blob.size:
-                raise IntegrityError(
-                    f"{self.url_of(key)}: {size:,} bytes arrived where {blob.size:,} were announced",
-                    expected=f"{blob.size} bytes",
-                    actual=f"{size} bytes",
-                    key=key,
-                )
+            self._write_content(descriptor, source, blob.size, key)
             try:
                 self._publish(temp, descriptor, key)
             except FileExistsError:
                 _fsync_folder((self._root / key).parent)
                 return False
         return True
+
+    def replace(self, key: str, blob: Blob) -> None:
+        """Store content in the place of a file: by a rename, which is what puts one file over another in one step."""
+        with blob.open() as source, self._translated(key), self._temp_file() as (temp, descriptor):
+            self._write_content(descriptor, source, blob.size, key)
+            _finish(descriptor)
+            target = self._root / key
+            _make_folders(target.parent)
+            temp.replace(target)
+            _fsync_folder(target.parent)
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader of the file."""
@@ -253,11 +253,22 @@ class LocalBackend(LocalDoctor):
             with suppress(FileNotFoundError):
                 path.unlink()
 
+    def _write_content(self, descriptor: int, source: BinaryIO, announced: int, key: str) -> None:
+        size = 0
+        while chunk := source.read(_CHUNK):
+            _write_all(descriptor, chunk)
+            size += len(chunk)
+        if size != announced:
+            raise IntegrityError(
+                f"{self.url_of(key)}: {size:,} bytes arrived where {announced:,} were announced",
+                expected=f"{announced} bytes",
+                actual=f"{size} bytes",
+                key=key,
+            )
+
     def _publish(self, temp: Path, descriptor: int, key: str) -> None:
         """Make a finished temp file appear under its key, durably, read-only. FileExistsError if the key exists."""
-        # Created under the umask, so its mode says what the umask leaves.
-        os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
-        os.fsync(descriptor)
+        _finish(descriptor)
         target = self._root / key
         try:
             self._link(temp, target)
@@ -293,6 +304,13 @@ class LocalBackend(LocalDoctor):
                 with suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_mtime < limit:
                         os.unlink(entry.path)  # noqa: PTH108 (a DirEntry has a string path)
+
+
+def _finish(descriptor: int) -> None:
+    """Make a temp file read-only and durable."""
+    # Created under the umask, so its mode says what the umask leaves.
+    os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
+    os.fsync(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -32,18 +32,27 @@ class Uploader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool) -> None:
-        """Create an object with one request, whose content the server checks. ``once``: see Connection.call."""
+    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool, over: bool = False) -> None:
+        """Create an object with one request, whose content the server checks.
+
+        ``once``: see Connection.call. ``over``: also if the key exists.
+        """
         known: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(sha256)}
         checksum = known if self._connection.checksums else _md5(data)
-        self._connection.call("put_object", once=once, Key=key, Body=data, IfNoneMatch="*", **checksum)
+        self._connection.call("put_object", once=once, Key=key, Body=data, **_condition(over=over), **checksum)
 
-    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool]) -> bool:
+    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool], *, over: bool = False) -> bool:
         """Create an object in parts; as :meth:`in_parts`."""
-        return self.in_parts(key, blob.crc32c, exists, lambda upload: self._send_parts(key, upload, blob))
+        return self.in_parts(key, blob.crc32c, exists, lambda upload: self._send_parts(key, upload, blob), over=over)
 
     def in_parts(
-        self, key: str, crc32c: str, exists: Callable[[], bool], bring: Callable[[str], list[dict[str, Any]]]
+        self,
+        key: str,
+        crc32c: str,
+        exists: Callable[[], bool],
+        bring: Callable[[str], list[dict[str, Any]]],
+        *,
+        over: bool = False,
     ) -> bool:
         """Create an object of parts; return whether this call is known to have created it.
 
@@ -54,13 +63,14 @@ class Uploader:
             crc32c: of all of it, which the server compares; empty if it is not known.
             exists: looks whether the object is there.
             bring: takes the upload's id and returns the parts, once the server has them.
+            over: create it also if the key exists.
         """
         checked = bool(crc32c) and self._connection.checksums
         kind: dict[str, Any] = {"ChecksumAlgorithm": "CRC32C", "ChecksumType": "FULL_OBJECT"} if checked else {}
         # Repeated after a lost answer, it may leave an empty upload: harmless, and lifecycle rules remove it.
         upload = self._connection.call("create_multipart_upload", Key=key, **kind)["UploadId"]
         try:
-            self._complete(key, upload, crc32c if checked else "", bring(upload))
+            self._complete(key, upload, crc32c if checked else "", bring(upload), over=over)
         except BaseException as error:
             with suppress(Exception):  # the first error is the one to tell
                 self._connection.call("abort_multipart_upload", Key=key, UploadId=upload)
@@ -75,7 +85,7 @@ class Uploader:
             raise
         return True
 
-    def _complete(self, key: str, upload: str, crc32c: str, parts: list[dict[str, Any]]) -> None:
+    def _complete(self, key: str, upload: str, crc32c: str, parts: list[dict[str, Any]], *, over: bool) -> None:
         whole: dict[str, Any] = {}
         if crc32c:
             whole = {"ChecksumCRC32C": _base64(bytes.fromhex(crc32c)), "ChecksumType": "FULL_OBJECT"}
@@ -84,7 +94,7 @@ class Uploader:
             Key=key,
             UploadId=upload,
             MultipartUpload={"Parts": parts},
-            IfNoneMatch="*",
+            **_condition(over=over),
             **whole,
         )
 
@@ -154,6 +164,10 @@ class _Buffers:
     def put_back(self, buffer: memoryview, _: object) -> None:
         """Take back a buffer whose part was sent."""
         self._spare.put(buffer)
+
+
+def _condition(*, over: bool) -> dict[str, Any]:
+    return {} if over else {"IfNoneMatch": "*"}
 
 
 def _md5(data: bytes | memoryview) -> dict[str, Any]:

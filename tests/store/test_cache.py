@@ -534,14 +534,22 @@ def test_a_file_that_is_larger_than_the_bound_is_handed_out_all_the_same(cache):
     assert not held(cache, b"small")
 
 
-def test_room_is_made_before_the_fetch(cache):
+@pytest.mark.parametrize("size", [900, 2**62])
+def test_nothing_is_evicted_for_bytes_that_do_not_come(cache, size):
     leave(cache, b"a" * 900)
 
     def fetch(file):
-        assert not held(cache, b"a" * 900)
-        file.write(b"b" * 900)
+        raise IntegrityError("it has another size")
 
-    cache.file(sha256(b"b" * 900), "x", fetch, size=900)
+    with pytest.raises(IntegrityError):
+        cache.file(sha256(b"b" * 900), "x", fetch, size=size)
+    assert held(cache, b"a" * 900)
+
+
+def test_room_is_made_once_the_bytes_are_there(cache):
+    leave(cache, b"a" * 900)
+    leave(cache, b"b" * 900)
+    assert (held(cache, b"a" * 900), held(cache, b"b" * 900)) == (False, True)
 
 
 def test_the_bound_holds_for_what_a_folder_takes_in_fact(cache):

@@ -165,7 +165,7 @@ def test_a_damaged_list_of_files_is_found_and_stops_every_use(client, raw, large
     shard = raw.manifest("name")["shards"][0]
     place = raw.root / shard["key"]
     data = place.read_bytes()
-    raw.overwrite(place, data.replace(b'"00001"', b'"00000x"'))
+    raw.overwrite(place, data.replace(b'"00001"', b'"0000x"'))
     (finding,) = large.verify("stat").findings
     assert (finding.path, finding.status, finding.key) == ("", "modified", shard["key"])
     assert finding.expected == f"sha256:{shard['sha256']}"

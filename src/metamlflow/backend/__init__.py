@@ -6,6 +6,7 @@ A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/b
 
 from metamlflow.backend.fsspec_backend import FsspecBackend
 from metamlflow.backend.registry import open_backend
+from metamlflow.backend.replacing import replace_content
 from metamlflow.backend.seam import (
     Backend,
     Blob,
@@ -14,6 +15,7 @@ from metamlflow.backend.seam import (
     DeleteFailure,
     FetchesContent,
     ObjectInfo,
+    ReplacesContent,
 )
 from metamlflow.backend.streaming import Stream, StreamedObject
 from metamlflow.backend.translation import translated_errors
@@ -27,8 +29,10 @@ __all__ = [
     "FetchesContent",
     "FsspecBackend",
     "ObjectInfo",
+    "ReplacesContent",
     "Stream",
     "StreamedObject",
     "open_backend",
+    "replace_content",
     "translated_errors",
 ]

@@ -152,6 +152,22 @@ class FetchesContent(Protocol):
 
 
 @runtime_checkable
+class ReplacesContent(Protocol):
+    """Optional, for a backend that puts an object in the place of another in one step.
+
+    A repair alone does so, where an object's bytes do not have the digest in its name. Elsewhere the object is deleted
+    before the content is put, and whoever reads in between finds nothing.
+    """
+
+    def replace(self, key: str, blob: Blob) -> None:
+        """Store content under a key, whatever lies there: streamed, in bounded memory, whole or not at all.
+
+        Whoever reads meanwhile is given the old object or the new one, and a call that fails or is cut off leaves the
+        old one. Errors, and what becomes of the readers, are those of :meth:`Backend.put`.
+        """
+
+
+@runtime_checkable
 class CopiesOnServer(Protocol):
     """Optional, for a backend whose provider copies objects from one place to another by itself."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from metamlflow.backend import Backend, Blob, DeleteFailure, ObjectInfo
+from metamlflow.backend import Backend, Blob, DeleteFailure, ObjectInfo, replace_content
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.testing.faults import Crashed, Fault
 
@@ -73,6 +73,10 @@ class FaultyBackend:
     def put(self, key: str, blob: Blob) -> bool:
         """Put, or fail as planned."""
         return bool(self._call("put", (key,), lambda: self.inner.put(key, blob)))
+
+    def replace(self, key: str, blob: Blob) -> None:
+        """Replace, or fail as planned."""
+        self._call("replace", (key,), lambda: replace_content(self.inner, key, blob))
 
     def open(self, key: str) -> BinaryIO:
         """Open, or fail as planned."""

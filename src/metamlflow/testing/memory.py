@@ -108,6 +108,15 @@ class MemoryBackend:
         with self.bucket.lock:
             if key in self.bucket.objects:
                 return False
+        return self.bucket.insert(key, self._content_of(key, blob))
+
+    def replace(self, key: str, blob: Blob) -> None:
+        """Store content, whatever lies there."""
+        content = self._content_of(key, blob)
+        with self.bucket.lock:
+            self.bucket.objects[key] = StoredObject(content, self.bucket.clock())
+
+    def _content_of(self, key: str, blob: Blob) -> bytes:
         content = bytearray()
         with blob.open() as source:
             while chunk := source.read(_CHUNK):
@@ -119,7 +128,7 @@ class MemoryBackend:
                 actual=str(len(content)),
                 key=key,
             )
-        return self.bucket.insert(key, bytes(content))
+        return bytes(content)
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader of the object."""

@@ -68,14 +68,19 @@ class ToyBackend(FsspecBackend):
         with blob.open() as source:
             return self._insert(key, _pieces_from(source), blob.size)
 
-    def _insert(self, key: str, pieces: Iterator[bytes], size: int) -> bool:
+    def replace(self, key: str, blob: Blob) -> None:
+        """Store content in the place of an object: one transaction takes the old row away and brings the new one."""
+        with blob.open() as source:
+            self._insert(key, _pieces_from(source), blob.size, over=True)
+
+    def _insert(self, key: str, pieces: Iterator[bytes], size: int, *, over: bool = False) -> bool:
         database, name = self._filesystem.split(self.path_of(key))
         with self.translated(key):
             if not self._swept:
                 self._swept = True
                 database.sweep()
             try:
-                return bool(database.insert(name, pieces, size))
+                return bool(database.insert(name, pieces, size, over=over))
             except ValueError as error:
                 raise IntegrityError(f"{self.url_of(key)}: {error}", key=key) from error
 

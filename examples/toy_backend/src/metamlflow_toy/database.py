@@ -36,8 +36,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def insert(self, key: str, pieces: Iterable[bytes], size: int) -> bool:
-        """Store an object, whole or not at all; return False if the key exists.
+    def insert(self, key: str, pieces: Iterable[bytes], size: int, *, over: bool = False) -> bool:
+        """Store an object, whole or not at all; return False if the key exists, unless it is to go ``over`` that.
 
         Raises:
             ValueError: the pieces are not ``size`` bytes long together.
@@ -55,6 +55,8 @@ class Database:
             with self._writing() as connection:
                 for data in held:
                     _insert_piece(connection, upload, (size - 1) // PIECE, data)
+                if over:
+                    _delete(connection, key)
                 row = (key, upload, size, time.time())
                 created = connection.execute("INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?)", row).rowcount == 1
                 if not created:
@@ -94,8 +96,7 @@ class Database:
         """Remove an object, or raise FileNotFoundError."""
         self.find(key)
         with self._writing() as connection:
-            connection.execute("DELETE FROM pieces WHERE upload IN (SELECT upload FROM objects WHERE key = ?)", (key,))
-            connection.execute("DELETE FROM objects WHERE key = ?", (key,))
+            _delete(connection, key)
 
     def sweep(self) -> None:
         """Remove pieces of a day ago or longer that no object names: what killed uploads left behind."""
@@ -132,6 +133,11 @@ class Database:
                 connection.execute(statement)
             yield connection
             connection.execute("COMMIT")  # without it, closing rolls back
+
+
+def _delete(connection: sqlite3.Connection, key: str) -> None:
+    connection.execute("DELETE FROM pieces WHERE upload IN (SELECT upload FROM objects WHERE key = ?)", (key,))
+    connection.execute("DELETE FROM objects WHERE key = ?", (key,))
 
 
 def _insert_piece(connection: sqlite3.Connection, upload: str, number: int, data: bytes) -> None:

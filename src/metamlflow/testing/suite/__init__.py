@@ -14,7 +14,10 @@ import pytest
 
 # Before they are imported: a failed assert then shows its values, as in a test file.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{room}" for room in ("creating", "putting", "reading", "listing", "deleting", "sharing"))
+    *(
+        f"{__name__}.{room}"
+        for room in ("creating", "putting", "reading", "listing", "deleting", "replacing", "sharing")
+    )
 )
 
 from metamlflow.testing.suite.creating import Creating  # noqa: E402 (after the registration above)
@@ -22,12 +25,13 @@ from metamlflow.testing.suite.deleting import Deleting  # noqa: E402
 from metamlflow.testing.suite.listing import Listing  # noqa: E402
 from metamlflow.testing.suite.putting import Putting  # noqa: E402
 from metamlflow.testing.suite.reading import Reading  # noqa: E402
+from metamlflow.testing.suite.replacing import Replacing  # noqa: E402
 from metamlflow.testing.suite.sharing import Sharing  # noqa: E402
 
 __all__ = ["BackendSuite"]
 
 
-class BackendSuite(Creating, Putting, Reading, Listing, Deleting, Sharing):
+class BackendSuite(Creating, Putting, Reading, Listing, Deleting, Replacing, Sharing):
     """Every promise of the seam as a test; subclass it and override the fixture ``backend``.
 
     What else can be overridden, and why one would, stands in :class:`~metamlflow.testing.suite.hooks.SuiteHooks`.
