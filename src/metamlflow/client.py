@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from metamlflow.artifacts import Artifact
-from metamlflow.errors import (
-    InvalidInputError,
-)
+from metamlflow.errors import InvalidInputError
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
@@ -23,24 +20,20 @@ from metamlflow.runs import Inputs, given_inputs
 from metamlflow.sessions import Session
 from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, options_from_environment, resolve_url
 from metamlflow.store.aliases import set_alias
+from metamlflow.store.blobs import RELIANCES, Reliance
 from metamlflow.store.cache import FileCache
-from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, VerifyReport
 from metamlflow.store.inputs import resolved_inputs
 from metamlflow.store.listing import latest_of_each, versions_of
 from metamlflow.store.opening import Store
-from metamlflow.store.pacing import Pace
 from metamlflow.store.pointing import pointer_source
-from metamlflow.store.progress import ProgressCallback, callback_errors
+from metamlflow.store.progress import ProgressCallback
 from metamlflow.store.publishing import Draft, publish
 from metamlflow.store.recording import current_run
-from metamlflow.store.selecting import every_version, wanted_versions
 from metamlflow.store.signing import require_signature as check_signature
 from metamlflow.store.sources import source_of
 from metamlflow.store.staleness import OnStale
-from metamlflow.store.verifying import Journal, verify_versions
-from metamlflow.store.versions import (
-    load_reference,
-)
+from metamlflow.store.versions import load_reference
+from metamlflow.upkeep import Upkeep
 
 __all__ = ["MetaMLFlowClient"]
 
@@ -50,7 +43,7 @@ EVENTS_VARIABLE = "METAMLFLOW_OPENLINEAGE"
 SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 
-class MetaMLFlowClient(Provenance):
+class MetaMLFlowClient(Provenance, Upkeep):
     """A store of artifacts, kept in nothing but a folder or a bucket.
 
     Making a client touches no network and creates nothing; the first registration creates the store. Thread-safe and
@@ -154,6 +147,7 @@ class MetaMLFlowClient(Provenance):
         inputs: Inputs = (),
         if_unchanged: Literal["new_version", "reuse"] = "new_version",
         idempotency_key: str | None = None,
+        prove: Reliance | None = None,
         progress: ProgressCallback | None = None,
     ) -> Artifact:
         """Store content as the next version of ``name``; return that version.
@@ -174,6 +168,10 @@ class MetaMLFlowClient(Provenance):
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
             idempotency_key: any text that names this registration, such as a job's id. The first registration under a
                 key wins: a retry returns the same version, and its content is not looked at.
+            prove: how hard to look at content that is in the store already and relied on: ``stat`` (its size),
+                ``checksum`` (also the digest that the storage holds, where it holds one) or ``full`` (every byte); a
+                request or more for each such blob. What is missing or damaged is put back, for older versions too.
+                Default: on a disk ``stat``; in a bucket one listing, which shows the sizes of up to 999 blobs.
             progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done.
 
         Raises:
@@ -189,6 +187,8 @@ class MetaMLFlowClient(Provenance):
         given = given_inputs(inputs, self._store.url)
         if if_unchanged not in {"new_version", "reuse"}:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
+        if prove is not None and prove not in RELIANCES:
+            raise InvalidInputError(f"unknown proof {prove!r:.80}: use {', '.join(map(repr, RELIANCES))} or None")
         # Before anything is read: a dict that the caller goes on changing must not change what is registered.
         encoded = encode_mapping(metadata)
         run = current_run(self._store.url)
@@ -205,6 +205,7 @@ class MetaMLFlowClient(Provenance):
             run=run,
             code=run.code if run else None,
             on_stale=self._on_stale,
+            prove=prove,
         )
         return Artifact(self._session, publish(self._store, draft, progress))
 
@@ -351,50 +352,3 @@ class MetaMLFlowClient(Provenance):
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
-
-    def verify_all(
-        self,
-        names: Iterable[str] | None = None,
-        level: Level = "full",
-        *,
-        objects_per_second: float | None = None,
-        bytes_per_second: float | None = None,
-        resume: str | os.PathLike[str] | None = None,
-        executor: Executor | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Verification:
-        """Check that versions are there as they were registered, and that none of a name's is missing.
-
-        Goes on after a finding, whatever it is.
-
-        Args:
-            names: each means all versions of that name; a reference such as ``features@2`` that version alone. Default:
-                every version of every name.
-            level: as for :meth:`Artifact.verify`, which explains the rest as well.
-            objects_per_second: a limit.
-            bytes_per_second: another.
-            resume: a file that keeps what is done.
-            executor: that parts of the work are given to.
-            progress: called with a :class:`~metamlflow.artifacts.Progress` of the version that is being checked.
-
-        Raises:
-            ArtifactNotFoundError: one of ``names`` does not exist; nothing was checked.
-            StoreNotFoundError: there is no store.
-        """
-        if level not in LEVELS:
-            raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
-        store = self._store
-        wanted = [names] if isinstance(names, str) else names
-        versions = every_version(store) if wanted is None else wanted_versions(store, wanted)
-        journal = None if resume is None else Journal(resume, store, level)
-        pace = Pace(objects_per_second, bytes_per_second)
-        with callback_errors():
-            found = list(
-                verify_versions(store, versions, level, progress, pace=pace, journal=journal, executor=executor)
-            )
-        if journal:
-            journal.finish()
-        return Verification(
-            tuple(report for report in found if isinstance(report, VerifyReport)),
-            tuple(error for error in found if isinstance(error, Unreadable)),
-        )

@@ -20,6 +20,7 @@ from metamlflow.artifacts import Artifact, PointerEntry, ProgressCallback
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageFullError
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.paths import path_problem
+from metamlflow.store.blobs import Reliance
 from metamlflow.store.schemas import is_data_file, is_visible_data_file
 from metamlflow.store.staging import TEMP_DIR_VARIABLE
 from metamlflow.store.transfer import in_parallel
@@ -69,6 +70,7 @@ class Dataset:
         inputs: Any = (),
         if_unchanged: Literal["new_version", "reuse"] = "new_version",
         idempotency_key: str | None = None,
+        prove: Reliance | None = None,
         progress: ProgressCallback | None = None,
     ) -> Self:
         """Store data as the next version of ``name``, an artifact of type ``dataset``.
@@ -86,6 +88,7 @@ class Dataset:
             inputs: what it was made from, as for ``client.register_artifact``.
             if_unchanged: as there, and so are the others.
             idempotency_key: any text that names this registration, such as a job's id.
+            prove: how hard to look at content that is in the store already: ``stat``, ``checksum`` or ``full``.
             progress: called as files and bytes are done.
 
         Raises:
@@ -100,6 +103,7 @@ class Dataset:
             "inputs": inputs,
             "if_unchanged": if_unchanged,
             "idempotency_key": idempotency_key,
+            "prove": prove,
             "progress": progress,
         }
         with _as_files(data, file_name) as files:

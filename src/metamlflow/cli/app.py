@@ -31,6 +31,7 @@ from metamlflow.cli.options import (
     MetaOption,
     ObjectsPerSecondOption,
     OptionsOption,
+    ProveOption,
     ReferenceArgument,
     ResumeOption,
     SourceOptionsOption,
@@ -41,6 +42,7 @@ from metamlflow.cli.options import (
 from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
+from metamlflow.cli.repairing import repair_app
 from metamlflow.errors import DestinationExistsError
 
 # The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
@@ -126,6 +128,7 @@ def register(
     if_unchanged: UnchangedOption = "new_version",
     inputs: InputsOption = None,
     idempotency_key: IdempotencyOption = None,
+    prove: ProveOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -145,6 +148,7 @@ def register(
             inputs=read_inputs(inputs),
             if_unchanged=if_unchanged,
             idempotency_key=idempotency_key,
+            prove=prove,
             progress=progress,
         )
     if as_json:
@@ -313,4 +317,5 @@ def demo(
 
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
+app.add_typer(repair_app)
 app.add_typer(lineage_app)  # without a name: its commands stand beside these

@@ -50,6 +50,13 @@ UnchangedOption = Annotated[
     Literal["new_version", "reuse"],
     typer.Option(help="What to do if content, type and metadata are those of the newest version."),
 ]
+ProveOption = Annotated[
+    Literal["stat", "checksum", "full"] | None,
+    typer.Option(
+        help="How hard to look at content that is in the store already: its size, the digest that the storage holds, "
+        "or every byte. What is missing or damaged is put back. [default: one look that costs next to nothing]"
+    ),
+]
 IdempotencyOption = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Names this registration: a second one under the key returns the first."),

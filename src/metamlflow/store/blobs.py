@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from datetime import timedelta
+from typing import Literal, get_args
 
-from metamlflow.backend import Blob, CheapLooks
-from metamlflow.errors import ObjectNotFoundError
+from metamlflow.backend import Blob, CheapLooks, ObjectInfo
+from metamlflow.errors import AccessDeniedError, ObjectNotFoundError, UnsupportedStoreError
 from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
+from metamlflow.model.manifests import Entry
+from metamlflow.store.checking import held_checksum
 from metamlflow.store.claiming import retried
+from metamlflow.store.healing import is_good, put_back
+from metamlflow.store.listed_blobs import ListedBlobs
 from metamlflow.store.opening import Store
 
+Reliance = Literal["stat", "checksum", "full"]
+"""How stored content is proven that a publish relies on: its size, the digest that its storage holds, every byte."""
+RELIANCES: tuple[Reliance, ...] = get_args(Reliance)
 _REMEMBERED = 8192  # contents; more would let memory grow with the number of files
+_log = logging.getLogger("metamlflow")
 
 
 class BlobWriter:
@@ -21,14 +32,34 @@ class BlobWriter:
     A blob may be relied on only if this publish created it, or a manifest that it saw un-pruned names it (the caller
     knows that), or it is younger than half the grace by the server's clock. Otherwise the content is stored again under
     a key of this publish's own; nothing is ever refreshed. SPEC.md shows why that is enough. Thread-safe.
+
+    What is found missing or damaged on the way is put back, since good bytes are at hand.
+
+    Args:
+        store: where to.
+        publish_id: for fresh keys.
+        grace: of the store.
+        prove: what is asked of each blob that is relied on. None: on a disk its size, which costs next to nothing;
+            elsewhere that of as many as one listing shows.
+        named: keys that the last version names; of a large one, none.
     """
 
-    def __init__(self, store: Store, publish_id: str, grace: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publish_id: str,
+        grace: timedelta,
+        *,
+        prove: Reliance | None = None,
+        named: Collection[str] = (),
+    ) -> None:
         self._store = store
         self._publish_id = publish_id
         self._trusted_age = grace / 2
+        self._prove = prove
         backend = store.backend
         self._cheap_looks = backend if isinstance(backend, CheapLooks) else None
+        self._listed = ListedBlobs(store, named)
         self._lock = threading.Lock()
         self._stored: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._under_way: dict[tuple[str, str], threading.Event | None] = {}
@@ -49,7 +80,11 @@ class BlobWriter:
                 return key
         try:
             # It may have been stored since the look above.
-            key = self.reliable_key(blob, extension, None) or self._put(blob, extension)
+            key = (
+                self.reliable_key(blob, extension, None)
+                or self._proven_key(blob, extension, relied_on)
+                or self._put(blob, extension)
+            )
             with self._lock:
                 self._stored[content] = key
                 if len(self._stored) > _REMEMBERED:
@@ -72,30 +107,83 @@ class BlobWriter:
         return False
 
     def reliable_key(self, blob: Blob, extension: str, relied_on: str | None) -> str | None:
-        """Return a key that may be relied on without a request, or None. Arguments as for :meth:`store`."""
-        if relied_on and self._may_rely_on(relied_on, blob, extension):
+        """Return a key that may be relied on without a request for this blob, or None. Arguments: see :meth:`store`."""
+        if (
+            self._prove is None
+            and relied_on
+            and _is_of(relied_on, blob, extension)
+            and self._seems_good(relied_on, blob)
+        ):
             return relied_on
         with self._lock:
             return self._stored.get((blob.sha256, extension))
 
-    def _may_rely_on(self, key: str, blob: Blob, extension: str) -> bool:
-        if (sha256_of_blob_key(key), extension_of_blob_key(key)) != (blob.sha256, extension):
+    def _seems_good(self, key: str, blob: Blob) -> bool:
+        if self._cheap_looks is not None:
+            return self._cheap_looks.holds(key, blob.size)
+        return self._listed.may_have(key, blob.size)
+
+    def _proven_key(self, blob: Blob, extension: str, relied_on: str | None) -> str | None:
+        """Return the key that a live manifest names, proven as was asked for, or put back; else None."""
+        if relied_on is None or not _is_of(relied_on, blob, extension):
+            return None
+        content = _content_of(relied_on, blob)
+        if self._prove is not None and self._is_proven(content):
+            return relied_on
+        return relied_on if self._put_back(content, blob) else None
+
+    def _is_proven(self, content: Entry) -> bool:
+        info = self._look_at(content.key)
+        return info is not None and not self._is_damaged(content, info)
+
+    def _is_damaged(self, content: Entry, info: ObjectInfo) -> bool:
+        if info.size != content.size:
+            return True
+        held = held_checksum(info, content) if self._prove != "stat" else None
+        if held is not None and held[0] != held[1]:
+            return True
+        return self._prove == "full" and not is_good(self._store, content)
+
+    def _put_back(self, content: Entry, blob: Blob) -> bool:
+        """Put good bytes in the place of what is missing or damaged; return whether that could be done."""
+        try:
+            if put_back(self._store, content, blob):
+                _log.warning("%s was missing or damaged, and was put back", content.key)
+        except (AccessDeniedError, UnsupportedStoreError) as error:
+            # A writer need not be allowed to overwrite; its own version gets a key of its own.
+            _log.warning("%s is missing or damaged, and cannot be put back: %s", content.key, error)
             return False
-        return self._cheap_looks is None or self._cheap_looks.holds(key, blob.size)
+        return True
 
     def _put(self, blob: Blob, extension: str) -> str:
         backend, clock = self._store.backend, self._store.clock
         key = blob_key(blob.sha256, extension)
-        if retried(lambda: backend.put(key, blob), clock) or self._is_reliable(key, blob):
+        if retried(lambda: backend.put(key, blob), clock):
             return key
+        # None: collected since the put found it.
+        if (info := self._look_at(key)) is not None:
+            content = _content_of(key, blob)
+            now = info.observed or clock.now()
+            is_young = now - info.modified < self._trusted_age
+            if self._is_damaged(content, info):
+                # For the versions that name it. This one does not rely on it: a collection may have judged it before.
+                self._put_back(content, blob)
+            elif is_young:
+                return key
         fresh = blob_key(blob.sha256, extension, self._publish_id)
         retried(lambda: backend.put(fresh, blob), clock)
         return fresh
 
-    def _is_reliable(self, key: str, blob: Blob) -> bool:
+    def _look_at(self, key: str) -> ObjectInfo | None:
         try:
-            info = retried(lambda: self._store.backend.stat(key), self._store.clock)
+            return retried(lambda: self._store.backend.stat(key), self._store.clock)
         except ObjectNotFoundError:
-            return False  # collected since the put found it
-        now = info.observed or self._store.clock.now()
-        return info.size == blob.size and now - info.modified < self._trusted_age
+            return None
+
+
+def _is_of(key: str, blob: Blob, extension: str) -> bool:
+    return (sha256_of_blob_key(key), extension_of_blob_key(key)) == (blob.sha256, extension)
+
+
+def _content_of(key: str, blob: Blob) -> Entry:
+    return Entry(key, blob.size, blob.sha256, blob.crc32c, key)

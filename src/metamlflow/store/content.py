@@ -116,7 +116,7 @@ class _Storing:
         staged = stage(file, self._on_bytes)
         key = self._writer.reliable_key(staged.blob, extension_of(file.path), planned.relied_on)
         if key is None:
-            return _Planned(file, staged=staged)
+            return _Planned(file, planned.relied_on, staged=staged)
         return Ready(self._stored(file, staged, key))
 
     def finish(self, planned: _Planned) -> Item:
@@ -129,7 +129,8 @@ class _Storing:
         assert isinstance(file, SourceFile)  # noqa: S101 (for the type checker)
         extension = extension_of(file.path)
         if planned.staged is not None:
-            return self._stored(file, planned.staged, self._writer.store(planned.staged.blob, extension))
+            key = self._writer.store(planned.staged.blob, extension, relied_on=planned.relied_on)
+            return self._stored(file, planned.staged, key)
         with stage(file, self._on_bytes) as staged:
             key = self._writer.store(staged.blob, extension, relied_on=planned.relied_on)
             if planned.wants_schema:

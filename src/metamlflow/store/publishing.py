@@ -19,7 +19,7 @@ from metamlflow.format.pointers import FEATURE
 from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Entry, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.blobs import BlobWriter
+from metamlflow.store.blobs import BlobWriter, Reliance
 from metamlflow.store.claiming import claim, claim_ahead
 from metamlflow.store.content import Content, store_content
 from metamlflow.store.edges import write_edges
@@ -52,6 +52,7 @@ class Draft:
     run: Recorder | None = None
     code: Mapping[str, Any] | None = None
     on_stale: OnStale = "warn"
+    prove: Reliance | None = None
     based_on: Loaded | None = None
     """The newest version, if this one is derived from it: schema and inputs are taken over."""
 
@@ -268,8 +269,10 @@ class _Publication:
     def _store_content(self, head: Head) -> Content:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
-        writer = BlobWriter(self._store, self._store.clock.new_id(), self._grace)
         last = head.loaded.manifest if head.loaded and head.available else None
+        named = {item.key for item in (last.items if last else None) or () if isinstance(item, Entry)}
+        publish_id = self._store.clock.new_id()
+        writer = BlobWriter(self._store, publish_id, self._grace, prove=self._draft.prove, named=named)
         predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
         return store_content(writer, self._draft.source, predecessor, last.shards if last else None, counter)
 

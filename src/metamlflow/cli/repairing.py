@@ -1,0 +1,68 @@
+"""The command that puts back what is missing or damaged."""
+
+# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# ruff: noqa: ARG001, FBT002
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metamlflow.cli.arguments import client_for, parse_assignments
+from metamlflow.cli.exits import ExitCode
+from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
+from metamlflow.cli.output import Row, emit_document, emit_rows
+from metamlflow.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from metamlflow.store.repair_report import RepairReport
+
+repair_app = typer.Typer()
+
+
+@repair_app.command(short_help="Put back what is missing or damaged of a version.")
+def repair(
+    reference: ReferenceArgument,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="Has good bytes: another store (a folder or a URI), a folder with the files at their paths, a file.",
+        ),
+    ],
+    from_options: Annotated[
+        list[str] | None,
+        typer.Option("--from-option", metavar="KEY=VALUE", help="A storage option of SOURCE, as --option. Repeatable."),
+    ] = None,
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """Put back what a full verification of a version finds missing or modified. Exits with 1 if some of it stays so.
+
+    Only bytes with the digest in the object's name are written, under that name, and read back. Running it again does
+    no harm. In a pipe: NAME@VERSION, repaired or damaged, path, object, and the reason, separated by tabs.
+    """
+    client = client_for(store, options)
+    given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
+    with interruptible() as interruption, shown_progress("repairing", interruption) as progress:
+        report = client.repair(reference, source, source_options=given, progress=progress)
+    if as_json:
+        emit_document("repair", report.to_json())
+    else:
+        emit_rows(_rows(report))
+    return ExitCode.GOOD if report else ExitCode.CHECK_FAILED
+
+
+def _rows(report: RepairReport) -> Iterator[Row]:
+    reference = f"{report.name}@{report.version}"
+    yield reference, "ok" if report.ok else "failed", len(report.repaired), len(report.damaged)
+    for found in report.repaired:
+        yield reference, "repaired", found.path or "-", found.key
+    for found in report.damaged:
+        yield reference, "damaged", found.path or "-", found.key, found.reason

@@ -1,0 +1,75 @@
+"""What a repair put back, and what it could not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedObject:
+    """One object that a repair was about.
+
+    Attributes:
+        path: the file's logical path; empty for a manifest or a list of files.
+        key: the object in the store, or the URI of what is only pointed to.
+        reason: of an object that is still damaged, why; else empty.
+    """
+
+    path: str
+    key: str
+    reason: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Return the object as JSON values."""
+        return {"path": self.path, "key": self.key, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair of one version did. True in a condition if nothing is damaged any more.
+
+    Attributes:
+        name: of the artifact.
+        version: its number.
+        repaired: what was put back, and read back since.
+        damaged: what is still missing or not what was registered.
+    """
+
+    name: str
+    version: int
+    repaired: tuple[RepairedObject, ...]
+    damaged: tuple[RepairedObject, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every object is there as it was registered."""
+        return not self.damaged
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "ok": self.ok,
+            "repaired": [found.to_json() for found in self.repaired],
+            "damaged": [found.to_json() for found in self.damaged],
+        }
+
+    def __rich__(self) -> Table:
+        """Return the report as a table for rich."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("STATUS", "PATH", "OBJECT", box=None, pad_edge=False, header_style="bold")
+        for status, objects in (("repaired", self.repaired), ("damaged", self.damaged)):
+            for found in objects:
+                what = f"{found.key}: {found.reason}" if found.reason else found.key
+                table.add_row(status, escape(found.path or "-"), escape(what))
+        return table
