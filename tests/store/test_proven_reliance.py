@@ -1,4 +1,4 @@
-"""An acknowledgement means readable: what a publish relies on is looked at, and good bytes heal what they find damaged."""
+"""An acknowledgement means readable: a publish looks at what it relies on, and its good bytes heal what is damaged."""
 
 from __future__ import annotations
 
@@ -152,9 +152,7 @@ def test_a_proof_costs_a_request_for_each_file(prove):
 
 
 def test_who_may_not_list_content_registers_as_before():
-    place = Bucket(
-        [FailBefore(verb="list_objects", key="blobs/*", times=None, error=lambda where: AccessDeniedError(where))]
-    )
+    place = Bucket([FailBefore(verb="list_objects", key="blobs/*", times=None, error=AccessDeniedError)])
     place.client.register_artifact("name", FILES)
     place.backend.calls.clear()
     assert place.client.register_artifact("name", FILES).version == 2
@@ -162,7 +160,7 @@ def test_who_may_not_list_content_registers_as_before():
 
 
 def test_who_may_not_overwrite_gets_a_version_that_is_readable_all_the_same():
-    place = Bucket([FailBefore(verb="replace", times=None, error=lambda where: AccessDeniedError(where))])
+    place = Bucket([FailBefore(verb="replace", times=None, error=AccessDeniedError)])
     first = place.client.register_artifact("name", FILES)
     place.damage(key_of(first), BAD["altered"])
     second = place.client.register_artifact("name", FILES, prove="full")
