@@ -29,6 +29,7 @@ from metamlflow.store.progress import Progress, ProgressCallback
 from metamlflow.store.proving import lineage_findings
 from metamlflow.store.reading import open_entry, read_entry
 from metamlflow.store.recording import Recorder, current_run
+from metamlflow.store.repair_report import RepairedObject, RepairReport
 from metamlflow.store.signing import Signature
 from metamlflow.store.verifying import Journal, verify
 from metamlflow.store.versions import Loaded
@@ -46,6 +47,8 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Refresh",
+    "RepairReport",
+    "RepairedObject",
     "Signature",
     "Unreadable",
     "Verification",
