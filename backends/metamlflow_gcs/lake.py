@@ -89,9 +89,11 @@ class GCSLake:
         """Return a range of the generation that was seen; one request."""
         if end <= start:
             try:
-                self.look(seen.name, seen.version)
+                found = self.look(seen.name, seen.version)
             except (ObjectNotFoundError, StoreNotFoundError):
                 raise self._drifted(seen) from None
+            if seen.difference(found):
+                raise drifted(self.url_of(seen.name), seen, found)
             return b""
         # A range also of a whole: never more than was registered.
         request = media_request(self._bucket, seen.name, start, end, seen.version, as_stored=True)
