@@ -260,7 +260,7 @@ class Artifact(Origins):
             A report that is true in a condition if all is well and names everything that is not.
         """
         if level not in LEVELS:
-            raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
+            raise InvalidInputError(f"level is {', '.join(LEVELS)}, not {level!r:.80}")
         journal = None if resume is None else Journal(resume, self._store, level)
         pace = Pace(objects_per_second, bytes_per_second)
         report = verify(self._store, self._loaded, level, progress, pace=pace, journal=journal, executor=executor)
@@ -285,7 +285,7 @@ class Artifact(Origins):
             ConflictError: this is not the newest version of its name.
         """
         if evidence not in STRENGTHS:
-            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There are {', '.join(STRENGTHS)}.")
+            raise InvalidInputError(f"evidence is {', '.join(STRENGTHS)}, not {evidence!r:.80}")
         return self._next(strengthen(self._store, self._loaded, evidence, progress))
 
     def materialize(self, *, progress: ProgressCallback | None = None) -> Artifact:

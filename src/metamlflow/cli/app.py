@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from metamlflow.cli.arguments import client_for, parse_duration, read_inputs, read_metadata, source_in
+from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.checking import Limits, check_all
 from metamlflow.cli.doctoring import advised, examined
 from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
@@ -41,7 +41,7 @@ from metamlflow.cli.options import (
 from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
-from metamlflow.errors import DestinationExistsError
+from metamlflow.model.blaming import blamed_on
 
 # The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
 
@@ -176,12 +176,14 @@ def get(
     Nothing appears in the folder before everything was fetched and verified.
     """
     keys = [Path(file) for file in require_signature or ()] or None
+    if keys:
+        from metamlflow.store.signing import public_keys
+
+        with blamed_on("--require-signature"):
+            public_keys(keys)
     artifact = client_for(store, options, source_options).get_artifact(reference, require_signature=keys)
-    try:
-        with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
-            found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
-    except DestinationExistsError as error:
-        raise error.with_hint((error.hint or "").replace("overwrite=True", "--overwrite")) from None
+    with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
+        found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
     if as_json:
         emit_document("download", {"name": artifact.name, "version": artifact.version, "path": str(found)})
     else:
@@ -214,16 +216,17 @@ def ls(
 def show(
     reference: ReferenceArgument,
     entries: Annotated[
-        int, typer.Option("--entries", min=-1, metavar="N", help="How many files to list; -1 lists all.")
-    ] = 10,
+        str, typer.Option("--entries", metavar="N", help="How many files to list; -1 lists all.")
+    ] = "10",
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show one version: its facts, metadata, schema and first files."""
+    listed = parse_whole(entries, "--entries", -1)
     artifact = client_for(store, options).get_artifact(reference)
-    count = None if entries < 0 else entries
+    count = None if listed < 0 else listed
     if as_json:
         emit_document("artifact", artifact_document(artifact, entries=count))
         return

@@ -10,7 +10,12 @@ from metamlflow.cli.arguments import URI_VARIABLE
 
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="URI", envvar=URI_VARIABLE, help="The store: a folder, or a URI such as s3://b/p."),
+    typer.Option(
+        "--store",
+        metavar="URI",
+        # Read by the client and not by typer, so that a message names the variable where that is wrong.
+        help=f"The store: a folder, or a URI such as s3://bucket/prefix.  [env var: {URI_VARIABLE}]",
+    ),
 ]
 OptionsOption = Annotated[
     list[str] | None,
@@ -74,7 +79,7 @@ ResumeOption = Annotated[
     ),
 ]
 ObjectsPerSecondOption = Annotated[
-    float | None, typer.Option("--objects-per-second", metavar="N", help="Look at or read no more objects a second.")
+    str | None, typer.Option("--objects-per-second", metavar="N", help="Look at or read no more objects a second.")
 ]
 BytesPerSecondOption = Annotated[
     str | None, typer.Option("--bytes-per-second", metavar="SIZE", help="Read no more a second, such as 50MB.")
