@@ -14,6 +14,7 @@ from typing import overload
 
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
+from metamlflow.model.likeness import alike, told_apart
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
 from metamlflow.store.claiming import retried
@@ -150,13 +151,15 @@ def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEn
     """
     if (entry := entries.find(path)) is not None:
         return entry
-    near = [entry.path for entry in itertools.islice(entries, _SEARCHED) if entry.path.startswith(f"{path}/")][:_SHOWN]
-    if not near:
-        paths = [entry.path for entry in itertools.islice(entries, _SEARCHED)]
-        near = difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+    paths = [entry.path for entry in itertools.islice(entries, _SEARCHED)]
+    near = [known for known in paths if alike(known, path)] or [
+        known for known in paths if known.startswith(f"{path}/")
+    ]
+    near = near[:_SHOWN] or difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+    wanted, shown = told_apart(path, near)
     raise ArtifactNotFoundError(
-        f"{name}@{version} has no file {path!r:.200}",
-        hint=f"It has, among others: {', '.join(repr(p) for p in near)}." if near else "It has no files at all.",
+        f"{name}@{version} has no file {wanted:.200}",
+        hint=f"It has, among others: {', '.join(shown)}." if near else "It has no files at all.",
         name=name,
         version=version,
         suggestions=tuple(near),
