@@ -15,7 +15,7 @@ import typer
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.checking import Limits, check_all
 from metamlflow.cli.doctoring import advised, examined
-from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
+from metamlflow.cli.documents import LEFT_OUT, LISTED, artifact_document, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.lineage import lineage_app
@@ -209,7 +209,7 @@ def ls(
     if as_json:
         emit_document("artifacts", {"artifacts": [artifact_document(artifact) for artifact in found]})
     else:
-        emit_rows(map(listed_row, found), LISTED if found else ())
+        emit_rows(map(listed_row, found), LISTED if found else (), LEFT_OUT)
 
 
 @app.command(short_help="Show one version: facts, metadata, schema, files.")

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import typer
 
-from metamlflow.cli.output import note, on_terminal, printable
+from metamlflow.cli.output import coloured, note, printable
 from metamlflow.cli.wording import in_the_shell, plain_usage
 from metamlflow.errors import (
     ConflictError,
@@ -65,7 +65,7 @@ def tell(error: BaseException, *, as_json: bool) -> None:
     if as_json:
         note(json.dumps({"error": type(error).__name__, "message": message, "hint": hint}))
         return
-    label, remedy = ("\x1b[1;31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m") if on_terminal(2) else ("error:", "hint:")
+    label, remedy = ("\x1b[1;31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m") if coloured(2) else ("error:", "hint:")
     note(f"{label} {_lines(message)}")
     if hint:
         note(f"{remedy} {_lines(hint)}")

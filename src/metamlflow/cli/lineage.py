@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,7 +110,7 @@ def history(
             )
             for entry in found.versions
         ]
-        emit_rows(rows, ("VERSION", "STATE", "CREATED", "BY", "MANIFEST") if sys.stdout.isatty() else ())
+        emit_rows(rows, ("VERSION", "STATE", "CREATED", "BY", "MANIFEST"), ("BY", "CREATED", "STATE"))
         for problem in found.problems:
             note(f"failed: {problem.message}")
     return ExitCode.GOOD if found else ExitCode.CHECK_FAILED

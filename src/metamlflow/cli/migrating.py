@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport
 
 migration_app = typer.Typer()
-_SHOWN_CHARACTERS = 19  # of a digest on a terminal: the algorithm and twelve digits
 _MOST_DIGITS = 10
+_TITLES = ("ARTIFACT", "STATUS", "FILES", "OBJECTS", "BYTES", "MANIFEST")
 
 SourceArgument = Annotated[str, typer.Argument(metavar="SRC", help="The store to read: a folder or a URI.")]
 DestinationArgument = Annotated[str, typer.Argument(metavar="DST", help="The other store.")]
@@ -161,7 +161,7 @@ def _show(report: MigrationReport, *, as_json: bool) -> None:
     if as_json:
         emit_document("migration", report.to_json())
         return
-    emit_rows(map(_row, report.versions))
+    emit_rows(map(_row, report.versions), _TITLES if report.versions else (), ("MANIFEST", "OBJECTS", "FILES", "BYTES"))
     for version in report.versions:
         if version.reason and version.status != "skipped":
             note(f"{version.status}: {version.name}@{version.version}: {version.reason}")
@@ -178,7 +178,9 @@ def _row(version: VersionReport) -> Row:
     reference = f"{version.name}@{version.version}"
     digest = version.manifest_digest or "-"
     if sys.stdout.isatty():
-        digest = digest[:_SHOWN_CHARACTERS]
+        from metamlflow.cli.tables import shortened_digest
+
+        digest = shortened_digest(digest)
     files = "-" if version.files is None else version.files
     return reference, version.status, files, version.objects, Size(version.bytes), digest
 

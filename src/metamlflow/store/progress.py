@@ -28,6 +28,16 @@ class Progress:
     total_files: int | None = None
     total_bytes: int | None = None
 
+    @property
+    def finishing(self) -> bool:
+        """Whether everything was counted. What is left takes a while: writing through to the disk, the commit, names.
+
+        A bar that stands at its end would seem to hang; say instead that it ends. The call is done when it returns.
+        """
+        if self.total_bytes:
+            return self.bytes == self.total_bytes
+        return self.total_files is not None and self.files >= self.total_files
+
 
 ProgressCallback = Callable[[Progress], None]
 """Called after each file and, within large ones, as bytes pass; never by two threads at once."""
