@@ -14,6 +14,7 @@ import typer
 
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.checking import Limits, check_all
+from metamlflow.cli.completing import names, references
 from metamlflow.cli.doctoring import advised, examined
 from metamlflow.cli.documents import LEFT_OUT, LISTED, artifact_document, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
@@ -49,7 +50,7 @@ app = typer.Typer(
     help="Versioned, immutable, verified machine-learning artifacts in nothing but an object store.",
     epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 not found, 4 conflict, 5 access, network or storage, "
     "130 interrupted. Data goes to stdout, everything else to stderr.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     # Plain help is quick to start, and the same in a pipe.
     rich_markup_mode=None,
@@ -110,7 +111,7 @@ def init(
 
 @app.command(short_help="Store content as the next version of a name.")
 def register(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as fraud/features.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as fraud/features.", autocompletion=names)],
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -192,7 +193,9 @@ def get(
 
 @app.command(short_help="List artifacts, or the versions of one.")
 def ls(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="List all versions of this name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="List all versions of this name.", autocompletion=names)
+    ] = None,
     artifact_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only those of this type.")
     ] = None,
@@ -238,7 +241,9 @@ def show(
 
 @app.command(short_help="Check that versions are as they were registered.")
 def verify(
-    references: Annotated[list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.")] = None,
+    references: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.", autocompletion=references)
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Check every version of every name.")] = False,
     level: LevelOption = "full",
     lineage: Annotated[

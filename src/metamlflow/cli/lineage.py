@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import client_for, file_to_write, parse_whole
+from metamlflow.cli.completing import names
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note, utc_text
@@ -75,7 +76,7 @@ def sign(
 
 @lineage_app.command(short_help="Show all versions of a name, and prove their row.")
 def history(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.", autocompletion=names)],
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,

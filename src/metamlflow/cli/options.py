@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import URI_VARIABLE
+from metamlflow.cli.completing import references
 
 StoreOption = Annotated[
     str | None,
@@ -29,7 +30,12 @@ OptionsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document; errors too are JSON, on stderr.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the log, and the traceback of an error.")]
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="VERSION is a number, 'latest' (the default) or an alias.")
+    str,
+    typer.Argument(
+        metavar="NAME[@VERSION]",
+        help="VERSION is a number, 'latest' (the default) or an alias.",
+        autocompletion=references,
+    ),
 ]
 SourceOptionsOption = Annotated[
     list[str] | None,
