@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import manifest_key
-from metamlflow.looks import table_of
+from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
@@ -353,14 +353,11 @@ class Artifact(Origins):
     def __repr__(self) -> str:
         return (
             f"<Artifact {self.name}@{self.version}: {self.artifact_type}, {self._extent()}, "
-            f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}>"
+            f"{minute_text(self.created_at)} by {one_line(self.created_by, 30)}>"
         )
 
     def _extent(self) -> str:
-        from rich.filesize import decimal
-
-        files = len(self.entries)
-        return f"{files:,} file{'' if files == 1 else 's'}, {decimal(self.size)}"
+        return f"{counted(len(self.entries), 'file')}, {bytes_text(self.size)}"
 
     def _repr_html_(self) -> str:
         facts = {

@@ -177,6 +177,9 @@ class Dataset:
     def __repr__(self) -> str:
         return f"<Dataset{repr(self.artifact).removeprefix('<Artifact')}"
 
+    def _repr_html_(self) -> str:
+        return self.artifact._repr_html_()
+
     def _paths(self, path: str | None) -> Sequence[str]:
         """Return the files to be read as one table: at least one, all of one format."""
         where = f"{self.name}@{self.version}" + (f" at {path!r}" if path else "")

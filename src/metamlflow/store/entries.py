@@ -15,6 +15,7 @@ from typing import overload
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
 from metamlflow.model.likeness import alike, told_apart
+from metamlflow.model.looks import one_line
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
 from metamlflow.store.claiming import retried
@@ -84,7 +85,7 @@ class Entries(Sequence[FileEntry]):
         return isinstance(path, str) and self.find(path) is not None
 
     def __repr__(self) -> str:
-        shown = ", ".join(repr(entry.path) for _, entry in zip(range(3), self, strict=False))
+        shown = ", ".join(f"'{one_line(entry.path, 24)}'" for _, entry in zip(range(3), self, strict=False))
         return f"<{len(self):,} entries: {shown}{', …' if len(self) > 3 else ''}>"  # noqa: PLR2004
 
     def find(self, path: str) -> FileEntry | None:

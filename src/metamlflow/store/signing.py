@@ -20,6 +20,7 @@ from metamlflow.errors import (
 )
 from metamlflow.format.layout import signature_key, signatures_prefix
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
+from metamlflow.model.looks import minute_text
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import Loaded
@@ -40,6 +41,9 @@ class Signature:
     key_id: str
     public_key: bytes
     created_at: datetime
+
+    def __repr__(self) -> str:
+        return f"<Signature of key {self.key_id[:16]}…, {minute_text(self.created_at)}>"
 
 
 def sign(store: Store, loaded: Loaded, private_key: Any) -> Signature:
