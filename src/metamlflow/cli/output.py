@@ -147,7 +147,9 @@ def console(*, width: int | None = None, error: bool = False) -> Console:
             raise OutputClosedError
 
     # Without a colour system rich writes no attributes; with its own way to say so it would still write bold ones.
-    system: Literal["auto"] | None = "auto" if coloured(2 if error else 1) else None
+    system: Literal["auto", "standard"] | None = None
+    if coloured(2 if error else 1):
+        system = "auto" if (sys.stderr if error else sys.stdout).isatty() else "standard"
     return _Quiet(width=width, markup=False, highlight=False, emoji=False, color_system=system, stderr=error)
 
 

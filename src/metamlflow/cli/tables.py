@@ -47,7 +47,8 @@ def lines_of(table: Table, width: int) -> tuple[list[str], Texts]:
     table, gone = _narrowed(table, width)
     widths = _widths(table)
     margin = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
-    aligned = margin < width
+    # A number at its right edge cannot go below the others.
+    aligned = _fits(widths, width) or (margin < width and len(widths) - 1 not in table.to_the_right)
     found = []
     if table.titles:
         found.append(_joined(table.titles, widths, table.to_the_right) if aligned else GAP.join(table.titles))
