@@ -63,6 +63,38 @@ def callback_errors() -> Iterator[None]:
         raise failure.error from failure.error.__cause__
 
 
+class TwoPasses:
+    """Counts content that is read twice, to be hashed and to be stored: half of its bytes at each reading.
+
+    A bar that counted them all while they are hashed would stand at its end for as long as the upload takes. What is
+    read a third time, for another try, counts no more; what need not be stored counts when it is :meth:`complete`.
+    """
+
+    def __init__(self, on_bytes: Callable[[int], None]) -> None:
+        self._on_bytes = on_bytes
+        self._size = self._told = 0
+
+    def hashed(self, size: int) -> None:
+        """Count bytes that were hashed."""
+        self._size += size
+        self._tell(self._size // 2)
+
+    def stored(self, position: int) -> None:
+        """Count bytes up to a position that were read to be stored."""
+        half = self._size // 2
+        self._tell(half + min(position * (self._size - half) // max(self._size, 1), self._size - half))
+
+    def complete(self) -> None:
+        """Count what was not counted yet."""
+        if self._told < self._size:
+            self._tell(self._size)
+
+    def _tell(self, until: int) -> None:
+        more = max(until - self._told, 0)
+        self._told += more
+        self._on_bytes(more)  # also of nothing: this is the place to be cancelled
+
+
 class Counter:
     """Adds up what several threads have done and tells the callback."""
 
