@@ -53,7 +53,10 @@ def parse_url(url: str) -> tuple[str, str]:
     scheme, separator, path = url.partition("://")
     bucket, _, prefix = path.partition("/")
     if scheme not in {"gs", "gcs"} or not separator or not bucket or "@" in bucket:
-        raise InvalidInputError(f"{redact(url)!r} names no bucket", hint="Write it as gs://bucket/prefix.")
+        raise InvalidInputError(
+            f"{redact(url)!r} names no bucket",
+            hint="Write it as gs://bucket/prefix; a bucket's name has 3 characters or more.",
+        )
     return bucket, prefix.strip("/")
 
 

@@ -76,7 +76,10 @@ def parse_url(url: str) -> tuple[str, str]:
             hint="Use the access point's alias, which is written like a bucket: s3://alias/prefix.",
         )
     if scheme != "s3" or not separator or not _BUCKET.fullmatch(bucket):
-        raise InvalidInputError(f"{redact(url)!r} names no bucket", hint="Write it as s3://bucket/prefix.")
+        raise InvalidInputError(
+            f"{redact(url)!r} names no bucket",
+            hint="Write it as s3://bucket/prefix; a bucket's name has 3 characters or more.",
+        )
     if bucket.endswith("--x-s3"):
         raise UnsupportedStoreError(
             f"{bucket} is a directory bucket (S3 Express), which lists its keys in no order",

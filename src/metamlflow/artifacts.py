@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import manifest_key
-from metamlflow.looks import table_of
+from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
@@ -263,7 +263,7 @@ class Artifact(Origins):
             A report that is true in a condition if all is well and names everything that is not.
         """
         if level not in LEVELS:
-            raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
+            raise InvalidInputError(f"level is {', '.join(LEVELS)}, not {level!r:.80}")
         journal = None if resume is None else Journal(resume, self._store, level)
         pace = Pace(objects_per_second, bytes_per_second)
         report = verify(self._store, self._loaded, level, progress, pace=pace, journal=journal, executor=executor)
@@ -288,7 +288,7 @@ class Artifact(Origins):
             ConflictError: this is not the newest version of its name.
         """
         if evidence not in STRENGTHS:
-            raise InvalidInputError(f"there is no evidence {evidence!r:.80}", hint=f"There are {', '.join(STRENGTHS)}.")
+            raise InvalidInputError(f"evidence is {', '.join(STRENGTHS)}, not {evidence!r:.80}")
         return self._next(strengthen(self._store, self._loaded, evidence, progress))
 
     def materialize(self, *, progress: ProgressCallback | None = None) -> Artifact:
@@ -356,14 +356,11 @@ class Artifact(Origins):
     def __repr__(self) -> str:
         return (
             f"<Artifact {self.name}@{self.version}: {self.artifact_type}, {self._extent()}, "
-            f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}>"
+            f"{minute_text(self.created_at)} by {one_line(self.created_by, 30)}>"
         )
 
     def _extent(self) -> str:
-        from rich.filesize import decimal
-
-        files = len(self.entries)
-        return f"{files:,} file{'' if files == 1 else 's'}, {decimal(self.size)}"
+        return f"{counted(len(self.entries), 'file')}, {bytes_text(self.size)}"
 
     def _repr_html_(self) -> str:
         facts = {

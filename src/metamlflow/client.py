@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError
+from metamlflow.model.blaming import blamed_on
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
@@ -18,7 +19,7 @@ from metamlflow.openlineage import check_address
 from metamlflow.provenance import Provenance
 from metamlflow.runs import Inputs, given_inputs
 from metamlflow.sessions import Session
-from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, options_from_environment, resolve_url
+from metamlflow.settings import EVENTS_VARIABLE, bytes_of, check_grace, checked_key, checked_type, opened_store
 from metamlflow.store.aliases import set_alias
 from metamlflow.store.blobs import RELIANCES, Reliance
 from metamlflow.store.cache import FileCache
@@ -36,11 +37,6 @@ from metamlflow.store.versions import load_reference
 from metamlflow.upkeep import Upkeep
 
 __all__ = ["MetaMLFlowClient"]
-
-URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
-OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
-EVENTS_VARIABLE = "METAMLFLOW_OPENLINEAGE"
-SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 
 class MetaMLFlowClient(Provenance, Upkeep):
@@ -80,27 +76,14 @@ class MetaMLFlowClient(Provenance, Upkeep):
         stale_metadata: OnStale = "warn",
         openlineage: str | os.PathLike[str] | None = None,
     ) -> None:
-        uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
-        if uri is not None and not isinstance(uri, str | os.PathLike):
-            raise InvalidInputError(f"a store is named by a text or a path, not {type(uri).__name__}")
-        if storage_options is not None and not isinstance(storage_options, Mapping):
-            raise InvalidInputError(f"storage_options is a mapping, not {type(storage_options).__name__}")
-        if not uri:
-            raise InvalidInputError(
-                "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
-            )
-        url = resolve_url(os.fspath(uri))
-        if storage_options is None:
-            # A local folder has no options: those in the environment are meant for a bucket.
-            storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
-        if source_options is None:
-            source_options = options_from_environment(SOURCES_VARIABLE)
+        store = opened_store(storage_uri, storage_options, source_options)
         if stale_metadata not in {"warn", "ignore", "error"}:
             raise InvalidInputError(f"stale_metadata is 'warn', 'ignore' or 'error', not {stale_metadata!r:.80}")
         self._on_stale: OnStale = stale_metadata
-        events = check_address(openlineage if openlineage is not None else os.environ.get(EVENTS_VARIABLE))
-        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, bytes_of(cache_size))
-        self._session = Session(Store(url, storage_options, source_options=source_options), cache, events)
+        with blamed_on(EVENTS_VARIABLE if openlineage is None else "openlineage"):
+            events = check_address(openlineage if openlineage is not None else os.environ.get(EVENTS_VARIABLE))
+        cache = FileCache(Path(cache_dir) if cache_dir is not None else None, bytes_of(cache_size, "cache_size"))
+        self._session = Session(store, cache, events)
 
     @classmethod
     def _on(cls, store: Store) -> Self:

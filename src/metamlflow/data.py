@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Literal, Protocol, Self
 
 from metamlflow.artifacts import Artifact, PointerEntry, ProgressCallback
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageFullError
+from metamlflow.model.likeness import quoted
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.paths import path_problem
 from metamlflow.store.blobs import Reliance
@@ -180,6 +181,9 @@ class Dataset:
     def __repr__(self) -> str:
         return f"<Dataset{repr(self.artifact).removeprefix('<Artifact')}"
 
+    def _repr_html_(self) -> str:
+        return self.artifact._repr_html_()
+
     def _paths(self, path: str | None) -> Sequence[str]:
         """Return the files to be read as one table: at least one, all of one format."""
         where = f"{self.name}@{self.version}" + (f" at {path!r}" if path else "")
@@ -232,7 +236,9 @@ class Dataset:
         tables = list(in_parallel(read, paths))
         for file, table in zip(paths, tables, strict=True):
             if odd := set(getattr(table, columns)) ^ set(getattr(tables[0], columns)):
-                some = f"only one of {paths[0]!r} and {file!r} has {', '.join(sorted(map(repr, odd))[:9])}"
+                texts = all(isinstance(name, str) for name in odd)
+                names = quoted(sorted(odd)[:9]) if texts else sorted(map(repr, odd))[:9]
+                some = f"only one of {paths[0]!r} and {file!r} has {', '.join(names)}"
                 raise InvalidInputError(f"the files' columns are not the same: {some}", hint=_ONE_BY_ONE)
         return tables
 

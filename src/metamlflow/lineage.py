@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import MetaMLFlowError
+from metamlflow.model.looks import one_line
 from metamlflow.store.ancestry import Walked
 from metamlflow.store.edges import VersionId
 from metamlflow.store.opening import Store
@@ -39,6 +40,9 @@ class Node:
     kind: str
     label: str
     facts: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Node {self.kind} '{one_line(self.label)}'>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,18 @@ style-src 'unsafe-inline'; img-src data: blob:">
 <body>
 <header>
 <h1>Lineage of {title}</h1>
-<input id="search" type="search" placeholder="Search" aria-label="Search">
-<button id="fit" type="button">Show all</button>
+<input id="search" type="search" placeholder="Search" aria-label="Search names" aria-describedby="hits">
+<button id="fit" type="button" title="Clear search and selection (Escape)">Show all</button>
 <button id="theme" type="button">Light / dark</button>
 </header>
-<main id="graph" aria-label="The graph; the list beside it has the same nodes"></main>
-<aside><section id="details" aria-live="polite"></section><ul id="nodes"></ul></aside>
+<main>
+<div id="graph" role="img" aria-label="The graph; the list beside it has the same nodes"></div>
+<ul id="legend" aria-label="Legend">{legend}</ul>
+</main>
+<aside>
+<section id="details" aria-live="polite"></section>
+<section><p id="hits" role="status"></p><ul id="nodes" aria-label="All nodes"></ul></section>
+</aside>
 <script type="application/json" id="data">{data}</script>
 <!--
 {licence}
@@ -50,12 +56,20 @@ style-src 'unsafe-inline'; img-src data: blob:">
 </html>
 """
 
+# By kind: shape and line as well as colour, for those who see colours otherwise, and in print.
+_LEGEND = {
+    "artifact": "artifact",
+    "run": "run",
+    "source": "place outside of the store",
+    "missing": "artifact that cannot be read",
+}
+
 
 def page(lineage: Lineage) -> str:
     """Return the page."""
     document = lineage.to_json()
     links = [(link["source"], link["target"]) for link in document["links"]]
-    widths = {node["id"]: _width(node["label"]) for node in document["nodes"]}
+    widths = {node["id"]: _width(node["label"], node["kind"]) for node in document["nodes"]}
     places = layered(list(widths), links, widths)
     runs = lineage.run_facts()
     for node in document["nodes"]:
@@ -70,6 +84,7 @@ def page(lineage: Lineage) -> str:
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")
     return _PAGE.format(
         title=html.escape("".join(c for c in lineage.start if c.isprintable())),
+        legend=_legend({node["kind"] for node in document["nodes"]}),
         css=(assets / "lineage.css").read_text("utf-8"),
         data=data,
         licence=(assets / "cytoscape.LICENSE").read_text("utf-8").replace("--", "- -"),
@@ -78,14 +93,21 @@ def page(lineage: Lineage) -> str:
     )
 
 
+def _legend(kinds: set[str]) -> str:
+    """Return what the signs of these kinds of nodes mean, as items of a list; and how the asked one is marked."""
+    items = [f'<li><span class="kind {kind}"></span>{text}</li>' for kind, text in _LEGEND.items() if kind in kinds]
+    return "".join([*items, '<li><span class="kind start"></span>asked about</li>'])
+
+
 def _cut(value: object) -> object:
     """Return a fact that a page can show: a megabyte of notes is not read by anybody."""
     text = value if isinstance(value, str) else json.dumps(value)
     return value if len(text) <= _MOST_FACT_CHARACTERS else f"{text[:_MOST_FACT_CHARACTERS]}…"
 
 
-def _width(label: str) -> float:
-    return max(70.0, min(len(label), _SHOWN_CHARACTERS) * 7.6 + 24)
+def _width(label: str, kind: str) -> float:
+    corners = 44 if kind == "source" else 24  # a hexagon has less room
+    return max(70.0, min(len(label), _SHOWN_CHARACTERS) * 7.6 + corners)
 
 
 def layered(

@@ -182,7 +182,8 @@ def _check_scheduler(address: str) -> None:
     host, _, port = place.rpartition(":")
     if scheme not in {"tcp", "tls"} or not host or not port.isdecimal():
         raise InvalidInputError(
-            f"{address!r:.80} is no address of a Dask scheduler", hint="Write it as tcp://host:8786 or tls://host:8786."
+            f"{address!r:.80} is not the address of a Dask scheduler",
+            hint="Write it as tcp://host:8786 or tls://host:8786.",
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_DASK_SECONDS).close()

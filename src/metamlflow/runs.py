@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, LineageWarning, redact
 from metamlflow.format.manifests import is_record_id
+from metamlflow.model.looks import counted, one_line, table_of
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import Reference
@@ -170,6 +171,24 @@ class Run:
     def outputs(self) -> tuple[Input, ...]:
         """The artifact versions that were registered so far."""
         return self._running.outputs()
+
+    def __repr__(self) -> str:
+        return f"<Run {one_line(self._name)}: {self._state()}>"
+
+    def _state(self) -> str:
+        if self._stored is None:
+            return "not begun"
+        inputs, outputs = self._stored.counts()
+        state = "ended" if self._stored.ended else "under way"
+        return f"{state}, {counted(inputs, 'input')}, {counted(outputs, 'output')}"
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, Any] = {"state": self._state()}
+        if self._stored is not None:
+            facts = {"run": self._stored.run_id, **facts}
+        facts |= {f"params.{name}": value for name, value in self._params.items()}
+        facts |= {f"metrics.{name}": value for name, value in self._metrics.items()}
+        return table_of(f"Run {self._name}", facts)
 
     # --- what the job says ------------------------------------------------------------------------------------------
 

@@ -35,6 +35,12 @@ class Refresh:
     artifact: Artifact
     changes: Changes
 
+    def __repr__(self) -> str:
+        return f"<Refresh of {self.artifact.name}, now @{self.artifact.version}: {repr(self.changes)[10:-1]}>"
+
+    def _repr_html_(self) -> str:
+        return self.changes._repr_html_()
+
     def __bool__(self) -> bool:
         """Whether something had changed, so that a version was published."""
         return bool(self.changes)

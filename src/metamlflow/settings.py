@@ -5,34 +5,113 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
+from metamlflow.model.blaming import blame, blamed_on
 from metamlflow.store.cache_leases import parse_size
+from metamlflow.store.lakes import Lakes
+from metamlflow.store.opening import Store
+
+URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
+OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
+EVENTS_VARIABLE = "METAMLFLOW_OPENLINEAGE"
+SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 _MAX_KEY_CHARACTERS = 1000
 
 
-def bytes_of(size: int | str | None) -> int | None:
-    """Return a size that is given as a number of bytes or as a text such as ``10GB``."""
-    return parse_size(size) if isinstance(size, str) else size
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Where a client has its place and its options from: what a message names when one of them is wrong."""
+
+    uri: str
+    options: str
+    sources: str
+
+
+def opened_store(
+    storage_uri: object,
+    storage_options: Mapping[str, Any] | None,
+    source_options: Mapping[str, Mapping[str, Any]] | None,
+) -> Store:
+    """Return the store that a client's arguments name, and where they are None, the environment. Touches no network.
+
+    Raises:
+        InvalidInputError: no store can be there, or with such options; the message names the argument or the variable.
+    """
+    given = _Given(
+        URI_VARIABLE if storage_uri is None else "storage_uri",
+        OPTIONS_VARIABLE if storage_options is None else "storage_options",
+        SOURCES_VARIABLE if source_options is None else "source_options",
+    )
+    uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
+    if uri is not None and not isinstance(uri, str | os.PathLike):
+        raise InvalidInputError(f"a store is named by a text or a path, not {type(uri).__name__}")
+    if storage_options is not None and not isinstance(storage_options, Mapping):
+        raise InvalidInputError(f"storage_options is a mapping, not {type(storage_options).__name__}")
+    if not uri:
+        raise InvalidInputError(
+            "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
+        )
+    with blamed_on(given.uri):
+        url = resolve_url(os.fspath(uri))
+    if storage_options is None:
+        # A local folder has no options: those in the environment are meant for a bucket.
+        storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
+    if source_options is None:
+        source_options = options_from_environment(SOURCES_VARIABLE)
+    try:
+        return Store(url, storage_options, source_options=source_options)
+    except InvalidInputError as error:
+        blame(error, _culprit(url, source_options, given))
+        raise
+
+
+def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], given: _Given) -> str:
+    """Return what is wrong of a place and its options: the one that fails without the others."""
+    try:
+        Lakes(url, {}, sources)
+    except InvalidInputError:
+        return given.sources
+    try:
+        Store(url, {})
+    except InvalidInputError:
+        return given.uri
+    return given.options
+
+
+def bytes_of(size: int | str | None, argument: str) -> int | None:
+    """Return a size that is given as a number of bytes or as a text such as ``10GB``.
+
+    Raises:
+        InvalidInputError: it is neither; the message names the argument.
+    """
+    with blamed_on(argument):
+        if isinstance(size, str):
+            return parse_size(size)
+        if isinstance(size, bool) or not isinstance(size, int | None):
+            raise InvalidInputError(f"a size is a number of bytes or a text such as '10GB', not {size!r:.80}")
+        return size
 
 
 def check_grace(grace: object) -> None:
-    """Refuse what is no grace of a store."""
+    """Refuse what cannot be the grace of a store."""
     if grace is None:
         return
     if not isinstance(grace, timedelta) or not timedelta(minutes=1) <= grace <= timedelta(days=3650):
-        raise InvalidInputError(f"a grace is a timedelta between a minute and ten years, not {grace!r:.80}")
+        raise InvalidInputError(f"grace is a timedelta between a minute and ten years, not {grace!s:.80}")
 
 
 def checked_type(value: object) -> str:
     """Return an artifact type, or refuse it."""
     if not isinstance(value, str) or artifact_type_problem(value):
         raise InvalidInputError(
-            f"{value!r:.80} is no artifact type", hint="A type is up to 100 letters, digits, '.', '_', '/' and '-'."
+            f"artifact_type: {value!r:.80} is not an artifact type",
+            hint="A type is up to 100 letters, digits, '.', '_', '/' and '-'.",
         )
     return value
 
@@ -42,9 +121,7 @@ def checked_key(key: object) -> str | None:
     if key is None:
         return None
     if not isinstance(key, str) or not 0 < len(key) <= _MAX_KEY_CHARACTERS or not key.isprintable():
-        raise InvalidInputError(
-            f"an idempotency key is a text of 1 to {_MAX_KEY_CHARACTERS} characters, not {key!r:.80}"
-        )
+        raise InvalidInputError(f"idempotency_key is a text of 1 to {_MAX_KEY_CHARACTERS} characters, not {key!r:.80}")
     return key
 
 

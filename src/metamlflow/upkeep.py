@@ -57,7 +57,7 @@ class Upkeep:
             StoreNotFoundError: there is no store.
         """
         if level not in LEVELS:
-            raise InvalidInputError(f"there is no level {level!r:.80}", hint=f"Levels are {', '.join(LEVELS)}.")
+            raise InvalidInputError(f"level is {', '.join(LEVELS)}, not {level!r:.80}")
         store = self._session.store
         wanted = [names] if isinstance(names, str) else names
         versions = every_version(store) if wanted is None else wanted_versions(store, wanted)

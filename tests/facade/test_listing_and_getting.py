@@ -135,7 +135,7 @@ def test_a_pruned_version_is_neither_listed_nor_latest(three, raw):
 
 @pytest.mark.parametrize("kind", ["", "a b", "é", "x" * 101, None, 3, "<b>"])
 def test_what_can_be_no_type_is_refused(client, store_folder, kind):
-    with pytest.raises(InvalidInputError, match="is no artifact type"):
+    with pytest.raises(InvalidInputError, match="is not an artifact type"):
         client.register_artifact("a", b"1", kind)
     assert not store_folder.exists()
 

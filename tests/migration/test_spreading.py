@@ -181,7 +181,7 @@ def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypa
     with pytest.raises(StorageUnavailableError, match="no Dask scheduler"), dask_executor("tcp://127.0.0.1:1"):
         pass
     for address in ("foo", "tcp://host", "http://host:1", ""):
-        with pytest.raises(InvalidInputError, match="no address"), dask_executor(address):
+        with pytest.raises(InvalidInputError, match="not the address"), dask_executor(address):
             pass
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDependencyError, match="metamlflow\\[dask\\]"), dask_executor("tcp://127.0.0.1:1"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from metamlflow.backend.registry import not_loaded
 from metamlflow.errors import MissingDependencyError, PointerDriftError, redact
 
 if TYPE_CHECKING:
@@ -110,12 +111,11 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
     except ImportError as error:
         if isinstance(error, MissingDependencyError):
             raise
-        module = point.module.partition(".")[0] if point else ""
-        extra = module.removeprefix("metamlflow_") if module.startswith("metamlflow_") else ""
+        if point is not None:
+            raise not_loaded(f"data at {scheme}://", point, error) from error
         raise MissingDependencyError(
             f"data at {scheme}:// needs a package that is not installed: {error.name or error}",
-            hint=f"Install it with: pip install 'metamlflow[{extra}]'" if extra else "Install what the message names.",
-            extra=extra,
+            hint="Install what the message names.",
         ) from error
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "metamlflow.backends"
+_OURS = "metamlflow"
 
 BackendFactory = Callable[[str, Mapping[str, Any]], Backend]
 """What an entry point names: takes the store's URL and the user's fsspec options, returns the backend."""
@@ -36,15 +37,49 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         )
     try:
         factory = cast("BackendFactory", installed[scheme].load())
-    except ImportError as error:
-        module = installed[scheme].module
-        extra = module.removeprefix("metamlflow_") if module.startswith("metamlflow_") else ""
-        raise MissingDependencyError(
-            f"the backend for {scheme}:// needs a package that is not installed: {error.name or error}",
-            hint=f"Install it with: pip install 'metamlflow[{extra}]'" if extra else "Install what the message names.",
+    except (ImportError, AttributeError) as error:
+        raise not_loaded(f"the backend for {scheme}://", installed[scheme], error) from error
+    try:
+        return factory(url, options)
+    except ModuleNotFoundError as error:
+        if isinstance(error, MissingDependencyError):
+            raise
+        raise not_loaded(f"the backend for {scheme}://", installed[scheme], error) from error
+
+
+def not_loaded(what: str, point: EntryPoint, error: ImportError | AttributeError) -> MissingDependencyError:
+    """Return the error for a plug-in that cannot be imported; it names an extra only if there is one that brings it.
+
+    Args:
+        what: the plug-in serves, for the message.
+        point: its entry point.
+        error: what its import raised.
+    """
+    distribution = point.dist
+    ours = distribution is not None and distribution.name == _OURS
+    extra = point.module.partition(".")[0].removeprefix(f"{_OURS}_")
+    if not ours or distribution is None or extra not in (distribution.metadata.get_all("Provides-Extra") or ()):
+        extra = ""
+    plug_in = f"{distribution.name} {distribution.version}" if distribution else f"the plug-in {point.value!r}"
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is None or missing == point.module.partition(".")[0]:
+        told = redact(f"{type(error).__name__}: {error}")
+        return MissingDependencyError(
+            f"{what} cannot be loaded from {plug_in}: {told}",
+            hint=f"Install another version of {distribution.name}." if distribution else "Ask those who maintain it.",
             extra=extra,
-        ) from error
-    return factory(url, options)
+        )
+    if extra:
+        hint = f"Install it with: pip install '{_OURS}[{extra}]'"
+    else:
+        hint = f"Install the package that brings the module {missing!r}" + (
+            f"; the documentation of {distribution.name} says which." if distribution else "."
+        )
+    return MissingDependencyError(
+        f"{what} needs a package that is not installed: {missing}" + ("" if ours else f" (needed by {plug_in})"),
+        hint=hint,
+        extra=extra,
+    )
 
 
 @cache

@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from metamlflow.cli.arguments import client_for, parse_duration, read_inputs, read_metadata, source_in
+from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.checking import Limits, check_all
+from metamlflow.cli.completing import names, references
 from metamlflow.cli.doctoring import advised, examined
-from metamlflow.cli.documents import LISTED, artifact_document, entry_rows, fact_rows, listed_row
+from metamlflow.cli.documents import LEFT_OUT, LISTED, artifact_document, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.lineage import lineage_app
@@ -43,7 +44,7 @@ from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
 from metamlflow.cli.repairing import repair_app
-from metamlflow.errors import DestinationExistsError
+from metamlflow.model.blaming import blamed_on
 
 # The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
 
@@ -51,7 +52,7 @@ app = typer.Typer(
     help="Versioned, immutable, verified machine-learning artifacts in nothing but an object store.",
     epilog="Exit codes: 0 good, 1 a check failed, 2 usage, 3 not found, 4 conflict, 5 access, network or storage, "
     "130 interrupted. Data goes to stdout, everything else to stderr.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     # Plain help is quick to start, and the same in a pipe.
     rich_markup_mode=None,
@@ -112,7 +113,7 @@ def init(
 
 @app.command(short_help="Store content as the next version of a name.")
 def register(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as fraud/features.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as fraud/features.", autocompletion=names)],
     paths: Annotated[
         list[str],
         typer.Argument(
@@ -180,12 +181,14 @@ def get(
     Nothing appears in the folder before everything was fetched and verified.
     """
     keys = [Path(file) for file in require_signature or ()] or None
+    if keys:
+        from metamlflow.store.signing import public_keys
+
+        with blamed_on("--require-signature"):
+            public_keys(keys)
     artifact = client_for(store, options, source_options).get_artifact(reference, require_signature=keys)
-    try:
-        with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
-            found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
-    except DestinationExistsError as error:
-        raise error.with_hint((error.hint or "").replace("overwrite=True", "--overwrite")) from None
+    with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
+        found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
     if as_json:
         emit_document("download", {"name": artifact.name, "version": artifact.version, "path": str(found)})
     else:
@@ -194,7 +197,9 @@ def get(
 
 @app.command(short_help="List artifacts, or the versions of one.")
 def ls(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="List all versions of this name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="List all versions of this name.", autocompletion=names)
+    ] = None,
     artifact_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only those of this type.")
     ] = None,
@@ -211,23 +216,24 @@ def ls(
     if as_json:
         emit_document("artifacts", {"artifacts": [artifact_document(artifact) for artifact in found]})
     else:
-        emit_rows(map(listed_row, found), LISTED if found else ())
+        emit_rows(map(listed_row, found), LISTED if found else (), LEFT_OUT)
 
 
 @app.command(short_help="Show one version: facts, metadata, schema, files.")
 def show(
     reference: ReferenceArgument,
     entries: Annotated[
-        int, typer.Option("--entries", min=-1, metavar="N", help="How many files to list; -1 lists all.")
-    ] = 10,
+        str, typer.Option("--entries", metavar="N", help="How many files to list; -1 lists all.")
+    ] = "10",
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show one version: its facts, metadata, schema and first files."""
+    listed = parse_whole(entries, "--entries", -1)
     artifact = client_for(store, options).get_artifact(reference)
-    count = None if entries < 0 else entries
+    count = None if listed < 0 else listed
     if as_json:
         emit_document("artifact", artifact_document(artifact, entries=count))
         return
@@ -239,7 +245,9 @@ def show(
 
 @app.command(short_help="Check that versions are as they were registered.")
 def verify(
-    references: Annotated[list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.")] = None,
+    references: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.", autocompletion=references)
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Check every version of every name.")] = False,
     level: LevelOption = "full",
     lineage: Annotated[

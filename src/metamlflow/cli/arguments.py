@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +16,10 @@ import typer
 
 from metamlflow.cli.interrupting import Interruption, PipeReader
 from metamlflow.cli.output import note
+from metamlflow.cli.wording import in_the_shell
 from metamlflow.errors import InvalidInputError
+from metamlflow.model.blaming import blamed_on
+from metamlflow.model.names import Reference
 
 if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient
@@ -22,8 +27,10 @@ if TYPE_CHECKING:
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 STDIN = "-"
 
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_DURATION = re.compile(r"([1-9][0-9]{0,8})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=3650)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def client_for(
@@ -31,6 +38,7 @@ def client_for(
     options: Sequence[str] | None,
     source_options: Sequence[str] | None = None,
     *,
+    place: str = "--store",
     option: str = "--option",
 ) -> MetaMLFlowClient:
     """Return a client on the store that ``--store`` and ``--option`` name, with what ``--source-option`` names.
@@ -39,20 +47,27 @@ def client_for(
         store: its URI.
         options: as they were given to ``option``.
         source_options: those of lakes.
-        option: what the options were given with, for messages.
+        place: what the store was named with, for messages.
+        option: what its options were given with, likewise.
 
     Raises:
-        InvalidInputError: no store is named, or none can be at that place.
+        InvalidInputError: no store is named, or none can be at that place; the message names the option or variable.
     """
     given = parse_assignments(options, option, nested=True) if options else None
-    if not store:
+    if not (store if store is not None else os.environ.get(URI_VARIABLE)):
         raise InvalidInputError(
             "no store was named", hint=f"Give --store, such as --store ./store, or set {URI_VARIABLE}."
         )
     from metamlflow.client import MetaMLFlowClient
 
     lakes = parse_assignments(source_options, "--source-option", nested=True) if source_options else None
-    return MetaMLFlowClient(store, storage_options=given, source_options=lakes)
+    try:
+        return MetaMLFlowClient(store, storage_options=given, source_options=lakes)
+    except InvalidInputError as error:
+        names = {"storage_uri": place, "storage_options": option, "source_options": "--source-option"}
+        error.message = in_the_shell(error.message, names)
+        error.hint = error.hint and in_the_shell(error.hint, names)
+        raise
 
 
 def source_in(paths: Sequence[str], interruption: Interruption) -> Any:
@@ -77,11 +92,78 @@ def parse_duration(text: str, option: str) -> timedelta:
     """Return the duration that a text such as ``36h`` or ``7d`` spells.
 
     Raises:
+        typer.BadParameter: it is not a duration, or longer than ten years.
+    """
+    match = _DURATION.fullmatch(text)
+    try:
+        duration = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    except OverflowError:
+        duration = timedelta.max
+    if duration is None or duration > _LONGEST:
+        raise typer.BadParameter(
+            f"{text!r} is not a duration between 1m and {_LONGEST.days}d; give a number with m (minutes), h, d or w",
+            param_hint=option,
+        )
+    return duration
+
+
+def parse_whole(text: str, option: str, least: int) -> int:
+    """Return the whole number that a text spells.
+
+    Raises:
+        typer.BadParameter: it spells none, or one that is less than ``least``.
+    """
+    if not _WHOLE.fullmatch(text) or int(text) < least:
+        raise typer.BadParameter(f"{text!r:.40} is not a whole number from {least} on", param_hint=option)
+    return int(text)
+
+
+def parse_rate(text: str, option: str) -> float:
+    """Return the number above 0 that a text spells.
+
+    Raises:
         typer.BadParameter: it spells none.
     """
-    if not (match := _DURATION.fullmatch(text)):
-        raise typer.BadParameter(f"{text!r} is no duration; give a number with m, h, d or w", param_hint=option)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise typer.BadParameter(f"{text!r:.40} is not a number above 0, such as 50 or 0.5", param_hint=option)
+    return number
+
+
+def parse_byte_rate(text: str, option: str) -> int:
+    """Return the number of bytes that a text such as ``50MB`` spells, which is above 0.
+
+    Raises:
+        InvalidInputError: it spells none.
+    """
+    from metamlflow.store.cache_leases import parse_size
+
+    with blamed_on(option):
+        if not (size := parse_size(text)):
+            raise InvalidInputError(f"{text!r:.40} is not a size above 0")
+        return size
+
+
+def file_to_write(text: str, option: str) -> Path:
+    """Return where a file goes; a place that it cannot go to is told now, and not when all is done.
+
+    Raises:
+        InvalidInputError: it names a folder, is in none, or may not be written.
+    """
+    file = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 (leaves a folder named ~x alone)
+    if not text or file.is_dir() or not file.parent.is_dir():
+        why = f"{file} is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise InvalidInputError(
+            f"{option}: the file cannot be written: {why}", hint="Give a file, in a folder that is there."
+        )
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise InvalidInputError(
+            f"{option}: the file {file} cannot be written: access is denied", hint="Give another file."
+        )
+    return file
 
 
 def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False) -> dict[str, Any]:
@@ -126,7 +208,7 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
     except OSError as error:
         raise typer.BadParameter(f"{file!r} cannot be read: {error.strerror}", param_hint="--meta-file") from error
     except ValueError as error:
-        raise typer.BadParameter(f"{file!r} is not JSON: {error}", param_hint="--meta-file") from error
+        raise typer.BadParameter(f"{file!r} is not JSON in UTF-8: {error}", param_hint="--meta-file") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{file!r} does not hold a JSON object", param_hint="--meta-file")
     return value | given
@@ -135,6 +217,9 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
 def read_inputs(given: Iterable[str] | None) -> dict[str, list[str]] | list[str]:
     """Return what ``--input`` names, as ``register_artifact`` takes it: by role if one has a role."""
     split = [text.partition("=") for text in given or ()]
+    with blamed_on("--input"):
+        for role, has_role, reference in split:
+            Reference.parse(reference if has_role else role)
     pairs = [(role, reference) if has_role else ("", role) for role, has_role, reference in split]
     if not any(role for role, _ in pairs):
         return [reference for _, reference in pairs]

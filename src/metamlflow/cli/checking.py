@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from metamlflow.cli.arguments import file_to_write, parse_byte_rate, parse_rate
 from metamlflow.cli.documents import report_lines, report_rows
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.output import emit, emit_document, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
+from metamlflow.model.blaming import blamed_on
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Unreadable, VerifyReport
@@ -27,7 +29,7 @@ class Limits:
     """How far a verification goes, how it is held back, and where it keeps what is done; as the options say."""
 
     resume: str | None = None
-    objects_per_second: float | None = None
+    objects_per_second: str | None = None
     bytes_per_second: str | None = None
     lineage: bool = False
 
@@ -45,17 +47,22 @@ def check_all(
     Raises:
         NotFoundError: one of them, or the store, does not exist.
     """
-    from metamlflow.settings import bytes_of
     from metamlflow.store.findings import Unreadable, Verification
     from metamlflow.store.pacing import Pace
     from metamlflow.store.proving import lineage_findings
     from metamlflow.store.selecting import every_version, loaded_references
     from metamlflow.store.verifying import Journal, verify
 
+    objects, size = limits.objects_per_second, limits.bytes_per_second
+    pace = Pace(
+        None if objects is None else parse_rate(objects, "--objects-per-second"),
+        None if size is None else parse_byte_rate(size, "--bytes-per-second"),
+    )
+    resume = None if limits.resume is None else file_to_write(limits.resume, "--resume")
     store = client._store  # noqa: SLF001 (one version at a time, to show each as it is done)
     versions = loaded_references(store, references) if references else every_version(store)
-    pace = Pace(limits.objects_per_second, bytes_of(limits.bytes_per_second))
-    journal = Journal(limits.resume, store, level) if limits.resume else None
+    with blamed_on("--resume"):
+        journal = Journal(resume, store, level) if resume else None
 
     def checked(version: Loaded | Unreadable) -> VerifyReport | Unreadable:
         if isinstance(version, Unreadable):

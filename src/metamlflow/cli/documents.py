@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metamlflow.store.doctoring import Check
 
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
+LEFT_OUT = ("BY", "FILES", "TYPE", "CREATED", "SIZE")
 CHECKED = ("CHECK", "VERDICT", "FOUND")
 
 

@@ -7,7 +7,8 @@ from enum import IntEnum
 
 import typer
 
-from metamlflow.cli.output import note, on_terminal, printable
+from metamlflow.cli.output import coloured, note, printable
+from metamlflow.cli.wording import in_the_shell, plain_usage
 from metamlflow.errors import (
     ConflictError,
     IntegrityError,
@@ -64,7 +65,7 @@ def tell(error: BaseException, *, as_json: bool) -> None:
     if as_json:
         note(json.dumps({"error": type(error).__name__, "message": message, "hint": hint}))
         return
-    label, remedy = ("\x1b[1;31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m") if on_terminal(2) else ("error:", "hint:")
+    label, remedy = ("\x1b[1;31merror:\x1b[0m", "\x1b[1mhint:\x1b[0m") if coloured(2) else ("error:", "hint:")
     note(f"{label} {_lines(message)}")
     if hint:
         note(f"{remedy} {_lines(hint)}")
@@ -79,9 +80,9 @@ def _message(error: BaseException) -> str:
         case KeyboardInterrupt() | typer.Abort():
             message = "interrupted"
         case UsageError():
-            message = error.format_message()  # type: ignore[attr-defined]
+            message = plain_usage(error.format_message())  # type: ignore[attr-defined]
         case MetaMLFlowError():
-            message = error.message
+            message = in_the_shell(error.message)
         case OSError() if error.strerror:
             message = error.strerror + (f": {error.filename}" if error.filename is not None else "")
         case _:
@@ -95,7 +96,7 @@ def _hint(error: BaseException) -> str | None:
         context = getattr(error, "ctx", None)
         return f"See '{context.command_path if context else 'metamlflow'} --help'."
     if isinstance(error, MetaMLFlowError):
-        return error.hint
+        return error.hint and in_the_shell(error.hint)
     if exit_code_of(error) is ExitCode.BUG:
         return "This is a fault of metamlflow or of a package below it. --debug shows where it happened."
     return None

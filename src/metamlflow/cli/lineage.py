@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from metamlflow.cli.arguments import client_for
+from metamlflow.cli.arguments import client_for, file_to_write, parse_whole
+from metamlflow.cli.completing import names
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note, utc_text
+from metamlflow.model.blaming import blamed_on
 
 lineage_app = typer.Typer()
 
@@ -26,9 +27,7 @@ def lineage(
         Literal["both", "upstream", "downstream"],
         typer.Option(help="upstream: what it was made from; downstream: what was made from it."),
     ] = "both",
-    depth: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="How many steps. [default: to the ends]")
-    ] = None,
+    depth: Annotated[str | None, typer.Option(metavar="N", help="How many steps. [default: to the ends]")] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Write a Mermaid flowchart.")] = False,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write one page that needs no network to this file.")
@@ -39,9 +38,11 @@ def lineage(
     debug: DebugOption = False,
 ) -> None:
     """Show what a version was made from, and what was made from it, as a tree."""
-    graph = client_for(store, options).lineage(reference, direction, depth)
-    if html is not None:
-        graph.to_html(Path(html))
+    steps = None if depth is None else parse_whole(depth, "--depth", 0)
+    page = None if html is None else file_to_write(html, "--html")
+    graph = client_for(store, options).lineage(reference, direction, steps)
+    if page is not None:
+        graph.to_html(page)
         note(f"written to {html}")
     if as_json:
         emit_document("lineage", graph.to_json())
@@ -64,7 +65,8 @@ def sign(
 ) -> None:
     """Sign a version's manifest, and print the id of the key: the SHA-256 of the raw public key."""
     artifact = client_for(store, options).get_artifact(reference)
-    signature = artifact.sign(Path(key))
+    with blamed_on("--key"):
+        signature = artifact.sign(Path(key))
     if as_json:
         facts = {"name": artifact.name, "version": artifact.version, "key_id": signature.key_id}
         emit_document("signature", {**facts, "created_at": utc_text(signature.created_at)})
@@ -74,7 +76,7 @@ def sign(
 
 @lineage_app.command(short_help="Show all versions of a name, and prove their row.")
 def history(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.", autocompletion=names)],
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
@@ -109,7 +111,7 @@ def history(
             )
             for entry in found.versions
         ]
-        emit_rows(rows, ("VERSION", "STATE", "CREATED", "BY", "MANIFEST") if sys.stdout.isatty() else ())
+        emit_rows(rows, ("VERSION", "STATE", "CREATED", "BY", "MANIFEST"), ("BY", "CREATED", "STATE"))
         for problem in found.problems:
             note(f"failed: {problem.message}")
     return ExitCode.GOOD if found else ExitCode.CHECK_FAILED

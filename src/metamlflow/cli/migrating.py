@@ -5,30 +5,30 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from metamlflow.backend import translated_errors
-from metamlflow.cli.arguments import client_for
+from metamlflow.cli.arguments import client_for, file_to_write
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
-from metamlflow.errors import InvalidInputError
+from metamlflow.model.blaming import blamed_on
+from metamlflow.model.names import ArtifactName
 
 if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport
 
 migration_app = typer.Typer()
-_SHOWN_CHARACTERS = 19  # of a digest on a terminal: the algorithm and twelve digits
 _MOST_DIGITS = 10
+_TITLES = ("ARTIFACT", "STATUS", "FILES", "OBJECTS", "BYTES", "MANIFEST")
 
 SourceArgument = Annotated[str, typer.Argument(metavar="SRC", help="The store to read: a folder or a URI.")]
 DestinationArgument = Annotated[str, typer.Argument(metavar="DST", help="The other store.")]
@@ -101,19 +101,21 @@ def migrate(
     What DST has already is not sent again: the same command goes on where one was stopped, and mirrors a store.
     In a pipe: NAME@VERSION, status, files, objects and bytes new to DST, and manifest digest, separated by tabs.
     """
-    from metamlflow.migration import dask_executor
     from metamlflow.migration import migrate as bring
 
-    page = _page_for(markdown)
+    with blamed_on("--name"):
+        for name in names or ():
+            ArtifactName.parse(name)
+    page = None if markdown is None else file_to_write(markdown, "--markdown")
     with (
         _told_to_go_on(),
         interruptible() as interruption,
         shown_progress("migrating", interruption) as progress,
-        dask_executor(dask) if dask else nullcontext() as executor,
+        _executor_at(dask) as executor,
     ):
         report = bring(
-            client_for(source, from_options, source_options, option="--from-option"),
-            client_for(destination, to_options, source_options, option="--to-option"),
+            client_for(source, from_options, source_options, place="SRC", option="--from-option"),
+            client_for(destination, to_options, source_options, place="DST", option="--to-option"),
             names or None,
             versions=[_number_or_text(text) for text in versions] if versions else None,
             verify=verify,
@@ -133,6 +135,20 @@ def migrate(
 
 
 @contextmanager
+def _executor_at(address: str | None) -> Iterator[Executor | None]:
+    """Connect to a Dask scheduler, if one is given, for the time of a block."""
+    if address is None:
+        yield None
+        return
+    from metamlflow.migration import dask_executor
+
+    with ExitStack() as connected:
+        with blamed_on("--dask"):
+            executor = connected.enter_context(dask_executor(address))
+        yield executor
+
+
+@contextmanager
 def _told_to_go_on() -> Iterator[None]:
     try:
         yield
@@ -145,26 +161,13 @@ def _show(report: MigrationReport, *, as_json: bool) -> None:
     if as_json:
         emit_document("migration", report.to_json())
         return
-    emit_rows(map(_row, report.versions))
+    emit_rows(map(_row, report.versions), _TITLES if report.versions else (), ("MANIFEST", "OBJECTS", "FILES", "BYTES"))
     for version in report.versions:
         if version.reason and version.status != "skipped":
             note(f"{version.status}: {version.name}@{version.version}: {version.reason}")
     for problem in report.problems:
         note(f"failed: {problem}")
     note(report.summary())
-
-
-def _page_for(markdown: str | None) -> Path | None:
-    """Return where the report goes; a place that it cannot go to is told now, and not when all is done."""
-    if markdown is None:
-        return None
-    page = Path(os.path.expanduser(markdown)).absolute()  # noqa: PTH111 (leaves a folder named ~x alone)
-    if not markdown or page.is_dir() or not page.parent.is_dir():
-        what = f"{page} is a folder" if page.is_dir() else f"there is no folder {page.parent}"
-        raise InvalidInputError(f"the report cannot be written: {what}", hint="Give a file, in a folder that is there.")
-    if not os.access(page if page.exists() else page.parent, os.W_OK):
-        raise InvalidInputError(f"the report cannot be written to {page}: access is denied", hint="Give another file.")
-    return page
 
 
 def _number_or_text(text: str) -> int | str:
@@ -175,7 +178,9 @@ def _row(version: VersionReport) -> Row:
     reference = f"{version.name}@{version.version}"
     digest = version.manifest_digest or "-"
     if sys.stdout.isatty():
-        digest = digest[:_SHOWN_CHARACTERS]
+        from metamlflow.cli.tables import shortened_digest
+
+        digest = shortened_digest(digest)
     files = "-" if version.files is None else version.files
     return reference, version.status, files, version.objects, Size(version.bytes), digest
 
@@ -197,8 +202,8 @@ def compare(
     from metamlflow.migration import compare as compared
 
     ends = (
-        client_for(source, from_options, option="--from-option"),
-        client_for(destination, to_options, option="--to-option"),
+        client_for(source, from_options, place="SRC", option="--from-option"),
+        client_for(destination, to_options, place="DST", option="--to-option"),
     )
     with interruptible() as interruption, shown_progress("comparing", interruption) as progress:
         differences = compared(*ends, full=full, progress=progress)

@@ -7,10 +7,16 @@ from typing import Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import URI_VARIABLE
+from metamlflow.cli.completing import references
 
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="URI", envvar=URI_VARIABLE, help="The store: a folder, or a URI such as s3://b/p."),
+    typer.Option(
+        "--store",
+        metavar="URI",
+        # Read by the client and not by typer, so that a message names the variable where that is wrong.
+        help=f"The store: a folder, or a URI such as s3://bucket/prefix.  [env var: {URI_VARIABLE}]",
+    ),
 ]
 OptionsOption = Annotated[
     list[str] | None,
@@ -24,7 +30,12 @@ OptionsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document; errors too are JSON, on stderr.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the log, and the traceback of an error.")]
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="VERSION is a number, 'latest' (the default) or an alias.")
+    str,
+    typer.Argument(
+        metavar="NAME[@VERSION]",
+        help="VERSION is a number, 'latest' (the default) or an alias.",
+        autocompletion=references,
+    ),
 ]
 SourceOptionsOption = Annotated[
     list[str] | None,
@@ -81,7 +92,7 @@ ResumeOption = Annotated[
     ),
 ]
 ObjectsPerSecondOption = Annotated[
-    float | None, typer.Option("--objects-per-second", metavar="N", help="Look at or read no more objects a second.")
+    str | None, typer.Option("--objects-per-second", metavar="N", help="Look at or read no more objects a second.")
 ]
 BytesPerSecondOption = Annotated[
     str | None, typer.Option("--bytes-per-second", metavar="SIZE", help="Read no more a second, such as 50MB.")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,10 +72,18 @@ def output_is_closed() -> bool:
     return bool(poll.poll(0))
 
 
-def on_terminal(descriptor: int) -> bool:
-    """Whether stdout (1) or stderr (2) is a terminal that takes colours."""
-    stream = {1: sys.stdout, 2: sys.stderr}[descriptor]
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+def coloured(descriptor: int) -> bool:
+    """Whether what goes to stdout (1) or stderr (2) is to have colours, bold letters and the like.
+
+    ``NO_COLOR`` that is not empty means none at all (https://no-color.org), whatever else is set; so does a dumb
+    terminal. ``FORCE_COLOR`` and ``CLICOLOR_FORCE`` mean them also in a pipe; ``CLICOLOR=0`` means none.
+    """
+    told = os.environ.get
+    if told("NO_COLOR") or told("TERM") == "dumb":
+        return False
+    if told("FORCE_COLOR", "0") not in {"", "0"} or told("CLICOLOR_FORCE", "0") not in {"", "0"}:
+        return True
+    return {1: sys.stdout, 2: sys.stderr}[descriptor].isatty() and told("CLICOLOR") != "0"
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -109,36 +117,40 @@ def emit_document(kind: str, content: dict[str, Any]) -> None:
     emit(json.dumps({"format": DOCUMENT_FORMAT, "kind": kind, **content}, indent=2))
 
 
-def emit_rows(rows: Iterable[Row], titles: Sequence[str] = ()) -> None:
-    """Write records to stdout: a table on a terminal, else lines of tab-separated fields, without the titles."""
+def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
+    """Write records to stdout: a table on a terminal, else lines of tab-separated fields, without the titles.
+
+    Where a terminal is too narrow, the columns ``left_out`` go, the first of them first, and stderr says so.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             emit("\t".join(printable(_exact(cell)) for cell in row))
         return
-    from rich.table import Table
-    from rich.text import Text
+    from metamlflow.cli.tables import Table, lines_of, terminal_width
 
-    table = Table(*titles, box=None, pad_edge=False, show_header=bool(titles), header_style="bold")
-    for row in rows:
-        cells = [
-            Text(printable(_friendly(cell)), overflow="fold", justify="right" if isinstance(cell, int) else "left")
-            for cell in row
-        ]
-        while len(table.columns) < len(cells):
-            table.add_column()
-        table.add_row(*cells)
-    console().print(table)
+    cells = list(rows)
+    numbers = {place for row in cells for place, cell in enumerate(row) if isinstance(cell, int)}
+    texts = [[printable(_friendly(cell)) for cell in row] for row in cells]
+    lines, gone = lines_of(Table(titles, texts, frozenset(numbers), left_out), terminal_width())
+    for number, line in enumerate(lines):
+        emit(f"\x1b[1m{line}\x1b[0m" if titles and not number and coloured(1) else line)
+    if gone:
+        note(f"no room for {', '.join(gone)}; a pipe and --json have all")
 
 
-def console(*, width: int | None = None) -> Console:
-    """Return a console on stdout that takes text as it is; a closed pipe raises OutputClosedError."""
+def console(*, width: int | None = None, error: bool = False) -> Console:
+    """Return a console on stdout, or on stderr, that takes text as it is; a closed pipe raises OutputClosedError."""
     from rich.console import Console
 
     class _Quiet(Console):
         def on_broken_pipe(self) -> NoReturn:
             raise OutputClosedError
 
-    return _Quiet(width=width, markup=False, highlight=False, emoji=False)
+    # Without a colour system rich writes no attributes; with its own way to say so it would still write bold ones.
+    system: Literal["auto", "standard"] | None = None
+    if coloured(2 if error else 1):
+        system = "auto" if (sys.stderr if error else sys.stdout).isatty() else "standard"
+    return _Quiet(width=width, markup=False, highlight=False, emoji=False, color_system=system, stderr=error)
 
 
 def utc_text(moment: datetime) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import client_for, read_inputs, read_metadata
+from metamlflow.cli.completing import names
 from metamlflow.cli.documents import artifact_document
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import (
@@ -43,7 +44,7 @@ pointer_app = typer.Typer(
 
 @pointer_app.command(short_help="Register data that stays where it is.")
 def register(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as lake/events.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as lake/events.", autocompletion=names)],
     uri: Annotated[
         str,
         typer.Argument(

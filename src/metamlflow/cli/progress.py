@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from metamlflow.cli.interrupting import Interruption
+from metamlflow.cli.output import console
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from metamlflow.artifacts import Progress, ProgressCallback
+
+_WIDE, _MIDDLE = 80, 56  # columns of a terminal
+# What is going on when everything was counted, by operation.
+_AT_THE_END: Mapping[str, str] = MappingProxyType({"register": "committing…", "download": "putting in place…"})
 
 
 @contextmanager
 def shown_progress(description: str, interruption: Interruption) -> Iterator[ProgressCallback]:
     """Yield a callback that draws a bar with files, bytes and rate, where it is seen, and stops the work when told.
 
-    The bar is gone when the block is left, whichever way.
+    When everything was counted it says what still goes on, rather than stand at its end. The bar is gone when the block
+    is left, whichever way.
     """
-    if not sys.stderr.isatty():
+    # A dumb terminal cannot take back what was drawn.
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda _: interruption.check()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[files]}"),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    screen = console(error=True)
+    with Bars(*_columns(screen.width), console=screen, transient=True, expand=True) as bars:
         bar = bars.add_task(description, total=None, files="")
 
         def draw(state: Progress) -> None:
@@ -42,11 +44,35 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
             of_all = f"/{state.total_files:,}" if state.total_files is not None else ""
             # The size of a stream is not known before its end: its total stays behind what was read.
             known = state.total_bytes is not None and state.total_bytes >= state.bytes
+            ending = _AT_THE_END.get(state.operation, "finishing…") if state.finishing else None
             bars.update(
                 bar,
+                description=ending or description,
                 completed=state.bytes,
-                total=state.total_bytes if known else None,
+                total=state.total_bytes if known and not ending else None,
                 files=f"{state.files:,}{of_all} files",
             )
+            if ending:
+                bars.refresh()  # what comes next may take no time, or a minute
 
         yield draw
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Return what a bar is made of on a terminal of so many columns: one line of it."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.table import Column
+
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
+    ]
+    if width >= _MIDDLE:
+        columns.append(TextColumn("{task.fields[files]}", table_column=Column(no_wrap=True)))
+    columns.append(DownloadColumn(table_column=Column(no_wrap=True)))
+    if width >= _WIDE:
+        columns += [
+            TransferSpeedColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        ]
+    return columns

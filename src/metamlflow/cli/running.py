@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
+from metamlflow.cli.completing import COMPLETION_VARIABLE, answered
 from metamlflow.cli.exits import ExitCode, exit_code_of, tell
 from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code. Nothing but a failure of the interpreter itself is raised."""
+    if COMPLETION_VARIABLE in os.environ:
+        return answered(arguments)
     # Read here and not by the parser, because errors of the parser are to be told in the same way as all others.
     flags = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)
     as_json, debug = "--json" in flags, "--debug" in flags

@@ -126,6 +126,17 @@ def aliases_prefix(name: ArtifactName, alias: str) -> str:
     return f"{ARTIFACTS}{escape_name(name)}/_aliases/{escape_name(alias)}/"
 
 
+def every_alias_prefix(name: ArtifactName) -> str:
+    """Where the records of all aliases of a name lie."""
+    return f"{ARTIFACTS}{escape_name(name)}/_aliases/"
+
+
+def alias_of_key(name: ArtifactName, key: str) -> str | None:
+    """The alias whose record lies at ``key``, or None for a key that format 1 does not know."""
+    alias = unescape_name(key.removeprefix(every_alias_prefix(name)).rpartition("/")[0])
+    return alias if parse_alias_key(name, alias, key) is not None else None
+
+
 def alias_key(name: ArtifactName, alias: str, number: int) -> str:
     """Key of an alias's record ``number`` (1, 2, …)."""
     return f"{aliases_prefix(name, alias)}{_INVERSE_OF - number:010d}.json"

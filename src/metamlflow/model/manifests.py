@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from metamlflow.model.looks import bytes_text, one_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Pointed, PointerEntry
 
@@ -36,6 +37,9 @@ class Entry:
     key: str
     executable: bool = False
     extra: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Entry '{one_line(self.path)}': {bytes_text(self.size)}, sha256 {self.sha256[:12]}…>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class Input:
     version: int
     manifest_digest: str
     role: str | None = None
+
+    def __repr__(self) -> str:
+        role = f" as '{one_line(self.role, 30)}'" if self.role else ""
+        return f"<Input {self.name}@{self.version}{role}, manifest {self.manifest_digest[:19]}…>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

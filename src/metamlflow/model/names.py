@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from metamlflow.errors import InvalidNameError
+from metamlflow.model.likeness import foreign_character
 
 LATEST = "latest"
 MAX_NAME_CHARACTERS = 200
@@ -49,7 +50,10 @@ def name_problem(value: str) -> str | None:
     if len(value) > MAX_NAME_CHARACTERS:
         return f"it has {len(value)} characters"
     if not _NAME.fullmatch(value):
-        return "it is empty" if not value else "it holds a segment or character that is not allowed"
+        if not value:
+            return "it is empty"
+        odd = foreign_character(value, "._-/")
+        return f"it holds {odd}, which is not allowed" if odd else "it holds a segment that is not allowed"
     # A key spells an upper-case letter with two characters, and file systems end a segment at 255 bytes.
     for segment in value.split("/"):
         length = len(segment) + sum(c.isupper() for c in segment)
@@ -61,7 +65,10 @@ def name_problem(value: str) -> str | None:
 def alias_problem(value: str) -> str | None:
     """Return what is wrong with ``value`` as an alias, or None."""
     if not _ALIAS.fullmatch(value) or len(value) > MAX_ALIAS_CHARACTERS:
-        return "an alias is one segment of letters, digits, '.', '_' and '-', at most 100 characters"
+        odd = foreign_character(value, "._-")
+        return "an alias is one segment of letters, digits, '.', '_' and '-', at most 100 characters" + (
+            f"; it holds {odd}" if odd else ""
+        )
     if value == LATEST or _NUMBER.fullmatch(value):
         return "'latest', numbers and v with a number name versions already"
     return None

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from metamlflow.errors import redact
+from metamlflow.model.looks import bytes_text, one_line
+
 Strength = Literal["stat", "checksum", "full"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 """From the weakest to the strongest."""
@@ -35,6 +38,10 @@ class Evidence:
     modified_ns: int | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     computed: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        known = ", ".join(self.digests) or ("etag" if self.etag else "size and time")
+        return f"<Evidence {self.strength}: {one_line(known)}>"
 
     @property
     def strength(self) -> Strength:
@@ -73,6 +80,10 @@ class PointerEntry:
     version: str | None = None
     evidence: Evidence = Evidence()
     extra: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        place = one_line(redact(self.uri), 40)
+        return f"<PointerEntry '{one_line(self.path, 24)}': {bytes_text(self.size)} at {place}, {self.strength}>"
 
     @property
     def strength(self) -> Strength:
@@ -144,3 +155,8 @@ class Pointer:
     uri: str | os.PathLike[str]
     evidence: Strength | None = None
     expected: str | None = None
+
+    def __repr__(self) -> str:
+        # Whatever a caller wrote may hold a secret until it is refused.
+        asked = f", evidence={self.evidence!r}" if self.evidence else ""
+        return f"Pointer('{one_line(redact(os.fspath(self.uri)))}'{asked}{', expected=…' if self.expected else ''})"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from metamlflow.model.looks import counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Input
 
 Outcome = Literal["finished", "failed"]
@@ -43,6 +44,10 @@ class RunStart:
     environment: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        who = f" by {one_line(self.user, 30)}" if self.user else ""
+        return f"<RunStart {one_line(self.name)}: {minute_text(self.started_at)}{who}>"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
@@ -67,6 +72,10 @@ class RunEnd:
     outputs: tuple[Input, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        found = f"{counted(len(self.outputs), 'output')}, {counted(len(self.metrics), 'metric')}"
+        return f"<RunEnd {self.outcome}: {minute_text(self.ended_at)}, {found}>"
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -75,3 +84,32 @@ class RunRecord:
     start: RunStart
     inputs: tuple[Input, ...]
     end: RunEnd | None
+
+    def __repr__(self) -> str:
+        outputs = counted(len(self.end.outputs), "output") if self.end else "not ended"
+        return (
+            f"<RunRecord {one_line(self.start.name)}: {self._outcome}, {counted(len(self.inputs), 'input')}, {outputs}>"
+        )
+
+    @property
+    def _outcome(self) -> str:
+        if self.end is None:
+            return f"begun {minute_text(self.start.started_at)}"
+        took = (self.end.ended_at - self.start.started_at).total_seconds()
+        error = f" with {one_line(self.end.error_type, 30)}" if self.end.error_type else ""
+        return f"{self.end.outcome}{error} after {took:,.1f} s"
+
+    def _repr_html_(self) -> str:
+        start, end = self.start, self.end
+        facts: dict[str, Any] = {
+            "run": start.run_id,
+            "started": minute_text(start.started_at) + (f" by {start.user}" if start.user else ""),
+            "outcome": self._outcome,
+            "inputs": ", ".join(f"{used.name}@{used.version}" for used in self.inputs),
+            **{f"params.{name}": value for name, value in start.params.items()},
+        }
+        if end is not None:
+            facts["outputs"] = ", ".join(f"{made.name}@{made.version}" for made in end.outputs)
+            facts |= {f"metrics.{name}": value for name, value in end.metrics.items()}
+            facts |= {"notes": "\n".join(end.notes)} if end.notes else {}
+        return table_of(f"Run {start.name}", facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from metamlflow.errors import InvalidNameError
-from metamlflow.format.layout import alias_key, aliases_prefix, parse_alias_key
+from metamlflow.format.layout import alias_key, alias_of_key, aliases_prefix, every_alias_prefix, parse_alias_key
 from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.claiming import claim, retried
@@ -34,6 +34,19 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
             # A prune looked for aliases before this one was there: the version is gone, so the alias goes back.
             _append(store, alias.name, text, before)
             check_available(store, alias.name, status)
+
+
+def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
+    """Return the aliases of a name with the versions that they stand for: a listing, and a read of each alias."""
+    newest: dict[str, str] = {}
+    for info in retried(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
+        if alias := alias_of_key(name, info.key):
+            newest.setdefault(alias, info.key)  # the newest record of an alias lists first
+    found = {
+        alias: decode_alias(retried(partial(store.backend.read, key), store.clock), key)
+        for alias, key in newest.items()
+    }
+    return {alias: version for alias, version in found.items() if version is not None}
 
 
 def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -> int | None:

@@ -34,6 +34,7 @@ from metamlflow.errors import (
     StorageUnavailableError,
     UnsupportedStoreError,
 )
+from metamlflow.model.blaming import blamed_on
 
 FOLDER_VARIABLE = "METAMLFLOW_CACHE_DIR"
 SIZE_VARIABLE = "METAMLFLOW_CACHE_SIZE"
@@ -86,7 +87,10 @@ def default_folder() -> Path:
 def default_max_bytes() -> int:
     """Return ``METAMLFLOW_CACHE_SIZE`` in bytes, else 10 GiB."""
     text = os.environ.get(SIZE_VARIABLE, "").strip()
-    return parse_size(text) if text else DEFAULT_MAX_BYTES
+    if not text:
+        return DEFAULT_MAX_BYTES
+    with blamed_on(SIZE_VARIABLE):
+        return parse_size(text)
 
 
 def parse_size(text: str) -> int:
@@ -97,7 +101,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip().lower())
     if not match:
-        message = f"{SIZE_VARIABLE}: {text!r:.80} is no size"
+        message = f"{text!r:.80} is not a size"
         raise InvalidInputError(message, hint="Give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB.")
     number, unit = match[1], match[2]
     return int(Decimal(number) * (1024 if "i" in unit else 1000) ** _POWERS[unit[:1]])

@@ -67,7 +67,7 @@ def _flat(versions: Any) -> Iterator[tuple[str | None, int | str]]:
             yield None, item
         else:
             raise InvalidInputError(
-                f"{item!r:.80} selects no versions",
+                f"versions: {item!r:.80} selects no versions",
                 hint="Give numbers, 'latest', or references such as 'features@2' and 'features@latest'.",
             )
 
@@ -77,7 +77,8 @@ def _several(value: Any) -> Iterable[Any]:
         return [value]
     if isinstance(value, bytes) or not isinstance(value, Iterable):
         raise InvalidInputError(
-            f"{value!r:.80} selects no versions", hint="Give numbers, 'latest', or references such as 'features@2'."
+            f"versions: {value!r:.80} selects no versions",
+            hint="Give numbers, 'latest', or references such as 'features@2'.",
         )
     return value
 

@@ -146,6 +146,8 @@ class _Storing:
         self._counter.add(size=size)
 
     def _stored(self, file: SourceFile, staged: Staged, key: str) -> Entry:
+        if staged.passes:
+            staged.passes.complete()
         self._counter.add(files=1)
         blob = staged.blob
         return Entry(file.path, blob.size, blob.sha256, blob.crc32c, key, file.executable)

@@ -56,12 +56,15 @@ class NewLake:
             InvalidInputError: it is no place that can be written to, or overlaps with a store.
         """
         if not uri:
-            raise InvalidInputError("an empty text is no place to copy to", hint="Give a bucket, a prefix or a folder.")
+            raise InvalidInputError(
+                "copy_pointers: an empty text is not a place to copy to", hint="Give a bucket, a prefix or a folder."
+            )
         lake = cls(f"{full_uri(uri).rstrip('/')}/")
         scheme = lake.uri.partition("://")[0]
         if scheme not in _WRITABLE:
             raise InvalidInputError(
-                f"{shown(lake.uri)} is no place to copy to", hint="Give a folder, or a bucket of S3 or GCS."
+                f"copy_pointers: {shown(lake.uri)} is not a place to copy to",
+                hint="Give a folder, or a bucket of S3 or GCS.",
             )
         for store in (ends.source, ends.destination):
             if f"{store.url}/".startswith(lake.uri) or lake.uri.startswith(f"{store.url}/"):

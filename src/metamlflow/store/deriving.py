@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, cast
 
+from metamlflow.model.looks import grid_of
 from metamlflow.model.manifests import EmptyFolder, Entry, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.store.entries import Entries
@@ -43,6 +44,13 @@ class Changes:
     def __bool__(self) -> bool:
         """Whether anything changed."""
         return any(self.counts.values())
+
+    def __repr__(self) -> str:
+        return f"<Changes: {', '.join(f'{count:,} {what}' for what, count in self.counts.items())}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(what, path) for what in self.counts for path in getattr(self, what)]
+        return grid_of(repr(self).strip("<>"), ("change", "path"), rows)
 
     def note(self, what: str, path: str) -> None:
         """Take in one change: ``added``, ``removed`` or ``modified``."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from metamlflow.backend import translated_errors
 from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, redact
+from metamlflow.model.likeness import quoted
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest
 from metamlflow.model.paths import collisions
 from metamlflow.store.entries import Entries
@@ -210,7 +211,7 @@ def _refuse_collisions(items: Iterable[Item], folder: Path) -> None:
         return
     groups = list(collisions(item.path for item in items))
     if groups:
-        problems = tuple(" = ".join(repr(path) for path in group) for group in groups)
+        problems = tuple(" = ".join(quoted(group)) for group in groups)
         shown = "\n  ".join(problems[:_SHOWN])
         raise InvalidPathError(
             f"the disk of {folder.parent} cannot tell these paths apart:\n  {shown}",

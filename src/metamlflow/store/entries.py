@@ -13,6 +13,8 @@ from typing import overload
 
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
+from metamlflow.model.likeness import alike, told_apart
+from metamlflow.model.looks import one_line
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
 from metamlflow.store.fetching import absent, fetch_whole
@@ -82,7 +84,7 @@ class Entries(Sequence[FileEntry]):
         return isinstance(path, str) and self.find(path) is not None
 
     def __repr__(self) -> str:
-        shown = ", ".join(repr(entry.path) for _, entry in zip(range(3), self, strict=False))
+        shown = ", ".join(f"'{one_line(entry.path, 24)}'" for _, entry in zip(range(3), self, strict=False))
         return f"<{len(self):,} entries: {shown}{', …' if len(self) > 3 else ''}>"  # noqa: PLR2004
 
     def find(self, path: str) -> FileEntry | None:
@@ -149,13 +151,15 @@ def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEn
     """
     if (entry := entries.find(path)) is not None:
         return entry
-    near = [entry.path for entry in itertools.islice(entries, _SEARCHED) if entry.path.startswith(f"{path}/")][:_SHOWN]
-    if not near:
-        paths = [entry.path for entry in itertools.islice(entries, _SEARCHED)]
-        near = difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+    paths = [entry.path for entry in itertools.islice(entries, _SEARCHED)]
+    near = [known for known in paths if alike(known, path)] or [
+        known for known in paths if known.startswith(f"{path}/")
+    ]
+    near = near[:_SHOWN] or difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+    wanted, shown = told_apart(path, near)
     raise ArtifactNotFoundError(
-        f"{name}@{version} has no file {path!r:.200}",
-        hint=f"It has, among others: {', '.join(repr(p) for p in near)}." if near else "It has no files at all.",
+        f"{name}@{version} has no file {wanted:.200}",
+        hint=f"It has, among others: {', '.join(shown)}." if near else "It has no files at all.",
         name=name,
         version=version,
         suggestions=tuple(near),

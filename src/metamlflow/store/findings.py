@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from metamlflow.errors import IntegrityError, StoreFormatError
+from metamlflow.model.looks import counted as _counted
+from metamlflow.model.looks import grid_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -118,6 +120,20 @@ class VerifyReport:
             "findings": [finding.to_json() for finding in self.findings],
         }
 
+    def __repr__(self) -> str:
+        return f"<VerifyReport {self.name}@{self.version}: {self._verdict}, level {self.level}>"
+
+    @property
+    def _verdict(self) -> str:
+        files = _counted(self.files, "file")
+        if self.ok:
+            return f"ok, {files}"
+        counts = ", ".join(f"{count:,} {status}" for status, count in self.counts.items() if count and status != "ok")
+        return f"failed: {counts} of {files}"
+
+    def _repr_html_(self) -> str:
+        return _page(f"{self.name}@{self.version}: {self._verdict}, level {self.level}", [self], [])
+
     def __rich__(self) -> Table:
         """Return the report as a table for rich."""
         return _table([self])
@@ -186,12 +202,40 @@ class Verification:
             "errors": [error.to_json() for error in self.errors],
         }
 
+    def __repr__(self) -> str:
+        return f"<Verification {self._verdict}>"
+
+    @property
+    def _verdict(self) -> str:
+        found = f"{_counted(len(self.reports), 'version')}, {_counted(sum(r.files for r in self.reports), 'file')}"
+        if self.ok:
+            return f"ok: {found}"
+        failed = sum(not report for report in self.reports)
+        errors = f", {_counted(len(self.errors), 'record')} damaged or missing" if self.errors else ""
+        return f"failed: {failed:,} of {found}{errors}"
+
+    def _repr_html_(self) -> str:
+        return _page(f"Verification {self._verdict}", self.reports, self.errors)
+
     def __rich__(self) -> Table:
         """Return the reports as a table for rich."""
         table = _table(self.reports)
         for error in self.errors:
             table.add_row(error.reference, "unreadable", error.error.message)
         return table
+
+
+def _page(title: str, reports: Iterable[VerifyReport], errors: Iterable[Unreadable]) -> str:
+    """Return what was found as HTML: what failed goes first, since only so much is shown."""
+    rows: list[tuple[object, ...]] = [(error.reference, "unreadable", error.error.message) for error in errors]
+    for report in sorted(reports, key=bool):
+        reference = f"{report.name}@{report.version}"
+        if report.ok:
+            rows.append((reference, "ok", _counted(report.files, "file")))
+        for finding in report.findings:
+            what = f"{finding.path or finding.key}: expected {finding.expected}, got {finding.actual}"
+            rows.append((reference, finding.status, what))
+    return grid_of(title, ("artifact", "status", "what"), rows)
 
 
 def _table(reports: Iterable[VerifyReport]) -> Table:

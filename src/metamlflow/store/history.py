@@ -9,6 +9,7 @@ from datetime import datetime
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import ARTIFACTS, manifest_key, name_of_versions_key
 from metamlflow.format.manifests import decode_manifest, digest_of
+from metamlflow.model.looks import counted, grid_of, minute_text, one_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
@@ -58,6 +59,28 @@ class History:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def __repr__(self) -> str:
+        pruned = sum(not entry.available for entry in self.versions)
+        found = counted(len(self.versions), "version") + (f", {pruned:,} pruned" if pruned else "")
+        problems = f"failed: {counted(len(self.problems), 'problem')}" if self.problems else "ok"
+        return f"<History of {one_line(self.name)}: {found}, {problems}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                entry.version,
+                "available" if entry.available else "pruned",
+                minute_text(entry.created_at) if entry.created_at else "",
+                entry.created_by or "",
+                entry.manifest_digest,
+            )
+            for entry in self.versions
+        ]
+        page = grid_of(repr(self).strip("<>"), ("version", "state", "created", "by", "manifest"), rows)
+        if not self.problems:
+            return page
+        return page + grid_of("Problems", ("what happened",), [(problem.message,) for problem in self.problems])
 
     def raise_if_failed(self) -> None:
         """Raise the first problem, if there is any."""

@@ -81,7 +81,7 @@ def _check(by_place: Mapping[Any, Any]) -> None:
     for place, options in by_place.items():
         if not isinstance(place, str) or not place or not isinstance(options, Mapping):
             raise InvalidInputError(
-                "source_options maps a scheme such as 's3', or the beginning of a URI, to options of its file system",
+                "options of data are given by scheme, such as 's3', or by the beginning of a URI",
                 hint="Write {'s3': {'profile': 'lake'}, 's3://partner-data/': {'anon': True}}.",
             )
 

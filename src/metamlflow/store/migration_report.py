@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from metamlflow.model.looks import bytes_text, counted, grid_of
+
 _GOOD = frozenset({"migrated", "absent", "present", "planned"})
 
 
@@ -35,6 +37,10 @@ class VersionReport:
     bytes: int = 0
     requests: int | None = None
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        new = f"{counted(self.objects, 'object')} and {bytes_text(self.bytes)} new"
+        return f"<VersionReport {self.name}@{self.version}: {self.status}, {new}>"
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -104,6 +110,32 @@ class MigrationReport:
             "problems": self.problems,
         }
 
+    def __repr__(self) -> str:
+        what = "plan" if self.dry_run else "ok" if self.ok else "failed"
+        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.counts.items())) or "nothing to do"
+        problems = f"; {counted(len(self.problems), 'problem')}" if self.problems else ""
+        return f"<MigrationReport {what}: {counts}; {bytes_text(self.totals['bytes'])} new{problems}>"
+
+    def _repr_html_(self) -> str:
+        title = f"{'Plan of a migration' if self.dry_run else 'Migration'}: {self.summary()}"
+        # What went wrong goes first, since only so much is shown.
+        ordered = sorted(self.versions, key=lambda version: version.status in _GOOD)
+        rows = [
+            (
+                f"{v.name}@{v.version}",
+                v.status,
+                v.files if v.files is not None else "",
+                v.objects,
+                v.bytes,
+                v.reason or "",
+            )
+            for v in ordered
+        ]
+        page = grid_of(title, ("artifact", "status", "files", "objects", "bytes", "reason"), rows)
+        return page + (
+            grid_of("Problems", ("what happened",), [(text,) for text in self.problems]) if self.problems else ""
+        )
+
     def to_markdown(self) -> str:
         """Return the report as a Markdown page."""
         what = "Plan of a migration" if self.dry_run else "Migration"
@@ -124,20 +156,16 @@ class MigrationReport:
         """Return the whole in a line."""
         counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.counts.items())) or "nothing"
         totals = self.totals
-        moved = f"{_counted(totals['objects'], 'object')} and {_counted(totals['bytes'], 'byte')}"
+        moved = f"{counted(totals['objects'], 'object')} and {counted(totals['bytes'], 'byte')}"
         if self.copied_objects:
-            pointed = f"{_counted(self.copied_objects, 'object')} and {_counted(self.copied_bytes, 'byte')}"
+            pointed = f"{counted(self.copied_objects, 'object')} and {counted(self.copied_bytes, 'byte')}"
             pointed = f"; {pointed} of pointed-to data {'to copy' if self.dry_run else 'copied'}"
         else:
             pointed = ""
-        problems = f"; {_counted(len(self.problems), 'problem')}" if self.problems else ""
+        problems = f"; {counted(len(self.problems), 'problem')}" if self.problems else ""
         if self.dry_run:
-            return f"{counts}; about {moved}, and {_counted(totals['requests'], 'request')}{pointed}{problems}"
+            return f"{counts}; about {moved}, and {counted(totals['requests'], 'request')}{pointed}{problems}"
         return f"{counts}; {moved} new at the destination{pointed}, in {self.seconds:.1f} s{problems}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _row(version: VersionReport) -> str:

@@ -18,7 +18,8 @@ class Pace:
 
     def __init__(self, objects: float | None = None, bytes_: float | None = None) -> None:
         for name, limit in (("objects_per_second", objects), ("bytes_per_second", bytes_)):
-            if limit is not None and not limit > 0:
+            number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if limit is not None and not (number and limit > 0):
                 raise InvalidInputError(f"{name} is a number above 0, not {limit!r:.80}")
         self.rates = objects, bytes_
         self._lock = threading.Lock()

@@ -48,12 +48,10 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
     """
     uri = full_uri(pointer.uri)
     if pointer.evidence is not None and pointer.evidence not in STRENGTHS:
-        raise InvalidInputError(
-            f"there is no evidence {pointer.evidence!r:.80}", hint=f"There is {', '.join(STRENGTHS)}, or None."
-        )
+        raise InvalidInputError(f"evidence is {', '.join(STRENGTHS)} or None, not {pointer.evidence!r:.80}")
     if pointer.expected is not None and not _EXPECTED.fullmatch(str(pointer.expected)):
         raise InvalidInputError(
-            f"{pointer.expected!r:.100} is no expected digest",
+            f"expected: {pointer.expected!r:.100} is not a digest",
             hint="Write it as sha256:<64 lower-case hex digits>, or with md5, sha1, crc32c, crc32 or crc64nvme.",
         )
     lake, name = store.lakes.lake_of(uri)

@@ -28,6 +28,16 @@ class Progress:
     total_files: int | None = None
     total_bytes: int | None = None
 
+    @property
+    def finishing(self) -> bool:
+        """Whether everything was counted. What is left takes a while: writing through to the disk, the commit, names.
+
+        A bar that stands at its end would seem to hang; say instead that it ends. The call is done when it returns.
+        """
+        if self.total_bytes:
+            return self.bytes == self.total_bytes
+        return self.total_files is not None and self.files >= self.total_files
+
 
 ProgressCallback = Callable[[Progress], None]
 """Called after each file and, within large ones, as bytes pass; never by two threads at once."""
@@ -51,6 +61,38 @@ def callback_errors() -> Iterator[None]:
         yield
     except CallbackError as failure:
         raise failure.error from failure.error.__cause__
+
+
+class TwoPasses:
+    """Counts content that is read twice, to be hashed and to be stored: half of its bytes at each reading.
+
+    A bar that counted them all while they are hashed would stand at its end for as long as the upload takes. What is
+    read a third time, for another try, counts no more; what need not be stored counts when it is :meth:`complete`.
+    """
+
+    def __init__(self, on_bytes: Callable[[int], None]) -> None:
+        self._on_bytes = on_bytes
+        self._size = self._told = 0
+
+    def hashed(self, size: int) -> None:
+        """Count bytes that were hashed."""
+        self._size += size
+        self._tell(self._size // 2)
+
+    def stored(self, position: int) -> None:
+        """Count bytes up to a position that were read to be stored."""
+        half = self._size // 2
+        self._tell(half + min(position * (self._size - half) // max(self._size, 1), self._size - half))
+
+    def complete(self) -> None:
+        """Count what was not counted yet."""
+        if self._told < self._size:
+            self._tell(self._size)
+
+    def _tell(self, until: int) -> None:
+        more = max(until - self._told, 0)
+        self._told += more
+        self._on_bytes(more)  # also of nothing: this is the place to be cancelled
 
 
 class Counter:

@@ -20,6 +20,7 @@ from metamlflow.errors import (
 )
 from metamlflow.format.layout import signature_key, signatures_prefix
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
+from metamlflow.model.looks import minute_text
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import Loaded
@@ -40,6 +41,9 @@ class Signature:
     key_id: str
     public_key: bytes
     created_at: datetime
+
+    def __repr__(self) -> str:
+        return f"<Signature of key {self.key_id[:16]}…, {minute_text(self.created_at)}>"
 
 
 def sign(store: Store, loaded: Loaded, private_key: Any) -> Signature:
@@ -97,9 +101,7 @@ def require_signature(store: Store, loaded: Loaded, trusted: Any) -> None:
         SignatureError: none has.
         InvalidInputError: one of them is no ed25519 public key.
     """
-    keys = {_public(key) for key in _each(trusted)}
-    if not keys:
-        raise InvalidInputError("no key is trusted", hint="Give one or more ed25519 public keys.")
+    keys = public_keys(trusted)
     signed_by = {signature.public_key for signature in signatures_of(store, loaded)}
     if signed_by & keys:
         return
@@ -111,6 +113,18 @@ def require_signature(store: Store, loaded: Loaded, trusted: Any) -> None:
         expected="a signature of " + ", ".join(sorted(hashlib.sha256(key).hexdigest()[:16] for key in keys)),
         actual="none",
     )
+
+
+def public_keys(trusted: Any) -> set[bytes]:
+    """Return the raw ed25519 public keys that a caller trusts.
+
+    Raises:
+        InvalidInputError: there is none, or one of them is not an ed25519 public key.
+    """
+    keys = {_public(key) for key in _each(trusted)}
+    if not keys:
+        raise InvalidInputError("no key is trusted", hint="Give one or more ed25519 public keys.")
+    return keys
 
 
 def _is_good(record: SignatureRecord, manifest_digest: str) -> bool:
@@ -149,8 +163,8 @@ def _private(key: Any) -> Any:
     pem = _pem(key)
     try:
         loaded = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
-        raise InvalidInputError(f"this is no private key in PEM: {type(error).__name__}") from None  # nothing of it
+    except (ValueError, TypeError):
+        raise InvalidInputError("the key is not a private key in PEM without a password") from None  # nothing of it
     if not isinstance(loaded, ed25519.Ed25519PrivateKey):
         raise InvalidInputError(
             "this is a private key of another kind than ed25519", hint="Make one: openssl genpkey -algorithm ed25519"
@@ -168,8 +182,8 @@ def _public(key: Any) -> bytes:
         pem = _pem(key)
         try:
             key = load_pem_public_key(pem)
-        except (ValueError, TypeError) as error:
-            raise InvalidInputError(f"this is no public key in PEM: {type(error).__name__}") from None
+        except (ValueError, TypeError):
+            raise InvalidInputError("the key is not a public key in PEM") from None
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise InvalidInputError("this is a public key of another kind than ed25519")
     raw: bytes = key.public_bytes_raw()

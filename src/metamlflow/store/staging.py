@@ -20,6 +20,7 @@ import google_crc32c
 
 from metamlflow.backend import Blob
 from metamlflow.errors import SourceChangedError, StorageError, StorageFullError
+from metamlflow.store.progress import TwoPasses
 from metamlflow.store.sources import SourceFile, printable, source_error
 
 SMALL = 1024 * 1024  # up to here a file is read once and kept in memory until it is stored
@@ -68,6 +69,7 @@ class Staged:
     blob: Blob
     peek: Callable[[], BinaryIO]
     spool: BinaryIO | None = None
+    passes: TwoPasses | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +99,7 @@ def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
 
 
 def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
+    passes: TwoPasses | None = None
     try:
         # Not a file object: for a small file, making one takes longer than all the rest.
         # Nor a wait, if it has become a pipe.
@@ -111,11 +114,12 @@ def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
                 on_bytes(blob.size)
             else:
                 hasher = Hasher()
+                passes = TwoPasses(on_bytes)
                 # A file that grows as fast as it is read would never end.
                 while hasher.size <= before.st_size and (chunk := os.read(descriptor, CHUNK)):
                     hasher.update(chunk)
-                    on_bytes(len(chunk))
-                blob = hasher.blob(lambda: _CheckedReader(path, hasher.size, hasher.crc32c, on_bytes))
+                    passes.hashed(len(chunk))
+                blob = hasher.blob(lambda: _CheckedReader(path, hasher.size, hasher.crc32c, passes))
                 peek = file.open
             after = os.fstat(descriptor)
         finally:
@@ -126,7 +130,7 @@ def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
         raise source_error(path, error) from error
     if blob.size != before.st_size or _signature(before) != _signature(after):
         raise _changed(path, "it was written to while it was read")
-    return Staged(blob, peek)
+    return Staged(blob, peek, passes=passes)
 
 
 def _read_small(descriptor: int, size: int) -> bytes:
@@ -144,6 +148,7 @@ def _signature(status: os.stat_result) -> tuple[int, int]:
 def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
     folder = os.environ.get(TEMP_DIR_VARIABLE) or None
     hasher = Hasher()
+    passes = TwoPasses(on_bytes)
     spool = tempfile.SpooledTemporaryFile(max_size=SMALL, dir=folder)  # noqa: SIM115 (lives as long as what is staged)
     try:
         with file.open() as source:
@@ -151,7 +156,7 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
                 hasher.update(chunk)
                 with spool_errors():
                     spool.write(chunk)
-                on_bytes(len(chunk))
+                passes.hashed(len(chunk))
         with spool_errors():
             spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
     except OSError as error:
@@ -161,10 +166,10 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
         discard(spool)
         raise
 
-    def rewound() -> BinaryIO:
-        return cast("BinaryIO", _Rewound(spool))
+    def rewound(passes: TwoPasses | None = None) -> BinaryIO:
+        return cast("BinaryIO", _Rewound(spool, passes))
 
-    return Staged(hasher.blob(rewound), rewound, cast("BinaryIO", spool))
+    return Staged(hasher.blob(partial(rewound, passes)), rewound, cast("BinaryIO", spool), passes)
 
 
 def discard(spool: IO[bytes]) -> None:
@@ -197,8 +202,8 @@ def spool_errors() -> Iterator[None]:
 class _Rewound(io.RawIOBase):
     """A reader of a spool from its start; the spool stays open for another try."""
 
-    def __init__(self, spool: IO[bytes]) -> None:
-        self._spool = spool
+    def __init__(self, spool: IO[bytes], passes: TwoPasses | None = None) -> None:
+        self._spool, self._passes = spool, passes
         spool.seek(0)
 
     def readable(self) -> bool:
@@ -210,6 +215,8 @@ class _Rewound(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         chunk = self._spool.read(len(buffer))
         buffer[: len(chunk)] = chunk
+        if self._passes:
+            self._passes.stored(self._spool.tell())
         return len(chunk)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -225,18 +232,18 @@ class _CheckedReader(io.FileIO):
     The check is CRC32C and size: ten times cheaper than SHA-256, and enough against somebody else writing to the file.
     """
 
-    def __init__(self, path: str, size: int, crc32c: str, on_bytes: OnBytes) -> None:
+    def __init__(self, path: str, size: int, crc32c: str, passes: TwoPasses) -> None:
         try:
             super().__init__(path)
         except FileNotFoundError as error:
             raise _changed(path, "it is gone") from error
         self._path, self._left, self._expected, self._crc = path, size, crc32c, 0
-        self._on_bytes = on_bytes
+        self._size, self._passes = size, passes
 
     def read(self, size: int | None = -1) -> bytes:
         chunk = super().read(size)
-        self._on_bytes(0)  # these bytes were counted when they were hashed; this is the place to be cancelled
         self._left -= len(chunk)
+        self._passes.stored(self._size - self._left)
         self._crc = google_crc32c.extend(self._crc, chunk)
         at_end = self._left == 0
         if self._left < 0 or (not chunk and self._left) or (at_end and f"{self._crc:08x}" != self._expected):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from metamlflow.errors import StaleMetadataError, StaleMetadataWarning
+from metamlflow.model.likeness import quoted
 from metamlflow.model.manifests import Manifest
 from metamlflow.store.inputs import warn_user
 
@@ -58,9 +59,11 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) ->
     if before is None or now is None:
         return ""
     old, new = columns_of(before), columns_of(now)
+    added, removed = [name for name in new if name not in old], [name for name in old if name not in new]
+    shown = dict(zip([*added, *removed], quoted([*added, *removed]), strict=True))
     changes = [
-        *(f"column {name!r} is new" for name in new if name not in old),
-        *(f"column {name!r} is gone" for name in old if name not in new),
+        *(f"column {shown[name]} is new" for name in added),
+        *(f"column {shown[name]} is gone" for name in removed),
         *(
             f"column {name!r} was {old[name]} and is {new[name]}"
             for name in new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from rich.text import Text
 from rich.tree import Tree
 
-from metamlflow.cli.output import console, on_terminal
+from metamlflow.cli.output import console
+from metamlflow.cli.tables import terminal_width
 
 WIDTH = 100
 INDENT = 3
@@ -19,8 +21,7 @@ class Narrator:
     """Writes titles, sentences, code and results, at most 100 columns wide; nothing if it is to be quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = console(width=None if on_terminal(1) else WIDTH)
-        self._console.width = min(self._console.width, WIDTH)
+        self._console = console(width=min(terminal_width(), WIDTH) if sys.stdout.isatty() else WIDTH)
         self._console.quiet = quiet
         self._step = 0
 
@@ -59,7 +60,9 @@ class Narrator:
         """Show all files below a folder, with a word on those that have a label; long names are shortened."""
         tree = Tree(Text(f"{folder.name}/", "bold"))
         self._grow(tree, folder, "", labels)
-        for line in self._console.render_lines(tree, self._console.options.update(width=WIDTH - INDENT), pad=False):
+        for line in self._console.render_lines(
+            tree, self._console.options.update(width=self._console.width - INDENT), pad=False
+        ):
             self._console.print(Text.assemble(" " * INDENT, *((part.text, part.style or "") for part in line)))
 
     def _grow(self, tree: Tree, folder: Path, prefix: str, labels: Mapping[str, str]) -> None:

@@ -1,0 +1,72 @@
+"""How things look: in one line, and in a notebook. Whatever they hold is text: it forges no line and runs nothing."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+_LEFT = "style='text-align:left'"
+_MOST_ROWS = 50
+_MOST_CHARACTERS = 500
+_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
+_STEP = 1000
+
+
+def one_line(text: str, most: int = 60) -> str:
+    """Return a text in one line of at most so many characters; what is not printable is escaped."""
+    shown = _printable(text[: 2 * most])
+    return shown if len(shown) <= most and len(text) <= 2 * most else f"{shown[: most - 1]}…"
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 file``, ``2 files`` and so on."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def bytes_text(size: int) -> str:
+    """Return a size as people read it: ``1.5 kB``, in steps of 1000."""
+    if size < _STEP:
+        return counted(size, "byte")
+    power = min((len(str(size)) - 1) // 3, len(_UNITS))
+    return f"{size / _STEP**power:,.1f} {_UNITS[power - 1]}"
+
+
+def minute_text(moment: datetime) -> str:
+    """Return a time that is in UTC to the minute."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def table_of(title: str, facts: Mapping[str, Any]) -> str:
+    """Return facts as an HTML table, one a row."""
+    rows = "".join(f"<tr><th {_LEFT}>{_text(name)}</th>{_cell(value)}</tr>" for name, value in facts.items())
+    return f"<table>{_caption(title)}{rows}</table>"
+
+
+def grid_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as an HTML table; of many, the first 50 and how many more there are."""
+    found = list(rows)
+    head = "".join(f"<th {_LEFT}>{_text(name)}</th>" for name in heads)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in found[:_MOST_ROWS])
+    if len(found) > _MOST_ROWS:
+        body += f"<tr><td {_LEFT} colspan='{len(heads)}'>and {len(found) - _MOST_ROWS:,} more</td></tr>"
+    return f"<table>{_caption(title)}<tr>{head}</tr>{body}</table>"
+
+
+def _caption(title: str) -> str:
+    return f"<caption {_LEFT}><b>{_text(title)}</b></caption>"
+
+
+def _cell(value: Any) -> str:
+    return f"<td {_LEFT}>{_text(value)}</td>"
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    shown = _printable(text[:_MOST_CHARACTERS], keep="\n\t")
+    return html.escape(f"{shown}…" if len(text) > _MOST_CHARACTERS else shown)
+
+
+def _printable(text: str, keep: str = "") -> str:
+    return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)
