@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from metamlflow import MetaMLFlowClient
+
+
+@pytest.fixture
+def client(tmp_path):
+    return MetaMLFlowClient(tmp_path / "store", cache_dir=tmp_path / "cache")
+
+
+@pytest.fixture
+def temp(tmp_path, monkeypatch):
+    """The folder for temporary files, so that a test sees what is left there."""
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setenv("METAMLFLOW_TMPDIR", str(folder))
+    return folder
