@@ -2,13 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from metamlflow import MetaMLFlowClient
-
-
-@pytest.fixture
-def client(tmp_path):
-    return MetaMLFlowClient(tmp_path / "store", cache_dir=tmp_path / "cache")
-
 
 @pytest.fixture
 def temp(tmp_path, monkeypatch):
