@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, RunNotFoundError
 from metamlflow.format.manifests import is_record_id
 from metamlflow.lineage import Lineage
+from metamlflow.model.metadata import decode
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.runs import RunRecord
 from metamlflow.runs import Run, joined
@@ -46,6 +48,8 @@ class Provenance:
     def get_run(self, run_id: str) -> RunRecord:
         """Return what is recorded of a run: its beginning, what it used, and its end, which an unfinished one has not.
 
+        Parameters and metrics come back as metadata do: ``docs/metadata.md`` tells what comes back how.
+
         Args:
             run_id: as :attr:`Run.id` gives it; a version's is in ``artifact.run_id``.
 
@@ -56,7 +60,7 @@ class Provenance:
         store.marker()
         if is_record_id(run_id) or (record := load_run(store, run_id)) is None:
             raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
-        return record
+        return _decoded(record)
 
     def lineage(self, ref: str | Artifact, direction: Direction = "both", depth: int | None = None) -> Lineage:
         """Return what a version was made from and what was made from it, as a graph.
@@ -93,3 +97,13 @@ class Provenance:
         store = self._session.store
         store.marker()
         return history_of(store, ArtifactName.parse(name))
+
+
+def _decoded(record: RunRecord) -> RunRecord:
+    """Return a record with the values that its job gave, instead of the JSON that stands for them."""
+    start, end = record.start, record.end
+    return replace(
+        record,
+        start=replace(start, params=decode(start.params)),
+        end=None if end is None else replace(end, metrics=decode(end.metrics)),
+    )

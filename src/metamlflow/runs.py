@@ -16,7 +16,7 @@ from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, LineageWarning, redact
 from metamlflow.format.manifests import is_record_id
 from metamlflow.model.manifests import Input
-from metamlflow.model.metadata import encode_mapping
+from metamlflow.model.metadata import decode, encode_mapping
 from metamlflow.model.names import Reference
 from metamlflow.model.runs import RunStart
 from metamlflow.openlineage import Emitter
@@ -170,6 +170,16 @@ class Run:
     def outputs(self) -> tuple[Input, ...]:
         """The artifact versions that were registered so far."""
         return self._running.outputs()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters that it was given; a fresh copy each time."""
+        return cast("dict[str, Any]", decode(self._params))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics that were logged so far; a fresh copy each time."""
+        return cast("dict[str, Any]", decode(self._metrics))
 
     # --- what the job says ------------------------------------------------------------------------------------------
 
