@@ -64,8 +64,8 @@ class Dataset:
             client: the :class:`~metamlflow.client.MetaMLFlowClient` to register with.
             name: such as ``fraud/features``.
             data: what ``client.register_artifact`` takes, or a table: a pandas DataFrame, a pyarrow Table or
-                RecordBatchReader (never in memory as a whole), or what else has an Arrow stream. A table becomes one
-                Parquet file. Tables may also be values of a mapping of logical paths.
+                RecordBatchReader (never in memory as a whole), a polars DataFrame, or what else has an Arrow stream. A
+                table becomes one Parquet file. Tables may also be values of a mapping of logical paths.
             metadata: JSON-like values, copied at once.
             file_name: what a table's Parquet file is called; default: the last part of ``name`` with ``.parquet``.
             inputs: what it was made from, as for ``client.register_artifact``.
@@ -74,7 +74,8 @@ class Dataset:
             progress: called as files and bytes are done.
 
         Raises:
-            InvalidInputError: Parquet cannot hold a column, or two have one name; nothing was registered.
+            InvalidInputError: a table would not come back as it was given: the error names all of its columns, labels
+                and attrs that would not. Or two columns have one name. Nothing was registered.
             StorageFullError: the temporary Parquet file found no room; ``METAMLFLOW_TMPDIR`` sets its place.
             MissingDependencyError: a table was given, and pyarrow is not installed.
         """

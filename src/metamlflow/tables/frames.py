@@ -250,7 +250,7 @@ def _column_change(pandas: Any, given: Any, found: Any, stored: Any) -> str | No
         return None
     rows = getattr(given, "iloc", given)
     if kind in _SURE:
-        odd = next((value for value in rows[pandas.isna(given)] if value is not None), None)
+        odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
         return None if odd is None else f"the missing value {odd!r} ({_kind(odd)}) would come back as None"
     for start in range(0, len(given), _GROUP_ROWS):
         back = stored.slice(start, _GROUP_ROWS).to_pandas()
