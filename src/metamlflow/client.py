@@ -159,7 +159,7 @@ class MetaMLFlowClient(Provenance):
 
         Args:
             name: such as ``fraud/features``.
-            path: what to store: a file, a folder, an fsspec URL, bytes, a binary file object (whole, wherever it stands),
+            path: what to store: a file, a folder, an fsspec URL, bytes, a file object (whole, wherever it stands),
                 a list of paths (stored under their names), or a mapping of logical path to any of these or to a
                 :class:`~metamlflow.artifacts.Pointer`, which stays where it is. One file in either is that file.
             artifact_type: a label: ``file``, ``dataset``, ``model``, or your own.

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
+_TEXTS = frozenset({str, bytes, type(None)})  # nothing of another type is equal to one of them
 _PLAIN = {int: "iu", float: "f", bool: "b"}  # Python's types, by the kinds of numpy's
 
 
@@ -67,6 +69,9 @@ def _keys(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
 def _same_mapping(given: Mapping[Any, Any], found: Mapping[Any, Any]) -> bool:
     if len(given) != len(found) or not all(isinstance(key, str) and key in found for key in given):
         return False
+    kinds = [type(value) for value in given.values()]
+    if _SCALARS.issuperset(kinds) and [type(found[key]) for key in given] == kinds and dict(given) == dict(found):
+        return True
     return all(same_value(value, found[key]) for key, value in given.items())
 
 
@@ -77,6 +82,8 @@ def _same_sequence(given: Sequence[Any], found: Any) -> bool:
         equal = found.dtype == given.dtype and (given == found) | ((given != given) & (found != found))  # noqa: PLR0124 (NaN)
         return bool(equal if isinstance(equal, bool) else equal.all())
     kinds = set(map(type, given))
+    if kinds <= _TEXTS and hasattr(found, "tolist") and found.tolist() == list(given):
+        return True
     if len(kinds) == 1 and (kind := kinds.pop()) in _PLAIN and hasattr(found, "dtype"):
         if found.dtype.kind not in _PLAIN[kind]:
             return False
