@@ -147,14 +147,17 @@ class Artifact(Origins):
     def storage_path(self) -> str:
         """A URL that fsspec-based tools open: of the content of a one-file artifact, else of the manifest.
 
-        Of a pointer it is the URI of the data. What is read through it does not pass through this library: it is not
-        verified, and of a pointer not the version that was registered.
+        A file, also in a mapping or a list of its own, is a one-file artifact; a folder is not, even if it holds one
+        file. Of a pointer it is the URI of the data. What is read through it does not pass through this library: it is
+        not verified, and of a pointer not the version that was registered.
         """
         if len(self.pointed) == 1 and not self.pointed[0].path:
             return self._store.relocations.place(self.pointed[0].uri)
         if self._manifest.kind == "file":
             entry = self._entry(None)
-            return entry.uri if isinstance(entry, PointerEntry) else self._store.backend.url_of(entry.key)
+            if isinstance(entry, PointerEntry):
+                return self._store.relocations.place(entry.uri)
+            return self._store.backend.url_of(entry.key)
         return self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version))
 
     # --- content ------------------------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ class Artifact(Origins):
         and nothing else is moved; read from start to end it is compared with its evidence besides.
 
         Args:
-            path: logical path of the file; may be left out if there is only one.
+            path: logical path of the file; may be left out of a one-file artifact.
 
         Raises:
             IntegrityError: while reading: the content is damaged or missing.
@@ -327,11 +330,11 @@ class Artifact(Origins):
 
     def _entry(self, path: str | os.PathLike[str] | None) -> FileEntry:
         if path is None:
-            if len(self.entries) == 1:
+            if self._manifest.kind == "file":
                 return next(iter(self.entries))
             some = " or ".join(repr(entry.path) for entry in islice(self.entries, 3))
             raise InvalidInputError(
-                f"{self.name}@{self.version} is a folder of {len(self.entries):,} files; which one is meant?",
+                f"{self.name}@{self.version} is a {self._files()}; which file is meant?",
                 hint=f"Give path=, such as {some or 'none: it is empty'}.",
             )
         return wanted_entry(self.entries, os.fspath(path), self.name, self.version)
@@ -360,7 +363,10 @@ class Artifact(Origins):
         )
 
     def _extent(self) -> str:
-        return f"{counted(len(self.entries), 'file')}, {bytes_text(self.size)}"
+        return f"{self._files()}, {bytes_text(self.size)}"
+
+    def _files(self) -> str:
+        return ("" if self._manifest.kind == "file" else "folder of ") + counted(len(self.entries), "file")
 
     def _repr_html_(self) -> str:
         facts = {

@@ -9,21 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from metamlflow.artifacts import Artifact
+from metamlflow.artifacts import Artifact, Input
 from metamlflow.errors import InvalidInputError
+from metamlflow.given_versions import Inputs, given_inputs, meant_reference
 from metamlflow.model.blaming import blamed_on
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
 from metamlflow.openlineage import check_address
 from metamlflow.provenance import Provenance
-from metamlflow.runs import Inputs, given_inputs
 from metamlflow.sessions import Session
 from metamlflow.settings import EVENTS_VARIABLE, bytes_of, check_grace, checked_key, checked_type, opened_store
 from metamlflow.store.aliases import set_alias
 from metamlflow.store.blobs import RELIANCES, Reliance
 from metamlflow.store.cache import FileCache
-from metamlflow.store.inputs import resolved_inputs
+from metamlflow.store.inputs import checked_used, resolved_inputs
 from metamlflow.store.listing import latest_of_each, versions_of
 from metamlflow.store.opening import Store
 from metamlflow.store.pointing import pointer_source
@@ -140,14 +140,14 @@ class MetaMLFlowClient(Provenance, Upkeep):
 
         Args:
             name: such as ``fraud/features``.
-            path: what to store: a file, a folder, an fsspec URL, bytes, a binary file object, a list of paths (stored
-                under their names), or a mapping of logical path to any of these or to a
-                :class:`~metamlflow.artifacts.Pointer`, which stays where it is.
+            path: what to store: a file, a folder, an fsspec URL, bytes, a file object (whole, wherever it stands),
+                a list of paths (stored under their names), or a mapping of logical path to any of these or to a
+                :class:`~metamlflow.artifacts.Pointer`, which stays where it is. One file in either is that file.
             artifact_type: a label: ``file``, ``dataset``, ``model``, or your own.
             metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists what else is taken, and how. A pair
                 ``<role>_artifact_name`` and ``<role>_version`` becomes an input with that role.
-            inputs: what it was made from: artifacts and references such as ``"features@2"``, in a list or by role in a
-                mapping. What the run under way has used is added to them.
+            inputs: what it was made from: artifacts, datasets, inputs of other artifacts and references such as
+                ``"features@2"``: one, several, or by role in a mapping. What the run under way has used is added.
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
             idempotency_key: any text that names this registration, such as a job's id. The first registration under a
                 key wins: a retry returns the same version, and its content is not looked at.
@@ -289,11 +289,13 @@ class MetaMLFlowClient(Provenance, Upkeep):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def get_artifact(self, name: str, version: int | str = "latest", *, require_signature: Any = None) -> Artifact:
+    def get_artifact(
+        self, name: str | Input, version: int | str = "latest", *, require_signature: Any = None
+    ) -> Artifact:
         """Return one version.
 
         Args:
-            name: the name, or name and version in one: ``"features@2"``.
+            name: the name, name and version in one (``"features@2"``), or one of ``artifact.inputs``.
             version: a number, ``"latest"`` (the highest whose bytes are there), or an alias.
             require_signature: an ed25519 public key, or several, of which one must have signed the version: the path of
                 a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``.
@@ -304,11 +306,13 @@ class MetaMLFlowClient(Provenance, Upkeep):
             ArtifactPrunedError: the version's bytes were given up.
             StoreNotFoundError: there is no store.
         """
-        store, reference = self._store, Reference.parse(name, version)
+        store, reference = self._store, meant_reference(name, version)
         if store.is_open:
             loaded = load_reference(store, reference)
         else:
             loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)
+        if isinstance(name, Input):
+            checked_used(store, loaded, name)
         if require_signature is not None:
             check_signature(store, loaded, require_signature)
         return Artifact(self._session, loaded)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
-from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, RunNotFoundError
 from metamlflow.format.manifests import is_record_id
+from metamlflow.given_versions import Version, used_version
 from metamlflow.lineage import Lineage
-from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.metadata import decode
+from metamlflow.model.names import ArtifactName
 from metamlflow.model.runs import RunRecord
 from metamlflow.runs import Run, joined
 from metamlflow.sessions import Session
 from metamlflow.store.ancestry import DIRECTIONS, Direction, walk
 from metamlflow.store.history import History, history_of
-from metamlflow.store.inputs import load_recorded
+from metamlflow.store.inputs import load_used
 from metamlflow.store.recording import recorded_in
 from metamlflow.store.runs import load_run
 
@@ -46,6 +48,8 @@ class Provenance:
     def get_run(self, run_id: str) -> RunRecord:
         """Return what is recorded of a run: its beginning, what it used, and its end, which an unfinished one has not.
 
+        Parameters and metrics come back as metadata do: ``docs/metadata.md`` tells what comes back how.
+
         Args:
             run_id: as :attr:`Run.id` gives it; a version's is in ``artifact.run_id``.
 
@@ -56,15 +60,15 @@ class Provenance:
         store.marker()
         if is_record_id(run_id) or (record := load_run(store, run_id)) is None:
             raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
-        return record
+        return _decoded(record)
 
-    def lineage(self, ref: str | Artifact, direction: Direction = "both", depth: int | None = None) -> Lineage:
+    def lineage(self, ref: Version, direction: Direction = "both", depth: int | None = None) -> Lineage:
         """Return what a version was made from and what was made from it, as a graph.
 
         Upstream it costs a read for each version; downstream a listing and a read for each consumer.
 
         Args:
-            ref: an artifact, or a reference such as ``"model@3"``.
+            ref: an artifact, a dataset, an input of another artifact, or a reference such as ``"model@3"``.
             direction: ``upstream``, ``downstream`` or ``both``.
             depth: how many steps; None walks to the ends.
 
@@ -76,10 +80,7 @@ class Provenance:
         store = self._session.store
         if isinstance(ref, str):
             store.marker()
-            return Lineage(store, walk(store, load_recorded(store, Reference.parse(ref)), direction, depth))
-        if ref._session.store.url != store.url:  # noqa: SLF001 (its own kind)
-            raise InvalidInputError(f"{ref.name}@{ref.version} lies in another store", hint="Ask a client on that one.")
-        return Lineage(store, walk(store, ref._loaded, direction, depth))  # noqa: SLF001 (its own kind)
+        return Lineage(store, walk(store, load_used(store, used_version(store, ref)), direction, depth))
 
     def history(self, name: str) -> History:
         """Return all versions of a name, those that were pruned included, and whether each follows the one before.
@@ -93,3 +94,13 @@ class Provenance:
         store = self._session.store
         store.marker()
         return history_of(store, ArtifactName.parse(name))
+
+
+def _decoded(record: RunRecord) -> RunRecord:
+    """Return a record with the values that its job gave, instead of the JSON that stands for them."""
+    start, end = record.start, record.end
+    return replace(
+        record,
+        start=replace(start, params=decode(start.params)),
+        end=None if end is None else replace(end, metrics=decode(end.metrics)),
+    )

@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
@@ -17,23 +17,21 @@ from metamlflow.errors import InvalidInputError, LineageWarning, redact
 from metamlflow.format.manifests import is_record_id
 from metamlflow.model.looks import counted, one_line, table_of
 from metamlflow.model.manifests import Input
-from metamlflow.model.metadata import encode_mapping
-from metamlflow.model.names import Reference
+from metamlflow.model.metadata import decode, encode_mapping
 from metamlflow.model.runs import RunStart
 from metamlflow.openlineage import Emitter
 from metamlflow.sessions import Session
 from metamlflow.store.environments import store_distributions
-from metamlflow.store.inputs import Given, warn_user
+from metamlflow.store.inputs import warn_user
 from metamlflow.store.recording import innermost_run, recorded_in
 from metamlflow.store.runs import StoredRun
-from metamlflow.store.versions import Loaded
 
 __all__ = ["Run"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+U = TypeVar("U")
 _MOST_NAME_CHARACTERS = 200
-_MOST_ROLE_CHARACTERS = 1_000_000
 
 
 class Run:
@@ -172,6 +170,16 @@ class Run:
         """The artifact versions that were registered so far."""
         return self._running.outputs()
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters that it was given; a fresh copy each time."""
+        return cast("dict[str, Any]", decode(self._params))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics that were logged so far; a fresh copy each time."""
+        return cast("dict[str, Any]", decode(self._metrics))
+
     def __repr__(self) -> str:
         return f"<Run {one_line(self._name)}: {self._state()}>"
 
@@ -207,13 +215,21 @@ class Run:
         encode_mapping({"note": text})
         self._notes.append(text)
 
-    def use(self, artifact: Artifact, role: str | None = None) -> Artifact:
-        """Take in that an artifact is used although its bytes are not read here, or in which role; return it."""
+    def use(self, used: U, role: str | None = None) -> U:
+        """Take in that an artifact is used although its bytes are not read here, or in which role; return it.
+
+        Args:
+            used: an artifact, or a dataset.
+            role: such as ``train``.
+        """
+        artifact = used if isinstance(used, Artifact) else getattr(used, "artifact", None)
+        if not isinstance(artifact, Artifact):
+            raise InvalidInputError(f"a run uses an artifact or a dataset, not {type(used).__name__}")
         if artifact._store.url != self._running.store_url:  # noqa: SLF001 (its own session)
             warn_user(f"{artifact.name}@{artifact.version} lies in another store: it is no input", LineageWarning)
         else:
             self._running.note_use(artifact._loaded, role)  # noqa: SLF001 (as above)
-        return artifact
+        return used
 
     # --- other threads and processes --------------------------------------------------------------------------------
 
@@ -299,44 +315,6 @@ def joined(session: Session, token: str) -> StoredRun:
     run = StoredRun(session.store, run_id, code)
     run.handed_over = True
     return run
-
-
-Inputs = Iterable["Artifact | str"] | Mapping[str, "Artifact | str | Iterable[Artifact | str]"]
-"""Artifacts and references; in a mapping, by role."""
-
-
-def given_inputs(inputs: Inputs, store_url: str) -> list[Given]:
-    """Return inputs as a caller gave them, checked.
-
-    Raises:
-        InvalidInputError: something is neither an artifact of this store nor a reference.
-    """
-    if isinstance(inputs, str | Artifact):
-        raise InvalidInputError("inputs is a list, or a mapping of role to artifact", hint="Write inputs=[artifact].")
-    if not isinstance(inputs, Mapping):
-        if not isinstance(inputs, Iterable):
-            raise InvalidInputError(f"inputs is a list or a mapping, not {type(inputs).__name__}")
-        return [(None, _given(item, store_url)) for item in inputs]
-    found: list[Given] = []
-    for role, item in inputs.items():
-        check_text(role, "a role", _MOST_ROLE_CHARACTERS)
-        items = item if isinstance(item, list | tuple | set | frozenset) else [item]
-        found += [(role, _given(one, store_url)) for one in items]
-    return found
-
-
-def _given(item: object, store_url: str) -> Loaded | Reference:
-    if isinstance(item, str):
-        return Reference.parse(item)
-    if not isinstance(item, Artifact):
-        raise InvalidInputError(
-            f"an input is an artifact or a reference such as 'features@2', not {type(item).__name__}"
-        )
-    if item._store.url != store_url:  # noqa: SLF001 (its own session)
-        raise InvalidInputError(
-            f"{item.name}@{item.version} lies in another store", hint="Register it here, or point to it."
-        )
-    return item._loaded  # noqa: SLF001 (as above)
 
 
 def _caller() -> Any:

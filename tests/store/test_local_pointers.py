@@ -109,8 +109,8 @@ def test_a_file_of_an_odd_name_is_pointed_to_by_itself_and_in_its_folder(client,
 def test_an_empty_file_is_data_as_any_other(client, folder, tmp_path):
     (folder / "empty").touch()
     artifact = client.register_pointer("a", folder, evidence="full")
-    assert artifact.read_bytes() == b""
-    with artifact.open() as reader:
+    assert artifact.read_bytes("empty") == b""
+    with artifact.open("empty") as reader:
         assert reader.read() == b""
     assert (artifact.download(tmp_path / "out") / "empty").read_bytes() == b""
     assert artifact.verify().counts["ok"] == 1

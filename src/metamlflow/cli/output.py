@@ -114,7 +114,7 @@ def note(text: str) -> None:
 def emit_document(kind: str, content: dict[str, Any]) -> None:
     """Write a JSON document to stdout. ``docs/cli.md`` describes each kind."""
     # ASCII, so that no terminal or locale can spoil it.
-    emit(json.dumps({"format": DOCUMENT_FORMAT, "kind": kind, **content}, indent=2))
+    emit(json.dumps({"format": DOCUMENT_FORMAT, "kind": kind, **content}, indent=2, allow_nan=False))
 
 
 def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:

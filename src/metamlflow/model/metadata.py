@@ -13,13 +13,16 @@ NaN, infinities                    ``{"$float": "NaN" | "Infinity" | "-Infinity"
 dict                               object; a key that begins with ``$`` gets another  dict
 int, float, bool, None as a key    as JSON spells it: ``{0: "a"}`` → ``{"0": "a"}``   str
 list, tuple                        array                                              list
+a named tuple                      object of its fields                               dict
 set, frozenset                     array, sorted by type and text                     list
 datetime, date, time               ISO 8601; an aware datetime in UTC with ``Z``      str
-pandas' NaT                        null                                               None
-timedelta                          seconds                                            float
+pandas' NaT and NA                 null                                               None
+timedelta                          seconds, if a float has them exactly               float
 Path, UUID, Decimal                its string                                         str
 Enum                               its value                                          as the value
 numpy and similar                  ``.tolist()``; up to 10,000 elements               as its elements
+a pandas Series with labels        object of label to value                           dict
+a structured array                 array of objects of its fields                     list of dict
 =================================  =================================================  ===================
 
 Anything else is refused with its place: bytes, functions, models, data frames, references that loop.
@@ -40,6 +43,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from metamlflow.errors import InvalidMetadataError
+from metamlflow.model.array_values import exact_seconds, is_array, is_missing, plain_array
 
 MAX_DEPTH = 64
 MAX_TEXT_BYTES = 1_000_000
@@ -47,7 +51,6 @@ MAX_ARRAY_ELEMENTS = 10_000
 MAX_INTEGER_BITS = 4096
 _INTEGER = re.compile(r"-?[0-9]{1,1300}")
 _EXACT = 2**53  # above it, JSON readers that use doubles would round
-_TIME_UNITS = {"M": "datetime64[us]", "m": "timedelta64[us]"}  # by numpy's kind of a dtype
 _SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -99,10 +102,17 @@ def _encode(value: object, place: str, parents: tuple[int, ...]) -> Any:  # noqa
             return _container(value, place, parents)
     for kinds, convert in _CONVERSIONS:
         if isinstance(value, kinds):
-            return _encode(convert(value), place, parents)
-    if hasattr(value, "tolist") and hasattr(value, "shape"):
+            return _encode(_converted(value, convert, place), place, parents)
+    if is_array(value) or is_missing(value):
         return _array(value, place, parents)
-    raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON")
+    raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON", _REMEDIES.get(_family(value)))
+
+
+def _converted(value: Any, convert: Callable[[Any], Any], place: str) -> Any:
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON: {error}") from error
 
 
 def _container(value: Any, place: str, parents: tuple[int, ...]) -> Any:
@@ -113,6 +123,8 @@ def _container(value: Any, place: str, parents: tuple[int, ...]) -> Any:
     parents = (*parents, id(value))
     if isinstance(value, Mapping):
         return _object(value, place, parents)
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
+        return _object(value._asdict(), place, parents)
     items = [_encode(item, f"{place}[{i}]", parents) for i, item in enumerate(value)]
     # A set has no order of its own; a fixed one keeps manifests of equal sets equal.
     return sorted(items, key=lambda item: (type(item).__name__, str(item))) if isinstance(value, AbstractSet) else items
@@ -132,8 +144,9 @@ def _object(value: Mapping[Any, Any], place: str, parents: tuple[int, ...]) -> d
 def _key(key: object, place: str) -> str:
     if isinstance(key, enum.Enum):
         key = key.value
-    if hasattr(key, "tolist") and not isinstance(key, str):
-        key = key.tolist()
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and not isinstance(key, str) and dtype.kind not in "Mm":  # of nanoseconds, a bare number
+        key = key.tolist()  # type: ignore[attr-defined]
     match key:
         case str():
             return _text(str(key), f"{place} (a key)")
@@ -165,15 +178,15 @@ def _float(value: float) -> Any:
 
 
 def _array(value: Any, place: str, parents: tuple[int, ...]) -> Any:
+    if is_missing(value):
+        return None
     size = math.prod(value.shape)
     if size > MAX_ARRAY_ELEMENTS:
         raise _refusal(place, f"an array of {size:,} elements is data, not metadata (limit {MAX_ARRAY_ELEMENTS:,})")
-    # Of nanoseconds, numpy's tolist() makes bare numbers; pandas' own makes timestamps.
-    if type(value).__module__ == "numpy" and (unit := _TIME_UNITS.get(value.dtype.kind)):
-        value = value.astype(unit)
-    plain = value.tolist()
-    if type(plain) is type(value):  # a scalar that is its own plain form could not get any plainer
-        raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON")
+    try:
+        plain = plain_array(value)
+    except ValueError as error:
+        raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON: {error}") from error
     return _encode(plain, place, parents)
 
 
@@ -192,7 +205,7 @@ def _datetime(value: datetime) -> str | None:
 _CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (datetime, _datetime),
     ((date, time), lambda value: value.isoformat()),
-    (timedelta, lambda value: value.total_seconds()),
+    (timedelta, lambda value: None if value != value else exact_seconds(value)),  # noqa: PLR0124 (NaT)
     ((PurePath, UUID, Decimal), str),
 )
 
@@ -205,12 +218,28 @@ def _integer(value: int, place: str) -> Any:
     return {"$int": str(value)}
 
 
-def _refusal(place: str, problem: str) -> InvalidMetadataError:
+def _refusal(place: str, problem: str, hint: str | None = None) -> InvalidMetadataError:
     return InvalidMetadataError(
         f"{place}: {problem}",
-        hint="Metadata holds JSON-like values; register data and models as files of an artifact.",
+        hint=hint or "Metadata holds JSON-like values; register data and models as files of an artifact.",
         place=place,
     )
+
+
+def _family(value: object) -> str:
+    return "dataclass" if hasattr(value, "__dataclass_fields__") else type(value).__name__
+
+
+_REMEDIES = {
+    "bytes": "Give text, such as value.hex(), or register the bytes as a file of an artifact.",
+    "complex": "Give the list [value.real, value.imag].",
+    "dataclass": "Give dataclasses.asdict(value).",
+    "DataFrame": "Give frame.to_dict('list') if it is small, or register it as a file of an artifact.",
+    "Fraction": "Give str(value), or the list of its two numbers.",
+    "range": "Give list(value).",
+    "Period": "Give str(value).",
+    "Interval": "Give str(value).",
+}
 
 
 def _kind(value: object) -> str:

@@ -26,7 +26,7 @@ class RunStart:
         started_at: in UTC.
         user: who; None if that is not captured.
         host: where; None likewise.
-        params: JSON values as stored.
+        params: JSON values as stored; decoded in what ``client.get_run`` returns.
         code: the code that ran: see :mod:`metamlflow.store.capturing`.
         environment: Python and where the list of installed distributions lies.
         extra: fields that this version of the library does not know.
@@ -58,7 +58,7 @@ class RunEnd:
         ended_at: in UTC.
         outcome: ``finished`` or ``failed``.
         error_type: the name of the error's class, if it failed; never its message, which may hold anything.
-        metrics: JSON values as stored.
+        metrics: JSON values as stored; decoded likewise.
         notes: texts, in their order.
         outputs: the versions that were registered in it.
     """

@@ -20,8 +20,8 @@ _NAME, _VERSION = "_artifact_name", "_version"
 # This library, and the frames that its decorators put between.
 _PASSED_OVER = (os.path.dirname(os.path.dirname(__file__)) + os.sep, contextlib.__file__)  # noqa: PTH120 (of frames)
 
-Given = tuple[str | None, Loaded | Reference]
-"""A role, and a version that was loaded or is to be."""
+Given = tuple[str | None, Loaded | Reference | Input]
+"""A role, and a version that was loaded or is to be; an input of another artifact is that very version."""
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
@@ -49,7 +49,7 @@ def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str,
     def load(item: tuple[Given, bool]) -> Input | str:
         (role, source), is_link = item
         try:
-            loaded = source if isinstance(source, Loaded) else load_recorded(store, source)
+            loaded = load_used(store, source)
         except MetaMLFlowError as error:
             if not is_link:
                 raise
@@ -70,6 +70,35 @@ def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     found = {(used.name, used.version, used.role): used for used in inputs}
     with_role = {(name, version) for name, version, role in found if role is not None}
     return tuple(used for key, used in found.items() if key[2] is not None or key[:2] not in with_role)
+
+
+def load_used(store: Store, source: Loaded | Reference | Input) -> Loaded:
+    """Return a version that was given, loaded.
+
+    Raises:
+        ArtifactNotFoundError: there is no such version.
+        InvalidInputError: what this store has under an input's name and number is another version.
+    """
+    if isinstance(source, Loaded):
+        return source
+    if isinstance(source, Reference):
+        return load_recorded(store, source)
+    return checked_used(store, load_recorded(store, Reference(source.name, source.version)), source)
+
+
+def checked_used(store: Store, loaded: Loaded, used: Input) -> Loaded:
+    """Return what a store has under an input's name and number, if it is the very version that was used.
+
+    Raises:
+        InvalidInputError: it is another.
+    """
+    if loaded.digest != used.manifest_digest:
+        raise InvalidInputError(
+            f"{used.name}@{used.version} in {store.url} is not the version that the input names: "
+            f"its manifest has {loaded.digest}, the input {used.manifest_digest}",
+            hint="The input is of another store. Migrate the version, or name one of this store.",
+        )
+    return loaded
 
 
 def load_recorded(store: Store, reference: Reference) -> Loaded:

@@ -173,6 +173,8 @@ class Collection(Source):
     """Several sources, each at a logical path."""
 
     def __init__(self, members: Mapping[str, Source]) -> None:
+        self.one_file = len(members) == 1 and all(is_one_file(member) for member in members.values())
+        """Whether it is just one file, whatever its path: such a collection is registered as that file."""
         self._files = sorted((path, cast("SingleFile", m)) for path, m in members.items() if m.kind == "file")
         self._folders = {path: member for path, member in members.items() if member.kind == "folder"}
         self.pointed = tuple(
@@ -197,6 +199,11 @@ class Collection(Source):
             yield EmptyFolder(path)
 
 
+def is_one_file(source: Source) -> bool:
+    """Return whether a source was given as one file; a folder in which one lies is a folder."""
+    return source.kind == "file" or (isinstance(source, Collection) and source.one_file)
+
+
 def _moved(item: SourceItem, path: str) -> SourceItem:
     if isinstance(item, SourcePointer):
         return replace(item, entry=replace(item.entry, path=path))
@@ -207,7 +214,7 @@ PointerSource = Callable[[Pointer], Source]
 
 
 def source_of(value: Any, default_name: str, *, store_url: str = "", point: PointerSource | None = None) -> Source:
-    """Return what a caller gave to be registered as a source.
+    """Return what a caller gave to be registered as a source. One file in a mapping or a list is that file.
 
     Args:
         value: a path, an fsspec URL, bytes, a binary file object, a list of them, or a mapping of logical path to them.
@@ -219,33 +226,55 @@ def source_of(value: Any, default_name: str, *, store_url: str = "", point: Poin
         SourceNotFoundError: a path or URL does not exist.
         InvalidInputError: ``value`` is nothing that can be registered.
     """
+    source = _source_of(value, default_name, store_url, point)
+    if is_one_file(source):
+        source.kind = "file"
+    return source
+
+
+def _source_of(value: Any, default_name: str, store_url: str, point: PointerSource | None) -> Source:
+    from metamlflow.store.streams import file_object_source
+
     if isinstance(value, Mapping):
-        if not value:
-            raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
-        members = {
-            _logical(path): source_of(item, "data", store_url=store_url, point=point) for path, item in value.items()
-        }
-        if len(members) < len(value):
-            raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
-        return Collection(members)
+        return _mapping_source(value, store_url, point)
     if isinstance(value, Pointer) and point is not None:
         return point(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return _list_source(value, store_url)
+    # Before paths, for some of these have one: of a file that is being written it is not the content.
+    if (source := file_object_source(value, default_name)) is not None:
+        return source
     if isinstance(value, str | os.PathLike):
         from metamlflow.store.places import place_source
 
         return place_source(os.fspath(value), store_url)
     if isinstance(value, bytes | bytearray | memoryview):
-        data = bytes(value)
-        return SingleFile(SourceFile(default_name, len(data), lambda: io.BytesIO(data)))
-    if callable(getattr(value, "read", None)):
-        return _stream_source(value, default_name)
+        return _bytes_source(value, default_name)
     raise InvalidInputError(
         f"a value of type {type(value).__name__} cannot be registered",
         hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
         "metamlflow.data.Dataset registers data frames.",
     )
+
+
+def _mapping_source(mapping: Mapping[Any, Any], store_url: str, point: PointerSource | None) -> Source:
+    from metamlflow.store.streams import refuse_shared
+
+    if not mapping:
+        raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
+    refuse_shared(mapping)
+    members = {_logical(path): _source_of(item, "data", store_url, point) for path, item in mapping.items()}
+    if len(members) < len(mapping):
+        raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
+    return Collection(members)
+
+
+def _bytes_source(value: bytes | bytearray | memoryview, default_name: str) -> Source:
+    try:
+        data = bytes(value)
+    except ValueError as error:
+        raise InvalidInputError(f"the memory cannot be read: {error}", hint="Give it before its release.") from error
+    return SingleFile(SourceFile(default_name, len(data), lambda: io.BytesIO(data)))
 
 
 def _logical(path: Any) -> str:
@@ -257,17 +286,19 @@ def _logical(path: Any) -> str:
 
 
 def _list_source(values: Sequence[Any], store_url: str) -> Source:
+    from metamlflow.store.streams import is_open_file
+
     if not values:
         raise InvalidInputError("an empty list registers nothing", hint="Give at least one file.")
     members: dict[str, Source] = {}
     twice = []
     for value in values:
-        if not isinstance(value, str | os.PathLike):
+        if not isinstance(value, str | os.PathLike) and not is_open_file(value):
             raise InvalidInputError(
                 f"a list holds paths or URLs, not {type(value).__name__}",
                 hint="Give a mapping of logical path to content instead.",
             )
-        source = source_of(value, "data", store_url=store_url)
+        source = _source_of(value, "data", store_url, None)
         name = source.file.path if isinstance(source, SingleFile) else _folder_name(os.fsdecode(value))
         if name in members:
             twice.append(f"{name!r}: two files of the list have this name")
@@ -285,45 +316,6 @@ def _folder_name(place: str) -> str:
     if "://" in place:
         place = place.partition("::")[0]  # what follows names the archive that the folder lies in
     return place.rstrip("/").rpartition("/")[2]
-
-
-def _stream_source(stream: Any, default_name: str) -> Source:
-    if isinstance(stream, io.TextIOBase):
-        raise InvalidInputError("a text file object has no bytes", hint="Open the file with mode 'rb'.")
-    name = getattr(stream, "name", None)
-    name = os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else ""  # noqa: PTH119
-    seekable = getattr(stream, "seekable", None)
-    try:
-        start = stream.tell() if callable(seekable) and seekable() else None
-    except ValueError as error:
-        raise InvalidInputError(f"the file object cannot be read: {error}", hint="Open the file again.") from error
-    used = False
-
-    def open_once() -> BinaryIO:
-        nonlocal used
-        if start is not None:
-            stream.seek(start)
-        elif used:
-            raise InvalidInputError("the file object cannot be read a second time", hint="Register it again.")
-        used = True
-        return cast("BinaryIO", _Borrowed(stream))
-
-    return SingleFile(SourceFile(name or default_name, None, open_once))
-
-
-class _Borrowed(io.RawIOBase):
-    """A caller's file object as a plain reader: closing it leaves the caller's open."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, size: int | None = -1) -> bytes:
-        chunk = self._stream.read(size)
-        if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise InvalidInputError(
-                f"the file object gave {type(chunk).__name__} instead of bytes", hint="Open it with mode 'rb'."
-            )
-        return bytes(chunk)
 
 
 def printable(path: str) -> str:

@@ -1,0 +1,101 @@
+"""Arrow and polars tables: which types Parquet gives back, and which it would change silently."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from metamlflow.tables.frames import CONVERSION_ERRORS, Problem, refusal, unstorable
+from metamlflow.tables.reading import read_arrow
+
+
+def schema_problems(pa: Any, schema: Any) -> list[Problem]:
+    """Tell which columns of an Arrow schema would come back from Parquet as another type.
+
+    What is not a change: the name of a list's elements, which Parquet calls ``element``, and the width of the offsets
+    of a dictionary's texts.
+    """
+    try:
+        found = _read_back(pa, schema.empty_table()).schema
+    except CONVERSION_ERRORS:
+        columns = ((field.name, pa.schema([field]).empty_table()) for field in schema)
+        # If none fails without rows, the writing of the rows tells.
+        return unstorable(columns, lambda table: _read_back(pa, table), "type")
+    problems: list[Problem] = []
+    for field in schema:
+        back = found.field(field.name)
+        if _form(pa, field.type) != _form(pa, back.type):
+            problems.append(("type", f"column {field.name!r}: type {field.type} would come back as {back.type}"))
+        elif field.nullable != back.nullable or _lost(field.metadata, back.metadata):
+            problems.append(("type", f"column {field.name!r}: its metadata would be lost"))
+    if lost := _lost(schema.metadata, found.metadata):
+        problems.append(("type", f"the schema's metadata {lost!r:.200} would be lost"))
+    return problems
+
+
+def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
+    """Return the schema of a polars frame, and its rows as small Arrow tables.
+
+    Raises:
+        InvalidInputError: the frame would not come back as it is; all such columns are named.
+    """
+    polars = importlib.import_module("polars")
+    # Views of texts, polars' own form, cannot be written where they are the values of a dictionary.
+    oldest = polars.CompatLevel.oldest()
+    convert: Callable[[Any], Any] = lambda part: part.to_arrow(compat_level=oldest)  # noqa: E731 (used twice)
+    problems = [
+        ("type", f"column {name!r} holds Python objects, of which only addresses in memory would be stored")
+        for name, kind in frame.schema.items()
+        if _holds_objects(polars, kind)
+    ]
+    if problems:
+        raise refusal(problems)
+    try:
+        schema = convert(frame.clear()).schema
+        found = polars.from_arrow(_read_back(pa, convert(frame.head(1)))).schema
+    except CONVERSION_ERRORS as error:
+        parts = ((name, frame.select(polars.col(name)).head(1)) for name in frame.columns)
+        named = unstorable(parts, lambda part: _read_back(pa, convert(part)), "type")
+        raise refusal(named or [("type", f"the frame cannot be stored as Parquet: {error}")], unstored=True) from error
+    for name, kind in frame.schema.items():
+        if found[name] != kind:
+            problems.append(("type", f"column {name!r}: type {kind} would come back as {found[name]}"))
+    if problems:
+        raise refusal(problems)
+    return schema, (convert(frame.slice(start, rows)).cast(schema) for start in range(0, frame.height, rows))
+
+
+def _holds_objects(polars: Any, kind: Any) -> bool:
+    inner = [field.dtype for field in getattr(kind, "fields", ())] + [getattr(kind, "inner", None)]
+    return kind == polars.Object or any(_holds_objects(polars, part) for part in inner if part is not None)
+
+
+def _read_back(pa: Any, table: Any) -> Any:
+    """Return what a reader of a table's file gets."""
+    file = io.BytesIO()
+    with importlib.import_module("pyarrow.parquet").ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    file.seek(0)
+    return read_arrow(pa, "table.parquet", cast("Any", file))
+
+
+def _lost(given: dict[bytes, bytes] | None, found: dict[bytes, bytes] | None) -> dict[bytes, bytes]:
+    return {key: value for key, value in (given or {}).items() if (found or {}).get(key) != value}
+
+
+def _form(pa: Any, kind: Any, *, in_dictionary: bool = False) -> Any:
+    """Return a type as a value that is equal for types which Parquet does not tell apart."""
+    types = pa.types
+    if types.is_dictionary(kind):
+        return "dictionary", kind.index_type, _form(pa, kind.value_type, in_dictionary=True), kind.ordered
+    if types.is_map(kind):
+        return "map", _form(pa, kind.key_type), _form(pa, kind.item_type)
+    if types.is_struct(kind):
+        return "struct", tuple((field.name, _form(pa, field.type)) for field in kind)
+    if hasattr(kind, "value_type") and not types.is_run_end_encoded(kind):
+        return kind.id, getattr(kind, "list_size", None), _form(pa, kind.value_type)
+    if in_dictionary:
+        return {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}.get(kind, kind)
+    return kind

@@ -1,0 +1,308 @@
+"""Pandas frames as Arrow tables, only where Parquet gives back what was put in.
+
+pandas and pyarrow convert silently: labels become text, categories that are not text become plain columns, sets become
+lists. So a part of each table is written and read before the version exists, the way that readers take, and compared:
+types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects. The values
+of all other columns have one form in Arrow, so they are not looked at: this costs milliseconds, whatever the size.
+
+Mending what is lost at reading was turned down: other readers of the file, pandas' own among them, would still see it
+otherwise.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from metamlflow.errors import InvalidInputError
+from metamlflow.tables.reading import imported, read_pandas
+from metamlflow.tables.values import same_json, same_value
+
+# What pandas and pyarrow raise for values that they cannot convert; pyarrow's own errors derive from these.
+CONVERSION_ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)
+_GROUP_ROWS = 128 * 1024
+_MOST_NAMED = 9
+_MOST_PROBLEMS = 50
+_SURE = frozenset({"bytes", "boolean", "empty"})  # by pandas' infer_dtype: all that is there is of that one type
+_HINTS = {
+    "attrs": "Keep attrs to JSON values: text keys, texts, numbers, lists.",
+    "labels": "Make the labels text: frame.columns = [str(label) for label in frame.columns].",
+    "column": "Convert them to types that Parquet keeps, such as the one that would come back: frame.infer_objects(), "
+    "or frame.astype({name: type}).",
+    "type": "Cast them to types that Parquet keeps, such as the one that would come back.",
+    "index": "Give the index names and values of one plain type, or make it columns: frame.reset_index().",
+}
+
+Problem = tuple[str, str]
+"""Which hint holds, and what would change."""
+
+
+def frame_as_arrow(frame: Any) -> Any:
+    """Return a frame as a ``pyarrow.Table`` that comes back from Parquet as the same frame.
+
+    Raises:
+        InvalidInputError: something of it would come back otherwise, or not at all; everything of the kind is named.
+    """
+    pandas, pa = imported("pandas", "pandas"), imported("pyarrow", "pandas")
+    check_names(frame.columns)
+    problems = [
+        *_attrs_problems(frame.attrs),
+        *_label_problems(pandas, pa, frame.columns),
+        *_index_name_problems(frame.index.names),
+    ]
+    plain = frame
+    if problems:  # the rest is looked at as well, so that one error names everything
+        plain = frame.copy(deep=False)
+        plain.columns, plain.attrs = [f"{place}" for place in range(frame.shape[1])], {}
+        plain.index = frame.index.set_names([None] * frame.index.nlevels)
+    try:
+        table = pa.Table.from_pandas(plain)
+    except CONVERSION_ERRORS as error:
+        raise refusal([*problems, *_unconvertible(pa, frame, error)], unstored=True) from error
+    changes, cause = _changes(pandas, pa, frame, plain, table)
+    if problems := [*problems, *changes]:
+        raise refusal(problems) from cause
+    return table
+
+
+def check_names(names: Iterable[Any]) -> None:
+    """Refuse columns of one name.
+
+    Raises:
+        InvalidInputError: some are.
+    """
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InvalidInputError(f"several columns are called {_some(map(repr, twice))}", hint="Rename them.")
+
+
+def unstorable(parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], hint: str = "column") -> list[Problem]:
+    """Return the columns with which alone ``convert`` fails, each with the reason."""
+    problems = []
+    for name, part in parts:
+        try:
+            convert(part)
+        except CONVERSION_ERRORS as reason:
+            problems.append((hint, f"column {name!r} cannot be stored as Parquet: {reason}"))
+    return problems
+
+
+def refusal(problems: list[Problem], *, unstored: bool = False) -> InvalidInputError:
+    """Return the error that names all problems; ``unstored`` tells that no file could be written at all."""
+    hints = " ".join(dict.fromkeys(_HINTS[kind] for kind, _ in problems))
+    told = [text for _, text in problems]
+    if len(told) == 1:
+        return InvalidInputError(f"{told[0]}; nothing was registered", hint=hints)
+    more = f"\n  and {len(told) - _MOST_PROBLEMS} more" if len(told) > _MOST_PROBLEMS else ""
+    lines = "\n  ".join(told[:_MOST_PROBLEMS])
+    why = "cannot be stored as Parquet" if unstored else "would not come back as it was given"
+    return InvalidInputError(f"the table {why}; nothing was registered:\n  {lines}{more}", hint=hints)
+
+
+# --- what cannot be converted -----------------------------------------------------------------------------------------
+
+
+def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
+    parts = (
+        (name, frame.iloc[:, [place]].reset_index(drop=True).set_axis(["column"], axis=1))
+        for place, name in enumerate(frame.columns)
+    )
+    found = unstorable(parts, pa.Table.from_pandas)
+    return found or [("index", f"the frame's index cannot be stored as Parquet: {error}")]
+
+
+# --- labels and attrs -------------------------------------------------------------------------------------------------
+
+
+def _attrs_problems(attrs: dict[Any, Any]) -> Iterator[Problem]:
+    for name, value in attrs.items():
+        try:
+            kept = isinstance(name, str) and same_json(value, json.loads(json.dumps(value)))
+        except (*CONVERSION_ERRORS, RecursionError):
+            kept = False
+        if not kept:
+            yield "attrs", f"attrs[{name!r:.80}], {_kind(value)}, has no form in JSON that comes back as it was"
+
+
+def _index_name_problems(names: Iterable[Any]) -> Iterator[Problem]:
+    for name in names:
+        if name is not None and not isinstance(name, str):  # pyarrow warns, too
+            yield "index", f"the index is named {name!r:.80} ({_kind(name)}), and only text comes back as it was"
+
+
+def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
+    """Tell which column labels, or names of their levels, would come back otherwise."""
+    if not len(labels):
+        return []
+    levels = [labels.get_level_values(level) for level in range(labels.nlevels)]
+    if any(level.inferred_type.startswith("mixed") for level in levels):
+        # pyarrow makes text of them, and warns.
+        odd = dict.fromkeys(f"{value!r:.80} ({_kind(value)})" for level in levels for value in level)
+        return [("labels", f"column labels of mixed types would come back as text: {_some(odd)}")]
+    try:
+        found = _read_back(pandas, pa.Table.from_pandas(pandas.DataFrame(columns=labels))).columns
+    except (*CONVERSION_ERRORS, KeyError) as error:
+        kinds = _some(dict.fromkeys(_kind(value) for level in levels for value in level))
+        named = "" if labels.names == [None] * labels.nlevels else f", named {list(labels.names)!r:.200},"
+        shown = _some(repr(label) for label in labels)
+        return [("labels", f"column labels of type {kinds}{named} cannot be read back ({shown}): {error}")]
+    return [("labels", text) for text in _label_changes(labels, found, "column label")]
+
+
+def _label_changes(given: Any, found: Any, what: str) -> list[str]:
+    """Tell how labels, or categories, came back otherwise."""
+    if given.nlevels != found.nlevels or len(given) != len(found):
+        return [f"{what}s {_some(map(repr, given))} would come back as {_some(map(repr, found)) or 'none'}"]
+    changes = []
+    if not same_json(list(given.names), list(found.names)):
+        changes.append(f"the names {list(given.names)!r:.200} of the {what}s would come back as {list(found.names)!r}")
+    if _types(given) == _types(found) and "object" not in _types(given) and given.equals(found):
+        return changes
+    pairs = zip(given, found, strict=True)
+    odd = [(label, got) for label, got in pairs if not _same_label(label, got)]
+    if odd:
+        told = _some(f"{label!r:.80} ({_kind(label)}) as {got!r:.80} ({_kind(got)})" for label, got in odd)
+        changes.append(f"{what}s would come back changed: {told}")
+    elif _types(given) != _types(found):
+        changes.append(f"{what}s of type {_some(_types(given))} would come back as {_some(_types(found))}")
+    return changes
+
+
+def _same_label(label: Any, found: Any) -> bool:
+    if isinstance(label, tuple) and isinstance(found, tuple):
+        return len(label) == len(found) and all(map(_same_label, label, found))
+    if isinstance(label, list | tuple) or isinstance(found, list | tuple):
+        return type(label) is type(found) and same_value(label, found)
+    return same_value(label, found)
+
+
+def _types(labels: Any) -> list[str]:
+    return [str(labels.get_level_values(level).dtype) for level in range(labels.nlevels)]
+
+
+# --- columns and index ------------------------------------------------------------------------------------------------
+
+
+def _changes(pandas: Any, pa: Any, frame: Any, plain: Any, table: Any) -> tuple[list[Problem], Exception | None]:
+    """Tell which columns and parts of the index would come back otherwise, and what was raised meanwhile."""
+    if len(frame) and not table.num_columns:
+        return [("index", f"a frame of {len(frame):,} rows without columns would come back without rows")], None
+    index = plain.index
+    levels = [index.get_level_values(level) for level in range(index.nlevels)]
+    columns = [plain.iloc[:, place] for place in range(plain.shape[1])]
+    sample = _sample(pandas, pa, table, [*columns, *levels])
+    try:
+        found = _read_back(pandas, sample)
+    except (*CONVERSION_ERRORS, KeyError) as error:
+        return _unreadable(pandas, pa, frame, sample, error), error
+    if found.shape[1] != len(columns):
+        return [("index", f"the index {index!r:.200} would come back otherwise")], None
+    problems: list[Problem] = []
+    for place, (name, given) in enumerate(zip(frame.columns, columns, strict=True)):
+        if change := _column_change(pandas, given, found.iloc[:, place], table.column(place)):
+            problems.append(("column", f"column {name!r}: {change}"))
+    problems += [("index", change) for change in _index_changes(pandas, index, levels, found.index, table)]
+    return problems, None
+
+
+def _sample(pandas: Any, pa: Any, table: Any, series: Iterable[Any]) -> Any:
+    """Return so few rows of a table that read back to the types of the whole: with each kind of a missing value."""
+    places = {0}
+    for values in series:
+        if values.dtype == object and len(values):
+            missing = pandas.isna(values)
+            places |= {int(missing.argmax()), int(missing.argmin())}
+    rows = [table.slice(place, 1) for place in sorted(places)] if table.num_rows else [table]
+    return pa.concat_tables(rows)
+
+
+def _read_back(pandas: Any, table: Any) -> Any:
+    """Return what a reader of a table's file gets."""
+    file = io.BytesIO()
+    with imported("pyarrow.parquet", "pandas").ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    file.seek(0)
+    return read_pandas(pandas, "table.parquet", cast("Any", file), {})
+
+
+def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception) -> list[Problem]:
+    problems: list[Problem] = []
+    for place, name in enumerate(frame.columns):
+        try:
+            alone = frame.iloc[:0, [place]].reset_index(drop=True).set_axis(["column"], axis=1)
+            facts = pa.Table.from_pandas(alone).schema.metadata  # what pandas wants to know of the column
+            part = sample.select([place]).rename_columns(["column"])
+            _read_back(pandas, part.replace_schema_metadata(facts))
+        except (*CONVERSION_ERRORS, KeyError) as reason:
+            told = f"column {name!r} of type {frame.dtypes.iloc[place]} cannot be stored as Parquet: {reason}"
+            problems.append(("column", told))
+    return problems or [("index", f"the frame's index cannot be read back from Parquet: {error}")]
+
+
+def _column_change(pandas: Any, given: Any, found: Any, stored: Any) -> str | None:
+    """Tell how a column, or a level of the index, would come back otherwise."""
+    if type_change := _type_change(given.dtype, found.dtype):
+        return type_change
+    kind = "string" if given.dtype != object else pandas.api.types.infer_dtype(given, skipna=True)
+    if kind == "string":  # NaN among texts, as pandas 2 has it, comes back as None
+        return None
+    rows = getattr(given, "iloc", given)
+    if kind in _SURE:
+        odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
+        return None if odd is None else f"the missing value {odd!r} ({_kind(odd)}) would come back as None"
+    for start in range(0, len(given), _GROUP_ROWS):
+        back = stored.slice(start, _GROUP_ROWS).to_pandas()
+        for value, got in zip(rows[start : start + _GROUP_ROWS], back, strict=True):
+            if not same_value(value, got):
+                return f"{value!r:.80} ({_kind(value)}) would come back as {got!r:.80} ({_kind(got)})"
+    return None
+
+
+def _type_change(given: Any, found: Any) -> str | None:
+    categories, other = getattr(given, "categories", None), getattr(found, "categories", None)
+    if categories is None or other is None:
+        return None if given == found else f"type {_spelled(given)} would come back as {_spelled(found)}"
+    if given.ordered != found.ordered:
+        return f"ordered={given.ordered} would come back as ordered={found.ordered}"
+    changes = _label_changes(categories, other, "category label")
+    return "; ".join(changes) or None
+
+
+def _index_changes(pandas: Any, index: Any, levels: list[Any], found: Any, table: Any) -> Iterator[str]:
+    places = json.loads(table.schema.metadata[b"pandas"])["index_columns"]
+    if isinstance(index, pandas.RangeIndex) and len(places) == 1 and isinstance(places[0], dict):
+        kept = places[0]
+        same = (kept["start"], kept["stop"], kept["step"]) == (index.start, index.stop, index.step)
+        if not same or not same_json(index.name, kept["name"]):
+            yield f"the index {index!r} would come back otherwise"
+        return
+    if found.nlevels != index.nlevels:
+        yield f"the index of {index.nlevels} levels would come back as one of {found.nlevels}"
+        return
+    if not same_json(list(index.names), list(found.names)):
+        yield f"the index is named {list(index.names)!r:.200} and would come back as {list(found.names)!r:.200}"
+    for level, (values, place) in enumerate(zip(levels, places, strict=True)):
+        back = found.get_level_values(level)
+        if change := _column_change(pandas, values, back, table.column(place)):
+            yield f"the index{f' level {level}' if len(levels) > 1 else ''}: {change}"
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+
+
+def _spelled(dtype: Any) -> str:
+    categories = getattr(dtype, "categories", None)
+    if categories is not None:
+        return f"category (of {categories.dtype})"
+    text = str(dtype)
+    return f"{text} ({dtype!r})" if text == "string" else text
+
+
+def _some(parts: Iterable[str]) -> str:
+    shown = list(parts)
+    more = f" and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
+    return ", ".join(shown[:_MOST_NAMED]) + more

@@ -1,0 +1,69 @@
+"""Reading data files as pandas frames or Arrow tables; the file's name tells the format."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from metamlflow.errors import MissingDependencyError
+
+_CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
+_ALIASES = {"ndjson": "jsonl", "pq": "parquet"}
+_BLOCK_BYTES = 16 * 1024 * 1024  # pyarrow wants a row of text to fit in a block; its own choice is 1 MiB
+
+
+def imported(module: str, extra: str) -> Any:
+    """Return a module of a package that ``metamlflow[extra]`` brings.
+
+    Raises:
+        MissingDependencyError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        hint = f"pip install 'metamlflow[{extra}]'"
+        raise MissingDependencyError(f"{module} cannot be imported: {error}", hint=hint, extra=extra) from error
+
+
+def format_of(path: str) -> tuple[str, str | None]:
+    """Return the format and the compression of a data file."""
+    stem, _, extension = path.lower().rpartition(".")
+    codec = _CODECS.get(extension)
+    extension = stem.rpartition(".")[2] if codec else extension
+    return _ALIASES.get(extension, extension), codec
+
+
+def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, Any]) -> Any:
+    """Return a data file's content as a ``pandas.DataFrame``; ``options`` go to pandas' own reader."""
+    kind, codec = format_of(path)
+    if kind == "parquet":
+        imported("pyarrow", "pandas")
+        return pandas.read_parquet(stream, **options)
+    if codec == "zstd":  # for which pandas wants one more package
+        stream, codec = imported("pyarrow", "pandas").CompressedInputStream(stream, codec), None
+    defaults: dict[str, Any] = {"compression": codec} if codec else {}
+    if kind != "jsonl":
+        separator = {"sep": "\t"} if kind == "tsv" and "delimiter" not in options else {}
+        return pandas.read_csv(stream, **{**defaults, **separator, **options})
+    if "engine" not in options:
+        # Values as they are written: pandas makes a number of "007", and dates of numbers by their column's name.
+        defaults |= {"dtype": False, "precise_float": True}
+        if inspect.signature(pandas.read_json).parameters["convert_dates"].default is True:  # a pandas that still asks
+            defaults["convert_dates"] = False
+    return pandas.read_json(stream, **{"lines": True, **defaults, **options})
+
+
+def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
+    """Return a data file's content as a ``pyarrow.Table``."""
+    kind, codec = format_of(path)
+    reader = importlib.import_module({"parquet": "pyarrow.parquet", "jsonl": "pyarrow.json"}.get(kind, "pyarrow.csv"))
+    if kind == "parquet":
+        return reader.ParquetFile(stream).read()
+    source = pa.CompressedInputStream(stream, codec) if codec else stream
+    blocks = reader.ReadOptions(block_size=_BLOCK_BYTES)
+    if kind == "jsonl":
+        return reader.read_json(source, read_options=blocks)
+    how = reader.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
+    return reader.read_csv(source, read_options=blocks, parse_options=how)

@@ -1,0 +1,115 @@
+"""Tables as Parquet files in the temp folder, ready to be registered."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from metamlflow.errors import InvalidInputError, StorageFullError
+from metamlflow.model.paths import path_problem
+from metamlflow.store.staging import TEMP_DIR_VARIABLE
+from metamlflow.tables.arrow import polars_pieces, schema_problems
+from metamlflow.tables.frames import CONVERSION_ERRORS, check_names, frame_as_arrow, refusal, unstorable
+from metamlflow.tables.reading import imported
+
+_GROUP_ROWS = 128 * 1024  # of a row group
+_GROUP_BYTES = 64 * 1024 * 1024  # the same for a stream, which is never in memory as a whole
+
+
+def is_table(data: object) -> bool:
+    """Return whether something is a table of whatever library, which need not be imported for that."""
+    # So pandas, pyarrow, polars and others mark their tables.
+    return hasattr(data, "__arrow_c_stream__")
+
+
+@contextmanager
+def as_files(data: Any, file_name: str) -> Iterator[Any]:
+    """Give ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
+    whole = is_table(data)
+    members = {file_name: data} if whole else data if isinstance(data, Mapping) else {}
+    for value in [data, *members.values()]:
+        _refuse_plan(value)
+    tables = {path: table for path, table in members.items() if is_table(table)}
+    for path in tables:
+        if path_problem(path) or not path.lower().endswith((".parquet", ".pq")) or (whole and "/" in path):
+            raise InvalidInputError(f"{path!r:.200} is no name of a Parquet file", hint="Give it one: 'name.parquet'.")
+    if not tables:
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="metamlflow-", dir=os.environ.get(TEMP_DIR_VARIABLE) or None) as folder:
+        files = {path: Path(folder, str(number), Path(path).name) for number, path in enumerate(tables)}
+        for path, file in files.items():
+            file.parent.mkdir()
+            _write_parquet(tables[path], file)
+        yield files[file_name] if whole else {**members, **files}
+
+
+def _refuse_plan(value: object) -> None:
+    """Refuse a table that is not computed yet."""
+    for method in ("collect", "compute"):  # of polars and Dask
+        if not is_table(value) and hasattr(value, method) and hasattr(type(value), "columns"):
+            raise InvalidInputError(
+                f"a {type(value).__name__} is a plan of a table, and holds no rows yet",
+                hint=f"Register what its {method}() returns, or the files that it writes.",
+            )
+
+
+def _write_parquet(data: Any, path: Path) -> None:
+    """Write a table; its bytes depend on its content, and not on how that is chunked in memory."""
+    is_frame = isinstance(data, getattr(sys.modules.get("pandas"), "DataFrame", ()))
+    pa = imported("pyarrow", "pandas" if is_frame else "arrow")
+    pq = importlib.import_module("pyarrow.parquet")
+    schema, pieces = _pieces(pa, frame_as_arrow(data) if is_frame else data)
+    check_names(schema.names)
+    if not is_frame and (problems := schema_problems(pa, schema)):
+        raise refusal(problems)
+    piece = schema.empty_table()
+    try:
+        with path.open("wb") as sink, pq.ParquetWriter(sink, schema) as writer:
+            for piece in pieces:
+                writer.write_table(piece.combine_chunks())
+    except CONVERSION_ERRORS as error:
+        parts = ((name, piece.select([name])) for name in schema.names)
+        if problems := unstorable(parts, lambda part: pq.write_table(part, io.BytesIO()), "type"):
+            raise refusal(problems, unstored=True) from error
+        raise  # of a stream's own making
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        hint = f"Set {TEMP_DIR_VARIABLE} to a folder with more room, or register a file."
+        place = str(path.parents[2])
+        raise StorageFullError(f"the temp folder {place} has no room for the table", hint=hint, key=place) from error
+
+
+def _pieces(pa: Any, data: Any) -> tuple[Any, Iterable[Any]]:
+    """Return a table's schema, and its rows as small tables."""
+    if isinstance(data, pa.Table):
+        return data.schema, (data.slice(start, _GROUP_ROWS) for start in range(0, data.num_rows, _GROUP_ROWS))
+    if isinstance(data, getattr(sys.modules.get("polars"), "DataFrame", ())):
+        return polars_pieces(pa, data, _GROUP_ROWS)
+    try:
+        reader = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
+    except CONVERSION_ERRORS as error:
+        kind = type(data).__name__
+        raise InvalidInputError(f"a {kind} is no table: {error}", hint="A series has to_frame().") from error
+    return reader.schema, _grouped(pa, reader)
+
+
+def _grouped(pa: Any, reader: Any) -> Iterator[Any]:
+    batches, rows, size = [], 0, 0
+    for batch in reader:
+        batches.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(batches)
+            batches, rows, size = [], 0, 0
+    if batches:
+        yield pa.Table.from_batches(batches)
