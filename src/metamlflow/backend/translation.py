@@ -17,6 +17,7 @@ from metamlflow.errors import (
     UnsupportedStoreError,
     redact,
 )
+from metamlflow.redaction import quotes_secret
 
 _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.EACCES: (AccessDeniedError, "access is denied", "Check the permissions of the user that runs this."),
@@ -53,7 +54,12 @@ def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]
             ours = _common(error, redact(where))
         if ours is None:
             raise  # a defect of the code inside, and no failure of the storage
-        raise ours from error
+        if not quotes_secret(error):
+            raise ours from error
+        try:
+            raise ours from None
+        finally:
+            ours.__context__ = None  # whoever shows an error shows where it came from too
 
 
 def _common(error: OSError, where: str) -> MetaMLFlowError:

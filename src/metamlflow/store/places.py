@@ -18,10 +18,15 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
+from metamlflow.model.uris import secret_problem
+from metamlflow.redaction import quotes_secret, secrets_in
 from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, printable, source_error
 
 STAGING_PREFIX = ".metamlflow-download-"
 """Folders of this name hold downloads under way, or the remains of one that was killed: no data of anybody's."""
+
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Schemes whose URLs name a bucket and an object and nothing else."""
 
 _SPECIAL = (
     (stat.S_ISSOCK, "a socket"),
@@ -194,6 +199,11 @@ class RemoteFolder(Source):
 
 
 def _remote_source(url: str) -> Source:
+    if url.partition("://")[0].lower() in _BUCKETS and (problem := secret_problem(url)):
+        raise InvalidInputError(  # not even redacted: the client would take the secret for the name of a bucket
+            f"the URL to register cannot be accepted: {problem}",
+            hint="Give credentials in the environment or in source_options.",
+        )
     import fsspec
 
     with _source_errors(url):
@@ -216,7 +226,13 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        raise source_error(url, error) from error
+        ours = source_error(url, error)
+        if not secrets_in(url) and not quotes_secret(error):
+            raise ours from error
+        try:
+            raise ours from None
+        finally:
+            ours.__context__ = None  # it quotes the URL, and whoever shows this error would show it too
 
 
 def _opener(filesystem: Any, path: str, url: str) -> Callable[[], BinaryIO]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
+from metamlflow import redaction
 from metamlflow.errors import (
     InvalidInputError,
     InvalidPathError,
@@ -327,20 +328,20 @@ class _Borrowed(io.RawIOBase):
 
 
 def printable(path: str) -> str:
-    """Return a path as it can be shown: a file name may hold bytes that are no text."""
-    return path.encode(errors="backslashreplace").decode()
+    """Return a path as it can be shown, on one line: a file name may hold bytes that are no text."""
+    return redaction.printable(path.encode(errors="backslashreplace").decode())
 
 
 def source_error(source: str, error: Exception) -> MetaMLFlowError:
     """Return our error for a source that could not be read."""
-    where = printable(redact(f"{source:.500}"))  # a caller may have given content for a path
+    where = printable(redact(source)[:500])  # a caller may have given content for a path
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(
             f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
         )
     return UnsupportedSourceError(
         # The messages of HTTP clients quote the URL as it was given, signature and all.
-        f"{where} cannot be read: {printable(redact(str(error)))}",
+        f"{where} cannot be read: {printable(redact(redaction.scrubbed(str(error), redaction.secrets_in(source))))}",
         hint="Check its address and permissions; nothing was registered.",
         problems=(where,),
     )
