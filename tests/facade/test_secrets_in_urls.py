@@ -72,7 +72,7 @@ class _Refusing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text if self.command == "GET" else b"")
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 (the name that the base class calls)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -116,8 +116,9 @@ def said_of(call, client, url) -> str:
         try:
             call(client, url)
         except MetaMLFlowError as error:
-            assert not any(line.startswith("error:") or "\x1b" in line for line in str(error).splitlines())
             said.write(everything_of(error))
+            forged = [line for line in str(error).splitlines() if line.startswith("error:") or "\x1b" in line]
+            said.write("HUSH" if forged else "")
     return said.getvalue() + "".join(str(warning.message) for warning in warned)
 
 
@@ -175,4 +176,4 @@ def test_the_parameters_of_a_failed_run_and_its_events_hold_no_secret_of_its_err
     read = functools.partial(client.register_artifact, "a", f"http://user:HUSH@{server}/x.csv")
     with pytest.raises(MetaMLFlowError), client.run("job"):
         read()
-    assert b"HUSH" not in b"".join(Path(raw.root / key).read_bytes() for key in raw.keys())
+    assert b"HUSH" not in b"".join(Path(raw.root / key).read_bytes() for key in sorted(raw.keys()))

@@ -88,7 +88,7 @@ class Problems:
 
     def note_path(self, path: str, problem: str) -> None:
         """A name that cannot be a logical path."""
-        self.paths.append(f"{printable(path)!r}: {problem}")
+        self.paths.append(f"{_as_text(path)!r}: {problem}")
 
     def note_kind(self, path: str, problem: str) -> None:
         """A thing that is no data."""
@@ -329,7 +329,11 @@ class _Borrowed(io.RawIOBase):
 
 def printable(path: str) -> str:
     """Return a path as it can be shown, on one line: a file name may hold bytes that are no text."""
-    return redaction.printable(path.encode(errors="backslashreplace").decode())
+    return redaction.printable(_as_text(path))
+
+
+def _as_text(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
 
 
 def source_error(source: str, error: Exception) -> MetaMLFlowError:
