@@ -16,7 +16,8 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeVar
 
-from metamlflow.store.repositories import head_of, is_dirty, read_small, remote_of, repository_of
+from metamlflow.store.regular_files import read_small
+from metamlflow.store.repositories import head_of, is_dirty, remote_of, repository_of
 
 _MOST_SOURCE_BYTES = 16 * 1024 * 1024
 _MOST_METADATA_BYTES = 16 * 1024 * 1024
@@ -86,7 +87,8 @@ def _listed(distribution: Distribution) -> str | None:
         header = f"Name: {distribution.metadata['Name']}\nVersion: {distribution.version}"
     else:
         name = next(name for name in ("METADATA", "PKG-INFO", "") if folder.is_file() or (folder / name).exists())
-        header = read_small(folder / name, most=_MOST_METADATA_BYTES).replace("\r\n", "\n").partition("\n\n")[0]
+        text = read_small(folder / name, most=_MOST_METADATA_BYTES).decode(errors="replace")
+        header = text.replace("\r\n", "\n").partition("\n\n")[0]
     facts = [re.search(rf"^{field}:[ \t]*(\S+)[ \t]*$", header, re.MULTILINE) for field in ("Name", "Version")]
     line = "==".join(fact[1] for fact in facts if fact)
     return line if all(facts) and line.isascii() and line.isprintable() else None

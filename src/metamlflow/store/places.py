@@ -20,10 +20,8 @@ from metamlflow.errors import (
 from metamlflow.model.manifests import EmptyFolder
 from metamlflow.model.uris import secret_problem
 from metamlflow.redaction import quotes_secret, secrets_in
+from metamlflow.store.download_staging import is_staging_folder
 from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, printable, source_error
-
-STAGING_PREFIX = ".metamlflow-download-"
-"""Folders of this name hold downloads under way, or the remains of one that was killed: no data of anybody's."""
 
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
 """Schemes whose URLs name a bucket and an object and nothing else."""
@@ -125,7 +123,7 @@ class LocalFolder(Source):
                 children = sorted(
                     f"{entry.name}/" if _is_folder(entry) else entry.name
                     for entry in entries
-                    if not entry.name.startswith(STAGING_PREFIX)
+                    if not is_staging_folder(f"{folder}/{entry.name}")
                 )
         except OSError as error:
             problems.note_kind(folder, f"the folder cannot be read ({error.strerror})")

@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from metamlflow.store.regular_files import read_small
+
 _GIT_SECONDS = 5.0
 _SMALL_FILE_BYTES = 64 * 1024
 _CONFIG_BYTES = 1024 * 1024
@@ -77,11 +79,11 @@ def repository_of(folder: Path) -> Repository | None:
 
 def _linked(work_tree: Path, dot_git: Path) -> Repository | None:
     """Return the repository of a work tree or submodule, whose ``.git`` is a file that names the place."""
-    named = read_small(dot_git).removeprefix("gitdir:").strip()
+    named = _text(dot_git).removeprefix("gitdir:").strip()
     own = Path(os.path.realpath(work_tree / named))
     if (own / "commondir").exists():
-        shared = Path(os.path.realpath(own / read_small(own / "commondir").strip()))
-        back = own / read_small(own / "gitdir").strip()
+        shared = Path(os.path.realpath(own / _text(own / "commondir").strip()))
+        back = own / _text(own / "gitdir").strip()
         if own.parent == shared / "worktrees" and os.path.realpath(back) == os.fspath(dot_git):
             return Repository(work_tree, own, shared)
         return None
@@ -178,7 +180,7 @@ def _program(name: str) -> str | None:
 def _read_ref(repository: Repository, name: str) -> str | None:
     for folder in (repository.own, repository.shared):
         try:
-            return read_small(folder / name, below=folder).strip()
+            return _text(folder / name, below=folder).strip()
         except OSError:
             continue
     return None
@@ -186,7 +188,7 @@ def _read_ref(repository: Repository, name: str) -> str | None:
 
 def _packed(repository: Repository, name: str) -> str | None:
     try:
-        text = read_small(repository.shared / "packed-refs", below=repository.shared, most=_PACKED_REFS_BYTES)
+        text = _text(repository.shared / "packed-refs", below=repository.shared, most=_PACKED_REFS_BYTES)
     except OSError:
         return None
     found = re.search(rf"^([0-9a-f]+) {re.escape(name)}$", text, re.MULTILINE)
@@ -196,7 +198,7 @@ def _packed(repository: Repository, name: str) -> str | None:
 def _settings(folder: Path) -> Mapping[str, str]:
     """Return the settings in a repository's own file, the last value of each. Files that it includes are left out."""
     try:
-        text = read_small(folder / "config", below=folder, most=_CONFIG_BYTES)
+        text = _text(folder / "config", below=folder, most=_CONFIG_BYTES)
     except OSError:
         return {}
     found: dict[str, str] = {}
@@ -231,18 +233,5 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_small(path: Path, *, below: Path | None = None, most: int = _SMALL_FILE_BYTES) -> str:
-    """Return the text of a file; OSError if it is missing, long, a pipe or a device, or leads out of ``below``."""
-    if below is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(below)):
-        raise OSError(f"{path} leads out of its folder")
-    # A pipe is opened without waiting for its other end, and a device is looked at before it is opened.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(f"{path} is not a file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a file")
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(f"{path} takes more than {most:,} bytes")
-    return data.decode(errors="surrogateescape")
+def _text(path: Path, *, below: Path | None = None, most: int = _SMALL_FILE_BYTES) -> str:
+    return read_small(path, below=below, most=most).decode(errors="surrogateescape")
