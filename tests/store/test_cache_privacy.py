@@ -1,4 +1,4 @@
-"""The cache of somebody else: what others planted in a folder is never handed out, and a folder nobody can write serves."""
+"""The cache of somebody else: what others planted is never handed out, and a folder nobody can write serves."""
 
 from __future__ import annotations
 

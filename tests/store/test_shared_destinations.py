@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,10 +91,8 @@ def test_what_is_put_there_while_the_download_runs_leads_nothing_outside(artifac
         if progress.files == 2 and not done:
             done.append(intrusion(out))
 
-    try:
+    with suppress(MetaMLFlowError):
         artifact.download(out, overwrite=overwrite, progress=intrude)
-    except MetaMLFlowError:
-        pass
     assert done
     assert outside(out) == before
 
@@ -155,7 +152,6 @@ def test_a_download_under_way_is_neither_swept_nor_registered(client, artifact, 
     artifact.download(out, progress=meanwhile, overwrite=True)
     assert seen == [["z.txt"]]
     assert sorted(path.name for path in out.iterdir()) == ["a.txt", "dir", "z.txt"]
-    assert not [name for name in os.listdir(out) if re.match(re.escape(HIDDEN), name)]
 
 
 # --- deeper than a path may be long -----------------------------------------------------------------------------------
@@ -177,6 +173,6 @@ def test_a_tree_deeper_than_a_path_can_name_is_downloaded_whole_and_taken_back_w
 
         with pytest.raises(MetaMLFlowError, match="appeared while"):
             artifact.download(out, progress=intrude)
-        assert os.listdir(out) == ["y.txt"]
+        assert [path.name for path in out.iterdir()] == ["y.txt"]
     finally:
         subprocess.run(["rm", "-rf", out], check=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -25,6 +27,9 @@ from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, S
 
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
 """Schemes whose URLs name a bucket and an object and nothing else."""
+
+_MOST_WAYS = 100
+"""So many ways may links lead to one folder: a few folders of links would else hold more paths than can be walked."""
 
 _SPECIAL = (
     (stat.S_ISSOCK, "a socket"),
@@ -93,6 +98,27 @@ def _open_local(path: str) -> BinaryIO:
     return Path(path).open("rb", buffering=0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder that a walk comes to: its path, its logical path, which one it is, and whether a link leads to it."""
+
+    path: str
+    logical: str
+    identity: tuple[int, int]
+    linked: bool
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder that a walk is in: what is still to come there, and whether anything was found."""
+
+    logical: str
+    items: Iterator[SourceItem | _Folder]
+    identity: tuple[int, int]
+    linked: bool = False
+    found: bool = False
+
+
 class LocalFolder(Source):
     """A folder on this machine. Links are followed; empty folders and executable bits are kept."""
 
@@ -111,11 +137,46 @@ class LocalFolder(Source):
         if self._store_url.startswith("file://"):
             with suppress(OSError):
                 self._store = _identity(Path(self._store_url.removeprefix("file://")).stat())
-        yield from self._walk(os.fspath(self._root), "", (_identity(status),), problems)
+        inside = {_identity(status)}  # the folders that the one at work lies in
+        levels = [_Level("", self._children(os.fspath(self._root), "", problems), _identity(status))]
+        entered: Counter[tuple[int, int]] = Counter()
+        while levels:  # not by recursion: folders may lie deeper than Python's stack
+            level = levels[-1]
+            for item in level.items:
+                if not isinstance(item, _Folder):
+                    level.found = True
+                    yield item
+                    continue
+                linked = level.linked or item.linked
+                if linked:
+                    entered[item.identity] += 1
+                if problem := self._refused(item, inside, entered):
+                    problems.note_kind(item.path, problem)
+                    continue
+                inside.add(item.identity)
+                children = self._children(item.path, f"{item.logical}/", problems)
+                levels.append(_Level(item.logical, children, item.identity, linked))
+                break
+            else:
+                inside.discard(levels.pop().identity)
+                if levels and not level.found and not problems.kinds:
+                    yield EmptyFolder(level.logical)
+                    level.found = True
+                if levels:
+                    levels[-1].found |= level.found
 
-    def _walk(
-        self, folder: str, prefix: str, parents: tuple[tuple[int, int], ...], problems: Problems
-    ) -> Iterator[SourceItem]:
+    def _refused(
+        self, folder: _Folder, inside: set[tuple[int, int]], entered: Mapping[tuple[int, int], int]
+    ) -> str | None:
+        if folder.identity in inside:
+            return "a link to a folder that contains it"
+        if folder.identity == self._store:
+            return "the store itself"
+        if entered.get(folder.identity, 0) > _MOST_WAYS:
+            return f"links lead to this folder in more than {_MOST_WAYS} ways"
+        return None
+
+    def _children(self, folder: str, prefix: str, problems: Problems) -> Iterator[SourceItem | _Folder]:
         try:
             with os.scandir(folder) as entries:
                 # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
@@ -135,30 +196,19 @@ class LocalFolder(Source):
                 continue
             if stat.S_ISDIR(status.st_mode) != name.endswith("/"):
                 problems.note_kind(inner, "it became something else while it was read")
-                continue
-            if not name.endswith("/"):
+            elif name.endswith("/"):
+                yield _Folder(inner, prefix + name[:-1], _identity(status), linked=os.path.islink(inner))  # noqa: PTH114
+            else:
                 yield _local_file(prefix + name, inner, status)
-                continue
-            if _identity(status) in parents:
-                problems.note_kind(inner, "a link to a folder that contains it")
-                continue
-            if _identity(status) == self._store:
-                problems.note_kind(inner, "the store itself")
-                continue
-            empty = True
-            for item in self._walk(inner, prefix + name, (*parents, _identity(status)), problems):
-                empty = False
-                yield item
-            if empty and not problems.kinds:
-                yield EmptyFolder(prefix + name[:-1])
 
     @staticmethod
     def _status(path: str, problems: Problems) -> os.stat_result | None:
         try:
             status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
         except OSError as error:
-            place = Path(path)
-            what = f"a dangling link to {place.readlink()}" if place.is_symlink() else str(error.strerror)
+            what = str(error.strerror)
+            with suppress(OSError):
+                what = f"a dangling link to {Path(path).readlink()}"
             problems.note_kind(path, what)
             return None
         if not stat.S_ISREG(status.st_mode) and (special := _special(status.st_mode)):
