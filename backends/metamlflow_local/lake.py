@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _SHOWN = 20
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM}  # no fault of the folder's
 _MOST_WAYS = 100  # a few folders of links would else hold more paths than can be walked
 
 
@@ -152,6 +153,9 @@ def _children(
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno in _PASSING:
+            with translated_errors(f"file:///{folder}"):
+                raise
         problems.append(f"/{folder}: the folder cannot be read ({error.strerror})")
         return None
     return own, (folder + name for name in names)

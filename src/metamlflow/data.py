@@ -6,9 +6,7 @@ import errno
 import importlib
 import inspect
 import io
-import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from metamlflow.errors import InvalidInputError, MissingDependencyError, Storage
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.paths import path_problem
 from metamlflow.store.schemas import is_data_file, is_visible_data_file
-from metamlflow.store.staging import TEMP_DIR_VARIABLE
+from metamlflow.store.staging import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.store.transfer import in_parallel
 
 __all__ = ["Dataset"]
@@ -298,7 +296,7 @@ def _as_files(data: Any, file_name: str) -> Iterator[Any]:
     if not tables:
         yield data
         return
-    with tempfile.TemporaryDirectory(prefix="metamlflow-", dir=os.environ.get(TEMP_DIR_VARIABLE) or None) as folder:
+    with temp_folder() as folder:
         files = {path: Path(folder, str(number), Path(path).name) for number, path in enumerate(tables)}
         for path, file in files.items():
             file.parent.mkdir()

@@ -11,6 +11,7 @@ from typing import Any, cast
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.store.cache_leases import parse_size
+from metamlflow.store.local_paths import absolute_path
 
 _MAX_KEY_CHARACTERS = 1000
 
@@ -78,7 +79,7 @@ def resolve_url(uri: str) -> str:
             path = path.removeprefix("localhost")
         if not path or "\0" in path:
             raise InvalidInputError(f"{uri!r} names no folder", hint="Give a path, such as file://./store.")
-        return f"file://{os.path.abspath(os.path.expanduser(path))}"  # noqa: PTH100, PTH111 (keeps links unresolved)
+        return f"file://{absolute_path(path)}"
     if _may_carry_secret(rest):
         # Not even redacted: a secret key with a slash in it does not stand where user info does.
         raise InvalidInputError(

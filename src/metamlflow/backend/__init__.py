@@ -16,7 +16,7 @@ from metamlflow.backend.seam import (
     ObjectInfo,
 )
 from metamlflow.backend.streaming import Stream, StreamedObject
-from metamlflow.backend.translation import translated_errors
+from metamlflow.backend.translation import passing_failure, translated_errors
 
 __all__ = [
     "Backend",
@@ -30,5 +30,6 @@ __all__ = [
     "Stream",
     "StreamedObject",
     "open_backend",
+    "passing_failure",
     "translated_errors",
 ]

@@ -22,6 +22,7 @@ from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
 from metamlflow.errors import InvalidInputError
+from metamlflow.store.local_paths import absolute_path
 
 if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport
@@ -158,7 +159,7 @@ def _page_for(markdown: str | None) -> Path | None:
     """Return where the report goes; a place that it cannot go to is told now, and not when all is done."""
     if markdown is None:
         return None
-    page = Path(os.path.expanduser(markdown)).absolute()  # noqa: PTH111 (leaves a folder named ~x alone)
+    page = Path(absolute_path(markdown))
     if not markdown or page.is_dir() or not page.parent.is_dir():
         what = f"{page} is a folder" if page.is_dir() else f"there is no folder {page.parent}"
         raise InvalidInputError(f"the report cannot be written: {what}", hint="Give a file, in a folder that is there.")

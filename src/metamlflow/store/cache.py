@@ -36,6 +36,7 @@ from metamlflow.store.cache_leases import (
     survey,
 )
 from metamlflow.store.cache_privacy import SUBFOLDERS, is_own, make_private, remove_tree, require_private
+from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.regular_files import NotAFileError, open_regular, read_small
 
 # Who waits for another's fetch of the same content is done waiting after this, and fetches as well: no stopped or
@@ -66,7 +67,7 @@ class FileCache:
     def __init__(self, folder: Path | None = None, max_bytes: int | None = None) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise InvalidInputError(f"max_bytes is a number of bytes from 0, not {max_bytes}")
-        self._given = (folder and folder.expanduser().absolute(), max_bytes)
+        self._given = (folder and Path(absolute_path(os.fspath(folder))), max_bytes)
         self._count_again_at = 0.0
 
     def __getstate__(self) -> tuple[Path | None, int | None]:
@@ -78,7 +79,7 @@ class FileCache:
     @cached_property
     def root(self) -> Path:
         """The absolute path of the cache folder."""
-        return self._given[0] or default_folder().expanduser().absolute()
+        return self._given[0] or Path(absolute_path(os.fspath(default_folder())))
 
     @cached_property
     def max_bytes(self) -> int:

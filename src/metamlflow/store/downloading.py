@@ -17,6 +17,7 @@ from metamlflow.model.paths import collisions
 from metamlflow.store.download_staging import staging_folder
 from metamlflow.store.entries import Entries
 from metamlflow.store.handles import Inside, open_folder
+from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.reading import bytes_in_memory, copy_entry
@@ -109,6 +110,8 @@ class _Items:
 @callback_errors()
 def run(download: Download, destination: Path) -> None:
     """Carry out a download: look first, fetch into a hidden folder inside, and move what is complete."""
+    if not destination.is_absolute():
+        absolute_path(str(destination))  # else the folder would be made in one that was deleted
     with translated_errors(str(destination)):
         missing = _missing_folders(destination)
         try:

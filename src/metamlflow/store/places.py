@@ -23,7 +23,18 @@ from metamlflow.model.manifests import EmptyFolder
 from metamlflow.model.uris import secret_problem
 from metamlflow.redaction import quotes_secret, secrets_in
 from metamlflow.store.download_staging import is_staging_folder
-from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, printable, source_error
+from metamlflow.store.local_paths import absolute_path
+from metamlflow.store.regular_files import open_regular
+from metamlflow.store.sources import (
+    Problems,
+    SingleFile,
+    Source,
+    SourceFile,
+    SourceItem,
+    may_pass,
+    printable,
+    source_error,
+)
 
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
 """Schemes whose URLs name a bucket and an object and nothing else."""
@@ -71,7 +82,7 @@ def _refuse_own_store(folder: Path, store_url: str) -> None:
     if not store_url.startswith("file://"):
         return
     store = os.path.realpath(store_url.removeprefix("file://"))
-    own = os.path.realpath(folder)
+    own = os.path.realpath(absolute_path(os.fspath(folder)))
     if os.path.commonpath([store, own]) == own:
         raise UnsupportedSourceError(
             f"{printable(str(folder))} contains the store itself ({printable(store)})",
@@ -95,7 +106,7 @@ def _local_file(logical: str, path: Path | str, status: os.stat_result) -> Sourc
 
 
 def _open_local(path: str) -> BinaryIO:
-    return Path(path).open("rb", buffering=0)
+    return open(open_regular(path), "rb", buffering=0)  # noqa: PTH123 (a descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +198,8 @@ class LocalFolder(Source):
                     if not is_staging_folder(f"{folder}/{entry.name}")
                 )
         except OSError as error:
+            if may_pass(error):
+                raise source_error(folder, error) from error
             problems.note_kind(folder, f"the folder cannot be read ({error.strerror})")
             return
         for name in children:
@@ -206,6 +219,8 @@ class LocalFolder(Source):
         try:
             status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
         except OSError as error:
+            if may_pass(error):
+                raise source_error(path, error) from error
             what = str(error.strerror)
             with suppress(OSError):
                 what = f"a dangling link to {Path(path).readlink()}"
