@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +32,8 @@ from metamlflow.errors import (
     UnsupportedStoreError,
 )
 from metamlflow_local.doctor import TEMP, LocalDoctor
+from metamlflow_local.objects import kind_of, require_object
+from metamlflow_local.temp_files import lock, sweep
 
 _CHUNK = 256 * 1024  # read and write in one pass are fastest at about this size
 _SWEEP_AFTER_SECONDS = 24 * 3600
@@ -95,12 +96,16 @@ class LocalBackend(LocalDoctor):
         """Create a record: temp file, fsync, link, fsync of the folder."""
         with self._translated(key), self._temp_file() as (temp, descriptor):
             _write_all(descriptor, data)
-            self._publish(temp, descriptor, key)
+            try:
+                self._publish(temp, descriptor, key)
+            except FileExistsError:
+                self._is_object(key)  # what is no record is in nobody's way who comes later, and has to be told
+                raise
 
     def put(self, key: str, blob: Blob) -> bool:
         """Store content read-only, streamed through a temp file."""
         with self._translated(key):
-            if (self._root / key).exists():
+            if self._is_object(key):
                 # Whoever linked it may not have come to this yet, and the caller relies on it from now on.
                 _fsync_folder((self._root / key).parent)
                 return False
@@ -110,6 +115,7 @@ class LocalBackend(LocalDoctor):
             try:
                 self._publish(temp, descriptor, key)
             except FileExistsError:
+                self._is_object(key)
                 _fsync_folder((self._root / key).parent)
                 return False
         return True
@@ -128,7 +134,16 @@ class LocalBackend(LocalDoctor):
         """Return a reader of the file."""
         with self._translated(key):
             self._check_root()
-            return (self._root / key).open("rb")
+            # Looked at before it is opened: opening alone makes some devices do something. No pipe is waited for.
+            require_object((self._root / key).stat(), self.url_of(key))
+            descriptor = os.open(self._root / key, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            file = os.fdopen(descriptor, "rb")
+            try:
+                require_object(os.fstat(descriptor), self.url_of(key))
+            except BaseException:
+                file.close()
+                raise
+            return file
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return a range of the file."""
@@ -142,8 +157,7 @@ class LocalBackend(LocalDoctor):
         """Return size and modification time."""
         with self._translated(key):
             status = (self._root / key).stat()
-        if not S_ISREG(status.st_mode):  # a folder is no object
-            raise ObjectNotFoundError(f"there is no object {self.url_of(key)}", key=key)
+            require_object(status, self.url_of(key))
         return _info(key, status)
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
@@ -160,6 +174,10 @@ class LocalBackend(LocalDoctor):
                     status = entry.stat()
                 except FileNotFoundError:
                     continue  # deleted since the folder was read
+                except OSError as error:
+                    if error.errno == errno.ELOOP:
+                        continue  # links in a ring are no object
+                    raise
             if S_ISREG(status.st_mode):
                 found += 1
                 yield _info(key, status)
@@ -211,8 +229,43 @@ class LocalBackend(LocalDoctor):
     def _translated(self, key: str) -> Any:
         return translated_errors(self.url_of(key))
 
+    def _is_object(self, key: str) -> bool:
+        """Whether a file lies at a key. StorageError if something else does: nothing can be stored there."""
+        path = self._root / key
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            status = None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            status = None
+        if status is not None and S_ISREG(status.st_mode):
+            return True
+        if status is None and not path.is_symlink():
+            return False
+        kind = "a link that leads nowhere" if status is None else kind_of(status)
+        raise StorageError(
+            f"{self.url_of(key)}: {kind} lies where an object belongs", hint="Remove it, and try again.", key=key
+        )
+
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield the files below ``folder`` (empty or ending in a slash) in key order, skipping whole folders early."""
+        levels = [self._children(folder)]  # not by recursion: folders may lie deeper than Python's stack
+        while levels:
+            for key, entry in levels[-1]:
+                if key.endswith("/"):
+                    related = key.startswith(prefix) or prefix.startswith(key)
+                    if related and not (after > key and not after.startswith(key)):
+                        levels.append(self._children(key))
+                        break
+                elif key.startswith(prefix) and key > after:
+                    yield key, entry
+            else:
+                levels.pop()
+
+    def _children(self, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield what lies in a folder, in key order; the key of a folder ends in a slash."""
         if folder.startswith(f"{TEMP}/"):
             return
         with self._translated(folder):
@@ -222,13 +275,7 @@ class LocalBackend(LocalDoctor):
                     children = [(f"{folder}{e.name}{'/' * e.is_dir(follow_symlinks=False)}", e) for e in entries]
             except (FileNotFoundError, NotADirectoryError):
                 return
-        for key, entry in sorted(children, key=lambda child: os.fsencode(child[0])):
-            if key.endswith("/"):
-                related = key.startswith(prefix) or prefix.startswith(key)
-                if related and not (after > key and not after.startswith(key)):
-                    yield from self._walk(key, prefix, after)
-            elif key.startswith(prefix) and key > after:
-                yield key, entry
+        yield from sorted(children, key=lambda child: os.fsencode(child[0]))
 
     @contextmanager
     def _temp_file(self) -> Iterator[tuple[Path, int]]:
@@ -246,7 +293,8 @@ class LocalBackend(LocalDoctor):
                 f"{self.url} is not a folder", hint="Check the store's path.", key=self.url
             ) from error
         try:
-            self._sweep(folder)
+            lock(descriptor)
+            self._sweep(folder, os.fstat(descriptor).st_mtime)
             yield path, descriptor
         finally:
             os.close(descriptor)
@@ -291,19 +339,17 @@ class LocalBackend(LocalDoctor):
                 ) from error
             raise
 
-    def _sweep(self, folder: Path) -> None:
-        """Once per process, remove temp files that a killed process left behind a day ago or longer."""
+    def _sweep(self, folder: Path, now: float) -> None:
+        """Once per process, remove temp files that a killed process left behind a day ago or longer.
+
+        The time is that of the disk, which ``now``, of a file that was made just now, tells: this machine's clock may
+        be wrong.
+        """
         with self._sweep_lock:
             if self._swept:
                 return
             self._swept = True
-        limit = time.time() - _SWEEP_AFTER_SECONDS
-        # A folder that may be written but not read cannot be swept; that is no reason to refuse the write.
-        with suppress(PermissionError), os.scandir(folder) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    if entry.stat(follow_symlinks=False).st_mtime < limit:
-                        os.unlink(entry.path)  # noqa: PTH108 (a DirEntry has a string path)
+        sweep(folder, now - _SWEEP_AFTER_SECONDS)
 
 
 def _finish(descriptor: int) -> None:

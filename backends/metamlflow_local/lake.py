@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _SHOWN = 20
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM}  # no fault of the folder's
+_MOST_WAYS = 100  # a few folders of links would else hold more paths than can be walked
 
 
 def open_lake(root: str, options: Mapping[str, Any]) -> LocalLake:
@@ -53,7 +56,7 @@ class LocalLake:
     def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:  # noqa: ARG002 (there are none)
         """Yield the files below a folder; what is no file is refused, all of it, at the end."""
         problems: list[str] = []
-        yield from _walk(prefix, after, (), problems)
+        yield from _walk(prefix, after, problems)
         if problems:
             shown = "\n  ".join(problems[:_SHOWN])
             more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -102,33 +105,69 @@ def _read(descriptor: int, start: int, end: int) -> bytearray:
     return data
 
 
-def _walk(folder: str, after: str, parents: tuple[tuple[int, int], ...], problems: list[str]) -> Iterator[Sighting]:
+def _walk(folder: str, after: str, problems: list[str]) -> Iterator[Sighting]:
     """Yield the files below ``folder``, which ends in a slash or is empty, in the order of their names."""
+    inside: list[tuple[int, int]] = []
+    entered: Counter[tuple[int, int]] = Counter()
+    levels: list[tuple[Iterator[str], bool]] = []
+    todo: str | None = folder
+    while todo is not None or levels:  # not by recursion: folders may lie deeper than Python's stack
+        if todo is not None:
+            linked = (levels[-1][1] if levels else False) or os.path.islink(f"/{todo}".rstrip("/"))  # noqa: PTH114
+            if (opened := _children(todo, inside, entered if linked else None, problems)) is not None:
+                inside.append(opened[0])
+                levels.append((opened[1], linked))
+            todo = None
+            if not levels:
+                return
+        for name in levels[-1][0]:
+            if name.endswith("/"):
+                if name > after or after.startswith(name):
+                    todo = name
+                    break
+            elif name > after and (seen := _seen(name, problems)):
+                yield seen
+        else:
+            levels.pop()
+            inside.pop()
+
+
+def _children(
+    folder: str, inside: list[tuple[int, int]], entered: Counter[tuple[int, int]] | None, problems: list[str]
+) -> tuple[tuple[int, int], Iterator[str]] | None:
+    """Return which folder it is, and the names in it in order; None, with its problem noted, if it is not walked."""
     try:
-        own = os.stat(f"/{folder}")  # noqa: PTH116 (as above)
-        if (own.st_dev, own.st_ino) in parents:
+        status = os.stat(f"/{folder}")  # noqa: PTH116 (as above)
+        own = status.st_dev, status.st_ino
+        if own in inside:
             problems.append(f"/{folder}: a link to a folder that contains it")
-            return
+            return None
+        if entered is not None:
+            entered[own] += 1
+            if entered[own] > _MOST_WAYS:
+                problems.append(f"/{folder}: links lead to this folder in more than {_MOST_WAYS} ways")
+                return None
         with os.scandir(f"/{folder}") as found:
             # A folder sorts as its name and a slash: so names come in the order of their bytes.
-            children = sorted((f"{entry.name}/" if entry.is_dir() else entry.name for entry in found), key=os.fsencode)
+            names = sorted((f"{entry.name}/" if entry.is_dir() else entry.name for entry in found), key=os.fsencode)
     except FileNotFoundError:
-        return
+        return None
     except OSError as error:
+        if error.errno in _PASSING:
+            with translated_errors(f"file:///{folder}"):
+                raise
         problems.append(f"/{folder}: the folder cannot be read ({error.strerror})")
-        return
-    for child in children:
-        name = folder + child
-        if child.endswith("/"):
-            if name > after or after.startswith(name):
-                yield from _walk(name, after, (*parents, (own.st_dev, own.st_ino)), problems)
-        elif name > after:
-            try:
-                status = os.stat(f"/{name}")  # noqa: PTH116 (as above)
-            except OSError as error:
-                problems.append(f"/{name}: {error.strerror}")
-                continue
-            if stat.S_ISREG(status.st_mode):
-                yield _sighting(name, status)
-            else:
-                problems.append(f"/{name}: no file")
+        return None
+    return own, (folder + name for name in names)
+
+
+def _seen(name: str, problems: list[str]) -> Sighting | None:
+    try:
+        status = os.stat(f"/{name}")  # noqa: PTH116 (as above)
+    except OSError as error:
+        problems.append(f"/{name}: {error.strerror}")
+        return None
+    if stat.S_ISREG(status.st_mode):
+        return _sighting(name, status)
+    problems.append(f"/{name}: no file")
+    return None

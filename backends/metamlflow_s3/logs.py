@@ -6,6 +6,8 @@ import logging
 import re
 from collections.abc import Iterable
 
+from metamlflow.redaction import scrubbed
+
 # botocore logs the requests that it signs and sends, with the token among their headers; s3fs its arguments.
 _LOGGERS = ("botocore.auth", "botocore.endpoint", "botocore.hooks", "botocore.parsers", "s3fs")
 _TOKEN = re.compile(
@@ -24,8 +26,7 @@ class _Redaction(logging.Filter):
         """Rewrite a line that holds a secret; every line goes on."""
         text = record.getMessage()
         hidden = _TOKEN.sub(r"\1…", text)
-        for secret in self.secrets:
-            hidden = hidden.replace(secret, "…")
+        hidden = scrubbed(hidden, self.secrets)
         if hidden != text:
             record.msg, record.args = hidden, ()
         return True

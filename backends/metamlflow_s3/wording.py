@@ -8,6 +8,7 @@ from typing import Any
 
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
+from metamlflow.redaction import printable, scrubbed
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.options import secrets_of
 
@@ -36,7 +37,5 @@ class Wording:
     def placed(self, where: str, error: MetaMLFlowError) -> MetaMLFlowError:
         """Say where it happened, and no secret."""
         place = {"uri": self._root} if isinstance(error, StoreNotFoundError) else {"key": where}
-        message = error.message
-        for secret in self._secrets:
-            message = message.replace(secret, "…")
+        message = printable(scrubbed(error.message, self._secrets), keep="\n")
         return type(error)(f"{where}: {message}", hint=error.hint, **place)

@@ -1,13 +1,15 @@
 """Every error that metamlflow raises on purpose: one tree, grouped by what a caller would do about it.
 
 Each error says what happened and why (its message) and what to do (its ``hint``); the facts are attributes. All are
-picklable, so that they cross process pools unharmed, and none carries a secret: URIs pass through :func:`redact`.
+picklable, so that they cross process pools unharmed. None carries a secret of a URL, and none a control character: both
+are taken out of the message here, whoever wrote it.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, Self
+
+from metamlflow.redaction import printable, redact, without_secrets
 
 __all__ = [
     "AccessDeniedError",
@@ -47,14 +49,6 @@ __all__ = [
     "redact",
 ]
 
-_USER_INFO = re.compile(r"(?<=://)[^/?#\s]*@")
-_QUERY = re.compile(r"(?<=\?)[^#\s]+")
-
-
-def redact(uri: str) -> str:
-    """Return ``uri`` without user info and query values, the two places where URIs carry secrets."""
-    return _QUERY.sub("…", _USER_INFO.sub("…@", uri))
-
 
 class MetaMLFlowError(Exception):
     """Base of all errors of this library.
@@ -68,9 +62,10 @@ class MetaMLFlowError(Exception):
     hint: str | None
 
     def __init__(self, message: str, *, hint: str | None = None, **facts: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        facts = {name: _fact(value) for name, value in facts.items()}
+        self.message = _shown(message, facts)
+        self.hint = hint and _shown(hint, facts)
+        super().__init__(self.message)
         self._facts = facts
         for name, value in facts.items():
             setattr(self, name, value)
@@ -86,6 +81,26 @@ class MetaMLFlowError(Exception):
         """Set the remedy and return the error, for code that knows more than the place that raised it."""
         self.hint = hint
         return self
+
+
+def _fact(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_fact(item) for item in value)
+    return without_secrets(value) if isinstance(value, str) else value
+
+
+def _shown(text: str, facts: dict[str, Any]) -> str:
+    """Return a text of several lines in which no value that it quotes makes a line of its own."""
+    for value in facts.values():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, str) and "\n" in item:
+                text = text.replace(item, printable(item))
+    text = without_secrets(text)
+    # Bytes of a file name that are not text stay as Python holds them: the command line shows them as they are.
+    return text if text.isprintable() else printable(text, keep="\n" + "".join(_NOT_TEXT & set(text)))
+
+
+_NOT_TEXT = frozenset(map(chr, range(0xDC80, 0xDD00)))
 
 
 def _rebuild(kind: type[MetaMLFlowError], message: str, hint: str | None, facts: dict[str, Any]) -> MetaMLFlowError:

@@ -14,6 +14,7 @@ from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.model.blaming import blame, blamed_on
 from metamlflow.store.cache_leases import parse_size
 from metamlflow.store.lakes import Lakes
+from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
@@ -155,7 +156,7 @@ def resolve_url(uri: str) -> str:
             path = path.removeprefix("localhost")
         if not path or "\0" in path:
             raise InvalidInputError(f"{uri!r} names no folder", hint="Give a path, such as file://./store.")
-        return f"file://{os.path.abspath(os.path.expanduser(path))}"  # noqa: PTH100, PTH111 (keeps links unresolved)
+        return f"file://{absolute_path(path)}"
     if _may_carry_secret(rest):
         # Not even redacted: a secret key with a slash in it does not stand where user info does.
         raise InvalidInputError(

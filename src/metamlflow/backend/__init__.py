@@ -18,7 +18,7 @@ from metamlflow.backend.seam import (
     ReplacesContent,
 )
 from metamlflow.backend.streaming import Stream, StreamedObject
-from metamlflow.backend.translation import translated_errors
+from metamlflow.backend.translation import passing_failure, translated_errors
 
 __all__ = [
     "Backend",
@@ -33,6 +33,7 @@ __all__ = [
     "Stream",
     "StreamedObject",
     "open_backend",
+    "passing_failure",
     "replace_content",
     "translated_errors",
 ]

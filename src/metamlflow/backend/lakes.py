@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from metamlflow.backend.registry import not_loaded
 from metamlflow.errors import MissingDependencyError, PointerDriftError, redact
+from metamlflow.redaction import printable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -131,7 +132,7 @@ def shown(url: str) -> str:
 
     In the name of an object or a file a question mark is a letter, and a URI with a secret was never accepted.
     """
-    return redact(url) if url.startswith(("http://", "https://")) else url
+    return redact(url) if url.startswith(("http://", "https://")) else printable(url)
 
 
 def drifted(url: str, seen: Sighting, found: Sighting | None) -> PointerDriftError:

@@ -17,6 +17,7 @@ from metamlflow.errors import (
     UnsupportedStoreError,
     redact,
 )
+from metamlflow.redaction import quotes_secret
 
 _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.EACCES: (AccessDeniedError, "access is denied", "Check the permissions of the user that runs this."),
@@ -28,7 +29,16 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.ENOTSUP: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
     errno.ENOSYS: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
     errno.ENAMETOOLONG: (StorageError, "the name is too long for the disk", "Use a shorter name or another disk."),
+    errno.ELOOP: (StorageError, "the links lead round in a ring", "Remove or replace them."),
     errno.EMFILE: (StorageUnavailableError, "too many files are open", "Raise the limit (ulimit -n) and try again."),
+    errno.ENFILE: (
+        StorageUnavailableError,
+        "too many files are open on this machine",
+        "End other programs, try again.",
+    ),
+    errno.ENOMEM: (StorageUnavailableError, "the machine is out of memory", "End other programs, try again."),
+    errno.EIO: (StorageUnavailableError, "the disk failed (input/output error)", "Check the disk, and try again."),
+    errno.ESTALE: (StorageUnavailableError, "the network disk was remade below", "Mount it again, and try again."),
 }
 
 Table = Callable[[Exception], MetaMLFlowError | None]
@@ -53,7 +63,17 @@ def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]
             ours = _common(error, redact(where))
         if ours is None:
             raise  # a defect of the code inside, and no failure of the storage
-        raise ours from error
+        if not quotes_secret(error):
+            raise ours from error
+        try:
+            raise ours from None
+        finally:
+            ours.__context__ = None  # whoever shows an error shows where it came from too
+
+
+def passing_failure(error: OSError, where: str) -> MetaMLFlowError:
+    """Return our error for a failure of this machine or its disk that has nothing to do with the file at ``where``."""
+    return _common(error, where)
 
 
 def _common(error: OSError, where: str) -> MetaMLFlowError:

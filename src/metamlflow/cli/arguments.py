@@ -20,6 +20,7 @@ from metamlflow.cli.wording import in_the_shell
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.blaming import blamed_on
 from metamlflow.model.names import Reference
+from metamlflow.store.local_paths import absolute_path
 
 if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient
@@ -153,7 +154,7 @@ def file_to_write(text: str, option: str) -> Path:
     Raises:
         InvalidInputError: it names a folder, is in none, or may not be written.
     """
-    file = Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 (leaves a folder named ~x alone)
+    file = Path(absolute_path(text))
     if not text or file.is_dir() or not file.parent.is_dir():
         why = f"{file} is a folder" if file.is_dir() else f"there is no folder {file.parent}"
         raise InvalidInputError(

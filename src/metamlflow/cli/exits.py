@@ -18,6 +18,7 @@ from metamlflow.errors import (
     StorageError,
     StoreFormatError,
 )
+from metamlflow.redaction import without_secrets
 
 # All errors in how a command is called derive from it. typer does not name it, and which package defines it differs
 # between versions of typer.
@@ -88,7 +89,7 @@ def _message(error: BaseException) -> str:
         case _:
             message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     # What else failed besides: each file has its line.
-    return "\n".join([message, *getattr(error, "__notes__", ())])
+    return without_secrets("\n".join([message, *getattr(error, "__notes__", ())]))
 
 
 def _hint(error: BaseException) -> str | None:

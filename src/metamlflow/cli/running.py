@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from metamlflow.cli.completing import COMPLETION_VARIABLE, answered
 from metamlflow.cli.exits import ExitCode, exit_code_of, tell
 from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
+from metamlflow.redaction import without_secrets
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -42,7 +43,7 @@ def _failed(error: BaseException, *, as_json: bool, debug: bool) -> int:
     if isinstance(error, BrokenPipeError) and output_is_closed():
         raise OutputClosedError
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(without_secrets("".join(traceback.format_exception(error))))
     tell(error, as_json=as_json)
     settle_output()
     return exit_code_of(error)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from metamlflow.errors import InvalidNameError
 from metamlflow.model.likeness import foreign_character
+from metamlflow.redaction import without_secrets
 
 LATEST = "latest"
 MAX_NAME_CHARACTERS = 200
@@ -88,7 +89,7 @@ class Reference:
         Raises:
             InvalidNameError: either part is not well formed, or the version is given twice.
         """
-        if isinstance(name, str) and "@" in name:
+        if isinstance(name, str) and "@" in name and "://" not in name:  # of a URL the part before may be a secret
             if version != LATEST:
                 raise InvalidNameError(
                     f"{_shown(name)} names a version, and so does version={version!r}", hint="Give it once.", value=name
@@ -119,4 +120,5 @@ def _checked_number(number: int, value: object) -> int:
 
 
 def _shown(value: str) -> str:
+    value = without_secrets(value)  # before it is cut off: what is left of a URL may not look like one
     return repr(value) if len(value) <= MAX_NAME_CHARACTERS else repr(value[:60]) + "…"

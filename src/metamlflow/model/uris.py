@@ -9,20 +9,16 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
+from metamlflow.redaction import SIGNED, names_secret
+
 MAX_URI_BYTES = 8192
 WEB = frozenset({"http", "https"})
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _CHAIN = re.compile(r"::[a-z][a-z0-9+.-]*://")
-# Parameters by which providers sign a URL.
-_SIGNED = r"x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid|googleaccessid"
-_SIGNED_QUERY = re.compile(rf"[?&;]({_SIGNED}|signature)=", re.IGNORECASE)
+_SIGNED_QUERY = re.compile(rf"[?&;]({SIGNED}|signature)=", re.IGNORECASE)
 _SHARED_ACCESS = re.compile(r"[?&;](sig)=", re.IGNORECASE)
 # In the query or the fragment of a web address, what is called like a secret, however it is spelled.
 _PARAMETER = re.compile(r"[?&;#]([^=&;#?]+)=")
-_SECRET_NAME = re.compile(
-    r".*(token|secret|password|passwd|pwd|signature|credentials?|apikey|accesskey|authkey|subscriptionkey|keypairid)"
-    r"|awsaccesskeyid|googleaccessid|key|auth|sig|sas|code|policy|delegation|jwt|session|sessionid|hdnts"
-)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -64,9 +60,8 @@ def secret_problem(uri: str) -> str | None:
     if "@" in authority:
         return "it carries user info (the part before '@')"
     if scheme in WEB:
-        names = (unquote(name).lower() for name in _PARAMETER.findall(rest))
-        if secret := next((name for name in names if _SECRET_NAME.fullmatch(re.sub("[^a-z]", "", name))), None):
-            return f"it carries a signed query string (the parameter {secret[:40]!r})"
+        if secret := next((name for name in _PARAMETER.findall(rest) if names_secret(name)), None):
+            return f"it carries a signed query string (the parameter {unquote(secret).lower()[:40]!r})"
         return None
     # In the name of an object ``?key=`` may well be just that.
     found = _SIGNED_QUERY.search(rest)

@@ -14,38 +14,31 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from metamlflow.errors import IntegrityError, InvalidInputError, InvalidPathError
-from metamlflow.model.paths import path_problem
+from metamlflow.errors import AccessDeniedError, InvalidInputError
+from metamlflow.store.cache_entries import CachedFile, CachedFolder, file_name, parsed_digest
 from metamlflow.store.cache_leases import (
     Lease,
     cache_errors,
     default_folder,
     default_max_bytes,
-    flush_disk_of,
     full_disk_errors,
     locked,
-    looks_of,
-    make_private,
     own_lease,
-    remove_tree,
     require_locks,
     survey,
 )
+from metamlflow.store.cache_privacy import SUBFOLDERS, is_own, make_private, remove_tree, require_private
+from metamlflow.store.local_paths import absolute_path
+from metamlflow.store.regular_files import NotAFileError, open_regular, read_small
 
-_SUBFOLDERS = ("entries", "temp", "fetching", "evicted", "leases")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_LONGEST_NAME_BYTES = 255
 # Who waits for another's fetch of the same content is done waiting after this, and fetches as well: no stopped or
 # stuck process, and no circle of fetches that wait for one another, holds anybody up for ever.
 _PATIENCE_SECONDS = 10.0
@@ -74,7 +67,7 @@ class FileCache:
     def __init__(self, folder: Path | None = None, max_bytes: int | None = None) -> None:
         if max_bytes is not None and max_bytes < 0:
             raise InvalidInputError(f"max_bytes is a number of bytes from 0, not {max_bytes}")
-        self._given = (folder and folder.expanduser().absolute(), max_bytes)
+        self._given = (folder and Path(absolute_path(os.fspath(folder))), max_bytes)
         self._count_again_at = 0.0
 
     def __getstate__(self) -> tuple[Path | None, int | None]:
@@ -86,7 +79,7 @@ class FileCache:
     @cached_property
     def root(self) -> Path:
         """The absolute path of the cache folder."""
-        return self._given[0] or default_folder().expanduser().absolute()
+        return self._given[0] or Path(absolute_path(os.fspath(default_folder())))
 
     @cached_property
     def max_bytes(self) -> int:
@@ -111,7 +104,7 @@ class FileCache:
             InvalidPathError: no file can have this name.
         """
         kind = "x" if executable else "f"
-        return self._get(_File(f"{kind}-{_parsed(sha256)}", size, _parsed_name(name), fetch, executable))
+        return self._get(CachedFile(f"{kind}-{parsed_digest(sha256)}", size, file_name(name), fetch, executable))
 
     def folder(self, digest: str, fill: Callable[[Path], None], *, size: int) -> Path:
         """Return a read-only folder with the artifact whose manifest has this digest (64 hex digits).
@@ -119,7 +112,7 @@ class FileCache:
         ``fill`` writes it, whole and verified, into an empty folder if the cache lacks it. ``size`` is the room to make
         for it, in bytes.
         """
-        return self._get(_Folder(f"d-{_parsed(digest)}", size, fill))
+        return self._get(CachedFolder(f"d-{parsed_digest(digest)}", size, fill))
 
     def size(self) -> int:
         """Return how many bytes of content the cache holds."""
@@ -136,8 +129,15 @@ class FileCache:
 
     # --- handing out --------------------------------------------------------------------------------------------------
 
-    def _get(self, wanted: _File | _Folder) -> Path:
-        if found := self._look_up(wanted)[0]:
+    def _get(self, wanted: CachedFile | CachedFolder) -> Path:
+        try:
+            found = self._look_up(wanted)[0]
+        except AccessDeniedError:
+            # A cache that cannot be written to: what it has is as good as before, and nothing is ever evicted from it.
+            found = self._look_only(wanted)
+            if found is None:
+                raise
+        if found:
             return found
         lock = self.root / "fetching" / wanted.entry
         with locked(lock, patience=_PATIENCE_SECONDS + wanted.size / _PATIENCE_BYTES_PER_SECOND) as alone:
@@ -152,7 +152,7 @@ class FileCache:
             return found
         return wanted.place(self._content(wanted.entry)) if brought else self._get(wanted)
 
-    def _look_up(self, wanted: _File | _Folder) -> tuple[Path | None, bytes | None]:
+    def _look_up(self, wanted: CachedFile | CachedFolder) -> tuple[Path | None, bytes | None]:
         """Return the path if the entry is there and as it was, and the stamp that the entry has in any case."""
         with self._opened() as lease:
             seen = self._read_stamp(wanted.entry)
@@ -164,11 +164,20 @@ class FileCache:
                 found = wanted.find(self._content(wanted.entry), json.loads(seen))
                 if found:
                     _touch(self._stamp(wanted.entry))
-            except (FileNotFoundError, ValueError):
+            except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
                 found = None  # changed by hand, or being replaced after such a change, or cut short by a power loss
         return found, seen
 
-    def _bring(self, wanted: _File | _Folder, seen: bytes | None) -> bool:
+    def _look_only(self, wanted: CachedFile | CachedFolder) -> Path | None:
+        """Return the path if the entry is there and as it was; write nothing."""
+        try:
+            require_private(self.root)
+            seen = self._read_stamp(wanted.entry)
+            return None if seen is None else wanted.find(self._content(wanted.entry), json.loads(seen))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def _bring(self, wanted: CachedFile | CachedFolder, seen: bytes | None) -> bool:
         """Fetch an entry and put it into place; False if its stamp is no longer the one that was ``seen``."""
         # Nothing makes room yet: the size is what a manifest says, and the bytes may never come.
         with self._opened() as lease:
@@ -237,20 +246,21 @@ class FileCache:
         with suppress(FileNotFoundError), os.scandir(self.root / "entries") as entries:
             for entry in entries:
                 try:
-                    with self._stamp(entry.name).open("rb") as file:
+                    with os.fdopen(open_regular(self._stamp(entry.name)), "rb") as file:
                         yield os.fstat(file.fileno()).st_mtime_ns, entry.name, json.load(file)["size"]
-                except (OSError, ValueError):
+                except (OSError, ValueError, LookupError, TypeError):
                     yield 0, entry.name, 0
 
     def _noted_usage(self) -> int | None:
-        with suppress(FileNotFoundError, ValueError):
-            return int((self.root / "usage").read_text())
+        with suppress(FileNotFoundError, NotAFileError, ValueError):
+            return int(read_small(self.root / "usage"))
         return None
 
     def _note_usage(self, used: int) -> None:
         # On a full disk it stays empty, and is counted again next time: eviction must not fail for want of room.
-        with suppress(OSError):
-            (self.root / "usage").write_text(str(used))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with suppress(OSError), os.fdopen(os.open(self.root / "usage", flags, 0o600), "w") as file:
+            file.write(str(used))
 
     def _set_aside(self, folder: Path) -> None:
         # A rename is done in a moment; deleting what is in it can wait until the lock is released.
@@ -276,7 +286,7 @@ class FileCache:
         require_locks()
         make_private(self.root)
         with cache_errors(self.root):
-            for name in _SUBFOLDERS:
+            for name in SUBFOLDERS:
                 with suppress(FileExistsError):
                     (self.root / name).mkdir()
             with locked(self.root / "lock"):
@@ -294,106 +304,16 @@ class FileCache:
         return self.root / "entries" / entry / "stamp"
 
     def _read_stamp(self, entry: str) -> bytes | None:
+        """Return the stamp of an entry, None if there is none; empty, which is like no stamp, if it is not ours."""
         try:
-            return self._stamp(entry).read_bytes()
+            with os.fdopen(open_regular(self._stamp(entry), follow=False), "rb") as file:
+                return file.read() if is_own(os.fstat(file.fileno())) else b""
         except FileNotFoundError:
             return None
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file that is asked for. Its stamp: size, modification time, and the name it was first asked for by."""
-
-    entry: str
-    size: int
-    name: str
-    fetch: Callable[[BinaryIO], None]
-    executable: bool
-
-    def place(self, content: Path) -> Path:
-        return content / self.name
-
-    def find(self, content: Path, stamp: dict[str, Any]) -> Path | None:
-        first, path = content / stamp["name"], content / self.name
-        if stamp["size"] != self.size or not _is_as_stamped(first, stamp):
-            return None
-        if path != first:
-            with suppress(FileExistsError):
-                path.hardlink_to(first)
-        return path if _is_as_stamped(path, stamp) else None
-
-    def fill(self, content: Path) -> None:
-        # Created under the umask, so its mode says what the umask leaves.
-        mode, kept, least = (0o777, 0o555, 0o500) if self.executable else (0o666, 0o444, 0o400)
-        descriptor = os.open(content / self.name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "w+b") as file:
-            self.fetch(file)
-            file.flush()
-            status = os.fstat(descriptor)
-            if status.st_size != self.size:
-                raise IntegrityError(
-                    f"{self.name!r} has {self.size} bytes as recorded, and {status.st_size} were read",
-                    expected=str(self.size),
-                    actual=str(status.st_size),
-                    path=self.name,
-                )
-            os.fchmod(descriptor, status.st_mode & kept | least)
-            # Else a power loss could leave a file of this size and time, full of zeros.
-            os.fsync(descriptor)
-
-    def sealed(self, content: Path) -> dict[str, Any]:
-        # Asked for by path once the file is closed: some network disks set the time then.
-        status = (content / self.name).lstat()
-        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "name": self.name}
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """A whole artifact that is asked for. Its stamp: a digest over all paths, sizes and modification times."""
-
-    entry: str
-    size: int
-    fill: Callable[[Path], None]
-
-    def place(self, content: Path) -> Path:
-        return content
-
-    def find(self, content: Path, stamp: dict[str, Any]) -> Path | None:
-        return content if looks_of(content)[1] == stamp["looks"] else None
-
-    def sealed(self, content: Path) -> dict[str, Any]:
-        for parent, _, names in os.walk(content):
-            for name in names:
-                path = Path(parent, name)
-                if not path.is_symlink():
-                    path.chmod(stat.S_IMODE(path.stat().st_mode) & 0o555 | 0o400)
-            Path(parent).chmod(stat.S_IMODE(Path(parent).stat().st_mode) & 0o555 | 0o500)
-        flush_disk_of(content)
-        size, looks = looks_of(content)
-        return {"size": size, "looks": looks}
-
-
-def _is_as_stamped(path: Path, stamp: dict[str, Any]) -> bool:
-    status = path.lstat()
-    return (status.st_size, status.st_mtime_ns) == (stamp["size"], stamp["mtime_ns"])
+        except (NotAFileError, NotADirectoryError):
+            return b""
 
 
 def _touch(stamp: Path) -> None:
     now = time.time_ns()
     os.utime(stamp, ns=(now, now))
-
-
-def _parsed(digest: str) -> str:
-    if not _DIGEST.fullmatch(digest):
-        raise InvalidInputError(f"a digest has 64 hex digits, unlike {digest!r:.80}")
-    return digest
-
-
-def _parsed_name(name: str) -> str:
-    problem = path_problem(name) or ("it holds a slash" if "/" in name else None)
-    if not problem and len(name.encode()) > _LONGEST_NAME_BYTES:
-        problem = f"it takes {len(name.encode())} bytes, more than a file system takes ({_LONGEST_NAME_BYTES})"
-    if problem:
-        message = f"no file of the cache can be named {name!r:.300}: {problem}"
-        raise InvalidPathError(message, hint="Read it with open() or read_bytes().", problems=(f"{name}: {problem}",))
-    return name

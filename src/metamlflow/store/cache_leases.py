@@ -1,4 +1,4 @@
-"""The folder of the cache as processes share it: its place, private to one user, one lock, a lease for each process.
+"""The folder of the cache as processes share it: its place, one lock, and a lease for each process.
 
 Leases say who uses what, so that no process loses a file that it was handed.
 
@@ -13,11 +13,8 @@ parent was handed before the fork stays in use until both have ended, which is r
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
-import shutil
-import stat
 import sys
 import time
 import uuid
@@ -40,12 +37,10 @@ FOLDER_VARIABLE = "METAMLFLOW_CACHE_DIR"
 SIZE_VARIABLE = "METAMLFLOW_CACHE_SIZE"
 DEFAULT_MAX_BYTES = 10 * 1024**3
 
-_TAG = "CACHEDIR.TAG"  # https://bford.info/cachedir/: backups leave such folders out, and ours are known by it
-_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# The local cache of metamlflow; may be deleted.\n"
-_ELSEWHERE = f"Name a folder of your own in {FOLDER_VARIABLE}."
+ELSEWHERE = f"Name a folder of your own in {FOLDER_VARIABLE}."
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|[kmgt]?b|[kmgt]ib)")
 _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _HINT = f"Name a folder on a local disk of Linux or macOS in {FOLDER_VARIABLE}, or read without the cache."
@@ -107,34 +102,6 @@ def parse_size(text: str) -> int:
     return int(Decimal(number) * (1024 if "i" in unit else 1000) ** _POWERS[unit[:1]])
 
 
-def make_private(folder: Path) -> None:
-    """Make the cache folder if it is missing, and refuse one that is not this user's alone.
-
-    Raises:
-        AccessDeniedError: it cannot be made, or belongs to another user.
-        InvalidInputError: it holds files that are no cache.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _full(folder) from error
-        message = f"the cache folder {folder} cannot be made: {error.strerror}"
-        raise AccessDeniedError(message, hint=_ELSEWHERE, key=str(folder)) from error
-    if status.st_uid != os.geteuid():
-        message = f"the cache folder {folder} belongs to another user (uid {status.st_uid})"
-        raise AccessDeniedError(message, hint=_ELSEWHERE, key=str(folder))
-    with cache_errors(folder):
-        if not (folder / _TAG).exists():
-            # The tag is the first thing that any process writes here: where others stand without it, they came before.
-            if any(folder.iterdir()) and not (folder / _TAG).exists():
-                raise InvalidInputError(f"{folder} holds files that are no cache", hint=_ELSEWHERE)
-            (folder / _TAG).write_text(_TAG_TEXT)
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            folder.chmod(0o700)
-
-
 @contextmanager
 def cache_errors(folder: Path) -> Iterator[None]:
     """Raise what the disk of the cache refuses as errors of :mod:`metamlflow.errors`."""
@@ -143,11 +110,11 @@ def cache_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, AccessDeniedError):
             raise
-        if error.errno in _FULL:
-            raise _full(folder) from error
+        if error.errno in FULL:
+            raise full_disk(folder) from error
         message = f"the cache folder {folder} cannot be used: {error}"
         if error.errno in _DENIED:
-            raise AccessDeniedError(message, hint=_ELSEWHERE, key=str(folder)) from error
+            raise AccessDeniedError(message, hint=ELSEWHERE, key=str(folder)) from error
         hint = f"Try again; if it stays, delete the folder or name another one in {FOLDER_VARIABLE}."
         raise StorageUnavailableError(message, hint=hint, key=str(folder)) from error
 
@@ -158,69 +125,20 @@ def full_disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except StorageFullError as error:
-        raise _full(folder) from error
+        raise full_disk(folder) from error
     except OSError as error:
-        if error.errno in _FULL:
-            raise _full(folder) from error
+        if error.errno in FULL:
+            raise full_disk(folder) from error
         raise
 
 
-def _full(folder: Path) -> StorageFullError:
+def full_disk(folder: Path) -> StorageFullError:
+    """Return the error for a cache folder whose disk has no room."""
     return StorageFullError(
         f"no space is left for the cache folder {folder}",
         hint=f"Free some space, set {SIZE_VARIABLE} lower, or name a folder on another disk in {FOLDER_VARIABLE}.",
         key=str(folder),
     )
-
-
-def remove_tree(folder: Path) -> None:
-    """Delete a folder, read-only parts too. What another process deletes meanwhile is no error."""
-    for parent, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                with suppress(OSError):
-                    path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def looks_of(folder: Path) -> tuple[int, str]:
-    """Return the size of all files in a folder, and a digest that tells whether one came, went or was written to.
-
-    What Python compiles beside the modules that it imports (``__pycache__``) does not count.
-    """
-    size, looks, folders = 0, 0, [""]
-    while folders:
-        inner = folders.pop()
-        with os.scandir(folder / inner) as entries:
-            for entry in entries:
-                line = f"{inner}{entry.name}/"
-                if entry.name == "__pycache__":
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(line)
-                else:
-                    status = entry.stat(follow_symlinks=False)
-                    size += status.st_size
-                    line = f"{inner}{entry.name}\0{status.st_size}\0{status.st_mtime_ns}"
-                # A sum does not depend on the order, so a folder of a million files need not be sorted in memory.
-                looks += int.from_bytes(hashlib.blake2b(os.fsencode(line), digest_size=16).digest())
-    return size, f"{looks % 2**128:032x}"
-
-
-def flush_disk_of(folder: Path) -> None:
-    """Make all files in a folder durable by one call; an fsync for each of many small files would take minutes."""
-    import ctypes
-
-    syncfs = getattr(ctypes.CDLL(None), "syncfs", None)  # Linux only, and not in Python's own os
-    if syncfs is None:
-        os.sync()
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        syncfs(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def require_locks() -> None:
@@ -361,7 +279,7 @@ def survey(folder: Path) -> Usage:
     entries: set[str] = set()
     for path in folder.iterdir():
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             continue
         with os.fdopen(descriptor, "rb") as file:

@@ -8,17 +8,19 @@ import logging
 import platform
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import distributions, version
+from importlib.metadata import Distribution, distributions, version
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeVar
 
-_GIT_SECONDS = 5.0
+from metamlflow.store.regular_files import read_small
+from metamlflow.store.repositories import head_of, is_dirty, remote_of, repository_of
+
 _MOST_SOURCE_BYTES = 16 * 1024 * 1024
+_MOST_METADATA_BYTES = 16 * 1024 * 1024
 _log = logging.getLogger("metamlflow")
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ def captured_environment() -> dict[str, Any]:
 @cache
 def captured_distributions() -> bytes:
     """Return the installed distributions, a line each, as ``pip freeze`` does; sorted, so that equal is equal."""
-    found = {f"{dist.metadata['Name']}=={dist.version}" for dist in distributions() if dist.metadata["Name"]}
+    found = {line for dist in distributions() if (line := _or_none(lambda dist=dist: _listed(dist)))}  # type: ignore[misc]
     return "".join(f"{line}\n" for line in sorted(found, key=str.lower)).encode()
 
 
@@ -76,6 +78,20 @@ def _or_none(find: Callable[[], T]) -> T | None:
     except Exception as error:  # noqa: BLE001 (no job fails because something about it cannot be found out)
         _log.debug("not captured: %s", error)
         return None
+
+
+def _listed(distribution: Distribution) -> str | None:
+    """Return ``name==version``. Pipes and huge files, as a stranger's folder may hold, are left out."""
+    folder = getattr(distribution, "_path", None)
+    if not isinstance(folder, Path):  # inside of an archive
+        header = f"Name: {distribution.metadata['Name']}\nVersion: {distribution.version}"
+    else:
+        name = next(name for name in ("METADATA", "PKG-INFO", "") if folder.is_file() or (folder / name).exists())
+        text = read_small(folder / name, most=_MOST_METADATA_BYTES).decode(errors="replace")
+        header = text.replace("\r\n", "\n").partition("\n\n")[0]
+    facts = [re.search(rf"^{field}:[ \t]*(\S+)[ \t]*$", header, re.MULTILINE) for field in ("Name", "Version")]
+    line = "==".join(fact[1] for fact in facts if fact)
+    return line if all(facts) and line.isascii() and line.isprintable() else None
 
 
 def _source_file(code: CodeType) -> Path | None:
@@ -114,27 +130,25 @@ def _notebook() -> str | None:
 
 
 def _git(folder: Path) -> Mapping[str, Any] | None:
-    def ask(*arguments: str) -> str:
-        answer = subprocess.run(  # noqa: S603 (fixed arguments)
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 (the user's own git)
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=_GIT_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-        return answer.stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
-    branch = _or_none(lambda: ask("symbolic-ref", "--short", "HEAD"))
-    remote = _or_none(lambda: ask("config", "--get", "remote.origin.url"))
+    repository = repository_of(folder)
+    if repository is None:
+        return None
+    commit, branch = head_of(repository)
+    if commit is None:
+        return None
+    remote = _or_none(lambda: remote_of(repository))
     found = {
         "commit": commit,
         "branch": branch,
-        "dirty": bool(ask("status", "--porcelain", "--untracked-files=no")),
+        "dirty": _or_none(lambda: is_dirty(repository, commit)),
         "remote": remote and _without_credentials(remote),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None and _is_text(value)}
+
+
+def _is_text(value: object) -> bool:
+    """Whether a record can hold a value: a name in a file may be made of bytes that are not text."""
+    return not isinstance(value, str) or value == value.encode(errors="replace").decode()
 
 
 def _without_credentials(remote: str) -> str:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import stat
-import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from metamlflow.backend import translated_errors
-from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, redact
+from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, StorageError, redact
 from metamlflow.model.likeness import quoted
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest
 from metamlflow.model.paths import collisions
+from metamlflow.store.download_staging import staging_folder
 from metamlflow.store.entries import Entries
+from metamlflow.store.handles import Inside, open_folder
+from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store
-from metamlflow.store.places import STAGING_PREFIX
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.reading import bytes_in_memory, copy_entry
 from metamlflow.store.transfer import in_parallel
 
 _SHOWN = 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_Target = tuple[int, int, Item]
+"""The handle of a staging folder, a number in it, and what goes there."""
+_Place = tuple[int, str]
+"""The handle of a folder, and a name in it."""
 
 
 def local_folder(destination: str | os.PathLike[str]) -> Path:
@@ -85,8 +89,13 @@ def download_entry(
 def fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
     """Bring all of an artifact into an empty folder that nobody else sees."""
     download = Download(store, manifest, _Items(Entries(store, manifest)), manifest.files, manifest.size)
-    _refuse_collisions(download.items, folder)
-    _fetch(download, folder)
+    handle = open_folder(folder)
+    try:
+        _refuse_collisions(download.items, handle, folder)
+    finally:
+        os.close(handle)
+    fetch = _Fetching(download, folder)
+    fetch.all(fetch.to_path, ((-1, -1, item) for item in download.items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +110,38 @@ class _Items:
 
 @callback_errors()
 def run(download: Download, destination: Path) -> None:
-    """Carry out a download: look first, fetch into a hidden folder beside, and move what is complete."""
+    """Carry out a download: look first, fetch into a hidden folder inside, and move what is complete."""
+    if not destination.is_absolute():
+        absolute_path(str(destination))  # else the folder would be made in one that was deleted
     with translated_errors(str(destination)):
         missing = _missing_folders(destination)
         try:
-            destination.mkdir(parents=True, exist_ok=True)
-            _check_destination(download, destination)
-            with _staging_folder(destination) as staging:
-                _refuse_collisions(download.items, staging)
-                _fetch(download, staging)
-                _move_in(download, staging, destination)
+            _make_folders(missing)
+            root = open_folder(destination)
+            try:
+                _check_destination(download, destination)
+                with staging_folder(root) as staging:
+                    _refuse_collisions(download.items, staging, destination)
+                    fetch = _Fetching(download, destination)
+                    fetch.all(fetch.to_number, ((staging, number, item) for number, item in enumerate(download.items)))
+                    _move_in(download, staging, root, destination)
+            finally:
+                os.close(root)
         except BaseException:
             _remove_empty(missing)
             raise
+
+
+def _make_folders(missing: Iterable[Path]) -> None:
+    for folder in reversed(list(missing)):
+        try:
+            folder.mkdir(exist_ok=True)
+        except FileNotFoundError as error:  # /proc takes no folders, and a deleted one has no place for them
+            raise StorageError(
+                f"the folder {folder} cannot be made: the one that it lies in takes none, or was deleted",
+                hint="Give the absolute path of a folder on a disk.",
+                key=str(folder),
+            ) from error
 
 
 def _missing_folders(folder: Path) -> list[Path]:
@@ -175,37 +203,7 @@ def _is_clear_of_links(destination: Path, path: str, checked: set[str]) -> bool:
     return True
 
 
-@contextmanager
-def _staging_folder(destination: Path) -> Iterator[Path]:
-    _sweep(destination)
-    # Inside the destination: the same disk for certain, and writable if the destination is.
-    staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=destination))
-    with _lock(staging):
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _sweep(destination: Path) -> None:
-    """Remove what downloads that were killed left here: their locks are free."""
-    for remains in destination.glob(f"{STAGING_PREFIX}*"):
-        with suppress(OSError), _lock(remains):
-            shutil.rmtree(remains, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which the system frees when this process ends, however. BlockingIOError if it is held."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _refuse_collisions(items: Iterable[Item], folder: Path) -> None:
+def _refuse_collisions(items: Iterable[Item], folder: int, place: Path) -> None:
     """Name the paths that this disk cannot tell apart, if it is one that folds case or normalises."""
     if not _folds(folder):
         return
@@ -214,104 +212,139 @@ def _refuse_collisions(items: Iterable[Item], folder: Path) -> None:
         problems = tuple(" = ".join(quoted(group)) for group in groups)
         shown = "\n  ".join(problems[:_SHOWN])
         raise InvalidPathError(
-            f"the disk of {folder.parent} cannot tell these paths apart:\n  {shown}",
+            f"the disk of {place} cannot tell these paths apart:\n  {shown}",
             hint="Download to a case-sensitive disk, or fetch the files one by one with path=.",
             problems=problems,
         )
 
 
-def _folds(folder: Path) -> bool:
+def _folds(folder: int) -> bool:
     """Whether the disk takes two spellings for one name."""
-    probe = folder / f"{uuid.uuid4().hex}é".upper()
-    probe.touch()
+    probe = f"{uuid.uuid4().hex}é".upper()
+    os.close(os.open(probe, _NEW, 0o600, dir_fd=folder))
     try:
-        return probe.with_name(probe.name.lower()).exists() or probe.with_name(f"{probe.name[:-1]}E\u0301").exists()
+        return _is_there(probe.lower(), folder) or _is_there(f"{probe[:-1]}E\u0301", folder)
     finally:
-        probe.unlink()
+        os.unlink(probe, dir_fd=folder)
 
 
-def _fetch(download: Download, staging: Path) -> None:
-    counter = Counter("download", download.progress, total_files=download.files, total_bytes=download.size)
-    work = _Fetching(download, str(staging), counter).fetch
-    for _ in in_parallel(work, download.items, size_of=bytes_in_memory, cancel=counter.cancel):
-        pass
+def _is_there(name: str, folder: int) -> bool:
+    return _status(name, folder) is not None
+
+
+def _status(name: str, folder: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 class _Fetching:
     """Brings items to a folder, each in a worker thread."""
 
-    def __init__(self, download: Download, folder: str, counter: Counter) -> None:
+    def __init__(self, download: Download, place: Path) -> None:
         self._download = download
-        self._folder = folder
-        self._counter = counter
-        self._made: set[str] = {folder}
+        self._place = str(place)
+        self._counter = Counter("download", download.progress, total_files=download.files, total_bytes=download.size)
+        self._made: set[str] = {self._place}
 
-    def fetch(self, item: Item) -> None:
-        """Bring one item, verified, to where it is staged."""
-        target = f"{self._folder}/{item.path}"
-        with translated_errors(target):
+    def all(self, work: Callable[[_Target], None], targets: Iterable[_Target]) -> None:
+        """Fetch to all targets, many at a time."""
+        size_of = lambda target: bytes_in_memory(target[2])  # noqa: E731 (a line of its own)
+        for _ in in_parallel(work, targets, size_of=size_of, cancel=self._counter.cancel):
+            pass
+
+    def to_number(self, target: _Target) -> None:
+        """Bring one item, verified, to a file of a staging folder that is called by its number."""
+        folder, number, item = target
+        if not isinstance(item, EmptyFolder):
+            self._write(item, f"{self._place}/{item.path}", str(number), folder)
+
+    def to_path(self, target: _Target) -> None:
+        """Bring one item, verified, to its path below a folder that nobody else can write to."""
+        item = target[2]
+        path = f"{self._place}/{item.path}"
+        with translated_errors(path):
             if isinstance(item, EmptyFolder):
-                self._make(target)
+                self._make(path)
                 return
-            self._make(target.rpartition("/")[0])
-            with open(target, "xb", buffering=0) as file:  # noqa: PTH123 (a Path for each file takes its time)
+            self._make(path.rpartition("/")[0])
+        self._write(item, path, path, None)
+
+    def _write(self, item: FileEntry, shown: str, name: str, folder: int | None) -> None:
+        with translated_errors(shown):
+            descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)
+            with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor)
                 copy_entry(self._download.store, self._download.manifest, item, file, self._on_bytes)
                 if item.executable:
-                    mode = os.fstat(file.fileno()).st_mode
+                    mode = os.fstat(descriptor).st_mode
                     # Whoever may read it may execute it: so the umask decides, as for a compiler's output.
-                    os.fchmod(file.fileno(), mode | (mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)) >> 2)
+                    os.fchmod(descriptor, mode | (mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)) >> 2)
         self._counter.add(files=1)
 
     def _make(self, folder: str) -> None:
-        if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (as above)
-            self._made.add(folder)
+        missing = []
+        while folder not in self._made:
+            missing.append(folder)
+            folder = folder.rpartition("/")[0]
+        for path in reversed(missing):
+            with suppress(FileExistsError):
+                os.mkdir(path)  # noqa: PTH102 (a Path for each folder takes its time)
+            self._made.add(path)
 
     def _on_bytes(self, size: int) -> None:
         self._counter.add(size=size)
 
 
-def _move_in(download: Download, staging: Path, destination: Path) -> None:
-    made: list[Path] = []
-    there = {""}
-    try:
-        for item in download.items:
-            folder = item.path if isinstance(item, EmptyFolder) else item.path.rpartition("/")[0]
-            if folder not in there:
-                for missing in reversed(_missing_folders(destination / folder)):
-                    missing.mkdir(exist_ok=True)
-                    made.append(missing)
-                there.add(folder)
-            if not isinstance(item, EmptyFolder):
-                _move(f"{staging}/{item.path}", f"{destination}/{item.path}", overwrite=download.overwrite)
-    except BaseException:
-        if not download.overwrite:
-            _take_back(download.items, staging, destination)
-        _remove_empty(reversed(made))
-        raise
+def _move_in(download: Download, staging: int, root: int, destination: Path) -> None:
+    made: list[str] = []
+    with Inside(root, destination) as inside:
+        try:
+            for number, item in enumerate(download.items):
+                if isinstance(item, EmptyFolder):
+                    inside.folder(item.path, made.append)
+                    continue
+                folder, _, name = item.path.rpartition("/")
+                with translated_errors(f"{destination}/{item.path}"):
+                    target = inside.folder(folder, made.append), name
+                    _move((staging, str(number)), target, f"{destination}/{item.path}", overwrite=download.overwrite)
+        except BaseException:
+            if not download.overwrite:
+                _take_back(download.items, staging, inside)
+            for path in reversed(made):
+                parent, _, name = path.rpartition("/")
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=inside.folder(parent))
+            raise
 
 
-def _move(staged: str, target: str, *, overwrite: bool) -> None:
-    """Put a staged file in its place. Paths are texts: making objects of them takes longer than moving a file."""
+def _move(staged: _Place, target: _Place, shown: str, *, overwrite: bool) -> None:
+    """Put a staged file in its place; both are the handle of a folder and a name."""
+    (source, name), (folder, new) = staged, target
     if overwrite:
-        os.replace(staged, target)  # noqa: PTH105
+        os.replace(name, new, src_dir_fd=source, dst_dir_fd=folder)
         return
     try:
         # link() fails if the target exists; rename() would silently replace what came there meanwhile.
-        os.link(staged, target)
+        os.link(name, new, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         raise DestinationExistsError(
-            f"{target} appeared while the download ran", hint="Give another folder.", paths=(target,)
+            f"{shown} appeared while the download ran", hint="Give another folder.", paths=(shown,)
         ) from None
     except OSError:
-        if os.path.exists(target):  # noqa: PTH110
+        if _is_there(new, folder):
             raise
-        os.rename(staged, target)  # noqa: PTH104 (a disk without hard links)
+        os.rename(name, new, src_dir_fd=source, dst_dir_fd=folder)  # a disk without hard links
 
 
-def _take_back(items: Iterable[Item], staging: Path, destination: Path) -> None:
+def _take_back(items: Iterable[Item], staging: int, inside: Inside) -> None:
     """Remove what was moved in, which is what is no longer staged or lies at both places."""
-    for item in items:
-        staged, target = staging / item.path, destination / item.path
-        if not isinstance(item, EmptyFolder) and (not staged.exists() or (target.exists() and target.samefile(staged))):
-            target.unlink(missing_ok=True)
+    for number, item in enumerate(items):
+        if isinstance(item, EmptyFolder):
+            continue
+        folder, _, name = item.path.rpartition("/")
+        with suppress(OSError, DestinationExistsError):
+            handle = inside.folder(folder)
+            staged, target = _status(str(number), staging), _status(name, handle)
+            if target is not None and (staged is None or os.path.samestat(staged, target)):
+                os.unlink(name, dir_fd=handle)

@@ -12,6 +12,7 @@ from metamlflow.errors import InvalidInputError, LineageWarning, MetaMLFlowError
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.redaction import printable, without_secrets
 from metamlflow.store.opening import Store
 from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded, load_manifest, load_reference, not_found
@@ -31,7 +32,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
     frame, level = sys._getframe(1), 2  # noqa: SLF001 (as the warnings module does)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PASSED_OVER):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(printable(without_secrets(message), keep="\n"), category, stacklevel=level)
 
 
 def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str, Any]) -> tuple[Input, ...]:

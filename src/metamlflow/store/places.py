@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,10 +20,27 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.store.sources import Problems, SingleFile, Source, SourceFile, SourceItem, printable, source_error
+from metamlflow.model.uris import secret_problem
+from metamlflow.redaction import quotes_secret, secrets_in
+from metamlflow.store.download_staging import is_staging_folder
+from metamlflow.store.local_paths import absolute_path
+from metamlflow.store.regular_files import open_regular
+from metamlflow.store.sources import (
+    Problems,
+    SingleFile,
+    Source,
+    SourceFile,
+    SourceItem,
+    may_pass,
+    printable,
+    source_error,
+)
 
-STAGING_PREFIX = ".metamlflow-download-"
-"""Folders of this name hold downloads under way, or the remains of one that was killed: no data of anybody's."""
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Schemes whose URLs name a bucket and an object and nothing else."""
+
+_MOST_WAYS = 100
+"""So many ways may links lead to one folder: a few folders of links would else hold more paths than can be walked."""
 
 _SPECIAL = (
     (stat.S_ISSOCK, "a socket"),
@@ -63,7 +82,7 @@ def _refuse_own_store(folder: Path, store_url: str) -> None:
     if not store_url.startswith("file://"):
         return
     store = os.path.realpath(store_url.removeprefix("file://"))
-    own = os.path.realpath(folder)
+    own = os.path.realpath(absolute_path(os.fspath(folder)))
     if os.path.commonpath([store, own]) == own:
         raise UnsupportedSourceError(
             f"{printable(str(folder))} contains the store itself ({printable(store)})",
@@ -87,7 +106,28 @@ def _local_file(logical: str, path: Path | str, status: os.stat_result) -> Sourc
 
 
 def _open_local(path: str) -> BinaryIO:
-    return Path(path).open("rb", buffering=0)
+    return open(open_regular(path), "rb", buffering=0)  # noqa: PTH123 (a descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder that a walk comes to: its path, its logical path, which one it is, and whether a link leads to it."""
+
+    path: str
+    logical: str
+    identity: tuple[int, int]
+    linked: bool
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder that a walk is in: what is still to come there, and whether anything was found."""
+
+    logical: str
+    items: Iterator[SourceItem | _Folder]
+    identity: tuple[int, int]
+    linked: bool = False
+    found: bool = False
 
 
 class LocalFolder(Source):
@@ -108,11 +148,46 @@ class LocalFolder(Source):
         if self._store_url.startswith("file://"):
             with suppress(OSError):
                 self._store = _identity(Path(self._store_url.removeprefix("file://")).stat())
-        yield from self._walk(os.fspath(self._root), "", (_identity(status),), problems)
+        inside = {_identity(status)}  # the folders that the one at work lies in
+        levels = [_Level("", self._children(os.fspath(self._root), "", problems), _identity(status))]
+        entered: Counter[tuple[int, int]] = Counter()
+        while levels:  # not by recursion: folders may lie deeper than Python's stack
+            level = levels[-1]
+            for item in level.items:
+                if not isinstance(item, _Folder):
+                    level.found = True
+                    yield item
+                    continue
+                linked = level.linked or item.linked
+                if linked:
+                    entered[item.identity] += 1
+                if problem := self._refused(item, inside, entered):
+                    problems.note_kind(item.path, problem)
+                    continue
+                inside.add(item.identity)
+                children = self._children(item.path, f"{item.logical}/", problems)
+                levels.append(_Level(item.logical, children, item.identity, linked))
+                break
+            else:
+                inside.discard(levels.pop().identity)
+                if levels and not level.found and not problems.kinds:
+                    yield EmptyFolder(level.logical)
+                    level.found = True
+                if levels:
+                    levels[-1].found |= level.found
 
-    def _walk(
-        self, folder: str, prefix: str, parents: tuple[tuple[int, int], ...], problems: Problems
-    ) -> Iterator[SourceItem]:
+    def _refused(
+        self, folder: _Folder, inside: set[tuple[int, int]], entered: Mapping[tuple[int, int], int]
+    ) -> str | None:
+        if folder.identity in inside:
+            return "a link to a folder that contains it"
+        if folder.identity == self._store:
+            return "the store itself"
+        if entered.get(folder.identity, 0) > _MOST_WAYS:
+            return f"links lead to this folder in more than {_MOST_WAYS} ways"
+        return None
+
+    def _children(self, folder: str, prefix: str, problems: Problems) -> Iterator[SourceItem | _Folder]:
         try:
             with os.scandir(folder) as entries:
                 # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
@@ -120,9 +195,11 @@ class LocalFolder(Source):
                 children = sorted(
                     f"{entry.name}/" if _is_folder(entry) else entry.name
                     for entry in entries
-                    if not entry.name.startswith(STAGING_PREFIX)
+                    if not is_staging_folder(f"{folder}/{entry.name}")
                 )
         except OSError as error:
+            if may_pass(error):
+                raise source_error(folder, error) from error
             problems.note_kind(folder, f"the folder cannot be read ({error.strerror})")
             return
         for name in children:
@@ -132,30 +209,21 @@ class LocalFolder(Source):
                 continue
             if stat.S_ISDIR(status.st_mode) != name.endswith("/"):
                 problems.note_kind(inner, "it became something else while it was read")
-                continue
-            if not name.endswith("/"):
+            elif name.endswith("/"):
+                yield _Folder(inner, prefix + name[:-1], _identity(status), linked=os.path.islink(inner))  # noqa: PTH114
+            else:
                 yield _local_file(prefix + name, inner, status)
-                continue
-            if _identity(status) in parents:
-                problems.note_kind(inner, "a link to a folder that contains it")
-                continue
-            if _identity(status) == self._store:
-                problems.note_kind(inner, "the store itself")
-                continue
-            empty = True
-            for item in self._walk(inner, prefix + name, (*parents, _identity(status)), problems):
-                empty = False
-                yield item
-            if empty and not problems.kinds:
-                yield EmptyFolder(prefix + name[:-1])
 
     @staticmethod
     def _status(path: str, problems: Problems) -> os.stat_result | None:
         try:
             status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
         except OSError as error:
-            place = Path(path)
-            what = f"a dangling link to {place.readlink()}" if place.is_symlink() else str(error.strerror)
+            if may_pass(error):
+                raise source_error(path, error) from error
+            what = str(error.strerror)
+            with suppress(OSError):
+                what = f"a dangling link to {Path(path).readlink()}"
             problems.note_kind(path, what)
             return None
         if not stat.S_ISREG(status.st_mode) and (special := _special(status.st_mode)):
@@ -194,6 +262,11 @@ class RemoteFolder(Source):
 
 
 def _remote_source(url: str) -> Source:
+    if url.partition("://")[0].lower() in _BUCKETS and (problem := secret_problem(url)):
+        raise InvalidInputError(  # not even redacted: the client would take the secret for the name of a bucket
+            f"the URL to register cannot be accepted: {problem}",
+            hint="Give credentials in the environment or in source_options.",
+        )
     import fsspec
 
     with _source_errors(url):
@@ -216,7 +289,13 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        raise source_error(url, error) from error
+        ours = source_error(url, error)
+        if not secrets_in(url) and not quotes_secret(error):
+            raise ours from error
+        try:
+            raise ours from None
+        finally:
+            ours.__context__ = None  # it quotes the URL, and whoever shows this error would show it too
 
 
 def _opener(filesystem: Any, path: str, url: str) -> Callable[[], BinaryIO]:

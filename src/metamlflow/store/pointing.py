@@ -27,6 +27,7 @@ from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKin
 from metamlflow.model.uris import WEB, split_uri, uri_problem
 from metamlflow.store.gathering import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.lakes import entry_of
+from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store
 from metamlflow.store.sources import Problems, SingleFile, Source, SourceItem, SourcePointer
 from metamlflow.store.staging import TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
@@ -97,9 +98,9 @@ def full_uri(uri: Any) -> str:
         scheme, separator, rest = uri.partition("://")
         if not separator or scheme.lower() == "file":
             rest = rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
-            path = os.path.expanduser(rest if separator else uri)  # noqa: PTH111 (as for sources that are stored)
+            path = rest if separator else uri
             slash = "/" if path.endswith("/") and path.strip("/") else ""
-            uri = f"file://{os.path.abspath(path)}{slash}" if path else ""  # noqa: PTH100 (keeps links unresolved)
+            uri = f"file://{absolute_path(path)}{slash}" if path else ""
         else:
             uri = f"{'gs' if scheme.lower() == 'gcs' else scheme.lower()}://{rest}"
     if problem := uri_problem(uri):

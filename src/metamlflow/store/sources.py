@@ -6,6 +6,7 @@ files takes no more memory than the names in its largest directory.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import io
 import os
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
+from metamlflow import redaction
+from metamlflow.backend import passing_failure
 from metamlflow.errors import (
     InvalidInputError,
     InvalidPathError,
@@ -27,6 +30,7 @@ from metamlflow.model.paths import OrderCheck, path_problem
 from metamlflow.model.pointers import Pointed, Pointer, PointerEntry
 
 MAX_PROBLEMS = 50
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM}
 _MOST_SCANNED = 8192  # items that a scan remembers; of more, the source is walked again
 
 
@@ -87,7 +91,7 @@ class Problems:
 
     def note_path(self, path: str, problem: str) -> None:
         """A name that cannot be a logical path."""
-        self.paths.append(f"{printable(path)!r}: {problem}")
+        self.paths.append(f"{_as_text(path)!r}: {problem}")
 
     def note_kind(self, path: str, problem: str) -> None:
         """A thing that is no data."""
@@ -319,20 +323,31 @@ def _folder_name(place: str) -> str:
 
 
 def printable(path: str) -> str:
-    """Return a path as it can be shown: a file name may hold bytes that are no text."""
+    """Return a path as it can be shown, on one line: a file name may hold bytes that are no text."""
+    return redaction.printable(_as_text(path))
+
+
+def _as_text(path: str) -> str:
     return path.encode(errors="backslashreplace").decode()
+
+
+def may_pass(error: OSError) -> bool:
+    """Tell whether a file could not be read for a reason that lies in this process or the disk, and not in the file."""
+    return error.errno in _PASSING
 
 
 def source_error(source: str, error: Exception) -> MetaMLFlowError:
     """Return our error for a source that could not be read."""
-    where = printable(redact(f"{source:.500}"))  # a caller may have given content for a path
+    where = printable(redact(source)[:500])  # a caller may have given content for a path
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(
             f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
         )
+    if isinstance(error, OSError) and may_pass(error):
+        return passing_failure(error, where)
     return UnsupportedSourceError(
         # The messages of HTTP clients quote the URL as it was given, signature and all.
-        f"{where} cannot be read: {printable(redact(str(error)))}",
+        f"{where} cannot be read: {printable(redact(redaction.scrubbed(str(error), redaction.secrets_in(source))))}",
         hint="Check its address and permissions; nothing was registered.",
         problems=(where,),
     )

@@ -18,10 +18,11 @@ from typing import IO, Any, BinaryIO, Self, cast
 
 import google_crc32c
 
-from metamlflow.backend import Blob
-from metamlflow.errors import SourceChangedError, StorageError, StorageFullError
+from metamlflow.backend import Blob, passing_failure
+from metamlflow.errors import MetaMLFlowError, SourceChangedError, StorageError, StorageFullError
 from metamlflow.store.progress import TwoPasses
-from metamlflow.store.sources import SourceFile, printable, source_error
+from metamlflow.store.regular_files import NotAFileError, open_regular
+from metamlflow.store.sources import SourceFile, may_pass, printable, source_error
 
 SMALL = 1024 * 1024  # up to here a file is read once and kept in memory until it is stored
 CHUNK = 256 * 1024
@@ -161,6 +162,8 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
             spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
     except OSError as error:
         discard(spool)
+        if isinstance(error, MetaMLFlowError):
+            raise
         raise source_error(file.path, error) from error
     except BaseException:
         discard(spool)
@@ -179,16 +182,30 @@ def discard(spool: IO[bytes]) -> None:
 
 
 @contextmanager
+def temp_folder() -> Iterator[str]:
+    """Yield a folder of this process alone in the temp folder; it is removed at the end.
+
+    Raises:
+        StorageError: the temp folder is missing or cannot be used.
+    """
+    with spool_errors():
+        made = tempfile.TemporaryDirectory(prefix="metamlflow-", dir=os.environ.get(TEMP_DIR_VARIABLE) or None)
+    with made as folder:
+        yield folder
+
+
+@contextmanager
 def spool_errors() -> Iterator[None]:
     """Raise what goes wrong with a spooled copy as an error that names the temp folder."""
     try:
         yield
     except OSError as error:
-        folder = os.environ.get(TEMP_DIR_VARIABLE) or tempfile.gettempdir()
+        folder = os.environ.get(TEMP_DIR_VARIABLE) or tempfile.tempdir or "of the system"
+        if may_pass(error):
+            raise passing_failure(error, f"the temp folder {folder}") from error
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFullError(
-                f"the temp folder {folder} has no room for the data being spooled "
-                f"({error.strerror}; {shutil.disk_usage(folder).free:,} bytes free)",
+                f"the temp folder {folder} has no room for the data being spooled ({error.strerror}{_free(folder)})",
                 hint=f"Set {TEMP_DIR_VARIABLE} to a folder with more space.",
                 key=folder,
             ) from error
@@ -197,6 +214,13 @@ def spool_errors() -> Iterator[None]:
             hint=f"Set {TEMP_DIR_VARIABLE} to a folder that exists and can be written to.",
             key=folder,
         ) from error
+
+
+def _free(folder: str) -> str:
+    try:
+        return f"; {shutil.disk_usage(folder).free:,} bytes free"
+    except OSError:
+        return ""
 
 
 class _Rewound(io.RawIOBase):
@@ -234,9 +258,13 @@ class _CheckedReader(io.FileIO):
 
     def __init__(self, path: str, size: int, crc32c: str, passes: TwoPasses) -> None:
         try:
-            super().__init__(path)
+            super().__init__(open_regular(path))
         except FileNotFoundError as error:
             raise _changed(path, "it is gone") from error
+        except NotAFileError as error:
+            raise _changed(path, "it became something that is no file") from error
+        except OSError as error:
+            raise source_error(path, error) from error
         self._path, self._left, self._expected, self._crc = path, size, crc32c, 0
         self._size, self._passes = size, passes
 

@@ -20,6 +20,7 @@ from metamlflow.format.layout import manifest_key
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.checking import Checking, Part, PartResult, check_part, parts_of
 from metamlflow.store.findings import Finding, Level, Status, Unreadable, VerifyReport
+from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store, store_from
 from metamlflow.store.pacing import Pace
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
@@ -38,7 +39,7 @@ class Journal:
     """
 
     def __init__(self, file: str | os.PathLike[str], store: Store, level: Level) -> None:
-        self._file = Path(os.fspath(file)).expanduser()
+        self._file = Path(absolute_path(os.fspath(file)))
         self._head = {"verification": store.url, "level": level}
         self._done: dict[tuple[str, str], PartResult] = {}
         with translated_errors(str(self._file)):

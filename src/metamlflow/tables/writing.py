@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 from metamlflow.errors import InvalidInputError, StorageFullError
 from metamlflow.model.paths import path_problem
-from metamlflow.store.staging import TEMP_DIR_VARIABLE
+from metamlflow.store.staging import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.tables.arrow import polars_pieces, schema_problems
 from metamlflow.tables.frames import CONVERSION_ERRORS, check_names, frame_as_arrow, refusal, unstorable
 from metamlflow.tables.reading import imported
@@ -44,7 +42,7 @@ def as_files(data: Any, file_name: str) -> Iterator[Any]:
     if not tables:
         yield data
         return
-    with tempfile.TemporaryDirectory(prefix="metamlflow-", dir=os.environ.get(TEMP_DIR_VARIABLE) or None) as folder:
+    with temp_folder() as folder:
         files = {path: Path(folder, str(number), Path(path).name) for number, path in enumerate(tables)}
         for path, file in files.items():
             file.parent.mkdir()

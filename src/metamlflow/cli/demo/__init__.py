@@ -9,6 +9,7 @@ from typing import Any
 from metamlflow.cli.demo.narration import Narrator
 from metamlflow.cli.demo.story import Story
 from metamlflow.errors import DestinationExistsError, InvalidInputError
+from metamlflow.store.local_paths import absolute_path
 
 __all__ = ["play"]
 
@@ -34,7 +35,7 @@ def play(folder: Path | None, *, keep: bool = False, quiet: bool = False) -> dic
 
 
 def _empty(folder: Path) -> Path:
-    folder = folder.expanduser().absolute()
+    folder = Path(absolute_path(str(folder)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

@@ -1,0 +1,46 @@
+"""Temp files of a store folder: locked while they are written, and removed once they are old and nobody writes them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no local store is opened
+    fcntl = None  # type: ignore[assignment]
+
+
+def sweep(folder: Path, limit: float) -> None:
+    """Remove the files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
+    # A folder that may be written but not read cannot be swept; that is no reason to refuse the write.
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime < limit and not _is_locked(entry.path):
+                    os.unlink(entry.path)  # noqa: PTH108 (a DirEntry has a string path)
+
+
+def lock(descriptor: int) -> None:
+    """Lock a temp file for as long as it is open."""
+    with suppress(OSError):  # a disk without locks: there the age alone tells
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_locked(path: str) -> bool:
+    """Whether a process has a temp file open that it is writing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    except OSError as error:
+        return error.errno not in {errno.ELOOP, errno.ENXIO}  # a link or a socket; of another user's file who can tell
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,141 @@
+"""What lies in a store folder in place of an object: no call waits for a pipe or reads a device."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from metamlflow import MetaMLFlowClient
+from metamlflow.errors import MetaMLFlowError, StorageError
+from metamlflow.testing import blob_of
+from metamlflow_local import LocalBackend
+
+DAY = 24 * 3600
+
+
+def make_socket(path: Path) -> None:
+    before = Path.cwd()
+    os.chdir(path.parent)  # a socket's path may have 107 bytes only
+    try:
+        with socket.socket(socket.AF_UNIX) as plug:
+            plug.bind(path.name[:90])
+        Path(path.name[:90]).rename(path.name)
+    finally:
+        os.chdir(before)
+
+
+KINDS = {
+    "a pipe": os.mkfifo,
+    "a socket": make_socket,
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to a pipe": lambda path: (os.mkfifo(f"{path}.pipe"), path.symlink_to(f"{path}.pipe")),
+    "a link that leads nowhere": lambda path: path.symlink_to("nowhere"),
+    "links in a ring": lambda path: path.symlink_to(path.name),
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.fixture
+def backend(tmp_path):
+    backend = LocalBackend(tmp_path / "store")
+    backend.create("a/there", b"1")
+    return backend
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_call_of_the_backend_answers_at_once_and_none_takes_it_for_an_object(backend, tmp_path, kind):
+    kind(tmp_path / "store/a/odd")
+    for call in (backend.open, backend.read, backend.stat, lambda key: backend.read(key, 0, 10)):
+        with pytest.raises(StorageError):
+            call("a/odd")
+    with pytest.raises(StorageError, match="lies where an object belongs"):
+        backend.create("a/odd", b"1")
+    with pytest.raises(StorageError, match="lies where an object belongs"):
+        backend.put("a/odd", blob_of(b"1"))
+    assert not backend.holds("a/odd", 0)
+    assert [info.key for info in backend.list_objects()] == ["a/there"]
+    assert not list((tmp_path / "store/.tmp").iterdir())
+
+
+PLACES = {
+    "the marker": lambda raw: raw.root / "metamlflow.json",
+    "the manifest": lambda raw: raw.manifest_path("a", 1),
+    "the blob": lambda raw: raw.blob_path(b"content", ".txt"),
+    "the name": lambda raw: raw.root / "names/a.json",
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_use_of_a_store_ends_with_what_was_registered_or_an_error(client, raw, tmp_path, place, kind):
+    client.register_artifact("a", {"x.txt": b"content"})
+    place(raw).unlink()
+    kind(place(raw))
+    reader = MetaMLFlowClient(raw.root, cache_dir=tmp_path / "cache")
+
+    def fetched(folder: Path) -> bytes:
+        return (folder / "x.txt").read_bytes()
+
+    reads = {
+        "read": lambda: reader.get_artifact("a").read_bytes("x.txt"),
+        "download": lambda: fetched(reader.get_artifact("a").download(tmp_path / "out")),
+        "cache": lambda: fetched(reader.get_artifact("a").local_path()),
+        "register again": lambda: reader.register_artifact("a", {"x.txt": b"content"}).read_bytes("x.txt"),
+    }
+    for name, read in reads.items():
+        began = time.monotonic()
+        with suppress(MetaMLFlowError):
+            assert read() == b"content", name
+        assert time.monotonic() - began < 20, name
+    for use in (reader.list_artifacts, lambda: reader.get_artifact("a", 1).verify()):
+        with suppress(MetaMLFlowError):
+            use()
+
+
+# --- temp files and clocks --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def at_work(backend: LocalBackend):
+    with backend._temp_file() as (path, descriptor):
+        yield path, descriptor
+
+
+def test_a_temp_file_that_is_being_written_is_not_swept_however_old_it_seems(backend, tmp_path):
+    with at_work(backend) as (path, _):
+        os.utime(path, (1, 1))  # as a disk with another clock shows it
+        left = path.with_name("left-behind")
+        left.touch()
+        os.utime(left, (1, 1))
+        LocalBackend(tmp_path / "store").create("b", b"1")
+        assert path.exists()
+        assert not left.exists()
+
+
+def test_a_client_whose_clock_is_days_ahead_sweeps_by_the_time_of_the_disk(backend, tmp_path, monkeypatch):
+    fresh = tmp_path / "store/.tmp/fresh"
+    fresh.touch()
+    ahead = time.time() + 3 * DAY
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    LocalBackend(tmp_path / "store").create("b", b"1")
+    assert fresh.exists()
+
+
+# --- depth ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_folder_deeper_than_pythons_stack_is_listed(tmp_path):
+    backend = LocalBackend(tmp_path / "s")
+    key = "/".join("d" * 1500) + "/x"
+    try:
+        backend.create(key, b"1")
+        assert [info.key for info in backend.list_objects()] == [key]
+        assert [info.key for info in backend.list_objects(after=key[:-3])] == [key]
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "s"], check=True)  # pytest's own way takes Python's stack

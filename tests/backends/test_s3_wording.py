@@ -1,0 +1,34 @@
+"""Failures of S3 are told without the secrets of the options, and can still be read."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from metamlflow.errors import StorageError
+from metamlflow_s3.logs import hide_in_logs
+from metamlflow_s3.wording import Wording
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "told"),
+    [
+        ({"secret": "test"}, "no s3://b/aliases/latest", "no s3://b/aliases/latest"),
+        ({"secret": "test"}, "'test' is wrong", "'…' is wrong"),
+        ({"secret": "wJalrXUtnFEMI"}, "xwJalrXUtnFEMIx", "x…x"),
+        ({"client_kwargs": {"aws_session_token": "testtoken"}}, "atesttokenb", "a…b"),
+        ({"password": "late"}, "latest is late", "latest is …"),
+        ({}, "a\r\x1b[31mred", "a\\r\\x1b[31mred"),
+    ],
+)
+def test_a_short_secret_is_hidden_as_a_word_and_a_long_one_everywhere(options, said, told):
+    error = Wording("s3://b", options).placed("s3://b/latest", StorageError(said))
+    assert error.message == f"s3://b/latest: {told}"
+
+
+def test_a_line_of_a_log_stays_readable_with_a_short_secret(caplog):
+    hide_in_logs(["tist"])
+    with caplog.at_level(logging.DEBUG, "s3fs"):
+        logging.getLogger("s3fs").debug("CALL: %s", "artist tist")
+    assert caplog.messages == ["CALL: artist …"]
