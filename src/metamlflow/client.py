@@ -21,7 +21,7 @@ from metamlflow.openlineage import check_address
 from metamlflow.provenance import Provenance
 from metamlflow.runs import Inputs, given_inputs
 from metamlflow.sessions import Session
-from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, options_from_environment, resolve_url
+from metamlflow.settings import bytes_of, check_grace, checked_key, checked_type, opened_store
 from metamlflow.store.aliases import set_alias
 from metamlflow.store.cache import FileCache
 from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, VerifyReport
@@ -44,10 +44,7 @@ from metamlflow.store.versions import (
 
 __all__ = ["MetaMLFlowClient"]
 
-URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
-OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
 EVENTS_VARIABLE = "METAMLFLOW_OPENLINEAGE"
-SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 
 class MetaMLFlowClient(Provenance):
@@ -64,6 +61,10 @@ class MetaMLFlowClient(Provenance):
         source_options: options, credentials among them, of data that is only pointed to, by scheme (``s3``) or by the
             beginning of a URI (``s3://partner-data/``), of which the longest that fits holds. Never stored. Default:
             ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the store's own hold for its scheme.
+        pointer_policy: which places are opened because a pointer leads there: ``*``, a scheme, or the beginning of a
+            URI, to ``allow`` or ``refuse``; the longest that covers a URI decides. Default:
+            ``METAMLFLOW_POINTER_POLICY``, a JSON object. Where nothing is given: buckets, public web addresses, and
+            files of this machine if the store is local.
         cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
         cache_size: how large that may grow, in bytes or as a text such as ``10GB``; default ``METAMLFLOW_CACHE_SIZE``
             or 10 GiB.
@@ -82,32 +83,19 @@ class MetaMLFlowClient(Provenance):
         *,
         storage_options: Mapping[str, Any] | None = None,
         source_options: Mapping[str, Mapping[str, Any]] | None = None,
+        pointer_policy: Mapping[str, Literal["allow", "refuse"]] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         cache_size: int | str | None = None,
         stale_metadata: OnStale = "warn",
         openlineage: str | os.PathLike[str] | None = None,
     ) -> None:
-        uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
-        if uri is not None and not isinstance(uri, str | os.PathLike):
-            raise InvalidInputError(f"a store is named by a text or a path, not {type(uri).__name__}")
-        if storage_options is not None and not isinstance(storage_options, Mapping):
-            raise InvalidInputError(f"storage_options is a mapping, not {type(storage_options).__name__}")
-        if not uri:
-            raise InvalidInputError(
-                "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
-            )
-        url = resolve_url(os.fspath(uri))
-        if storage_options is None:
-            # A local folder has no options: those in the environment are meant for a bucket.
-            storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
-        if source_options is None:
-            source_options = options_from_environment(SOURCES_VARIABLE)
+        store = opened_store(storage_uri, storage_options, source_options, pointer_policy)
         if stale_metadata not in {"warn", "ignore", "error"}:
             raise InvalidInputError(f"stale_metadata is 'warn', 'ignore' or 'error', not {stale_metadata!r:.80}")
         self._on_stale: OnStale = stale_metadata
         events = check_address(openlineage if openlineage is not None else os.environ.get(EVENTS_VARIABLE))
         cache = FileCache(Path(cache_dir) if cache_dir is not None else None, bytes_of(cache_size))
-        self._session = Session(Store(url, storage_options, source_options=source_options), cache, events)
+        self._session = Session(store, cache, events)
 
     @classmethod
     def _on(cls, store: Store) -> Self:

@@ -11,8 +11,46 @@ from typing import Any, cast
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.store.cache_leases import parse_size
+from metamlflow.store.opening import Store
+from metamlflow.store.pointer_policy import VARIABLE as POLICY_VARIABLE
 
 _MAX_KEY_CHARACTERS = 1000
+
+
+URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
+OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
+SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
+
+
+def opened_store(
+    uri: object,
+    options: Mapping[str, Any] | None,
+    source_options: Mapping[str, Mapping[str, Any]] | None,
+    pointer_policy: Mapping[str, str] | None,
+) -> Store:
+    """Return the store that a client is made for; what is None comes from the environment. No network.
+
+    Raises:
+        InvalidInputError: an argument, or what a variable holds, cannot be accepted.
+    """
+    uri = uri if uri is not None else os.environ.get(URI_VARIABLE)
+    if uri is not None and not isinstance(uri, str | os.PathLike):
+        raise InvalidInputError(f"a store is named by a text or a path, not {type(uri).__name__}")
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidInputError(f"storage_options is a mapping, not {type(options).__name__}")
+    if not uri:
+        raise InvalidInputError(
+            "no store was named", hint=f"Give storage_uri, such as 'file://./store', or set {URI_VARIABLE}."
+        )
+    url = resolve_url(os.fspath(uri))
+    if options is None:
+        # A local folder has no options: those in the environment are meant for a bucket.
+        options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
+    if source_options is None:
+        source_options = options_from_environment(SOURCES_VARIABLE)
+    if pointer_policy is None:
+        pointer_policy = options_from_environment(POLICY_VARIABLE)
+    return Store(url, options, source_options=source_options, pointer_policy=pointer_policy)
 
 
 def bytes_of(size: int | str | None) -> int | None:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from metamlflow.errors import MissingDependencyError, PointerDriftError, redact
+from metamlflow.errors import MissingDependencyError, PointerDriftError, PointerPolicyError, redact
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -88,12 +88,36 @@ class Lake(Protocol):
         """
 
 
+class Bounds(Protocol):
+    """How far a lake goes that may be led elsewhere: by a redirect, or by what a name resolves to. Picklable."""
+
+    def check(self, uri: str) -> None:
+        """Let a URI pass, or raise ``PointerPolicyError``. Of a host's name it cannot tell where that leads."""
+
+    def names_host(self, uri: str) -> bool:
+        """Whether the user allowed this web address by its host, so that it may lead to a private address too."""
+
+    def is_at_home(self, uri: str) -> bool:
+        """Whether the lake's options were given for this URI; to any other nothing of them may go."""
+
+    def refusal(self, uri: str, why: str) -> PointerPolicyError:
+        """Return the error for a URI that may not be opened."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A lake that may be led elsewhere."""
+
+    def bound(self, bounds: Bounds) -> None:
+        """Keep within these bounds from now on. Called once, before the first look."""
+
+
 LakeFactory = Callable[[str, Mapping[str, Any]], Lake]
 """What an entry point names: takes the root and the user's fsspec options, returns the lake."""
 
 
-def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
-    """Open the lake at the root of a URI. Touches no network.
+def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = None) -> Lake:
+    """Open the lake at the root of a URI, within bounds if there are any. Touches no network.
 
     Raises:
         InvalidInputError: the options are not known, or no file system of fsspec handles the scheme.
@@ -103,10 +127,11 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
     point = _installed(tuple(sys.path)).get(scheme)
     try:
         if point is not None:
-            return cast("LakeFactory", point.load())(root, options)
-        from metamlflow.backend.fsspec_lake import FsspecLake
+            lake = cast("LakeFactory", point.load())(root, options)
+        else:
+            from metamlflow.backend.fsspec_lake import FsspecLake
 
-        return FsspecLake(root, options)
+            lake = FsspecLake(root, options)
     except ImportError as error:
         if isinstance(error, MissingDependencyError):
             raise
@@ -117,6 +142,9 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
             hint=f"Install it with: pip install 'metamlflow[{extra}]'" if extra else "Install what the message names.",
             extra=extra,
         ) from error
+    if bounds is not None and isinstance(lake, Bounded):
+        lake.bound(bounds)
+    return lake
 
 
 @cache

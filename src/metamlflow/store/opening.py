@@ -45,6 +45,7 @@ class Store:
         url: with a scheme; a local one with an absolute path.
         options: fsspec options of the backend.
         source_options: options of lakes, by scheme or by the beginning of a URI.
+        pointer_policy: which lakes are opened, by the same.
         backend: use this one instead of the one installed for the scheme (for tests of backends).
         clock: where time comes from.
     """
@@ -55,11 +56,12 @@ class Store:
         options: Mapping[str, Any],
         *,
         source_options: Mapping[str, Mapping[str, Any]] | None = None,
+        pointer_policy: Mapping[str, str] | None = None,
         backend: Backend | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.url = url
-        self.lakes = Lakes(url, options, source_options or {})
+        self.lakes = Lakes(url, options, source_options or {}, pointer_policy)
         self.clock = clock or Clock()
         self._options = dict(options)
         self._given = backend

@@ -24,7 +24,7 @@ from metamlflow.errors import (
     UnsupportedSourceError,
 )
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
-from metamlflow.model.uris import WEB, split_uri, uri_problem
+from metamlflow.model.uris import WEB, plain_scheme, split_uri, uri_problem
 from metamlflow.store.gathering import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.lakes import entry_of
 from metamlflow.store.opening import Store
@@ -103,7 +103,7 @@ def full_uri(uri: Any) -> str:
             slash = "/" if path.endswith("/") and path.strip("/") else ""
             uri = f"file://{os.path.abspath(path)}{slash}" if path else ""  # noqa: PTH100 (keeps links unresolved)
         else:
-            uri = f"{'gs' if scheme.lower() == 'gcs' else scheme.lower()}://{rest}"
+            uri = f"{plain_scheme(scheme)}://{rest}"
     if problem := uri_problem(uri):
         secret = "carries" in problem
         raise InvalidInputError(
