@@ -183,6 +183,6 @@ class _Answer:
         self._answer = await self._asked
         return await self._answer.__aenter__()
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._answer is not None:
-            await self._answer.__aexit__(*error)
+            await self._answer.__aexit__(None, None, None)

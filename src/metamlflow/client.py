@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -300,7 +301,8 @@ class MetaMLFlowClient(Provenance):
             name: the name, or name and version in one: ``"features@2"``.
             version: a number, ``"latest"`` (the highest whose bytes are there), or an alias.
             require_signature: an ed25519 public key, or several, of which one must have signed the version: the path of
-                a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``.
+                a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``. Of what it points to, relocations
+                then move only what was registered with a SHA-256.
 
         Raises:
             SignatureError: none of them has.
@@ -313,9 +315,10 @@ class MetaMLFlowClient(Provenance):
             loaded = load_reference(store, reference)
         else:
             loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)
-        if require_signature is not None:
-            check_signature(store, loaded, require_signature)
-        return Artifact(self._session, loaded)
+        if require_signature is None:
+            return Artifact(self._session, loaded)
+        check_signature(store, loaded, require_signature)
+        return Artifact(replace(self._session, store=store.for_signed()), loaded)
 
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
         """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.

@@ -65,16 +65,25 @@ class Store:
         self.clock = clock or Clock()
         self._options = dict(options)
         self._given = backend
+        self._for_signed = False
         self._reset()
         self._check_length(self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("url", "clock", "lakes", "_options", "_given")
+        kept = ("url", "clock", "lakes", "_options", "_given", "_for_signed")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
+
+    def for_signed(self) -> Store:
+        """Return the same store for a version that had to be signed: fewer relocations hold there."""
+        view = Store.__new__(Store)
+        view.__dict__.update(self.__dict__)
+        view.__dict__["_for_signed"] = True
+        view.relocations = Relocations(view, for_signed=True)
+        return view
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
@@ -83,7 +92,7 @@ class Store:
         self._marker: tuple[Marker, bytes] | None = None
         self._probed = False
         self.manifests = HeldManifests()
-        self.relocations = Relocations(self)
+        self.relocations = Relocations(self, for_signed=self._for_signed)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
     @property

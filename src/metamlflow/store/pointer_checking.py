@@ -192,7 +192,7 @@ def check_content(store: Store, entry: PointerEntry, on_bytes: Callable[[int], N
     """
     copy_pointer(store, entry, None, on_bytes)
     digest = entry.evidence.digest()
-    if digest is None or checkable(entry.evidence):
+    if digest is None or checkable(entry):
         return None
     actual = "the package that computes it is missing: pip install 'metamlflow[crt]'"
     return Finding(entry.path, "unverifiable", entry.uri, ":".join(digest), actual)
