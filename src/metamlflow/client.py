@@ -59,9 +59,10 @@ class MetaMLFlowClient(Provenance):
             any installed backend. A relative path is resolved now, once. Default: ``METAMLFLOW_STORAGE_URI``.
         storage_options: options of the storage as its fsspec file system takes them. Default:
             ``METAMLFLOW_STORAGE_OPTIONS``, a JSON object; a local store takes none.
-        source_options: options, credentials among them, of data that is only pointed to, by scheme (``s3``) or by the
-            beginning of a URI (``s3://partner-data/``), of which the longest that fits holds. Never stored. Default:
-            ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the store's own hold for its scheme.
+        source_options: options, credentials among them, of data outside of the store that is pointed to or registered
+            by its URL: by scheme (``s3``) or by the beginning of a URI (``s3://partner-data/``), of which the longest
+            that fits holds. Never stored. Default: ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the
+            store's own hold for its scheme. Credentials of the web are given for a host, not for ``https``.
         pointer_policy: which places are opened because a pointer leads there: ``*``, a scheme, or the beginning of a
             URI, to ``allow`` or ``refuse``; the longest that covers a URI decides. Default:
             ``METAMLFLOW_POINTER_POLICY``, a JSON object. Where nothing is given: buckets, public web addresses, and
@@ -185,7 +186,11 @@ class MetaMLFlowClient(Provenance):
             name=parsed,
             metadata=encoded,
             source=source_of(
-                path, parsed.rpartition("/")[2], store_url=self._store.url, point=partial(pointer_source, self._store)
+                path,
+                parsed.rpartition("/")[2],
+                store_url=self._store.url,
+                point=partial(pointer_source, self._store),
+                options_of=self._store.lakes.copy_options,
             ),
             artifact_type=checked_type(artifact_type),
             reuse_unchanged=if_unchanged == "reuse",

@@ -226,3 +226,16 @@ def test_a_client_of_ones_own_is_used_for_hosts_that_are_allowed_by_name_only(st
     with pytest.raises((PointerPolicyError, PointerDriftError)):
         artifact.read_bytes()
     assert second.asked == []
+
+
+def test_pages_that_lead_deeper_without_end_are_refused(store_folder, first):
+    first.content = lambda asked, data, path: (200, {"Content-Type": "text/html"}, b'<a href="a/">deeper</a>')
+    first.files = Everything()
+    with pytest.raises(MetaMLFlowError, match="200 deep"):
+        client_for(store_folder, [first.url]).register_pointer("a", f"{first.url}/")
+    assert len(first.asked) < 1000
+
+
+class Everything(dict):
+    def get(self, _, default=None):
+        return b"1"

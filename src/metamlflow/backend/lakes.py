@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 GROUP = "metamlflow.lakes"
 
 
+def entity_tag(tag: str | None) -> str | None:
+    """Return an ETag as RFC 9110 spells it, in quotes: servers differ in that, some between a listing and a header."""
+    if tag is None:
+        return None
+    weak, bare = ("W/", tag[2:]) if tag.startswith("W/") else ("", tag)
+    return f'{weak}"{bare.strip().strip(chr(34))}"'
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """What a look at an object tells, without reading it.
@@ -54,11 +62,18 @@ class Sighting:
             expected, actual = getattr(self, name), getattr(found, name)
             if name == "modified_ns" and self.etag is not None:
                 break
+            if name == "etag" and entity_tag(expected) == entity_tag(actual):
+                continue
             if expected is not None and actual != expected:
                 unit = " bytes" if name == "size" else ""
                 label = "" if name == "size" else f"{name.removesuffix('_ns')} "
                 return f"{label}{expected}{unit}", f"{label}{'none' if actual is None else actual}{unit}"
         return None
+
+
+def is_folder_marker(name: str, size: int | None) -> bool:
+    """Whether an object stands for a folder and is no data: consoles and Hadoop make such empty ones."""
+    return size == 0 and name.endswith(("/", "_$folder$"))
 
 
 class Lake(Protocol):

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from metamlflow.backend.fsspec_lake import FsspecLake
 from metamlflow.backend.lakes import Lake, Sighting, open_lake
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import WEB, plain_scheme, split_uri
-from metamlflow.store.pointer_policy import HOSTS, LakeBounds, PointerPolicy, covers, web_place_covers
+from metamlflow.store.pointer_policy import HOSTS, CopyBounds, LakeBounds, PointerPolicy, covers, web_place_covers
 from metamlflow.store.source_options import check_source_options
 
 
@@ -35,8 +36,12 @@ class Lakes:
     ) -> None:
         check_source_options(by_place)
         scheme = plain_scheme(store_url.partition("://")[0])
-        # What the store's server is told is not told to others, where a URI names the server.
-        own = {f"{split_uri(store_url)[0]}/" if scheme in HOSTS else scheme: store_options} if store_options else {}
+        own: dict[str, Mapping[str, Any]] = {}
+        if store_options:
+            # What the store's server is told is not told to others, where a URI names the server.
+            own[f"{split_uri(store_url)[0]}/" if scheme in HOSTS else scheme] = store_options
+        if scheme != "file":
+            own[f"{store_url}/"] = store_options  # whatever is given for the scheme: so an artifact's own path opens
         self._by_place = {_plain(place): options for place, options in {**own, **by_place}.items()}
         self.policy = PointerPolicy.parse(store_url, policy)
         self._reset()
@@ -94,6 +99,18 @@ class Lakes:
     def options_of(self, uri: str) -> Mapping[str, Any]:
         """Return the options that hold for a URI."""
         return self._by_place.get(self._place(_plain(uri)), {})
+
+    def copy_options(self, url: str) -> Mapping[str, Any]:
+        """Return the options that fsspec opens a URL with which the user named in order to store what lies there.
+
+        It may lead anywhere, since the user named it and no manifest did. Credentials go to their own host alone.
+        """
+        options = self.options_of(url)
+        scheme = url.partition("://")[0].lower()
+        if scheme not in WEB:
+            return options
+        lake = open_lake(split_uri(url)[0], options, CopyBounds(self.policy, self._place(url)))
+        return lake.filesystem_options() if isinstance(lake, FsspecLake) else options
 
     def _place(self, uri: str) -> str:
         scheme = uri.partition("://")[0]

@@ -204,9 +204,22 @@ def _moved(item: SourceItem, path: str) -> SourceItem:
 
 
 PointerSource = Callable[[Pointer], Source]
+OptionsOf = Callable[[str], Mapping[str, Any]]
+"""Returns the options that fsspec opens a URL with."""
 
 
-def source_of(value: Any, default_name: str, *, store_url: str = "", point: PointerSource | None = None) -> Source:
+def _no_options(_: str) -> Mapping[str, Any]:
+    return {}
+
+
+def source_of(
+    value: Any,
+    default_name: str,
+    *,
+    store_url: str = "",
+    point: PointerSource | None = None,
+    options_of: OptionsOf = _no_options,
+) -> Source:
     """Return what a caller gave to be registered as a source.
 
     Args:
@@ -214,6 +227,7 @@ def source_of(value: Any, default_name: str, *, store_url: str = "", point: Poin
         default_name: the file name of content that has none of its own.
         store_url: where the store is: a folder that contains it is refused.
         point: returns what a pointer points to as a source; without it, pointers are refused.
+        options_of: of URLs.
 
     Raises:
         SourceNotFoundError: a path or URL does not exist.
@@ -223,7 +237,8 @@ def source_of(value: Any, default_name: str, *, store_url: str = "", point: Poin
         if not value:
             raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
         members = {
-            _logical(path): source_of(item, "data", store_url=store_url, point=point) for path, item in value.items()
+            _logical(path): source_of(item, "data", store_url=store_url, point=point, options_of=options_of)
+            for path, item in value.items()
         }
         if len(members) < len(value):
             raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
@@ -231,11 +246,11 @@ def source_of(value: Any, default_name: str, *, store_url: str = "", point: Poin
     if isinstance(value, Pointer) and point is not None:
         return point(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
-        return _list_source(value, store_url)
+        return _list_source(value, store_url, options_of)
     if isinstance(value, str | os.PathLike):
         from metamlflow.store.places import place_source
 
-        return place_source(os.fspath(value), store_url)
+        return place_source(os.fspath(value), store_url, options_of)
     if isinstance(value, bytes | bytearray | memoryview):
         data = bytes(value)
         return SingleFile(SourceFile(default_name, len(data), lambda: io.BytesIO(data)))
@@ -256,7 +271,7 @@ def _logical(path: Any) -> str:
     return cast("str", path)
 
 
-def _list_source(values: Sequence[Any], store_url: str) -> Source:
+def _list_source(values: Sequence[Any], store_url: str, options_of: OptionsOf) -> Source:
     if not values:
         raise InvalidInputError("an empty list registers nothing", hint="Give at least one file.")
     members: dict[str, Source] = {}
@@ -267,7 +282,7 @@ def _list_source(values: Sequence[Any], store_url: str) -> Source:
                 f"a list holds paths or URLs, not {type(value).__name__}",
                 hint="Give a mapping of logical path to content instead.",
             )
-        source = source_of(value, "data", store_url=store_url)
+        source = source_of(value, "data", store_url=store_url, options_of=options_of)
         name = source.file.path if isinstance(source, SingleFile) else _folder_name(os.fsdecode(value))
         if name in members:
             twice.append(f"{name!r}: two files of the list have this name")
