@@ -31,6 +31,9 @@ DEFAULT = [
     (BUCKET, "FILE:///x", False),
     (BUCKET, "https://10.0.0.1/x", False),
     (BUCKET, "https://[::ffff:10.0.0.1]/x", False),
+    (BUCKET, "https://\uff11\uff10.0.0.1/x", False),  # full-width digits
+    (BUCKET, "https://%31%30.0.0.1/x", False),
+    (BUCKET, "https://\u2460\u2461\u2466.0.0.1/x", False),  # digits in circles
     (BUCKET, "https:///x", False),
     (BUCKET, "https://[::1/x", False),
     (BUCKET, "ftp://data.example.com/x", False),
@@ -78,6 +81,8 @@ RULES = [
     ({"https://evil.example": "refuse"}, BUCKET, "https://evil.example/x", False),
     ({"https://evil.example": "refuse"}, BUCKET, "https://EVIL.example.:443/x", False),
     ({"https://evil.example": "refuse"}, BUCKET, "https://good.example/x", True),
+    ({"https://b\u00fccher.example": "refuse"}, BUCKET, "https://xn--bcher-kva.example/x", False),
+    ({"https://xn--bcher-kva.example": "refuse"}, BUCKET, "https://B\u00dcCHER.example/x", False),
 ]
 
 

@@ -143,6 +143,34 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(store_fold
     assert first.asked == []
 
 
+# --- through a proxy --------------------------------------------------------------------------------------------------
+
+PROXIES = {
+    "an option": lambda url, _: {"proxy": url},
+    "the environment": lambda url, patch: patch.setenv("http_proxy", url) or {"client_kwargs": {"trust_env": True}},
+}
+
+
+@pytest.mark.parametrize("way", PROXIES.values(), ids=PROXIES)
+def test_a_proxy_may_be_private_and_resolves_names_itself(store_folder, first, monkeypatch, way):
+    monkeypatch.delenv("no_proxy", raising=False)
+    first.files["http://data.example/x"] = b"four"
+    client = client_for(store_folder, [], {"http": way(first.url, monkeypatch)})
+    assert client.register_pointer("a", "http://data.example/x").read_bytes() == b"four"
+    first.asked.clear()
+    for host in ("127.0.0.1:1", "169.254.169.254", "2130706433"):
+        with pytest.raises(PointerPolicyError):
+            client.register_pointer("b", f"http://{host}/x")
+    assert first.asked == []
+
+
+def test_without_trust_the_environments_proxy_is_not_used(store_folder, first, monkeypatch):
+    monkeypatch.setenv("http_proxy", first.url)
+    with pytest.raises(MetaMLFlowError):
+        client_for(store_folder, []).register_pointer("a", "http://localhost:1/x")
+    assert first.asked == []
+
+
 # --- what a host is told ----------------------------------------------------------------------------------------------
 
 CREDENTIALS = {

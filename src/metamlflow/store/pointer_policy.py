@@ -213,10 +213,15 @@ def _at_any_port(web: str) -> str:
 
 
 def _host(uri: str) -> str:
+    """Return the host of a web address as a resolver is asked for it; empty if there is none."""
     try:
-        return (urlsplit(uri).hostname or "").rstrip(".")
+        host = unquote(urlsplit(uri).hostname or "").rstrip(".").lower()
     except ValueError:
         return ""
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
 
 
 def _reason(scheme: str) -> str:
