@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
-from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StorageUnavailableError, StoreNotFoundError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer
 from metamlflow_gcs.connection import Answer, Connection, Request, object_path
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
@@ -83,6 +83,10 @@ class GCSLake:
             if not page.get("nextPageToken"):
                 yield from _newest_first(waiting)
                 return
+            if page["nextPageToken"] == params.get("pageToken"):
+                raise StorageUnavailableError(
+                    f"{self.url_of(prefix)}: the listing does not go on after a page", hint="Try again."
+                )
             params["pageToken"] = page["nextPageToken"]
 
     def read(self, seen: Sighting, start: int, end: int) -> Buffer:

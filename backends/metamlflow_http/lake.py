@@ -9,12 +9,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from metamlflow.backend.fsspec_lake import FsspecLake
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.lakes import Bounds, Sighting, drifted
 from metamlflow.errors import (
     AccessDeniedError,
     InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
+    PointerPolicyError,
     StorageUnavailableError,
     redact,
 )
@@ -53,7 +54,29 @@ class HTTPLake(FsspecLake):
 
     def __init__(self, root: str, options: Mapping[str, Any]) -> None:
         super().__init__(root, options)
+        self._bounds: Bounds | None = None
         logging.getLogger("fsspec.http").addFilter(_no_queries)  # a second time changes nothing
+
+    def __getstate__(self) -> Any:
+        return super().__getstate__(), self._bounds
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state[0])
+        self._bounds = state[1]
+
+    def bound(self, bounds: Bounds) -> None:
+        """Keep within these bounds. Without any, nothing is opened."""
+        self._bounds = bounds
+
+    def filesystem_options(self) -> dict[str, Any]:
+        """Return the options with a client that keeps within the bounds."""
+        from metamlflow_http.sessions import BoundedClient
+
+        if self._bounds is None:
+            raise PointerPolicyError(
+                f"{redact(self._root)} is not opened without bounds", hint="Give them: lake.bound(bounds)."
+            )
+        return {**self.options, "get_client": BoundedClient(self._bounds, self.options.get("get_client"))}
 
     @contextmanager
     def translated(self, name: str) -> Iterator[None]:
@@ -80,10 +103,12 @@ class HTTPLake(FsspecLake):
     def own_error(self, name: str, error: Exception) -> MetaMLFlowError | None:
         """Return our error for what a web server answered."""
         where, status = redact(self.url_of(name)), _status_of(error)
+        if isinstance(error.__cause__, MetaMLFlowError):  # of a hop, which fsspec takes for a file that is not there
+            return error.__cause__
         if status in _DENIED:
             return AccessDeniedError(
                 f"{where}: access is denied (status {status})",
-                hint="Give what the server asks for in source_options, such as {'https': {'headers': {…}}}.",
+                hint="Give what the server asks for in source_options, such as {'https://host/': {'headers': {…}}}.",
                 key=where,
             )
         if status in _GONE:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.lakes import Sighting, drifted, entity_tag
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -76,7 +76,7 @@ class S3Lake:
             name=name,
             size=answer["ContentLength"],
             version=real_version(answer.get("VersionId")),
-            etag=answer.get("ETag"),
+            etag=entity_tag(answer.get("ETag")),
             modified_ns=_nanoseconds(answer["LastModified"]),
             held=held_digests(answer) | self._md5(answer),
         )
@@ -104,7 +104,7 @@ class S3Lake:
         if seen.version:
             same = {"VersionId": seen.version}
         elif seen.etag and not self._options.get("local_expiry_check"):  # some servers know no If-Match
-            same = {"IfMatch": seen.etag}
+            same = {"IfMatch": entity_tag(seen.etag)}
         ranged = {"Range": f"bytes={start}-{end - 1}"}  # also of a whole: never more than was registered
         try:
             with self._wording.translated(self.url_of(seen.name)):
@@ -114,7 +114,7 @@ class S3Lake:
         size = _whole_size(answer, len(data))
         if "ContentRange" not in answer:  # the whole object: something on the way has ignored the range
             data = data[start:end]
-        if (seen.etag and answer.get("ETag") != seen.etag) or size not in {None, seen.size}:
+        if (seen.etag and entity_tag(answer.get("ETag")) != entity_tag(seen.etag)) or size not in {None, seen.size}:
             raise self._drifted(seen)
         if len(data) != min(end, seen.size) - start:
             raise self._drifted(seen)
@@ -184,7 +184,7 @@ class S3Lake:
             name=item["Key"],
             size=item["Size"],
             version=version,
-            etag=item.get("ETag"),
+            etag=entity_tag(item.get("ETag")),
             modified_ns=_nanoseconds(item["LastModified"]),
             current=current,
         )

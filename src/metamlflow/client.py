@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -50,9 +51,14 @@ class MetaMLFlowClient(Provenance, Upkeep):
             any installed backend. A relative path is resolved now, once. Default: ``METAMLFLOW_STORAGE_URI``.
         storage_options: options of the storage as its fsspec file system takes them. Default:
             ``METAMLFLOW_STORAGE_OPTIONS``, a JSON object; a local store takes none.
-        source_options: options, credentials among them, of data that is only pointed to, by scheme (``s3``) or by the
-            beginning of a URI (``s3://partner-data/``), of which the longest that fits holds. Never stored. Default:
-            ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the store's own hold for its scheme.
+        source_options: options, credentials among them, of data outside of the store that is pointed to or registered
+            by its URL: by scheme (``s3``) or by the beginning of a URI (``s3://partner-data/``), of which the longest
+            that fits holds. Never stored. Default: ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the
+            store's own hold for its scheme. Credentials of the web are given for a host, not for ``https``.
+        pointer_policy: which places are opened because a pointer leads there: ``*``, a scheme, or the beginning of a
+            URI, to ``allow`` or ``refuse``; the longest that covers a URI decides. Default:
+            ``METAMLFLOW_POINTER_POLICY``, a JSON object. Where nothing is given: buckets, public web addresses, and
+            files of this machine if the store is local.
         cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
         cache_size: how large that may grow, in bytes or as a text such as ``10GB``; default ``METAMLFLOW_CACHE_SIZE``
             or 10 GiB.
@@ -71,12 +77,13 @@ class MetaMLFlowClient(Provenance, Upkeep):
         *,
         storage_options: Mapping[str, Any] | None = None,
         source_options: Mapping[str, Mapping[str, Any]] | None = None,
+        pointer_policy: Mapping[str, Literal["allow", "refuse"]] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         cache_size: int | str | None = None,
         stale_metadata: OnStale = "warn",
         openlineage: str | os.PathLike[str] | None = None,
     ) -> None:
-        store = opened_store(storage_uri, storage_options, source_options)
+        store = opened_store(storage_uri, storage_options, source_options, pointer_policy)
         if stale_metadata not in {"warn", "ignore", "error"}:
             raise InvalidInputError(f"stale_metadata is 'warn', 'ignore' or 'error', not {stale_metadata!r:.80}")
         self._on_stale: OnStale = stale_metadata
@@ -179,7 +186,11 @@ class MetaMLFlowClient(Provenance, Upkeep):
             name=parsed,
             metadata=encoded,
             source=source_of(
-                path, parsed.rpartition("/")[2], store_url=self._store.url, point=partial(pointer_source, self._store)
+                path,
+                parsed.rpartition("/")[2],
+                store_url=self._store.url,
+                point=partial(pointer_source, self._store),
+                options_of=self._store.lakes.copy_options,
             ),
             artifact_type=checked_type(artifact_type),
             reuse_unchanged=if_unchanged == "reuse",
@@ -298,7 +309,8 @@ class MetaMLFlowClient(Provenance, Upkeep):
             name: the name, name and version in one (``"features@2"``), or one of ``artifact.inputs``.
             version: a number, ``"latest"`` (the highest whose bytes are there), or an alias.
             require_signature: an ed25519 public key, or several, of which one must have signed the version: the path of
-                a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``.
+                a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``. Of what it points to, relocations
+                then move only what was registered with a SHA-256.
 
         Raises:
             SignatureError: none of them has.
@@ -313,9 +325,10 @@ class MetaMLFlowClient(Provenance, Upkeep):
             loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)
         if isinstance(name, Input):
             checked_used(store, loaded, name)
-        if require_signature is not None:
-            check_signature(store, loaded, require_signature)
-        return Artifact(self._session, loaded)
+        if require_signature is None:
+            return Artifact(self._session, loaded)
+        check_signature(store, loaded, require_signature)
+        return Artifact(replace(self._session, store=store.for_signed()), loaded)
 
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
         """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.

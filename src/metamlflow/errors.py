@@ -32,6 +32,7 @@ __all__ = [
     "ObjectNotFoundError",
     "OutcomeUnknownError",
     "PointerDriftError",
+    "PointerPolicyError",
     "RunNotFoundError",
     "SignatureError",
     "SourceChangedError",
@@ -362,6 +363,14 @@ class ObjectNotFoundError(StorageError, LookupError):
 
 class AccessDeniedError(StorageError, PermissionError):
     """The storage refused the credentials or permissions in use."""
+
+
+class PointerPolicyError(StorageError):
+    """A pointer leads to a place that the client's ``pointer_policy`` does not let it open. Nothing was opened.
+
+    Attributes:
+        key: the URI, redacted.
+    """
 
 
 class StorageFullError(StorageError):

@@ -36,6 +36,7 @@ def migrate(
     server_side: bool = False,
     executor: Executor | None = None,
     copy_pointers: str | os.PathLike[str] | None = None,
+    relocations: Iterable[str] = (),
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> MigrationReport:
@@ -65,6 +66,9 @@ def migrate(
         copy_pointers: a bucket, prefix or folder to copy to what artifacts only point to; the destination then records
             the new places, and its pointers lead there. Only what was registered with a digest is copied, and every
             byte is verified. Credentials are found as for reading it (``source_options`` of a client).
+        relocations: the old places of relocations of the source that are to come in any case. Without being named,
+            those come that move what was migrated; and where they would move pointers of the destination's own too,
+            only if every byte of those is found at the new place.
         dry_run: only say what would go: versions, objects, bytes and about how many requests.
         progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
@@ -85,6 +89,7 @@ def migrate(
         server_side=server_side,
         executor=executor,
         copy_pointers_to=None if copy_pointers is None else os.fspath(copy_pointers),
+        relocations=relocations,
         dry_run=dry_run,
         progress=progress,
     )

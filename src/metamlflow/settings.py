@@ -13,9 +13,11 @@ from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.model.blaming import blame, blamed_on
 from metamlflow.store.cache_leases import parse_size
-from metamlflow.store.lakes import Lakes
 from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store
+from metamlflow.store.pointer_policy import VARIABLE as POLICY_VARIABLE
+from metamlflow.store.pointer_policy import PointerPolicy
+from metamlflow.store.source_options import check_source_options
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
@@ -32,12 +34,14 @@ class _Given:
     uri: str
     options: str
     sources: str
+    policy: str
 
 
 def opened_store(
     storage_uri: object,
     storage_options: Mapping[str, Any] | None,
     source_options: Mapping[str, Mapping[str, Any]] | None,
+    pointer_policy: Mapping[str, str] | None = None,
 ) -> Store:
     """Return the store that a client's arguments name, and where they are None, the environment. Touches no network.
 
@@ -48,6 +52,7 @@ def opened_store(
         URI_VARIABLE if storage_uri is None else "storage_uri",
         OPTIONS_VARIABLE if storage_options is None else "storage_options",
         SOURCES_VARIABLE if source_options is None else "source_options",
+        POLICY_VARIABLE if pointer_policy is None else "pointer_policy",
     )
     uri = storage_uri if storage_uri is not None else os.environ.get(URI_VARIABLE)
     if uri is not None and not isinstance(uri, str | os.PathLike):
@@ -65,19 +70,25 @@ def opened_store(
         storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
     if source_options is None:
         source_options = options_from_environment(SOURCES_VARIABLE)
+    if pointer_policy is None:
+        pointer_policy = options_from_environment(POLICY_VARIABLE)
     try:
-        return Store(url, storage_options, source_options=source_options)
+        return Store(url, storage_options, source_options=source_options, pointer_policy=pointer_policy)
     except InvalidInputError as error:
-        blame(error, _culprit(url, source_options, given))
+        blame(error, _culprit(url, source_options, pointer_policy, given))
         raise
 
 
-def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], given: _Given) -> str:
+def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], policy: Mapping[str, str], given: _Given) -> str:
     """Return what is wrong of a place and its options: the one that fails without the others."""
     try:
-        Lakes(url, {}, sources)
+        check_source_options(sources)
     except InvalidInputError:
         return given.sources
+    try:
+        PointerPolicy.parse(url, policy)
+    except InvalidInputError:
+        return given.policy
     try:
         Store(url, {})
     except InvalidInputError:

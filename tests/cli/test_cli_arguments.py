@@ -33,10 +33,23 @@ def test_dots_lead_into_objects_where_they_are_asked_to():
     }
 
 
+@pytest.mark.parametrize(
+    ("pair", "place", "options"),
+    [
+        ("https://data.example.com/.headers.X-Key=a.b/c", "https://data.example.com/", {"headers": {"X-Key": "a.b/c"}}),
+        ("http://127.0.0.1:8000/v1.2/.timeout=3", "http://127.0.0.1:8000/v1.2/", {"timeout": 3}),
+        ("s3://partner.data/.profile=lake", "s3://partner.data/", {"profile": "lake"}),
+    ],
+)
+def test_a_uri_in_front_keeps_its_dots(pair, place, options):
+    assert parse_assignments([pair], "--source-option", nested=True) == {place: options}
+
+
 REFUSED = {
     "no =": ["secret"],
     "no key": ["=secret"],
     "an empty part": ["a..b=secret"],
+    "a URI without a key": ["https://host/=secret"],
     "given twice": ["a=secret", "a=secret"],
     "a value and a parent": ["a=1", "a.b=secret"],
     "a parent and a value": ["a.b=1", "a=secret"],

@@ -136,8 +136,14 @@ def guarded(lake):
 def test_a_key_comes_from_an_option_or_the_environment_and_is_not_stored(work, ask, guarded, monkeypatch):
     pytest.importorskip("aiohttp")
     register = ("pointer", "register", "web", f"{guarded}/a.csv")
+    refused = ask(*register)
+    assert refused.code == 5
+    assert "METAMLFLOW_POINTER_POLICY" in refused.err
+    monkeypatch.setenv("METAMLFLOW_POINTER_POLICY", json.dumps({guarded: "allow"}))
     assert ask(*register).code == 5
-    assert ask(*register, "--source-option", "http.headers.X-Key=HUSH").out == "web@1\n"
+    everywhere = ask(*register, "--source-option", "http.headers.X-Key=HUSH")
+    assert (everywhere.code, "HUSH" in everywhere.err) == (2, False)
+    assert ask(*register, "--source-option", f"{guarded}/.headers.X-Key=HUSH").out == "web@1\n"
     assert ask("get", "web", "denied").code == 5
     assert not (work / "denied").exists()
     monkeypatch.setenv("METAMLFLOW_SOURCE_OPTIONS", json.dumps({guarded: {"headers": {"X-Key": "HUSH"}}}))
@@ -194,7 +200,7 @@ def test_derived_versions_as_json(ask, events, command):
 
 ENDS = {
     "nothing there": (3, ("register", "x", "lake/nope"), "SourceNotFoundError"),
-    "no scheme of ours": (2, ("register", "x", "carrier-pigeon://loft/3"), "InvalidInputError"),
+    "no scheme of ours": (5, ("register", "x", "carrier-pigeon://loft/3"), "PointerPolicyError"),
     "an evidence unheard of": (2, ("register", "x", "lake", "--evidence", "much"), "BadParameter"),
     "an expected digest unheard of": (2, ("register", "x", "lake/a.csv", "--expected", "x"), "InvalidInputError"),
     "an expected digest of a folder": (

@@ -215,7 +215,7 @@ def test_a_migration_refuses_weak_pointers_and_what_lies_in_the_way_and_brings_a
     assert MetaMLFlowClient(tmp_path / "destination").get_artifact("strong").verify("full")
 
 
-def test_relocations_of_the_source_go_along(client, lake, tmp_path):
+def test_relocations_that_migrated_versions_use_go_along(client, lake, tmp_path):
     client.register_pointer("events", lake, evidence="full")
     moved = tmp_path / "elsewhere"
     shutil.move(lake, moved)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from metamlflow import MetaMLFlowClient
 from metamlflow.errors import PointerDriftError, SourceNotFoundError
 
 pytest.importorskip("aiohttp")
@@ -29,6 +30,12 @@ class WithoutHead(Quiet):
 
 class Server(ThreadingHTTPServer):
     request_queue_size = 128  # else connections that come at once are let in a second later
+
+
+@pytest.fixture
+def client(store_folder, tmp_path):
+    """A client that is allowed to ask servers of this machine."""
+    return MetaMLFlowClient(store_folder, cache_dir=tmp_path / "cache", pointer_policy={"http://127.0.0.1:*/": "allow"})
 
 
 @pytest.fixture(params=[Quiet, WithoutHead])

@@ -55,7 +55,9 @@ class FsspecLake:
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(f"{self._root}/", **self.options)[0]
+            # Not by the URL as a whole: fsspec would read a '::' in it as a chain of file systems.
+            kind = fsspec.get_filesystem_class(self._root.partition("://")[0])
+            return kind(**{**kind._get_kwargs_from_urls(f"{self._root}/"), **self.filesystem_options()})  # noqa: SLF001 (fsspec's name for it)
         except ImportError as error:
             raise MissingDependencyError(
                 f"{redact(self._root)} needs a package that is not installed: {error}", hint="Install what it names."
@@ -101,6 +103,10 @@ class FsspecLake:
                 hint="Try again.",
             )
         return data
+
+    def filesystem_options(self) -> dict[str, Any]:
+        """Return what the file system is opened with."""
+        return self.options
 
     # --- for subclasses -----------------------------------------------------------------------------------------------
 

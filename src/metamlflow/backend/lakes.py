@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from metamlflow.backend.registry import not_loaded
-from metamlflow.errors import MissingDependencyError, PointerDriftError, redact
+from metamlflow.errors import MissingDependencyError, PointerDriftError, PointerPolicyError, redact
 from metamlflow.redaction import printable
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 GROUP = "metamlflow.lakes"
+
+
+def entity_tag(tag: str | None) -> str | None:
+    """Return an ETag as RFC 9110 spells it, in quotes: servers differ in that, some between a listing and a header."""
+    if tag is None:
+        return None
+    weak, bare = ("W/", tag[2:]) if tag.startswith("W/") else ("", tag)
+    return f'{weak}"{bare.strip().strip(chr(34))}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +64,18 @@ class Sighting:
             expected, actual = getattr(self, name), getattr(found, name)
             if name == "modified_ns" and self.etag is not None:
                 break
+            if name == "etag" and entity_tag(expected) == entity_tag(actual):
+                continue
             if expected is not None and actual != expected:
                 unit = " bytes" if name == "size" else ""
                 label = "" if name == "size" else f"{name.removesuffix('_ns')} "
                 return f"{label}{expected}{unit}", f"{label}{'none' if actual is None else actual}{unit}"
         return None
+
+
+def is_folder_marker(name: str, size: int | None) -> bool:
+    """Whether an object stands for a folder and is no data: consoles and Hadoop make such empty ones."""
+    return size == 0 and name.endswith(("/", "_$folder$"))
 
 
 class Lake(Protocol):
@@ -90,12 +105,36 @@ class Lake(Protocol):
         """
 
 
+class Bounds(Protocol):
+    """How far a lake goes that may be led elsewhere: by a redirect, or by what a name resolves to. Picklable."""
+
+    def check(self, uri: str) -> None:
+        """Let a URI pass, or raise ``PointerPolicyError``. Of a host's name it cannot tell where that leads."""
+
+    def names_host(self, uri: str) -> bool:
+        """Whether the user allowed this web address by its host, so that it may lead to a private address too."""
+
+    def is_at_home(self, uri: str) -> bool:
+        """Whether the lake's options were given for this URI; to any other nothing of them may go."""
+
+    def refusal(self, uri: str, why: str) -> PointerPolicyError:
+        """Return the error for a URI that may not be opened."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A lake that may be led elsewhere."""
+
+    def bound(self, bounds: Bounds) -> None:
+        """Keep within these bounds from now on. Called once, before the first look."""
+
+
 LakeFactory = Callable[[str, Mapping[str, Any]], Lake]
 """What an entry point names: takes the root and the user's fsspec options, returns the lake."""
 
 
-def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
-    """Open the lake at the root of a URI. Touches no network.
+def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = None) -> Lake:
+    """Open the lake at the root of a URI, within bounds if there are any. Touches no network.
 
     Raises:
         InvalidInputError: the options are not known, or no file system of fsspec handles the scheme.
@@ -105,10 +144,11 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
     point = _installed(tuple(sys.path)).get(scheme)
     try:
         if point is not None:
-            return cast("LakeFactory", point.load())(root, options)
-        from metamlflow.backend.fsspec_lake import FsspecLake
+            lake = cast("LakeFactory", point.load())(root, options)
+        else:
+            from metamlflow.backend.fsspec_lake import FsspecLake
 
-        return FsspecLake(root, options)
+            lake = FsspecLake(root, options)
     except ImportError as error:
         if isinstance(error, MissingDependencyError):
             raise
@@ -118,6 +158,9 @@ def open_lake(root: str, options: Mapping[str, Any]) -> Lake:
             f"data at {scheme}:// needs a package that is not installed: {error.name or error}",
             hint="Install what the message names.",
         ) from error
+    if bounds is not None and isinstance(lake, Bounded):
+        lake.bound(bounds)
+    return lake
 
 
 @cache

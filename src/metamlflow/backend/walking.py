@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from metamlflow.errors import UnsupportedSourceError, redact
+
+_DEEPEST = 200
+
 
 def walk(
     filesystem: Any,
@@ -26,7 +30,15 @@ def walk(
         prefix: only names that begin with it.
         after: only names greater than this one.
         translated: gives the context in which a folder is listed.
+
+    Raises:
+        UnsupportedSourceError: folders lie in folders without end, as links and servers can make them.
     """
+    if folder.count("/") > _DEEPEST:
+        raise UnsupportedSourceError(
+            f"folders lie in one another more than {_DEEPEST} deep: {redact(folder)[:200]}…",
+            hint="Point to a folder further down, or to single objects.",
+        )
     root = root.rstrip("/")
     path = f"{root}/{folder.rstrip('/')}".rstrip("/") or "/"
     with translated(folder):

@@ -131,6 +131,7 @@ def register(
     idempotency_key: IdempotencyOption = None,
     prove: ProveOption = None,
     options: OptionsOption = None,
+    source_options: SourceOptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -139,7 +140,7 @@ def register(
     The version is there, whole and for good, when this ends with 0; until then nobody sees any of it.
     """
     metadata = read_metadata(meta_file, meta)
-    client = client_for(store, options)
+    client = client_for(store, options, source_options)
     with interruptible() as interruption, shown_progress("registering", interruption) as progress:
         artifact = client.register_artifact(
             name,

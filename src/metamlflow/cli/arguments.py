@@ -173,7 +173,8 @@ def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False
     Args:
         pairs: such as ``["rows=200", "owner=ml"]``.
         option: the option that they were given to, for messages. These never show a value: it may be a secret.
-        nested: a dot in a key leads into an object: ``a.b=1`` gives ``{"a": {"b": 1}}``.
+        nested: a dot in a key leads into an object: ``a.b=1`` gives ``{"a": {"b": 1}}``. A key may begin with a URI
+            that ends in a slash: ``https://host/.headers.X=1``.
 
     Raises:
         typer.BadParameter: a pair without ``=`` or key, or a key that is given twice.
@@ -181,7 +182,7 @@ def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False
     result: dict[str, Any] = {}
     for number, pair in enumerate(pairs, 1):
         key, separator, text = pair.partition("=")
-        *parents, last = key.split(".") if nested else [key]
+        *parents, last = _parts(key) if nested else [key]
         if not separator or not last or not all(parents):
             raise typer.BadParameter(f"the one in place {number} is not of the form key=value", param_hint=option)
         place = result
@@ -193,6 +194,13 @@ def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False
             raise typer.BadParameter(f"{key!r} is given twice", param_hint=option)
         place[last] = _value(text)
     return result
+
+
+def _parts(key: str) -> list[str]:
+    if "://" not in key:
+        return key.split(".")
+    place, slash, rest = key.rpartition("/")  # dots before the last slash belong to the URI
+    return [place + slash, *rest.removeprefix(".").split(".")]
 
 
 def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, Any]:

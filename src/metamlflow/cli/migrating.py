@@ -73,6 +73,14 @@ CopyPointersOption = Annotated[
         help="Copy what artifacts only point to into this bucket, prefix or folder; DST's pointers then lead there.",
     ),
 ]
+RelocationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--relocation",
+        metavar="OLD",
+        help="Bring this relocation of SRC even if it moves pointers of DST's own, unproven. Repeatable.",
+    ),
+]
 MarkdownOption = Annotated[
     str | None, typer.Option("--markdown", metavar="FILE", help="Write the report to this file too, as Markdown.")
 ]
@@ -88,6 +96,7 @@ def migrate(
     server_side: ServerSideOption = False,
     dask: DaskOption = None,
     copy_pointers: CopyPointersOption = None,
+    relocations: RelocationOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     markdown: MarkdownOption = None,
     from_options: FromOption = None,
@@ -122,6 +131,7 @@ def migrate(
             server_side=server_side,
             executor=executor,
             copy_pointers=copy_pointers,
+            relocations=relocations or (),
             dry_run=dry_run,
             progress=progress,
         )

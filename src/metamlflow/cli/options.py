@@ -41,9 +41,9 @@ SourceOptionsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--source-option",
-        metavar="SCHEME.KEY=VALUE",
-        help="An option of data that is only pointed to, such as s3.profile=lake. Repeatable; given once, "
-        "METAMLFLOW_SOURCE_OPTIONS is not read: a JSON object of options by scheme or by the beginning of a URI.",
+        metavar="PLACE.KEY=VALUE",
+        help="An option of data outside of the store, such as s3.profile=lake or https://host/.headers.X-Key=abc: of a "
+        "scheme, or of a URI that ends in a slash. Repeatable; given once, METAMLFLOW_SOURCE_OPTIONS is not read.",
     ),
 ]
 TypeOption = Annotated[str, typer.Option("--type", metavar="TYPE", help="A label: file, dataset, model, or your own.")]

@@ -21,6 +21,15 @@ _SHARED_ACCESS = re.compile(r"[?&;](sig)=", re.IGNORECASE)
 _PARAMETER = re.compile(r"[?&;#]([^=&;#?]+)=")
 
 
+_ALIASES = {"gcs": "gs", "s3a": "s3", "s3n": "s3"}
+
+
+def plain_scheme(scheme: str) -> str:
+    """Return a scheme as pointers are stored with it: in lower case, and ``s3`` for ``s3a``."""
+    scheme = scheme.lower()
+    return _ALIASES.get(scheme, scheme)
+
+
 def split_uri(uri: str) -> tuple[str, str]:
     """Return the root (scheme and authority, without a slash at its end) and the object's name below it.
 

@@ -13,13 +13,10 @@ from metamlflow.backend import translated_errors
 from metamlflow.backend.budget import content_budget
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import ConflictError, InvalidInputError, MetaMLFlowError
-from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
-from metamlflow.format.manifests import record_id_of
 from metamlflow.format.records import Relocation
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import split_uri
-from metamlflow.store.carrying import listed, read_or_none
 from metamlflow.store.entries import Entries
 from metamlflow.store.history import names_in_use
 from metamlflow.store.migration_report import MigrationReport
@@ -28,7 +25,7 @@ from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import PointerReader, copy_pointer, read_pointer
 from metamlflow.store.pointing import fixed_prefix, full_uri
 from metamlflow.store.progress import Counter, ProgressCallback
-from metamlflow.store.relocating import append_relocation, expected_there, live_versions, pointers_of, record_relocation
+from metamlflow.store.relocating import expected_there, live_versions, pointers_of, record_relocation
 from metamlflow.store.relocations import covers
 from metamlflow.store.transfer import in_parallel
 
@@ -248,20 +245,3 @@ def _write(ends: Ends, copy: _Copy, filesystem: Any, path: str) -> None:
         except BaseException:
             file.discard()
             raise
-
-
-def bring_relocations(ends: Ends) -> None:
-    """Append the relocations of the source that the destination does not have, in their order and as they are."""
-    keys = (info.key for info in listed(ends.source, RELOCATIONS))
-    ours = sorted(
-        (key for key in keys if parse_relocation_key(key)), reverse=True
-    )  # the oldest is the last in a listing
-    if not ours:
-        return
-    found = [info.key for info in listed(ends.destination, RELOCATIONS)]
-    there = {record_id_of(data) for key in found if (data := read_or_none(ends.destination, key))}
-    for key in ours:
-        data = read_or_none(ends.source, key)
-        record_id = record_id_of(data) if data else None
-        if data and record_id and record_id not in there:
-            append_relocation(ends.destination, data, record_id)

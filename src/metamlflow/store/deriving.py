@@ -11,11 +11,13 @@ from typing import BinaryIO, cast
 from metamlflow.model.looks import grid_of
 from metamlflow.model.manifests import EmptyFolder, Entry, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
+from metamlflow.model.uris import split_uri
 from metamlflow.store.entries import Entries
 from metamlflow.store.gathering import gather_held, gather_read
+from metamlflow.store.listings import Standing, confirm_removed
 from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import PointerReader
-from metamlflow.store.pointing import pointer_source, same_object
+from metamlflow.store.pointing import fixed_prefix, pointer_source, same_object
 from metamlflow.store.progress import ProgressCallback
 from metamlflow.store.publishing import Draft, publish
 from metamlflow.store.recording import current_run
@@ -154,6 +156,12 @@ class _Derived(Source):
         return map(self._change, self._items.items())
 
 
+def _lists(place: Pointed, uri: str) -> bool:
+    """Whether the listing of a place would show this object."""
+    root, name = split_uri(place.uri)
+    return place.kind != "object" and uri.startswith(f"{root}/{fixed_prefix(name) if place.kind == 'glob' else name}")
+
+
 class _Refreshed(Source):
     """What is at the places of a version now, and beside it what the version stores itself."""
 
@@ -162,6 +170,8 @@ class _Refreshed(Source):
         self.kind = manifest.kind
         self.pointed = store.relocations.pointed(manifest.pointed)
         self.changes = Changes()
+        self._store = store
+        self._standing = Standing()
         self._items = Entries(store, manifest)
         places = {
             place: pointer_source(store, Pointer(place.uri, place.evidence), place.kind) for place in self.pointed
@@ -194,6 +204,8 @@ class _Refreshed(Source):
     def _left(self, known: Item) -> Iterator[Item]:
         """Yield what no place has any more, if it is the version's own."""
         if isinstance(known, PointerEntry):
+            if any(_lists(place, known.uri) for place in self.pointed):
+                confirm_removed(self._store, known, self._standing)
             self.changes.note("removed", known.path)
         else:
             yield known

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import google_crc32c
 
-from metamlflow.errors import UnverifiedReadWarning
-from metamlflow.model.pointers import DIGEST_HEX, Evidence
+from metamlflow.errors import MissingDependencyError, UnverifiedReadWarning
+from metamlflow.model.pointers import DIGEST_HEX, PointerEntry
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -54,16 +54,27 @@ def _extender(name: str) -> Callable[[int, memoryview], int]:
     return lambda value, view: int(crc64nvme(bytes(view), value))
 
 
-def checkable(evidence: Evidence) -> tuple[str, str] | None:
+def checkable(entry: PointerEntry) -> tuple[str, str] | None:
     """Return name and value of the digest that content is to be compared with, or None if there is none.
 
-    Where only CRC64NVME is known and the package that computes it is missing, that is told with a warning.
+    Where only CRC64NVME is known and the package that computes it is missing, the condition has to do; a warning tells
+    that.
+
+    Raises:
+        MissingDependencyError: there is no condition either, as after a relocation: nothing would be compared.
     """
+    evidence = entry.evidence
     found = evidence.digest()
     if found is None or found[0] != "crc64nvme" or find_spec("awscrt") is not None:
         return found
     if others := [(name, evidence.digests[name]) for name in ("crc32c", "crc32") if name in evidence.digests]:
         return others[0]
+    if not is_conditional(entry):
+        raise MissingDependencyError(
+            f"{entry.path!r}: all that is known of its content is a CRC64NVME, and no installed package computes it",
+            hint="Install it with: pip install 'metamlflow[crt]'. Nothing of it was read.",
+            extra="crt",
+        )
     warnings.warn(
         "what is read through pointers is not compared with its CRC64NVME, only with its ETag or version: "
         "the package that computes it is missing (pip install 'metamlflow[crt]')",
@@ -71,3 +82,8 @@ def checkable(evidence: Evidence) -> tuple[str, str] | None:
         stacklevel=2,
     )
     return None
+
+
+def is_conditional(entry: PointerEntry) -> bool:
+    """Whether reads can be held to the object that was registered: by its version, its ETag or its time of writing."""
+    return bool(entry.version or entry.evidence.etag or entry.evidence.modified_ns)

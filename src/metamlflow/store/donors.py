@@ -17,7 +17,7 @@ from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 from metamlflow.store.places import place_source
 from metamlflow.store.resending import blob_from
-from metamlflow.store.sources import Problems, SourceFile
+from metamlflow.store.sources import Problems, SourceFile, no_options
 from metamlflow.store.staging import OnBytes, stage
 
 
@@ -81,7 +81,7 @@ class FileDonor:
         found = ""
         for file in self._files(content):
             with _as_told():
-                source = place_source(str(file), "")
+                source = place_source(str(file), "", no_options)
                 source.scan()
                 (item,) = source.items(Problems())
                 assert isinstance(item, SourceFile)  # noqa: S101 (a file, as looked at)

@@ -10,6 +10,7 @@ from metamlflow.errors import EvidenceUnavailableError, IntegrityError, ObjectNo
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import split_uri
 from metamlflow.store.claiming import retried
+from metamlflow.store.digests import checkable
 from metamlflow.store.lakes import entry_of, seen_as
 from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import digest_pointer, drifted_since
@@ -82,6 +83,8 @@ def gather_read(store: Store, entry: PointerEntry, on_bytes: OnBytes, more: tupl
     evidence = entry.evidence
     tag = (evidence.etag or "").strip('"')
     names = [*COMPUTED, *more] + ["md5"] * (len(tag) == _MD5_CHARACTERS and "md5" not in more)
+    known = checkable(entry)  # after a relocation it is all that tells whether this is the same content
+    names += [known[0]] if known and known[0] not in names else []
     digester = digest_pointer(store, entry, names, on_bytes)
     found = digester.digests()
     if digester.size != entry.size:

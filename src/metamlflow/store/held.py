@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metamlflow.backend import ObjectInfo
+from metamlflow.backend.lakes import entity_tag
 
 if TYPE_CHECKING:
     from metamlflow.store.versions import Loaded
@@ -60,7 +61,8 @@ class HeldManifests:
 
 def _same(held: _Held, seen: ObjectInfo) -> bool:
     if held.info is not None:
-        return (held.info.size, held.info.modified, held.info.etag) == (seen.size, seen.modified, seen.etag)
+        tags = entity_tag(held.info.etag), entity_tag(seen.etag)
+        return tags[0] == tags[1] and (held.info.size, held.info.modified) == (seen.size, seen.modified)
     tag = (seen.etag or "").strip('"')
     if len(tag) == _MD5_CHARACTERS:
         return hashlib.md5(held.loaded.data, usedforsecurity=False).hexdigest() == tag

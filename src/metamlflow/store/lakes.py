@@ -7,10 +7,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from metamlflow.backend.fsspec_lake import FsspecLake
 from metamlflow.backend.lakes import Lake, Sighting, open_lake
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.pointers import Evidence, PointerEntry
-from metamlflow.model.uris import split_uri
+from metamlflow.model.uris import WEB, plain_scheme, split_uri
+from metamlflow.store.pointer_policy import HOSTS, CopyBounds, LakeBounds, PointerPolicy, covers, web_place_covers
+from metamlflow.store.source_options import check_source_options
 
 
 class Lakes:
@@ -21,14 +24,26 @@ class Lakes:
         store_options: those.
         by_place: options by scheme (``s3``) or by the beginning of a URI (``s3://partner-``); the longest that fits
             holds, alone.
+        policy: which places are opened, as :class:`PointerPolicy` takes it.
     """
 
     def __init__(
-        self, store_url: str, store_options: Mapping[str, Any], by_place: Mapping[str, Mapping[str, Any]]
+        self,
+        store_url: str,
+        store_options: Mapping[str, Any],
+        by_place: Mapping[str, Mapping[str, Any]],
+        policy: Mapping[str, str] | None = None,
     ) -> None:
-        _check(by_place)
-        own = {store_url.partition("://")[0]: store_options} if store_options else {}
+        check_source_options(by_place)
+        scheme = plain_scheme(store_url.partition("://")[0])
+        own: dict[str, Mapping[str, Any]] = {}
+        if store_options:
+            # What the store's server is told is not told to others, where a URI names the server.
+            own[f"{split_uri(store_url)[0]}/" if scheme in HOSTS else scheme] = store_options
+        if scheme != "file":
+            own[f"{store_url}/"] = store_options  # whatever is given for the scheme: so an artifact's own path opens
         self._by_place = {_plain(place): options for place, options in {**own, **by_place}.items()}
+        self.policy = PointerPolicy.parse(store_url, policy)
         self._reset()
 
     def _reset(self) -> None:
@@ -36,29 +51,44 @@ class Lakes:
         self._lock = threading.Lock()
         self._open: dict[tuple[str, str], Lake] = {}
 
-    def __getstate__(self) -> Mapping[str, Mapping[str, Any]]:
-        return self._by_place
+    def __getstate__(self) -> tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]:
+        return self._by_place, self.policy
 
-    def __setstate__(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        self._by_place = dict(state)
+    def __setstate__(self, state: tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]) -> None:
+        self._by_place, self.policy = dict(state[0]), state[1]
         self._reset()
 
     def lake_of(self, uri: str) -> tuple[Lake, str]:
-        """Return the lake that an object lies in, and the object's name there. No network."""
+        """Return the lake that an object lies in, and the object's name there. No network.
+
+        Every pointer is opened through this, whoever asks.
+
+        Raises:
+            PointerPolicyError: the client's policy does not let it be opened.
+        """
+        uri = _plain(uri)
+        self.policy.check(uri)
         root, name = split_uri(uri)
         place = self._place(uri)
         if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
             self._reset()
         with self._lock:
             if (root, place) not in self._open:
-                self._open[root, place] = open_lake(root, self._by_place.get(place, {}))
+                bounds = LakeBounds(self.policy, place)
+                self._open[root, place] = open_lake(root, self._by_place.get(place, {}), bounds)
             return self._open[root, place], name
 
     def filesystem_of(self, uri: str) -> tuple[Any, str]:
-        """Return the fsspec file system that an object lies in, to write it with, and its path there."""
+        """Return the fsspec file system that an object lies in, to write it with, and its path there.
+
+        Raises:
+            PointerPolicyError: the client's policy would not let it be read there.
+        """
         import fsspec
 
-        options = {**self._by_place.get(self._place(uri), {}), "use_listings_cache": False}
+        uri = _plain(uri)
+        self.policy.check(uri)
+        options = {**self.options_of(uri), "use_listings_cache": False}
         scheme = uri.partition("://")[0]
         try:
             filesystem = fsspec.filesystem(scheme, **options)
@@ -66,24 +96,42 @@ class Lakes:
             raise InvalidInputError(f"data cannot be written to {scheme}://: {error}") from error
         return filesystem, filesystem._strip_protocol(uri)  # noqa: SLF001 (fsspec's name for it)
 
+    def options_of(self, uri: str) -> Mapping[str, Any]:
+        """Return the options that hold for a URI."""
+        return self._by_place.get(self._place(_plain(uri)), {})
+
+    def copy_options(self, url: str) -> Mapping[str, Any]:
+        """Return the options that fsspec opens a URL with which the user named in order to store what lies there.
+
+        It may lead anywhere, since the user named it and no manifest did. Credentials go to their own host alone.
+        """
+        options = self.options_of(url)
+        scheme = url.partition("://")[0].lower()
+        if scheme not in WEB:
+            return options
+        lake = open_lake(split_uri(url)[0], options, CopyBounds(self.policy, self._place(url)))
+        return lake.filesystem_options() if isinstance(lake, FsspecLake) else options
+
     def _place(self, uri: str) -> str:
-        fitting = [place for place in self._by_place if uri.startswith(place if "://" in place else f"{place}://")]
+        scheme = uri.partition("://")[0]
+        fitting = [place for place in self._by_place if _fits(place, scheme, uri)]
         return max(fitting, key=lambda place: ("://" in place, len(place)), default="")
+
+
+def _fits(place: str, scheme: str, uri: str) -> bool:
+    if "://" not in place:
+        return place == scheme
+    if scheme in HOSTS:  # https://data.example does not speak of https://data.example.net
+        return place.startswith(f"{scheme}://") and (web_place_covers if scheme in WEB else covers)(place, uri)
+    return uri.startswith(place)
 
 
 def _plain(place: str) -> str:
     """Return a place with its scheme as it is written in the URIs of pointers."""
     scheme, separator, rest = place.partition("://")
-    return {"gcs": "gs"}.get(scheme.lower(), scheme.lower()) + separator + rest
-
-
-def _check(by_place: Mapping[Any, Any]) -> None:
-    for place, options in by_place.items():
-        if not isinstance(place, str) or not place or not isinstance(options, Mapping):
-            raise InvalidInputError(
-                "options of data are given by scheme, such as 's3', or by the beginning of a URI",
-                hint="Write {'s3': {'profile': 'lake'}, 's3://partner-data/': {'anon': True}}.",
-            )
+    if separator and not rest:
+        separator = ""
+    return plain_scheme(scheme) + separator + rest
 
 
 def seen_as(entry: PointerEntry) -> Sighting:

@@ -22,10 +22,11 @@ from metamlflow.format.layout import (
     runs_prefix,
 )
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.bringing_relocations import asked_relocations, bring_relocations
 from metamlflow.store.carrying import copy_record, copy_records, listed
 from metamlflow.store.choosing import Versions
 from metamlflow.store.claiming import retried
-from metamlflow.store.copying_pointers import NewLake, bring_relocations, copy_pointers, expect_copies
+from metamlflow.store.copying_pointers import NewLake, copy_pointers, expect_copies
 from metamlflow.store.edges import VersionId
 from metamlflow.store.migrating import Ledger, Migration, conflict, new_contents, once
 from metamlflow.store.migration_report import MigrationReport, VersionReport
@@ -52,6 +53,7 @@ def migrate_store(
     server_side: bool = False,
     executor: Executor | None = None,
     copy_pointers_to: str | None = None,
+    relocations: Iterable[str] = (),
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> MigrationReport:
@@ -70,6 +72,7 @@ def migrate_store(
     _check(ends, verify, server_side=server_side)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise InvalidInputError(f"executor is {executor!r:.80}, which is none", hint="See concurrent.futures.Executor.")
+    asked = asked_relocations(relocations)
     lake = NewLake.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
     source.marker()
     states = look(ends, names, versions)
@@ -88,7 +91,8 @@ def migrate_store(
     else:
         how = _how(ends, verify, server_side=server_side)
         _carry_out(ends, states, plan, report, how, executor, progress, every=names is None)
-        _bring(report, "relocations", lambda: bring_relocations(ends))
+        moved = [state.name for state in states if state.conflict is None]
+        _bring(report, "relocations", lambda: report.problems.extend(bring_relocations(ends, moved, asked)))
         if lake is not None:
             copy_pointers(ends, lake, report, progress)
     report.versions.sort(key=lambda version: (version.name, version.version))

@@ -45,6 +45,7 @@ class Store:
         url: with a scheme; a local one with an absolute path.
         options: fsspec options of the backend.
         source_options: options of lakes, by scheme or by the beginning of a URI.
+        pointer_policy: which lakes are opened, by the same.
         backend: use this one instead of the one installed for the scheme (for tests of backends).
         clock: where time comes from.
     """
@@ -55,24 +56,34 @@ class Store:
         options: Mapping[str, Any],
         *,
         source_options: Mapping[str, Mapping[str, Any]] | None = None,
+        pointer_policy: Mapping[str, str] | None = None,
         backend: Backend | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.url = url
-        self.lakes = Lakes(url, options, source_options or {})
+        self.lakes = Lakes(url, options, source_options or {}, pointer_policy)
         self.clock = clock or Clock()
         self._options = dict(options)
         self._given = backend
+        self._for_signed = False
         self._reset()
         self._check_length(self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("url", "clock", "lakes", "_options", "_given")
+        kept = ("url", "clock", "lakes", "_options", "_given", "_for_signed")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
+
+    def for_signed(self) -> Store:
+        """Return the same store for a version that had to be signed: fewer relocations hold there."""
+        view = Store.__new__(Store)
+        view.__dict__.update(self.__dict__)
+        view.__dict__["_for_signed"] = True
+        view.relocations = Relocations(view, for_signed=True)
+        return view
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
@@ -81,7 +92,7 @@ class Store:
         self._marker: tuple[Marker, bytes] | None = None
         self._probed = False
         self.manifests = HeldManifests()
-        self.relocations = Relocations(self)
+        self.relocations = Relocations(self, for_signed=self._for_signed)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
     @property

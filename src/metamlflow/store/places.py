@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from metamlflow.backend.lakes import is_folder_marker
 from metamlflow.errors import (
     InvalidInputError,
     MissingDependencyError,
@@ -20,12 +21,13 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.uris import secret_problem
+from metamlflow.model.uris import plain_scheme, secret_problem
 from metamlflow.redaction import quotes_secret, secrets_in
 from metamlflow.store.download_staging import is_staging_folder
 from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.regular_files import open_regular
 from metamlflow.store.sources import (
+    OptionsOf,
     Problems,
     SingleFile,
     Source,
@@ -50,8 +52,8 @@ _SPECIAL = (
 )
 
 
-def place_source(place: str | bytes, store_url: str) -> Source:
-    """Return the file or folder at a path or fsspec URL."""
+def place_source(place: str | bytes, store_url: str, options_of: OptionsOf) -> Source:
+    """Return the file or folder at a path or fsspec URL, which is opened with the options that hold for it."""
     if isinstance(place, bytes):
         place = os.fsdecode(place)
     if not place:
@@ -59,7 +61,7 @@ def place_source(place: str | bytes, store_url: str) -> Source:
     if "\0" in place:
         raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
     if "://" in place and not place.startswith("file://"):
-        return _remote_source(place)
+        return _remote_source(place, options_of)
     # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
     path = Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111
     try:
@@ -253,7 +255,11 @@ class RemoteFolder(Source):
             found = filesystem.find(root, detail=True)
         # Not the length of the root and a slash: the root of an archive is empty.
         start = len(root.rstrip("/"))
-        self._files = sorted((path[start:].lstrip("/"), path, info.get("size")) for path, info in found.items())
+        self._files = sorted(
+            (path[start:].lstrip("/"), path, info.get("size"))
+            for path, info in found.items()
+            if not is_folder_marker(path, info.get("size"))
+        )
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
         """Yield the folder's files, in path order."""
@@ -261,7 +267,7 @@ class RemoteFolder(Source):
             yield SourceFile(logical, size, _opener(self._filesystem, path, self._url))
 
 
-def _remote_source(url: str) -> Source:
+def _remote_source(url: str, options_of: OptionsOf) -> Source:
     if url.partition("://")[0].lower() in _BUCKETS and (problem := secret_problem(url)):
         raise InvalidInputError(  # not even redacted: the client would take the secret for the name of a bucket
             f"the URL to register cannot be accepted: {problem}",
@@ -269,14 +275,23 @@ def _remote_source(url: str) -> Source:
         )
     import fsspec
 
+    # Of a chain (zip://…::s3://…) each part has its own.
+    parts = [_plain(part) for part in url.split("::")]
+    options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
     with _source_errors(url):
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
         info = filesystem.info(path)
     if info["type"] == "directory":
         return RemoteFolder(filesystem, path, url)
     # First the query: a signature may hold slashes, and none of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
     return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+
+
+def _plain(part: str) -> str:
+    """Return a part of a URL with the scheme that its options are given for; one may be a mere path or name."""
+    scheme, separator, rest = part.partition("://")
+    return f"{plain_scheme(scheme)}://{rest}" if separator else part
 
 
 @contextmanager

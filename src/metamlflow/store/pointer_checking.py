@@ -14,6 +14,7 @@ from metamlflow.store.claiming import retried
 from metamlflow.store.digests import checkable
 from metamlflow.store.findings import Finding, Level
 from metamlflow.store.lakes import seen_as
+from metamlflow.store.listings import Standing, in_order, name_order
 from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import copy_pointer, drifted_since
 from metamlflow.store.pointing import fixed_prefix
@@ -25,10 +26,12 @@ _FEW = 8  # entries for which looks cost no more than a listing may
 class Listed:
     """What a listing showed of an entry's object: the version that was registered, or what stands for its name now.
 
-    That it shows nothing is ``certain`` only of a listing from its start: not all servers begin one at any name.
+    That it shows nothing is ``certain`` only of a listing from its start: not all servers begin one at any name. An
+    object that it does not show, or shows as another, is looked at until its standing is good.
     """
 
     found: Sighting | None
+    standing: Standing
     certain: bool = True
 
 
@@ -67,11 +70,6 @@ def _deepest(merges: Mapping[str, _Merge | None], path: str) -> _Merge | None:
     return merges.get(path)
 
 
-def _order(name: str) -> bytes:
-    """Return what names are listed by: the bytes of UTF-8; a file's may be none."""
-    return name.encode(errors="surrogateescape")
-
-
 class _Merge:
     """The listing of a place, asked for by names that rise."""
 
@@ -84,15 +82,16 @@ class _Merge:
         # A listing of the web is in the order of its escapes, and looks at each object in any case.
         self._usable = self._root.partition("://")[0] not in WEB
         self._from_start = from_start
+        self._standing = Standing()
         self._last = b""
 
     def listed(self, entry: PointerEntry) -> Listed | None:
         """Return what the listing shows of an entry's object; None if it does not tell."""
         root, name = split_uri(entry.uri)
-        rises = _order(name) > self._last
+        rises = name_order(name) > self._last
         if not self._usable or not rises or root != self._root or not name.startswith(self._prefix):
             return None
-        self._last = _order(name)
+        self._last = name_order(name)
         try:
             return self._advance(entry, name)
         except MetaMLFlowError:
@@ -104,16 +103,17 @@ class _Merge:
             lake, _ = self._store.lakes.lake_of(entry.uri)
             # A version that was registered may have become an older one.
             after = "" if self._from_start else _before(name, self._prefix)
-            self._found = lake.look_below(self._prefix, after=after, older=True)
+            found = lake.look_below(self._prefix, after=after, older=True)
+            self._found = in_order(found, f"{self._root}/{self._prefix}", older=True)
             self._next = next(self._found, None)
-        while self._next is not None and _order(self._next.name) < self._last:
+        while self._next is not None and name_order(self._next.name) < self._last:
             self._next = next(self._found, None)
         best: Sighting | None = None
         while self._next is not None and self._next.name == name:
             seen, self._next = self._next, next(self._found, None)
             if (entry.version is not None and seen.version == entry.version) or (seen.current and best is None):
                 best = seen
-        return Listed(best, certain=self._from_start)
+        return Listed(best, self._standing, certain=self._from_start)
 
 
 def _before(name: str, prefix: str) -> str:
@@ -140,9 +140,11 @@ def check_look(
         PointerDriftError: it is another now, or gone.
     """
     known = seen_as(entry)
-    if shown is None or _tells_too_little(shown, level):
+    if shown is None or _tells_too_little(shown, known, level):
         before_look()
         found = _look(store, entry)
+        if shown is not None and _is_bad(known, shown.found):
+            shown.standing.note(agrees=_is_bad(known, found))
     else:
         found = shown.found
     if found is None or known.difference(found):
@@ -150,10 +152,14 @@ def check_look(
     return _compare_digests(entry, found) if level == "checksum" else None
 
 
-def _tells_too_little(shown: Listed, level: Level) -> bool:
-    if shown.found is None:
-        return not shown.certain
-    return level == "checksum" and not shown.found.held
+def _is_bad(known: Sighting, found: Sighting | None) -> bool:
+    return found is None or known.difference(found) is not None
+
+
+def _tells_too_little(shown: Listed, known: Sighting, level: Level) -> bool:
+    if _is_bad(known, shown.found):
+        return not shown.standing.is_believed or (shown.found is None and not shown.certain)
+    return level == "checksum" and shown.found is not None and not shown.found.held
 
 
 def _look(store: Store, entry: PointerEntry) -> Sighting | None:
@@ -192,7 +198,7 @@ def check_content(store: Store, entry: PointerEntry, on_bytes: Callable[[int], N
     """
     copy_pointer(store, entry, None, on_bytes)
     digest = entry.evidence.digest()
-    if digest is None or checkable(entry.evidence):
+    if digest is None or checkable(entry):
         return None
     actual = "the package that computes it is missing: pip install 'metamlflow[crt]'"
     return Finding(entry.path, "unverifiable", entry.uri, ":".join(digest), actual)

@@ -10,7 +10,7 @@ from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import ObjectNotFoundError, PointerDriftError
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import retried
-from metamlflow.store.digests import Digester, checkable
+from metamlflow.store.digests import Digester, checkable, is_conditional
 from metamlflow.store.lakes import seen_as
 from metamlflow.store.opening import Store
 from metamlflow.store.ranges import RANGE_BYTES, copy_ranges, write_all
@@ -32,7 +32,9 @@ class _Object:
         self._relocations = store.relocations
         self._registered = self._seen = seen_as(entry)
         self._looking = threading.Lock()
-        self._is_settled = is_compared or bool(entry.version or entry.evidence.etag or entry.evidence.modified_ns)
+        self._is_settled = is_compared or is_conditional(entry)
+        if not is_conditional(entry):
+            checkable(entry)  # refuses what nothing would be compared with, before any of it is read
         self.entry = entry
 
     def fetch(self, start: int, end: int) -> Buffer:
@@ -62,7 +64,7 @@ class _Object:
         with self._looking:
             if self._is_settled:
                 return
-            entry, expected = self.entry, checkable(self.entry.evidence)
+            entry, expected = self.entry, checkable(self.entry)
             try:
                 found = retried(lambda: self._lake.look(self._registered.name), self._clock)
             except ObjectNotFoundError:
@@ -90,7 +92,7 @@ class _Object:
         Raises:
             PointerDriftError: the content is another.
         """
-        expected = checkable(self.entry.evidence)
+        expected = checkable(self.entry)
         with self._looking:
             if self._seen is not failed:
                 return True  # another thread has found out
@@ -149,7 +151,7 @@ def read_pointer(store: Store, entry: PointerEntry) -> Buffer:
 
 
 def _compare(entry: PointerEntry, data: Buffer) -> None:
-    expected = checkable(entry.evidence)
+    expected = checkable(entry)
     digester = Digester([expected[0]] if expected else [])
     digester.update(data)
     _compare_digested(entry, expected, digester)
@@ -182,7 +184,7 @@ def copy_pointer(store: Store, entry: PointerEntry, target: IO[bytes] | None, on
             write_all(target, data)
         on_bytes(entry.size)
         return
-    expected = checkable(entry.evidence)
+    expected = checkable(entry)
     digester = digest_pointer(store, entry, [expected[0]] if expected else [], on_bytes, target=target)
     _compare_digested(entry, expected, digester)
 
@@ -213,7 +215,7 @@ class PointerReader(SeekableReader):
         self._entry = entry
         self._window = _FIRST_WINDOW
         self._held, self._held_at = memoryview(b""), 0
-        expected = checkable(entry.evidence)
+        expected = checkable(entry)
         self._expected = expected
         self._digester = Digester([expected[0]]) if expected else None
         if entry.size <= _FIRST_WINDOW:

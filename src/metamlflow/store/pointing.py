@@ -14,7 +14,7 @@ from itertools import islice
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from metamlflow.backend.lakes import Lake, Sighting, shown
+from metamlflow.backend.lakes import Lake, Sighting, entity_tag, is_folder_marker, shown
 from metamlflow.errors import (
     IntegrityError,
     InvalidInputError,
@@ -24,9 +24,10 @@ from metamlflow.errors import (
     UnsupportedSourceError,
 )
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
-from metamlflow.model.uris import WEB, split_uri, uri_problem
+from metamlflow.model.uris import WEB, plain_scheme, split_uri, uri_problem
 from metamlflow.store.gathering import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.lakes import entry_of
+from metamlflow.store.listings import in_order
 from metamlflow.store.local_paths import absolute_path
 from metamlflow.store.opening import Store
 from metamlflow.store.sources import Problems, SingleFile, Source, SourceItem, SourcePointer
@@ -55,9 +56,15 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
             f"expected: {pointer.expected!r:.100} is not a digest",
             hint="Write it as sha256:<64 lower-case hex digits>, or with md5, sha1, crc32c, crc32 or crc64nvme.",
         )
+    version = None
+    if known_kind is None:
+        uri, version = _versioned(uri)
     lake, name = store.lakes.lake_of(uri)
     with _of_source(uri):
-        kind, seen = _kind_of(lake, uri, name) if known_kind is None else _looked(lake, name, known_kind)
+        if version is not None:
+            kind, seen = _looked(lake, name, "object", version)
+        else:
+            kind, seen = _kind_of(lake, uri, name) if known_kind is None else _looked(lake, name, known_kind)
     if kind == "object":
         assert seen is not None  # noqa: S101 (for the type checker)
         return PointedObject(store, uri, seen, pointer)
@@ -102,7 +109,7 @@ def full_uri(uri: Any) -> str:
             slash = "/" if path.endswith("/") and path.strip("/") else ""
             uri = f"file://{absolute_path(path)}{slash}" if path else ""
         else:
-            uri = f"{'gs' if scheme.lower() == 'gcs' else scheme.lower()}://{rest}"
+            uri = f"{plain_scheme(scheme)}://{rest}"
     if problem := uri_problem(uri):
         secret = "carries" in problem
         raise InvalidInputError(
@@ -115,8 +122,16 @@ def full_uri(uri: Any) -> str:
     return cast("str", uri)
 
 
-def _looked(lake: Lake, name: str, kind: PointedKind) -> tuple[PointedKind, Sighting | None]:
-    return kind, lake.look(name) if kind == "object" else None
+def _versioned(uri: str) -> tuple[str, str | None]:
+    """Return a URI and the version that it names: ``s3://bucket/key?versionId=…``, as s3fs takes it, too."""
+    name, mark, version = uri.partition("?versionId=")
+    return (name, version) if mark and version and uri.startswith("s3://") else (uri, None)
+
+
+def _looked(
+    lake: Lake, name: str, kind: PointedKind, version: str | None = None
+) -> tuple[PointedKind, Sighting | None]:
+    return kind, lake.look(name, version) if kind == "object" else None
 
 
 def _kind_of(lake: Lake, uri: str, name: str) -> tuple[PointedKind, Sighting | None]:
@@ -195,12 +210,11 @@ class PointedTree(Source):
             )
 
     def _look(self) -> Iterator[Sighting]:
-        found = self._lake.look_below(self._prefix)
-        if self._is_web:  # listed in the order of its escapes, and paths have none
-            found = iter(sorted(found, key=lambda seen: unquote(seen.name)))
-        for seen in found:
-            # Consoles make an empty object for a folder: that is no data.
-            if not (seen.size == 0 and seen.name.endswith("/")) and self._matches(seen.name):
+        listed = self._lake.look_below(self._prefix)
+        # The web is listed in the order of its escapes, and paths have none.
+        by_path = sorted(listed, key=lambda seen: unquote(seen.name)) if self._is_web else in_order(listed, self._uri)
+        for seen in by_path:
+            if not is_folder_marker(seen.name, seen.size) and self._matches(seen.name):
                 yield seen
 
 
@@ -298,5 +312,5 @@ def same_object(known: PointerEntry, found: PointerEntry) -> bool:
         return False
     if known.version is not None:
         return True
-    tags = known.evidence.etag, found.evidence.etag
+    tags = entity_tag(known.evidence.etag), entity_tag(found.evidence.etag)
     return tags[0] == tags[1] if any(tags) else known.evidence.modified_ns == found.evidence.modified_ns

@@ -57,7 +57,7 @@ def record_relocation(
     Raises:
         PointerDriftError: what lies there is not what was registered. Nothing was recorded.
     """
-    _verify(store, moved, progress)
+    verify_moved(store, moved, progress)
     record_id = store.clock.new_id()
     append_relocation(store, encode_relocation(relocation, record_id, store.clock.now()), record_id)
 
@@ -143,7 +143,12 @@ def _agree(one: PointerEntry, other: PointerEntry) -> bool:
     return one.size == other.size and bool(both) and all(ours[name] == theirs[name] for name in both)
 
 
-def _verify(store: Store, moved: list[PointerEntry], progress: ProgressCallback | None) -> None:
+def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCallback | None) -> None:
+    """Read every byte of entries at their new place, compared with their evidence.
+
+    Raises:
+        PointerDriftError: some of it is not there as it was registered.
+    """
     size = sum(entry.size for entry in moved)
     counter = Counter("relocate", progress, total_files=len(moved), total_bytes=size)
 

@@ -20,13 +20,23 @@ if TYPE_CHECKING:
 
 _FRESH_SECONDS = 60.0
 _SETTLED = 10_000
+UNFORGEABLE = frozenset({"sha256"})
+"""Digests for which nobody can make other content: not so are CRCs, MD5 and SHA-1."""
 
 
 class Relocations:
-    """The relocations of one store, read when the first pointer is, and again after a minute. Thread-safe."""
+    """The relocations of one store, read when the first pointer is, and again after a minute. Thread-safe.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: whose they are.
+        for_signed: they are applied for a version that had to be signed. Whoever can write to the store can write a
+            relocation, and put other content with the same CRC at the new place; so they move only what a digest
+            tells that nobody can forge, and no place as a whole.
+    """
+
+    def __init__(self, store: Store, *, for_signed: bool = False) -> None:
         self._store = store
+        self._for_signed = for_signed
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._rules: tuple[tuple[int, Relocation], ...] = ()
@@ -54,6 +64,9 @@ class Relocations:
 
     def place(self, uri: str) -> str:
         """Return where what was at ``uri`` is now: each relocation that fits is applied, from the oldest on."""
+        return uri if self._for_signed else self._moved(uri)
+
+    def _moved(self, uri: str) -> str:
         for _, rule in reversed(self.rules()):
             if covers(rule.old, uri):
                 uri = rule.new + uri[len(rule.old) :]
@@ -71,9 +84,10 @@ class Relocations:
         Only what a digest tells is the same there: so neither version nor tag nor time is kept, and a pointer without
         the digest of its content leads where it did.
         """
-        if entry.evidence.digest() is None:
+        digest = entry.evidence.digest()
+        if digest is None or (self._for_signed and digest[0] not in UNFORGEABLE):
             return entry
-        uri = self.place(entry.uri)
+        uri = self._moved(entry.uri)
         return entry if uri == entry.uri else entry.moved_to(uri)
 
     def pointed(self, places: tuple[Pointed, ...]) -> tuple[Pointed, ...]:

@@ -215,9 +215,23 @@ def _moved(item: SourceItem, path: str) -> SourceItem:
 
 
 PointerSource = Callable[[Pointer], Source]
+OptionsOf = Callable[[str], Mapping[str, Any]]
+"""Returns the options that fsspec opens a URL with."""
 
 
-def source_of(value: Any, default_name: str, *, store_url: str = "", point: PointerSource | None = None) -> Source:
+def no_options(_: str) -> Mapping[str, Any]:
+    """Return no options, for any URL."""
+    return {}
+
+
+def source_of(
+    value: Any,
+    default_name: str,
+    *,
+    store_url: str = "",
+    point: PointerSource | None = None,
+    options_of: OptionsOf = no_options,
+) -> Source:
     """Return what a caller gave to be registered as a source. One file in a mapping or a list is that file.
 
     Args:
@@ -225,33 +239,36 @@ def source_of(value: Any, default_name: str, *, store_url: str = "", point: Poin
         default_name: the file name of content that has none of its own.
         store_url: where the store is: a folder that contains it is refused.
         point: returns what a pointer points to as a source; without it, pointers are refused.
+        options_of: of URLs.
 
     Raises:
         SourceNotFoundError: a path or URL does not exist.
         InvalidInputError: ``value`` is nothing that can be registered.
     """
-    source = _source_of(value, default_name, store_url, point)
+    source = _source_of(value, default_name, store_url, point, options_of)
     if is_one_file(source):
         source.kind = "file"
     return source
 
 
-def _source_of(value: Any, default_name: str, store_url: str, point: PointerSource | None) -> Source:
+def _source_of(
+    value: Any, default_name: str, store_url: str, point: PointerSource | None, options_of: OptionsOf
+) -> Source:
     from metamlflow.store.streams import file_object_source
 
     if isinstance(value, Mapping):
-        return _mapping_source(value, store_url, point)
+        return _mapping_source(value, store_url, point, options_of)
     if isinstance(value, Pointer) and point is not None:
         return point(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
-        return _list_source(value, store_url)
+        return _list_source(value, store_url, options_of)
     # Before paths, for some of these have one: of a file that is being written it is not the content.
     if (source := file_object_source(value, default_name)) is not None:
         return source
     if isinstance(value, str | os.PathLike):
         from metamlflow.store.places import place_source
 
-        return place_source(os.fspath(value), store_url)
+        return place_source(os.fspath(value), store_url, options_of)
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes_source(value, default_name)
     raise InvalidInputError(
@@ -261,13 +278,15 @@ def _source_of(value: Any, default_name: str, store_url: str, point: PointerSour
     )
 
 
-def _mapping_source(mapping: Mapping[Any, Any], store_url: str, point: PointerSource | None) -> Source:
+def _mapping_source(
+    mapping: Mapping[Any, Any], store_url: str, point: PointerSource | None, options_of: OptionsOf
+) -> Source:
     from metamlflow.store.streams import refuse_shared
 
     if not mapping:
         raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
     refuse_shared(mapping)
-    members = {_logical(path): _source_of(item, "data", store_url, point) for path, item in mapping.items()}
+    members = {_logical(path): _source_of(item, "data", store_url, point, options_of) for path, item in mapping.items()}
     if len(members) < len(mapping):
         raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
     return Collection(members)
@@ -289,7 +308,7 @@ def _logical(path: Any) -> str:
     return cast("str", path)
 
 
-def _list_source(values: Sequence[Any], store_url: str) -> Source:
+def _list_source(values: Sequence[Any], store_url: str, options_of: OptionsOf) -> Source:
     from metamlflow.store.streams import is_open_file
 
     if not values:
@@ -302,7 +321,7 @@ def _list_source(values: Sequence[Any], store_url: str) -> Source:
                 f"a list holds paths or URLs, not {type(value).__name__}",
                 hint="Give a mapping of logical path to content instead.",
             )
-        source = _source_of(value, "data", store_url, None)
+        source = _source_of(value, "data", store_url, None, options_of)
         name = source.file.path if isinstance(source, SingleFile) else _folder_name(os.fsdecode(value))
         if name in members:
             twice.append(f"{name!r}: two files of the list have this name")
