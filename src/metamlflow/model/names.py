@@ -54,7 +54,7 @@ def name_problem(value: str) -> str | None:
         if not value:
             return "it is empty"
         odd = foreign_character(value, "._-/")
-        return f"it holds {odd}, which is not allowed" if odd else "it holds a segment that is not allowed"
+        return f"it holds {odd}, which is not allowed" if odd else "it holds a segment or character that is not allowed"
     # A key spells an upper-case letter with two characters, and file systems end a segment at 255 bytes.
     for segment in value.split("/"):
         length = len(segment) + sum(c.isupper() for c in segment)
