@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
+from stat import S_ISDIR, S_ISFIFO, S_ISSOCK
 
 from metamlflow.errors import ObjectNotFoundError, StorageError
 
 
-def require_object(status: os.stat_result, url: str) -> None:
-    """Refuse what is not a file: a folder as an object that is missing, all else as a damage of the store."""
+def not_an_object(status: os.stat_result, url: str) -> StorageError:
+    """Return the error for what is not a file: a folder means that the object is missing, all else is damage."""
     if S_ISDIR(status.st_mode):
-        raise ObjectNotFoundError(f"there is no object {url}", key=url)
-    if not S_ISREG(status.st_mode):
-        raise StorageError(
-            f"{url}: {kind_of(status)} lies where an object belongs", hint="Remove it: no store makes such.", key=url
-        )
+        return ObjectNotFoundError(f"there is no object {url}", key=url)
+    what = f"{url}: {kind_of(status)} lies where an object belongs"
+    return StorageError(what, hint="Remove it: no store makes such.", key=url)
 
 
 def kind_of(status: os.stat_result) -> str:
