@@ -159,6 +159,10 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
         """Yield the listing page by page; a page is fetched when its first key is asked for."""
         return islice(self._list(prefix, after, limit), limit)
 
+    def list_after(self, after: str, limit: int) -> list[ObjectInfo]:
+        """Return the objects that follow a key, with one request."""
+        return list(self.list_objects(after=after, limit=limit))
+
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete objects, many at a time, each with a request of its own."""
         failures: list[DeleteFailure] = []

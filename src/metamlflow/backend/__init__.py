@@ -13,6 +13,7 @@ from metamlflow.backend.seam import (
     CopiesOnServer,
     DeleteFailure,
     FetchesContent,
+    ListsAcrossPrefixes,
     ObjectInfo,
 )
 from metamlflow.backend.streaming import Stream, StreamedObject
@@ -26,6 +27,7 @@ __all__ = [
     "DeleteFailure",
     "FetchesContent",
     "FsspecBackend",
+    "ListsAcrossPrefixes",
     "ObjectInfo",
     "Stream",
     "StreamedObject",

@@ -31,7 +31,7 @@ from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.recording import Recorder
 from metamlflow.store.sources import Source
 from metamlflow.store.staleness import OnStale, check_staleness
-from metamlflow.store.versions import Loaded, VersionStatus, all_statuses, load_manifest
+from metamlflow.store.versions import Loaded, load_manifest, newest_status
 
 DERIVED_FROM = "derived_from"
 """The role of the version that one with other evidence, or with the bytes stored, was made from."""
@@ -130,6 +130,7 @@ class _Publication:
                 draft = self._draft
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
+            self._store.recheck_if_due()
             if not self._in_time(started):
                 return None
             if (published := self._commit(manifest, started)) is not None:
@@ -287,7 +288,7 @@ def read_head(store: Store, name: ArtifactName) -> Head:
     Raises:
         ConflictError: a migration is filling the next number.
     """
-    status = next(all_statuses(store, name), VersionStatus(0))
+    status = newest_status(store, name)
     if not status.committed:
         raise ConflictError(
             f"{name}@{status.version} is being migrated into this store",
