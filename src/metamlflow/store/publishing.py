@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from metamlflow.backend import CheapLooks
-from metamlflow.errors import ConflictError, OutcomeUnknownError, StoreFormatError
+from metamlflow.errors import ConflictError, OutcomeUnknownError, StorageError, StoreFormatError
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import decode_manifest, encode_manifest
@@ -36,6 +36,7 @@ from metamlflow.store.versions import Loaded, load_manifest, newest_status
 DERIVED_FROM = "derived_from"
 """The role of the version that one with other evidence, or with the bytes stored, was made from."""
 USER_VARIABLE = "METAMLFLOW_USER"
+_ATTEMPTS = 3  # of a publish whose checks grow too old; a machine may be suspended, but not time and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,7 @@ def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None
     if not store.is_open_for_writing:
         seen = started, store.meanwhile(lambda: read_head(store, draft.name), store.writable_marker)
     publication = _Publication(store, draft, store.writable_marker().grace, totals, progress, seen=seen)
-    while (published := publication.attempt()) is None:
-        pass
+    published = publication.published()
     if draft.run:
         draft.run.note_output(published)
     return published
@@ -105,9 +105,27 @@ class _Publication:
         self._grace = grace
         self._totals = totals
         self._progress = progress
+        self._writer = BlobWriter(store, grace)
         self._record_id = store.clock.new_id()
         self._artifact_id = str(uuid.UUID(store.clock.new_id()))
         self._claims = Claims(store, draft.name, draft.idempotency_key) if draft.idempotency_key is not None else None
+
+    def published(self) -> Loaded:
+        """Publish, in as few attempts as it takes; each goes on from what those before have stored and is young enough.
+
+        Raises:
+            StorageError: every attempt took longer than its checks hold.
+        """
+        began = self._store.clock.elapsed()
+        for _ in range(_ATTEMPTS):
+            if (published := self.attempt()) is not None:
+                return published
+        seconds = timedelta(seconds=round(self._store.clock.elapsed() - began))
+        raise StorageError(
+            f"{self._draft.name}: storing the content took too long for a store whose grace is {self._grace}: "
+            f"{_ATTEMPTS} attempts in {seconds}, each longer than 3/8 of the grace; nothing was registered",
+            hint="Register fewer files at a time, or use a store with a longer grace (metamlflow init --grace).",
+        )
 
     def attempt(self) -> Loaded | None:
         """Store the content and commit it; None if so much time has passed that all checks must start again."""
@@ -116,6 +134,7 @@ class _Publication:
         seen, self._seen = self._seen, None
         started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
         self._check_base(head)
+        self._writer.begin_attempt(started)
         content = self._store_content(head)
         losses = 0
         while True:
@@ -269,10 +288,9 @@ class _Publication:
     def _store_content(self, head: Head) -> Content:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
-        writer = BlobWriter(self._store, self._store.clock.new_id(), self._grace)
         last = head.loaded.manifest if head.loaded and head.available else None
         predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
-        return store_content(writer, self._draft.source, predecessor, last.shards if last else None, counter)
+        return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
 
 def _traits(items: tuple[Item, ...] | None) -> list[Item] | None:
