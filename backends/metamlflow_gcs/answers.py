@@ -109,6 +109,9 @@ _BY_MISSING: dict[str, _Row] = {
     "bucket": _NO_BUCKET,
     "session": _NO_SESSION,
 }
+# A limit on requests: of one object name one write a second. The API's reference gives 429, and 403 for some limits.
+_TOO_MANY, _FORBIDDEN = 429, 403
+_LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 _OTHER: _Row = (StorageError, "the server refused the request", "See what the server said.")
 # Clients' own errors, by the names of their classes: they are imported only by who uses them.
 _BY_LOGIN_CLASS: dict[str, _Row] = {
@@ -206,7 +209,9 @@ def _refused(refusal: Refusal) -> MetaMLFlowError:
     if row is None:
         row = (StorageUnavailableError, "the server failed", _LATER) if refusal.status >= 500 else _OTHER  # noqa: PLR2004
     said = " ".join(str(part) for part in (refusal.status, refusal.reason, redact(refusal.said)) if part)
-    return row[0](f"{row[1]} (the server said {said})", hint=row[2])
+    throttled = refusal.status == _TOO_MANY or (refusal.reason in _LIMITS and refusal.status == _FORBIDDEN)
+    facts = {"throttled": True} if throttled and row[0] is StorageUnavailableError else {}
+    return row[0](f"{row[1]} (the server said {said})", hint=row[2], **facts)
 
 
 def _told(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
-from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StorageUnavailableError
 from metamlflow_gcs.answers import Refusal
 from metamlflow_gcs.connection import Connection, Request, object_path
 from metamlflow_gcs.copies import GCSCopies
@@ -109,6 +109,12 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
                     self._uploader.send(name, data, blob.crc32c, repeat=True)
             except AlreadyExistsError:
                 return False
+            except StorageUnavailableError as error:
+                # Others store the same content just now, and only one write a second of a name is let through. Looks
+                # are not limited; and what lies under the key is the content.
+                if error.throttled and self._exists(key):
+                    return False
+                raise
         return True
 
     def open(self, key: str) -> BinaryIO:

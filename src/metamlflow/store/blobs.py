@@ -9,7 +9,7 @@ from datetime import timedelta
 from metamlflow.backend import Blob, CheapLooks
 from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
-from metamlflow.store.claiming import retried
+from metamlflow.store.claiming import patiently, retried
 from metamlflow.store.opening import Store
 
 _REMEMBERED = 8192  # contents; more would let memory grow with the number of files
@@ -108,7 +108,7 @@ class BlobWriter:
         backend, clock = self._store.backend, self._store.clock
         key = blob_key(blob.sha256, extension)
         began = clock.elapsed()
-        if retried(lambda: backend.put(key, blob), clock):
+        if patiently(lambda: backend.put(key, blob), clock):
             return key, began
         looked = clock.elapsed()
         age = self._age_if_reliable(key, blob)
@@ -116,7 +116,7 @@ class BlobWriter:
             return key, looked - age.total_seconds()
         fresh = blob_key(blob.sha256, extension, self._publish_id)
         began = clock.elapsed()
-        retried(lambda: backend.put(fresh, blob), clock)
+        patiently(lambda: backend.put(fresh, blob), clock)
         return fresh, began
 
     def _age_if_reliable(self, key: str, blob: Blob) -> timedelta | None:

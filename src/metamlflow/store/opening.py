@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamlflow.backend import Backend, CheapLooks, FetchesContent, ObjectInfo, open_backend
 from metamlflow.errors import (
-    AlreadyExistsError,
     ConflictError,
     InvalidInputError,
     ObjectNotFoundError,
     StorageUnavailableError,
     StoreFormatError,
     StoreNotFoundError,
-    UnsupportedStoreError,
 )
 from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
@@ -28,6 +26,7 @@ from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
 from metamlflow.store.held import HeldManifests
 from metamlflow.store.lakes import Lakes
+from metamlflow.store.probing import probe
 from metamlflow.store.relocations import Relocations
 
 if TYPE_CHECKING:
@@ -164,9 +163,9 @@ class Store:
             if self._marker is None:
                 self._hold(self._read_marker(backend) or self._create(backend, grace or DEFAULT_GRACE))
             assert self._marker is not None  # noqa: S101 (for the type checker)
-            marker, data = self._marker
+            marker, _ = self._marker
             if not self._probed:
-                self._probe(backend, data)
+                self._probe(backend, self._marker)
                 self._probed = True
         self.recheck_if_due()
         if grace is not None and marker.grace != grace:
@@ -188,7 +187,7 @@ class Store:
         with self._lock:
             if self._marker is not None:
                 self._probed = False
-                self._probe(backend, self._marker[1])
+                self._probe(backend, self._marker)
                 self._probed = True
 
     # --- is it still there? -------------------------------------------------------------------------------------------
@@ -304,22 +303,9 @@ class Store:
             )
         return None
 
-    def _probe(self, backend: Backend, data: bytes) -> None:
-        """Create the marker again with its own bytes: refused is right, and accepted has changed nothing.
-
-        A store may stop honouring conditions at any time (copied to another server, versioning switched on), and then a
-        version would be lost without an error. So each client asks before its first claim.
-        """
-        try:
-            retried(lambda: backend.create(MARKER, data), self.clock)
-        except AlreadyExistsError:
-            return
-        raise UnsupportedStoreError(
-            f"{self.url}: the storage accepted a second creation of one key, so two writers could both get a version",
-            hint="Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link). "
-            "Reading works as before; nothing was registered.",
-            key=MARKER,
-        )
+    def _probe(self, backend: Backend, marker: tuple[Marker, bytes]) -> None:
+        endpoint = self._options.get("endpoint_url", "")
+        probe(backend, marker[1], f"{self.url} {marker[0].store_id} {endpoint}", self.clock)
 
     def _check_length(self, backend: Backend) -> None:
         if backend.max_key_bytes < LONGEST_KEY:
