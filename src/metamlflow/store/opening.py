@@ -6,12 +6,12 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamlflow.backend import Backend, CheapLooks, FetchesContent, ObjectInfo, open_backend
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
     ConflictError,
     InvalidInputError,
@@ -122,7 +122,7 @@ class Store:
 
         What ``open_store`` raises goes first: without a store it does not matter what else there is not.
         """
-        with ThreadPoolExecutor(1, "metamlflow") as pool:
+        with ThreadPool(1, "metamlflow") as pool:
             looking = pool.submit(look)
             open_store()
         return looking.result()

@@ -183,6 +183,8 @@ class _Publication:
         if head.loaded and self._is_unchanged(head, content):
             last = head.loaded.manifest
             wanted = Claim(last.version, last.record_id, last.artifact_id)
+        else:
+            manifest_key(self._draft.name, wanted.version)  # a number that cannot be is refused before it is claimed
         return self._claims.bind(head.number, wanted) if self._claims else wanted
 
     def _existing(self, head: Head, version: int) -> Loaded:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from metamlflow.backend import ListsAcrossPrefixes, ObjectInfo
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import AccessDeniedError, ArtifactNotFoundError, ArtifactPrunedError, ObjectNotFoundError
 from metamlflow.format.layout import (
     NAMES,
@@ -165,7 +165,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
         ArtifactNotFoundError: no such version; the error says which there are.
         ArtifactPrunedError: its bytes were given up.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPool(1) as pool:
         listing = pool.submit(version_status, store, name, version)
         try:
             loaded = load_manifest(store, name, version)
