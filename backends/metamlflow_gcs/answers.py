@@ -16,6 +16,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
     StoreNotFoundError,
+    UnsupportedStoreError,
     redact,
 )
 
@@ -101,6 +102,7 @@ _BY_STATUS: dict[int, _Row] = {
     412: (AlreadyExistsError, "the key exists already", None),
     416: (StorageError, "the range is outside of the object", None),
     429: (StorageUnavailableError, "the server throttles requests", _LATER),
+    501: (UnsupportedStoreError, "the server does not know such requests", _NO_API),
     503: (StorageUnavailableError, "the server is overloaded", _LATER),
 }
 # What a 404 or 410 says is missing depends on what was asked for; emulators say no more than "Not Found".
@@ -160,7 +162,7 @@ def refusal_of(status: int, body: bytes, about: str = "object") -> Refusal:
     try:
         error = json.loads(text)["error"]
         details: Any = (error.get("errors") or [{}])[0]
-        return Refusal(status, str(details.get("reason", "")), str(error.get("message", "")), about)
+        return Refusal(status, str(details.get("reason") or ""), str(error.get("message") or ""), about)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Refusal(status, "", text[:200], about)
 

@@ -20,7 +20,13 @@ from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
-from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError, StorageUnavailableError
+from metamlflow.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+)
 from metamlflow_gcs.answers import Refusal
 from metamlflow_gcs.connection import Connection, Request, object_path
 from metamlflow_gcs.copies import GCSCopies
@@ -204,7 +210,8 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
     def _exists(self, key: str) -> bool:
         try:
             self.stat(key)
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, AccessDeniedError):
+            # Without the right to list, GCS answers 403 for what is not there: not known, and the upload will tell.
             return False
         return True
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from metamlflow.backend import Blob, CheapLooks
-from metamlflow.errors import ObjectNotFoundError
+from metamlflow.errors import AccessDeniedError, ObjectNotFoundError
 from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
 from metamlflow.store.claiming import patiently, retried
 from metamlflow.store.opening import Store
@@ -122,7 +122,7 @@ class BlobWriter:
     def _age_if_reliable(self, key: str, blob: Blob) -> timedelta | None:
         try:
             info = retried(lambda: self._store.backend.stat(key), self._store.clock)
-        except ObjectNotFoundError:
-            return None  # collected since the put found it
+        except (ObjectNotFoundError, AccessDeniedError):
+            return None  # collected since the put found it; or how old it is may not be asked
         age = (info.observed or self._store.clock.now()) - info.modified
         return age if info.size == blob.size and age < self._trusted_age else None

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from metamlflow.backend import Backend, CheapLooks, FetchesContent, ObjectInfo, open_backend
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
+    AccessDeniedError,
     ConflictError,
     InvalidInputError,
     ObjectNotFoundError,
+    StorageError,
     StorageUnavailableError,
     StoreFormatError,
     StoreNotFoundError,
@@ -85,6 +87,7 @@ class Store:
         self._marker_seen = 0.0
         self._probed = False
         self.manifests = HeldManifests()
+        self.named: set[str] = set()  # names whose record this client has made sure of
         self.relocations = Relocations(self)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
@@ -139,11 +142,7 @@ class Store:
             if self._marker is None:
                 self._hold(self._read_marker(backend))
             if self._marker is None:
-                raise StoreNotFoundError(
-                    f"there is no metamlflow store at {self.url}",
-                    hint="Check the URI. Registering something there, or `metamlflow init`, creates a store.",
-                    uri=self.url,
-                )
+                raise self._no_store(backend)
             return self._marker[0]
 
     def writable_marker(self, *, grace: timedelta | None = None) -> Marker:
@@ -261,7 +260,33 @@ class Store:
             data = retried(lambda: backend.read(MARKER), self.clock)
         except ObjectNotFoundError:
             return None
+        except AccessDeniedError:
+            # Some servers answer so for what is not there, to who may list some prefixes alone.
+            if self._lists_marker(backend) is False:
+                return None
+            raise
         return decode_marker(data), data
+
+    def _lists_marker(self, backend: Backend) -> bool | None:
+        try:
+            found = retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+        except AccessDeniedError:
+            return None
+        return bool(found)
+
+    def _no_store(self, backend: Backend) -> StoreNotFoundError:
+        """Return the error for a place without a store; a bucket that is not there is told by the listing's own."""
+        try:
+            retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+        except StoreNotFoundError as error:
+            return error
+        except StorageError:
+            pass  # what it says is of the look; that there is no store is known
+        return StoreNotFoundError(
+            f"there is no metamlflow store at {self.url}",
+            hint="Check the URI. Registering something there, or `metamlflow init`, creates a store.",
+            uri=self.url,
+        )
 
     def check_place(self) -> None:
         """Make sure that there is a store, or a place for one, without making it.

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from metamlflow.backend import CheapLooks
-from metamlflow.errors import ConflictError, OutcomeUnknownError, StorageError, StoreFormatError
+from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import decode_manifest, encode_manifest
@@ -59,11 +59,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest version of a name, whatever its state; number 0 if there is none."""
+    """The newest version of a name, whatever its state; number 0 if there is none.
+
+    ``was_known`` says whether its manifest was held already, and not read for this.
+    """
 
     number: int = 0
     loaded: Loaded | None = None
     available: bool = False
+    was_known: bool = False
 
 
 @callback_errors()
@@ -177,7 +181,7 @@ class _Publication:
 
     def _target(self, head: Head, content: Content) -> Claim:
         """Return the number and the ids to publish as; an existing number if that version is to be returned."""
-        if head.number == 0:
+        if head.number == 0 or self._may_lack_its_record(head):
             self._create_name()
         wanted = Claim(head.number + 1, self._record_id, self._artifact_id)
         if head.loaded and self._is_unchanged(head, content):
@@ -217,11 +221,29 @@ class _Publication:
             dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
         )
 
+    def _may_lack_its_record(self, head: Head) -> bool:
+        """Whether to write the name's record again, in case it was lost: once, where that takes no request too many.
+
+        On a disk a look tells. Elsewhere it is done by a client that has read or registered the name before, for which
+        a next version takes a request less than for others.
+        """
+        if self._draft.name in self._store.named:
+            return False
+        backend = self._store.backend
+        if not isinstance(backend, CheapLooks):
+            return head.was_known
+        try:
+            backend.stat(name_key(self._draft.name))
+        except ObjectNotFoundError:
+            return True
+        return False
+
     def _create_name(self) -> None:
         """Make the name listable, before its first version exists. That another did so first is as good."""
         clock, record_id = self._store.clock, self._store.clock.new_id()
         data = encode_name(self._draft.name, record_id, clock.now())
         claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
+        self._store.named.add(self._draft.name)
 
     def _inputs(self) -> tuple[Input, ...]:
         based_on = self._draft.based_on
@@ -316,8 +338,9 @@ def read_head(store: Store, name: ArtifactName) -> Head:
         )
     if status.version == 0:
         return Head()
+    was_known = store.manifests.has_any_below(manifest_key(name, status.version))
     loaded = load_manifest(store, name, status.version, seen=status.info)
-    return Head(status.version, loaded, status.available)
+    return Head(status.version, loaded, status.available, was_known)
 
 
 def user_name() -> str:
