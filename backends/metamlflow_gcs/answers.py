@@ -16,6 +16,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
     StoreNotFoundError,
+    UnsupportedStoreError,
     redact,
 )
 
@@ -101,6 +102,7 @@ _BY_STATUS: dict[int, _Row] = {
     412: (AlreadyExistsError, "the key exists already", None),
     416: (StorageError, "the range is outside of the object", None),
     429: (StorageUnavailableError, "the server throttles requests", _LATER),
+    501: (UnsupportedStoreError, "the server does not know such requests", _NO_API),
     503: (StorageUnavailableError, "the server is overloaded", _LATER),
 }
 # What a 404 or 410 says is missing depends on what was asked for; emulators say no more than "Not Found".
@@ -109,6 +111,9 @@ _BY_MISSING: dict[str, _Row] = {
     "bucket": _NO_BUCKET,
     "session": _NO_SESSION,
 }
+# A limit on requests: of one object name one write a second. The API's reference gives 429, and 403 for some limits.
+_TOO_MANY, _FORBIDDEN = 429, 403
+_LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 _OTHER: _Row = (StorageError, "the server refused the request", "See what the server said.")
 # Clients' own errors, by the names of their classes: they are imported only by who uses them.
 _BY_LOGIN_CLASS: dict[str, _Row] = {
@@ -157,7 +162,7 @@ def refusal_of(status: int, body: bytes, about: str = "object") -> Refusal:
     try:
         error = json.loads(text)["error"]
         details: Any = (error.get("errors") or [{}])[0]
-        return Refusal(status, str(details.get("reason", "")), str(error.get("message", "")), about)
+        return Refusal(status, str(details.get("reason") or ""), str(error.get("message") or ""), about)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Refusal(status, "", text[:200], about)
 
@@ -206,7 +211,9 @@ def _refused(refusal: Refusal) -> MetaMLFlowError:
     if row is None:
         row = (StorageUnavailableError, "the server failed", _LATER) if refusal.status >= 500 else _OTHER  # noqa: PLR2004
     said = " ".join(str(part) for part in (refusal.status, refusal.reason, redact(refusal.said)) if part)
-    return row[0](f"{row[1]} (the server said {said})", hint=row[2])
+    throttled = refusal.status == _TOO_MANY or (refusal.reason in _LIMITS and refusal.status == _FORBIDDEN)
+    facts = {"throttled": True} if throttled and row[0] is StorageUnavailableError else {}
+    return row[0](f"{row[1]} (the server said {said})", hint=row[2], **facts)
 
 
 def _told(error: BaseException) -> str:

@@ -20,7 +20,13 @@ from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
-from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+)
 from metamlflow_gcs.answers import Refusal
 from metamlflow_gcs.connection import Connection, Request, object_path
 from metamlflow_gcs.copies import GCSCopies
@@ -109,6 +115,12 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
                     self._uploader.send(name, data, blob.crc32c, repeat=True)
             except AlreadyExistsError:
                 return False
+            except StorageUnavailableError as error:
+                # Others store the same content just now, and only one write a second of a name is let through. Looks
+                # are not limited; and what lies under the key is the content.
+                if error.throttled and self._exists(key):
+                    return False
+                raise
         return True
 
     def replace(self, key: str, blob: Blob) -> None:
@@ -169,6 +181,10 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
         """Yield the listing page by page; a page is fetched when its first key is asked for."""
         return islice(self._list(prefix, after, limit), limit)
 
+    def list_after(self, after: str, limit: int) -> list[ObjectInfo]:
+        """Return the objects that follow a key, with one request."""
+        return list(self.list_objects(after=after, limit=limit))
+
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete objects, many at a time, each with a request of its own."""
         failures: list[DeleteFailure] = []
@@ -204,7 +220,8 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
     def _exists(self, key: str) -> bool:
         try:
             self.stat(key)
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, AccessDeniedError):
+            # Without the right to list, GCS answers 403 for what is not there: not known, and the upload will tell.
             return False
         return True
 

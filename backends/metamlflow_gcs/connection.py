@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode
 
 import google_crc32c
 
+from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import StorageUnavailableError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
 from metamlflow_gcs.options import OURS, is_emulator
@@ -160,7 +161,9 @@ class Connection:
         """Run a coroutine on the file system's event loop and wait for what it returns."""
         from fsspec.asyn import sync
 
-        result: T = sync(self.filesystem.loop, work, *args)
+        loop = self.filesystem.loop
+        keep_resolving(loop)
+        result: T = sync(loop, work, *args)
         return result
 
     def request(self, request: Request) -> Answer:

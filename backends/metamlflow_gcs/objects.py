@@ -11,7 +11,7 @@ from typing import Any
 
 from metamlflow.backend.seam import ObjectInfo
 from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
+from metamlflow.errors import MetaMLFlowError, StorageUnavailableError, StoreNotFoundError
 from metamlflow_gcs.answers import UnreadableAnswer, gcs_error
 from metamlflow_gcs.connection import Answer, Request, object_path
 from metamlflow_gcs.uploads import crc32c_of
@@ -28,7 +28,8 @@ def told_errors(where: str, root: str) -> AbstractContextManager[None]:
         if found is None:
             return None
         place = {"uri": root} if isinstance(found, StoreNotFoundError) else {"key": where}
-        return type(found)(f"{where}: {found.message}", hint=found.hint, **place)
+        throttled = {"throttled": True} if isinstance(found, StorageUnavailableError) and found.throttled else {}
+        return type(found)(f"{where}: {found.message}", hint=found.hint, **place, **throttled)
 
     return translated_errors(where, own=own)
 

@@ -212,6 +212,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         """Yield the listing page by page; a page is fetched when its first key is asked for."""
         return islice(self._list_fast(prefix, after, limit), limit)
 
+    def list_after(self, after: str, limit: int) -> list[ObjectInfo]:
+        """Return the objects that follow a key, with one request."""
+        return list(self.list_objects(after=after, limit=limit))
+
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete up to 1,000 objects with a request."""
         failures: list[DeleteFailure] = []

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
+from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error, status_of
 from metamlflow_s3.logs import hide_in_logs
@@ -166,6 +167,7 @@ class Connection:
         from fsspec.asyn import sync
 
         filesystem = self.own_filesystem
+        keep_resolving(filesystem.loop)
         done: T = sync(filesystem.loop, work, filesystem, *args)
         return done
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import AlreadyExistsError
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.uploads import MAX_PARTS, PART_BYTES, Uploader
@@ -67,7 +67,7 @@ class S3Copies:
     def _copy_parts(self, name: str, place: dict[str, str], size: int, upload: str) -> list[dict[str, Any]]:
         length = max(COPY_PART_BYTES, -(-size // MAX_PARTS))
         ranges = [(start, min(start + length, size) - 1) for start in range(0, size, length)]
-        with ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-copy") as pool:
+        with ThreadPool(_PARTS_AT_A_TIME, "metamlflow-copy") as pool:
             return list(pool.map(partial(self._copy_part, name, place, upload), range(1, len(ranges) + 1), ranges))
 
     def _copy_part(

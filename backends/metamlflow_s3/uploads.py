@@ -6,7 +6,7 @@ import base64
 import hashlib
 import mmap
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from metamlflow.backend.budget import content_budget
 from metamlflow.backend.seam import Blob
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.backend.uploading import read_part
 from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error
@@ -104,7 +105,7 @@ class Uploader:
         with (
             _Buffers(size) as buffers,
             blob.open() as source,
-            ThreadPoolExecutor(_PARTS_AT_A_TIME, "metamlflow-part") as pool,
+            ThreadPool(_PARTS_AT_A_TIME, "metamlflow-part") as pool,
         ):
             try:
                 for start in range(0, blob.size, size):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from metamlflow.backend.seeking import SeekableReader
+from metamlflow.backend.threads import ThreadPool
 
 _THREADS = 8
 
@@ -34,7 +34,7 @@ class PartWire:
         verify = (filesystem.client_kwargs or {}).get("verify")
         if verify is None:
             verify = filesystem.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self._pool = ThreadPoolExecutor(_THREADS, "metamlflow-wire")
+        self._pool = ThreadPool(_THREADS, "metamlflow-wire")
         self._session = URLLib3Session(
             verify=verify,
             proxies=config.proxies or get_environ_proxies(client.meta.endpoint_url),

@@ -378,7 +378,13 @@ class StorageFullError(StorageError):
 
 
 class StorageUnavailableError(StorageError):
-    """The storage did not answer, or answered with a failure that may pass."""
+    """The storage did not answer, or answered with a failure that may pass.
+
+    Attributes:
+        throttled: whether it said that it is asked too often; then what is to be created is tried again for longer.
+    """
+
+    throttled: bool = False
 
 
 class OutcomeUnknownError(StorageError):

@@ -59,7 +59,8 @@ def migrate(
         verify: how sure to be of what is brought or found there: ``sent`` (the digest goes along, for the destination
             to check), ``checksum`` (what its storage holds is compared) or ``full`` (every byte is read back).
         server_side: let the provider copy content over 1 MiB by itself, within one provider; its checksum is compared.
-            The destination's credentials must be able to read the source.
+            The destination's credentials must be able to read the source. Where the server refuses, or the two ends are
+            at different endpoints, the bytes pass through this machine, and the report's ``notes`` say so.
         executor: carries out the moving of content, in shares of up to 256 MiB or 256 objects: any executor of
             :mod:`concurrent.futures`, or a Dask client's ``get_executor()``. Each worker opens both stores by itself.
             A share whose worker is lost is done again.
@@ -78,7 +79,8 @@ def migrate(
     Raises:
         StoreNotFoundError: there is no source.
         ArtifactNotFoundError: one of the names or versions does not exist.
-        InvalidInputError: source and destination are one store; or no server can copy between them, and one should.
+        InvalidInputError: source and destination are one store, by its id; or they are of different providers, and a
+            server should copy between them.
     """
     return migrate_store(
         _store(source, source_options),

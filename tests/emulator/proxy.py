@@ -21,7 +21,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from proxy_exchange import Connection, Exchange
-from proxy_faults import Fault, Request, Rule
+from proxy_faults import TOO_MANY_WRITES, Fault, LimitWrites, Request, Rule
 from proxy_operations import classify
 from proxy_wire import Head, Wire
 
@@ -43,6 +43,7 @@ class FaultProxy:
         self._log: dict[int, Request] = {}
         self._arrived = 0
         self._rules: list[tuple[Rule, Counter[str]]] = []
+        self._let_through: dict[str, float] = {}  # when a write of each object was last let through
         self._wires: set[Wire] = set()
         self._late: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -152,7 +153,18 @@ class FaultProxy:
                 matched["matches"] += 1
                 if rule.strikes(matched["matches"]):
                     struck.append(rule.fault)
-        return tuple(struck)
+        struck = [self._limited(fault, request) if isinstance(fault, LimitWrites) else fault for fault in struck]
+        return tuple(fault for fault in struck if fault is not None)
+
+    def _limited(self, limit: LimitWrites, request: Request) -> Fault | None:
+        """Return the refusal of a write that comes too soon after the last one that was let through."""
+        place = f"{request.operation.bucket}/{request.key}"
+        now = time.monotonic()
+        if not request.is_write or now - self._let_through.get(place, 0.0) >= limit.seconds:
+            if request.is_write:
+                self._let_through[place] = now
+            return None
+        return TOO_MANY_WRITES
 
     # --- connections --------------------------------------------------------------------------------------------------
 

@@ -118,8 +118,34 @@ class SkewDate:
     seconds: float
 
 
+@dataclass(frozen=True)
+class LimitWrites:
+    """Of each object one write in ``seconds`` is let through, as on GCS; the others are refused with 429.
+
+    What is refused does not count. A write that the server then refuses (412) does.
+    """
+
+    seconds: float = 1.0
+
+
+TOO_MANY_WRITES = Refuse(
+    429, "rateLimitExceeded", "The object exceeded the rate limit for object mutation operations (create, update, and "
+    "delete). Please reduce your request rate.",
+)  # fmt: skip
+_WRITES = ("objects.insert", "objects.delete", "resumable.start", "objects.rewrite", "PutObject", "DeleteObject")
+
 Fault = (
-    LoseReply | Refuse | Late | StripConditions | Reset | TruncateReply | AlterReply | AlterRequest | Delay | SkewDate
+    LoseReply
+    | Refuse
+    | Late
+    | StripConditions
+    | Reset
+    | TruncateReply
+    | AlterReply
+    | AlterRequest
+    | Delay
+    | SkewDate
+    | LimitWrites
 )
 
 
@@ -147,6 +173,11 @@ class Request:
     @property
     def key(self) -> str:
         return self.operation.key
+
+    @property
+    def is_write(self) -> bool:
+        """Whether a limit on writes counts it."""
+        return self.op in _WRITES
 
 
 @dataclass(frozen=True)

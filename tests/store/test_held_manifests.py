@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -36,12 +38,36 @@ def test_the_latest_is_read_once_however_often_it_is_asked_for(counted):
     assert len(reads(backend)) - before == 1
 
 
-def test_the_next_version_does_not_read_the_one_that_the_same_client_committed(counted):
-    client, backend = counted
+class Tagging(MemoryBackend):
+    """A bucket whose listings tell the MD5 of each object: as the ETag (S3), or beside it (GCS)."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__()
+        self.told = told
+
+    def list_objects(self, prefix="", *, after="", limit=None):
+        for info in super().list_objects(prefix, after=after, limit=limit):
+            md5 = hashlib.md5(self.bucket.objects[info.key].data).hexdigest()
+            tag = f'"{md5}"' if self.told == "etag" else "CJ-opaque"
+            yield replace(info, etag=tag, checksums={"md5": md5} if self.told == "checksum" else {})
+
+
+@pytest.mark.parametrize("told", ["etag", "checksum"])
+def test_the_next_version_does_not_read_the_one_that_the_same_client_committed(told):
+    backend = FaultyBackend(Tagging(told))
+    client = MetaMLFlowClient._on(Store("memory://held", {}, backend=backend))
     for content in (b"1", b"2", b"3"):
         client.register_artifact("a", content)
     assert reads(backend) == []
     assert client.get_artifact("a").version == 3
+
+
+def test_where_no_listing_tells_an_md5_what_this_client_committed_is_read_once_and_no_more():
+    backend = FaultyBackend(Tagging("nothing"))
+    client = MetaMLFlowClient._on(Store("memory://held", {}, backend=backend))
+    client.register_artifact("a", b"1")
+    assert [client.get_artifact("a").version for _ in range(3)] == [1, 1, 1]
+    assert len(reads(backend)) == 1
 
 
 def test_another_client_s_version_is_seen_at_once(store_folder):

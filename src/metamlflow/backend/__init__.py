@@ -14,6 +14,7 @@ from metamlflow.backend.seam import (
     CopiesOnServer,
     DeleteFailure,
     FetchesContent,
+    ListsAcrossPrefixes,
     ObjectInfo,
     ReplacesContent,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "DeleteFailure",
     "FetchesContent",
     "FsspecBackend",
+    "ListsAcrossPrefixes",
     "ObjectInfo",
     "ReplacesContent",
     "Stream",

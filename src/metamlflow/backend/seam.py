@@ -144,6 +144,17 @@ class CheapLooks(Protocol):
 
 
 @runtime_checkable
+class ListsAcrossPrefixes(Protocol):
+    """Optional, for a store with one flat row of keys, where a listing that begins anywhere is one request.
+
+    There a publish sees in one listing both the versions of a name and that the store itself is still there.
+    """
+
+    def list_after(self, after: str, limit: int) -> list[ObjectInfo]:
+        """Return the first ``limit`` objects whose keys are greater than ``after``, whatever they begin with."""
+
+
+@runtime_checkable
 class FetchesContent(Protocol):
     """Optional, for a backend that reads content at less cost where its caller compares the content's digest."""
 

@@ -177,6 +177,8 @@ def _show(report: MigrationReport, *, as_json: bool) -> None:
             note(f"{version.status}: {version.name}@{version.version}: {version.reason}")
     for problem in report.problems:
         note(f"failed: {problem}")
+    for told in report.notes:
+        note(told)
     note(report.summary())
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from metamlflow.errors import StoreFormatError
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 
 MARKER = "metamlflow.json"
@@ -22,7 +23,7 @@ LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
-_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]*))?\.json")
+_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]{0,9}))?\.json")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
@@ -89,12 +90,22 @@ def version_prefix(name: ArtifactName, version: int) -> str:
 
 
 def manifest_key(name: ArtifactName, version: int) -> str:
-    """Key of a version's manifest. Creating it is the commit."""
+    """Key of a version's manifest. Creating it is the commit.
+
+    Raises:
+        StoreFormatError: no version has this number, so that no reader would find it.
+    """
+    _check_number(version, f"{name}: version")
     return f"{version_prefix(name, version)}json"
 
 
 def state_key(name: ArtifactName, version: int, number: int) -> str:
-    """Key of a version's state record ``number`` (1, 2, …), the highest of which holds. It lists after the manifest."""
+    """Key of a version's state record ``number`` (1, 2, …), the highest of which holds. It lists after the manifest.
+
+    Raises:
+        StoreFormatError: no reader knows records with this number.
+    """
+    _check_number(number, f"{name}@{version}: state")
     return f"{version_prefix(name, version)}state-{number}.json"
 
 
@@ -111,6 +122,8 @@ def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
     prefix = versions_prefix(name)
     match = _VERSION_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
     if not match or int(match[1]) != _INVERSE_OF - int(match[2]) or int(match[2]) > MAX_VERSION:
+        return None
+    if match[3] and int(match[3]) > MAX_VERSION:
         return None
     return VersionKey(int(match[2]), int(match[3]) if match[3] else None)
 
@@ -139,6 +152,7 @@ def alias_of_key(name: ArtifactName, key: str) -> str | None:
 
 def alias_key(name: ArtifactName, alias: str, number: int) -> str:
     """Key of an alias's record ``number`` (1, 2, …)."""
+    _check_number(number, f"{name}@{alias}: record")
     return f"{aliases_prefix(name, alias)}{_INVERSE_OF - number:010d}.json"
 
 
@@ -155,6 +169,7 @@ def idempotency_prefix(name: ArtifactName, key_digest: str) -> str:
 
 def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:
     """Key of claim ``number`` (1, 2, …) made under the idempotency key with this SHA-256 (64 hex digits)."""
+    _check_number(number, f"{name}: idempotency claim")
     return f"{idempotency_prefix(name, key_digest)}{number:010d}.json"
 
 
@@ -168,8 +183,20 @@ def _number_below(prefix: str, key: str) -> int | None:
     return int(match[1]) if match and 1 <= int(match[1]) <= MAX_VERSION else None
 
 
+def _check_number(number: int, what: str) -> None:
+    """Refuse to spell a key that no reader would take: a writer refuses what a reader does."""
+    if not 1 <= number <= MAX_VERSION:
+        raise StoreFormatError(
+            f"{what} {number:,} is out of range: numbers go from 1 to {MAX_VERSION:,}",
+            hint="If the store has a record with a number near the end of that range, this library did not write it: "
+            "somebody forged or damaged it. Look at it, and remove it.",
+            problems=(f"number: expected 1 to {MAX_VERSION}, got {number}",),
+        )
+
+
 def relocation_key(number: int) -> str:
     """Key of relocation ``number`` (1, 2, …). The newest lists first."""
+    _check_number(number, "relocation")
     return f"{RELOCATIONS}{_INVERSE_OF - number:010d}.json"
 
 

@@ -14,7 +14,7 @@ from metamlflow.errors import AccessDeniedError, ObjectNotFoundError, Unsupporte
 from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
 from metamlflow.model.manifests import Entry
 from metamlflow.store.checking import held_checksum
-from metamlflow.store.claiming import retried
+from metamlflow.store.claiming import patiently, retried
 from metamlflow.store.healing import is_good, put_back
 from metamlflow.store.listed_blobs import ListedBlobs
 from metamlflow.store.opening import Store
@@ -37,32 +37,37 @@ class BlobWriter:
 
     Args:
         store: where to.
-        publish_id: for fresh keys.
         grace: of the store.
         prove: what is asked of each blob that is relied on. None: on a disk its size, which costs next to nothing;
             elsewhere that of as many as one listing shows.
-        named: keys that the last version names; of a large one, none.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        publish_id: str,
-        grace: timedelta,
-        *,
-        prove: Reliance | None = None,
-        named: Collection[str] = (),
-    ) -> None:
+    def __init__(self, store: Store, grace: timedelta, *, prove: Reliance | None = None) -> None:
         self._store = store
-        self._publish_id = publish_id
+        self._publish_id = ""
         self._trusted_age = grace / 2
         self._prove = prove
         backend = store.backend
         self._cheap_looks = backend if isinstance(backend, CheapLooks) else None
-        self._listed = ListedBlobs(store, named)
+        self._listed = ListedBlobs(store, ())
         self._lock = threading.Lock()
-        self._stored: OrderedDict[tuple[str, str], str] = OrderedDict()
+        # A key, and the time of this machine's clock after which its object was created.
+        self._stored: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
         self._under_way: dict[tuple[str, str], threading.Event | None] = {}
+
+    def begin_attempt(self, started: float, named: Collection[str]) -> None:
+        """Take a new id for fresh keys, and forget what earlier attempts stored and is too old for this one.
+
+        Args:
+            started: before the attempt's first request, in seconds of the store's clock.
+            named: keys that the last version names; of a large one, none.
+        """
+        self._publish_id = self._store.clock.new_id()
+        self._listed = ListedBlobs(self._store, named)
+        oldest = started - self._trusted_age.total_seconds()
+        with self._lock:
+            for content in [content for content, (_, born) in self._stored.items() if born <= oldest]:
+                del self._stored[content]
 
     def store(self, blob: Blob, extension: str, *, relied_on: str | None = None) -> str:
         """Make sure that the content is in the store; return its key.
@@ -80,13 +85,15 @@ class BlobWriter:
                 return key
         try:
             # It may have been stored since the look above.
-            key = (
-                self.reliable_key(blob, extension, None)
-                or self._proven_key(blob, extension, relied_on)
-                or self._put(blob, extension)
-            )
+            if key := self.reliable_key(blob, extension, None):
+                return key
+            if proven := self._proven_key(blob, extension, relied_on):
+                # A live manifest names it, as this attempt has seen; the next attempt has to see that again.
+                key, born = proven, float("-inf")
+            else:
+                key, born = self._put(blob, extension)
             with self._lock:
-                self._stored[content] = key
+                self._stored[content] = key, born
                 if len(self._stored) > _REMEMBERED:
                     self._stored.popitem(last=False)
             return key
@@ -116,7 +123,8 @@ class BlobWriter:
         ):
             return relied_on
         with self._lock:
-            return self._stored.get((blob.sha256, extension))
+            stored = self._stored.get((blob.sha256, extension))
+        return stored[0] if stored else None
 
     def _seems_good(self, key: str, blob: Blob) -> bool:
         if self._cheap_looks is not None:
@@ -155,29 +163,32 @@ class BlobWriter:
             return False
         return True
 
-    def _put(self, blob: Blob, extension: str) -> str:
+    def _put(self, blob: Blob, extension: str) -> tuple[str, float]:
+        """Store the content; return its key, and a time after which its object was created."""
         backend, clock = self._store.backend, self._store.clock
         key = blob_key(blob.sha256, extension)
-        if retried(lambda: backend.put(key, blob), clock):
-            return key
-        # None: collected since the put found it.
+        began = clock.elapsed()
+        if patiently(lambda: backend.put(key, blob), clock):
+            return key, began
+        looked = clock.elapsed()
+        # None: collected since the put found it; or how old it is may not be asked.
         if (info := self._look_at(key)) is not None:
             content = _content_of(key, blob)
-            now = info.observed or clock.now()
-            is_young = now - info.modified < self._trusted_age
+            age = (info.observed or clock.now()) - info.modified
             if self._is_damaged(content, info):
                 # For the versions that name it. This one does not rely on it: a collection may have judged it before.
                 self._put_back(content, blob)
-            elif is_young:
-                return key
+            elif age < self._trusted_age:
+                return key, looked - age.total_seconds()
         fresh = blob_key(blob.sha256, extension, self._publish_id)
-        retried(lambda: backend.put(fresh, blob), clock)
-        return fresh
+        began = clock.elapsed()
+        patiently(lambda: backend.put(fresh, blob), clock)
+        return fresh, began
 
     def _look_at(self, key: str) -> ObjectInfo | None:
         try:
             return retried(lambda: self._store.backend.stat(key), self._store.clock)
-        except ObjectNotFoundError:
+        except (ObjectNotFoundError, AccessDeniedError):
             return None
 
 

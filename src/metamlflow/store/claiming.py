@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from metamlflow.backend import Backend
@@ -22,6 +23,9 @@ from metamlflow.format.manifests import record_id_of
 from metamlflow.store.clock import Clock
 
 ATTEMPTS = 6
+RATE_LIMIT_SECONDS = 120.0
+"""So long in all a creation waits for a storage that says that it is asked too often; others may be before it."""
+_LONGEST_PAUSE_SECONDS = 4.0
 # NotFound: of the bucket; that nothing is at the key is what a creation wants.
 _DEFINITE = (AccessDeniedError, StorageFullError, UnsupportedStoreError, InvalidInputError, NotFoundError)
 _log = logging.getLogger("metamlflow")
@@ -56,16 +60,15 @@ def claim(
     """
     failure: MetaMLFlowError | None = None
     unclear = False
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            clock.back_off(attempt)
-            if not in_time():
-                break
+    tries = _Tries(clock, ATTEMPTS)
+    for attempt in tries:
+        if attempt and not in_time():
+            break
         try:
             backend.create(key, data)
         except MetaMLFlowError as error:
             _log.debug("create %s: %s", key, error)
-            failure = error
+            failure = tries.failure = error
         else:
             return data
         unclear = unclear or not isinstance(failure, _DEFINITE)
@@ -111,3 +114,46 @@ def retried(call: Callable[[], T], clock: Clock) -> T:
             _log.debug("attempt %d: %s", attempt, error)
             clock.back_off(attempt)
     return call()
+
+
+def patiently(call: Callable[[], T], clock: Clock) -> T:
+    """As :func:`retried`, for idempotent creations: waits for as long as a rate limit may take.
+
+    Some storages let one write a second of one key through, and every client's first write is of the marker.
+    """
+    tries = _Tries(clock, 4)
+    for attempt in tries:
+        try:
+            return call()
+        except StorageUnavailableError as error:
+            _log.debug("attempt %d: %s", attempt + 1, error)
+            tries.failure = error
+    assert tries.failure is not None  # noqa: S101 (for the type checker)
+    raise tries.failure
+
+
+class _Tries:
+    """Numbers of attempts 0, 1, 2, …: each comes after the pause that the last ``failure`` asks for."""
+
+    def __init__(self, clock: Clock, attempts: int) -> None:
+        self._clock = clock
+        self._attempts = attempts
+        self.failure: MetaMLFlowError | None = None
+
+    def __iter__(self) -> Iterator[int]:
+        failures = limited = 0
+        waited = 0.0
+        yield 0
+        while True:
+            last = self.failure
+            if isinstance(last, StorageUnavailableError) and last.throttled and waited < RATE_LIMIT_SECONDS:
+                limited += 1
+                pause = random.uniform(0.5, 1) * min(float(2**limited), _LONGEST_PAUSE_SECONDS)  # noqa: S311 (no secret)
+                waited += pause
+                self._clock.sleep(pause)
+            else:
+                failures += 1
+                if failures >= self._attempts:
+                    return
+                self._clock.back_off(failures)
+            yield failures + limited

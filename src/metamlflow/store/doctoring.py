@@ -36,14 +36,17 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.format.documents import FORMAT
-from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS
+from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS, name_key, name_of_versions_key
 from metamlflow.format.records import decode_marker
+from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache import FileCache
 from metamlflow.store.opening import Store
 
 _KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
 
 _LITTLE_ROOM = 1024**3
+_SOME_KEYS, _MANY_KEYS = 1000, 10_000  # looked at, where a store may have any number
+_SHOWN = 5
 _CACHE_ELSEWHERE = "Name another place in METAMLFLOW_CACHE_DIR."
 _UNHONOURED = (
     "Do not write here. Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link); "
@@ -177,6 +180,8 @@ class _Examined:
                 "the marker can be read, and the listing does not show it",
                 "Use a storage whose listings are complete at once: versions are found by listing.",
             )
+        if self.marker is not None and (nameless := self._nameless()):
+            return nameless
         return Finding("ok", "the marker is listed" if listed else "an empty listing came back")
 
     def _reading(self) -> Finding:
@@ -188,6 +193,33 @@ class _Examined:
         self.backend.stat(blob.key)
         self.backend.read(blob.key, 0, 1)
         return Finding("ok", f"the first byte of {blob.key}")
+
+    def _nameless(self) -> Finding | None:
+        """Tell of names that have versions and no record: lists of names leave them out."""
+        listed = self.backend.list_objects(ARTIFACTS, limit=_SOME_KEYS)
+        names = dict.fromkeys(name for info in listed if (name := name_of_versions_key(info.key)))
+        recorded = {info.key for info in self.backend.list_objects(NAMES, limit=_MANY_KEYS)} if names else set()
+        lost = [name for name in names if not self._has_record(ArtifactName(name), recorded)]
+        if not lost:
+            return None
+        some = ", ".join(lost[:_SHOWN]) + (" and others" if len(lost) > _SHOWN else "")
+        return Finding(
+            "warning",
+            f"{len(lost)} of {len(names)} names that were looked at have versions and no record, so lists of names "
+            f"leave them out: {some}",
+            "Their versions can be read as before. A client that gets such an artifact and then registers its next "
+            "version writes the record again.",
+        )
+
+    def _has_record(self, name: ArtifactName, recorded: set[str]) -> bool:
+        key = name_key(name)
+        if key in recorded or len(recorded) < _MANY_KEYS:
+            return key in recorded
+        try:
+            self.backend.stat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
 
     def _probe(self, create: Create) -> Finding:
         """Create the marker again with its own bytes: refused is right, and accepted has changed nothing."""

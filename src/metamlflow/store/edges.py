@@ -10,7 +10,7 @@ from metamlflow.format.layout import edge_key, edges_prefix, parse_edge_key
 from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.claiming import retried
+from metamlflow.store.claiming import patiently, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded, load_manifest
@@ -27,7 +27,7 @@ def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> N
 
     def create(key: str) -> None:
         try:
-            retried(partial(store.backend.create, key, EDGE), store.clock)
+            patiently(partial(store.backend.create, key, EDGE), store.clock)
         except AlreadyExistsError:
             return
 

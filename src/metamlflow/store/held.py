@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,25 +47,40 @@ class HeldManifests:
             if len(self._held) > _MOST:
                 self._held.popitem(last=False)
 
+    def has_any_below(self, prefix: str) -> bool:
+        """Whether a manifest is held whose key begins with ``prefix``."""
+        with self._lock:
+            return any(key.startswith(prefix) for key in self._held)
+
+    def is_contradicted_by(self, listed: Iterable[ObjectInfo]) -> bool:
+        """Whether another object lies now where one was that is held: then this may be another store."""
+        with self._lock:
+            pairs = [(held, info) for info in listed if (held := self._held.get(info.key)) is not None]
+        return any(_same(held, info) is False for held, info in pairs)
+
     def get(self, key: str, seen: ObjectInfo) -> Loaded | None:
         """Return the manifest at ``key`` if it is held and still the object that was ``seen`` now."""
         with self._lock:
             held = self._held.get(key)
             if held is None:
                 return None
-            if not _same(held, seen):
+            if not _same(held, seen):  # where it cannot be told it is read once
                 del self._held[key]
                 return None
             self._held[key] = _Held(held.loaded, seen)
             return held.loaded
 
 
-def _same(held: _Held, seen: ObjectInfo) -> bool:
-    if held.info is not None:
-        tags = entity_tag(held.info.etag), entity_tag(seen.etag)
-        return tags[0] == tags[1] and (held.info.size, held.info.modified) == (seen.size, seen.modified)
-    tag = (seen.etag or "").strip('"')
-    if len(tag) == _MD5_CHARACTERS:
-        return hashlib.md5(held.loaded.data, usedforsecurity=False).hexdigest() == tag
-    # Where an ETag is no digest, the size has to do: this client knows that it created the one such object.
-    return seen.size == len(held.loaded.data)
+def _same(held: _Held, seen: ObjectInfo) -> bool | None:
+    """Whether the object that was ``seen`` is the one that is held; None if that cannot be told."""
+    before = held.info
+    if before is not None:
+        known = before.size, before.modified, entity_tag(before.etag), before.version
+        return known == (seen.size, seen.modified, entity_tag(seen.etag), seen.version)
+    if seen.size != len(held.loaded.data):
+        return False
+    # This client created the object, and no answer has told yet what a listing says of it.
+    tag = seen.checksums.get("md5") or (seen.etag or "").strip('"')
+    if len(tag) != _MD5_CHARACTERS:
+        return None
+    return hashlib.md5(held.loaded.data, usedforsecurity=False).hexdigest() == tag or None

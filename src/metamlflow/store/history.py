@@ -17,6 +17,7 @@ from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import VersionStatus, list_names, list_versions, not_found
 
 _HINT = "Restore this object from a copy of the store."
+_ONE_BY_ONE = 1000  # versions; a longer gap is told as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +130,18 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
 
     Manifests that cannot be read are left to those who read them; here only their bytes count.
     """
-    head = next(list_versions(store, name), None)
     previous: str | None = None
-    for version in range(1, head.version + 1 if head else 1):
+    expected = 1
+    for version in sorted(status.version for status in list_versions(store, name)):
+        if version > expected:
+            yield from _gap(name, expected, version - 1)
+            previous = None
+        expected = version + 1
         key = manifest_key(name, version)
         try:
             data = retried(lambda key=key: store.backend.read(key), store.clock)  # type: ignore[misc]
-        except ObjectNotFoundError:
-            yield IntegrityError(
-                f"{name}@{version} is missing: its manifest was deleted ({key})",
-                hint=_HINT,
-                expected=f"version {version}",
-                actual="missing",
-                key=key,
-            )
+        except ObjectNotFoundError:  # deleted since it was listed
+            yield from _gap(name, version, version)
             previous = None
             continue
         try:
@@ -159,3 +158,27 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
                 key=before,
             )
         previous = digest_of(data)
+
+
+def _gap(name: ArtifactName, first: int, last: int) -> Iterator[IntegrityError]:
+    """Yield what is missing between two versions: one by one, or as a range where a number leaps."""
+    if last - first < _ONE_BY_ONE:
+        for version in range(first, last + 1):
+            key = manifest_key(name, version)
+            yield IntegrityError(
+                f"{name}@{version} is missing: its manifest was deleted ({key})",
+                hint=_HINT,
+                expected=f"version {version}",
+                actual="missing",
+                key=key,
+            )
+        return
+    key = manifest_key(name, last + 1)
+    yield IntegrityError(
+        f"{name}@{first:,} to {name}@{last:,} are missing: their manifests were deleted, or {key} is not a "
+        "version that was registered",
+        hint=f"{_HINT[:-1]}, or remove {key} if it was forged.",
+        expected=f"versions {first} to {last}",
+        actual="missing",
+        key=key,
+    )

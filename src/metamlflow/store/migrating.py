@@ -111,6 +111,7 @@ class Migration:
     ledger: Ledger
     began: float
     surveyed: frozenset[ArtifactName] = frozenset()
+    notes: set[str] = field(default_factory=set)
     many: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MANY_AT_A_TIME))
     _names: set[ArtifactName] = field(default_factory=set)
     _runs: set[str] = field(default_factory=set)
@@ -151,6 +152,7 @@ class Migration:
                 for moved in self.spreader.looking_first().move(contents):
                     report.objects += moved.is_new
                     report.bytes += moved.size * moved.is_new
+                    self.notes |= {moved.note} - {""}
             if report.objects:
                 report.status = "migrated"
         except MetaMLFlowError as error:
@@ -236,6 +238,7 @@ class Migration:
         with self._turn(item):
             for moved in self.spreader.move(unknown()):
                 is_new, moved_until = self.ledger.enter(moved)
+                self.notes |= {moved.note} - {""}
                 until = min(until, moved_until)
                 note(moved.size, is_new=is_new)
         return until

@@ -74,13 +74,14 @@ def migrate_store(
         raise InvalidInputError(f"executor is {executor!r:.80}, which is none", hint="See concurrent.futures.Executor.")
     asked = asked_relocations(relocations)
     lake = NewLake.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
-    source.marker()
+    _check_identity(ends)
     states = look(ends, names, versions)
-    if dry_run:
-        destination.check_place()
-    else:
+    if not dry_run:
         destination.writable_marker()
     report = MigrationReport(source.url, destination.url, dry_run)
+    if server_side and (why := _obstacle(ends)):
+        report.notes.append(f"nothing was copied by a server, since {why}: all content passed through this machine")
+        server_side = False
     for state in states:
         report.versions += _told_by_listings(state, looks=verify != "sent" and not dry_run)
     plan = planned(ends, states, lambda name: look_at(ends, name, versions), every=names is None)
@@ -102,11 +103,8 @@ def migrate_store(
 
 def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
     inner, outer = sorted((_real(ends.source), _real(ends.destination)), key=len, reverse=True)
-    if inner.startswith(outer):
-        raise InvalidInputError(
-            f"{inner[:-1]} lies within {outer[:-1]}" if inner != outer else "source and destination are the same store",
-            hint="Give a destination beside the source.",
-        )
+    if inner.startswith(outer) and inner != outer and not _are_apart(ends):
+        raise InvalidInputError(f"{inner[:-1]} lies within {outer[:-1]}", hint=_BESIDE)
     if verify not in PROOFS:
         raise InvalidInputError(
             f"verify is {verify!r:.40}, not one of {', '.join(PROOFS)}",
@@ -118,20 +116,54 @@ def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
             f"{ends.destination.url} is on a disk, which holds no checksums",
             hint="Ask for 'full' (--verify full), which reads every byte back.",
         )
-    if server_side:
-        why = "its storage offers no such copies"
-        if isinstance(backend, CopiesOnServer):
-            why = backend.why_not_from(ends.source.backend) or ""
-        if why:
-            raise InvalidInputError(
-                f"no server can copy from {ends.source.url} to {ends.destination.url}: {why}",
-                hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
-            )
+    if server_side and type(backend) is not type(ends.source.backend) and (why := _obstacle(ends)):
+        raise InvalidInputError(
+            f"no server can copy from {ends.source.url} to {ends.destination.url}: {why}",
+            hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
+        )
+    if server_side and not isinstance(backend, CopiesOnServer):
+        raise InvalidInputError(
+            f"no server can copy to {ends.destination.url}: its storage offers no such copies",
+            hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
+        )
+
+
+def _check_identity(ends: Ends) -> None:
+    """Refuse two ways to one store. Its id tells, and not its URL: two servers may have a bucket of one name.
+
+    Raises:
+        StoreNotFoundError: there is no source.
+        StoreFormatError: something that is no store lies at the destination.
+    """
+    source_id = ends.source.marker().store_id
+    ends.destination.check_place()
+    if ends.destination.is_open and ends.destination.marker().store_id == source_id:
+        raise InvalidInputError(
+            f"source and destination are the same store: both have the id {source_id}",
+            hint=f"{_BESIDE} A copy of a store that was made past this library has its id too: migrate into an empty "
+            "place instead.",
+        )
+
+
+_BESIDE = "Give a destination beside the source."
+
+
+def _obstacle(ends: Ends) -> str:
+    """Return why no server can copy from one end to the other; empty if one can."""
+    backend = ends.destination.backend
+    if not isinstance(backend, CopiesOnServer):
+        return "its storage offers no such copies"
+    return backend.why_not_from(ends.source.backend) or ""
+
+
+def _are_apart(ends: Ends) -> bool:
+    """Whether the two ends are at different servers, where equal URLs mean different places."""
+    return isinstance(ends.destination.backend, CopiesOnServer) and bool(_obstacle(ends))
 
 
 def _real(store: Store) -> str:
-    """Return where a store is, ending in a slash; of a local one without links."""
-    scheme, _, place = store.url.partition("://")
+    """Return where a store is, ending in a slash, however its URL is spelt; of a local one without links."""
+    scheme, _, place = store.backend.url.rstrip("/").partition("://")
     return f"{scheme}://{os.path.realpath(place) if scheme == 'file' else place}/"
 
 
@@ -255,6 +287,7 @@ def _carry_out(
         report.versions += _looked_at(migration, states)
     line = _Line(migration, frozenset(state.name for state in states if state.conflict is not None))
     report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
+    report.notes += sorted(migration.notes)
     refused = line.refused | line.conflicts
 
     def bring_others(state: NameState) -> None:

@@ -58,6 +58,7 @@ class MigrationReport:
         versions: one report for each version, by name and number.
         problems: what went wrong beside the versions: records that could not be brought, pointed-to data that was not
             copied.
+        notes: what went another way than asked for, and did go: such as content that no server would copy.
         copied_objects: how many objects that artifacts point to were copied, or are to be.
         copied_bytes: of these.
         seconds: how long it took.
@@ -68,6 +69,7 @@ class MigrationReport:
     dry_run: bool = False
     versions: list[VersionReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     copied_objects: int = 0
     copied_bytes: int = 0
     seconds: float = 0.0
@@ -108,6 +110,7 @@ class MigrationReport:
             "copied_bytes": self.copied_bytes,
             "versions": [version.to_json() for version in self.versions],
             "problems": self.problems,
+            "notes": self.notes,
         }
 
     def __repr__(self) -> str:
@@ -150,6 +153,8 @@ class MigrationReport:
         lines += [_row(version) for version in self.versions]
         if self.problems:
             lines += ["", "## Problems", "", *(f"* {_cell(problem)}" for problem in self.problems)]
+        if self.notes:
+            lines += ["", "## Notes", "", *(f"* {_cell(note)}" for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
     def summary(self) -> str:

@@ -11,7 +11,14 @@ from datetime import datetime
 from typing import Literal
 
 from metamlflow.backend import CopiesOnServer, ObjectInfo
-from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
+from metamlflow.errors import (
+    ConflictError,
+    EvidenceUnavailableError,
+    IntegrityError,
+    NotFoundError,
+    ObjectNotFoundError,
+    StorageError,
+)
 from metamlflow.model.manifests import Entry, Shard
 from metamlflow.store.checking import held_checksum
 from metamlflow.store.claiming import retried
@@ -60,6 +67,7 @@ class Moved:
         trusted: for how many seconds from when the move began a manifest that names it may be created; None: only if a
             living version there names it, for it is old.
         until: the same by the clock of the caller, once it is known.
+        note: what a user should know of how it was moved; empty for nothing.
     """
 
     key: str
@@ -67,6 +75,7 @@ class Moved:
     is_new: bool
     trusted: float | None
     until: float | None = None
+    note: str = ""
 
     def since(self, began: float) -> Moved:
         """Return the same, of a move that began at this time of the caller's clock, or later."""
@@ -111,6 +120,7 @@ class Mover:
         self._stop = stop
         self._large = large
         self._grace = ends.destination.marker().grace.total_seconds()
+        self._no_copies = ""  # why the server refused to copy, once it did
 
     def move(self, content: Entry) -> Moved:
         """Make sure that the destination has some content, and that it is what the manifest says.
@@ -123,14 +133,15 @@ class Mover:
         with self._large if content.size > _LARGE_BYTES else nullcontext():
             self._on_bytes(0)
             began = self._destination.clock.elapsed()
-            return self._move(content).since(began)
+            return replace(self._move(content).since(began), note=self._no_copies)
 
     def _move(self, content: Entry) -> Moved:
         backend, clock = self._destination.backend, self._destination.clock
         if self._how.look_first and self._is_in_place(content):
             self._counter.add(files=1, size=content.size)
             return Moved(content.key, content.size, is_new=False, trusted=self._grace * RELIABLE_AGE)
-        copied = self._copy_on_server(content) if self._how.on_server and content.size > SMALL else None
+        on_server = self._how.on_server and content.size > SMALL and not self._no_copies
+        copied = self._copy_on_server(content) if on_server else None
         if copied is None:
             blob = blob_from(self._source, content, self._on_bytes)
             created = retried(lambda: backend.put(content.key, blob), clock)
@@ -168,9 +179,16 @@ class Mover:
         backend, clock = self._destination.backend, self._destination.clock
         assert isinstance(backend, CopiesOnServer)  # noqa: S101 (looked at when the migration began)
         check_size(self._source, content)  # a copy in parts is planned by it
-        copied = retried(
-            lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c), clock
-        )
+        try:
+            copied = retried(
+                lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c), clock
+            )
+        except (StorageError, NotFoundError) as error:
+            # The credentials may not read the other bucket, or the server knows no copies; whatever it is, what can be
+            # read here and written there can be moved.
+            self._no_copies = f"the server refused to copy, so content passed through this machine: {error.message}"
+            _log.warning("%s", self._no_copies)
+            return None
         self._on_bytes(content.size)
         if copied:
             # The server's own checksum of what it has written; where it has none, every byte is read once more.

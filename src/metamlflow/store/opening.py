@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import pickle
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from metamlflow.backend import Backend, FetchesContent, open_backend
+from metamlflow.backend import Backend, CheapLooks, FetchesContent, ObjectInfo, open_backend
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
-    AlreadyExistsError,
+    AccessDeniedError,
     ConflictError,
     InvalidInputError,
     ObjectNotFoundError,
+    StorageError,
     StorageUnavailableError,
     StoreFormatError,
     StoreNotFoundError,
-    UnsupportedStoreError,
 )
 from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
@@ -28,10 +28,14 @@ from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
 from metamlflow.store.held import HeldManifests
 from metamlflow.store.lakes import Lakes
+from metamlflow.store.probing import probe
 from metamlflow.store.relocations import Relocations
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_LOOK_AGAIN_SECONDS = 60.0
+"""A writer reads the marker again when it has not for so long: one request a minute at most."""
 
 T = TypeVar("T")
 
@@ -90,8 +94,11 @@ class Store:
         self._pid = os.getpid()
         self._backend: Backend | None = self._given
         self._marker: tuple[Marker, bytes] | None = None
+        self._marker_info: ObjectInfo | None = None
+        self._marker_seen = 0.0
         self._probed = False
         self.manifests = HeldManifests()
+        self.named: set[str] = set()  # names whose record this client has made sure of
         self.relocations = Relocations(self, for_signed=self._for_signed)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
@@ -121,15 +128,15 @@ class Store:
 
     @property
     def is_open_for_writing(self) -> bool:
-        """Whether the storage was probed besides."""
-        return self.is_open and self._probed
+        """Whether the storage was probed besides, and the marker was looked at lately."""
+        return self.is_open and self._probed and not self._is_overdue()
 
     def meanwhile(self, look: Callable[[], T], open_store: Callable[[], object]) -> T:
         """Return what ``look`` finds while ``open_store`` asks for the marker: so a first call is a round trip shorter.
 
         What ``open_store`` raises goes first: without a store it does not matter what else there is not.
         """
-        with ThreadPoolExecutor(1, "metamlflow") as pool:
+        with ThreadPool(1, "metamlflow") as pool:
             looking = pool.submit(look)
             open_store()
         return looking.result()
@@ -144,13 +151,9 @@ class Store:
         backend = self.backend
         with self._lock:
             if self._marker is None:
-                self._marker = self._read_marker(backend)
+                self._hold(self._read_marker(backend))
             if self._marker is None:
-                raise StoreNotFoundError(
-                    f"there is no metamlflow store at {self.url}",
-                    hint="Check the URI. Registering something there, or `metamlflow init`, creates a store.",
-                    uri=self.url,
-                )
+                raise self._no_store(backend)
             return self._marker[0]
 
     def writable_marker(self, *, grace: timedelta | None = None) -> Marker:
@@ -163,15 +166,18 @@ class Store:
             StoreFormatError: something that is no store lies here.
             ConflictError: the store exists with another grace than the one asked for.
             UnsupportedStoreError: the storage does not refuse to create a key that exists.
+            StoreNotFoundError: this client has used a store that is gone since.
         """
         backend = self.backend
         with self._lock:
             if self._marker is None:
-                self._marker = self._read_marker(backend) or self._create(backend, grace or DEFAULT_GRACE)
-            marker, data = self._marker
+                self._hold(self._read_marker(backend) or self._create(backend, grace or DEFAULT_GRACE))
+            assert self._marker is not None  # noqa: S101 (for the type checker)
+            marker, _ = self._marker
             if not self._probed:
-                self._probe(backend, data)
+                self._probe(backend, self._marker)
                 self._probed = True
+        self.recheck_if_due()
         if grace is not None and marker.grace != grace:
             raise ConflictError(
                 f"the store at {self.url} exists with a grace of {marker.grace}, not {grace}",
@@ -179,12 +185,119 @@ class Store:
             )
         return marker
 
+    def reprobe(self) -> None:
+        """Ask once more whether the storage refuses to create a key that exists.
+
+        For a backend or caller that has seen a sign that it may not any more, before it acknowledges anything.
+
+        Raises:
+            UnsupportedStoreError: it does not.
+        """
+        backend = self.backend
+        with self._lock:
+            if self._marker is not None:
+                self._probed = False
+                self._probe(backend, self._marker)
+                self._probed = True
+
+    # --- is it still there? -------------------------------------------------------------------------------------------
+
+    def recheck_if_due(self) -> None:
+        """Look at the marker again where that costs next to nothing (a disk), or if a minute has passed since.
+
+        Raises:
+            StoreNotFoundError: the store is gone.
+            ConflictError: another store lies in its place.
+        """
+        if self.is_open and (isinstance(self.backend, CheapLooks) or self._is_overdue()):
+            self.recheck()
+
+    def recheck(self) -> None:
+        """Read the marker again: is the store that this client opened still there? One request.
+
+        Raises:
+            StoreNotFoundError: it is gone.
+            ConflictError: another store lies in its place.
+        """
+        if not self.is_open:
+            return
+        found = self._read_marker(self.backend)
+        with self._lock:
+            known = self._marker
+            if known is None:
+                return
+            if found is None:
+                raise StoreNotFoundError(
+                    f"the store that this client opened is gone: {self.url} was emptied or deleted",
+                    hint="Restore it from a copy. To begin a new store there, make a new client.",
+                    uri=self.url,
+                )
+            if found[0].store_id != known[0].store_id:
+                raise ConflictError(
+                    f"{self.url} is not the store any more that this client opened: its id is {found[0].store_id}, "
+                    f"and was {known[0].store_id}",
+                    hint="Somebody removed that store and made another one. To use the new one, make a new client.",
+                )
+            self._marker_seen = self.clock.elapsed()
+
+    def note_listing(self, found: Sequence[ObjectInfo]) -> None:
+        """Take in a listing from some key in ``artifacts/`` on, which shows of itself that the store is still there.
+
+        The marker's key comes after all of those, so an empty listing means that the store is gone. Where the listing
+        reaches as far as the marker, it tells whether that is the one that was there before.
+
+        Raises:
+            StoreNotFoundError: the store is gone.
+            ConflictError: another store lies in its place.
+        """
+        marker = next((info for info in found if info.key == MARKER), None)
+        if marker is not None:
+            if self._marker_info is not None and _identity(self._marker_info) != _identity(marker):
+                self.recheck()
+            self._marker_info = marker  # not before: the next write must be refused as well
+        elif not found:
+            self.recheck()
+
+    def _hold(self, marker: tuple[Marker, bytes] | None) -> None:
+        self._marker, self._marker_seen = marker, self.clock.elapsed()
+
+    def _is_overdue(self) -> bool:
+        return self.clock.elapsed() - self._marker_seen > _LOOK_AGAIN_SECONDS
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
     def _read_marker(self, backend: Backend) -> tuple[Marker, bytes] | None:
         try:
             data = retried(lambda: backend.read(MARKER), self.clock)
         except ObjectNotFoundError:
             return None
+        except AccessDeniedError:
+            # Some servers answer so for what is not there, to who may list some prefixes alone.
+            if self._lists_marker(backend) is False:
+                return None
+            raise
         return decode_marker(data), data
+
+    def _lists_marker(self, backend: Backend) -> bool | None:
+        try:
+            found = retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+        except AccessDeniedError:
+            return None
+        return bool(found)
+
+    def _no_store(self, backend: Backend) -> StoreNotFoundError:
+        """Return the error for a place without a store; a bucket that is not there is told by the listing's own."""
+        try:
+            retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+        except StoreNotFoundError as error:
+            return error
+        except StorageError:
+            pass  # what it says is of the look; that there is no store is known
+        return StoreNotFoundError(
+            f"there is no metamlflow store at {self.url}",
+            hint="Check the URI. Registering something there, or `metamlflow init`, creates a store.",
+            uri=self.url,
+        )
 
     def check_place(self) -> None:
         """Make sure that there is a store, or a place for one, without making it.
@@ -194,7 +307,7 @@ class Store:
         """
         with self._lock:
             if self._marker is None:
-                self._marker = self._read_marker(self.backend) or self._found_after_all(self.backend)
+                self._hold(self._read_marker(self.backend) or self._found_after_all(self.backend))
 
     def _create(self, backend: Backend, grace: timedelta) -> tuple[Marker, bytes]:
         if found := self._found_after_all(backend):
@@ -226,22 +339,9 @@ class Store:
             )
         return None
 
-    def _probe(self, backend: Backend, data: bytes) -> None:
-        """Create the marker again with its own bytes: refused is right, and accepted has changed nothing.
-
-        A store may stop honouring conditions at any time (copied to another server, versioning switched on), and then a
-        version would be lost without an error. So each client asks before its first claim.
-        """
-        try:
-            retried(lambda: backend.create(MARKER, data), self.clock)
-        except AlreadyExistsError:
-            return
-        raise UnsupportedStoreError(
-            f"{self.url}: the storage accepted a second creation of one key, so two writers could both get a version",
-            hint="Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link). "
-            "Reading works as before; nothing was registered.",
-            key=MARKER,
-        )
+    def _probe(self, backend: Backend, marker: tuple[Marker, bytes]) -> None:
+        endpoint = self._options.get("endpoint_url", "")
+        probe(backend, marker[1], f"{self.url} {marker[0].store_id} {endpoint}", self.clock)
 
     def _check_length(self, backend: Backend) -> None:
         if backend.max_key_bytes < LONGEST_KEY:
@@ -250,6 +350,10 @@ class Store:
                 f"and the format needs {LONGEST_KEY}",
                 hint="Choose a shorter path or prefix for the store.",
             )
+
+
+def _identity(info: ObjectInfo) -> tuple[object, ...]:
+    return info.size, info.modified, info.etag, info.version
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from metamlflow.backend import CheapLooks
-from metamlflow.errors import ConflictError, OutcomeUnknownError, StoreFormatError
+from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import decode_manifest, encode_manifest
@@ -31,11 +31,12 @@ from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.recording import Recorder
 from metamlflow.store.sources import Source
 from metamlflow.store.staleness import OnStale, check_staleness
-from metamlflow.store.versions import Loaded, VersionStatus, all_statuses, load_manifest
+from metamlflow.store.versions import Loaded, load_manifest, newest_status
 
 DERIVED_FROM = "derived_from"
 """The role of the version that one with other evidence, or with the bytes stored, was made from."""
 USER_VARIABLE = "METAMLFLOW_USER"
+_ATTEMPTS = 3  # of a publish whose checks grow too old; a machine may be suspended, but not time and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest version of a name, whatever its state; number 0 if there is none."""
+    """The newest version of a name, whatever its state; number 0 if there is none.
+
+    ``was_known`` says whether its manifest was held already, and not read for this.
+    """
 
     number: int = 0
     loaded: Loaded | None = None
     available: bool = False
+    was_known: bool = False
 
 
 @callback_errors()
@@ -81,8 +86,7 @@ def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None
     if not store.is_open_for_writing:
         seen = started, store.meanwhile(lambda: read_head(store, draft.name), store.writable_marker)
     publication = _Publication(store, draft, store.writable_marker().grace, totals, progress, seen=seen)
-    while (published := publication.attempt()) is None:
-        pass
+    published = publication.published()
     if draft.run:
         draft.run.note_output(published)
     return published
@@ -106,9 +110,27 @@ class _Publication:
         self._grace = grace
         self._totals = totals
         self._progress = progress
+        self._writer = BlobWriter(store, grace, prove=draft.prove)
         self._record_id = store.clock.new_id()
         self._artifact_id = str(uuid.UUID(store.clock.new_id()))
         self._claims = Claims(store, draft.name, draft.idempotency_key) if draft.idempotency_key is not None else None
+
+    def published(self) -> Loaded:
+        """Publish, in as few attempts as it takes; each goes on from what those before have stored and is young enough.
+
+        Raises:
+            StorageError: every attempt took longer than its checks hold.
+        """
+        began = self._store.clock.elapsed()
+        for _ in range(_ATTEMPTS):
+            if (published := self.attempt()) is not None:
+                return published
+        seconds = timedelta(seconds=round(self._store.clock.elapsed() - began))
+        raise StorageError(
+            f"{self._draft.name}: storing the content took too long for a store whose grace is {self._grace}: "
+            f"{_ATTEMPTS} attempts in {seconds}, each longer than 3/8 of the grace; nothing was registered",
+            hint="Register fewer files at a time, or use a store with a longer grace (metamlflow init --grace).",
+        )
 
     def attempt(self) -> Loaded | None:
         """Store the content and commit it; None if so much time has passed that all checks must start again."""
@@ -117,7 +139,7 @@ class _Publication:
         seen, self._seen = self._seen, None
         started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
         self._check_base(head)
-        content = self._store_content(head)
+        content = self._store_content(head, started)
         losses = 0
         while True:
             target = self._target(head, content)
@@ -131,6 +153,7 @@ class _Publication:
                 draft = self._draft
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
+            self._store.recheck_if_due()
             if not self._in_time(started):
                 return None
             if (published := self._commit(manifest, started)) is not None:
@@ -158,12 +181,14 @@ class _Publication:
 
     def _target(self, head: Head, content: Content) -> Claim:
         """Return the number and the ids to publish as; an existing number if that version is to be returned."""
-        if head.number == 0:
+        if head.number == 0 or self._may_lack_its_record(head):
             self._create_name()
         wanted = Claim(head.number + 1, self._record_id, self._artifact_id)
         if head.loaded and self._is_unchanged(head, content):
             last = head.loaded.manifest
             wanted = Claim(last.version, last.record_id, last.artifact_id)
+        else:
+            manifest_key(self._draft.name, wanted.version)  # a number that cannot be is refused before it is claimed
         return self._claims.bind(head.number, wanted) if self._claims else wanted
 
     def _existing(self, head: Head, version: int) -> Loaded:
@@ -196,11 +221,29 @@ class _Publication:
             dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
         )
 
+    def _may_lack_its_record(self, head: Head) -> bool:
+        """Whether to write the name's record again, in case it was lost: once, where that takes no request too many.
+
+        On a disk a look tells. Elsewhere it is done by a client that has read or registered the name before, for which
+        a next version takes a request less than for others.
+        """
+        if self._draft.name in self._store.named:
+            return False
+        backend = self._store.backend
+        if not isinstance(backend, CheapLooks):
+            return head.was_known
+        try:
+            backend.stat(name_key(self._draft.name))
+        except ObjectNotFoundError:
+            return True
+        return False
+
     def _create_name(self) -> None:
         """Make the name listable, before its first version exists. That another did so first is as good."""
         clock, record_id = self._store.clock, self._store.clock.new_id()
         data = encode_name(self._draft.name, record_id, clock.now())
         claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
+        self._store.named.add(self._draft.name)
 
     def _inputs(self) -> tuple[Input, ...]:
         based_on = self._draft.based_on
@@ -266,15 +309,14 @@ class _Publication:
         # Several retries under one key may have created it together: what lies there is what counts.
         return Loaded(decode_manifest(stored, key, manifest.name, manifest.version), stored)
 
-    def _store_content(self, head: Head) -> Content:
+    def _store_content(self, head: Head, started: float) -> Content:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
         last = head.loaded.manifest if head.loaded and head.available else None
-        named = {item.key for item in (last.items if last else None) or () if isinstance(item, Entry)}
-        publish_id = self._store.clock.new_id()
-        writer = BlobWriter(self._store, publish_id, self._grace, prove=self._draft.prove, named=named)
+        items = (last.items if last else None) or ()
+        self._writer.begin_attempt(started, {item.key for item in items if isinstance(item, Entry)})
         predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
-        return store_content(writer, self._draft.source, predecessor, last.shards if last else None, counter)
+        return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
 
 def _traits(items: tuple[Item, ...] | None) -> list[Item] | None:
@@ -290,7 +332,7 @@ def read_head(store: Store, name: ArtifactName) -> Head:
     Raises:
         ConflictError: a migration is filling the next number.
     """
-    status = next(all_statuses(store, name), VersionStatus(0))
+    status = newest_status(store, name)
     if not status.committed:
         raise ConflictError(
             f"{name}@{status.version} is being migrated into this store",
@@ -298,8 +340,9 @@ def read_head(store: Store, name: ArtifactName) -> Head:
         )
     if status.version == 0:
         return Head()
+    was_known = store.manifests.has_any_below(manifest_key(name, status.version))
     loaded = load_manifest(store, name, status.version, seen=status.info)
-    return Head(status.version, loaded, status.available)
+    return Head(status.version, loaded, status.available, was_known)
 
 
 def user_name() -> str:

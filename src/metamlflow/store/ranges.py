@@ -6,12 +6,13 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from typing import IO, TYPE_CHECKING, Protocol
 
 from metamlflow.backend.budget import ByteBudget, content_budget
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.store.staging import OnBytes
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def in_order(
     length, at_a_time = (_MODEST_RANGE_BYTES, _MODEST_AT_A_TIME) if modest else (RANGE_BYTES, _AT_A_TIME)
     under_way: deque[tuple[Future[Buffer], int, int]] = deque()
     start, proven = 0, False
-    with ThreadPoolExecutor(at_a_time, "metamlflow-range") as pool:
+    with ThreadPool(at_a_time, "metamlflow-range") as pool:
         try:
             while start < size or under_way:
                 while start < size and len(under_way) < at_a_time:

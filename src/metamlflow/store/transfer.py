@@ -12,12 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from metamlflow.backend.budget import content_budget
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.store.progress import CallbackError
 
 QUICK_BYTES = 64 * 1024
@@ -114,7 +115,7 @@ class _Run(Generic[T, R]):
         self._done: deque[Future[list[R]] | list[R]] = deque()
         self._batch = _Batch()
         self._threads = f"metamlflow_{next(_run_numbers)}"
-        self.pool = ThreadPoolExecutor(2 * MOST_WORKERS, thread_name_prefix=self._threads)
+        self.pool = ThreadPool(2 * MOST_WORKERS, thread_name_prefix=self._threads)
 
     def admit(self, item: T) -> None:
         """Take in the next item; waits until there is room for it."""

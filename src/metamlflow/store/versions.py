@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from metamlflow.backend import ObjectInfo
-from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.backend import ListsAcrossPrefixes, ObjectInfo
+from metamlflow.backend.threads import ThreadPool
+from metamlflow.errors import AccessDeniedError, ArtifactNotFoundError, ArtifactPrunedError, ObjectNotFoundError
 from metamlflow.format.layout import (
     NAMES,
     aliases_prefix,
@@ -30,6 +31,7 @@ from metamlflow.store.opening import Store
 
 _PAGE = 100  # keys: enough for the newest version and its states in one small answer
 _SHOWN = 10
+_ACROSS = 16  # keys: the newest version with its states, and what follows the name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +75,69 @@ def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
     return _statuses(store, name, versions_prefix(name), page=_PAGE)
 
 
+def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
+    """Return the newest version of a name, committed or not; number 0 if there is none. For who is about to write.
+
+    The same listing tells a store that was emptied, or made anew, since this client opened it: with one flat row of
+    keys it goes on past the name's own, which the marker's follows; elsewhere a name that this client has seen versions
+    of, and that has none now, is looked into.
+
+    Raises:
+        StoreNotFoundError: the store is gone.
+        ConflictError: another store lies in its place.
+    """
+    prefix = versions_prefix(name)
+    is_known = store.manifests.has_any_below(prefix)
+    backend = store.backend
+    if isinstance(backend, ListsAcrossPrefixes) and not is_known:
+        found = _listed_after(store, backend, prefix)
+        if found is not None:
+            store.note_listing(found)
+            own = [info for info in found if info.key.startswith(prefix)]
+            newest = list(itertools.islice(_merged(name, own), 2))
+            if len(own) < len(found) or len(found) < _ACROSS or len(newest) > 1:
+                return newest[0] if newest else VersionStatus(0)
+    first = _page(store, prefix, "", _PAGE)
+    if is_known and (not first or store.manifests.is_contradicted_by(first)):
+        store.recheck()
+    rest = _pages(store, prefix, 1000, after=first[-1].key) if len(first) == _PAGE else ()
+    return next(_merged(name, itertools.chain(first, rest)), VersionStatus(0))
+
+
+def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> list[ObjectInfo] | None:
+    try:
+        return retried(lambda: backend.list_after(after, _ACROSS), store.clock)
+    except AccessDeniedError:  # these credentials may list below some prefixes alone
+        return None
+
+
 def _statuses(store: Store, name: ArtifactName, prefix: str, *, page: int) -> Iterator[VersionStatus]:
-    current: VersionStatus | None = None
-    after, full = "", True
+    return _merged(name, _pages(store, prefix, page))
+
+
+def _pages(store: Store, prefix: str, page: int, after: str = "") -> Iterator[ObjectInfo]:
+    full = True
     while full:
-        count = 0
-        for info in _page(store, prefix, after, page):
-            after, count = info.key, count + 1
-            key = parse_version_key(name, info.key)
-            if key is None:
-                continue
-            if current is not None and key.version == current.version:
-                current = replace(current, state=max(key.state or 0, current.state))
-                continue
-            if current is not None:
-                yield current
-            committed = key.state is None
-            current = VersionStatus(key.version, key.state or 0, committed, info if committed else None)
-        full = count == page
-        page = max(page, 1000)
+        found = _page(store, prefix, after, page)
+        yield from found
+        full = len(found) == page
+        after, page = found[-1].key if full else "", max(page, 1000)
+
+
+def _merged(name: ArtifactName, infos: Iterable[ObjectInfo]) -> Iterator[VersionStatus]:
+    """Make one status of a manifest and the state records that follow it in the listing."""
+    current: VersionStatus | None = None
+    for info in infos:
+        key = parse_version_key(name, info.key)
+        if key is None:
+            continue
+        if current is not None and key.version == current.version:
+            current = replace(current, state=max(key.state or 0, current.state))
+            continue
+        if current is not None:
+            yield current
+        committed = key.state is None
+        current = VersionStatus(key.version, key.state or 0, committed, info if committed else None)
     if current is not None:
         yield current
 
@@ -119,7 +165,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
         ArtifactNotFoundError: no such version; the error says which there are.
         ArtifactPrunedError: its bytes were given up.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPool(1) as pool:
         listing = pool.submit(version_status, store, name, version)
         try:
             loaded = load_manifest(store, name, version)
@@ -148,6 +194,7 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
     Raises:
         ArtifactNotFoundError: no such name, version or alias.
         ArtifactPrunedError: the version's bytes were given up.
+        StoreNotFoundError: the store is gone.
     """
     name, version = reference.name, reference.version
     if isinstance(version, str) and version != LATEST:
@@ -192,7 +239,13 @@ def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
 
 
 def not_found(store: Store, name: ArtifactName, version: int | str | None) -> ArtifactNotFoundError:
-    """Return the error for a name or version that does not exist; it says what there is."""
+    """Return the error for a name or version that does not exist; it says what there is.
+
+    Raises:
+        StoreNotFoundError: there is nothing at all, for the store is gone since this client opened it.
+        ConflictError: another store lies in its place.
+    """
+    store.recheck()
     numbers = [status.version for status in list_versions(store, name)]
     if numbers and version is not None:
         newest = ", ".join(str(number) for number in numbers[:_SHOWN])

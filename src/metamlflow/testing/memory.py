@@ -149,6 +149,10 @@ class MemoryBackend:
         for key, stored in sorted(found, key=lambda item: item[0].encode())[:limit]:
             yield self._info(key, stored)
 
+    def list_after(self, after: str, limit: int) -> list[ObjectInfo]:
+        """Return the objects that follow a key."""
+        return list(self.list_objects(after=after, limit=limit))
+
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete objects; never fails."""
         for key in keys:

@@ -1,0 +1,60 @@
+"""Worker threads that also work while Python shuts down."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, thread
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ThreadPool(ThreadPoolExecutor):
+    """A thread pool that works in the calling thread once Python starts no threads any more.
+
+    That is so in an ``atexit`` handler, and in a thread that outlives the main one. A future is done then when
+    :meth:`submit` returns.
+    """
+
+    _is_closed = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin the work; at the interpreter's end, do it."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            # Python refuses before it has queued anything. At its end it also marks pools as shut down that are not.
+            if self._is_closed or not interpreter_ends():
+                raise
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 (as a pool does: it is raised to whoever asks for the result)
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (inherited)
+        """As of any pool."""
+        self._is_closed = True
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+def interpreter_ends() -> bool:
+    """Whether the main thread has ended, and Python is about to."""
+    # The pools of all the interpreter are told to begin nothing more before the main thread counts as ended.
+    return bool(getattr(thread, "_shutdown", False)) or not threading.main_thread().is_alive()
+
+
+def keep_resolving(loop: asyncio.AbstractEventLoop) -> None:
+    """Let an event loop look names up although the interpreter ends: it does that in its pool of threads."""
+    if interpreter_ends():
+        loop.call_soon_threadsafe(_give_pool, loop)
+
+
+def _give_pool(loop: asyncio.AbstractEventLoop) -> None:
+    if not isinstance(getattr(loop, "_default_executor", None), ThreadPool):
+        loop.set_default_executor(ThreadPool(1))
