@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -151,6 +152,7 @@ _BY_CLASS: dict[str, _Row] = {
     "ResponseParserError": (StorageError, "the endpoint does not speak S3", _NOT_S3),
     "BotoCoreError": (InvalidInputError, "the request is not valid", "Check the store's URI and its options."),
 }
+_PARTS = re.compile(r"-([0-9]{1,5})$")
 _MOST_SAID = 300  # characters; a web page may be the answer
 
 
@@ -176,6 +178,33 @@ def status_of(error: BaseException) -> int:
         if isinstance(response, dict):
             return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     return 0
+
+
+def bare_tag(etag: str | None) -> str:
+    """Return an ETag without quotes: some servers leave them out of a listing, or out of a header."""
+    return (etag or "").removeprefix("W/").strip('"')
+
+
+def quoted_tag(etag: str) -> str:
+    """Return an ETag as a condition names it."""
+    return f'"{bare_tag(etag)}"'
+
+
+def same_tag(one: str | None, other: str | None) -> bool:
+    """Whether two ETags, as they were told at different places, are the same."""
+    return bare_tag(one) == bare_tag(other)
+
+
+def parts_of(answer: Mapping[str, Any]) -> int:
+    """Return of how many parts an object was made, as its ETag tells; 0 if it was sent at once, or it does not tell."""
+    parts = _PARTS.search(bare_tag(answer.get("ETag")))
+    return int(parts[1]) if parts else 0
+
+
+def is_composite(answer: Mapping[str, Any]) -> bool:
+    """Whether the checksums of an object are over those of its parts; where nothing says so, its ETag does."""
+    kind = answer.get("ChecksumType")
+    return kind == "COMPOSITE" or (kind is None and parts_of(answer) > 0)
 
 
 def answered(response: Mapping[str, Any]) -> MetaMLFlowError:

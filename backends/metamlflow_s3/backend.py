@@ -27,7 +27,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, answered, status_of
+from metamlflow_s3.answers import WEB_PAGE, answered, is_composite, quoted_tag, same_tag, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.doctor import S3Doctor
@@ -36,6 +36,7 @@ from metamlflow_s3.fast import NotPlainError
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
+from metamlflow_s3.resolving import with_configured_defaults
 from metamlflow_s3.uploads import PART_BYTES, Uploader
 from metamlflow_s3.wording import Wording
 
@@ -60,7 +61,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> S3Backend:
         UnsupportedStoreError: the bucket is of a kind that cannot hold a store.
     """
     bucket, prefix = parse_url(url)
-    check_options(options)
+    check_options(with_configured_defaults(options))
     return S3Backend(bucket, prefix, options)
 
 
@@ -70,9 +71,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._options = dict(options)
-        self._wording = Wording(self.url, options)
-        self._connection = Connection(bucket, options)
+        self._given = dict(options)
+        self._options = with_configured_defaults(options)
+        self._wording = Wording(self.url, self._options)
+        self._connection = Connection(bucket, self._options)
         self._uploader = Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
         self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
@@ -93,7 +95,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         return 1024 - len(self._prefix.encode())
 
     def __getstate__(self) -> tuple[str, str, dict[str, Any]]:
-        return self._bucket, self._prefix.rstrip("/"), self._options
+        return self._bucket, self._prefix.rstrip("/"), self._given
 
     def __setstate__(self, state: tuple[str, str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]
@@ -143,7 +145,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             except AlreadyExistsError as error:  # what 412 means elsewhere
                 raise self._replaced(key) from error
             stream = self._stream(key, again)
-            if again.get("ETag") != etag or (start and "ContentRange" not in again):
+            if not same_tag(again.get("ETag"), etag) or (start and "ContentRange" not in again):
                 stream.close()
                 raise self._replaced(key)
             return stream
@@ -155,15 +157,17 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         """Return a range with one request; what was damaged on its way is asked for again."""
         if not start and end is None and (data := self._read_fast(key)) is not None:
             return data
-        return bytes(self._read_checked(key, start, end))
+        return bytes(self._read_slowly(key, start, end, checked=True))
 
-    def _read_checked(self, key: str, start: int = 0, end: int | None = None) -> bytes | bytearray:
+    def _read_slowly(
+        self, key: str, start: int = 0, end: int | None = None, *, checked: bool = False
+    ) -> bytes | bytearray:
         if end is not None and end <= start:
             self.stat(key)  # an HTTP range cannot be empty
             return b""
         with self._translated(key):
             try:
-                answer, data = self._connection.fetch(Key=self._prefix + key, **_range(start, end))
+                answer, data = self._connection.fetch(checked=checked, Key=self._prefix + key, **_range(start, end))
             except Exception as error:
                 if status_of(error) == _BEYOND_END:
                     return b""
@@ -181,12 +185,13 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                     return cast("Buffer", fast.read(self._prefix + key, start, end))
             except NotPlainError:
                 pass
-        return self._read_checked(key, start, end)  # not read(), which would ask the fast engine once more
+        return self._read_slowly(key, start, end)  # not read(), which would ask the fast engine once more
 
     def stat(self, key: str) -> ObjectInfo:
         """Return what HEAD tells, with the checksums that S3 holds."""
         with self._translated(key):
-            answer = self._connection.call("head_object", Key=self._prefix + key, ChecksumMode="ENABLED")
+            asked = self._connection.asks_for_checksums
+            answer = self._connection.call("head_object", Key=self._prefix + key, **asked)
             self._check_it_is_s3(key, answer)
         return ObjectInfo(
             key=key,
@@ -220,7 +225,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def _get(self, key: str, start: int = 0, *, etag: str | None = None) -> Any:
         # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.
-        same: dict[str, Any] = {"IfMatch": etag} if etag and not self._options.get("local_expiry_check") else {}
+        same: dict[str, Any] = {"IfMatch": quoted_tag(etag)} if etag and not self._options.get("local_expiry_check") else {}
         answer = self._connection.call("get_object", Key=self._prefix + key, **_range(start, None), **same)
         try:
             self._check_it_is_s3(key, answer)
@@ -286,7 +291,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             return None
         if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
-        checked = bytes(self._read_checked(key))
+        checked = bytes(self._read_slowly(key, checked=True))
         self._tags_are_md5 = checked != data
         return checked
 
@@ -353,7 +358,7 @@ def _real_version(version: str | None) -> str | None:
 
 
 def _checksums(answer: Mapping[str, Any]) -> dict[str, str]:
-    if answer.get("ChecksumType") == "COMPOSITE":
+    if is_composite(answer):
         return {}  # a digest of digests of parts says nothing about the content by itself
     names = {"ChecksumSHA256": "sha256", "ChecksumCRC32C": "crc32c"}
     return {

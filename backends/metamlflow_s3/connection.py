@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error, status_of
 from metamlflow_s3.logs import hide_in_logs
-from metamlflow_s3.options import secrets_of
+from metamlflow_s3.options import endpoint_of, secrets_of
+from metamlflow_s3.resolving import proxies_for
 from metamlflow_s3.wire import PartWire
 
 ATTEMPTS = 4
@@ -121,9 +122,21 @@ class Connection:
         """
         return self._repeated(lambda: self._run(self._send, method, arguments), once=once)
 
-    def fetch(self, **arguments: Any) -> tuple[Any, bytearray]:
-        """Get an object; return the answer and its body."""
-        return self._repeated(lambda: self._run(self._fetch, arguments), once=False)
+    @property
+    def asks_for_checksums(self) -> dict[str, str]:
+        """What asks a server for the checksums that it holds, unless they are relaxed: some servers know none."""
+        return {"ChecksumMode": "ENABLED"} if self.checksums else {}
+
+    def fetch(self, *, checked: bool = False, **arguments: Any) -> tuple[Any, bytearray]:
+        """Get an object; return the answer and its body.
+
+        Args:
+            checked: whether to compare it with the checksum that the server holds, for who knows no digest of it. Not
+                of a range: servers tell the checksum of all of it then, or none.
+            arguments: of the request.
+        """
+        asked = self.asks_for_checksums if checked and "Range" not in arguments else {}
+        return self._repeated(lambda: self._run(self._fetch, {**asked, **arguments}), once=False)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -152,10 +165,12 @@ class Connection:
             "max_pool_connections": _POOL,
             # Requests are repeated here. Twice would turn a storm into minutes of silence, and hide who lost a race.
             "retries": {"total_max_attempts": 1, "mode": "standard"},
-            # What is read is compared with its SHA-256 above; records ask for it (see _fetch).
+            # What is read is compared with its SHA-256 above; records ask for it (see fetch).
             "response_checksum_validation": "when_required",
             **(self._options.get("config_kwargs") or {}),
         }
+        if (endpoint := endpoint_of(self._options)) and config.get("proxies") is None:
+            config["proxies"] = proxies_for(None, endpoint)  # now, for all clients
         filesystem = self._make({**self._options, "config_kwargs": config})
         filesystem.retries = 1  # the same once more, in s3fs
         if filesystem.session is None:
@@ -184,6 +199,7 @@ class Connection:
         # Servers from before 2025 know no other checksum of this request, and refuse it without one.
         client.meta.events.register_first("before-call.s3.DeleteObjects", _add_md5, unique_id="metamlflow-md5")
         client.meta.events.register_last("before-call.s3", _spare_a_round_trip, unique_id="metamlflow-expect")
+        client.meta.events.register_last("before-call.s3.GetObject", _compare_no_part, unique_id="metamlflow-part")
         PartWire(filesystem, client)
         self._client = client
         return client
@@ -200,7 +216,7 @@ class Connection:
             raise StorageUnavailableError(f"the answer cannot be read: {error}", hint="Try again.") from error
 
     async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
-        answer = await self._send(filesystem, "get_object", {"ChecksumMode": "ENABLED", **arguments})
+        answer = await self._send(filesystem, "get_object", arguments)
         async with answer["Body"] as body:  # closed also if it breaks off
             # Not read(), which holds the pieces and their join at once: of large ranges that is the most there is.
             data, filled = bytearray(answer.get("ContentLength", 0)), 0
@@ -260,6 +276,12 @@ def _spare_a_round_trip(params: dict[str, Any], **_: Any) -> None:
     body = params.get("body")
     if isinstance(body, io.BytesIO) and body.getbuffer().nbytes <= _SENT_AT_ONCE_BYTES:
         params["headers"].pop("Expect", None)
+
+
+def _compare_no_part(params: dict[str, Any], **_: Any) -> None:
+    """Compare no range with a checksum, whoever asked for it: some servers send that of the whole object."""
+    if "Range" in params["headers"]:
+        params.get("context", {}).get("checksum", {}).pop("response_algorithms", None)
 
 
 def _add_md5(params: dict[str, Any], **_: Any) -> None:

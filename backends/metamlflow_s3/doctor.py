@@ -166,7 +166,13 @@ async def _caller(bucket: _Bucket, source: list[str]) -> dict[str, Any]:
         raise AccessDeniedError("there are no credentials", hint=_LOGIN)
     # Not the address of a bucket: AWS has one of its own for STS, and others offer it where they offer S3, or not.
     place = {} if bucket.on_aws else {"endpoint_url": s3.meta.endpoint_url}
-    config = AioConfig(connect_timeout=_STS_SECONDS, read_timeout=_STS_SECONDS, retries={"total_max_attempts": 1})
+    config = AioConfig(
+        connect_timeout=_STS_SECONDS,
+        read_timeout=_STS_SECONDS,
+        retries={"total_max_attempts": 1},
+        proxies=s3.meta.config.proxies,
+        proxies_config=s3.meta.config.proxies_config,
+    )
     verify = (filesystem.client_kwargs or {}).get("verify")
     async with filesystem.session.create_client(
         "sts", region_name=bucket.region, config=config, verify=verify, **place, **named

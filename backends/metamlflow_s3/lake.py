@@ -17,9 +17,10 @@ from metamlflow.errors import (
     ObjectNotFoundError,
     StoreNotFoundError,
 )
-from metamlflow_s3.answers import status_of
+from metamlflow_s3.answers import bare_tag, is_composite, parts_of, quoted_tag, same_tag, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.options import check_options, parse_url
+from metamlflow_s3.resolving import with_configured_defaults
 from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def open_lake(root: str, options: Mapping[str, Any]) -> S3Lake:
     Raises:
         InvalidInputError: the URL names no bucket, or an option would not be honoured.
     """
-    check_options(options)
+    check_options(with_configured_defaults(options))
     return S3Lake(parse_url(root)[0], options)
 
 
@@ -53,12 +54,13 @@ class S3Lake:
 
     def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
-        self._options = dict(options)
-        self._connection = Connection(bucket, options)
-        self._wording = Wording(f"s3://{bucket}", options)
+        self._given = dict(options)
+        self._options = with_configured_defaults(options)
+        self._connection = Connection(bucket, self._options)
+        self._wording = Wording(f"s3://{bucket}", self._options)
 
     def __getstate__(self) -> tuple[str, dict[str, Any]]:
-        return self._bucket, self._options
+        return self._bucket, self._given
 
     def __setstate__(self, state: tuple[str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]
@@ -71,7 +73,7 @@ class S3Lake:
         """Return what HEAD tells; one request."""
         pinned: dict[str, Any] = {"VersionId": version} if version else {}
         with self._wording.translated(self.url_of(name)):
-            answer = self._connection.call("head_object", Key=name, ChecksumMode="ENABLED", **pinned)
+            answer = self._connection.call("head_object", Key=name, **self._connection.asks_for_checksums, **pinned)
         return Sighting(
             name=name,
             size=answer["ContentLength"],
@@ -104,7 +106,7 @@ class S3Lake:
         if seen.version:
             same = {"VersionId": seen.version}
         elif seen.etag and not self._options.get("local_expiry_check"):  # some servers know no If-Match
-            same = {"IfMatch": seen.etag}
+            same = {"IfMatch": quoted_tag(seen.etag)}
         whole = start == 0 and end >= seen.size
         ranged = {} if whole else {"Range": f"bytes={start}-{end - 1}"}
         try:
@@ -114,7 +116,7 @@ class S3Lake:
             raise self._drifted(seen) from None
         if "ContentRange" not in answer:  # the whole object: something on the way has ignored the range
             data = data[start:end]
-        if (seen.etag and answer.get("ETag") != seen.etag) or len(data) != min(end, seen.size) - start:
+        if (seen.etag and not same_tag(answer.get("ETag"), seen.etag)) or len(data) != min(end, seen.size) - start:
             raise self._drifted(seen)
         return data
 
@@ -122,7 +124,9 @@ class S3Lake:
 
     def _ranged(self, seen: Sighting, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
         try:
-            return self._connection.fetch(Key=seen.name, **arguments)
+            # Of an object of parts the checksum may be one over those of the parts, and not say so.
+            whole = not parts_of({"ETag": seen.etag})
+            return self._connection.fetch(checked=whole, Key=seen.name, **arguments)
         except Exception as error:
             if status_of(error) == _BEYOND_END:
                 raise self._drifted(seen) from None
@@ -192,7 +196,7 @@ class S3Lake:
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html says so. Other servers promise nothing.
         """
-        tag = str(answer.get("ETag", "")).strip('"')
+        tag = bare_tag(answer.get("ETag"))
         plain = answer.get("ServerSideEncryption") in {None, "AES256"} and "SSECustomerAlgorithm" not in answer
         host = urlsplit(self._connection.client.meta.endpoint_url).hostname or ""
         is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
@@ -201,7 +205,7 @@ class S3Lake:
 
 def held_digests(answer: Mapping[str, Any]) -> dict[str, str]:
     """Return the digests of a HEAD or GET, in hex, those over the digests of parts under a name that says so."""
-    composite = answer.get("ChecksumType") == "COMPOSITE"
+    composite, number = is_composite(answer), parts_of(answer)
     held = {}
     for field, name in _DIGESTS.items():
         if not answer.get(field):
@@ -212,6 +216,8 @@ def held_digests(answer: Mapping[str, Any]) -> dict[str, str]:
             held[f"{name}-composite"] = f"{value}-{parts}"
         elif not composite:
             held[name] = value
+        elif number:
+            held[f"{name}-composite"] = f"{value}-{number}"
     return held
 
 

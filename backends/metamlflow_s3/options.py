@@ -119,12 +119,18 @@ def _check_client(options: Mapping[str, Any], client: Mapping[str, Any]) -> None
         twice.append("client_kwargs['config'] (give its values in config_kwargs)")
     if twice:
         raise InvalidInputError(f"storage options are given twice: {'; '.join(twice)}", hint="Give each once.")
-    endpoint = options.get("endpoint_url") or client.get("endpoint_url")
+    endpoint = endpoint_of(options)
     if endpoint and not str(endpoint).startswith(("http://", "https://")):
         raise InvalidInputError(
             f"the endpoint_url {redact(str(endpoint))!r} is no URL",
             hint="Write it as https://host or http://host:port.",
         )
+
+
+def endpoint_of(options: Mapping[str, Any]) -> str | None:
+    """Return the address of the server that was given, or None: then the client has one of its own."""
+    found = options.get("endpoint_url") or (options.get("client_kwargs") or {}).get("endpoint_url")
+    return str(found) if found else None
 
 
 def secrets_of(options: Mapping[str, Any]) -> tuple[str, ...]:
