@@ -33,6 +33,7 @@ from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
+from metamlflow_s3.listings import PAGE, Listings, field
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 if find_spec("s3fs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
 
-_PAGE = 1000  # keys in a listing and in a deletion, the most that S3 takes
 _BEYOND_END = 416
 _MD5_CHARACTERS = 32
 _LATER = "Try again; if it stays, check the network and the endpoint."
@@ -75,6 +75,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         self._options = with_configured_defaults(options)
         self._wording = Wording(self.url, self._options)
         self._connection = Connection(bucket, self._options)
+        self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
         self._uploader = Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
         self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
@@ -211,7 +212,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         """Delete up to 1,000 objects with a request."""
         failures: list[DeleteFailure] = []
         left = iter(keys)
-        while batch := list(islice(left, _PAGE)):
+        while batch := list(islice(left, PAGE)):
             failures += self._delete(batch)
         return failures
 
@@ -225,7 +226,9 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def _get(self, key: str, start: int = 0, *, etag: str | None = None) -> Any:
         # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.
-        same: dict[str, Any] = {"IfMatch": quoted_tag(etag)} if etag and not self._options.get("local_expiry_check") else {}
+        same: dict[str, Any] = (
+            {"IfMatch": quoted_tag(etag)} if etag and not self._options.get("local_expiry_check") else {}
+        )
         answer = self._connection.call("get_object", Key=self._prefix + key, **_range(start, None), **same)
         try:
             self._check_it_is_s3(key, answer)
@@ -308,22 +311,16 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             yield from self._list(prefix, after, limit)
 
     def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
-        size = _PAGE if limit is None else max(1, min(limit, _PAGE))
-        where: dict[str, Any] = {"StartAfter": self._prefix + after} if after else {}
-        while True:
-            with self._translated(prefix):
-                page = self._connection.call("list_objects_v2", Prefix=self._prefix + prefix, MaxKeys=size, **where)
+        size = PAGE if limit is None else max(1, min(limit, PAGE))
+        for page in self._listings.objects(self._prefix + prefix, after and self._prefix + after, size):
             for item in page.get("Contents", ()):
                 yield ObjectInfo(
-                    key=item["Key"].removeprefix(self._prefix),
-                    size=item["Size"],
-                    modified=item["LastModified"].astimezone(UTC),
+                    key=field(item, "Key").removeprefix(self._prefix),
+                    size=field(item, "Size"),
+                    modified=field(item, "LastModified").astimezone(UTC),
                     observed=_date(page),
                     etag=item.get("ETag"),
                 )
-            if not page.get("IsTruncated"):
-                return
-            where = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _delete(self, keys: list[str]) -> list[DeleteFailure]:
         objects = [{"Key": self._prefix + key} for key in keys]

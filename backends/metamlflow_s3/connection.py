@@ -209,11 +209,13 @@ class Connection:
         _log.debug("%s s3://%s/%s", method, self._bucket, arguments.get("Key", arguments.get("Prefix", "")))
         try:
             return await filesystem._call_s3(method, Bucket=self._bucket, **arguments)  # noqa: SLF001 (fsspec's way to say "async")
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             if s3_error(error):
                 raise
-            # A field of a listing that was damaged on its way, such as a date.
-            raise StorageUnavailableError(f"the answer cannot be read: {error}", hint="Try again.") from error
+            # A field of a listing that was damaged on its way, such as a date; a name that is missing.
+            raise StorageUnavailableError(
+                f"the answer to {method} cannot be read: {error}", hint="Try again."
+            ) from error
 
     async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
         answer = await self._send(filesystem, "get_object", arguments)

@@ -8,12 +8,13 @@ same errors, and a defect of this one costs time and nothing else.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +28,7 @@ _log = logging.getLogger("metamlflow")
 _ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks for credentials anew five minutes before they expire; the s3fs session renews them earlier than that."""
 _PAGE = 1000
+_PAGE_SECONDS = 15  # then s3fs lists, which sees each page; here a server might go on for ever
 _STATUS = re.compile(r"non-2xx status code: ([0-9]{3})")
 _REFUSALS = frozenset({"400", "401", "403", "404", "405", "409", "429", "501", "503"})
 _MOST_SAID = 500
@@ -172,15 +174,39 @@ class FastEngine:
         Raises:
             NotPlainError: anything went wrong; what was yielded holds.
         """
-        _log.debug("list (obstore) s3://%s/%s", self._bucket, folder)
-        try:
-            pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
-            for page in pages:
+        from fsspec.asyn import get_loop, sync
+
+        last = after
+        while True:
+            _log.debug("list (obstore) s3://%s/%s after %s", self._bucket, folder, last)
+            try:
+                page = sync(get_loop(), self._page, folder, last)
+            except Exception as error:
+                raise self._not_plain(error) from error
+            for item in page:
                 # A name that ends in a slash is shortened on its way to the server: so what is before it comes again.
-                yield from (item for item in page if not after or item["path"] > after)
-        except Exception as error:
-            raise self._not_plain(error) from error
-        self._worked()
+                if last == after and item["path"] <= after:
+                    continue
+                if item["path"] <= last or not item["path"].startswith(folder):
+                    raise self._not_plain(ValueError(f"the listing goes astray to {item['path']!r}"))
+                last = item["path"]
+                yield item
+            self._worked()
+            if len(page) < _PAGE:
+                return
+            if page[-1]["path"] < last or last == after:
+                raise self._not_plain(ValueError("the listing does not go on"))
+
+    async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
+        """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
+        pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
+
+        async def first() -> Sequence[ObjectMeta]:
+            async for page in pages:
+                return cast("Sequence[ObjectMeta]", page)
+            return ()
+
+        return await asyncio.wait_for(first(), _PAGE_SECONDS)
 
     def _worked(self) -> None:
         self._in_a_row = 0

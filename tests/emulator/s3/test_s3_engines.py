@@ -139,7 +139,6 @@ UNTRANSLATED = {
     "session_vars": {"session_vars": {}},
     "client_kwargs['verify']": {"client_kwargs": {"verify": False}},
     "client_kwargs['api_version']": {"client_kwargs": {"api_version": "2006-03-01"}},
-    "config_kwargs['proxies']": {"config_kwargs": {"proxies": {"http": "http://127.0.0.1:1"}}},
     "config_kwargs['s3']['use_accelerate_endpoint']": {"config_kwargs": {"s3": {"use_accelerate_endpoint": False}}},
     "config_kwargs['signature_version']": {"config_kwargs": {"signature_version": "s3"}},
     "s3_additional_kwargs['Tagging']": {"s3_additional_kwargs": {"ServerSideEncryption": "AES256", "Tagging": "a=b"}},

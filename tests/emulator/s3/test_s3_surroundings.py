@@ -137,9 +137,7 @@ def test_whoever_wants_no_proxy_has_none(sides, name, host, engine, monkeypatch)
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_all_clients_take_the_same_way_through_or_past_a_proxy(
-    sides, variables, proxied, region, engine, monkeypatch
-):
+def test_all_clients_take_the_same_way_through_or_past_a_proxy(sides, variables, proxied, region, engine, monkeypatch):
     root, right, proxy = sides
     for name, value in variables.items():
         monkeypatch.setenv(name, proxy.url if value == "proxy" else value)
