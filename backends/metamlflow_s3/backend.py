@@ -21,6 +21,7 @@ from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
 from metamlflow.errors import (
+    AccessDeniedError,
     AlreadyExistsError,
     MetaMLFlowError,
     ObjectNotFoundError,
@@ -39,6 +40,7 @@ from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
 from metamlflow_s3.resolving import with_configured_defaults
 from metamlflow_s3.uploads import PART_BYTES, Uploader
+from metamlflow_s3.vigilance import Create, Vigilance
 from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         self._wording = Wording(self.url, self._options)
         self._connection = Connection(bucket, self._options)
         self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
+        self._vigilance = Vigilance(self._remove_version)
         self._uploader = Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
         self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
@@ -106,23 +109,48 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
     def create(self, key: str, data: bytes) -> None:
-        """Create a record with one conditional PUT (``If-None-Match: *``)."""
-        with self._translated(key):
-            if self._created_fast(key, data, once=True):
-                return
-        self.create_by_s3fs(key, data)
+        """Create a record with one conditional PUT (``If-None-Match: *``).
+
+        Raises:
+            UnsupportedStoreError: the bucket keeps versions since this client began, and conditions are ignored there.
+        """
+        self._create(key, data, self._create_by_any)
 
     def create_by_s3fs(self, key: str, data: bytes) -> None:
         """As :meth:`create`, through the s3fs client whatever engine there is."""
+        self._create(key, data, self._create_slowly)
+
+    def confirm(self, key: str, data: bytes) -> None:
+        """Make sure that a record that is found in place, its creation unanswered, cannot have replaced another."""
+        self._vigilance.found(self.url_of(key), key, data, self._create_slowly)
+
+    def _create(self, key: str, data: bytes, create: Create) -> None:
+        try:
+            version = create(key, data)
+        except AlreadyExistsError:
+            self._vigilance.refused()
+            raise
+        self._vigilance.created(self.url_of(key), key, data, version, create)
+
+    def _create_by_any(self, key: str, data: bytes) -> str | None:
         with self._translated(key):
-            self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
+            made = self._created_fast(key, data, once=True)
+        return self._create_slowly(key, data) if made is None else made[0]
+
+    def _create_slowly(self, key: str, data: bytes) -> str | None:
+        with self._translated(key):
+            return self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
+
+    def _remove_version(self, key: str, version: str) -> None:
+        with self._translated(key):
+            self._connection.call("delete_object", Key=self._prefix + key, VersionId=version)
 
     def put(self, key: str, blob: Blob) -> bool:
         """Store content with a conditional PUT, or in parts and a conditional completion."""
         try:
             if blob.size <= PART_BYTES:
                 with self._translated(key), content_of(blob, key) as data:
-                    if not self._created_fast(key, data, once=False):
+                    if self._created_fast(key, data, once=False) is None:
                         self._uploader.send(self._prefix + key, data, bytes.fromhex(blob.sha256), once=False)
                 return True
             # A refusal would come after all of it was sent: so look first.
@@ -174,6 +202,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                     return b""
                 raise
             self._check_it_is_s3(key, answer)
+        self._vigilance.saw(answer.get("VersionId"))
         # Without Content-Range it is the whole object: something on the way has ignored the range.
         return data if "ContentRange" in answer else data[start:end]
 
@@ -252,28 +281,33 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             key=self.url_of(key),
         )
 
-    def _exists(self, key: str) -> bool:
+    def _exists(self, key: str) -> bool | None:
+        """Whether there is such an object; None if these credentials may not know.
+
+        Where listing is allowed below a prefix alone, some servers answer 403 to a look at a key that is missing.
+        """
         try:
             self.stat(key)
         except ObjectNotFoundError:
             return False
+        except AccessDeniedError:
+            return None
         return True
 
-    def _created_fast(self, key: str, data: bytes, *, once: bool) -> bool:
-        """Create an object through the fast engine, if that can be done and has a plain outcome.
+    def _created_fast(self, key: str, data: bytes, *, once: bool) -> tuple[str | None] | None:
+        """Create an object through the fast engine, if that can be done and has a plain outcome; tell its version.
 
         With ``once``, an outcome that is not known is an error: its caller looks what lies there.
         """
         fast = self._engine.fast
         if fast is None:
-            return False
+            return None
         try:
-            fast.create(self._prefix + key, data)
+            return (fast.create(self._prefix + key, data),)
         except NotPlainError as error:
             if once and not error.refused:
                 raise self._placed(key, StorageUnavailableError(f"the request failed: {error}", hint=_LATER)) from error
-            return False
-        return True
+            return None
 
     def _read_fast(self, key: str) -> bytes | None:
         """Return a whole object through the fast engine, if that can be done and nothing says that it was damaged.
@@ -286,9 +320,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             return None
         try:
             with self._translated(key):
-                data, tag = fast.read_whole(self._prefix + key)
+                data, tag, version = fast.read_whole(self._prefix + key)
         except NotPlainError:
             return None
+        self._vigilance.saw(version)
         tag = tag.strip('"')
         if not tag:  # S3 never answers without: it may be a web page, which s3fs's way tells
             return None

@@ -123,7 +123,7 @@ class Connection:
         return self._repeated(lambda: self._run(self._send, method, arguments), once=once)
 
     @property
-    def asks_for_checksums(self) -> dict[str, str]:
+    def asks_for_checksums(self) -> dict[str, Any]:
         """What asks a server for the checksums that it holds, unless they are relaxed: some servers know none."""
         return {"ChecksumMode": "ENABLED"} if self.checksums else {}
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from metamlflow.backend.diagnosis import Create, Examination, Finding, clock_finding, installed_versions, overlaps
 from metamlflow.backend.seam import Backend
 from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.engines import ON_DEMAND, EngineChoice
@@ -183,7 +183,9 @@ async def _caller(bucket: _Bucket, source: list[str]) -> dict[str, Any]:
 def _exists(bucket: _Bucket) -> Finding:
     try:
         answer = bucket.ask("head_bucket")
-    except ObjectNotFoundError:
+    except AccessDeniedError:
+        return Finding("unknown", "the credentials may not ask (HeadBucket takes s3:ListBucket without a prefix)")
+    except (ObjectNotFoundError, StoreNotFoundError):
         return Finding(
             "failed", f"the bucket {bucket.name} does not exist", "Create it, or check its name and the endpoint."
         )

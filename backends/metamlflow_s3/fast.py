@@ -109,8 +109,8 @@ class FastEngine:
         """Why it is not to be asked any more, or None."""
         return self._last_failure if self._in_a_row >= _FAILURES else None
 
-    def create(self, key: str, data: bytes) -> None:
-        """Create an object with one conditional PUT that carries its SHA-256.
+    def create(self, key: str, data: bytes) -> str | None:
+        """Create an object with one conditional PUT that carries its SHA-256; return its version, if it has one.
 
         Raises:
             AlreadyExistsError: the key existed.
@@ -118,7 +118,7 @@ class FastEngine:
         """
         _log.debug("put (obstore) s3://%s/%s", self._bucket, key)
         try:
-            self._obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            made = self._obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except self._obstore.exceptions.AlreadyExistsError as error:
             if "412 Precondition Failed" not in str(error):  # it says the same of a 409, on which nothing was stored
                 raise self._not_plain(error) from error
@@ -127,6 +127,7 @@ class FastEngine:
         except Exception as error:
             raise self._not_plain(error) from error
         self._worked()
+        return made["version"]
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Any:
         """Return the bytes of a range as an object with Python's buffer protocol; one request.
@@ -140,19 +141,19 @@ class FastEngine:
         options: Any = {"range": {"offset": start}} if start else None
         return self._get(key, lambda: self._obstore.get(self._store, key, options=options).bytes())
 
-    def read_whole(self, key: str) -> tuple[bytes, str]:
-        """Return all of an object and its ETag; one request.
+    def read_whole(self, key: str) -> tuple[bytes, str, str | None]:
+        """Return all of an object, its ETag and its version, if it has one; one request.
 
         Raises:
             ObjectNotFoundError: there is no such object.
             NotPlainError: anything else.
         """
 
-        def get() -> tuple[bytes, str]:
+        def get() -> tuple[bytes, str, str | None]:
             answer = self._obstore.get(self._store, key)
-            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+            return bytes(answer.bytes()), answer.meta["e_tag"] or "", answer.meta["version"]
 
-        found: tuple[bytes, str] = self._get(key, get)
+        found: tuple[bytes, str, str | None] = self._get(key, get)
         return found
 
     def _get(self, key: str, get: Callable[[], Any]) -> Any:
@@ -203,7 +204,7 @@ class FastEngine:
 
         async def first() -> Sequence[ObjectMeta]:
             async for page in pages:
-                return cast("Sequence[ObjectMeta]", page)
+                return page
             return ()
 
         return await asyncio.wait_for(first(), _PAGE_SECONDS)

@@ -214,10 +214,10 @@ def held_digests(answer: Mapping[str, Any]) -> dict[str, str]:
     """Return the digests of a HEAD or GET, in hex, those over the digests of parts under a name that says so."""
     composite, number = is_composite(answer), parts_of(answer)
     held = {}
-    for field, name in _DIGESTS.items():
-        if not answer.get(field):
+    for told, name in _DIGESTS.items():
+        if not answer.get(told):
             continue
-        digest, dash, parts = str(answer[field]).partition("-")
+        digest, dash, parts = str(answer[told]).partition("-")
         value = base64.b64decode(digest).hex()
         if dash:
             held[f"{name}-composite"] = f"{value}-{parts}"

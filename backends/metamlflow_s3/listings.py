@@ -1,7 +1,7 @@
 """Listings of a bucket, page by page, and none of them believed alone.
 
-The next page is asked for from the last key of the page itself. What a server says to go on from is not used where there
-is such a key: radosgw 16.2 tells ``NextKeyMarker`` raw although its answer says ``encoding-type=url``, and clients that
+The next page is asked for from the last key of the page itself. A server's own marker is not used where there is such a
+key: radosgw 16.2 tells ``NextKeyMarker`` raw although its answer says ``encoding-type=url``, and clients that
 decode it jump over hundreds of objects. Pages that overlap, go back, leave the prefix or never end are refused.
 """
 

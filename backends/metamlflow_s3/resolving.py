@@ -76,7 +76,7 @@ def _known_to_obstore(name: str) -> bool:
     from obstore.store import S3Store
 
     try:
-        S3Store("-", config={name.lower(): "-"}, credential_provider=dict)  # type: ignore[misc,arg-type,call-overload]
+        S3Store("-", config={name.lower(): "-"}, credential_provider=dict)  # type: ignore[arg-type]
     except UnknownConfigurationKeyError:
         return False
     except BaseError:  # a name that it knows, and a value that it does not

@@ -32,18 +32,23 @@ class Uploader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool) -> None:
-        """Create an object with one request, whose content the server checks. ``once``: see Connection.call."""
+    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool) -> str | None:
+        """Create an object with one request, whose content the server checks; return its version, if it has one.
+
+        ``once``: see Connection.call.
+        """
         known: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(sha256)}
         checksum = known if self._connection.checksums else _md5(data)
-        self._connection.call("put_object", once=once, Key=key, Body=data, IfNoneMatch="*", **checksum)
+        answer = self._connection.call("put_object", once=once, Key=key, Body=data, IfNoneMatch="*", **checksum)
+        version: str | None = answer.get("VersionId")
+        return version
 
-    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool]) -> bool:
+    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool | None]) -> bool:
         """Create an object in parts; as :meth:`in_parts`."""
         return self.in_parts(key, blob.crc32c, exists, lambda upload: self._send_parts(key, upload, blob))
 
     def in_parts(
-        self, key: str, crc32c: str, exists: Callable[[], bool], bring: Callable[[str], list[dict[str, Any]]]
+        self, key: str, crc32c: str, exists: Callable[[], bool | None], bring: Callable[[str], list[dict[str, Any]]]
     ) -> bool:
         """Create an object of parts; return whether this call is known to have created it.
 
@@ -52,7 +57,7 @@ class Uploader:
         Args:
             key: of the object.
             crc32c: of all of it, which the server compares; empty if it is not known.
-            exists: looks whether the object is there.
+            exists: looks whether the object is there; None: the credentials may not know.
             bring: takes the upload's id and returns the parts, once the server has them.
         """
         checked = bool(crc32c) and self._connection.checksums

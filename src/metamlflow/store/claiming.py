@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from metamlflow.backend import Backend
+from metamlflow.backend import Backend, ConfirmsCreation
 from metamlflow.errors import (
     AccessDeniedError,
     InvalidInputError,
@@ -22,8 +22,9 @@ from metamlflow.format.manifests import record_id_of
 from metamlflow.store.clock import Clock
 
 ATTEMPTS = 6
-# NotFound: of the bucket; that nothing is at the key is what a creation wants.
-_DEFINITE = (AccessDeniedError, StorageFullError, UnsupportedStoreError, InvalidInputError, NotFoundError)
+# NotFound: of the bucket; that nothing is at the key is what a creation wants. StorageError itself, and none of those
+# derived from it: a refusal that was read, such as a status of 400.
+_DEFINITE = (AccessDeniedError, StorageFullError, InvalidInputError, NotFoundError)
 _log = logging.getLogger("metamlflow")
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ def claim(
 
     Raises:
         OutcomeUnknownError: after all attempts the key could not be read, or is absent and a write may still land.
+        UnsupportedStoreError: the storage does not refuse to create a key that exists, or knows no such request.
         StorageError: the storage refused for good (access, space), so nothing was or will be written.
     """
     failure: MetaMLFlowError | None = None
@@ -63,12 +65,14 @@ def claim(
                 break
         try:
             backend.create(key, data)
+        except UnsupportedStoreError:
+            raise  # also if the record is in place: another writer could replace it
         except MetaMLFlowError as error:
             _log.debug("create %s: %s", key, error)
             failure = error
         else:
             return data
-        unclear = unclear or not isinstance(failure, _DEFINITE)
+        unclear = unclear or not (isinstance(failure, _DEFINITE) or type(failure) is StorageError)
         try:
             stored = backend.read(key)
         except StorageError as error:  # absent, or it does not tell
@@ -76,13 +80,22 @@ def claim(
                 raise failure from None  # refused for good
             _log.debug("read back %s: %s", key, error)
         else:
-            return stored if record_id_of(stored) == record_id else None
+            return stored if _is_ours(backend, key, stored, record_id) else None
     raise OutcomeUnknownError(
         f"{key}: the record {record_id} may or may not have been created: {failure}",
         hint="Look again when the storage answers: if the record is there, it is complete. Do not take it for failed.",
         key=key,
         record_id=record_id,
     ) from failure
+
+
+def _is_ours(backend: Backend, key: str, stored: bytes, record_id: str) -> bool:
+    """Whether a record that was found in place is this writer's, and could not have replaced another."""
+    if record_id_of(stored) != record_id:
+        return False
+    if isinstance(backend, ConfirmsCreation):
+        backend.confirm(key, stored)
+    return True
 
 
 def claim_ahead(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bytes | None:
