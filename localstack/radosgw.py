@@ -1,8 +1,8 @@
 """Starts a Ceph object gateway on this machine, without Docker and without a cluster: ``radosgw.py --port 7480``.
 
-A monitor, one store for objects (in memory of the disk's cache, in a temporary folder) and the gateway, all of them on
-127.0.0.1, without passwords between them. Access key and secret are ``test``. Users are made by ``radosgw-admin`` with the
-configuration that is printed. Everything runs until Ctrl-C, and is removed then.
+A monitor, one store of objects in a temporary folder, and the gateway, all of them on 127.0.0.1, with no passwords between
+them. Access key and secret are ``test``; ``radosgw-admin`` makes other users, with the configuration that is printed.
+Everything runs until Ctrl-C, and is removed then.
 
 Unlike the other servers it is the very program that runs in data centres, so it shows what emulators do not. It is not
 installed from here: Debian and Ubuntu have it as ``radosgw ceph-mon ceph-osd ceph-common``.
@@ -22,6 +22,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Self
 
 HOST = "127.0.0.1"
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
@@ -100,7 +101,7 @@ class Gateway:
         self._daemons: list[subprocess.Popen[bytes]] = []
         self._environment = {**os.environ, "CEPH_CONF": str(self.configuration)}
 
-    def __enter__(self) -> Gateway:
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:

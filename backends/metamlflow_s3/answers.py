@@ -187,8 +187,8 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
         return error
     for cause in _causes(error):
         response = getattr(cause, "response", None)
-        if isinstance(response, dict) and "Error" in response:
-            return answered(response)
+        if isinstance(response, dict) and ("Error" in response or "ResponseMetadata" in response):
+            return answered({"Error": {}, **response})
         # Their order decides: a TLS error is a connection error is an error of botocore.
         row = next((_BY_CLASS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in _BY_CLASS), None)
         if row is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamlflow.backend import Backend, FetchesContent, open_backend
 from metamlflow.errors import (
+    AccessDeniedError,
     AlreadyExistsError,
     ConflictError,
     InvalidInputError,
@@ -156,7 +157,7 @@ class Store:
         backend = self.backend
         with self._lock:
             if self._marker is None:
-                self._marker = self._read_marker(backend) or self._create(backend, grace or DEFAULT_GRACE)
+                self._marker = self._look_for_marker(backend) or self._create(backend, grace or DEFAULT_GRACE)
             marker, data = self._marker
             if not self._probed:
                 self._probe(backend, data)
@@ -174,6 +175,18 @@ class Store:
         except ObjectNotFoundError:
             return None
         return decode_marker(data), data
+
+    def _look_for_marker(self, backend: Backend) -> tuple[Marker, bytes] | None:
+        """As ``_read_marker``, for a writer, who may be denied a look at a key because it is missing.
+
+        That is how some servers answer where listing is allowed below a prefix alone.
+        """
+        try:
+            return self._read_marker(backend)
+        except AccessDeniedError:
+            if next(iter(backend.list_objects(MARKER, limit=1)), None) is not None:
+                raise
+            return None
 
     def check_place(self) -> None:
         """Make sure that there is a store, or a place for one, without making it.
