@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metamlflow.errors import InvalidInputError, UnsupportedStoreError, redact
+from metamlflow_s3.option_names import suggestion, unknown_names
 
 _OF_S3FS = frozenset(
     {
@@ -99,13 +100,19 @@ def check_options(options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - KNOWN - {"asynchronous", "loop"})
     if unknown:
         places = [f"instead of {name} give {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
+        meant = ", ".join(f"{name}{'' if name in _ELSEWHERE else suggestion(name, KNOWN)}" for name in unknown)
         raise InvalidInputError(
-            f"unknown storage options for s3://: {', '.join(unknown)}",
+            f"unknown storage options for s3://: {meant}",
             hint=f"{'; '.join(places) or 'Known are: ' + ', '.join(sorted(KNOWN))}.",
         )
     for name in _MAPPINGS:
         if options.get(name) is not None and not isinstance(options[name], Mapping):
             raise InvalidInputError(f"the storage option {name} is a {type(options[name]).__name__}, not a mapping")
+    if wrong := list(unknown_names(options)):
+        raise InvalidInputError(
+            f"unknown storage options for s3://: {'; '.join(wrong)}",
+            hint="s3fs would drop such a name, and with it the encryption, for example. Correct or remove it.",
+        )
     _check_client(options, options.get("client_kwargs") or {})
 
 

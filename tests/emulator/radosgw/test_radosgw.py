@@ -216,7 +216,7 @@ def test_a_writer_begins_a_store_with_the_policy_for_it(gateway, engine):
     assert registered(gateway, bucket, "a", 1)[1] == LARGE[: PART_BYTES + 1]
 
 
-# --- versioning that is switched on ------------------------------------------------------------------------------------
+# --- versioning that is switched on -----------------------------------------------------------------------------------
 
 
 def keep_versions(gateway, bucket) -> None:
