@@ -1,8 +1,8 @@
 """Starts a Ceph object gateway on this machine, without Docker and without a cluster: ``radosgw.py --port 7480``.
 
-A monitor, one store of objects in a temporary folder, and the gateway, all of them on 127.0.0.1, with no passwords
-between them. Access key and secret are ``test``; ``radosgw-admin`` makes other users, with the configuration that is printed.
-Everything runs until Ctrl-C, and is removed then.
+A monitor, one store of objects in a temporary folder, and the gateway, all of them on 127.0.0.1 and with no passwords
+between them. Access key and secret are ``test``; ``radosgw-admin`` makes other users, with the configuration that is
+printed. Everything runs until Ctrl-C, and is removed then.
 
 Unlike the other servers it is the very program that runs in data centres, so it shows what emulators do not. It is not
 installed from here: Debian and Ubuntu have it as ``radosgw ceph-mon ceph-osd ceph-common``.

@@ -28,9 +28,10 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, answered, is_composite, quoted_tag, same_tag, status_of
+from metamlflow_s3.answers import WEB_PAGE, is_composite, quoted_tag, same_tag, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
+from metamlflow_s3.deletions import Deletions
 from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
@@ -78,7 +79,8 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         self._wording = Wording(self.url, self._options)
         self._connection = Connection(bucket, self._options)
         self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
-        self._vigilance = Vigilance(self._remove_version)
+        self._deletions = Deletions(self._connection, self._wording, self._prefix, self.url_of)
+        self._vigilance = Vigilance(self._deletions.delete_version)
         self._uploader = Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
         self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
@@ -140,10 +142,6 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def _create_slowly(self, key: str, data: bytes) -> str | None:
         with self._translated(key):
             return self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
-
-    def _remove_version(self, key: str, version: str) -> None:
-        with self._translated(key):
-            self._connection.call("delete_object", Key=self._prefix + key, VersionId=version)
 
     def put(self, key: str, blob: Blob) -> bool:
         """Store content with a conditional PUT, or in parts and a conditional completion."""
@@ -239,11 +237,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete up to 1,000 objects with a request."""
-        failures: list[DeleteFailure] = []
-        left = iter(keys)
-        while batch := list(islice(left, PAGE)):
-            failures += self._delete(batch)
-        return failures
+        return self._deletions.delete(keys)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -356,21 +350,6 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                     observed=_date(page),
                     etag=item.get("ETag"),
                 )
-
-    def _delete(self, keys: list[str]) -> list[DeleteFailure]:
-        objects = [{"Key": self._prefix + key} for key in keys]
-        try:
-            with self._translated(keys[0]):
-                answer = self._connection.call("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        except MetaMLFlowError as error:
-            return [DeleteFailure(key, error) for key in keys]
-        failures = []
-        for failed in answer.get("Errors", ()):
-            key = failed["Key"].removeprefix(self._prefix)
-            reason = self._placed(key, answered({"Error": failed}))
-            if not isinstance(reason, ObjectNotFoundError):
-                failures.append(DeleteFailure(key, reason))
-        return failures
 
 
 def _range(start: int, end: int | None) -> dict[str, Any]:

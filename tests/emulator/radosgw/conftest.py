@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -77,6 +78,9 @@ def gateway():
             (pytest.fail if SETTINGS.required else pytest.skip)(f"radosgw did not start: {process.stderr.read()}")
         server = RadosGateway("radosgw", f"http://127.0.0.1:{port}", told.split()[-1])
         server.administer("caps", "add", "--uid", "test", "--caps", "user-policy=*")
+        # There an object belongs to whoever sent it: a bucket's owner may not read it without a policy.
+        everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+        server.attach("test", json.dumps({"Version": "2012-10-17", "Statement": [everything]}))
         yield server
     finally:
         process.stdin.close()

@@ -5,9 +5,9 @@ One file, so that one gateway serves all of it (about half a minute to start).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -45,9 +45,9 @@ def registered(gateway, bucket, name, version) -> tuple[str, bytes]:
 
 class TestBackend(BackendSuite):
     racers = 6
-    rounds = 8
+    rounds = 4
     racing_processes = 2
-    many = 1_010
+    many = 1_010  # more than a page
     clock_tick_seconds = 1.1
     put_memory_bytes = 96 * MIB
     secrets = ("test-of-a-secret",)
@@ -74,7 +74,7 @@ class TestBackend(BackendSuite):
 
 def _publish(url, options, racer, results):
     client = MetaMLFlowClient(url, storage_options=options)
-    for number in range(5):
+    for number in range(3):
         content = f"racer {racer}, round {number}".encode()
         artifact = client.register_artifact("prize", content)
         results.put((artifact.version, artifact.artifact_id, content))
@@ -89,10 +89,10 @@ def test_processes_that_publish_at_once_get_each_version_once(gateway, engine):
     ]
     for process in processes:
         process.start()
-    told = sorted(results.get(timeout=60) for _ in range(20))
+    told = sorted(results.get(timeout=60) for _ in range(12))
     for process in processes:
         process.join()
-    assert [version for version, _, _ in told] == list(range(1, 21))
+    assert [version for version, _, _ in told] == list(range(1, 13))
     assert [registered(gateway, bucket, "prize", version) for version, _, _ in told] == [each[1:] for each in told]
 
 
@@ -127,28 +127,24 @@ def lake(request, gateway):
     return bucket
 
 
-@pytest.mark.parametrize("evidence", [None, "full"], ids=["listed", "full"])
-def test_a_lake_beyond_a_page_is_registered_and_verified_whole(gateway, lake, evidence, tmp_path):
+def test_a_lake_beyond_a_page_is_registered_and_verified_whole(gateway, lake, tmp_path):
     client = MetaMLFlowClient(tmp_path / "store", source_options={"s3": gateway.storage_options})
-    artifact = client.register_pointer("lake", f"s3://{lake}/{FOLDER}", evidence=evidence)
-    told = {file.path: file.size for file in artifact.files()}
+    artifact = client.register_pointer("lake", f"s3://{lake}/{FOLDER}")
+    told = {file.path: file.size for file in artifact.entries}
     assert told == {name.removeprefix(FOLDER): len(body(name)) for name in NAMES}
     assert artifact.verify().ok
-    if evidence:
-        digests = {file.path: file.sha256 for file in artifact.files()}
-        assert digests == {name.removeprefix(FOLDER): hashlib.sha256(body(name)).hexdigest() for name in NAMES}
-        for path in ("a%3A007", "b+219", "c d001", "%2B+ 100"):
-            assert artifact.read_bytes(path) == body(FOLDER + path)
+    for path in ("a%3A007", "b+219", "c d001", "%2B+ 100", "ü000"):
+        assert artifact.read_bytes(path) == body(FOLDER + path)
 
 
 def test_a_lake_that_grew_past_a_page_is_refreshed_whole(gateway, tmp_path):
     bucket = gateway.new_bucket()
     fill(gateway, bucket, NAMES[:900])
     client = MetaMLFlowClient(tmp_path / "store", source_options={"s3": gateway.storage_options})
-    client.register_pointer("lake", f"s3://{bucket}/{FOLDER}")
+    first = client.register_pointer("lake", f"s3://{bucket}/{FOLDER}")
     fill(gateway, bucket, NAMES[900:])
-    again = client.refresh("lake")
-    assert (again.version, {file.path for file in again.files()}) == (2, {n.removeprefix(FOLDER) for n in NAMES})
+    again = first.refresh().artifact
+    assert (again.version, {file.path for file in again.entries}) == (2, {n.removeprefix(FOLDER) for n in NAMES})
     assert again.verify().ok
 
 
@@ -181,8 +177,6 @@ def users(gateway):
 
 
 def test_each_printed_policy_lets_its_role_do_its_work_and_no_more(gateway, users, engine):
-    import os
-
     bucket, url, options = users
     clients = {role: MetaMLFlowClient(url, storage_options=given) for role, given in options.items()}
     for role, client in clients.items():
@@ -230,7 +224,7 @@ def test_versioning_under_live_writers_loses_no_version_that_was_acknowledged(ga
 
     def write(writer: int) -> None:
         client = MetaMLFlowClient(url, storage_options=gateway.storage_options)
-        for number in range(12):
+        for number in range(300):
             if number == 4 and writer == 0:
                 keep_versions(gateway, bucket)
                 switched.set()
