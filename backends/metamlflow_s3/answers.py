@@ -47,6 +47,7 @@ _ARCHIVED = (
 _NOT_S3 = "Check endpoint_url: it is the API's address, not that of a web console or of a proxy's login page."
 _UNSAID = "S3 gives no reason to such a request: an expired token, a wrong region and wrong options are the usual ones."
 _DAMAGED = "Try again; nothing was stored. If it stays, look for a proxy or memory that alters data."
+_CREATE = "Create it, or check its name and endpoint_url."
 _SPACE = "Free some space or raise the quota, and try again; nothing was lost."
 
 _Row = tuple[type[MetaMLFlowError], str, str | None]
@@ -59,6 +60,11 @@ _ELSEWHERE: _Row = (StorageError, "the bucket is in another region", _REGION)
 _THROTTLED: _Row = (StorageUnavailableError, "the server throttles requests", _LATER)
 _FAILED: _Row = (StorageUnavailableError, "the server failed", _LATER)
 WEB_PAGE: _Row = (StorageError, "the endpoint answers with a web page and does not speak S3", _NOT_S3)
+MISSING_BUCKET: _Row = (
+    StoreNotFoundError,
+    "the bucket does not exist",
+    "Create it, or check its name and endpoint_url.",
+)
 _SPOILED: _Row = (IntegrityError, "the data was damaged on its way", _DAMAGED)
 _FULL: _Row = (StorageFullError, "the server has no space left for this", _SPACE)
 _RELAX = (
@@ -89,7 +95,7 @@ _BY_CODE: dict[str, _Row] = {
     "NotFound": _ABSENT,
     "404": _ABSENT,
     "NoSuchVersion": (ObjectNotFoundError, "there is no such object version", None),
-    "NoSuchBucket": (StoreNotFoundError, "the bucket does not exist", "Create it, or check its name and endpoint_url."),
+    "NoSuchBucket": MISSING_BUCKET,
     # Completed or aborted meanwhile: what was sent in parts has to be sent again.
     "NoSuchUpload": (StorageUnavailableError, "the unfinished upload is gone", _LATER),
     "ConditionalRequestConflict": (StorageUnavailableError, "another write to this key is under way", _LATER),

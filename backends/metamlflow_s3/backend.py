@@ -217,10 +217,16 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def stat(self, key: str) -> ObjectInfo:
         """Return what HEAD tells, with the checksums that S3 holds."""
-        with self._translated(key):
-            asked = self._connection.asks_for_checksums
-            answer = self._connection.call("head_object", Key=self._prefix + key, **asked)
-            self._check_it_is_s3(key, answer)
+        try:
+            with self._translated(key):
+                asked = self._connection.asks_for_checksums
+                answer = self._connection.call("head_object", Key=self._prefix + key, **asked)
+                self._check_it_is_s3(key, answer)
+        except ObjectNotFoundError as error:
+            fast = self._engine.fast
+            if not (fast and fast.worked) and self._connection.bucket_is_missing():
+                raise self._wording.missing_bucket() from error
+            raise
         return ObjectInfo(
             key=key,
             size=answer["ContentLength"],

@@ -58,6 +58,7 @@ class Connection:
         self._own: Any = None
         self._client: Any = None
         self._handed: Any = None
+        self._answered = False  # successfully, so the bucket is there
 
     @property
     def filesystem(self) -> Any:
@@ -120,7 +121,21 @@ class Connection:
                 once in any case: so also a request of this kind may find what it has made itself.)
             arguments: of the request, over those of ``s3_additional_kwargs``.
         """
-        return self._repeated(lambda: self._run(self._send, method, arguments), once=once)
+        answer = self._repeated(lambda: self._run(self._send, method, arguments), once=once)
+        self._answered = True
+        return answer
+
+    def bucket_is_missing(self) -> bool:
+        """Whether a look at a missing object, which says no more than that, was at a missing bucket; asked once."""
+        if self._answered:
+            return False
+        try:
+            self.call("head_bucket")
+        except Exception as error:
+            if s3_error(error) is None:
+                raise
+            return status_of(error) == _GONE
+        return False
 
     @property
     def asks_for_checksums(self) -> dict[str, Any]:

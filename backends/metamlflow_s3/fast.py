@@ -102,6 +102,7 @@ class FastEngine:
         )
         self._lock = threading.Lock()
         self._in_a_row = 0
+        self.worked = False
         self._last_failure = ""
 
     @property
@@ -211,6 +212,7 @@ class FastEngine:
 
     def _worked(self) -> None:
         self._in_a_row = 0
+        self.worked = True
 
     def _not_plain(self, error: Exception) -> NotPlainError:
         said = str(error).partition("\n\nDebug source:")[0]

@@ -78,8 +78,13 @@ class S3Lake:
     def look(self, name: str, version: str | None = None) -> Sighting:
         """Return what HEAD tells; one request."""
         pinned: dict[str, Any] = {"VersionId": version} if version else {}
-        with self._wording.translated(self.url_of(name)):
-            answer = self._connection.call("head_object", Key=name, **self._connection.asks_for_checksums, **pinned)
+        try:
+            with self._wording.translated(self.url_of(name)):
+                answer = self._connection.call("head_object", Key=name, **self._connection.asks_for_checksums, **pinned)
+        except ObjectNotFoundError as error:
+            if self._connection.bucket_is_missing():
+                raise self._wording.missing_bucket() from error
+            raise
         return Sighting(
             name=name,
             size=answer["ContentLength"],

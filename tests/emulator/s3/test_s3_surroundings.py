@@ -56,8 +56,11 @@ def of_each_client(proxy) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
-@pytest.mark.parametrize("region", [REGION, {}], ids=["region", "no-region"])
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [("AWS_ENDPOINT_URL_S3", REGION), ("AWS_ENDPOINT_URL_S3", {}), ("AWS_ENDPOINT_URL", REGION), ("AWS_ENDPOINT", {})],
+    ids=["s3-region", "s3", "all-region", "obstore"],
+)
 def test_the_endpoint_that_was_given_is_the_only_one_that_is_asked(sides, name, region, engine, monkeypatch):
     root, right, wrong = sides
     monkeypatch.setenv(name, wrong.url)
@@ -111,8 +114,9 @@ def test_what_fsspec_is_configured_to_add_holds_for_all_clients(sides, engine, m
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    ("name", "host"), [("HTTP_PROXY", "127.0.0.1"), ("http_proxy", "localhost"), ("ALL_PROXY", "localhost")]
+)
 def test_whoever_wants_no_proxy_has_none(sides, name, host, engine, monkeypatch):
     root, right, proxy = sides
     monkeypatch.setenv(name, proxy.url)
@@ -124,7 +128,7 @@ def test_whoever_wants_no_proxy_has_none(sides, name, host, engine, monkeypatch)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("region", [REGION, {}], ids=["region", "no-region"])
+@pytest.mark.parametrize("region", [REGION], ids=["region"])
 @pytest.mark.parametrize(
     ("variables", "proxied"),
     [
@@ -197,4 +201,3 @@ def test_over_tls_all_clients_trust_the_same_authorities(name, monkeypatch, tmp_
     monkeypatch.setenv(name, str(tmp_path))
     reason = open_backend("s3://bucket/a", options)._engine.reason
     assert name in reason or "CA bundle" in reason
-    assert open_backend("s3://bucket/a", {**options, "endpoint_url": "http://127.0.0.1:1"})._engine.reason is None
