@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from metamlflow.errors import (
     StorageFullError,
     StorageUnavailableError,
     StoreNotFoundError,
+    UnsupportedStoreError,
     redact,
 )
 
@@ -45,6 +47,7 @@ _ARCHIVED = (
 _NOT_S3 = "Check endpoint_url: it is the API's address, not that of a web console or of a proxy's login page."
 _UNSAID = "S3 gives no reason to such a request: an expired token, a wrong region and wrong options are the usual ones."
 _DAMAGED = "Try again; nothing was stored. If it stays, look for a proxy or memory that alters data."
+_CREATE = "Create it, or check its name and endpoint_url."
 _SPACE = "Free some space or raise the quota, and try again; nothing was lost."
 
 _Row = tuple[type[MetaMLFlowError], str, str | None]
@@ -57,8 +60,32 @@ _ELSEWHERE: _Row = (StorageError, "the bucket is in another region", _REGION)
 _THROTTLED: _Row = (StorageUnavailableError, "the server throttles requests", _LATER)
 _FAILED: _Row = (StorageUnavailableError, "the server failed", _LATER)
 WEB_PAGE: _Row = (StorageError, "the endpoint answers with a web page and does not speak S3", _NOT_S3)
+MISSING_BUCKET: _Row = (
+    StoreNotFoundError,
+    "the bucket does not exist",
+    "Create it, or check its name and endpoint_url.",
+)
 _SPOILED: _Row = (IntegrityError, "the data was damaged on its way", _DAMAGED)
 _FULL: _Row = (StorageFullError, "the server has no space left for this", _SPACE)
+_RELAX = (
+    "Servers from before 2025 do not know the checksums that go along: set storage_options={'config_kwargs': "
+    "{'request_checksum_calculation': 'when_required'}}, or AWS_REQUEST_CHECKSUM_CALCULATION=when_required. If that is "
+    "set, this server cannot hold a store: see the table in docs/s3.md."
+)
+_UNCONDITIONAL = "This server cannot hold a store, for it knows no conditional writes. See the table in docs/s3.md."
+_UNENCRYPTED = "Leave the encryption out of s3_additional_kwargs, or use a server that knows it."
+_UNSUPPORTED = re.compile(
+    r"unsupported (?:header|value)|header you provided|not (?:implemented|supported)|unknown header", re.IGNORECASE
+)
+_OPTIONS = (
+    (re.compile(r"if-none-match|conditional|precondition", re.IGNORECASE), _UNCONDITIONAL),
+    (re.compile(r"encrypt|x-amz-server-side|kms|SSE", re.IGNORECASE), _UNENCRYPTED),
+    (re.compile(r"if-match", re.IGNORECASE), "Set storage_options={'local_expiry_check': True}."),
+    (re.compile(r"x-amz-acl|canned acl", re.IGNORECASE), "Leave ACL out of s3_additional_kwargs."),
+    (re.compile(r"storage.class", re.IGNORECASE), "Leave StorageClass out of s3_additional_kwargs."),
+    (re.compile(r"tagging", re.IGNORECASE), "Leave Tagging out of s3_additional_kwargs."),
+)
+_UNKNOWN_REQUEST: _Row = (UnsupportedStoreError, "the server does not implement this request", _RELAX)
 
 # Codes as the S3 API reference and its imitators give them; bare numbers answer HEAD, which has no body.
 _BY_CODE: dict[str, _Row] = {
@@ -68,7 +95,7 @@ _BY_CODE: dict[str, _Row] = {
     "NotFound": _ABSENT,
     "404": _ABSENT,
     "NoSuchVersion": (ObjectNotFoundError, "there is no such object version", None),
-    "NoSuchBucket": (StoreNotFoundError, "the bucket does not exist", "Create it, or check its name and endpoint_url."),
+    "NoSuchBucket": MISSING_BUCKET,
     # Completed or aborted meanwhile: what was sent in parts has to be sent again.
     "NoSuchUpload": (StorageUnavailableError, "the unfinished upload is gone", _LATER),
     "ConditionalRequestConflict": (StorageUnavailableError, "another write to this key is under way", _LATER),
@@ -110,11 +137,15 @@ _BY_CODE: dict[str, _Row] = {
     "XMinioAdminBucketQuotaExceeded": _FULL,
     "InvalidBucketName": (InvalidInputError, "this is no bucket name", "Check the store's URI."),
     "KeyTooLongError": (InvalidInputError, "the key is too long", "Use a shorter prefix for the store."),
-    "NotImplemented": (StorageError, "the server does not implement this request", "See the table in docs/s3.md."),
+    "NotImplemented": _UNKNOWN_REQUEST,
+    "XNotImplemented": _UNKNOWN_REQUEST,
+    "UnsupportedHeader": _UNKNOWN_REQUEST,
+    "501": _UNKNOWN_REQUEST,
     "MethodNotAllowed": (StorageError, "the server does not take this request here", _NOT_S3),
     "400": (StorageError, "the server refused the request", _UNSAID),
 }
-_FULL_DISK, _SERVER_ERROR = 507, 500
+_FULL_DISK, _SERVER_ERROR, _NOT_IMPLEMENTED = 507, 500, 501
+_REFUSALS_OF_FEATURES = frozenset({400, 405})
 _PAGES = frozenset({400, 401, 403, 405})
 _BY_STATUS: dict[int, _Row] = {
     301: _ELSEWHERE,
@@ -124,6 +155,7 @@ _BY_STATUS: dict[int, _Row] = {
     412: _THERE,
     429: _THROTTLED,
     503: _THROTTLED,
+    _NOT_IMPLEMENTED: _UNKNOWN_REQUEST,
     _FULL_DISK: _FULL,
 }
 # Clients' own errors, by the names of their classes: botocore and aiohttp are imported only by who uses them.
@@ -151,6 +183,7 @@ _BY_CLASS: dict[str, _Row] = {
     "ResponseParserError": (StorageError, "the endpoint does not speak S3", _NOT_S3),
     "BotoCoreError": (InvalidInputError, "the request is not valid", "Check the store's URI and its options."),
 }
+_PARTS = re.compile(r"-([0-9]{1,5})$")
 _MOST_SAID = 300  # characters; a web page may be the answer
 
 
@@ -160,8 +193,8 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
         return error
     for cause in _causes(error):
         response = getattr(cause, "response", None)
-        if isinstance(response, dict) and "Error" in response:
-            return answered(response)
+        if isinstance(response, dict) and ("Error" in response or "ResponseMetadata" in response):
+            return answered({"Error": {}, **response})
         # Their order decides: a TLS error is a connection error is an error of botocore.
         row = next((_BY_CLASS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in _BY_CLASS), None)
         if row is not None:
@@ -178,15 +211,42 @@ def status_of(error: BaseException) -> int:
     return 0
 
 
+def bare_tag(etag: str | None) -> str:
+    """Return an ETag without quotes: some servers leave them out of a listing, or out of a header."""
+    return (etag or "").removeprefix("W/").strip('"')
+
+
+def quoted_tag(etag: str) -> str:
+    """Return an ETag as a condition names it."""
+    return f'"{bare_tag(etag)}"'
+
+
+def same_tag(one: str | None, other: str | None) -> bool:
+    """Whether two ETags, as they were told at different places, are the same."""
+    return bare_tag(one) == bare_tag(other)
+
+
+def parts_of(answer: Mapping[str, Any]) -> int:
+    """Return of how many parts an object was made, as its ETag tells; 0 if it was sent at once, or it does not tell."""
+    parts = _PARTS.search(bare_tag(answer.get("ETag")))
+    return int(parts[1]) if parts else 0
+
+
+def is_composite(answer: Mapping[str, Any]) -> bool:
+    """Whether the checksums of an object are over those of its parts; where nothing says so, its ETag does."""
+    kind = answer.get("ChecksumType")
+    return kind == "COMPOSITE" or (kind is None and parts_of(answer) > 0)
+
+
 def answered(response: Mapping[str, Any]) -> MetaMLFlowError:
     """Return our error for a refusal, as the client parsed it."""
-    code, message = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
+    code, message = (str(response["Error"].get(name) or "") for name in ("Code", "Message"))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     kind = _headers_of(response).get("content-type", "")
     # 404 and 5xx may be pages of a proxy before a good server.
     row = WEB_PAGE if status in _PAGES and "html" in kind else _row(code, message, status)
     said = _shown(": ".join(part for part in (code, message) if part) or f"status {status}")
-    hint = row[2]
+    hint = _option(message) if row is _UNKNOWN_REQUEST else row[2]
     if hint == _REGION and (region := _region_of(response)):
         hint = f"{hint.partition(',')[0]}: storage_options={{'client_kwargs': {{'region_name': '{region}'}}}}."
     return row[0](f"{row[1]} (the server said {said})", hint=hint)
@@ -195,11 +255,21 @@ def answered(response: Mapping[str, Any]) -> MetaMLFlowError:
 def _row(code: str, message: str, status: int) -> _Row:
     if code.startswith("KMS.") or (code == "AccessDenied" and "kms:" in message):
         return AccessDeniedError, "the encryption key cannot be used", _KMS
+    if status in _REFUSALS_OF_FEATURES and _UNSUPPORTED.search(message):
+        return _UNKNOWN_REQUEST
     if row := _BY_CODE.get(code) or _BY_STATUS.get(status):
         return row
     if status >= _SERVER_ERROR:
         return _FAILED
     return StorageError, "the server refused the request", "See what the server said, and docs/s3.md."
+
+
+def _option(message: str) -> str:
+    """Return which option to set where a server does not know what a request asks for."""
+    for pattern, option in _OPTIONS:
+        if pattern.search(message):
+            return option
+    return _RELAX
 
 
 def _region_of(response: Mapping[str, Any]) -> str | None:

@@ -21,22 +21,27 @@ from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
 from metamlflow.errors import (
+    AccessDeniedError,
     AlreadyExistsError,
     MetaMLFlowError,
     ObjectNotFoundError,
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, answered, status_of
+from metamlflow_s3.answers import WEB_PAGE, is_composite, quoted_tag, same_tag, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
+from metamlflow_s3.deletions import Deletions
 from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
+from metamlflow_s3.listings import PAGE, Listings, field
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
+from metamlflow_s3.resolving import with_configured_defaults
 from metamlflow_s3.uploads import PART_BYTES, Uploader
+from metamlflow_s3.vigilance import Create, Vigilance
 from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
@@ -45,7 +50,6 @@ if TYPE_CHECKING:
 if find_spec("s3fs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
 
-_PAGE = 1000  # keys in a listing and in a deletion, the most that S3 takes
 _BEYOND_END = 416
 _MD5_CHARACTERS = 32
 _LATER = "Try again; if it stays, check the network and the endpoint."
@@ -60,7 +64,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> S3Backend:
         UnsupportedStoreError: the bucket is of a kind that cannot hold a store.
     """
     bucket, prefix = parse_url(url)
-    check_options(options)
+    check_options(with_configured_defaults(options))
     return S3Backend(bucket, prefix, options)
 
 
@@ -70,9 +74,13 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._options = dict(options)
-        self._wording = Wording(self.url, options)
-        self._connection = Connection(bucket, options)
+        self._given = dict(options)
+        self._options = with_configured_defaults(options)
+        self._wording = Wording(self.url, self._options)
+        self._connection = Connection(bucket, self._options)
+        self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
+        self._deletions = Deletions(self._connection, self._wording, self._prefix, self.url_of)
+        self._vigilance = Vigilance(self._deletions.delete_version)
         self._uploader = Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
         self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
@@ -93,7 +101,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         return 1024 - len(self._prefix.encode())
 
     def __getstate__(self) -> tuple[str, str, dict[str, Any]]:
-        return self._bucket, self._prefix.rstrip("/"), self._options
+        return self._bucket, self._prefix.rstrip("/"), self._given
 
     def __setstate__(self, state: tuple[str, str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]
@@ -103,23 +111,44 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
     def create(self, key: str, data: bytes) -> None:
-        """Create a record with one conditional PUT (``If-None-Match: *``)."""
-        with self._translated(key):
-            if self._created_fast(key, data, once=True):
-                return
-        self.create_by_s3fs(key, data)
+        """Create a record with one conditional PUT (``If-None-Match: *``).
+
+        Raises:
+            UnsupportedStoreError: the bucket keeps versions since this client began, and conditions are ignored there.
+        """
+        self._create(key, data, self._create_by_any)
 
     def create_by_s3fs(self, key: str, data: bytes) -> None:
         """As :meth:`create`, through the s3fs client whatever engine there is."""
+        self._create(key, data, self._create_slowly)
+
+    def confirm(self, key: str, data: bytes) -> None:
+        """Make sure that a record that is found in place, its creation unanswered, cannot have replaced another."""
+        self._vigilance.found(self.url_of(key), key, data, self._create_slowly)
+
+    def _create(self, key: str, data: bytes, create: Create) -> None:
+        try:
+            version = create(key, data)
+        except AlreadyExistsError:
+            self._vigilance.refused()
+            raise
+        self._vigilance.created(self.url_of(key), key, data, version, create)
+
+    def _create_by_any(self, key: str, data: bytes) -> str | None:
         with self._translated(key):
-            self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
+            made = self._created_fast(key, data, once=True)
+        return self._create_slowly(key, data) if made is None else made[0]
+
+    def _create_slowly(self, key: str, data: bytes) -> str | None:
+        with self._translated(key):
+            return self._uploader.send(self._prefix + key, data, hashlib.sha256(data).digest(), once=True)
 
     def put(self, key: str, blob: Blob) -> bool:
         """Store content with a conditional PUT, or in parts and a conditional completion."""
         try:
             if blob.size <= PART_BYTES:
                 with self._translated(key), content_of(blob, key) as data:
-                    if not self._created_fast(key, data, once=False):
+                    if self._created_fast(key, data, once=False) is None:
                         self._uploader.send(self._prefix + key, data, bytes.fromhex(blob.sha256), once=False)
                 return True
             # A refusal would come after all of it was sent: so look first.
@@ -153,7 +182,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             except AlreadyExistsError as error:  # what 412 means elsewhere
                 raise self._replaced(key) from error
             stream = self._stream(key, again)
-            if again.get("ETag") != etag or (start and "ContentRange" not in again):
+            if not same_tag(again.get("ETag"), etag) or (start and "ContentRange" not in again):
                 stream.close()
                 raise self._replaced(key)
             return stream
@@ -165,20 +194,23 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         """Return a range with one request; what was damaged on its way is asked for again."""
         if not start and end is None and (data := self._read_fast(key)) is not None:
             return data
-        return bytes(self._read_checked(key, start, end))
+        return bytes(self._read_slowly(key, start, end, checked=True))
 
-    def _read_checked(self, key: str, start: int = 0, end: int | None = None) -> bytes | bytearray:
+    def _read_slowly(
+        self, key: str, start: int = 0, end: int | None = None, *, checked: bool = False
+    ) -> bytes | bytearray:
         if end is not None and end <= start:
             self.stat(key)  # an HTTP range cannot be empty
             return b""
         with self._translated(key):
             try:
-                answer, data = self._connection.fetch(Key=self._prefix + key, **_range(start, end))
+                answer, data = self._connection.fetch(checked=checked, Key=self._prefix + key, **_range(start, end))
             except Exception as error:
                 if status_of(error) == _BEYOND_END:
                     return b""
                 raise
             self._check_it_is_s3(key, answer)
+        self._vigilance.saw(answer.get("VersionId"))
         # Without Content-Range it is the whole object: something on the way has ignored the range.
         return data if "ContentRange" in answer else data[start:end]
 
@@ -191,13 +223,20 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                     return cast("Buffer", fast.read(self._prefix + key, start, end))
             except NotPlainError:
                 pass
-        return self._read_checked(key, start, end)  # not read(), which would ask the fast engine once more
+        return self._read_slowly(key, start, end)  # not read(), which would ask the fast engine once more
 
     def stat(self, key: str) -> ObjectInfo:
         """Return what HEAD tells, with the checksums that S3 holds."""
-        with self._translated(key):
-            answer = self._connection.call("head_object", Key=self._prefix + key, ChecksumMode="ENABLED")
-            self._check_it_is_s3(key, answer)
+        try:
+            with self._translated(key):
+                asked = self._connection.asks_for_checksums
+                answer = self._connection.call("head_object", Key=self._prefix + key, **asked)
+                self._check_it_is_s3(key, answer)
+        except ObjectNotFoundError as error:
+            fast = self._engine.fast
+            if not (fast and fast.worked) and self._connection.bucket_is_missing():
+                raise self._wording.missing_bucket() from error
+            raise
         return ObjectInfo(
             key=key,
             size=answer["ContentLength"],
@@ -218,11 +257,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def delete(self, keys: Iterable[str]) -> list[DeleteFailure]:
         """Delete up to 1,000 objects with a request."""
-        failures: list[DeleteFailure] = []
-        left = iter(keys)
-        while batch := list(islice(left, _PAGE)):
-            failures += self._delete(batch)
-        return failures
+        return self._deletions.delete(keys)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -234,7 +269,9 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def _get(self, key: str, start: int = 0, *, etag: str | None = None) -> Any:
         # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.
-        same: dict[str, Any] = {"IfMatch": etag} if etag and not self._options.get("local_expiry_check") else {}
+        same: dict[str, Any] = (
+            {"IfMatch": quoted_tag(etag)} if etag and not self._options.get("local_expiry_check") else {}
+        )
         answer = self._connection.call("get_object", Key=self._prefix + key, **_range(start, None), **same)
         try:
             self._check_it_is_s3(key, answer)
@@ -258,28 +295,33 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             key=self.url_of(key),
         )
 
-    def _exists(self, key: str) -> bool:
+    def _exists(self, key: str) -> bool | None:
+        """Whether there is such an object; None if these credentials may not know.
+
+        Where listing is allowed below a prefix alone, some servers answer 403 to a look at a key that is missing.
+        """
         try:
             self.stat(key)
         except ObjectNotFoundError:
             return False
+        except AccessDeniedError:
+            return None
         return True
 
-    def _created_fast(self, key: str, data: bytes, *, once: bool) -> bool:
-        """Create an object through the fast engine, if that can be done and has a plain outcome.
+    def _created_fast(self, key: str, data: bytes, *, once: bool) -> tuple[str | None] | None:
+        """Create an object through the fast engine, if that can be done and has a plain outcome; tell its version.
 
         With ``once``, an outcome that is not known is an error: its caller looks what lies there.
         """
         fast = self._engine.fast
         if fast is None:
-            return False
+            return None
         try:
-            fast.create(self._prefix + key, data)
+            return (fast.create(self._prefix + key, data),)
         except NotPlainError as error:
             if once and not error.refused:
                 raise self._placed(key, StorageUnavailableError(f"the request failed: {error}", hint=_LATER)) from error
-            return False
-        return True
+            return None
 
     def _read_fast(self, key: str) -> bytes | None:
         """Return a whole object through the fast engine, if that can be done and nothing says that it was damaged.
@@ -292,15 +334,16 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             return None
         try:
             with self._translated(key):
-                data, tag = fast.read_whole(self._prefix + key)
+                data, tag, version = fast.read_whole(self._prefix + key)
         except NotPlainError:
             return None
+        self._vigilance.saw(version)
         tag = tag.strip('"')
         if not tag:  # S3 never answers without: it may be a web page, which s3fs's way tells
             return None
         if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
-        checked = bytes(self._read_checked(key))
+        checked = bytes(self._read_slowly(key, checked=True))
         self._tags_are_md5 = checked != data
         return checked
 
@@ -317,37 +360,16 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             yield from self._list(prefix, after, limit)
 
     def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
-        size = _PAGE if limit is None else max(1, min(limit, _PAGE))
-        where: dict[str, Any] = {"StartAfter": self._prefix + after} if after else {}
-        while True:
-            with self._translated(prefix):
-                page = self._connection.call("list_objects_v2", Prefix=self._prefix + prefix, MaxKeys=size, **where)
+        size = PAGE if limit is None else max(1, min(limit, PAGE))
+        for page in self._listings.objects(self._prefix + prefix, after and self._prefix + after, size):
             for item in page.get("Contents", ()):
                 yield ObjectInfo(
-                    key=item["Key"].removeprefix(self._prefix),
-                    size=item["Size"],
-                    modified=item["LastModified"].astimezone(UTC),
+                    key=field(item, "Key").removeprefix(self._prefix),
+                    size=field(item, "Size"),
+                    modified=field(item, "LastModified").astimezone(UTC),
                     observed=_date(page),
                     etag=item.get("ETag"),
                 )
-            if not page.get("IsTruncated"):
-                return
-            where = {"ContinuationToken": page["NextContinuationToken"]}
-
-    def _delete(self, keys: list[str]) -> list[DeleteFailure]:
-        objects = [{"Key": self._prefix + key} for key in keys]
-        try:
-            with self._translated(keys[0]):
-                answer = self._connection.call("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        except MetaMLFlowError as error:
-            return [DeleteFailure(key, error) for key in keys]
-        failures = []
-        for failed in answer.get("Errors", ()):
-            key = failed["Key"].removeprefix(self._prefix)
-            reason = self._placed(key, answered({"Error": failed}))
-            if not isinstance(reason, ObjectNotFoundError):
-                failures.append(DeleteFailure(key, reason))
-        return failures
 
 
 def _range(start: int, end: int | None) -> dict[str, Any]:
@@ -367,7 +389,7 @@ def _real_version(version: str | None) -> str | None:
 
 
 def _checksums(answer: Mapping[str, Any]) -> dict[str, str]:
-    if answer.get("ChecksumType") == "COMPOSITE":
+    if is_composite(answer):
         return {}  # a digest of digests of parts says nothing about the content by itself
     names = {"ChecksumSHA256": "sha256", "ChecksumCRC32C": "crc32c"}
     return {

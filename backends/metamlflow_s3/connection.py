@@ -18,7 +18,8 @@ from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error, status_of
 from metamlflow_s3.logs import hide_in_logs
-from metamlflow_s3.options import secrets_of
+from metamlflow_s3.options import endpoint_of, secrets_of
+from metamlflow_s3.resolving import proxies_for
 from metamlflow_s3.wire import PartWire
 
 ATTEMPTS = 4
@@ -58,6 +59,7 @@ class Connection:
         self._own: Any = None
         self._client: Any = None
         self._handed: Any = None
+        self._answered = False  # successfully, so the bucket is there
 
     @property
     def filesystem(self) -> Any:
@@ -120,11 +122,37 @@ class Connection:
                 once in any case: so also a request of this kind may find what it has made itself.)
             arguments: of the request, over those of ``s3_additional_kwargs``.
         """
-        return self._repeated(lambda: self._run(self._send, method, arguments), once=once)
+        answer = self._repeated(lambda: self._run(self._send, method, arguments), once=once)
+        self._answered = True
+        return answer
 
-    def fetch(self, **arguments: Any) -> tuple[Any, bytearray]:
-        """Get an object; return the answer and its body."""
-        return self._repeated(lambda: self._run(self._fetch, arguments), once=False)
+    def bucket_is_missing(self) -> bool:
+        """Whether a look at a missing object, which says no more than that, was at a missing bucket; asked once."""
+        if self._answered:
+            return False
+        try:
+            self.call("head_bucket")
+        except Exception as error:
+            if s3_error(error) is None:
+                raise
+            return status_of(error) == _GONE
+        return False
+
+    @property
+    def asks_for_checksums(self) -> dict[str, Any]:
+        """What asks a server for the checksums that it holds, unless they are relaxed: some servers know none."""
+        return {"ChecksumMode": "ENABLED"} if self.checksums else {}
+
+    def fetch(self, *, checked: bool = False, **arguments: Any) -> tuple[Any, bytearray]:
+        """Get an object; return the answer and its body.
+
+        Args:
+            checked: whether to compare it with the checksum that the server holds, for who knows no digest of it. Not
+                of a range: servers tell the checksum of all of it then, or none.
+            arguments: of the request.
+        """
+        asked = self.asks_for_checksums if checked and "Range" not in arguments else {}
+        return self._repeated(lambda: self._run(self._fetch, {**asked, **arguments}), once=False)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -153,10 +181,12 @@ class Connection:
             "max_pool_connections": _POOL,
             # Requests are repeated here. Twice would turn a storm into minutes of silence, and hide who lost a race.
             "retries": {"total_max_attempts": 1, "mode": "standard"},
-            # What is read is compared with its SHA-256 above; records ask for it (see _fetch).
+            # What is read is compared with its SHA-256 above; records ask for it (see fetch).
             "response_checksum_validation": "when_required",
             **(self._options.get("config_kwargs") or {}),
         }
+        if (endpoint := endpoint_of(self._options)) and config.get("proxies") is None:
+            config["proxies"] = proxies_for(None, endpoint)  # now, for all clients
         filesystem = self._make({**self._options, "config_kwargs": config})
         filesystem.retries = 1  # the same once more, in s3fs
         if filesystem.session is None:
@@ -186,6 +216,7 @@ class Connection:
         # Servers from before 2025 know no other checksum of this request, and refuse it without one.
         client.meta.events.register_first("before-call.s3.DeleteObjects", _add_md5, unique_id="metamlflow-md5")
         client.meta.events.register_last("before-call.s3", _spare_a_round_trip, unique_id="metamlflow-expect")
+        client.meta.events.register_last("before-call.s3.GetObject", _compare_no_part, unique_id="metamlflow-part")
         PartWire(filesystem, client)
         self._client = client
         return client
@@ -195,14 +226,16 @@ class Connection:
         _log.debug("%s s3://%s/%s", method, self._bucket, arguments.get("Key", arguments.get("Prefix", "")))
         try:
             return await filesystem._call_s3(method, Bucket=self._bucket, **arguments)  # noqa: SLF001 (fsspec's way to say "async")
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             if s3_error(error):
                 raise
-            # A field of a listing that was damaged on its way, such as a date.
-            raise StorageUnavailableError(f"the answer cannot be read: {error}", hint="Try again.") from error
+            # A field of a listing that was damaged on its way, such as a date; a name that is missing.
+            raise StorageUnavailableError(
+                f"the answer to {method} cannot be read: {error}", hint="Try again."
+            ) from error
 
     async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
-        answer = await self._send(filesystem, "get_object", {"ChecksumMode": "ENABLED", **arguments})
+        answer = await self._send(filesystem, "get_object", arguments)
         async with answer["Body"] as body:  # closed also if it breaks off
             # Not read(), which holds the pieces and their join at once: of large ranges that is the most there is.
             data, filled = bytearray(answer.get("ContentLength", 0)), 0
@@ -262,6 +295,12 @@ def _spare_a_round_trip(params: dict[str, Any], **_: Any) -> None:
     body = params.get("body")
     if isinstance(body, io.BytesIO) and body.getbuffer().nbytes <= _SENT_AT_ONCE_BYTES:
         params["headers"].pop("Expect", None)
+
+
+def _compare_no_part(params: dict[str, Any], **_: Any) -> None:
+    """Compare no range with a checksum, whoever asked for it: some servers send that of the whole object."""
+    if "Range" in params["headers"]:
+        params.get("context", {}).get("checksum", {}).pop("response_algorithms", None)
 
 
 def _add_md5(params: dict[str, Any], **_: Any) -> None:

@@ -31,7 +31,7 @@ class S3Copies:
     _connection: Connection
     _translated: Callable[[str], AbstractContextManager[None]]
     _uploader: Uploader
-    _exists: Callable[[str], bool]
+    _exists: Callable[[str], bool | None]
 
     def why_not_from(self, source: Backend) -> str | None:
         """Return None for buckets at one endpoint, or both at Amazon."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from metamlflow.backend.diagnosis import Create, Examination, Finding, clock_finding, installed_versions, overlaps
 from metamlflow.backend.seam import Backend
 from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
 from metamlflow_s3.answers import s3_error
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.engines import ON_DEMAND, EngineChoice
@@ -166,7 +166,13 @@ async def _caller(bucket: _Bucket, source: list[str]) -> dict[str, Any]:
         raise AccessDeniedError("there are no credentials", hint=_LOGIN)
     # Not the address of a bucket: AWS has one of its own for STS, and others offer it where they offer S3, or not.
     place = {} if bucket.on_aws else {"endpoint_url": s3.meta.endpoint_url}
-    config = AioConfig(connect_timeout=_STS_SECONDS, read_timeout=_STS_SECONDS, retries={"total_max_attempts": 1})
+    config = AioConfig(
+        connect_timeout=_STS_SECONDS,
+        read_timeout=_STS_SECONDS,
+        retries={"total_max_attempts": 1},
+        proxies=s3.meta.config.proxies,
+        proxies_config=s3.meta.config.proxies_config,
+    )
     verify = (filesystem.client_kwargs or {}).get("verify")
     async with filesystem.session.create_client(
         "sts", region_name=bucket.region, config=config, verify=verify, **place, **named
@@ -177,7 +183,9 @@ async def _caller(bucket: _Bucket, source: list[str]) -> dict[str, Any]:
 def _exists(bucket: _Bucket) -> Finding:
     try:
         answer = bucket.ask("head_bucket")
-    except ObjectNotFoundError:
+    except AccessDeniedError:
+        return Finding("unknown", "the credentials may not ask (HeadBucket takes s3:ListBucket without a prefix)")
+    except (ObjectNotFoundError, StoreNotFoundError):
         return Finding(
             "failed", f"the bucket {bucket.name} does not exist", "Create it, or check its name and the endpoint."
         )

@@ -19,6 +19,13 @@ from urllib.parse import urlsplit
 
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.fast import FastEngine, usable_in_this_process
+from metamlflow_s3.options import endpoint_of
+from metamlflow_s3.resolving import (
+    certificates_of_obstore_alone,
+    proxies_for,
+    proxy_options,
+    read_by_obstore_alone,
+)
 
 _log = logging.getLogger("metamlflow")
 
@@ -37,7 +44,7 @@ _CLIENT = frozenset(
     {"endpoint_url", "region_name", "use_ssl", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
 )
 _CONFIG = frozenset(
-    {"connect_timeout", "read_timeout", "max_pool_connections", "retries", "s3", "region_name"}
+    {"connect_timeout", "read_timeout", "max_pool_connections", "retries", "s3", "region_name", "proxies"}
     | {"request_checksum_calculation", "response_checksum_validation"}
 )
 _CONFIG_S3 = frozenset({"addressing_style", "payload_signing_enabled"})
@@ -46,22 +53,9 @@ _ENCRYPTION = {
     "SSEKMSKeyId": "sse_kms_key_id",
     "BucketKeyEnabled": "sse_bucket_key_enabled",
 }
-_UNUSUAL = ("use_dualstack_endpoint", "use_fips_endpoint", "proxies", "client_cert")
+_UNUSUAL = ("use_dualstack_endpoint", "use_fips_endpoint", "client_cert", "proxies_config", "auth_scheme_preference")
+_OF_SESSION = ("use_dualstack_endpoint", "use_fips_endpoint", "auth_scheme_preference")
 _ALGORITHMS = frozenset({"AES256", "aws:kms", "aws:kms:dsse"})
-# obstore would take these from the environment by itself, and s3fs would not.
-_OF_OBSTORE_ALONE = (
-    "AWS_SERVER_SIDE_ENCRYPTION",
-    "AWS_SSE_KMS_KEY_ID",
-    "AWS_SSE_BUCKET_KEY_ENABLED",
-    "AWS_SSE_CUSTOMER_KEY_BASE64",
-    "AWS_PROXY_URL",
-    "AWS_PROXY_CA_CERTIFICATE",
-    "AWS_PROXY_EXCLUDES",
-    "AWS_ROOT_CERTIFICATE",
-    "AWS_ALLOW_INVALID_CERTIFICATES",
-    "AWS_DEFAULT_CONTENT_TYPE",
-    "AWS_DEFAULT_HEADERS",
-)
 
 
 class EngineChoice:
@@ -164,6 +158,7 @@ class _Client:
         unusual: the names of settings that are rarely made, and are here.
         connect_timeout: in seconds.
         read_timeout: in seconds.
+        proxies: by scheme.
     """
 
     address: str
@@ -174,6 +169,7 @@ class _Client:
     unusual: tuple[str, ...]
     connect_timeout: float
     read_timeout: float
+    proxies: Mapping[str, str]
 
     @classmethod
     def named(cls, filesystem: Any, bucket: str, options: Mapping[str, Any]) -> Self | None:
@@ -182,7 +178,7 @@ class _Client:
         That is an endpoint with the bucket in the path, a region, and credentials or none at all.
         """
         given, config = options.get("client_kwargs") or {}, options.get("config_kwargs") or {}
-        endpoint, region = options.get("endpoint_url") or given.get("endpoint_url"), given.get("region_name")
+        endpoint, region = endpoint_of(options), given.get("region_name")
         has_keys = filesystem.anon or filesystem.key or given.get("aws_access_key_id")
         variable = filesystem.session.get_config_variable
         s3 = {**(variable("s3") or {}), **(config.get("s3") or {})}
@@ -194,9 +190,10 @@ class _Client:
             s3=s3,
             checksums=config.get("request_checksum_calculation") or variable("request_checksum_calculation"),
             signature=variable("signature_version") or "s3v4",
-            unusual=tuple(name for name in _UNUSUAL[:2] if variable(name)),
+            unusual=tuple(name for name in _OF_SESSION if variable(name)),
             connect_timeout=config.get("connect_timeout", filesystem.connect_timeout),
             read_timeout=config.get("read_timeout", filesystem.read_timeout),
+            proxies=proxies_for(filesystem.config_kwargs.get("proxies"), endpoint),
         )
 
     @classmethod
@@ -212,6 +209,7 @@ class _Client:
             unusual=tuple(name for name in _UNUSUAL if getattr(meta.config, name, None)),
             connect_timeout=meta.config.connect_timeout,
             read_timeout=meta.config.read_timeout,
+            proxies=proxies_for(meta.config.proxies, meta.endpoint_url),
         )
 
     def unlike(self, filesystem: Any) -> str | None:
@@ -223,18 +221,23 @@ class _Client:
         if self.signature not in {"s3v4", "v4"} and not filesystem.anon:
             found.append(f"the signature version {self.signature}")
         own_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or filesystem.session.get_config_variable("ca_bundle")
-        if self.address.startswith("https") and own_bundle:
-            found.append("a CA bundle of its own")
-        found += [f"the environment variable {name}" for name in _OF_OBSTORE_ALONE if os.environ.get(name)]
+        alone = read_by_obstore_alone(os.environ)
+        if self.address.startswith("https"):
+            found += ["a CA bundle of its own"] if own_bundle else []
+            alone += certificates_of_obstore_alone(os.environ)
+        if alone:
+            found.append(f"to leave out what it reads by itself and s3fs does not: {', '.join(alone)}")
         return f"obstore cannot be told {', '.join(found)}" if found else None
 
     def settings(self, bucket: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the same in obstore's words; each is given, for what is not comes from the environment."""
         place = urlsplit(self.address)
         virtual = place.path == "/-"
+        endpoint = f"{place.scheme}://{place.netloc}{'' if virtual else place.path.removesuffix(f'/{bucket}/-')}"
         settings: dict[str, Any] = {
             # As the s3fs client would go there, bucket in the host name or in the path.
-            "endpoint": f"{place.scheme}://{place.netloc}{'' if virtual else place.path.removesuffix(f'/{bucket}/-')}",
+            "endpoint": endpoint,
+            "aws_endpoint_url_s3": endpoint,  # else a variable of this name would go before
             "virtual_hosted_style_request": virtual,
             "region": self.region,
             "checksum_algorithm": "SHA256",
@@ -254,4 +257,5 @@ class _Client:
             "connect_timeout": f"{self.connect_timeout} seconds",
             "read_timeout": f"{self.read_timeout} seconds",
             "timeout": "3600 seconds",  # of a whole request, however slow the line; a silent one ends by read_timeout
+            **proxy_options(self.proxies, self.address),
         }

@@ -8,12 +8,13 @@ same errors, and a defect of this one costs time and nothing else.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +28,7 @@ _log = logging.getLogger("metamlflow")
 _ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks for credentials anew five minutes before they expire; the s3fs session renews them earlier than that."""
 _PAGE = 1000
+_PAGE_SECONDS = 15  # then s3fs lists, which sees each page; here a server might go on for ever
 _STATUS = re.compile(r"non-2xx status code: ([0-9]{3})")
 _REFUSALS = frozenset({"400", "401", "403", "404", "405", "409", "429", "501", "503"})
 _BEYOND_END = "416"
@@ -101,6 +103,7 @@ class FastEngine:
         )
         self._lock = threading.Lock()
         self._in_a_row = 0
+        self.worked = False
         self._last_failure = ""
 
     @property
@@ -108,8 +111,8 @@ class FastEngine:
         """Why it is not to be asked any more, or None."""
         return self._last_failure if self._in_a_row >= _FAILURES else None
 
-    def create(self, key: str, data: bytes) -> None:
-        """Create an object with one conditional PUT that carries its SHA-256.
+    def create(self, key: str, data: bytes) -> str | None:
+        """Create an object with one conditional PUT that carries its SHA-256; return its version, if it has one.
 
         Raises:
             AlreadyExistsError: the key existed.
@@ -117,7 +120,7 @@ class FastEngine:
         """
         _log.debug("put (obstore) s3://%s/%s", self._bucket, key)
         try:
-            self._obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            made = self._obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except self._obstore.exceptions.AlreadyExistsError as error:
             if "412 Precondition Failed" not in str(error):  # it says the same of a 409, on which nothing was stored
                 raise self._not_plain(error) from error
@@ -126,6 +129,7 @@ class FastEngine:
         except Exception as error:
             raise self._not_plain(error) from error
         self._worked()
+        return made["version"]
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Any:
         """Return the bytes of a range as an object with Python's buffer protocol; one request.
@@ -148,19 +152,19 @@ class FastEngine:
                 return b""
             raise
 
-    def read_whole(self, key: str) -> tuple[bytes, str]:
-        """Return all of an object and its ETag; one request.
+    def read_whole(self, key: str) -> tuple[bytes, str, str | None]:
+        """Return all of an object, its ETag and its version, if it has one; one request.
 
         Raises:
             ObjectNotFoundError: there is no such object.
             NotPlainError: anything else.
         """
 
-        def get() -> tuple[bytes, str]:
+        def get() -> tuple[bytes, str, str | None]:
             answer = self._obstore.get(self._store, key)
-            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+            return bytes(answer.bytes()), answer.meta["e_tag"] or "", answer.meta["version"]
 
-        found: tuple[bytes, str] = self._get(key, get)
+        found: tuple[bytes, str, str | None] = self._get(key, get)
         return found
 
     def _get(self, key: str, get: Callable[[], Any]) -> Any:
@@ -182,18 +186,43 @@ class FastEngine:
         Raises:
             NotPlainError: anything went wrong; what was yielded holds.
         """
-        _log.debug("list (obstore) s3://%s/%s", self._bucket, folder)
-        try:
-            pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
-            for page in pages:
+        from fsspec.asyn import get_loop, sync
+
+        last = after
+        while True:
+            _log.debug("list (obstore) s3://%s/%s after %s", self._bucket, folder, last)
+            try:
+                page = sync(get_loop(), self._page, folder, last)
+            except Exception as error:
+                raise self._not_plain(error) from error
+            for item in page:
                 # A name that ends in a slash is shortened on its way to the server: so what is before it comes again.
-                yield from (item for item in page if not after or item["path"] > after)
-        except Exception as error:
-            raise self._not_plain(error) from error
-        self._worked()
+                if last == after and item["path"] <= after:
+                    continue
+                if item["path"] <= last or not item["path"].startswith(folder):
+                    raise self._not_plain(ValueError(f"the listing goes astray to {item['path']!r}"))
+                last = item["path"]
+                yield item
+            self._worked()
+            if len(page) < _PAGE:
+                return
+            if page[-1]["path"] < last or last == after:
+                raise self._not_plain(ValueError("the listing does not go on"))
+
+    async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
+        """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
+        pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
+
+        async def first() -> Sequence[ObjectMeta]:
+            async for page in pages:
+                return page
+            return ()
+
+        return await asyncio.wait_for(first(), _PAGE_SECONDS)
 
     def _worked(self) -> None:
         self._in_a_row = 0
+        self.worked = True
 
     def _not_plain(self, error: Exception) -> NotPlainError:
         said = str(error).partition("\n\nDebug source:")[0]

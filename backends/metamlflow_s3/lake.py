@@ -15,11 +15,14 @@ from metamlflow.errors import (
     AlreadyExistsError,
     MetaMLFlowError,
     ObjectNotFoundError,
+    StorageError,
     StoreNotFoundError,
 )
-from metamlflow_s3.answers import status_of
+from metamlflow_s3.answers import bare_tag, is_composite, parts_of, status_of
 from metamlflow_s3.connection import Connection
+from metamlflow_s3.listings import Listings, field
 from metamlflow_s3.options import check_options, parse_url
+from metamlflow_s3.resolving import with_configured_defaults
 from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
@@ -33,9 +36,12 @@ _DIGESTS = {
     "ChecksumCRC32": "crc32",
 }
 _MD5_CHARACTERS = 32
-_PAGE = 1000
 _NOT_IMPLEMENTED = frozenset({405, 501})
 _BEYOND_END = 416
+_UNPINNED = (
+    "The bucket keeps versions, and listing them takes s3:ListBucketVersions: without it nothing could be pinned. "
+    "Allow it, or point to single objects."
+)
 
 
 def open_lake(root: str, options: Mapping[str, Any]) -> S3Lake:
@@ -44,7 +50,7 @@ def open_lake(root: str, options: Mapping[str, Any]) -> S3Lake:
     Raises:
         InvalidInputError: the URL names no bucket, or an option would not be honoured.
     """
-    check_options(options)
+    check_options(with_configured_defaults(options))
     return S3Lake(parse_url(root)[0], options)
 
 
@@ -53,12 +59,14 @@ class S3Lake:
 
     def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
-        self._options = dict(options)
-        self._connection = Connection(bucket, options)
-        self._wording = Wording(f"s3://{bucket}", options)
+        self._given = dict(options)
+        self._options = with_configured_defaults(options)
+        self._connection = Connection(bucket, self._options)
+        self._wording = Wording(f"s3://{bucket}", self._options)
+        self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
 
     def __getstate__(self) -> tuple[str, dict[str, Any]]:
-        return self._bucket, self._options
+        return self._bucket, self._given
 
     def __setstate__(self, state: tuple[str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]
@@ -70,8 +78,13 @@ class S3Lake:
     def look(self, name: str, version: str | None = None) -> Sighting:
         """Return what HEAD tells; one request."""
         pinned: dict[str, Any] = {"VersionId": version} if version else {}
-        with self._wording.translated(self.url_of(name)):
-            answer = self._connection.call("head_object", Key=name, ChecksumMode="ENABLED", **pinned)
+        try:
+            with self._wording.translated(self.url_of(name)):
+                answer = self._connection.call("head_object", Key=name, **self._connection.asks_for_checksums, **pinned)
+        except ObjectNotFoundError as error:
+            if self._connection.bucket_is_missing():
+                raise self._wording.missing_bucket() from error
+            raise
         return Sighting(
             name=name,
             size=answer["ContentLength"],
@@ -84,16 +97,25 @@ class S3Lake:
     def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
         """Yield the listing of versions, a page of 1,000 at a time; where that is not to be had, that of objects."""
         try:
-            pages = self._pages("list_object_versions", prefix, {"KeyMarker": after} if after else {})
+            pages = self._listings.versions(prefix, after)
             first = next(pages)
         except MetaMLFlowError as error:
-            yield from self._plain_listing(prefix, after, error)
+            if isinstance(error, AccessDeniedError):
+                yield from self._plain_listing(prefix, after, error.with_hint(_UNPINNED), none_kept=False)
+            elif status_of(error) in _NOT_IMPLEMENTED:
+                yield from self._plain_listing(prefix, after, error, none_kept=True)
+            else:
+                raise
+            return
+        if not (first.get("Versions") or first.get("DeleteMarkers") or first.get("IsTruncated")):
+            # Some servers have no versions to list, and say so in this way.
+            yield from self._plain_listing(prefix, after, self._unlisted(prefix), none_kept=False)
             return
         for page in chain((first,), pages):
             for item in page.get("Versions", ()):
-                if item["IsLatest"] or older:
-                    version = real_version(item.get("VersionId"))
-                    yield self._listed(item, version, current=item["IsLatest"])
+                current = bool(field(item, "IsLatest"))
+                if current or older:
+                    yield self._listed(item, real_version(item.get("VersionId")), current=current)
 
     def read(self, seen: Sighting, start: int, end: int) -> Buffer:
         """Return a range of a version, or on condition of the ETag; one request."""
@@ -124,7 +146,9 @@ class S3Lake:
 
     def _ranged(self, seen: Sighting, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
         try:
-            return self._connection.fetch(Key=seen.name, **arguments)
+            # Of an object of parts the checksum may be one over those of the parts, and not say so.
+            whole = not parts_of({"ETag": seen.etag})
+            return self._connection.fetch(checked=whole, Key=seen.name, **arguments)
         except Exception as error:
             if status_of(error) == _BEYOND_END:
                 raise self._drifted(seen) from None
@@ -144,35 +168,27 @@ class S3Lake:
         except (ObjectNotFoundError, StoreNotFoundError):  # the bucket, perhaps
             return drifted(self.url_of(seen.name), seen, None)
 
-    def _pages(self, method: str, prefix: str, where: dict[str, Any]) -> Iterator[Any]:
-        while True:
-            with self._wording.translated(self.url_of(prefix)):
-                page = self._connection.call(method, Prefix=prefix, MaxKeys=_PAGE, **where)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            if method == "list_objects_v2":
-                where = {"ContinuationToken": page["NextContinuationToken"]}
-            else:
-                where = {"KeyMarker": page["NextKeyMarker"]}
-                if page.get("NextVersionIdMarker"):
-                    where["VersionIdMarker"] = page["NextVersionIdMarker"]
+    def _plain_listing(self, prefix: str, after: str, error: MetaMLFlowError, *, none_kept: bool) -> Iterator[Sighting]:
+        """Yield the current objects where versions cannot be listed.
 
-    def _plain_listing(self, prefix: str, after: str, error: MetaMLFlowError) -> Iterator[Sighting]:
-        """Yield the current objects where versions cannot be listed, if there are none to be missed."""
-        refused = isinstance(error, AccessDeniedError)
-        if not refused and status_of(error) not in _NOT_IMPLEMENTED:
-            raise error
-        asked = False
-        for page in self._pages("list_objects_v2", prefix, {"StartAfter": after} if after else {}):
+        Raises:
+            MetaMLFlowError: ``error``, if there are versions to be missed; not looked for if ``none_kept``, which means
+                that the server has none.
+        """
+        asked = none_kept
+        for page in self._listings.objects(prefix, after):
             for item in page.get("Contents", ()):
-                if refused and not asked and self._keeps_versions(item["Key"]):
-                    raise error.with_hint(
-                        "The bucket keeps versions, and listing them takes s3:ListBucketVersions: without it nothing "
-                        "could be pinned. Allow it, or point to single objects."
-                    )
+                if not asked and self._keeps_versions(field(item, "Key")):
+                    raise error
                 asked = True
                 yield self._listed(item, None, current=True)
+
+    def _unlisted(self, prefix: str) -> MetaMLFlowError:
+        return StorageError(
+            f"the listing of {self.url_of(prefix)} cannot be relied on: it has no versions of objects that are there",
+            hint="The bucket keeps versions, and its server does not list them. Point to single objects.",
+            key=self.url_of(prefix),
+        )
 
     def _keeps_versions(self, name: str) -> bool:
         """Whether the bucket keeps versions, or has: then each object has an id, be it ``null``."""
@@ -181,11 +197,11 @@ class S3Lake:
 
     def _listed(self, item: Mapping[str, Any], version: str | None, *, current: bool) -> Sighting:
         return Sighting(
-            name=item["Key"],
-            size=item["Size"],
+            name=field(item, "Key"),
+            size=field(item, "Size"),
             version=version,
             etag=entity_tag(item.get("ETag")),
-            modified_ns=_nanoseconds(item["LastModified"]),
+            modified_ns=_nanoseconds(field(item, "LastModified")),
             current=current,
         )
 
@@ -194,7 +210,7 @@ class S3Lake:
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html says so. Other servers promise nothing.
         """
-        tag = str(answer.get("ETag", "")).strip('"')
+        tag = bare_tag(answer.get("ETag"))
         plain = answer.get("ServerSideEncryption") in {None, "AES256"} and "SSECustomerAlgorithm" not in answer
         host = urlsplit(self._connection.client.meta.endpoint_url).hostname or ""
         is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
@@ -211,17 +227,19 @@ def _whole_size(answer: Mapping[str, Any], received: int) -> int | None:
 
 def held_digests(answer: Mapping[str, Any]) -> dict[str, str]:
     """Return the digests of a HEAD or GET, in hex, those over the digests of parts under a name that says so."""
-    composite = answer.get("ChecksumType") == "COMPOSITE"
+    composite, number = is_composite(answer), parts_of(answer)
     held = {}
-    for field, name in _DIGESTS.items():
-        if not answer.get(field):
+    for told, name in _DIGESTS.items():
+        if not answer.get(told):
             continue
-        digest, dash, parts = str(answer[field]).partition("-")
+        digest, dash, parts = str(answer[told]).partition("-")
         value = base64.b64decode(digest).hex()
         if dash:
             held[f"{name}-composite"] = f"{value}-{parts}"
         elif not composite:
             held[name] = value
+        elif number:
+            held[f"{name}-composite"] = f"{value}-{number}"
     return held
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metamlflow.errors import InvalidInputError, UnsupportedStoreError, redact
+from metamlflow_s3.option_names import suggestion, unknown_names
 
 _OF_S3FS = frozenset(
     {
@@ -102,13 +103,19 @@ def check_options(options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - KNOWN - {"asynchronous", "loop"})
     if unknown:
         places = [f"instead of {name} give {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
+        meant = ", ".join(f"{name}{'' if name in _ELSEWHERE else suggestion(name, KNOWN)}" for name in unknown)
         raise InvalidInputError(
-            f"unknown storage options for s3://: {', '.join(unknown)}",
+            f"unknown storage options for s3://: {meant}",
             hint=f"{'; '.join(places) or 'Known are: ' + ', '.join(sorted(KNOWN))}.",
         )
     for name in _MAPPINGS:
         if options.get(name) is not None and not isinstance(options[name], Mapping):
             raise InvalidInputError(f"the storage option {name} is a {type(options[name]).__name__}, not a mapping")
+    if wrong := list(unknown_names(options)):
+        raise InvalidInputError(
+            f"unknown storage options for s3://: {'; '.join(wrong)}",
+            hint="s3fs would drop such a name, and with it the encryption, for example. Correct or remove it.",
+        )
     _check_client(options, options.get("client_kwargs") or {})
 
 
@@ -122,12 +129,18 @@ def _check_client(options: Mapping[str, Any], client: Mapping[str, Any]) -> None
         twice.append("client_kwargs['config'] (give its values in config_kwargs)")
     if twice:
         raise InvalidInputError(f"storage options are given twice: {'; '.join(twice)}", hint="Give each once.")
-    endpoint = options.get("endpoint_url") or client.get("endpoint_url")
+    endpoint = endpoint_of(options)
     if endpoint and not str(endpoint).startswith(("http://", "https://")):
         raise InvalidInputError(
             f"the endpoint_url {redact(str(endpoint))!r} is no URL",
             hint="Write it as https://host or http://host:port.",
         )
+
+
+def endpoint_of(options: Mapping[str, Any]) -> str | None:
+    """Return the address of the server that was given, or None: then the client has one of its own."""
+    found = options.get("endpoint_url") or (options.get("client_kwargs") or {}).get("endpoint_url")
+    return str(found) if found else None
 
 
 def secrets_of(options: Mapping[str, Any]) -> tuple[str, ...]:

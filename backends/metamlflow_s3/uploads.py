@@ -33,16 +33,19 @@ class Uploader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool, over: bool = False) -> None:
-        """Create an object with one request, whose content the server checks.
+    def send(self, key: str, data: bytes, sha256: bytes, *, once: bool, over: bool = False) -> str | None:
+        """Create an object with one request, whose content the server checks; return its version, if it has one.
 
         ``once``: see Connection.call. ``over``: also if the key exists.
         """
         known: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(sha256)}
         checksum = known if self._connection.checksums else _md5(data)
-        self._connection.call("put_object", once=once, Key=key, Body=data, **_condition(over=over), **checksum)
+        kind = {**_condition(over=over), **checksum}
+        answer = self._connection.call("put_object", once=once, Key=key, Body=data, **kind)
+        version: str | None = answer.get("VersionId")
+        return version
 
-    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool], *, over: bool = False) -> bool:
+    def send_large(self, key: str, blob: Blob, exists: Callable[[], bool | None], *, over: bool = False) -> bool:
         """Create an object in parts; as :meth:`in_parts`."""
         return self.in_parts(key, blob.crc32c, exists, lambda upload: self._send_parts(key, upload, blob), over=over)
 
@@ -50,7 +53,7 @@ class Uploader:
         self,
         key: str,
         crc32c: str,
-        exists: Callable[[], bool],
+        exists: Callable[[], bool | None],
         bring: Callable[[str], list[dict[str, Any]]],
         *,
         over: bool = False,
@@ -62,7 +65,7 @@ class Uploader:
         Args:
             key: of the object.
             crc32c: of all of it, which the server compares; empty if it is not known.
-            exists: looks whether the object is there.
+            exists: looks whether the object is there; None: the credentials may not know.
             bring: takes the upload's id and returns the parts, once the server has them.
             over: create it also if the key exists.
         """

@@ -14,6 +14,7 @@ from typing import Any
 
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.backend.threads import ThreadPool
+from metamlflow_s3.resolving import proxies_for
 
 _THREADS = 8
 
@@ -28,7 +29,6 @@ class PartWire:
 
     def __init__(self, filesystem: Any, client: Any) -> None:
         from botocore.httpsession import URLLib3Session
-        from botocore.utils import get_environ_proxies
 
         config = client.meta.config
         verify = (filesystem.client_kwargs or {}).get("verify")
@@ -37,7 +37,7 @@ class PartWire:
         self._pool = ThreadPool(_THREADS, "metamlflow-wire")
         self._session = URLLib3Session(
             verify=verify,
-            proxies=config.proxies or get_environ_proxies(client.meta.endpoint_url),
+            proxies=proxies_for(config.proxies, client.meta.endpoint_url),
             proxies_config=config.proxies_config,
             timeout=(config.connect_timeout, config.read_timeout),
             client_cert=config.client_cert,

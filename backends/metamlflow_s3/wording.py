@@ -9,7 +9,7 @@ from typing import Any
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
 from metamlflow.redaction import printable, scrubbed
-from metamlflow_s3.answers import s3_error
+from metamlflow_s3.answers import MISSING_BUCKET, s3_error
 from metamlflow_s3.options import secrets_of
 
 
@@ -33,6 +33,11 @@ class Wording:
             return ours and self.placed(where, ours)
 
         return translated_errors(where, own=own)
+
+    def missing_bucket(self) -> StoreNotFoundError:
+        """Return the error for a bucket that is not there, the same whatever was asked for."""
+        row = MISSING_BUCKET
+        return StoreNotFoundError(f"{self._root}: {row[1]}", hint=row[2], uri=self._root)
 
     def placed(self, where: str, error: MetaMLFlowError) -> MetaMLFlowError:
         """Say where it happened, and no secret."""

@@ -155,6 +155,17 @@ class ListsAcrossPrefixes(Protocol):
 
 
 @runtime_checkable
+class ConfirmsCreation(Protocol):
+    """Optional, for a backend whose storage may stop honouring conditions while a client runs, and shows it."""
+
+    def confirm(self, key: str, data: bytes) -> None:
+        """Make sure that a record that was found in place, its creation unanswered, cannot have replaced another.
+
+        Costs nothing where nothing has changed. Raises UnsupportedStoreError if the storage accepts a second creation.
+        """
+
+
+@runtime_checkable
 class FetchesContent(Protocol):
     """Optional, for a backend that reads content at less cost where its caller compares the content's digest."""
 

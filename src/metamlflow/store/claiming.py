@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from metamlflow.backend import Backend
+from metamlflow.backend import Backend, ConfirmsCreation
 from metamlflow.errors import (
     AccessDeniedError,
     InvalidInputError,
@@ -26,8 +26,9 @@ ATTEMPTS = 6
 RATE_LIMIT_SECONDS = 120.0
 """So long in all a creation waits for a storage that says that it is asked too often; others may be before it."""
 _LONGEST_PAUSE_SECONDS = 4.0
-# NotFound: of the bucket; that nothing is at the key is what a creation wants.
-_DEFINITE = (AccessDeniedError, StorageFullError, UnsupportedStoreError, InvalidInputError, NotFoundError)
+# NotFound: of the bucket; that nothing is at the key is what a creation wants. StorageError itself, and none of those
+# derived from it: a refusal that was read, such as a status of 400.
+_DEFINITE = (AccessDeniedError, StorageFullError, InvalidInputError, NotFoundError)
 _log = logging.getLogger("metamlflow")
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ def claim(
 
     Raises:
         OutcomeUnknownError: after all attempts the key could not be read, or is absent and a write may still land.
+        UnsupportedStoreError: the storage does not refuse to create a key that exists, or knows no such request.
         StorageError: the storage refused for good (access, space), so nothing was or will be written.
     """
     failure: MetaMLFlowError | None = None
@@ -66,12 +68,14 @@ def claim(
             break
         try:
             backend.create(key, data)
+        except UnsupportedStoreError:
+            raise  # also if the record is in place: another writer could replace it
         except MetaMLFlowError as error:
             _log.debug("create %s: %s", key, error)
             failure = tries.failure = error
         else:
             return data
-        unclear = unclear or not isinstance(failure, _DEFINITE)
+        unclear = unclear or not (isinstance(failure, _DEFINITE) or type(failure) is StorageError)
         try:
             stored = backend.read(key)
         except StorageError as error:  # absent, or it does not tell
@@ -79,13 +83,22 @@ def claim(
                 raise failure from None  # refused for good
             _log.debug("read back %s: %s", key, error)
         else:
-            return stored if record_id_of(stored) == record_id else None
+            return stored if _is_ours(backend, key, stored, record_id) else None
     raise OutcomeUnknownError(
         f"{key}: the record {record_id} may or may not have been created: {failure}",
         hint="Look again when the storage answers: if the record is there, it is complete. Do not take it for failed.",
         key=key,
         record_id=record_id,
     ) from failure
+
+
+def _is_ours(backend: Backend, key: str, stored: bytes, record_id: str) -> bool:
+    """Whether a record that was found in place is this writer's, and could not have replaced another."""
+    if record_id_of(stored) != record_id:
+        return False
+    if isinstance(backend, ConfirmsCreation):
+        backend.confirm(key, stored)
+    return True
 
 
 def claim_ahead(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bytes | None:

@@ -32,6 +32,7 @@ from metamlflow.errors import (
     InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
+    StorageError,
     StorageUnavailableError,
     redact,
 )
@@ -237,6 +238,10 @@ class _Examined:
                 f"not probed, since these credentials may not create objects: {error.message}",
                 "Enough for a reader. `metamlflow policy --role writer` prints what a writer needs.",
             )
+        except StorageUnavailableError:
+            raise
+        except StorageError as error:  # for good: nothing can ever be registered here
+            return Finding("failed", error.message, error.hint or _UNHONOURED)
         return Finding("failed", "a second creation of one key was accepted: two writers could both win", _UNHONOURED)
 
     def _permissions(self) -> Finding:

@@ -1,0 +1,78 @@
+"""Names inside the mappings of s3fs's options: one that no request or client knows would be dropped without a word.
+
+s3fs filters ``s3_additional_kwargs`` by what each request takes, so that a misspelt encryption would store in clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+# What goes along with every request that stores: both PutObject and CreateMultipartUpload know it.
+_STORING = frozenset(
+    {"ACL", "BucketKeyEnabled", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage"}
+    | {"ContentType", "ExpectedBucketOwner", "Expires", "GrantFullControl", "GrantRead", "GrantReadACP"}
+    | {"GrantWriteACP", "Metadata", "ObjectLockLegalHoldStatus", "ObjectLockMode", "ObjectLockRetainUntilDate"}
+    | {"RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "SSEKMSEncryptionContext"}
+    | {"SSEKMSKeyId", "ServerSideEncryption", "StorageClass", "Tagging", "WebsiteRedirectLocation"}
+)
+_COPYING = frozenset({"CopySourceSSECustomerAlgorithm", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5"})
+# The library says these itself, for each request.
+_OWN = frozenset({"Bucket", "Key", "ChecksumAlgorithm", "ChecksumType"})
+_CLIENT = frozenset(
+    {"api_version", "aws_access_key_id", "aws_account_id", "aws_secret_access_key", "aws_session_token", "config"}
+    | {"endpoint_url", "region_name", "use_ssl", "verify"}
+)
+_CONFIG_S3 = frozenset(
+    {"addressing_style", "payload_signing_enabled", "s3_disable_multiregion_access_points"}
+    | {"us_east_1_regional_endpoint", "use_accelerate_endpoint", "use_arn_region", "use_dualstack_endpoint"}
+)
+_CONFIG = frozenset(
+    {"client_cert", "connect_timeout", "max_pool_connections", "proxies", "proxies_config", "read_timeout"}
+    | {"region_name", "request_checksum_calculation", "response_checksum_validation", "retries", "s3"}
+    | {"signature_version", "tcp_keepalive", "use_dualstack_endpoint", "use_fips_endpoint"}
+)
+_OF_AIO = frozenset({"connector_args", "http_session_cls", "warm_up_loader_caches"})
+
+
+def unknown_names(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each name that nothing knows, with what may have been meant; the values are mappings or None."""
+    given = options.get("s3_additional_kwargs") or {}
+    if unknown := set(given) - _STORING - _COPYING:
+        # A later botocore may know more; its description of S3 is read for this alone.
+        yield from _told("s3_additional_kwargs", unknown, _STORING | _COPYING | (_storing_requests() - _OWN))
+    yield from _told("client_kwargs", set(options.get("client_kwargs") or {}) - _CLIENT, _CLIENT)
+    config = options.get("config_kwargs") or {}
+    if unknown := set(config) - _CONFIG:
+        yield from _told("config_kwargs", unknown, _CONFIG | _OF_AIO | _settings_of_botocore())
+    if isinstance(config.get("s3"), Mapping):
+        yield from _told("config_kwargs['s3']", set(config["s3"]) - _CONFIG_S3, _CONFIG_S3)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return which of the known names may have been meant, as a question, or nothing."""
+    by_lower = {each.lower(): each for each in known}
+    close = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.7)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+
+
+def _told(where: str, unknown: set[Any], known: Iterable[str]) -> Iterator[str]:
+    known = set(known)
+    for name in sorted(map(str, unknown - known)):
+        own = " (the library says it for each request)" if name in _OWN else suggestion(name, known)
+        yield f"{where}[{name!r}]{own}"
+
+
+def _storing_requests() -> set[str]:
+    from botocore.session import get_session
+
+    model = get_session().get_service_model("s3")
+    requests = [model.operation_model(name).input_shape.members for name in ("PutObject", "CreateMultipartUpload")]
+    return set(requests[0]) & set(requests[1])
+
+
+def _settings_of_botocore() -> set[str]:
+    from botocore.config import Config
+
+    return set(Config.OPTION_DEFAULTS)
