@@ -134,7 +134,10 @@ class LocalBackend(LocalDoctor):
         """Return a range of the file."""
         with self.open(key) as file, self._translated(key):
             file.seek(start)
-            return file.read() if end is None else file.read(max(end - start, 0))
+            if end is None:
+                return file.read()
+            # A limit far beyond the end is usual, and memory for it would be asked of the system.
+            return file.read(max(min(end, os.fstat(file.fileno()).st_size) - start, 0))
 
     def stat(self, key: str) -> ObjectInfo:
         """Return size and modification time."""

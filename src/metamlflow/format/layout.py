@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from metamlflow.errors import StoreFormatError
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 
 MARKER = "metamlflow.json"
@@ -22,13 +23,28 @@ LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
-_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]*))?\.json")
+_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]{0,9}))?\.json")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
 _EXTENSION_PART = re.compile(r"[a-z0-9]{1,8}")
+
+
+def _counted(number: int) -> int:
+    """Return the number of a record, which a reader takes; a writer must not create what no reader finds."""
+    if number > MAX_VERSION:
+        raise StoreFormatError(
+            f"number {number:,} is beyond the largest, {MAX_VERSION:,}, that a version or another record may have",
+            hint="Something forged a record with a number close to the largest: whoever keeps the store removes it.",
+            problems=(f"no number after {MAX_VERSION:,}",),
+        )
+    return number
+
+
+def _inverse(number: int) -> str:
+    return f"{_INVERSE_OF - _counted(number):010d}"
 
 
 def escape_name(name: str) -> str:
@@ -69,7 +85,9 @@ def name_of_versions_key(key: str) -> str | None:
     """The name under whose versions ``key`` lies, or None if it lies under none."""
     escaped, separator, _ = key.removeprefix(ARTIFACTS).partition("/_versions/")
     name = unescape_name(escaped)
-    return name if separator and versions_prefix(ArtifactName(name)) == f"{ARTIFACTS}{escaped}/_versions/" else None
+    if not separator or name_problem(name) is not None:
+        return None
+    return name if versions_prefix(ArtifactName(name)) == f"{ARTIFACTS}{escaped}/_versions/" else None
 
 
 def artifact_prefix(name: ArtifactName) -> str:
@@ -85,7 +103,7 @@ def name_of_artifact_key(key: str) -> str | None:
 
 def version_prefix(name: ArtifactName, version: int) -> str:
     """What the keys of one version's manifest and states begin with; no other version's do."""
-    return f"{versions_prefix(name)}{_INVERSE_OF - version:010d}_v{version}."
+    return f"{versions_prefix(name)}{_inverse(version)}_v{version}."
 
 
 def manifest_key(name: ArtifactName, version: int) -> str:
@@ -95,7 +113,7 @@ def manifest_key(name: ArtifactName, version: int) -> str:
 
 def state_key(name: ArtifactName, version: int, number: int) -> str:
     """Key of a version's state record ``number`` (1, 2, …), the highest of which holds. It lists after the manifest."""
-    return f"{version_prefix(name, version)}state-{number}.json"
+    return f"{version_prefix(name, version)}state-{_counted(number)}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,8 @@ def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
     prefix = versions_prefix(name)
     match = _VERSION_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
     if not match or int(match[1]) != _INVERSE_OF - int(match[2]) or int(match[2]) > MAX_VERSION:
+        return None
+    if match[3] and int(match[3]) > MAX_VERSION:
         return None
     return VersionKey(int(match[2]), int(match[3]) if match[3] else None)
 
@@ -128,7 +148,7 @@ def aliases_prefix(name: ArtifactName, alias: str) -> str:
 
 def alias_key(name: ArtifactName, alias: str, number: int) -> str:
     """Key of an alias's record ``number`` (1, 2, …)."""
-    return f"{aliases_prefix(name, alias)}{_INVERSE_OF - number:010d}.json"
+    return f"{aliases_prefix(name, alias)}{_inverse(number)}.json"
 
 
 def parse_alias_key(name: ArtifactName, alias: str, key: str) -> int | None:
@@ -144,7 +164,7 @@ def idempotency_prefix(name: ArtifactName, key_digest: str) -> str:
 
 def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:
     """Key of claim ``number`` (1, 2, …) made under the idempotency key with this SHA-256 (64 hex digits)."""
-    return f"{idempotency_prefix(name, key_digest)}{number:010d}.json"
+    return f"{idempotency_prefix(name, key_digest)}{_counted(number):010d}.json"
 
 
 def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int | None:
@@ -159,7 +179,7 @@ def _number_below(prefix: str, key: str) -> int | None:
 
 def relocation_key(number: int) -> str:
     """Key of relocation ``number`` (1, 2, …). The newest lists first."""
-    return f"{RELOCATIONS}{_INVERSE_OF - number:010d}.json"
+    return f"{RELOCATIONS}{_inverse(number)}.json"
 
 
 def parse_relocation_key(key: str) -> int | None:

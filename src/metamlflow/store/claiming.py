@@ -16,9 +16,11 @@ from metamlflow.errors import (
     StorageError,
     StorageFullError,
     StorageUnavailableError,
+    StoreFormatError,
     UnsupportedStoreError,
 )
 from metamlflow.format.manifests import record_id_of
+from metamlflow.store.bounded import read_record
 from metamlflow.store.clock import Clock
 
 ATTEMPTS = 6
@@ -70,7 +72,9 @@ def claim(
             return data
         unclear = unclear or not isinstance(failure, _DEFINITE)
         try:
-            stored = backend.read(key)
+            stored = read_record(backend, key)
+        except StoreFormatError:
+            return None  # too large for a record, so it is not ours
         except StorageError as error:  # absent, or it does not tell
             if not unclear:
                 raise failure from None  # refused for good

@@ -38,6 +38,7 @@ from metamlflow.errors import (
 from metamlflow.format.documents import FORMAT
 from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS
 from metamlflow.format.records import decode_marker
+from metamlflow.store.bounded import read_record
 from metamlflow.store.cache import FileCache
 from metamlflow.store.opening import Store
 
@@ -142,7 +143,7 @@ class _Examined:
 
     def _store(self) -> Finding:
         try:
-            self.marker = self.backend.read(MARKER)
+            self.marker = read_record(self.backend, MARKER)
         except ObjectNotFoundError:
             return self._no_store()
         except StorageUnavailableError:

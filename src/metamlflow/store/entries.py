@@ -170,7 +170,7 @@ def read_shard(store: Store, shard: Shard) -> bytes:
         IntegrityError: they are missing, or not what the manifest names.
     """
     try:
-        data = retried(lambda: store.backend.read(shard.key), store.clock)
+        data = retried(lambda: store.backend.read(shard.key, 0, shard.size + 1), store.clock)
     except ObjectNotFoundError:
         raise IntegrityError(
             f"a part of the artifact's list of files is missing: {shard.key}",
@@ -179,13 +179,15 @@ def read_shard(store: Store, shard: Shard) -> bytes:
             actual="missing",
             key=shard.key,
         ) from None
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != shard.sha256:
+    expected, actual = f"sha256:{shard.sha256}", f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if len(data) != shard.size:
+        actual = f"more than {shard.size} bytes" if len(data) > shard.size else f"{len(data)} bytes"
+    if actual != expected:
         raise IntegrityError(
             f"a part of the artifact's list of files is damaged: {shard.key}",
             hint="Restore this object from a copy of the store.",
-            expected=f"sha256:{shard.sha256}",
-            actual=f"sha256:{actual}",
+            expected=expected,
+            actual=actual,
             key=shard.key,
         )
     return data

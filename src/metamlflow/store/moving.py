@@ -18,6 +18,7 @@ import google_crc32c
 from metamlflow.backend import Blob, CopiesOnServer, ObjectInfo
 from metamlflow.errors import ConflictError, EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Shard
+from metamlflow.store.bounded import read_record
 from metamlflow.store.checking import held_checksum
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
@@ -175,7 +176,9 @@ class Mover:
             _compare(content, len(data), hashlib.sha256(data).hexdigest())
             self._on_bytes(len(data))
             return Blob(content.size, content.sha256, content.crc32c or _crc32c(data), partial(io.BytesIO, data), data)
-        crc32c = content.crc32c or _crc32c(retried(lambda: source.backend.read(content.key), source.clock))
+        crc32c = content.crc32c or _crc32c(
+            retried(lambda: read_record(source.backend, content.key, content.size), source.clock)
+        )
         return Blob(content.size, content.sha256, crc32c, partial(self._open, content))
 
     def _open(self, content: Entry) -> BinaryIO:
