@@ -34,7 +34,8 @@ PATIENCE_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.5
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
 API = "/storage/v1"
-_COMPLETE = 200
+_COMPLETE, _PARTIAL = 200, 206
+_MOST_BYTES = 64 * 1024 * 1024 + 1  # of an answer that is no content
 _PIECE = 256 * 1024
 
 _log = logging.getLogger("metamlflow")
@@ -54,6 +55,7 @@ class Request:
         good: statuses that are no failure.
         as_stored: whether the bytes are wanted as they are stored: what was stored compressed then stays so.
         about: what has to be there for it: ``object``, ``bucket``, or the upload's ``session``.
+        start, end: which bytes of the answer's body are kept, where the server sends all of an object.
         repeat: whether a failure that may pass is tried again here.
     """
 
@@ -66,15 +68,18 @@ class Request:
     as_stored: bool = False
     about: str = "object"
     repeat: bool = True
+    start: int = 0
+    end: int = _MOST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered, read to its end. Header names have any case."""
+    """What the server answered. Header names have any case; ``whole`` is False where some of the body was left out."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    whole: bool = True
 
     def json(self) -> Any:
         """Return the body's JSON object.
@@ -84,7 +89,7 @@ class Answer:
         """
         try:
             value = json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnreadableAnswer(f"no JSON: {error}") from error
         if not isinstance(value, dict):
             raise UnreadableAnswer("no JSON object")
@@ -97,7 +102,12 @@ class Answer:
             UnreadableAnswer: it was damaged on its way.
         """
         stated = re.search(r"crc32c=([A-Za-z0-9+/]{6}==)", self.headers.get("X-Goog-Hash", ""))
-        if not stated or self.status != _COMPLETE or self.headers.get("X-Goog-Stored-Content-Encoding") == "gzip":
+        if (
+            not stated
+            or not self.whole
+            or self.status != _COMPLETE
+            or self.headers.get("X-Goog-Stored-Content-Encoding") == "gzip"
+        ):
             return  # of a range no checksum is stated; of what was decompressed on its way, another's
         held = base64.b64encode(google_crc32c.value(self.body).to_bytes(4, "big")).decode()
         if held != stated[1]:
@@ -197,7 +207,9 @@ class Connection:
 
     async def _read(self, request: Request) -> Answer:
         async with await self._granted(request) as response:
-            answer = Answer(response.status, response.headers, await response.read())
+            start = 0 if response.status == _PARTIAL else request.start
+            body, cut = await _body(response, start, request.end - request.start)
+            answer = Answer(response.status, response.headers, body, whole=not (start or cut))
         answer.check()
         return answer
 
@@ -211,7 +223,8 @@ class Connection:
                 raise Refusal(response.status, "", "answers with a web page")
             return response
         async with response:
-            raise refusal_of(response.status, await response.read(), request.about)
+            body, _ = await _body(response, 0, _PIECE)
+            raise refusal_of(response.status, body, request.about)
 
     async def _send(self, request: Request) -> Any:
         """The one place where a request leaves."""
@@ -244,6 +257,20 @@ class Connection:
             return ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         # A total would cut a large object off in the midst of its stream.
         return ClientTimeout(total=None, connect=given, sock_read=given) if isinstance(given, int | float) else given
+
+
+async def _body(response: Any, start: int, most: int) -> tuple[bytes, bool]:
+    """Return ``most`` bytes of an answer after the first ``start``, and whether more follow: that may have no end."""
+    data = bytearray()
+    while len(data) <= most and (piece := await response.content.read(_PIECE)):
+        passed = min(start, len(piece))
+        start -= passed
+        data += piece[passed:]
+    cut = len(data) > most
+    if cut:
+        response.close()
+        del data[most:]
+    return bytes(data), cut
 
 
 async def _pieces(body: tuple[bytes, ...]) -> AsyncIterator[memoryview]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _PAGE = 1000
-_PARTIAL, _BEYOND_END = 206, 416
+_BEYOND_END = 416
+_PARTIAL = 206
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,10 +107,9 @@ class GCSLake:
                 answer = self._asked(request, seen)
         except (ObjectNotFoundError, StoreNotFoundError):
             raise self._drifted(seen) from None
-        # 200 is the whole object: something on the way has ignored the range.
-        is_part = answer.status == _PARTIAL
-        data = answer.body if is_part else answer.body[start:end]
-        size = _whole_size(answer.headers.get("Content-Range", "")) if is_part else len(answer.body)
+        # 200 is the whole object: something on the way has ignored the range, and what is more was left out.
+        header = "Content-Range" if answer.status == _PARTIAL else "Content-Length"
+        size, data = _whole_size(answer.headers.get(header, "")), answer.body
         if size not in {None, seen.size} or len(data) != min(end, seen.size) - start:
             raise self._drifted(seen)
         return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from metamlflow_gcs.connection import Answer, Request, object_path
 from metamlflow_gcs.uploads import crc32c_of
 
 FIELDS = "name,size,timeCreated,updated,generation,etag,crc32c,md5Hash"
+_LIMIT_BYTES = 64 * 1024 * 1024
+"""A range from an object's start to beyond this is a limit. All of it is asked for, with its checksum, and cut off."""
 _PLAIN = {"Accept-Encoding": "identity"}  # the bytes as they are stored, and their number in Content-Length
 
 
@@ -46,11 +49,12 @@ def media_request(
     """Return the request for an object's bytes, or some of them."""
     # Asked for without gzip, GCS decompresses what was stored with that encoding, and its size is another.
     headers = {"Accept-Encoding": "gzip"} if as_stored else dict(_PLAIN)
-    if start or end is not None:
+    if start or (end is not None and end <= _LIMIT_BYTES):
         headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
     params = {"alt": "media"} | ({"generation": generation} if generation else {})
     path = object_path(bucket, name, kind="/download")
-    return Request("GET", path, params, headers, as_stored=as_stored)
+    last = sys.maxsize if end is None else end
+    return Request("GET", path, params, headers, as_stored=as_stored, start=start, end=last)
 
 
 def object_info(key: str | None, resource: Mapping[str, Any], answer: Answer, prefix: int = 0) -> ObjectInfo:

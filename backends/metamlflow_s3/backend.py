@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 if find_spec("s3fs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
 
+_LIMIT_BYTES = 64 * 1024 * 1024
+"""A range from an object's start to beyond this is a limit. All of it is asked for, with its checksum, and cut off."""
 _BEYOND_END = 416
 _MD5_CHARACTERS = 32
 _LATER = "Try again; if it stays, check the network and the endpoint."
@@ -192,7 +194,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return a range with one request; what was damaged on its way is asked for again."""
-        if not start and end is None and (data := self._read_fast(key)) is not None:
+        if not start and (end is None or end > _LIMIT_BYTES) and (data := self._read_fast(key, end)) is not None:
             return data
         return bytes(self._read_slowly(key, start, end, checked=True))
 
@@ -204,15 +206,16 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             return b""
         with self._translated(key):
             try:
-                answer, data = self._connection.fetch(checked=checked, Key=self._prefix + key, **_range(start, end))
+                answer, data = self._connection.fetch(
+                    start, end, checked=checked, Key=self._prefix + key, **_range(start, end)
+                )
             except Exception as error:
                 if status_of(error) == _BEYOND_END:
                     return b""
                 raise
             self._check_it_is_s3(key, answer)
         self._vigilance.saw(answer.get("VersionId"))
-        # Without Content-Range it is the whole object: something on the way has ignored the range.
-        return data if "ContentRange" in answer else data[start:end]
+        return data
 
     def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
         """Return a range of content with one request, without asking for the checksum that S3 holds."""
@@ -323,7 +326,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                 raise self._placed(key, StorageUnavailableError(f"the request failed: {error}", hint=_LATER)) from error
             return None
 
-    def _read_fast(self, key: str) -> bytes | None:
+    def _read_fast(self, key: str, end: int | None = None) -> bytes | None:
         """Return a whole object through the fast engine, if that can be done and nothing says that it was damaged.
 
         That engine does not see the checksums that S3 holds. But most ETags are an MD5; where one looks like it and is
@@ -334,16 +337,18 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             return None
         try:
             with self._translated(key):
-                data, tag, version = fast.read_whole(self._prefix + key)
+                data, tag, version = fast.read_whole(self._prefix + key, end)
         except NotPlainError:
             return None
         self._vigilance.saw(version)
         tag = tag.strip('"')
+        if end is not None and len(data) >= end:
+            return data  # cut off: its tag says nothing of it
         if not tag:  # S3 never answers without: it may be a web page, which s3fs's way tells
             return None
         if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
-        checked = bytes(self._read_slowly(key, checked=True))
+        checked = bytes(self._read_slowly(key, 0, end, checked=True))
         self._tags_are_md5 = checked != data
         return checked
 
@@ -373,7 +378,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
 
 def _range(start: int, end: int | None) -> dict[str, Any]:
-    if not start and end is None:
+    if not start and (end is None or end > _LIMIT_BYTES):
         return {}
     return {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
 

@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -29,6 +30,7 @@ _FIRST_PAUSE_SECONDS = 0.15
 _POOL = 64  # connections; more than files that are moved at a time
 _PIECE_BYTES = 1024 * 1024
 _SENT_AT_ONCE_BYTES = 1024 * 1024
+_RESERVED_BYTES = 16 * 1024 * 1024  # ahead of the bytes, whatever the server announces
 _GONE = 404
 _REFUSALS = frozenset({409, 429, 503})
 
@@ -143,16 +145,22 @@ class Connection:
         """What asks a server for the checksums that it holds, unless they are relaxed: some servers know none."""
         return {"ChecksumMode": "ENABLED"} if self.checksums else {}
 
-    def fetch(self, *, checked: bool = False, **arguments: Any) -> tuple[Any, bytearray]:
-        """Get an object; return the answer and its body.
+    def fetch(
+        self, start: int = 0, end: int | None = None, *, checked: bool = False, **arguments: Any
+    ) -> tuple[Any, bytearray]:
+        """Get an object; return the answer and the bytes from ``start`` to before ``end``.
+
+        No more than these are held, whatever the server sends, all of the object among it.
 
         Args:
+            start: the first byte.
+            end: after the last one.
             checked: whether to compare it with the checksum that the server holds, for who knows no digest of it. Not
                 of a range: servers tell the checksum of all of it then, or none.
             arguments: of the request.
         """
         asked = self.asks_for_checksums if checked and "Range" not in arguments else {}
-        return self._repeated(lambda: self._run(self._fetch, {**asked, **arguments}), once=False)
+        return self._repeated(lambda: self._run(self._fetch, start, end, {**asked, **arguments}), once=False)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -234,15 +242,24 @@ class Connection:
                 f"the answer to {method} cannot be read: {error}", hint="Try again."
             ) from error
 
-    async def _fetch(self, filesystem: Any, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
+    async def _fetch(
+        self, filesystem: Any, start: int, end: int | None, arguments: Mapping[str, Any]
+    ) -> tuple[Any, bytearray]:
         answer = await self._send(filesystem, "get_object", arguments)
         async with answer["Body"] as body:  # closed also if it breaks off
             # Not read(), which holds the pieces and their join at once: of large ranges that is the most there is.
-            data, filled = bytearray(answer.get("ContentLength", 0)), 0
-            while piece := await body.read(_PIECE_BYTES):
-                data[filled : filled + len(piece)] = piece
-                filled += len(piece)
-            del data[filled:]
+            most = sys.maxsize if end is None else end - start
+            # Without Content-Range it is the whole object: something on the way has ignored the range.
+            before = 0 if "ContentRange" in answer else start
+            data, filled = bytearray(min(answer.get("ContentLength", 0), most, _RESERVED_BYTES)), 0
+            while filled <= most and (piece := await body.read(_PIECE_BYTES)):
+                passed = min(before, len(piece))
+                before -= passed
+                data[filled : filled + len(piece) - passed] = piece[passed:] if passed else piece
+                filled += len(piece) - passed
+            if filled > most:
+                body.close()  # what is left may have no end
+            del data[min(filled, most) :]
             return answer, data
 
     def _repeated(self, call: Callable[[], T], *, once: bool) -> T:

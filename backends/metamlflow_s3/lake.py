@@ -130,12 +130,11 @@ class S3Lake:
         ranged = {"Range": f"bytes={start}-{end - 1}"}  # also of a whole: never more than was registered
         try:
             with self._wording.translated(self.url_of(seen.name)):
-                answer, data = self._ranged(seen, {**same, **ranged})
+                answer, data = self._ranged(seen, start, end, {**same, **ranged})
         except (AlreadyExistsError, ObjectNotFoundError, StoreNotFoundError):  # 412 and 404
             raise self._drifted(seen) from None
-        size = _whole_size(answer, len(data))
-        if "ContentRange" not in answer:  # the whole object: something on the way has ignored the range
-            data = data[start:end]
+        # Without Content-Range it is the whole object: something on the way has ignored the range.
+        size = _whole_size(answer)
         if (seen.etag and entity_tag(answer.get("ETag")) != entity_tag(seen.etag)) or size not in {None, seen.size}:
             raise self._drifted(seen)
         if len(data) != min(end, seen.size) - start:
@@ -144,11 +143,11 @@ class S3Lake:
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _ranged(self, seen: Sighting, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
+    def _ranged(self, seen: Sighting, start: int, end: int, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
         try:
             # Of an object of parts the checksum may be one over those of the parts, and not say so.
-            whole = not parts_of({"ETag": seen.etag})
-            return self._connection.fetch(checked=whole, Key=seen.name, **arguments)
+            checked = not parts_of({"ETag": seen.etag})
+            return self._connection.fetch(start, end, checked=checked, Key=seen.name, **arguments)
         except Exception as error:
             if status_of(error) == _BEYOND_END:
                 raise self._drifted(seen) from None
@@ -217,11 +216,9 @@ class S3Lake:
         return {"md5": tag} if plain and is_aws and len(tag) == _MD5_CHARACTERS and "-" not in tag else {}
 
 
-def _whole_size(answer: Mapping[str, Any], received: int) -> int | None:
-    """Return the size of the whole object that an answer is a part of, in bytes; None if a server does not tell."""
-    if "ContentRange" not in answer:
-        return received
-    total = str(answer["ContentRange"]).rpartition("/")[2]
+def _whole_size(answer: Mapping[str, Any]) -> int | None:
+    """Return the size of the whole object that an answer is of, or a part of, in bytes; None if it does not tell."""
+    total = str(answer.get("ContentRange", answer.get("ContentLength", ""))).rpartition("/")[2]
     return int(total) if total.isdecimal() else None
 
 

@@ -10,18 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from metamlflow.errors import StoreFormatError
+from metamlflow.errors import InvalidInputError, StoreFormatError
 
 FORMAT = 1
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_TEXT_BYTES = 1_100_000
 MAX_NUMBER_CHARACTERS = 1_000
 MAX_DEPTH = 100
+MAX_VALUES = 1_000_000
 MAX_PROBLEMS = 20
 
 # ASCII digits alone, and no hour 24, which newer Pythons read as the next day.
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _NEWER = "It was written by a newer metamlflow; update yours to read it."
+
+_SHOWN = 80  # characters: a line's worth
+_encoder = json.JSONEncoder()
 
 T = TypeVar("T")
 
@@ -31,8 +35,21 @@ dump_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",
 
 
 def dump(document: Mapping[str, Any]) -> bytes:
-    """Return the stored form of a document: compact JSON, UTF-8, sorted keys, a newline at the end."""
-    return dump_text(document).encode() + b"\n"
+    """Return the stored form of a document: compact JSON, UTF-8, sorted keys, a newline at the end.
+
+    Raises:
+        InvalidInputError: it would be more than a reader accepts.
+    """
+    data = dump_text(document).encode() + b"\n"
+    if len(data) > MAX_DOCUMENT_BYTES:
+        problem = f"{len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}"
+    elif has_more_values(data):
+        problem = f"more than {MAX_VALUES:,} values"
+    else:
+        return data
+    raise InvalidInputError(
+        f"a record would take {problem}", hint="Values of this size are data: register them as a file."
+    )
 
 
 def format_instant(value: datetime) -> str:
@@ -86,6 +103,10 @@ def parse_json(data: bytes, problems: Problems, place: str = "") -> Any:
         problems.note(place, f"it takes {len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}")
         return None
 
+    if has_more_values(data):
+        problems.note(place, f"it has more than {MAX_VALUES:,} values")
+        return None
+
     hooks = _Hooks(problems, place)
     try:
         value = json.loads(
@@ -105,6 +126,26 @@ def parse_json(data: bytes, problems: Problems, place: str = "") -> Any:
     else:
         return value
     return None
+
+
+_VALUE_OR_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([,\[{])', re.DOTALL)
+
+
+def has_more_values(data: bytes, most: int = MAX_VALUES) -> bool:
+    """Whether JSON text has more values than a reader takes, told before it is parsed: each takes 20 times its bytes.
+
+    Before each value but the first stands a comma or an opening bracket. Those in strings are told apart only where all
+    of them together are too many, and the look ends at the first value that is one too many. (A string without an end
+    goes to the end of the text: else each quote in it would be looked at again, in quadratic time.)
+    """
+    if sum(map(data.count, (b",", b"[", b"{"))) < most:
+        return False
+    count = 0
+    for found in _VALUE_OR_TEXT.finditer(data):
+        count += found[1] is not None
+        if count >= most:
+            return True
+    return False
 
 
 class _Hooks:
@@ -315,9 +356,15 @@ class Fields:
 
 
 def shown(value: Any) -> str:
-    """Return a short form of any JSON value for a message."""
-    text = json.dumps(value, ensure_ascii=True)
-    return text if len(text) <= 80 else f"{text[:77]}…"  # noqa: PLR2004 (a line's worth)
+    """Return a short form of any JSON value for a message; of a large one no more than that is spelled."""
+    if isinstance(value, str):
+        value = value[:_SHOWN]
+    text = ""
+    for part in _encoder.iterencode(value):
+        text += part[: _SHOWN + 1]
+        if len(text) > _SHOWN:
+            return f"{text[: _SHOWN - 3]}…"
+    return text
 
 
 def pattern(regex: str, expected: str) -> Callable[[str], str | None]:

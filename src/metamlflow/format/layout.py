@@ -70,7 +70,9 @@ def name_of_versions_key(key: str) -> str | None:
     """The name under whose versions ``key`` lies, or None if it lies under none."""
     escaped, separator, _ = key.removeprefix(ARTIFACTS).partition("/_versions/")
     name = unescape_name(escaped)
-    return name if separator and versions_prefix(ArtifactName(name)) == f"{ARTIFACTS}{escaped}/_versions/" else None
+    if not separator or name_problem(name) is not None:
+        return None
+    return name if versions_prefix(ArtifactName(name)) == f"{ARTIFACTS}{escaped}/_versions/" else None
 
 
 def artifact_prefix(name: ArtifactName) -> str:

@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from metamlflow.errors import InvalidMetadataError
+from metamlflow.errors import InvalidInputError, InvalidMetadataError
 from metamlflow.format.documents import (
     FORMAT,
-    MAX_DOCUMENT_BYTES,
     Fields,
     Problems,
     dump,
@@ -86,14 +85,14 @@ def encode_manifest(manifest: Manifest) -> bytes:
         document["entries"] = [item_to_json(item) for item in manifest.items or ()]
     else:
         document["shards"] = [shard_to_json(shard) for shard in manifest.shards]
-    data = dump(document)
-    if len(data) > MAX_DOCUMENT_BYTES:
+    try:
+        return dump(document)
+    except InvalidInputError as error:
         raise InvalidMetadataError(
-            f"the manifest of {manifest.name} would take {len(data):,} bytes, more than {MAX_DOCUMENT_BYTES:,}",
+            f"the manifest of {manifest.name}: {error.message}",
             hint="Metadata of this size is data: register it as a file of the artifact.",
             place="metadata",
-        )
-    return data
+        ) from None
 
 
 def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> Manifest:

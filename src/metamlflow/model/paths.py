@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 MAX_PATH_BYTES = 4096
+_LONGEST_NAME = 255
 
 
 def path_problem(path: object) -> str | None:  # noqa: PLR0911 (one line for each rule)
@@ -66,14 +67,41 @@ class OrderCheck:
 def collisions(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """Yield each group of paths that a case-folding or Unicode-normalising disk cannot tell apart.
 
-    Folders count too: ``A/x`` and ``a/y`` collide in ``A`` and ``a``.
+    Folders count too: ``A/x`` and ``a/y`` collide in ``A`` and ``a``. Time and memory follow the length of the paths,
+    however deep they are: each folder is looked at by its own name, inside a folder that is known by a number.
     """
-    spellings: defaultdict[str, set[str]] = defaultdict(set)
-    seen: set[str] = set()
+    numbers: dict[tuple[int, str], int] = {}  # (number of the folder that it lies in, name) -> its number
+    spellings: defaultdict[tuple[int, str], list[int]] = defaultdict(list)  # the same, as a disk would take it
+    places: list[tuple[int, str]] = [(0, "")]
+    folded: list[int] = [0]  # number of a path -> number of the first one that a disk takes for the same
     for path in paths:
-        end = len(path)
-        while end != -1 and (part := path[:end]) not in seen:  # a folder was seen with all that it lies in
-            seen.add(part)
-            spellings[unicodedata.normalize("NFC", unicodedata.normalize("NFC", part).casefold())].add(part)
-            end = path.rfind("/", 0, end)
-    yield from (tuple(sorted(group)) for group in spellings.values() if len(group) > 1)
+        inside = 0
+        for name in path.split("/"):
+            number = numbers.setdefault((inside, name), len(places))
+            if number == len(places):
+                places.append((inside, name))
+                group = spellings[folded[inside], _folded(name)]
+                group.append(number)
+                folded.append(group[0])
+            inside = number
+    for group in spellings.values():
+        if len(group) > 1:
+            yield tuple(sorted(_path(places, number) for number in group))
+
+
+def _path(places: list[tuple[int, str]], number: int) -> str:
+    names = []
+    while number:
+        number, name = places[number]
+        names.append(name)
+    return "/".join(reversed(names))
+
+
+def _folded(name: str) -> str:
+    """Return a file's name as a disk takes it that folds case and normalises."""
+    folded = name.casefold()
+    # The time to put combining characters in order grows with the square of their number, and no such disk takes a
+    # longer name.
+    if name.isascii() or len(name) > _LONGEST_NAME:
+        return folded
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -8,6 +8,7 @@ from metamlflow.errors import InvalidNameError
 from metamlflow.format.layout import alias_key, alias_of_key, aliases_prefix, every_alias_prefix, parse_alias_key
 from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import check_available, load_reference, version_status
@@ -66,5 +67,5 @@ def _newest(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | No
     prefix = aliases_prefix(name, alias)
     for info in retried(lambda: list(store.backend.list_objects(prefix, limit=1)), store.clock):
         number = parse_alias_key(name, alias, info.key) or 0
-        return number, decode_alias(retried(partial(store.backend.read, info.key), store.clock), info.key)
+        return number, decode_alias(retried(partial(read_record, store.backend, info.key), store.clock), info.key)
     return 0, None

@@ -10,6 +10,7 @@ from metamlflow.backend import ObjectInfo
 from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
 from metamlflow.format.layout import NAMES
 from metamlflow.format.manifests import record_id_of
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.moving import Ends
 from metamlflow.store.opening import Store
@@ -82,6 +83,6 @@ def listed(store: Store, prefix: str) -> list[ObjectInfo]:
 def read_or_none(store: Store, key: str) -> bytes | None:
     """Return the bytes of a record, or None if there is none."""
     try:
-        return retried(lambda: store.backend.read(key), store.clock)
+        return retried(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:
         return None

@@ -12,6 +12,7 @@ from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.pointers import PointerEntry
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import retried
 from metamlflow.store.entries import Entries
 from metamlflow.store.fetching import damaged
@@ -124,9 +125,11 @@ def _check_manifest(checking: Checking) -> list[Finding]:
     store, loaded = checking.store, checking.loaded
     key = manifest_key(loaded.manifest.name, loaded.manifest.version)
     try:
-        actual = digest_of(retried(lambda: store.backend.read(key), store.clock))
+        actual = digest_of(retried(lambda: read_record(store.backend, key), store.clock))
     except ObjectNotFoundError:
         return [Finding("", "missing", key, loaded.digest, "missing")]
+    except StoreFormatError as error:  # it has grown past all that a manifest can be
+        return [Finding("", "modified", key, loaded.digest, "; ".join(error.problems))]
     return [] if actual == loaded.digest else [Finding("", "modified", key, loaded.digest, actual)]
 
 

@@ -17,9 +17,11 @@ from metamlflow.errors import (
     StorageError,
     StorageFullError,
     StorageUnavailableError,
+    StoreFormatError,
     UnsupportedStoreError,
 )
 from metamlflow.format.manifests import record_id_of
+from metamlflow.store.bounded import read_record
 from metamlflow.store.clock import Clock
 
 ATTEMPTS = 6
@@ -77,7 +79,9 @@ def claim(
             return data
         unclear = unclear or not (isinstance(failure, _DEFINITE) or type(failure) is StorageError)
         try:
-            stored = backend.read(key)
+            stored = read_record(backend, key)
+        except StoreFormatError:
+            return None  # too large for a record, so it is not ours
         except StorageError as error:  # absent, or it does not tell
             if not unclear:
                 raise failure from None  # refused for good

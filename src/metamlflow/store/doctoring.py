@@ -40,6 +40,7 @@ from metamlflow.format.documents import FORMAT
 from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS, name_key, name_of_versions_key
 from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.bounded import read_record
 from metamlflow.store.cache import FileCache
 from metamlflow.store.opening import Store
 
@@ -146,7 +147,7 @@ class _Examined:
 
     def _store(self) -> Finding:
         try:
-            self.marker = self.backend.read(MARKER)
+            self.marker = read_record(self.backend, MARKER)
         except ObjectNotFoundError:
             return self._no_store()
         except StorageUnavailableError:

@@ -13,6 +13,7 @@ from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundErr
 from metamlflow.format.layout import blob_key, extension_of_blob_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import Entry
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 from metamlflow.store.places import place_source
@@ -57,7 +58,7 @@ class StoreDonor:
     def record(self, key: str, digest: str) -> bytes:
         """Return a record from under the same key."""
         try:
-            data = retried(lambda: self._store.backend.read(key), self._store.clock)
+            data = retried(lambda: read_record(self._store.backend, key), self._store.clock)
         except ObjectNotFoundError as error:
             raise self._not_there(error) from None
         if digest_of(data) != digest:

@@ -8,6 +8,7 @@ from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
 from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import Loaded, load_manifest
@@ -57,7 +58,7 @@ class Claims:
 
     def _take_over(self, number: int) -> None:
         key = idempotency_key(self._name, self._digest, number)
-        data = retried(lambda: self._store.backend.read(key), self._store.clock)
+        data = retried(lambda: read_record(self._store.backend, key), self._store.clock)
         self._newest, self._count = decode_claim(data, key), number
 
     def _carried_out(self) -> Loaded | None:

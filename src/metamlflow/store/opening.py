@@ -24,6 +24,7 @@ from metamlflow.errors import (
 )
 from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import claim_ahead, retried
 from metamlflow.store.clock import Clock
 from metamlflow.store.held import HeldManifests
@@ -268,7 +269,7 @@ class Store:
 
     def _read_marker(self, backend: Backend) -> tuple[Marker, bytes] | None:
         try:
-            data = retried(lambda: backend.read(MARKER), self.clock)
+            data = retried(lambda: read_record(backend, MARKER), self.clock)
         except ObjectNotFoundError:
             return None
         except AccessDeniedError:

@@ -6,6 +6,7 @@ from metamlflow.errors import ObjectNotFoundError, StorageError, StoreFormatErro
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.manifests import Input
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import retried
 from metamlflow.store.findings import Finding
 from metamlflow.store.opening import Store
@@ -39,10 +40,10 @@ def _check(store: Store, used: Input) -> Finding | list[Input]:
     """Return what is wrong with a manifest that was used, or its own inputs."""
     key = manifest_key(used.name, used.version)
     try:
-        data = retried(lambda: store.backend.read(key), store.clock)
+        data = retried(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:
         return Finding("", "missing", key, used.manifest_digest, "missing")
-    except StorageError as error:
+    except (StorageError, StoreFormatError) as error:
         return Finding("", "unreadable", key, used.manifest_digest, error.message)
     actual = digest_of(data)
     if actual != used.manifest_digest:

@@ -23,7 +23,7 @@ from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import copy_pointer
 from metamlflow.store.pointing import full_uri
 from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
-from metamlflow.store.relocations import covers
+from metamlflow.store.relocations import MAX_RELOCATIONS, covers
 from metamlflow.store.transfer import in_parallel
 from metamlflow.store.versions import Loaded, list_versions, load_manifest
 
@@ -175,7 +175,13 @@ def append_relocation(store: Store, data: bytes, record_id: str) -> None:
     """Create a relocation's record under the next free number."""
     losses = 0
     while True:
-        number = max((number for number, _ in store.relocations.rules(fresh=True)), default=0) + 1
+        rules = store.relocations.rules(fresh=True)
+        if len(rules) >= MAX_RELOCATIONS:
+            raise ConflictError(
+                f"the store holds {len(rules):,} relocations, and no reader takes more",
+                hint="Migrate to a new store and register what is pointed to there.",
+            )
+        number = max((number for number, _ in rules), default=0) + 1
         if claim(store.backend, relocation_key(number), data, record_id, store.clock) is not None:
             store.relocations.rules(fresh=True)
             return

@@ -8,10 +8,13 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
+from metamlflow.errors import StoreFormatError
+from metamlflow.format.layout import RELOCATIONS, parse_relocation_key, relocation_key
 from metamlflow.format.records import Relocation, decode_relocation
 from metamlflow.model.manifests import Item
 from metamlflow.model.pointers import Pointed, PointerEntry
+from metamlflow.model.uris import MAX_URI_BYTES, uri_problem
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import retried
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ _FRESH_SECONDS = 60.0
 _SETTLED = 10_000
 UNFORGEABLE = frozenset({"sha256"})
 """Digests for which nobody can make other content: not so are CRCs, MD5 and SHA-1."""
+MAX_RELOCATIONS = 10_000
+"""How many relocations a store may hold."""
 
 
 class Relocations:
@@ -57,8 +62,15 @@ class Relocations:
         known = dict(self._rules)
         keys = [info.key for info in retried(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
         by_number = {number: key for key in keys if (number := parse_relocation_key(key))}
+        if len(by_number) > MAX_RELOCATIONS:
+            raise StoreFormatError(
+                f"{RELOCATIONS} holds {len(by_number):,} relocations, more than {MAX_RELOCATIONS:,}",
+                hint="Each costs a request. Migrate what is needed to a new store: it begins without them.",
+                key=RELOCATIONS,
+                problems=(f"more than {MAX_RELOCATIONS:,} relocations",),
+            )
         for number in by_number.keys() - known.keys():
-            data = retried(partial(backend.read, by_number[number]), clock)
+            data = retried(partial(read_record, backend, by_number[number]), clock)
             known[number] = decode_relocation(data, by_number[number])
         return sorted(((number, known[number]) for number in by_number), reverse=True, key=itemgetter(0))
 
@@ -67,10 +79,16 @@ class Relocations:
         return uri if self._for_signed else self._moved(uri)
 
     def _moved(self, uri: str) -> str:
-        for _, rule in reversed(self.rules()):
-            if covers(rule.old, uri):
-                uri = rule.new + uri[len(rule.old) :]
-        return uri
+        moved = uri
+        for number, rule in reversed(self.rules()):
+            if covers(rule.old, moved):
+                moved = rule.new + moved[len(rule.old) :]
+                if len(moved) > MAX_URI_BYTES:
+                    raise _unusable(number, f"it makes a URI longer than {MAX_URI_BYTES:,} bytes")
+        # Two halves that are harmless may join to what no manifest may hold.
+        if moved != uri and (problem := uri_problem(moved)):
+            raise _unusable(self.rules()[0][0], problem)
+        return moved
 
     def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the items, pointers with where they lead now."""
@@ -105,6 +123,16 @@ class Relocations:
     def settled_as(self, entry: PointerEntry) -> Sighting | None:
         """Return the object that is known to have an entry's content."""
         return self._settled.get(_identity(entry))
+
+
+def _unusable(number: int, problem: str) -> StoreFormatError:
+    key = relocation_key(number)
+    return StoreFormatError(
+        f"{key}, or a relocation before it, leads to a URI that cannot be used: {problem}",
+        hint="Whoever keeps the store looks at its relocations; nothing was read from there.",
+        key=key,
+        problems=(problem,),
+    )
 
 
 def covers(old: str, uri: str) -> bool:

@@ -23,6 +23,7 @@ from metamlflow.format.runs import (
 )
 from metamlflow.model.manifests import Input
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.inputs import warn_user
 from metamlflow.store.opening import Store
@@ -232,7 +233,7 @@ def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
     keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
 
     def read(key: str) -> tuple[datetime, Input]:
-        return decode_input(retried(lambda: store.backend.read(key), store.clock), key)
+        return decode_input(retried(lambda: read_record(store.backend, key), store.clock), key)
 
     found = list(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
     return tuple(used for _, used in sorted(found, key=lambda item: item[0]))
@@ -245,13 +246,13 @@ def load_run(store: Store, run_id: str) -> RunRecord | None:
         StoreFormatError: one of its records is damaged.
     """
     try:
-        start_data = retried(lambda: store.backend.read(run_key(run_id, "start")), store.clock)
+        start_data = retried(lambda: read_record(store.backend, run_key(run_id, "start")), store.clock)
     except ObjectNotFoundError:
         return None
     start = decode_start(start_data, run_key(run_id, "start"), run_id)
     inputs = recorded_inputs(store, run_id)
     try:
-        end_data = retried(lambda: store.backend.read(run_key(run_id, "end")), store.clock)
+        end_data = retried(lambda: read_record(store.backend, run_key(run_id, "end")), store.clock)
     except ObjectNotFoundError:
         return RunRecord(start, inputs, None)
     return RunRecord(start, inputs, decode_end(end_data, run_key(run_id, "end")))

@@ -244,7 +244,8 @@ def _jsonl(rows: bytes) -> Any:
 # --- JSON that would harm the process --------------------------------------------------------------------------------
 
 # By group: 1 a string, 2 the colon that makes it a key, 3 an opening bracket, 4 a closing one.
-_JSON_TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*+")(\s*:)?|([\[{])|([\]}])', re.DOTALL)
+# (A string without an end takes all that follows: else each quote in it would be tried again, in quadratic time.)
+_JSON_TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*+"?)(\s*+:)?|([\[{])|([\]}])', re.DOTALL)
 
 
 def _harmless_rows(sample: bytes) -> bytes:

@@ -21,6 +21,7 @@ from metamlflow.errors import (
 from metamlflow.format.layout import signature_key, signatures_prefix
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
 from metamlflow.model.looks import minute_text
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import Loaded
@@ -86,7 +87,7 @@ def signatures_of(store: Store, loaded: Loaded) -> list[Signature]:
     found = []
     for key in retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock):
         try:
-            record = decode_signature(retried(lambda key=key: store.backend.read(key), store.clock), key)  # type: ignore[misc]
+            record = decode_signature(retried(lambda key=key: read_record(store.backend, key), store.clock), key)  # type: ignore[misc]
         except (StoreFormatError, ObjectNotFoundError):
             continue
         if _is_good(record, loaded.digest):

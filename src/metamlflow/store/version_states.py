@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from metamlflow.errors import ConflictError
 from metamlflow.format.layout import state_key
 from metamlflow.format.records import State, decode_state, encode_state
+from metamlflow.store.bounded import read_record
 from metamlflow.store.carrying import copy_record, read_or_none
 from metamlflow.store.claiming import claim, retried
 from metamlflow.store.edges import VersionId
@@ -81,7 +82,7 @@ def create_state(store: Store, version: VersionId, number: int, state: State) ->
     data = encode_state(state, record_id, store.clock.now())
     if claim(store.backend, key, data, record_id, store.clock) is not None:
         return
-    if decode_state(retried(lambda: store.backend.read(key), store.clock), key) != state:
+    if decode_state(retried(lambda: read_record(store.backend, key), store.clock), key) != state:
         raise ConflictError(
             f"{version[0]}@{version[1]}: somebody changed its state at the destination meanwhile",
             hint="Migrate again.",

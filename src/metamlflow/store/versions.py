@@ -26,12 +26,14 @@ from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.format.records import decode_alias, decode_state
 from metamlflow.model.manifests import Manifest
 from metamlflow.model.names import LATEST, ArtifactName, Reference
+from metamlflow.store.bounded import read_record
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 
 _PAGE = 100  # keys: enough for the newest version and its states in one small answer
 _SHOWN = 10
 _ACROSS = 16  # keys: the newest version with its states, and what follows the name
+_SEARCHED = 10_000  # names that are compared with a mistyped one
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: Objec
     key = manifest_key(name, version)
     if seen is not None and (held := store.manifests.get(key, seen)) is not None:
         return held
-    data = retried(lambda: store.backend.read(key), store.clock)
+    data = retried(lambda: read_record(store.backend, key), store.clock)
     loaded = Loaded(decode_manifest(data, key, name, version), data)
     if seen is not None:
         store.manifests.keep(key, loaded, seen)
@@ -216,7 +218,7 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
     if status.available:
         return
     key = state_key(name, status.version, status.state)
-    state = decode_state(retried(lambda: store.backend.read(key), store.clock), key)
+    state = decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
     if state == "absent":
         why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
     else:
@@ -232,7 +234,7 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
 def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
     for key in [info.key for info in _page(store, aliases_prefix(name, alias), "", 1)]:
         if parse_alias_key(name, alias, key) is not None:
-            version = decode_alias(retried(partial(store.backend.read, key), store.clock), key)
+            version = decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
             if version is not None:
                 return version
     raise not_found(store, name, alias)
@@ -260,7 +262,7 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
             version=version,
             suggestions=tuple(str(number) for number in numbers[:_SHOWN]),
         )
-    near = _near(name, [known for known in list_names(store) if known != name])
+    near = _near(name, [known for known in itertools.islice(list_names(store), _SEARCHED) if known != name])
     return ArtifactNotFoundError(
         f"there is no artifact {name!r} in {store.url}",
         hint=f"Did you mean {' or '.join(repr(n) for n in near)}? Names are case-sensitive."

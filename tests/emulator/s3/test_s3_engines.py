@@ -316,7 +316,7 @@ def test_an_etag_that_looks_like_an_md5_and_is_none_makes_s3fs_read_the_records(
     root, proxy = proxied
     backend = root.open()
     backend.create("record", b"text")
-    monkeypatch.setattr(backend._engine.fast, "read_whole", lambda _: (b"text", f'"{"0" * 32}"', None))
+    monkeypatch.setattr(backend._engine.fast, "read_whole", lambda *_: (b"text", f'"{"0" * 32}"', None))
     assert [backend.read("record") for _ in range(3)] == [b"text"] * 3
     assert {"aiobotocore" in r.headers["user-agent"].lower() for r in proxy.log if r.op == "GetObject"} == {True}
     assert proxy.counts["GetObject"] == 3

@@ -1,0 +1,225 @@
+"""Runs reading calls in children of its own: each with little memory, watched for what it opens and asks for.
+
+A process of its own imports all that the calls need, once, and forks a child for each order that it reads from its
+standard input; the child's answer is a line of JSON. :class:`ReadingProcess` is what tests talk to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+CALL_SECONDS = 20
+CHILD_SECONDS = 90
+MEMORY_BYTES = 1 << 30
+"""What a child may take beyond what it begins with, addresses that it never touches included."""
+
+
+@dataclass
+class Order:
+    """What a child is to do.
+
+    Attributes:
+        url: of the store.
+        honest: a store to compare it with, a folder.
+        scratch: a folder for what is read.
+        calls: names in ``reading_calls.CALLS``; none: all of them.
+        canaries: files that nothing may open.
+        options: storage options.
+        remote: whether connections to 127.0.0.1 are what the store is made of.
+    """
+
+    url: str
+    honest: str
+    scratch: str
+    calls: list[str] = field(default_factory=list)
+    canaries: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    remote: bool = False
+
+
+class ReadingProcess:
+    """The process that forks the children; a context manager."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def __enter__(self) -> ReadingProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+    def run(self, order: Order) -> dict[str, Any]:
+        """Return each call's outcome by its name, and under ``""`` what is told of the child as a whole."""
+        self._process.stdin.write(json.dumps(asdict(order)) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+# --- in that process --------------------------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # nothing that a call prints is an answer
+    import pandas
+    import pyarrow.parquet
+    import reading_calls
+
+    import metamlflow.migration
+
+    assert metamlflow and pandas and pyarrow and reading_calls
+    for line in sys.stdin:
+        order = Order(**json.loads(line))
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            _answer(writer, order)
+        os.close(writer)
+        answers.write(json.dumps(_outcome(child, reader)) + "\n")
+
+
+def _outcome(child: int, reader: int) -> dict[str, Any]:
+    data, deadline = b"", time.monotonic() + CHILD_SECONDS
+    while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0] and (
+        part := os.read(reader, 1 << 16)
+    ):
+        data += part
+    os.close(reader)
+    ended = _reap(child, 2 if data else 0)
+    if not ended:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        return {"": {"died": f"it took more than {CHILD_SECONDS} s"}}
+    try:
+        return json.loads(data)
+    except ValueError:
+        return {"": {"died": f"status {ended}, after {len(data)} bytes of its answer"}}
+
+
+def _reap(child: int, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return f"ended with {status}"
+        if time.monotonic() > deadline:
+            return ""
+        time.sleep(0.01)
+
+
+def _answer(writer: int, order: Order) -> None:
+    try:
+        outcomes = _run(order)
+    except BaseException:  # noqa: BLE001 (it is told)
+        outcomes = {"": {"died": traceback.format_exc()}}
+    with os.fdopen(writer, "w") as out:
+        out.write(json.dumps(outcomes))
+    os._exit(0)
+
+
+class Watch:
+    """What a child does that nothing but the call makes it do."""
+
+    def __init__(self, canaries: list[str], *, remote: bool) -> None:
+        self._canaries = {os.path.realpath(path) for path in canaries}
+        self._remote = remote
+        self.seen: list[str] = []
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(args[0], str) and self._canaries:
+            if os.path.realpath(args[0]) in self._canaries:
+                self.seen.append(f"open {args[0]}")
+        elif event in {"socket.connect", "socket.sendto"} and not self._is_own(args[1]):
+            self.seen.append(f"{event} {args[1]!r}")
+        elif event in {"subprocess.Popen", "os.system", "os.exec", "socket.getaddrinfo"} and not self._is_own(args):
+            self.seen.append(f"{event} {args[0]!r}")
+
+    def _is_own(self, address: Any) -> bool:
+        return self._remote and isinstance(address, tuple) and address[0] in {"127.0.0.1", "localhost"}
+
+
+def _run(order: Order) -> dict[str, Any]:
+    from reading_calls import CALLS, Reading
+
+    from metamlflow import MetaMLFlowClient, MetaMLFlowError
+
+    begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open("/proc/self/statm", "rb") as file:
+        addresses = int(file.read().split()[0]) * os.sysconf("SC_PAGESIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (addresses + MEMORY_BYTES, resource.RLIM_INFINITY))
+    os.environ |= {"METAMLFLOW_STORAGE_URI": order.url, "METAMLFLOW_CACHE_DIR": f"{order.scratch}/cache"}
+    if order.options:
+        os.environ["METAMLFLOW_STORAGE_OPTIONS"] = json.dumps(order.options)
+    threading.stack_size(1 << 20)  # the addresses of 256 stacks would count, and are never touched
+    watch = Watch(order.canaries, remote=order.remote)
+    requests = _count_requests()
+    outcomes: dict[str, Any] = {}
+    for name in order.calls or list(CALLS):
+        scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=order.scratch))
+        requests.clear()
+        started = time.monotonic()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                client = MetaMLFlowClient(order.url, storage_options=order.options or None)
+                outcome = {"value": CALLS[name](Reading(client, Path(order.honest), scratch))}
+            except MetaMLFlowError as error:
+                outcome = {"error": type(error).__name__, "message": str(error)[:2000]}
+            except BaseException:  # noqa: BLE001 (that it was raised is the outcome)
+                outcome = {"raw": traceback.format_exc()[-3000:]}
+        outcome["seconds"] = round(time.monotonic() - started, 2)
+        outcome["requests"] = dict(requests)
+        outcome["warned"] = [warning.category.__name__ for warning in told]
+        shown = json.dumps(outcome, default=repr)
+        for place, name_of_it in ((str(scratch), "<scratch>"), (order.url.removeprefix("file://"), "<store>")):
+            shown = shown.replace(place, name_of_it)
+        outcomes[name] = json.loads(shown)
+        shutil.rmtree(scratch, ignore_errors=True)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun
+    outcomes[""] = {"grown": grown * 1024, "seen": watch.seen, "left": sorted(os.listdir(order.scratch))}
+    return outcomes
+
+
+def _count_requests() -> Counter[str]:
+    """Count what local stores are asked for. (Servers count by themselves.)"""
+    from metamlflow_local import LocalBackend
+
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, method: Any) -> Any:
+        def call(*args: Any, **more: Any) -> Any:
+            counts[name] += 1
+            return method(*args, **more)
+
+        return call
+
+    for name in ("read", "open", "stat", "list_objects", "create", "put", "delete"):
+        setattr(LocalBackend, name, counted(name, getattr(LocalBackend, name)))
+    return counts
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    _serve()

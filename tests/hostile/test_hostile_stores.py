@@ -1,0 +1,214 @@
+"""Whoever may write to the store cannot make a reader take wrong bytes, raise anything odd, or take more than it may.
+
+Each case is a copy of an honest store that was changed in one way. Every reading call is made on it, in a child with
+little memory that is watched for what it opens. Each outcome is exactly that of the honest store, or an error of the
+library, or a report that says that something is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cases_of_contents
+import cases_of_documents
+import cases_of_records
+import pytest
+from honest_store import HostileStore, build
+from reading_calls import CALLS, LINEAGES, LISTS, REPORTS
+from reading_process import CALL_SECONDS, Order, ReadingProcess
+
+CASES = cases_of_documents.CASES | cases_of_contents.CASES | cases_of_records.CASES
+GROWTH_BYTES = 400 * 1024 * 1024  # a document of 64 MiB, decoded, and what reads it
+MORE_REQUESTS = 200
+BUG = 70
+HARMLESS = {"files of others everywhere", "a state with an enormous number"}
+"""What a reader does not even notice."""
+TAKEN_AT_ITS_WORD = {
+    "metadata and columns that are markup",
+    "a schema that is none",
+    "an entry of other content",
+    "a manifest with another history",
+    "a manifest of its own inputs",
+    "a list that names forged content",
+    "two paths of one disk name",
+    "a path of 2,000 folders",
+    "a path too long for a disk",
+    "a path of combining characters",
+    "an alias with the largest number",
+    "a version with the largest number",
+    "a state that brings back what was pruned",
+    "names of nothing",
+    "a run with texts that are markup",
+    "a run inside itself",
+    "a signed manifest that was replaced",
+    "an entry with a size one too small",
+    "an entry of 2^62 bytes",
+    "an entry of 5 GB",
+    "an entry of no content",
+    "a list of files of 2^62 bytes",
+    "a list that begins elsewhere",
+    "a list of nested lines",
+    "twenty thousand lists of files",
+    "lists of files that overlap",
+    "a pointer to the users of this machine",
+    "a pointer to a secret beside the store",
+    "a pointer of 2^62 bytes",
+    "a pointer without evidence",
+}
+"""Forgeries that are whole in themselves: only signatures, histories and lineage can tell, and here some of them do."""
+
+
+_CONTENT = ("read-bytes", "download", "cli-get", "verify-full", "cli-verify", "local-folder")
+_WIDE = ("entries-wide", "verify-wide")
+MUST_FAIL = {
+    "an entry with a size one too small": _CONTENT,
+    "an entry of 2^62 bytes": _CONTENT,
+    "an entry of 5 GB": _CONTENT,
+    "an entry of no content": _CONTENT,
+    "content that goes on for 3 GB": _CONTENT,
+    "content with a byte more": _CONTENT,
+    "content with a flipped bit": _CONTENT,
+    "content that is cut off": _CONTENT,
+    "no content at all": _CONTENT,
+    "a list of files of 2^62 bytes": _WIDE,
+    "a list that begins elsewhere": _WIDE,
+    "a list of nested lines": _WIDE,
+    "lists of files that overlap": _WIDE,
+    "lists of files in another order": _WIDE,
+    "twenty thousand lists of files": _WIDE,
+    "a list of files that is cut off": _WIDE,
+    "a manifest with another history": ("history",),
+    "a version with the largest number": ("history",),
+    "a version that is missing": ("history", "get-number", "get-alias"),
+    "a manifest of its own inputs": ("verify-lineage",),
+    "an entry of other content": ("verify-lineage", "history"),
+    "a signed manifest that was replaced": ("require-signature", "verify-lineage"),
+    "a signature with another key": ("require-signature",),
+    "relocations that lengthen": ("pointer-read", "pointer-download"),
+    "a relocation whose halves are a chain": ("pointer-read",),
+}
+"""Calls that must raise or tell: that the others may take a store at its word is no excuse for these."""
+FEW = ("get-number", "list", "list-versions", "verify-full", "history", "compare", "doctor", "cli-ls")
+HEAVY = {
+    "a marker of a million keys": FEW,
+    "a marker of a million empty objects": FEW,
+    "twenty thousand lists of files": ("get-wide", *_WIDE, "list", "cli-ls", "read-wide"),
+}
+"""Cases of large documents, with the calls that decode them in their own ways: more would only take time."""
+WAITING = {
+    "an entry with a size one too small": "sizes are compared only where content is opened",
+    "an entry of 2^62 bytes": "sizes are compared only where content is opened",
+    "an entry of 5 GB": "sizes are compared only where content is opened",
+    "an entry of no content": "sizes are compared only where content is opened",
+    "content that goes on for 3 GB": "small content is read without a limit",
+    "a path of 2,000 folders": "folders are made by recursion",
+    "a pointer to the users of this machine": "a local store may name any file of this machine",
+    "a pointer to a secret beside the store": "a local store may name any file of this machine",
+    "a pointer without evidence": "a local store may name any file of this machine",
+}
+"""Known faults: each of these cases fails, and says so once it does not."""
+
+
+def cases():
+    for case in CASES:
+        marks = [pytest.mark.xfail(reason=WAITING[case], strict=True)] if case in WAITING else []
+        yield pytest.param(case, marks=marks)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("honest")
+    build(folder / "store", folder / "lake")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def readers():
+    with ReadingProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def run(readers, honest, tmp_path):
+    def run_all(store_folder, calls=()):
+        scratch = tmp_path / "scratch"
+        scratch.mkdir(exist_ok=True)
+        outside = tmp_path / "outside"
+        outside.write_bytes(b"nobody's business")
+        canaries = [str(outside), "/etc/passwd"]
+        url = f"file://{store_folder}"
+        return readers.run(Order(url, str(honest / "store"), str(scratch), list(calls), canaries))
+
+    return run_all
+
+
+@pytest.fixture(scope="module")
+def expected(readers, honest, tmp_path_factory):
+    """What every call gives on the honest store."""
+    scratch = tmp_path_factory.mktemp("scratch")
+    return readers.run(Order(f"file://{honest}/store", str(honest / "store"), str(scratch)))
+
+
+def problem_of(name, outcome, honest):
+    """Return why an outcome may not be, or None."""
+    value = outcome.get("value")
+    if "raw" in outcome:
+        return f"raised what is no error of the library:\n{outcome['raw']}"
+    if outcome["seconds"] > CALL_SECONDS:
+        return f"took {outcome['seconds']} s"
+    if sum(outcome["requests"].values()) > 2 * sum(honest["requests"].values()) + MORE_REQUESTS:
+        return f"made {outcome['requests']} requests"
+    if isinstance(value, dict) and value.get("code") == BUG:
+        return f"the command ended as by a bug: {value['out']}"
+    if "error" in outcome or value == honest.get("value"):
+        return None
+    if isinstance(value, dict) and value.get("ok") is False:
+        return None  # an exit code that is not 0, or a report of what is wrong
+    if name in LINEAGES and '"complete": false' in json.dumps(value):
+        return None
+    if name in LISTS and "DamagedRecordWarning" in outcome["warned"]:
+        return None if name.startswith("cli") or all(item in honest["value"] for item in value) else "invents"
+    return f"gave {json.dumps(value)[:1500]}\ninstead of {json.dumps(honest)[:1500]}"
+
+
+def succeeded(outcome):
+    value = outcome.get("value")
+    return "value" in outcome and not (isinstance(value, dict) and value.get("ok") is False)
+
+
+def test_the_calls_read_an_honest_store(expected):
+    failing = {name for name, outcome in expected.items() if name and "value" not in outcome}
+    assert failing == {"get-old"}
+    assert expected["get-old"]["error"] == "ArtifactPrunedError"
+    assert all(outcome["value"]["ok"] for name, outcome in expected.items() if name in REPORTS)
+    assert set(expected) == {*CALLS, ""}
+
+
+@pytest.mark.parametrize("case", cases())
+def test_a_hostile_store_gives_what_was_registered_or_an_error(case, run, honest, expected, tmp_path):
+    store = tmp_path / "hostile"
+    shutil.copytree(honest / "store", store)
+    before = {path.name for path in tmp_path.iterdir()}
+    CASES[case](HostileStore(store, honest / "lake"))
+    outcomes = run(store, HEAVY.get(case, ()))
+    told = outcomes.pop("")
+    assert "died" not in told, told
+    assert told["seen"] == []
+    assert told["left"] in ([], ["cache"])
+    assert told["grown"] < GROWTH_BYTES
+    assert {path.name for path in tmp_path.iterdir()} <= before | {"outside", "scratch"}
+    found = {name: problem_of(name, outcome, expected[name]) for name, outcome in outcomes.items()}
+    problems = {name: problem for name, problem in found.items() if problem}
+    if case in TAKEN_AT_ITS_WORD:
+        problems = {name: problem for name, problem in problems.items() if not problem.startswith(("gave", "invents"))}
+    assert not problems, "\n\n".join(f"{name}: {problem}" for name, problem in problems.items())
+    trusting = [name for name in MUST_FAIL.get(case, ()) if name in outcomes and succeeded(outcomes[name])]
+    assert not trusting
+    differing = [name for name in outcomes if outcomes[name].get("value") != expected[name].get("value")]
+    assert bool(differing) == (case not in HARMLESS)
+
+
+def test_there_are_as_many_cases_as_promised():
+    assert len(CASES) >= 60
+    assert CASES.keys() >= TAKEN_AT_ITS_WORD | HARMLESS
