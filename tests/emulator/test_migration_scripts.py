@@ -16,7 +16,7 @@ SCRIPTS = Path(__file__).parents[2] / "examples/migration"
 
 
 @pytest.fixture
-def run(moto_server, gcs_server):
+def run(moto_server, gcs_server, tmp_path):
     """Run a script with the credentials and endpoints of the servers where users have theirs."""
     options = moto_server.storage_options
     environment = {
@@ -25,6 +25,8 @@ def run(moto_server, gcs_server):
         "AWS_SECRET_ACCESS_KEY": options["secret"],
         "AWS_ENDPOINT_URL": moto_server.url,
         "AWS_DEFAULT_REGION": "us-east-1",
+        # The pointers of the first store, which is local, lead to files also when they have come to a bucket.
+        "METAMLFLOW_POINTER_POLICY": json.dumps({tmp_path.as_uri(): "allow"}),
         "MIRROR_DESTINATION_OPTIONS": json.dumps(gcs_server.storage_options),
     }
 
