@@ -32,7 +32,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str: 
         if path == "README.md":
             path = "docs/index.md"
         if path.startswith("docs/") and (path == "docs/index.md" or (ROOT / path).is_file()):
-            here = "docs" if not folder else folder
+            here = folder or "docs"
             return f"{before}{posixpath.relpath(path, here)}{after}"
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{before}{config.repo_url}/{kind}/main/{path}{after}"
