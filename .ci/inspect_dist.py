@@ -1,4 +1,4 @@
-"""Inspects what would be published: ``inspect_dist.py FOLDER [TAG]``. Exits with 1 and says why if something is wrong."""
+"""Inspects what would be published: ``inspect_dist.py FOLDER [TAG]``. Exits with 1 and says why."""
 
 from __future__ import annotations
 
