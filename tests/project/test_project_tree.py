@@ -25,10 +25,16 @@ ALLOWED = {
     "docs",
     "benchmarks",
     "examples",
+    "changelog.d",
+    "mkdocs.yml",
+    "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "LICENSE",
 }
+SAID_ONCE = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 CONSTRAINTS = (ROOT / ".ci/constraints.txt").read_text("utf-8").splitlines()
@@ -54,7 +60,8 @@ def test_no_name_says_nothing() -> None:
 
 
 def test_the_version_is_the_same_wherever_it_is_said() -> None:
-    assert metamlflow.__version__ == PYPROJECT["project"]["version"]
+    assert "version" in PYPROJECT["project"]["dynamic"]
+    assert SAID_ONCE.findall((ROOT / "src/metamlflow/__init__.py").read_text("utf-8")) == [metamlflow.__version__]
     assert version("metamlflow") == metamlflow.__version__
 
 
@@ -82,6 +89,28 @@ def test_ci_runs_the_command_that_the_readme_gives() -> None:
         re.MULTILINE | re.DOTALL,
     )
     assert marked == ["python -m pip install -e '.[test]' && python -m pytest\n"]
+
+
+def test_every_step_of_the_ci_script_is_listed_and_every_listed_step_exists() -> None:
+    script = (ROOT / ".ci/run").read_text("utf-8")
+    answer = subprocess.run(["bash", ROOT / ".ci/run", "--list"], capture_output=True, text=True, check=True)
+    listed = {line.split()[0] for line in answer.stdout.splitlines() if line != "--"}
+    branches = set(re.findall(r"^    ([a-z]+)\)", script.partition("\none() {")[2], re.MULTILINE))
+    assert listed == branches
+
+
+def test_workflows_call_steps_that_exist() -> None:
+    answer = subprocess.run(["bash", ROOT / ".ci/run", "--list"], capture_output=True, text=True, check=True)
+    listed = {line.split()[0] for line in answer.stdout.splitlines()}
+    for workflow in (ROOT / ".github/workflows").glob("*.yml"):
+        for steps in re.findall(r"bash \.ci/run([a-z ]*)$", workflow.read_text("utf-8"), re.MULTILINE):
+            assert set(steps.split()) <= listed, workflow
+
+
+def test_every_fragment_of_the_changelog_has_a_type() -> None:
+    types = {kind["directory"] for kind in PYPROJECT["tool"]["towncrier"]["type"]}
+    fragments = {path.name for path in (ROOT / "changelog.d").iterdir()} - {"README.md", "template.md.jinja"}
+    assert {name for name in fragments if not re.fullmatch(rf"[a-z0-9-]+\.({'|'.join(types)})\.md", name)} == set()
 
 
 def test_the_ci_script_is_executable_and_parses() -> None:
