@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import threading
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_SECONDS = 60.0
 """A writer reads the marker again when it has not for so long: one request a minute at most."""
+
+_MD5_CHARACTERS = 32
 
 T = TypeVar("T")
 
@@ -253,11 +256,20 @@ class Store:
         """
         marker = next((info for info in found if info.key == MARKER), None)
         if marker is not None:
-            if self._marker_info is not None and _identity(self._marker_info) != _identity(marker):
+            if not self._is_same_marker(marker):
                 self.recheck()
             self._marker_info = marker  # not before: the next write must be refused as well
         elif not found:
             self.recheck()
+
+    def _is_same_marker(self, seen: ObjectInfo) -> bool:
+        before, known = self._marker_info, self._marker
+        if known is None or (before is not None and _identity(before) == _identity(seen)):
+            return True
+        tag = seen.checksums.get("md5") or (seen.etag or "").strip('"')
+        if len(tag) == _MD5_CHARACTERS:
+            return hashlib.md5(known[1], usedforsecurity=False).hexdigest() == tag
+        return before is None  # seen for the first time, and nothing tells: it is the one to compare with from now on
 
     def _hold(self, marker: tuple[Marker, bytes] | None) -> None:
         self._marker, self._marker_seen = marker, self.clock.elapsed()

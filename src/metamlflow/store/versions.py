@@ -91,7 +91,8 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
     prefix = versions_prefix(name)
     is_known = store.manifests.has_any_below(prefix)
     backend = store.backend
-    if isinstance(backend, ListsAcrossPrefixes) and not is_known:
+    # In a client's first call the marker is read at the same time.
+    if isinstance(backend, ListsAcrossPrefixes) and store.is_open and not is_known:
         found = _listed_after(store, backend, prefix)
         if found is not None:
             store.note_listing(found)
