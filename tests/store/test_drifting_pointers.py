@@ -15,8 +15,8 @@ BYTES = b"registered"
 MEGABYTE = 1 << 20
 
 USES = {
-    "read_bytes": lambda artifact, _: artifact.read_bytes(),
-    "open": lambda artifact, _: artifact.open().read(),
+    "read_bytes": lambda artifact, _: artifact.read_bytes("data.bin"),
+    "open": lambda artifact, _: artifact.open("data.bin").read(),
     "download": lambda artifact, folder: artifact.download(folder / "out"),
     "local_path": lambda artifact, _: artifact.local_path(),
     "local_path of the file": lambda artifact, _: artifact.local_path(next(iter(artifact.entries)).path),

@@ -179,7 +179,7 @@ def test_a_name_that_is_no_logical_path_is_renamed_in_a_mapping(client, place):
 def test_a_listing_and_a_look_tell_the_same_time(client, place, microsecond):
     uri = place("a", b"1")
     place.filesystem.store[f"/{place.root}/a"].created = datetime(2026, 1, 31, 12, 0, 0, microsecond, UTC)
-    assert client.register_pointer("a", uri).read_bytes() == b"1"
+    assert client.register_pointer("a", uri).read_bytes("a") == b"1"
 
 
 def test_what_changed_there_is_found_by_a_refresh(client, place):
