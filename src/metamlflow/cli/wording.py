@@ -22,19 +22,20 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "inputs=": "--input",
         "copy_pointers": "--copy-pointers",
         "server_side=True": "--server-side",
-        "versions:": "--version:",
-        "expected:": "--expected:",
         "pointer_policy": "--pointer-policy",
     }
 )
 # Not inside of a name, a path or a quotation: there it is what somebody wrote.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
+# Arguments that are words of English are such only where a message begins with them.
+_BLAMED = re.compile(r"^(expected|version)s?(?=: )")
 # How the package that checks values introduces what a parser said.
 _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")
 
 
 def in_the_shell(text: str, names: Mapping[str, str] = _OPTIONS) -> str:
     """Return an error's text with the options of the command in place of the arguments of the library."""
+    text = _BLAMED.sub(r"--\1", text)
     return _ARGUMENT.sub(lambda found: names.get(found[1], found[1]), text)
 
 
