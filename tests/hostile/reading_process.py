@@ -81,10 +81,11 @@ class ReadingProcess:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # nothing that a call prints is an answer
-    import metamlflow.migration  # noqa: PLC0415
-    import pandas  # noqa: PLC0415
-    import pyarrow.parquet  # noqa: PLC0415
-    import reading_calls  # noqa: PLC0415
+    import pandas
+    import pyarrow.parquet
+    import reading_calls
+
+    import metamlflow.migration
 
     assert metamlflow and pandas and pyarrow and reading_calls
     for line in sys.stdin:
@@ -160,8 +161,9 @@ class Watch:
 
 
 def _run(order: Order) -> dict[str, Any]:
-    from metamlflow import MetaMLFlowClient, MetaMLFlowError  # noqa: PLC0415
-    from reading_calls import CALLS, Reading  # noqa: PLC0415
+    from reading_calls import CALLS, Reading
+
+    from metamlflow import MetaMLFlowClient, MetaMLFlowError
 
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with open("/proc/self/statm", "rb") as file:
@@ -202,7 +204,7 @@ def _run(order: Order) -> dict[str, Any]:
 
 def _count_requests() -> Counter[str]:
     """Count what local stores are asked for. (Servers count by themselves.)"""
-    from metamlflow_local import LocalBackend  # noqa: PLC0415
+    from metamlflow_local import LocalBackend
 
     counts: Counter[str] = Counter()
 

@@ -211,4 +211,4 @@ def test_a_hostile_store_gives_what_was_registered_or_an_error(case, run, honest
 
 def test_there_are_as_many_cases_as_promised():
     assert len(CASES) >= 60
-    assert TAKEN_AT_ITS_WORD | HARMLESS <= CASES.keys()
+    assert CASES.keys() >= TAKEN_AT_ITS_WORD | HARMLESS

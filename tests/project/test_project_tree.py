@@ -27,6 +27,7 @@ ALLOWED = {
     "examples",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "LICENSE",
 }
 
