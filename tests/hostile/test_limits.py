@@ -246,14 +246,14 @@ def test_more_relocations_than_a_store_may_hold_cost_one_listing(tmp_path, monke
         write_record(
             tmp_path / f"store/relocations/{9_999_999_999 - number:010d}.json", {"old": "s3://a/", "new": "s3://b/"}
         )
-    with pytest.raises(StoreFormatError, match="more than 20 relocations"):
+    with pytest.raises(StoreFormatError, match="21 relocations, more than 20"):
         MetaMLFlowClient(tmp_path / "store").get_artifact("pointed").read_bytes()
     assert MAX_RELOCATIONS >= 1_000
 
 
 def test_a_key_below_versions_that_spells_no_name_is_no_name(client, store_folder):
     client.register_artifact("a", b"1")
-    for name in ("..", "a/../../b", "-"):
+    for name in ("-", "!!", "a b"):
         write_record(store_folder / f"artifacts/x/{name}/_versions/9999999998_v1.json", {})
     assert client.verify_all()
 
@@ -265,4 +265,6 @@ def test_a_record_of_another_that_is_too_large_is_not_taken_for_ours():
     backend.create("artifacts/a/_versions/9999999997_v2.json", b"x" * (MAX_DOCUMENT_BYTES + 1))
     with pytest.raises(StoreFormatError, match="more than 67,108,864 bytes"):
         client.get_artifact("a", 2)
-    assert client.register_artifact("a", b"2").version == 3
+    with pytest.raises(StoreFormatError):
+        client.register_artifact("a", b"2")
+    assert backend.stat("artifacts/a/_versions/9999999997_v2.json").size == MAX_DOCUMENT_BYTES + 1
