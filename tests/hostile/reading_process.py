@@ -6,6 +6,7 @@ standard input; the child's answer is a line of JSON. :class:`ReadingProcess` is
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -21,7 +22,7 @@ import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 CALL_SECONDS = 20
 CHILD_SECONDS = 90
@@ -40,6 +41,7 @@ class Order:
         calls: names in ``reading_calls.CALLS``; none: all of them.
         canaries: files that nothing may open.
         options: storage options.
+        variables: of the environment.
         remote: whether connections to 127.0.0.1 are what the store is made of.
     """
 
@@ -49,6 +51,7 @@ class Order:
     calls: list[str] = field(default_factory=list)
     canaries: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     remote: bool = False
 
 
@@ -57,10 +60,15 @@ class ReadingProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=os.environ | {"MALLOC_ARENA_MAX": "2"},  # each would reserve addresses that count and are not used
         )
 
-    def __enter__(self) -> ReadingProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,13 +89,9 @@ class ReadingProcess:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # nothing that a call prints is an answer
-    import pandas
-    import pyarrow.parquet
-    import reading_calls
 
-    import metamlflow.migration
-
-    assert metamlflow and pandas and pyarrow and reading_calls
+    for module in ("metamlflow.migration", "pandas", "pyarrow.parquet", "reading_calls"):
+        importlib.import_module(module)
     for line in sys.stdin:
         order = Order(**json.loads(line))
         reader, writer = os.pipe()
@@ -166,13 +170,13 @@ def _run(order: Order) -> dict[str, Any]:
     from metamlflow import MetaMLFlowClient, MetaMLFlowError
 
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with open("/proc/self/statm", "rb") as file:
-        addresses = int(file.read().split()[0]) * os.sysconf("SC_PAGESIZE")
+    addresses = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
     resource.setrlimit(resource.RLIMIT_AS, (addresses + MEMORY_BYTES, resource.RLIM_INFINITY))
     os.environ |= {"METAMLFLOW_STORAGE_URI": order.url, "METAMLFLOW_CACHE_DIR": f"{order.scratch}/cache"}
     if order.options:
         os.environ["METAMLFLOW_STORAGE_OPTIONS"] = json.dumps(order.options)
     threading.stack_size(1 << 20)  # the addresses of 256 stacks would count, and are never touched
+    os.environ |= order.variables
     watch = Watch(order.canaries, remote=order.remote)
     requests = _count_requests()
     outcomes: dict[str, Any] = {}
@@ -193,12 +197,17 @@ def _run(order: Order) -> dict[str, Any]:
         outcome["requests"] = dict(requests)
         outcome["warned"] = [warning.category.__name__ for warning in told]
         shown = json.dumps(outcome, default=repr)
-        for place, name_of_it in ((str(scratch), "<scratch>"), (order.url.removeprefix("file://"), "<store>")):
+        places = {str(scratch): "<scratch>", order.url: "<store>", order.url.removeprefix("file://"): "<store>"}
+        for place, name_of_it in places.items():
             shown = shown.replace(place, name_of_it)
         outcomes[name] = json.loads(shown)
         shutil.rmtree(scratch, ignore_errors=True)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun
-    outcomes[""] = {"grown": grown * 1024, "seen": watch.seen, "left": sorted(os.listdir(order.scratch))}
+    outcomes[""] = {
+        "grown": grown * 1024,
+        "seen": watch.seen,
+        "left": sorted(path.name for path in Path(order.scratch).iterdir()),
+    }
     return outcomes
 
 

@@ -150,7 +150,7 @@ def expected(readers, honest, tmp_path_factory):
     return readers.run(Order(f"file://{honest}/store", str(honest / "store"), str(scratch)))
 
 
-def problem_of(name, outcome, honest):
+def problem_of(name, outcome, honest):  # noqa: PLR0911 (one line for each rule)
     """Return why an outcome may not be, or None."""
     value = outcome.get("value")
     if "raw" in outcome:

@@ -11,7 +11,7 @@ import threading
 import pandas as pd
 import pytest
 
-from metamlflow.errors import InvalidInputError, StorageError, StorageUnavailableError, UnsupportedSourceError
+from metamlflow.errors import InvalidInputError, StorageError, StorageUnavailableError
 
 BIG = os.urandom(3 << 20)
 
