@@ -175,7 +175,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         """Return a seekable reader that streams from where it is, of the object as it is now. One request."""
         with self._translated(key):
             answer = self._get(key)
-        etag, size = answer.get("ETag"), int(answer["ContentLength"])
+        etag, size = answer.get("ETag"), int(field(answer, "ContentLength"))
 
         def stream_at(start: int) -> S3Stream:
             try:
@@ -242,8 +242,8 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             raise
         return ObjectInfo(
             key=key,
-            size=answer["ContentLength"],
-            modified=answer["LastModified"].astimezone(UTC),
+            size=field(answer, "ContentLength"),
+            modified=field(answer, "LastModified").astimezone(UTC),
             observed=_date(answer),
             etag=answer.get("ETag"),
             version=_real_version(answer.get("VersionId")),

@@ -87,10 +87,10 @@ class S3Lake:
             raise
         return Sighting(
             name=name,
-            size=answer["ContentLength"],
+            size=field(answer, "ContentLength"),
             version=real_version(answer.get("VersionId")),
             etag=entity_tag(answer.get("ETag")),
-            modified_ns=_nanoseconds(answer["LastModified"]),
+            modified_ns=_nanoseconds(field(answer, "LastModified")),
             held=held_digests(answer) | self._md5(answer),
         )
 

@@ -157,7 +157,7 @@ def _after_last(page: _Page, last: str) -> dict[str, Any]:
 
 
 def field(item: Mapping[str, Any], name: str) -> Any:
-    """Return what a listing tells of an object.
+    """Return what a listing, or another answer, tells of an object.
 
     Raises:
         StorageUnavailableError: it does not; the answer was damaged, perhaps.
@@ -165,4 +165,4 @@ def field(item: Mapping[str, Any], name: str) -> Any:
     try:
         return item[name]
     except KeyError:
-        raise StorageUnavailableError(f"the listing tells no {name} of an object", hint=_UNREADABLE) from None
+        raise StorageUnavailableError(f"the answer tells no {name} of an object", hint=_UNREADABLE) from None

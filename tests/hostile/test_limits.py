@@ -164,7 +164,7 @@ def test_a_stray_number_does_not_make_history_look_for_all_before_it(client, sto
     history = client.history("a")
     assert [entry.version for entry in history.versions] == [1, 2, MAX_VERSION]
     (gap,) = history.problems
-    assert "a@3 to a@9999999997 are missing: 9,999,999,995 manifests" in gap.message
+    assert "a@3 to a@9,999,999,997 are missing" in gap.message
     with pytest.raises(IntegrityError):
         history.raise_if_failed()
 
@@ -190,7 +190,7 @@ def test_a_few_missing_versions_are_named_one_by_one(client, store_folder):
 )
 def test_no_key_is_spelled_whose_number_no_reader_takes(key_of):
     assert key_of(MAX_VERSION)
-    with pytest.raises(StoreFormatError, match="beyond the largest"):
+    with pytest.raises(StoreFormatError, match="out of range"):
         key_of(MAX_VERSION + 1)
 
 

@@ -21,7 +21,7 @@ RULES = [
 ]
 
 BROKEN = {
-    "a file of 401 lines": (source_rules.long_files, "x = 1\n" * 401),
+    "a file of 301 lines of code": (source_rules.long_files, "x = 1\n" * 301),
     "a function of 61 lines": (source_rules.long_functions, "def f():\n" + "    x = 1\n" * 60),
     "a module without a docstring": (source_rules.undocumented_names, "x = 1\n"),
     "a function without a docstring": (source_rules.undocumented_names, '"""M."""\ndef f(): ...\n'),
@@ -39,6 +39,10 @@ BROKEN = {
 }
 
 KEPT = {
+    "a file of 300 lines of code, and as many that explain them": (
+        source_rules.long_files,
+        '"""M.' + "\n" * 200 + '"""\n' + "# Why.\n\n" * 100 + "x = 1\n" * 300,
+    ),
     "a function of 60 lines and a long docstring": (
         source_rules.long_functions,
         'def f():\n    """D.' + "\n" * 30 + '"""\n' + "    x = 1\n" * 59,

@@ -15,7 +15,7 @@ _BLOCK_BYTES = 16 * 1024 * 1024  # pyarrow wants a row of text to fit in a block
 
 
 def imported(module: str, extra: str) -> Any:
-    """Return a module of a package that ``metamlflow[extra]`` brings.
+    """Return a module of a package that an extra of metamlflow brings.
 
     Raises:
         MissingDependencyError: the package is not installed.
