@@ -23,7 +23,6 @@ from typing import Any, BinaryIO
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import (
-    AccessDeniedError,
     IntegrityError,
     InvalidInputError,
     MetaMLFlowError,
@@ -32,6 +31,7 @@ from metamlflow.errors import (
     UnsupportedStoreError,
 )
 from metamlflow_local.doctor import TEMP, LocalDoctor
+from metamlflow_local.durable import finish, fsync_folder, make_folders, write_all
 from metamlflow_local.objects import kind_of, not_an_object
 from metamlflow_local.temp_files import lock, sweep
 
@@ -95,7 +95,7 @@ class LocalBackend(LocalDoctor):
     def create(self, key: str, data: bytes) -> None:
         """Create a record: temp file, fsync, link, fsync of the folder."""
         with self._translated(key), self._temp_file() as (temp, descriptor):
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             try:
                 self._publish(temp, descriptor, key)
             except FileExistsError:
@@ -107,7 +107,7 @@ class LocalBackend(LocalDoctor):
         with self._translated(key):
             if self._is_object(key):
                 # Whoever linked it may not have come to this yet, and the caller relies on it from now on.
-                _fsync_folder((self._root / key).parent)
+                fsync_folder((self._root / key).parent)
                 return False
         # Opened out here: that a source cannot be opened says nothing about the store.
         with blob.open() as source, self._translated(key), self._temp_file() as (temp, descriptor):
@@ -116,7 +116,7 @@ class LocalBackend(LocalDoctor):
                 self._publish(temp, descriptor, key)
             except FileExistsError:
                 self._is_object(key)
-                _fsync_folder((self._root / key).parent)
+                fsync_folder((self._root / key).parent)
                 return False
         return True
 
@@ -124,11 +124,11 @@ class LocalBackend(LocalDoctor):
         """Store content in the place of a file: by a rename, which is what puts one file over another in one step."""
         with blob.open() as source, self._translated(key), self._temp_file() as (temp, descriptor):
             self._write_content(descriptor, source, blob.size, key)
-            _finish(descriptor)
+            finish(descriptor)
             target = self._root / key
-            _make_folders(target.parent)
+            make_folders(target.parent)
             temp.replace(target)
-            _fsync_folder(target.parent)
+            fsync_folder(target.parent)
 
     def open(self, key: str) -> BinaryIO:
         """Return a reader of the file."""
@@ -290,7 +290,7 @@ class LocalBackend(LocalDoctor):
         try:
             descriptor = os.open(path, flags, 0o666)
         except FileNotFoundError:
-            _make_folders(folder)
+            make_folders(folder)
             descriptor = os.open(path, flags, 0o666)
         except NotADirectoryError as error:
             raise UnsupportedStoreError(
@@ -308,7 +308,7 @@ class LocalBackend(LocalDoctor):
     def _write_content(self, descriptor: int, source: BinaryIO, announced: int, key: str) -> None:
         size = 0
         while chunk := source.read(_CHUNK):
-            _write_all(descriptor, chunk)
+            write_all(descriptor, chunk)
             size += len(chunk)
         if size != announced:
             raise IntegrityError(
@@ -320,14 +320,14 @@ class LocalBackend(LocalDoctor):
 
     def _publish(self, temp: Path, descriptor: int, key: str) -> None:
         """Make a finished temp file appear under its key, durably, read-only. FileExistsError if the key exists."""
-        _finish(descriptor)
+        finish(descriptor)
         target = self._root / key
         try:
             self._link(temp, target)
         except FileNotFoundError:
-            _make_folders(target.parent)
+            make_folders(target.parent)
             self._link(temp, target)
-        _fsync_folder(target.parent)
+        fsync_folder(target.parent)
 
     def _link(self, temp: Path, target: Path) -> None:
         try:
@@ -354,49 +354,6 @@ class LocalBackend(LocalDoctor):
                 return
             self._swept = True
         sweep(folder, now - _SWEEP_AFTER_SECONDS)
-
-
-def _finish(descriptor: int) -> None:
-    """Make a temp file read-only and durable."""
-    # Created under the umask, so its mode says what the umask leaves.
-    os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o444)
-    os.fsync(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _make_folders(folder: Path) -> None:
-    """Create a folder and its missing parents, each durably."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for path in reversed(missing):
-        try:
-            path.mkdir(exist_ok=True)
-        except FileNotFoundError as error:  # not a missing parent, but a place such as /proc that takes no folders
-            raise AccessDeniedError(
-                f"{path}: no folder can be made here", hint="Choose another place for the store.", key=str(path)
-            ) from error
-        _fsync_folder(path.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        # A folder that may be written but not read (-wx) cannot be synced; the file itself is.
-        if os.access(folder, os.W_OK):
-            return
-        raise AccessDeniedError(f"{folder}: access is denied", key=str(folder)) from None
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:
