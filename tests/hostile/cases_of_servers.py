@@ -57,6 +57,15 @@ def _endless_records(handler: Handler, answer: Answer) -> bool | None:
     return True
 
 
+@_case("content of 3 GB where 9 bytes were asked for")
+def _more(handler: Handler, answer: Answer) -> bool | None:
+    if not _is_content(answer):
+        return None
+    handler.head(answer, Content_Length=str(3 * GIB))
+    handler.pour(PIECE)
+    return True
+
+
 @_case("content in chunks without end")
 def _chunked(handler: Handler, answer: Answer) -> bool | None:
     if not _is_content(answer):

@@ -68,6 +68,12 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:  # the client has gone
+            self.close_connection = True
+
     def log_message(self, *_: object) -> None: ...
 
     def do_GET(self) -> None:

@@ -20,6 +20,23 @@ HARMLESS = {
     "a listing of control characters",
 }
 """Cases in which all that these calls do may give what was registered."""
+WAITING = {
+    ("content without end and without length", "auto"): "small content is read without a limit",
+    ("content without end and without length", "s3fs"): "small content is read without a limit",
+    ("content in chunks without end", "auto"): "small content is read without a limit",
+    ("content in chunks without end", "s3fs"): "small content is read without a limit",
+    ("content of 3 GB where 9 bytes were asked for", "auto"): "the fast engine takes all that is announced",
+    ("content of 3 GB where 9 bytes were asked for", "s3fs"): "small content is read without a limit",
+}
+"""Known faults: each of these cases fails, and says so once it does not."""
+
+
+def cases():
+    for case in CASES:
+        for engine in ("auto", "s3fs"):
+            reason = WAITING.get((case, engine))
+            marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+            yield pytest.param(case, engine, marks=marks, id=f"{case}-{engine}")
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +87,7 @@ def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["auto", "s3fs"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "engine"), cases())
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engine, read, expected):
     outcomes, counts = read(CASES[case], engine)
     told = outcomes.pop("")
