@@ -131,7 +131,11 @@ _BY_CLASS: dict[str, _Row] = {
     "ServerTimeoutError": (StorageUnavailableError, "the endpoint did not answer in time", _NETWORK),
     "ClientConnectorError": (StorageUnavailableError, "the endpoint cannot be reached", _NETWORK),
     "ClientPayloadError": (StorageUnavailableError, "the answer broke off", _NETWORK),
-    "InvalidURL": (StorageError, "the endpoint is no URL", "Write endpoint_url as https://host:port, without a path."),
+    "InvalidURL": (
+        StorageError,
+        "the endpoint is no URL",
+        "Write endpoint_url as https://storage.example.com or http://localhost:4443, without a path.",
+    ),
     "ConnectionError": (StorageUnavailableError, "the connection broke", _NETWORK),
     "TimeoutError": (StorageUnavailableError, "the endpoint did not answer in time", _NETWORK),
 }

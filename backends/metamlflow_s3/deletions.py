@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from metamlflow.backend.seam import DeleteFailure
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow_s3.answers import answered
 from metamlflow_s3.connection import Connection
@@ -52,7 +52,7 @@ class Deletions:
                 answer = self._connection.call("delete_objects", Delete={"Objects": objects, "Quiet": True})
         except AccessDeniedError:
             # Some servers (radosgw 16.2) ask for a right to all of the bucket here, and for one key at that key alone.
-            with ThreadPoolExecutor(_AT_A_TIME, "metamlflow-delete") as pool:
+            with ThreadPool(_AT_A_TIME, "metamlflow-delete") as pool:
                 return [failure for failure in pool.map(self._delete_one, keys) if failure]
         except MetaMLFlowError as error:
             return [DeleteFailure(key, error) for key in keys]

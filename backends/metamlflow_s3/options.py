@@ -133,7 +133,7 @@ def _check_client(options: Mapping[str, Any], client: Mapping[str, Any]) -> None
     if endpoint and not str(endpoint).startswith(("http://", "https://")):
         raise InvalidInputError(
             f"the endpoint_url {redact(str(endpoint))!r} is no URL",
-            hint="Write it as https://host or http://host:port.",
+            hint="Write it as https://s3.example.com or http://localhost:9000.",
         )
 
 

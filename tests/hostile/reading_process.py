@@ -142,6 +142,9 @@ def _answer(writer: int, order: Order) -> None:
     os._exit(0)
 
 
+MAX_PATH = 1024
+
+
 class Watch:
     """What a child does that nothing but the call makes it do."""
 
@@ -153,7 +156,8 @@ class Watch:
 
     def _note(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], str) and self._canaries:
-            if os.path.realpath(args[0]) in self._canaries:
+            # A path of thousands of folders is none of a canary, and realpath is recursive.
+            if len(args[0]) < MAX_PATH and os.path.realpath(args[0]) in self._canaries:
                 self.seen.append(f"open {args[0]}")
         elif event in {"socket.connect", "socket.sendto"} and not self._is_own(args[1]):
             self.seen.append(f"{event} {args[1]!r}")
@@ -173,6 +177,9 @@ def _run(order: Order) -> dict[str, Any]:
     addresses = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
     resource.setrlimit(resource.RLIMIT_AS, (addresses + MEMORY_BYTES, resource.RLIM_INFINITY))
     os.environ |= {"METAMLFLOW_STORAGE_URI": order.url, "METAMLFLOW_CACHE_DIR": f"{order.scratch}/cache"}
+    # As docs/pointers.md advises for a local store that strangers write to: its own lake and nothing else.
+    lake = f"file://{Path(order.honest).with_name('lake')}/"
+    os.environ["METAMLFLOW_POINTER_POLICY"] = json.dumps({"file": "refuse", lake: "allow"})
     if order.options:
         os.environ["METAMLFLOW_STORAGE_OPTIONS"] = json.dumps(order.options)
     threading.stack_size(1 << 20)  # the addresses of 256 stacks would count, and are never touched

@@ -14,12 +14,7 @@ GROWTH_BYTES = 400 * 1024 * 1024
 SECONDS = 60  # of one call: some wait for a server that may recover
 REQUESTS = 2_000
 WAITING = {
-    ("content without end and without length", "auto"): "small content is read without a limit",
-    ("content without end and without length", "s3fs"): "small content is read without a limit",
-    ("content in chunks without end", "auto"): "small content is read without a limit",
-    ("content in chunks without end", "s3fs"): "small content is read without a limit",
     ("content of 3 GB where 9 bytes were asked for", "auto"): "the fast engine takes all that is announced",
-    ("content of 3 GB where 9 bytes were asked for", "s3fs"): "small content is read without a limit",
 }
 """Known faults: each of these cases fails, and says so once it does not."""
 _BELIEVED = "a listing is believed as it comes"

@@ -20,7 +20,7 @@ from reading_process import CALL_SECONDS, Order, ReadingProcess
 
 CASES = cases_of_documents.CASES | cases_of_contents.CASES | cases_of_records.CASES
 GROWTH_BYTES = 400 * 1024 * 1024  # a document of 64 MiB, decoded, and what reads it
-MORE_REQUESTS = 200
+MORE_REQUESTS = 400  # of a local store, where a read is an open as well
 BUG = 70
 HARMLESS = {"files of others everywhere", "a state with an enormous number"}
 """What a reader does not even notice."""
@@ -106,25 +106,6 @@ HEAVY = {
     "lists of files that are not there": ("get-wide", *_WIDE, "list", "cli-ls", "read-wide"),
 }
 """Cases of large documents, with the calls that decode them in their own ways: more would only take time."""
-WAITING = {
-    "an entry with a size one too small": "sizes are compared only where content is opened",
-    "an entry of 2^62 bytes": "sizes are compared only where content is opened",
-    "an entry of 5 GB": "sizes are compared only where content is opened",
-    "an entry of no content": "sizes are compared only where content is opened",
-    "content that goes on for 3 GB": "small content is read without a limit",
-    "a path of 2,000 folders": "folders are made by recursion",
-    "a pointer to the users of this machine": "a local store may name any file of this machine",
-    "a relocation to the users of this machine": "a local store may name any file of this machine",
-    "a pointer to a secret beside the store": "a local store may name any file of this machine",
-    "a pointer without evidence": "a local store may name any file of this machine",
-}
-"""Known faults: each of these cases fails, and says so once it does not."""
-
-
-def cases():
-    for case in CASES:
-        marks = [pytest.mark.xfail(reason=WAITING[case], strict=True)] if case in WAITING else []
-        yield pytest.param(case, marks=marks)
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +173,12 @@ def test_the_calls_read_an_honest_store(expected):
     failing = {name for name, outcome in expected.items() if name and "value" not in outcome}
     assert failing == {"get-old"}
     assert expected["get-old"]["error"] == "ArtifactPrunedError"
-    assert all(outcome["value"]["ok"] for name, outcome in expected.items() if name in REPORTS)
+    # A disk holds no checksums, so that nothing is verified at that level: a report that says so is no report of damage.
+    assert {name for name in REPORTS if not expected[name]["value"]["ok"]} == {"verify-checksum"}
     assert set(expected) == {*CALLS, ""}
 
 
-@pytest.mark.parametrize("case", [*cases()])
+@pytest.mark.parametrize("case", list(CASES))
 def test_a_hostile_store_gives_what_was_registered_or_an_error(case, run, honest, expected, tmp_path):
     store = tmp_path / "hostile"
     shutil.copytree(honest / "store", store)

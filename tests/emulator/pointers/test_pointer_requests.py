@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import random
 import re
+from collections import Counter
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -79,7 +80,8 @@ def test_a_glob_lists_no_more_than_the_folder_before_its_wildcard(many: Place, c
     proxy, client = counted(many, tmp_path)
     artifact = client.register_pointer("lake", many.uri("024*.csv"))
     assert [entry.path for entry in artifact.entries] == [f"{number:05d}.csv" for number in range(2400, MANY)]
-    assert proxy.counts == {many.words[0]: 1, many.words[2]: PAGES}  # the name may be that of an object
+    # The name may be that of an object. On S3 a missing one may mean a missing bucket, which is asked once.
+    assert proxy.counts - Counter(HeadBucket=1) == {many.words[0]: 1, many.words[2]: PAGES}
     assert {request.key for request in proxy.log if request.op == many.words[2]} == {"lake/"}
 
 
