@@ -134,7 +134,7 @@ _BY_CLASS: dict[str, _Row] = {
     "InvalidURL": (
         StorageError,
         "the endpoint is no URL",
-        "Write endpoint_url as https://storage.example.com or http://localhost:4443, without a path.",
+        "Write endpoint_url like http://localhost:4443.",
     ),
     "ConnectionError": (StorageUnavailableError, "the connection broke", _NETWORK),
     "TimeoutError": (StorageUnavailableError, "the endpoint did not answer in time", _NETWORK),

@@ -25,6 +25,7 @@ _LATER = "Nothing was lost. Try again; if it stays, lower the load on the bucket
 _KEYS = "Check the credentials in use: `aws sts get-caller-identity` shows whose they are."
 _LOGIN = "Log in again (for example `aws sso login`), or refresh the credentials, and try again."
 _REGION = "Set the bucket's region, for example storage_options={'client_kwargs': {'region_name': 'eu-central-1'}}."
+_REDIRECTED = f"Check endpoint_url. {_REGION}"
 _OWNER = "Ask the owner of the account."
 _NETWORK = "Check the network, the endpoint_url and the proxy settings. Nothing was lost; try again."
 _TLS = (
@@ -32,8 +33,8 @@ _TLS = (
     "AWS_CA_BUNDLE names the authority of a private one."
 )
 _CREDENTIALS = (
-    "Give them in storage_options (key and secret, or profile), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-    "with `aws configure`; a public bucket needs storage_options={'anon': True}."
+    "Give credentials in storage_options (key and secret, or profile), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or with `aws configure`; a public bucket needs storage_options={'anon': True}."
 )
 _DENIED = (
     "The credentials lack a permission on this key: `metamlflow policy` prints what a reader and a writer need. "
@@ -192,6 +193,9 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
     if isinstance(error, MetaMLFlowError):
         return error
     for cause in _causes(error):
+        if isinstance(cause, RecursionError):
+            # After a redirect botocore asks for the bucket's region, and takes a redirect of that question likewise.
+            return StorageError("the server redirects requests and does not say to where", hint=_REDIRECTED)
         response = getattr(cause, "response", None)
         if isinstance(response, dict) and ("Error" in response or "ResponseMetadata" in response):
             return answered({"Error": {}, **response})

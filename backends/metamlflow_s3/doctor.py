@@ -22,7 +22,9 @@ from metamlflow_s3.engines import ON_DEMAND, EngineChoice
 _UPLOADS_ARE_OLD_AFTER = timedelta(days=1)
 _SHOWN = 3
 _STS_SECONDS = 5
-_LOGIN = "Give them in the storage options or in the environment, or log in; for a public bucket: {'anon': True}."
+_LOGIN = (
+    "Give credentials in the storage options or in the environment, or log in; for a public bucket: {'anon': True}."
+)
 _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}  # not readable at once; GLACIER_IR is
 _REGION = "Set storage_options={'client_kwargs': {'region_name': '%s'}}."
 

@@ -76,7 +76,9 @@ class Provenance:
             ArtifactNotFoundError: there is no such version.
         """
         if direction not in DIRECTIONS:
-            raise InvalidInputError(f"there is no direction {direction!r:.80}", hint=f"There are {DIRECTIONS}.")
+            raise InvalidInputError(
+                f"unknown direction {direction!r:.80}", hint="Give 'upstream', 'downstream' or 'both'."
+            )
         store = self._session.store
         if isinstance(ref, str):
             store.marker()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
+from metamlflow.backend.registry import installed_schemes
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.model.blaming import blame, blamed_on
@@ -158,9 +159,21 @@ def _may_carry_secret(rest: str) -> bool:
     return "@" in place or "?" in rest or "#" in rest or (bool(colon) and not is_port and not place.endswith("]"))
 
 
+def _check_slashes(uri: str) -> None:
+    """Refuse a path that begins as a URI of an installed backend: ``s3:/bucket`` would become a folder ``s3:``."""
+    scheme, colon, _ = uri.partition(":")
+    if colon and scheme.lower() in installed_schemes() - {"file"}:
+        raise InvalidInputError(
+            f"a {scheme}:// URI has two slashes behind the colon",
+            hint=f"Give {scheme}://bucket/prefix. A folder of this name on this machine is ./{scheme}:",
+        )
+
+
 def resolve_url(uri: str) -> str:
     """Return a URI with a scheme and, for a local store, an absolute path."""
     scheme, separator, rest = uri.partition("://")
+    if not separator:
+        _check_slashes(uri)
     if not separator or scheme.lower() == "file":
         path = rest if separator else uri.removeprefix("file:")
         if separator and path.startswith("localhost/"):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from metamlflow import MetaMLFlowClient
 from metamlflow.errors import StorageError
+from metamlflow_s3.answers import s3_error
 from metamlflow_s3.logs import hide_in_logs
 from metamlflow_s3.wording import Wording
 
@@ -32,3 +36,43 @@ def test_a_line_of_a_log_stays_readable_with_a_short_secret(caplog):
     with caplog.at_level(logging.DEBUG, "s3fs"):
         logging.getLogger("s3fs").debug("CALL: %s", "artist tist")
     assert caplog.messages == ["CALL: artist …"]
+
+
+def test_a_redirect_to_nowhere_is_told_and_no_recursion_error():
+    told = s3_error(RecursionError("maximum recursion depth exceeded"))
+    assert isinstance(told, StorageError)
+    assert "does not say to where" in told.message
+    assert "endpoint_url" in str(told.hint)
+
+
+def test_a_server_that_redirects_without_a_region_is_an_error_of_the_library():
+    class Redirecting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            body = b"<Error><Code>PermanentRedirect</Code><Message>use the specified endpoint</Message></Error>"
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(301)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_PUT = do_GET  # noqa: N815 (http.server's names)
+
+        def log_message(self, *_): ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = {"key": "k", "secret": "s", "endpoint_url": f"http://127.0.0.1:{server.server_address[1]}"}
+        client = MetaMLFlowClient(
+            "s3://bucket/x", storage_options=options, pointer_policy={"*": "allow"}, source_options={"s3": options}
+        )
+        for call in (
+            client.list_artifacts,
+            lambda: client.register_artifact("a", b"1"),
+            lambda: client.register_pointer("a", "s3://lake/x"),
+        ):
+            with pytest.raises(StorageError, match=r"redirect|another region"):
+                call()
+        server.shutdown()

@@ -115,3 +115,14 @@ def test_data_that_moved_is_recorded_and_found(laptop, tmp_path, capsys):
     assert run(["migrate", str(laptop), str(tmp_path / "there"), "--copy-pointers", str(tmp_path / "third")]) == 0
     shutil.rmtree(tmp_path / "moved")
     assert run(["verify", "lake", "--store", str(tmp_path / "there")]) == 0
+
+
+def test_a_comparison_says_so_where_nothing_differs(laptop, tmp_path, capsys):
+    assert run(["migrate", str(laptop), str(tmp_path / "there")]) == 0
+    capsys.readouterr()
+    assert run(["compare", str(laptop), str(tmp_path / "there")]) == 0
+    assert capsys.readouterr() == ("", "nothing differs\n")
+    MetaMLFlowClient(laptop).register_artifact("more", b"1")
+    assert run(["compare", str(laptop), str(tmp_path / "there")]) == 1
+    answer = capsys.readouterr()
+    assert answer.err == f"{len(answer.out.splitlines())} differ\n"

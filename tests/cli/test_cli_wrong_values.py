@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cli_process import call
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.cli.arguments import parse_byte_rate, parse_duration, parse_rate, parse_whole
@@ -175,3 +176,31 @@ def test_every_value_that_a_help_gives_as_an_example_can_be_parsed(ask, monkeypa
     (size,) = set(re.findall(r"no more a second, such as (\w+)\.", text))
     assert parse_byte_rate(size, "--bytes-per-second") == 50_000_000
     assert os.fspath("tcp://host:8786") in text
+
+
+SLIPS = {
+    "an option before the command": ("--store x ls", "Options stand behind the command: metamlflow ls --store"),
+    "an option before a command of two words": ("--meta a=1 pointer register", "metamlflow pointer register --meta"),
+    "an option that nothing has": ("--foo", "See 'metamlflow --help'."),
+    "an option without its value": ("register a b --type", "See 'metamlflow register --help'."),
+    "an option without its value, two words": (
+        "pointer register a --type",
+        "See 'metamlflow pointer register --help'.",
+    ),
+    "an unknown command": ("gte a", "Did you mean 'get'"),
+}
+
+
+@pytest.mark.parametrize(("line", "told"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_of_the_order_is_told_with_the_help_that_helps(line, told, tmp_path):
+    answer = call(*line.split(), cwd=tmp_path)
+    assert answer.returncode == 2
+    assert told in answer.stderr.decode()
+
+
+@pytest.mark.parametrize("line", ["", "pointer"])
+def test_a_call_without_a_command_is_answered_with_the_help_alone(line, tmp_path):
+    answer = call(*line.split(), cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, b"")
+    assert answer.stderr.decode().startswith("Usage: metamlflow")
+    assert b"error:" not in answer.stderr

@@ -57,3 +57,29 @@ def test_of_many_who_move_an_alias_at_once_all_are_recorded_and_one_holds(three,
 
 def test_v_and_a_number_is_that_number(three):
     assert three.get_artifact("model@v2").version == three.get_artifact("model", "v2").version == 2
+
+
+def test_a_mistyped_alias_is_told_the_near_one_and_not_one_that_was_removed(three):
+    three.set_alias("model", "production", 1)
+    three.set_alias("model", "production", 2)
+    three.set_alias("model", "productive", 2)
+    three.set_alias("model", "productive", None)
+    with pytest.raises(ArtifactNotFoundError) as caught:
+        three.get_artifact("model@prodction")
+    assert caught.value.hint == "Did you mean 'production'? It has the versions 3, 2, 1."
+    assert caught.value.suggestions == ("production", "3", "2", "1")
+
+
+def test_a_damaged_alias_does_not_hide_that_another_does_not_exist(three, store_folder):
+    three.set_alias("model", "production", 1)
+    (record,) = (store_folder / "artifacts/model/_aliases/production").iterdir()
+    record.chmod(0o644)
+    record.write_bytes(b"no JSON")
+    with pytest.raises(ArtifactNotFoundError, match="no alias 'prodXction'"):
+        three.get_artifact("model@prodXction")
+
+
+def test_one_version_is_told_as_one(client):
+    client.register_artifact("model", b"1")
+    with pytest.raises(ArtifactNotFoundError, match=r"It has the version 1\."):
+        client.get_artifact("model", 2)

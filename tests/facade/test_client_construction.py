@@ -131,3 +131,20 @@ def test_a_user_name_that_is_no_text_is_no_obstacle(client, monkeypatch):
 
 def test_the_client_shows_where_its_store_is(client, store_folder):
     assert repr(client) == f"<MetaMLFlowClient file://{store_folder}>"
+
+
+@pytest.mark.parametrize("uri", ["s3:/bucket/x", "S3:bucket/x", "gs:/bucket/x", "gcs:bucket"])
+def test_a_uri_with_a_slash_too_few_is_not_taken_for_a_folder(tmp_path, monkeypatch, uri):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"storage_uri: a \w+:// URI has two slashes") as caught:
+        MetaMLFlowClient(uri)
+    assert "bucket/x" not in str(caught.value)  # it may carry a secret
+    assert MetaMLFlowClient(f"./{uri}").storage_uri == f"file://{tmp_path}/{uri}"
+    assert MetaMLFlowClient("x:y").storage_uri == f"file://{tmp_path}/x:y"
+
+
+@pytest.mark.parametrize("place", ["s3:/lake", "https:/data.example.com/", "/lake", "lake/", "*", "://x"])
+def test_options_of_a_place_that_nothing_can_match_are_refused(tmp_path, place):
+    with pytest.raises(InvalidInputError, match="source_options maps a scheme") as caught:
+        MetaMLFlowClient(tmp_path, source_options={place: {"key": "hidden"}})
+    assert "hidden" not in str(caught.value)

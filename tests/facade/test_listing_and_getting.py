@@ -143,3 +143,14 @@ def test_what_can_be_no_type_is_refused(client, store_folder, kind):
 def test_if_unchanged_has_two_values(client):
     with pytest.raises(InvalidInputError, match="'new_version' or 'reuse'"):
         client.register_artifact("a", b"1", if_unchanged="maybe")
+
+
+@pytest.mark.parametrize("name", ["shop", "shop/model"])
+def test_a_name_that_only_leads_to_others_is_told_those(client, name):
+    for known in ("shop/orders", "shop/model/forest", "shopping"):
+        client.register_artifact(known, b"1")
+    with pytest.raises(ArtifactNotFoundError) as caught:
+        client.get_artifact(name)
+    assert set(caught.value.suggestions) == {
+        k for k in ("shop/orders", "shop/model/forest") if k.startswith(f"{name}/")
+    }

@@ -15,6 +15,7 @@ from metamlflow.model.looks import bytes_text, grid_of, one_line, table_of
 from metamlflow.model.runs import RunEnd, RunRecord, RunStart
 from metamlflow.store.findings import Finding, Unreadable, Verification, VerifyReport
 from metamlflow.store.history import History, HistoryEntry
+from metamlflow.store.repair_report import RepairedObject, RepairReport
 
 ATTACK = "<script>alert('x')</script>\"&\n\x1b[31m\u202e"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -169,3 +170,13 @@ def test_long_texts_are_cut_and_odd_characters_escaped():
     assert one_line("a\nb\u202e") == r"a\nb\u202e"
     assert len(table_of("t", {"long": "x" * 100_000})) < 1000
     assert "and 50 more" in grid_of("t", ("n",), [(n,) for n in range(100)])
+
+
+def test_a_repair_says_what_stays_damaged_first():
+    good, bad = RepairedObject("a", "blobs/1"), RepairedObject("<b>", "blobs/2", "no copy")
+    assert repr(RepairReport("a", 1, (good,), ())) == "<RepairReport a@1: ok: 1 repaired>"
+    report = RepairReport("a", 1, (good,), (bad,))
+    assert repr(report) == "<RepairReport a@1: failed: 1 damaged, 1 repaired>"
+    page = report._repr_html_()
+    assert page.index("no copy") < page.index("blobs/1")
+    assert "&lt;b&gt;" in page

@@ -52,6 +52,16 @@ def test_two_columns_whose_names_become_one_text_are_refused(client):
         Dataset.register(client, "t", pd.DataFrame([[1, 2]], columns=[1, "1"]))
 
 
-def test_a_series_is_refused_with_what_to_do(client):
-    with pytest.raises(InvalidInputError, match="to_frame"):
-        Dataset.register(client, "t", pa.chunked_array([[1]]))
+NO_TABLES = {
+    "a pandas series": (lambda: pd.Series([1.0]), "Series", "to_frame()"),
+    "a polars series": (lambda: pytest.importorskip("polars").Series([1.0]), "Series", "to_frame()"),
+    "an Arrow array": (lambda: pa.chunked_array([[1]]), "ChunkedArray", "names its columns"),
+}
+
+
+@pytest.mark.parametrize(("made", "kind", "remedy"), NO_TABLES.values(), ids=NO_TABLES)
+def test_what_is_not_a_table_is_refused_with_what_to_do(client, made, kind, remedy):
+    with pytest.raises(InvalidInputError) as caught:
+        Dataset.register(client, "t", made())
+    assert caught.value.message == f"a {kind} is not a table"
+    assert remedy in caught.value.hint

@@ -173,7 +173,7 @@ def test_the_calls_read_an_honest_store(expected):
     failing = {name for name, outcome in expected.items() if name and "value" not in outcome}
     assert failing == {"get-old"}
     assert expected["get-old"]["error"] == "ArtifactPrunedError"
-    # A disk holds no checksums, so that nothing is verified at that level: a report that says so is no report of damage.
+    # A disk holds no checksums, so that nothing is verified at that level; a report that says so tells of no damage.
     assert {name for name in REPORTS if not expected[name]["value"]["ok"]} == {"verify-checksum"}
     assert set(expected) == {*CALLS, ""}
 

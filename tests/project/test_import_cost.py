@@ -10,6 +10,7 @@ import sys
 import pytest
 
 HEAVY = {
+    "asyncio",
     "boto3",
     "botocore",
     "gcsfs",
@@ -20,6 +21,8 @@ HEAVY = {
     "rich",
     "s3fs",
     "sklearn",
+    "ssl",
+    "subprocess",
     "typer",
 }
 STATEMENTS = ["import metamlflow", "from metamlflow import MetaMLFlowClient", "from metamlflow.data import Dataset"]
@@ -29,15 +32,15 @@ ATTEMPTS = 12
 CHILD = """
 import json, sys, time
 before = set(sys.modules)
-began = time.perf_counter()
+began = time.process_time()  # of this process alone: other programs of a busy machine do not count
 {statement}
-seconds = time.perf_counter() - began
+seconds = time.process_time() - began
 print(json.dumps([seconds, sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})]))
 """
 
 
 def import_in_a_child(statement: str) -> tuple[float, set[str]]:
-    """Seconds taken, and the top-level names of the modules that were loaded."""
+    """Seconds of CPU taken, and the top-level names of the modules that were loaded."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "METAMLFLOW_"))}
     child = [sys.executable, "-c", CHILD.format(statement=statement)]
     answer = subprocess.run(child, env=environment, capture_output=True, text=True, check=False)
@@ -55,7 +58,7 @@ def test_an_import_loads_nothing_heavy(statement: str) -> None:
 
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_an_import_takes_less_than_a_fifth_of_a_second(statement: str) -> None:
-    # The best of several: a busy machine makes some of them slow, a heavy import makes all of them slow.
+    # The best of several: sharing a core makes some of them slow, a heavy import makes all of them slow.
     fastest = float("inf")
     for _ in range(ATTEMPTS):
         seconds, _ = import_in_a_child(statement)

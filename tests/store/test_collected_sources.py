@@ -115,3 +115,9 @@ def test_an_empty_mapping_is_refused(client):
         client.register_artifact("a", {})
     with pytest.raises(InvalidInputError, match="registers nothing"):
         client.register_artifact("a", {"x": {}})
+
+
+def test_a_value_of_a_mapping_that_cannot_be_registered_is_named_by_its_path(client, store_folder):
+    with pytest.raises(InvalidInputError, match=r"the value of 'b/c': .*int cannot be registered"):
+        client.register_artifact("a", {"a": b"1", "b/c": 5})
+    assert not store_folder.exists()

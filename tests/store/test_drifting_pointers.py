@@ -7,10 +7,12 @@ from itertools import count
 
 import pytest
 
+from metamlflow.backend.lakes import Sighting
 from metamlflow.errors import MetaMLFlowError, PointerDriftError
 
 NANOSECONDS = 1_700_000_000_123_456_789
 LATER = NANOSECONDS + 1
+REGISTERED_AT, CHANGED_AT = "modified 2023-11-14T22:13:20.123456789Z", "modified 2023-11-14T22:13:20.123456790Z"
 BYTES = b"registered"
 MEGABYTE = 1 << 20
 
@@ -48,21 +50,21 @@ CHANGES = {
     "content and time": (
         lambda f: write(f, b"REGISTERED", LATER),
         {"stat", "full"},
-        f"modified {NANOSECONDS}",
-        f"modified {LATER}",
+        REGISTERED_AT,
+        CHANGED_AT,
     ),
     "an earlier time": (
         lambda f: write(f, b"REGISTERED", 1),
         {"stat", "full"},
-        f"modified {NANOSECONDS}",
-        "modified 1",
+        REGISTERED_AT,
+        "modified 1970-01-01T00:00:00.000000001Z",
     ),
     "content alone": (lambda f: write(f, b"REGISTERED"), {"full"}, "sha256:", "sha256:"),
     "time alone": (
         lambda f: os.utime(f, ns=(LATER, LATER)),
         {"stat"},
-        f"modified {NANOSECONDS}",
-        f"modified {LATER}",
+        REGISTERED_AT,
+        CHANGED_AT,
     ),
     "gone": (lambda f: f.unlink(), {"stat", "full"}, "10 bytes", "missing"),
 }
@@ -231,3 +233,8 @@ def test_drift_of_one_file_leaves_the_others_readable(client, folder, tmp_path):
     assert [artifact.read_bytes(name) for name in "ac"] == [b"a", b"c"]
     assert artifact.download(tmp_path / "out", path="c").read_bytes() == b"c"
     assert [(f.path, f.status) for f in artifact.verify("stat").findings] == [("b", "modified")]
+
+
+def test_a_time_that_no_calendar_has_is_told_as_a_number():
+    far = Sighting("a", 1, modified_ns=10**30)
+    assert far.difference(Sighting("a", 1)) == (f"modified {10**30}", "modified none")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -31,6 +33,17 @@ def entity_tag(tag: str | None) -> str | None:
         return None
     weak, bare = ("W/", tag[2:]) if tag.startswith("W/") else ("", tag)
     return f'{weak}"{bare.strip().strip(chr(34))}"'
+
+
+def _told(name: str, value: int | str | None) -> str:
+    """One thing that is known of an object, for people: a time as a time, for they compare it with what `ls` shows."""
+    if name == "size":
+        return f"{value} bytes"
+    if name == "modified_ns" and isinstance(value, int):
+        seconds, nanoseconds = divmod(value, 10**9)
+        with suppress(OverflowError, OSError, ValueError):
+            return f"modified {datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
+    return f"{name.removesuffix('_ns')} {'none' if value is None else value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +80,7 @@ class Sighting:
             if name == "etag" and entity_tag(expected) == entity_tag(actual):
                 continue
             if expected is not None and actual != expected:
-                unit = " bytes" if name == "size" else ""
-                label = "" if name == "size" else f"{name.removesuffix('_ns')} "
-                return f"{label}{expected}{unit}", f"{label}{'none' if actual is None else actual}{unit}"
+                return _told(name, expected), _told(name, actual)
         return None
 
 

@@ -47,6 +47,11 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         raise not_loaded(f"the backend for {scheme}://", installed[scheme], error) from error
 
 
+def installed_schemes() -> frozenset[str]:
+    """Return the schemes that a store can have, in lower case."""
+    return frozenset(_installed(tuple(sys.path)))
+
+
 def not_loaded(what: str, point: EntryPoint, error: ImportError | AttributeError) -> MissingDependencyError:
     """Return the error for a plug-in that cannot be imported; it names an extra only if there is one that brings it.
 

@@ -23,8 +23,12 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.EACCES: (AccessDeniedError, "access is denied", "Check the permissions of the user that runs this."),
     errno.EPERM: (AccessDeniedError, "the operation is not permitted", "Check permissions and file attributes."),
     errno.EROFS: (AccessDeniedError, "the disk is read-only", "Use a place on a disk that can be written."),
-    errno.ENOSPC: (StorageFullError, "no space is left on the disk", "Free some space, try again; nothing was lost."),
-    errno.EDQUOT: (StorageFullError, "the disk quota is used up", "Free some space, try again; nothing was lost."),
+    errno.ENOSPC: (
+        StorageFullError,
+        "no space is left on the disk",
+        "Free some space and try again; nothing was lost.",
+    ),
+    errno.EDQUOT: (StorageFullError, "the disk quota is used up", "Free some space and try again; nothing was lost."),
     errno.EFBIG: (StorageFullError, "the disk takes no file as large", "Use a store on another disk."),
     errno.ENOTSUP: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
     errno.ENOSYS: (UnsupportedStoreError, "the disk cannot do this", "Use a store on a disk that has hard links."),
@@ -34,9 +38,9 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.ENFILE: (
         StorageUnavailableError,
         "too many files are open on this machine",
-        "End other programs, try again.",
+        "End other programs, and try again.",
     ),
-    errno.ENOMEM: (StorageUnavailableError, "the machine is out of memory", "End other programs, try again."),
+    errno.ENOMEM: (StorageUnavailableError, "the machine is out of memory", "End other programs, and try again."),
     errno.EIO: (StorageUnavailableError, "the disk failed (input/output error)", "Check the disk, and try again."),
     errno.ESTALE: (StorageUnavailableError, "the network disk was remade below", "Mount it again, and try again."),
 }

@@ -60,9 +60,9 @@ def exit_code_of(error: BaseException) -> ExitCode:
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.BUG)
 
 
-def tell(error: BaseException, *, as_json: bool) -> None:
-    """Write an error to stderr: for people, or as one JSON document."""
-    message, hint = _message(error), _hint(error)
+def tell(error: BaseException, *, as_json: bool, command: str = "metamlflow") -> None:
+    """Write an error to stderr: for people, or as one JSON document. ``command`` is what was called, for the hint."""
+    message, hint = _message(error), _hint(error, command)
     if as_json:
         note(json.dumps({"error": type(error).__name__, "message": message, "hint": hint}))
         return
@@ -92,10 +92,13 @@ def _message(error: BaseException) -> str:
     return without_secrets("\n".join([message, *getattr(error, "__notes__", ())]))
 
 
-def _hint(error: BaseException) -> str | None:
+def _hint(error: BaseException, command: str) -> str | None:
     if isinstance(error, UsageError):
-        context = getattr(error, "ctx", None)
-        return f"See '{context.command_path if context else 'metamlflow'} --help'."
+        # The parser knows the command of most errors, but not of an option without its value.
+        context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+        if context and context.parent is None and option and command != context.command_path:
+            return f"Options stand behind the command: {command} {option} …. See '{command} --help'."
+        return f"See '{context.command_path if context else command} --help'."
     if isinstance(error, MetaMLFlowError):
         return error.hint and in_the_shell(error.hint)
     if exit_code_of(error) is ExitCode.BUG:

@@ -224,4 +224,5 @@ def compare(
         emit_document("comparison", {"equal": not differences, "differences": found})
     else:
         emit_rows((d.key, d.what, d.here or "-", d.there or "-") for d in differences)
+        note(f"{len(differences):,} differ" if differences else "nothing differs")
     return ExitCode.GOOD if not differences else ExitCode.CHECK_FAILED

@@ -12,6 +12,7 @@ import typer
 from metamlflow.cli.arguments import client_for, read_inputs, read_metadata
 from metamlflow.cli.completing import names
 from metamlflow.cli.documents import artifact_document
+from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import (
     DebugOption,
@@ -37,9 +38,17 @@ pointer_app = typer.Typer(
     name="pointer",
     help="Register data that stays where it is, strengthen its evidence, bring it in, look at it again.",
     short_help="Data that stays where it is.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
 )
+
+
+@pointer_app.callback()
+def root(context: typer.Context) -> None:
+    """Answer a call without a command with the help, as a wrong one."""
+    if context.invoked_subcommand is None:
+        note(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
 
 
 @pointer_app.command(short_help="Register data that stays where it is.")

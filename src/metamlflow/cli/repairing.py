@@ -46,7 +46,8 @@ def repair(
     """Put back what a full verification of a version finds missing or modified. Exits with 1 if some of it stays so.
 
     Only bytes with the digest in the object's name are written, under that name, and read back. Running it again does
-    no harm. In a pipe: NAME@VERSION, repaired or damaged, path, object, and the reason, separated by tabs.
+    no harm. In a pipe, separated by tabs: NAME@VERSION, ok or failed, how many were
+    repaired and are damaged; then of each: NAME@VERSION, repaired or damaged, path, object, and the reason.
     """
     client = client_for(store, options)
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from metamlflow.cli.completing import COMPLETION_VARIABLE, answered
-from metamlflow.cli.exits import ExitCode, exit_code_of, tell
+from metamlflow.cli.exits import ExitCode, UsageError, exit_code_of, tell
 from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
 from metamlflow.redaction import without_secrets
 
@@ -29,13 +29,13 @@ def run(arguments: Sequence[str]) -> int:
             raise
         # The last resort, so that no user is shown a traceback; --debug shows it.
         except BaseException as error:  # noqa: BLE001 (what a backend or a plug-in raises has no common base)
-            return _failed(error, as_json=as_json, debug=debug)
+            return _failed(error, arguments, as_json=as_json, debug=debug)
     except OutputClosedError:
         discard_output()
         return ExitCode.OUTPUT_CLOSED
 
 
-def _failed(error: BaseException, *, as_json: bool, debug: bool) -> int:
+def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool, debug: bool) -> int:
     if isinstance(error, SystemExit):
         if not isinstance(error.__context__, BrokenPipeError):
             return error.code if isinstance(error.code, int) else ExitCode.BUG
@@ -44,9 +44,22 @@ def _failed(error: BaseException, *, as_json: bool, debug: bool) -> int:
         raise OutputClosedError
     if debug:
         sys.stderr.write(without_secrets("".join(traceback.format_exception(error))))
-    tell(error, as_json=as_json)
+    tell(error, as_json=as_json, command=_named(arguments) if isinstance(error, UsageError) else "metamlflow")
     settle_output()
     return exit_code_of(error)
+
+
+def _named(arguments: Sequence[str]) -> str:
+    """Return the command that was called, as it is typed: ``metamlflow pointer register``."""
+    from typer.main import get_command
+
+    from metamlflow.cli.app import app
+
+    path, commands = "metamlflow", getattr(get_command(app), "commands", {})
+    for word in arguments:
+        if word in commands:
+            path, commands = f"{path} {word}", getattr(commands[word], "commands", {})
+    return path
 
 
 def _command(arguments: Sequence[str], *, debug: bool) -> int:

@@ -44,7 +44,7 @@ def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
         if alias := alias_of_key(name, info.key):
             newest.setdefault(alias, info.key)  # the newest record of an alias lists first
     found = {
-        alias: decode_alias(retried(partial(store.backend.read, key), store.clock), key)
+        alias: decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
         for alias, key in newest.items()
     }
     return {alias: version for alias, version in found.items() if version is not None}

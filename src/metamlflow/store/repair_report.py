@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from metamlflow.model.looks import grid_of, one_line
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -51,6 +53,20 @@ class RepairReport:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    def __repr__(self) -> str:
+        return f"<RepairReport {self._verdict}>"
+
+    @property
+    def _verdict(self) -> str:
+        damaged = f"failed: {len(self.damaged):,} damaged, " if self.damaged else "ok: "
+        return f"{one_line(self.name)}@{self.version}: {damaged}{len(self.repaired):,} repaired"
+
+    def _repr_html_(self) -> str:
+        # What failed goes first, since only so much is shown.
+        found = [("damaged", it) for it in self.damaged] + [("repaired", it) for it in self.repaired]
+        rows = [(status, it.path or "-", it.key, it.reason) for status, it in found]
+        return grid_of(f"Repair of {self._verdict}", ("status", "path", "object", "reason"), rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""

@@ -190,6 +190,8 @@ class _Repair:
 
 
 def _not_repairable(finding: Finding) -> str:
+    if "://" in finding.key and finding.status == "unreadable":
+        return f"unreadable: it lies outside of the store, and nothing is known of it: {finding.actual}"
     if "://" in finding.key:
         return f"{finding.status}: it lies outside of the store; restore it at its place"
     return f"{finding.status}: expected {finding.expected}, got {finding.actual}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ _OF_ANY_HOST = frozenset(
         "timeout", "trust_env", "use_listings_cache", "verify_ssl",
     }
 )  # fmt: skip
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
 _CLIENT = "client_kwargs"  # options of the connection, one level deeper
 
 
@@ -33,6 +35,8 @@ def check_source_options(by_place: Mapping[Any, Any]) -> None:
             raise _misgiven()
         scheme, _, rest = place.partition("://")
         scheme = plain_scheme(scheme.removesuffix(":"))
+        if not _SCHEME.fullmatch(scheme):
+            raise _misgiven()  # such as s3:/bucket, or a path: they would be those of nothing
         if scheme in HOSTS and not rest.partition("/")[0]:
             _check_any_host(scheme, options)
 

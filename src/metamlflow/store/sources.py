@@ -25,6 +25,7 @@ from metamlflow.errors import (
     UnsupportedSourceError,
     redact,
 )
+from metamlflow.model.blaming import blamed_on
 from metamlflow.model.manifests import EmptyFolder, Item, Kind
 from metamlflow.model.paths import OrderCheck, path_problem
 from metamlflow.model.pointers import Pointed, Pointer, PointerEntry
@@ -274,7 +275,7 @@ def _source_of(
     raise InvalidInputError(
         f"a value of type {type(value).__name__} cannot be registered",
         hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
-        "metamlflow.data.Dataset registers data frames.",
+        "metamlflow.Dataset.register(client, name, frame) registers data frames, also in a mapping.",
     )
 
 
@@ -286,7 +287,11 @@ def _mapping_source(
     if not mapping:
         raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
     refuse_shared(mapping)
-    members = {_logical(path): _source_of(item, "data", store_url, point, options_of) for path, item in mapping.items()}
+    members = {}
+    for path, item in mapping.items():
+        logical = _logical(path)
+        with blamed_on(f"the value of {logical!r:.200}"):
+            members[logical] = _source_of(item, "data", store_url, point, options_of)
     if len(members) < len(mapping):
         raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
     return Collection(members)

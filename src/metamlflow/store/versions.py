@@ -5,15 +5,24 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from metamlflow.backend import ListsAcrossPrefixes, ObjectInfo
 from metamlflow.backend.threads import ThreadPool
-from metamlflow.errors import AccessDeniedError, ArtifactNotFoundError, ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.errors import (
+    AccessDeniedError,
+    ArtifactNotFoundError,
+    ArtifactPrunedError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+)
 from metamlflow.format.layout import (
     NAMES,
+    alias_of_key,
     aliases_prefix,
+    every_alias_prefix,
     manifest_key,
     name_of_key,
     parse_alias_key,
@@ -33,7 +42,8 @@ from metamlflow.store.opening import Store
 _PAGE = 100  # keys: enough for the newest version and its states in one small answer
 _SHOWN = 10
 _ACROSS = 16  # keys: the newest version with its states, and what follows the name
-_SEARCHED = 10_000  # names that are compared with a mistyped one
+_SEARCHED = 10_000  # names or records of aliases that are compared with a mistyped one
+_NEAR = 3  # suggestions
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,17 +263,21 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
     if numbers and version is not None:
         newest = ", ".join(str(number) for number in numbers[:_SHOWN])
         more = f" and {len(numbers) - _SHOWN} older" if len(numbers) > _SHOWN else ""
+        there = f"It has the version{'s' * (len(numbers) > 1)} {newest}{more}."
+        near = _near_aliases(store, name, version) if isinstance(version, str) else []
         what = (
             f"{name!r} has no version {version}" if isinstance(version, int) else f"{name!r} has no alias {version!r}"
         )
         return ArtifactNotFoundError(
             what,
-            hint=f"It has the versions {newest}{more}.",
+            hint=f"Did you mean {' or '.join(repr(alias) for alias in near)}? {there}" if near else there,
             name=name,
             version=version,
-            suggestions=tuple(str(number) for number in numbers[:_SHOWN]),
+            suggestions=(*near, *(str(number) for number in numbers[:_SHOWN])),
         )
-    near = _near(name, [known for known in itertools.islice(list_names(store), _SEARCHED) if known != name])
+    known = [other for other in itertools.islice(list_names(store), _SEARCHED) if other != name]
+    # A name that stands for a folder of names comes first: `shop` where there is `shop/orders`.
+    near = [str(other) for other in known if other.startswith(f"{name}/")][:_NEAR] or _near(name, known)
     return ArtifactNotFoundError(
         f"there is no artifact {name!r} in {store.url}",
         hint=f"Did you mean {' or '.join(repr(n) for n in near)}? Names are case-sensitive."
@@ -275,8 +289,20 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
     )
 
 
-def _near(name: str, names: list[ArtifactName]) -> list[str]:
+def _near_aliases(store: Store, name: ArtifactName, alias: str) -> list[str]:
+    """Return the aliases that may have been meant; none if the store cannot tell, for the reason is another then."""
+    found: dict[str, str] = {}
+    with suppress(MetaMLFlowError):
+        for info in itertools.islice(store.backend.list_objects(every_alias_prefix(name)), _SEARCHED):
+            if known := alias_of_key(name, info.key):
+                found.setdefault(known, info.key)  # the newest record of an alias lists first
+        records = ((known, found[known]) for known in _near(alias, found))
+        return [known for known, key in records if decode_alias(read_record(store.backend, key), key) is not None]
+    return []
+
+
+def _near(name: str, names: Iterable[str]) -> list[str]:
     folded: dict[str, str] = {}
     for known in names:
         folded.setdefault(known.casefold(), str(known))
-    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=_NEAR, cutoff=0.6)]

@@ -97,7 +97,12 @@ def _pieces(pa: Any, data: Any) -> tuple[Any, Iterable[Any]]:
         reader = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
     except CONVERSION_ERRORS as error:
         kind = type(data).__name__
-        raise InvalidInputError(f"a {kind} is no table: {error}", hint="A series has to_frame().") from error
+        hint = (
+            "Register what its to_frame() returns."
+            if hasattr(data, "to_frame")
+            else "Make a table of it that names its columns."
+        )
+        raise InvalidInputError(f"a {kind} is not a table", hint=hint) from error
     return reader.schema, _grouped(pa, reader)
 
 
