@@ -1,4 +1,4 @@
-"""Content of which one answer was damaged on its way, as no server tells of a range: read once more, whatever its size."""
+"""Content of which one answer was damaged on its way, which no server tells of a range: asked for once more."""
 
 from __future__ import annotations
 
