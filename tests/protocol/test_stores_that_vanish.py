@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 from worlds import IMPATIENT, NAME, LocalWorld, MemoryWorld, do_not_wait
 
-from metamlflow.errors import ArtifactNotFoundError, ConflictError, MetaMLFlowError, StoreNotFoundError
+from metamlflow import migrate
+from metamlflow.errors import (
+    ArtifactNotFoundError,
+    ConflictError,
+    LineageWarning,
+    MetaMLFlowError,
+    StoreNotFoundError,
+)
 from metamlflow.store.clock import Clock
 from metamlflow.testing import FaultyBackend, MemoryBackend, StoredObject, client_on
 
@@ -47,12 +54,20 @@ def any_world(request, store_folder):
     return LocalWorld(store_folder) if request.param == "local" else MemoryWorld()
 
 
+def other_store():
+    client = MemoryWorld().client()
+    client.register_artifact("from-elsewhere", b"1")
+    return client
+
+
 CALLS = {
     "next version": lambda c: c.register_artifact(NAME, b"second"),
     "new name": lambda c: c.register_artifact("new", b"first"),
     "folder": lambda c: c.register_artifact("new/folder", {"a": b"1", "b": b"2"}),
     "reuse": lambda c: c.register_artifact(NAME, b"first", if_unchanged="reuse"),
     "idempotent": lambda c: c.register_artifact("new", b"first", idempotency_key="job"),
+    "alias": lambda c: c.set_alias(NAME, "production", 1),
+    "migration": lambda c: migrate(other_store(), c),
 }
 LOSSES = {
     "emptied": (empty, StoreNotFoundError),
@@ -74,6 +89,38 @@ def test_nothing_is_acknowledged_into_a_place_that_is_no_store_any_more(any_worl
             call(client)
         assert "new client" in caught.value.hint
     assert any_world.objects() == before, "nothing is written either"
+
+
+@pytest.mark.parametrize("lose", [lose for lose, _ in LOSSES.values()], ids=LOSSES)
+def test_a_run_writes_nothing_into_a_place_that_is_no_store_any_more(any_world, lose):
+    """What it would write there alone would keep everybody from making a store of the place again."""
+    client = any_world.client()
+    client.register_artifact(NAME, b"first")
+    under_way = client.run("begun before")
+    under_way.__enter__()
+    lose(any_world)
+    before = any_world.objects()
+    with pytest.warns(LineageWarning, match=r"its end could not be recorded.*opened"):
+        under_way.__exit__(None, None, None)
+    with pytest.warns(LineageWarning, match=r"its beginning could not be recorded.*opened"), client.run("begun after"):
+        pass
+    assert any_world.objects() == before
+
+
+@pytest.mark.parametrize("call", [lambda c: c.list_artifacts(), lambda c: c.verify_all()], ids=["list", "verify all"])
+def test_an_emptied_store_is_not_told_as_one_that_is_empty_and_well(any_world, call):
+    client = any_world.client()
+    client.register_artifact(NAME, b"first")
+    empty(any_world)
+    with pytest.raises(StoreNotFoundError, match="gone"):
+        call(client)
+
+
+def test_a_store_without_names_is_none_that_is_gone(any_world):
+    client = any_world.client()
+    client.create_store()
+    assert client.list_artifacts() == []
+    assert client.verify_all()
 
 
 def test_the_marker_alone_may_be_lost_for_a_minute_and_no_longer():
@@ -203,3 +250,25 @@ def test_a_name_that_was_made_again_is_not_answered_from_memory_where_etags_are_
     assert len(sizes) == 1, "the sizes do not tell them apart"
     assert client.get_artifact(NAME).metadata == {"of": "new"}
     assert client.get_artifact(NAME).read_bytes() == b"new"
+
+
+def test_a_store_that_was_made_anew_is_noticed_where_etags_are_no_digests():
+    world = MemoryWorld()
+    client = client_on(Opaque(world.bucket), IMPATIENT)
+    client.register_artifact(NAME, b"first")
+    make_anew(world)
+    before = world.objects()
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="id is"):
+            client.register_artifact("new", b"first")
+    assert world.objects() == before
+
+
+def test_where_etags_are_no_digests_the_marker_is_read_once_more_and_not_for_each_name():
+    world = MemoryWorld()
+    backend = FaultyBackend(Opaque(world.bucket))
+    client = client_on(backend, IMPATIENT)
+    for number in range(5):
+        client.register_artifact(f"name{number}", b"1")
+    looks = [call for call in backend.calls if call.key == "metamlflow.json" and call.verb == "read"]
+    assert len(looks) <= 3

@@ -88,6 +88,21 @@ def test_registering_the_good_bytes_again_heals_what_the_proof_sees(place, damag
         assert key_of(second) == key_of(first)
 
 
+@pytest.mark.parametrize("prove", SEEN)
+@pytest.mark.parametrize("damage", BAD)
+@pytest.mark.parametrize("others", [0, 2], ids=["newest", "older"])
+def test_a_retry_that_is_answered_with_an_earlier_version_heals_it_as_well(place, damage, prove, others):
+    first = place.client.register_artifact("name", FILES, idempotency_key="job")
+    for number in range(others):
+        place.client.register_artifact("name", {"other": b"%d" % number})
+    place.damage(key_of(first), BAD[damage])
+    assert not first.verify()
+    again = place.client.register_artifact("name", FILES, idempotency_key="job", prove=prove)
+    assert again.version == 1
+    seen = damage in SEEN[prove] and not (damage == "altered" and prove == "checksum" and isinstance(place, Folder))
+    assert bool(first.verify()) is seen
+
+
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "longer"])
 @pytest.mark.parametrize("files", [FILES, {"03.csv": FILES["03.csv"]}], ids=["many", "one"])
 def test_without_being_asked_a_publish_looks_once_and_heals(place, damage, files):

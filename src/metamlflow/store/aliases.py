@@ -21,11 +21,15 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
         ArtifactNotFoundError: the target does not exist.
         ArtifactPrunedError: it was pruned, just now or before.
         InvalidNameError: it is no alias.
+        StoreNotFoundError, ConflictError: the store is gone since this client opened it, or is another.
     """
     text = str(alias.version)
     if problem := alias_problem(text):
         raise InvalidNameError(f"{text!r} is no alias: {problem}", value=text)
+    was_open = store.is_open
     store.writable_marker()
+    if was_open:
+        store.recheck()  # another store in its place may have the same names
     # Also for a removal: an alias of a name that does not exist is a mistyped name.
     version = load_reference(store, target or Reference(alias.name)).manifest.version
     before = _append(store, alias.name, text, version if target else None)

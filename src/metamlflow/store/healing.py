@@ -11,6 +11,7 @@ from metamlflow.model.manifests import Entry
 from metamlflow.store.claiming import retried
 from metamlflow.store.opening import Store
 from metamlflow.store.reading import copy_blob
+from metamlflow.store.resending import sent_again_if_damaged
 
 
 def put_back(store: Store, content: Entry, blob: Blob) -> bool:
@@ -29,10 +30,11 @@ def put_back(store: Store, content: Entry, blob: Blob) -> bool:
             actual=f"sha256:{blob.sha256}",
             key=content.key,
         )
-    if not retried(lambda: store.backend.put(content.key, blob), store.clock):
+    backend, clock = store.backend, store.clock
+    if not sent_again_if_damaged(lambda: retried(lambda: backend.put(content.key, blob), clock)):
         if is_good(store, content):
             return False  # something else put it back first
-        retried(lambda: replace_content(store.backend, content.key, blob), store.clock)
+        sent_again_if_damaged(lambda: retried(lambda: replace_content(backend, content.key, blob), clock))
     return True
 
 

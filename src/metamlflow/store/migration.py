@@ -170,6 +170,7 @@ def _real(store: Store) -> str:
 def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
     """Return how content is moved; what is older than this look was there before."""
     destination = ends.destination
+    destination.recheck()  # a client of it may have opened it long ago
     seen = retried(lambda: destination.backend.stat(MARKER), destination.clock)
     return How(seen.observed or destination.clock.now(), verify, server_side)
 

@@ -26,7 +26,7 @@ from metamlflow.store.fetching import check_size
 from metamlflow.store.opening import Store
 from metamlflow.store.progress import Counter
 from metamlflow.store.reading import copy_blob
-from metamlflow.store.resending import blob_from
+from metamlflow.store.resending import blob_from, sent_again_if_damaged
 from metamlflow.store.staging import SMALL
 
 Proof = Literal["sent", "checksum", "full"]
@@ -144,7 +144,7 @@ class Mover:
         copied = self._copy_on_server(content) if on_server else None
         if copied is None:
             blob = blob_from(self._source, content, self._on_bytes)
-            created = retried(lambda: backend.put(content.key, blob), clock)
+            created = sent_again_if_damaged(lambda: retried(lambda: backend.put(content.key, blob), clock))
         else:
             created = copied
         if created and self._how.proof == "sent":

@@ -269,7 +269,7 @@ class Store:
         tag = seen.checksums.get("md5") or (seen.etag or "").strip('"')
         if len(tag) == _MD5_CHARACTERS:
             return hashlib.md5(known[1], usedforsecurity=False).hexdigest() == tag
-        return before is None  # seen for the first time, and nothing tells: it is the one to compare with from now on
+        return False  # nothing tells; once it was looked into, this one is to be compared with
 
     def _hold(self, marker: tuple[Marker, bytes] | None) -> None:
         self._marker, self._marker_seen = marker, self.clock.elapsed()

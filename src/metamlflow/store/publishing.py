@@ -31,7 +31,7 @@ from metamlflow.store.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.recording import Recorder
 from metamlflow.store.sources import Source
 from metamlflow.store.staleness import OnStale, check_staleness
-from metamlflow.store.versions import Loaded, load_manifest, newest_status
+from metamlflow.store.versions import Loaded, load_manifest, newest_status, version_status
 
 DERIVED_FROM = "derived_from"
 """The role of the version that one with other evidence, or with the bytes stored, was made from."""
@@ -135,6 +135,7 @@ class _Publication:
     def attempt(self) -> Loaded | None:
         """Store the content and commit it; None if so much time has passed that all checks must start again."""
         if self._claims and (earlier := self._claims.published()):
+            self._prove_earlier(earlier)
             return earlier
         seen, self._seen = self._seen, None
         started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
@@ -162,6 +163,12 @@ class _Publication:
             self._store.clock.back_off(min(losses, 6))
             head = read_head(self._store, self._draft.name)
             self._check_base(head)
+
+    def _prove_earlier(self, earlier: Loaded) -> None:
+        """Look at what a retry is answered with as hard as was asked for: the good bytes are at hand, and heal it."""
+        number = earlier.manifest.version
+        if self._draft.prove and version_status(self._store, self._draft.name, number).available:
+            self._store_content(Head(number, earlier, available=True), self._store.clock.elapsed())
 
     def _check_base(self, head: Head) -> None:
         """Refuse to derive from what is not the newest version: its blobs are relied on, and its changes would go."""

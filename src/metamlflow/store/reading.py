@@ -20,7 +20,7 @@ from metamlflow.store.claiming import retried
 from metamlflow.store.fetching import absent, check_size, compare, fetch_whole, range_fetcher
 from metamlflow.store.opening import Store
 from metamlflow.store.pointer_reading import PointerReader, copy_pointer, read_pointer
-from metamlflow.store.ranges import copy_ranges, write_all
+from metamlflow.store.ranges import copy_ranges, not_told, write_all
 from metamlflow.store.staging import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 from metamlflow.store.versions import check_available, version_status
 
@@ -113,10 +113,20 @@ def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: On
     elif isinstance(store.backend, CheapLooks):
         _copy_stream(lambda: retried(lambda: store.backend.open(entry.key), store.clock), entry, target, on_bytes)
     else:
+        _copy_ranges(store, entry, target, on_bytes)
+
+
+def _copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    """Of a range no server states a checksum: what was damaged on its way shows at the end, and is asked for anew."""
+    fetch, prove_size = range_fetcher(store, entry.key), partial(check_size, store, entry)
+    for told in (on_bytes, not_told):
         digest = hashlib.sha256()
-        fetch, prove_size = range_fetcher(store, entry.key), partial(check_size, store, entry)
-        size = copy_ranges(fetch, entry.size, digest, target, on_bytes, prove_size=prove_size)
-        compare(entry, size, digest.hexdigest())
+        size = copy_ranges(fetch, entry.size, digest, target, told, prove_size=prove_size)
+        if (size, digest.hexdigest()) == (entry.size, entry.sha256):
+            return
+        if target is not None:
+            target.truncate(0)  # it may have got more than belongs there
+    compare(entry, size, digest.hexdigest())
 
 
 def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
@@ -137,6 +147,17 @@ def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
     """Return the error for content that is not there, unless the version was pruned meanwhile: then raise that."""
     check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
     return absent(entry)
+
+
+def _damaged_on_its_way(entry: Entry) -> IntegrityError:
+    return IntegrityError(
+        f"{entry.path!r} was damaged on its way from the store: what was read before is not what was registered",
+        hint="The object in the store is good. Throw away what was read, and open it again.",
+        expected=f"sha256:{entry.sha256}",
+        actual="other bytes, once",
+        path=entry.path,
+        key=entry.key,
+    )
 
 
 class _VerifyingReader(SeekableReader):
@@ -162,7 +183,7 @@ class _VerifyingReader(SeekableReader):
                 self._finish(b"")
             return 0
         if not self._verified and (self._position != self._hashed or self._is_worth_a_look_ahead(len(buffer))):
-            self._verify_all()
+            self._jump()
         if self._verified:
             self._source.seek(self._position)
             chunk = self._source.read(len(buffer))
@@ -172,12 +193,32 @@ class _VerifyingReader(SeekableReader):
         self._position += len(chunk)
         return len(chunk)
 
+    def readall(self) -> bytes:
+        """Return the rest. Where nothing was handed out before, what was damaged on its way is read anew."""
+        start, is_first = self._position, not self._hashed
+        try:
+            return super().readall()
+        except IntegrityError:
+            if not is_first or not self._verified:
+                raise
+        self._position = start
+        return super().readall()
+
     def _read_in_order(self, size: int) -> bytes:
+        handed_out = self._digest.copy(), self._hashed
         chunk = self._source.read(min(size, self._entry.size - self._hashed))
         self._digest.update(chunk)
         self._hashed += len(chunk)
         if not chunk or self._hashed == self._entry.size:
-            self._finish(self._source.read(1))
+            try:
+                self._finish(self._source.read(1))
+            except IntegrityError:
+                if self._is_local():
+                    raise
+                self._digest, self._hashed = handed_out
+                self._verify_all()  # was it damaged on its way, or is it where it lies?
+                self._source.seek(self._hashed)
+                chunk = self._source.read(size)
         return chunk
 
     def _finish(self, excess: bytes) -> None:
@@ -196,30 +237,58 @@ class _VerifyingReader(SeekableReader):
             return False
         return True
 
+    def _jump(self) -> None:
+        """Make any part readable; what was damaged on its way is asked for once more."""
+        try:
+            self._verify_all()
+        except IntegrityError:
+            if self._verified or self._is_local():
+                raise
+            self._verify_all()
+
     def _verify_all(self) -> None:
+        """Read all of it anew, verified; every later read is served from that.
+
+        Raises:
+            IntegrityError: it is not what was registered, or what was handed out before is not what came now.
+        """
+        is_local = self._is_local()
         with ExitStack() as on_failure:
             source: IO[bytes] = on_failure.enter_context(self._open_blob())
             kept = source
-            if not self._is_local():
+            if not is_local:
                 folder = os.environ.get(TEMP_DIR_VARIABLE) or None
                 kept = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed below)
                 on_failure.callback(discard, kept)
-            digest, size = hashlib.sha256(), 0
-            while size <= self._entry.size and (chunk := source.read(min(CHUNK, self._entry.size + 1 - size))):
-                digest.update(chunk)
-                size += len(chunk)
-                if kept is not source:
-                    with spool_errors():
-                        kept.write(chunk)
-            compare(self._entry, size, digest.hexdigest())
-            with spool_errors():
-                kept.flush()
+            begins_the_same = self._copy_verified(source, None if is_local else kept)
             on_failure.pop_all()
         self._source.close()
         if kept is not source:
             source.close()
         self._source = kept
         self._verified = True
+        if not begins_the_same:
+            raise _damaged_on_its_way(self._entry)
+
+    def _copy_verified(self, source: IO[bytes], target: IO[bytes] | None) -> bool:
+        """Read to the end, compared; return whether it begins with what was hashed before."""
+        digest, size, begins_the_same = hashlib.sha256(), 0, self._hashed == 0
+        while size <= self._entry.size:
+            end = self._hashed if size < self._hashed else self._entry.size + 1
+            if not (chunk := source.read(min(CHUNK, end - size))):
+                break
+            digest.update(chunk)
+            size += len(chunk)
+            if size == self._hashed:
+                begins_the_same = digest.digest() == self._digest.digest()
+            if target is not None:
+                with spool_errors():
+                    target.write(chunk)
+        compare(self._entry, size, digest.hexdigest())
+        if target is not None:
+            with spool_errors():
+                target.flush()
+        return begins_the_same
 
     def close(self) -> None:
         if not self.closed:

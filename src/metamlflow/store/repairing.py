@@ -31,6 +31,7 @@ from metamlflow.store.versions import (
     list_versions,
     load_manifest,
     load_reference,
+    not_found,
     version_status,
 )
 
@@ -118,6 +119,9 @@ class _Repair:
     ) -> Loaded:
         key, store = manifest_key(name, version), self._store
         if digest is None:
+            if isinstance(failure, ObjectNotFoundError):  # most often there never was one
+                failure = not_found(store, name, version)
+                raise failure.with_hint(f"{failure.hint} If it was lost, it cannot be put back: {_UNKNOWN}.") from None
             raise failure.with_hint(f"It cannot be put back: {_UNKNOWN}.") from None
         blob = stage_bytes(self._donor.record(key, digest))
         if not retried(lambda: store.backend.put(key, blob), store.clock):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from metamlflow.backend import Blob
+from metamlflow.errors import IntegrityError
 from metamlflow.model.manifests import Entry
 from metamlflow.store.digests import Digester
 from metamlflow.store.fetching import check_size, compare, fetch_whole, range_fetcher
 from metamlflow.store.opening import Store
 from metamlflow.store.ranges import RangeReader, copy_ranges
 from metamlflow.store.staging import SMALL, OnBytes
+
+T = TypeVar("T")
 
 
 def blob_from(store: Store, content: Entry, on_bytes: OnBytes) -> Blob:
@@ -34,6 +38,18 @@ def blob_from(store: Store, content: Entry, on_bytes: OnBytes) -> Blob:
     check_size(store, content)
     crc32c = content.crc32c or _crc32c_of(store, content)
     return Blob(content.size, content.sha256, crc32c, partial(_open, store, content, on_bytes))
+
+
+def sent_again_if_damaged(send: Callable[[], T]) -> T:
+    """Return what ``send`` does with the content of a store; done once more if that was damaged on its way.
+
+    Raises:
+        IntegrityError: it was damaged twice, so it lies there so.
+    """
+    try:
+        return send()
+    except IntegrityError:
+        return send()
 
 
 def _open(store: Store, content: Entry, on_bytes: OnBytes) -> BinaryIO:

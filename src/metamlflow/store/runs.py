@@ -91,8 +91,14 @@ class StoredRun:
 
     def open(self) -> bool:
         """Create the store if there is none; return whether anything can be recorded in it."""
-        self._recorded("its beginning", self._store.writable_marker)
+        self._recorded("its beginning", self._open)
         return not self._broken
+
+    def _open(self) -> None:
+        was_open = self._store.is_open
+        self._store.writable_marker()
+        if was_open:
+            self._store.recheck()  # a run may be all that is written, and nothing that follows would tell
 
     def begin(self, start: RunStart) -> None:
         """Create the record that the run has begun."""
@@ -176,6 +182,7 @@ class StoredRun:
         self._recorded("its end", lambda: self._close(key, end))
 
     def _close(self, key: str, end: RunEnd) -> None:
+        self._store.recheck()
         if self._claim(key, encode_end(end), end.record_id) is None:
             raise ConflictError("another process has ended it already")
 
@@ -184,6 +191,7 @@ class StoredRun:
 
     def _extend(self, used: Input) -> None:
         """Create the record of what was used. That another process of the run did so first is as good."""
+        self._store.recheck_if_due()
         record_id = self._store.clock.new_id()
         data = encode_input(used, record_id, self._store.clock.now())
         self._claim(run_input_key(self._run_id, input_id(used)), data, record_id)

@@ -165,8 +165,16 @@ def version_status(store: Store, name: ArtifactName, version: int) -> VersionSta
 
 
 def list_names(store: Store) -> Iterator[ArtifactName]:
-    """Yield every name, in key order. One listing. A name may have no version yet."""
-    for info in retried(lambda: list(store.backend.list_objects(NAMES)), store.clock):
+    """Yield every name, in key order. One listing. A name may have no version yet.
+
+    Raises:
+        StoreNotFoundError: there is none, for the store is gone since this client opened it.
+        ConflictError: another store lies in its place, and has none either.
+    """
+    found = retried(lambda: list(store.backend.list_objects(NAMES)), store.clock)
+    if not found:
+        store.recheck()
+    for info in found:
         if name := name_of_key(info.key):
             yield ArtifactName(name)
 
