@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from metamlflow.errors import StorageError
+from metamlflow_s3.fast import FastEngine
 from metamlflow_s3.logs import hide_in_logs
 from metamlflow_s3.wording import Wording
 
@@ -32,3 +33,18 @@ def test_a_line_of_a_log_stays_readable_with_a_short_secret(caplog):
     with caplog.at_level(logging.DEBUG, "s3fs"):
         logging.getLogger("s3fs").debug("CALL: %s", "artist tist")
     assert caplog.messages == ["CALL: artist …"]
+
+
+def test_what_the_fast_engine_logs_of_a_failure_shows_no_password_of_its_address_and_drives_no_terminal(caplog):
+    pytest.importorskip("obstore")
+    settings = {"region": "us-east-1", "endpoint": "http://127.0.0.1:1", "access_key_id": "k", "secret_access_key": "s"}
+    engine = FastEngine("bucket", settings, {"allow_http": True}, None)
+    failure = OSError(
+        "GET http://user:HUSHHUSH@127.0.0.1:1/bucket/x: the server said \x1b[31mno\nmore\n\nDebug source: …"
+    )
+    with caplog.at_level(logging.DEBUG):
+        told = engine._not_plain(failure)
+    for text in (str(told), caplog.text.removesuffix("\n")):
+        assert "HUSH" not in text
+        assert text.isprintable()
+        assert "127.0.0.1:1/bucket/x" in text
