@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import manifest_key
 from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
@@ -373,6 +373,12 @@ class Artifact(Origins):
             f"{minute_text(self.created_at)} by {one_line(self.created_by, 30)}>"
         )
 
+    def _shown_place(self) -> str:
+        try:
+            return next(filter(None, self._places()))
+        except MetaMLFlowError:  # a look at an artifact does not fail since a relocation in the store is damaged
+            return "unknown"
+
     def _extent(self) -> str:
         return f"{self._files()}, {bytes_text(self.size)}"
 
@@ -385,7 +391,7 @@ class Artifact(Origins):
             "content": self._extent(),
             "digest": self.digest,
             "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC by {self.created_by}",
-            "stored": "".join(map(str, filter(None, self._places()))),
+            "stored": self._shown_place(),
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
         return table_of(f"{self.name}@{self.version}", facts)

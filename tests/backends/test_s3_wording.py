@@ -48,3 +48,12 @@ def test_what_the_fast_engine_logs_of_a_failure_shows_no_password_of_its_address
         assert "HUSH" not in text
         assert text.isprintable()
         assert "127.0.0.1:1/bucket/x" in text
+
+
+@pytest.mark.parametrize("name", ["botocore.endpoint", "aiobotocore.regions", "botocore.regions"])
+def test_a_password_in_the_address_of_a_server_is_in_no_log_of_its_clients(caplog, name):
+    hide_in_logs(())
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger(name).debug("with parameters: %r", {"Endpoint": "http://user:HUSHHUSH@127.0.0.1:1/x"})
+    assert "HUSH" not in caplog.text
+    assert "127.0.0.1:1/x" in caplog.text

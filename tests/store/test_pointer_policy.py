@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ from metamlflow import MetaMLFlowClient, Pointer, migrate
 from metamlflow.cli.documents import artifact_document, fact_rows
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
+from metamlflow.format.layout import relocation_key
 from metamlflow.store.opening import Store
 from metamlflow.testing import MemoryBackend, MemoryBucket
 from metamlflow.testing.memory import StoredObject
@@ -263,3 +265,11 @@ def test_a_policy_travels_with_its_client_and_comes_from_the_environment(tmp_pat
 def test_a_policy_that_says_something_else_is_refused(tmp_path, policy):
     with pytest.raises(InvalidInputError, match="'allow' or 'refuse'"):
         MetaMLFlowClient(tmp_path / "store", pointer_policy=policy)
+
+
+def test_an_artifact_is_shown_though_a_relocation_is_damaged(planted, bucket, reader, secret):
+    artifact = planted(secret.as_uri())
+    bucket.objects[relocation_key(1)] = StoredObject(b"{}", datetime.now(UTC))
+    assert "unknown" in artifact._repr_html_()
+    with pytest.raises(StoreFormatError):
+        _ = artifact.storage_path
