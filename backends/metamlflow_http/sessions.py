@@ -21,6 +21,7 @@ import yarl
 from metamlflow.backend.addresses import address_of, is_public
 from metamlflow.backend.lakes import Bounds
 from metamlflow.errors import StorageUnavailableError, redact
+from metamlflow_http.bodies import BoundedResponse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10
@@ -51,11 +52,16 @@ class _NotPublicError(Exception):
 
 
 class _PublicResolver(aiohttp.abc.AbstractResolver):
-    def __init__(self) -> None:
+    """Leaves out addresses that are not public, but of the proxy: that one is the user's own."""
+
+    def __init__(self, proxy: str) -> None:
         self._inner = aiohttp.DefaultResolver()
+        self._proxy = proxy
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[aiohttp.abc.ResolveResult]:
         found = await self._inner.resolve(host, port, family)
+        if host == self._proxy:
+            return found
         public = [one for one in found if (address := address_of(one["host"])) is not None and is_public(address)]
         if found and not public:
             raise _NotPublicError(f"its name resolves to {found[0]['host']}, which is not of the public network")
@@ -74,7 +80,7 @@ class BoundedSession:
         self._loop = loop
         self._defaults = {name: options[name] for name in _OF_HOST if options.get(name) is not None}
         self._options = {name: value for name, value in options.items() if name not in _OF_HOST}
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._sessions: dict[str | None, aiohttp.ClientSession] = {}
 
     def get(self, url: str | yarl.URL, **options: Any) -> _Answer:
         """Ask for content."""
@@ -138,23 +144,32 @@ class BoundedSession:
             raise self._bounds.refusal(
                 str(url), "source_options bring a client of their own, which does not tell what a name resolves to"
             )
-        anywhere = named or self._is_proxied(url, options)
-        if anywhere not in self._sessions:
-            self._sessions[anywhere] = await self._made(anywhere=anywhere)
-        return self._sessions[anywhere]
+        proxy = None if named else self._proxy(url, options)
+        if proxy not in self._sessions:
+            self._sessions[proxy] = await self._made(proxy)
+        return self._sessions[proxy]
 
-    def _is_proxied(self, url: yarl.URL, options: Mapping[str, Any]) -> bool:
-        """Whether a proxy connects in place of this machine: then the proxy resolves the name, by its own rules."""
-        if options.get("proxy") or self._options.get("proxy"):
-            return True
-        if not self._options.get("trust_env"):
-            return False
-        return url.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(url.host or "")
+    def _proxy(self, url: yarl.URL, options: Mapping[str, Any]) -> str:
+        """Return the host of the proxy that connects in place of this machine, and resolves the name; else ``""``.
 
-    async def _made(self, *, anywhere: bool) -> aiohttp.ClientSession:
+        aiohttp may take no notice of it and connect by itself, as it does where the proxy's own address begins with
+        https. So being proxied lifts no bound: it lets one more host be resolved.
+        """
+        given = options.get("proxy") or self._options.get("proxy")
+        if not given and self._options.get("trust_env") and not urllib.request.proxy_bypass(url.host or ""):
+            given = urllib.request.getproxies().get(url.scheme)
+        try:
+            return yarl.URL(given or "").host or ""
+        except ValueError:
+            return ""  # aiohttp refuses it as well
+
+    async def _made(self, proxy: str | None) -> aiohttp.ClientSession:
+        """Return a session that connects to public addresses and this proxy; None: to any address."""
         if self._make is not None:
             return await self._make(loop=self._loop, **self._options)
-        given = {} if anywhere else {"connector": aiohttp.TCPConnector(resolver=_PublicResolver())}
+        given: dict[str, Any] = {"response_class": BoundedResponse}
+        if proxy is not None:
+            given["connector"] = aiohttp.TCPConnector(resolver=_PublicResolver(proxy))
         return aiohttp.ClientSession(loop=self._loop, **{**self._options, **given})
 
 

@@ -70,10 +70,13 @@ class LocalLake:
         """Return a range, if the file is what was seen before it is read and after."""
         where = self.url_of(seen.name)
         try:
+            self.look(seen.name)  # first: to open a pipe or a device may do something to it
             with translated_errors(where):
-                descriptor = os.open(f"/{seen.name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                descriptor = os.open(f"/{seen.name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except ObjectNotFoundError:
             raise drifted(where, seen, None) from None
+        except UnsupportedSourceError as error:
+            raise drifted(where, seen, error.message.removeprefix(f"{where} is ")) from None
         try:
             self._check(seen, descriptor)
             with translated_errors(where):

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError
+from metamlflow.redaction import printable, without_secrets
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -234,7 +235,9 @@ class FastEngine:
         self.worked = True
 
     def _not_plain(self, error: Exception) -> NotPlainError:
-        said = str(error).partition("\n\nDebug source:")[0]
+        said = printable(
+            without_secrets(str(error).partition("\n\nDebug source:")[0])
+        )  # of the endpoint and the server
         self._last_failure = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
         with self._lock:
             self._in_a_row += 1

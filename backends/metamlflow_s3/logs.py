@@ -6,10 +6,19 @@ import logging
 import re
 from collections.abc import Iterable
 
-from metamlflow.redaction import scrubbed
+from metamlflow.redaction import scrubbed, without_secrets
 
-# botocore logs the requests that it signs and sends, with the token among their headers; s3fs its arguments.
-_LOGGERS = ("botocore.auth", "botocore.endpoint", "botocore.hooks", "botocore.parsers", "s3fs")
+# botocore logs the requests that it signs and sends, with the token among their headers and the endpoint as it was
+# given, which may hold a password; s3fs logs its arguments.
+_LOGGERS = (
+    "aiobotocore.regions",
+    "botocore.auth",
+    "botocore.endpoint",
+    "botocore.hooks",
+    "botocore.parsers",
+    "botocore.regions",
+    "s3fs",
+)
 _TOKEN = re.compile(
     r"((?:x-amz-security-token|server-side-encryption-customer-key|SSECustomerKey)"
     r"""(?:['"]?\s*[:=]\s*b?['"]?))[^\s'",&]+""",
@@ -26,7 +35,7 @@ class _Redaction(logging.Filter):
         """Rewrite a line that holds a secret; every line goes on."""
         text = record.getMessage()
         hidden = _TOKEN.sub(r"\1…", text)
-        hidden = scrubbed(hidden, self.secrets)
+        hidden = without_secrets(scrubbed(hidden, self.secrets))
         if hidden != text:
             record.msg, record.args = hidden, ()
         return True

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import manifest_key
 from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
@@ -149,16 +149,27 @@ class Artifact(Origins):
 
         A file, also in a mapping or a list of its own, is a one-file artifact; a folder is not, even if it holds one
         file. Of a pointer it is the URI of the data. What is read through it does not pass through this library: it is
-        not verified, and of a pointer not the version that was registered.
+        not verified, and of a pointer not the version that was registered. A name in a web address may lead anywhere.
+
+        Raises:
+            PointerPolicyError: the client's policy does not let the data be opened. ``pointed`` and ``entries`` tell
+                where it is, for whoever only looks.
         """
+        pointed, stored = self._places()
+        if pointed is not None:
+            self._store.lakes.policy.check(pointed)
+        return pointed or stored
+
+    def _places(self) -> tuple[str | None, str]:
+        """Return where it points to, if that is one place, and what it has in the store."""
         if len(self.pointed) == 1 and not self.pointed[0].path:
-            return self._store.relocations.place(self.pointed[0].uri)
+            return self._store.relocations.place(self.pointed[0].uri), ""
         if self._manifest.kind == "file":
             entry = self._entry(None)
             if isinstance(entry, PointerEntry):
-                return self._store.relocations.place(entry.uri)
-            return self._store.backend.url_of(entry.key)
-        return self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version))
+                return self._store.relocations.place(entry.uri), ""
+            return None, self._store.backend.url_of(entry.key)
+        return None, self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version))
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -362,6 +373,12 @@ class Artifact(Origins):
             f"{minute_text(self.created_at)} by {one_line(self.created_by, 30)}>"
         )
 
+    def _shown_place(self) -> str:
+        try:
+            return next(filter(None, self._places()))
+        except MetaMLFlowError:  # a look at an artifact does not fail since a relocation in the store is damaged
+            return "unknown"
+
     def _extent(self) -> str:
         return f"{self._files()}, {bytes_text(self.size)}"
 
@@ -374,7 +391,7 @@ class Artifact(Origins):
             "content": self._extent(),
             "digest": self.digest,
             "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC by {self.created_by}",
-            "stored": self.storage_path,
+            "stored": self._shown_place(),
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
         return table_of(f"{self.name}@{self.version}", facts)

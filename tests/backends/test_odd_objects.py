@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import MetaMLFlowError, StorageError
+from metamlflow.errors import MetaMLFlowError, PointerDriftError, StorageError
 from metamlflow.testing import blob_of
 from metamlflow_local import LocalBackend
 
@@ -139,3 +139,19 @@ def test_a_store_folder_deeper_than_pythons_stack_is_listed(tmp_path):
         assert [info.key for info in backend.list_objects(after=key[:-3])] == [key]
     finally:
         subprocess.run(["rm", "-rf", tmp_path / "s"], check=True)  # pytest's own way takes Python's stack
+
+
+@pytest.mark.parametrize("evidence", ["stat", "full"])
+def test_a_pipe_in_place_of_pointed_data_is_not_even_opened(tmp_path, evidence):
+    file = tmp_path / "lake.csv"
+    file.write_bytes(b"x\n1\n")
+    client = MetaMLFlowClient(tmp_path / "store")
+    artifact = client.register_pointer("a", file, evidence=evidence)
+    file.unlink()
+    os.mkfifo(file)
+    for use in (artifact.read_bytes, lambda: artifact.open().read(), lambda: artifact.download(tmp_path / "out")):
+        with pytest.raises(PointerDriftError, match="neither a file nor a folder"):
+            use()
+    assert not artifact.verify("full").ok
+    with pytest.raises(OSError, match="No such device"):  # ENXIO: nobody has opened it for reading
+        os.open(file, os.O_WRONLY | os.O_NONBLOCK)

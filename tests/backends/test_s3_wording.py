@@ -11,6 +11,7 @@ import pytest
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import StorageError
 from metamlflow_s3.answers import s3_error
+from metamlflow_s3.fast import FastEngine
 from metamlflow_s3.logs import hide_in_logs
 from metamlflow_s3.wording import Wording
 
@@ -76,3 +77,27 @@ def test_a_server_that_redirects_without_a_region_is_an_error_of_the_library():
             with pytest.raises(StorageError, match=r"redirect|another region"):
                 call()
         server.shutdown()
+
+
+def test_what_the_fast_engine_logs_of_a_failure_shows_no_password_of_its_address_and_drives_no_terminal(caplog):
+    pytest.importorskip("obstore")
+    settings = {"region": "us-east-1", "endpoint": "http://127.0.0.1:1", "access_key_id": "k", "secret_access_key": "s"}
+    engine = FastEngine("bucket", settings, {"allow_http": True}, None)
+    failure = OSError(
+        "GET http://user:HUSHHUSH@127.0.0.1:1/bucket/x: the server said \x1b[31mno\nmore\n\nDebug source: …"
+    )
+    with caplog.at_level(logging.DEBUG):
+        told = engine._not_plain(failure)
+    for text in (str(told), caplog.text.removesuffix("\n")):
+        assert "HUSH" not in text
+        assert text.isprintable()
+        assert "127.0.0.1:1/bucket/x" in text
+
+
+@pytest.mark.parametrize("name", ["botocore.endpoint", "aiobotocore.regions", "botocore.regions"])
+def test_a_password_in_the_address_of_a_server_is_in_no_log_of_its_clients(caplog, name):
+    hide_in_logs(())
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger(name).debug("with parameters: %r", {"Endpoint": "http://user:HUSHHUSH@127.0.0.1:1/x"})
+    assert "HUSH" not in caplog.text
+    assert "127.0.0.1:1/x" in caplog.text

@@ -106,6 +106,23 @@ def test_files_beside_the_cache_are_never_thrown_away(root):
         get(FileCache(root))
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o775])
+@pytest.mark.parametrize("tag", ["another program", "a pipe"])
+def test_the_cache_of_another_program_is_refused_and_keeps_its_files(tmp_path, mode, tag):
+    folder = tmp_path / "target"
+    (folder / "temp").mkdir(parents=True)
+    (folder / "temp/thesis.tex").touch()
+    if tag == "a pipe":
+        os.mkfifo(folder / "CACHEDIR.TAG")
+    else:
+        (folder / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n# Made by a compiler.\n")
+    folder.chmod(mode)
+    with pytest.raises(InvalidInputError, match=r"another program(?s:.)*METAMLFLOW_CACHE_DIR"):
+        get(FileCache(folder))
+    assert (folder / "temp/thesis.tex").exists()
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("whose", ["all", "stamp", "content/x"])
 def test_what_belongs_to_another_user_is_not_handed_out_though_the_folder_is_private_now(root, whose):

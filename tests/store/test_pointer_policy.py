@@ -5,12 +5,15 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from metamlflow import MetaMLFlowClient, Pointer, migrate
+from metamlflow.cli.documents import artifact_document, fact_rows
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
+from metamlflow.format.layout import relocation_key
 from metamlflow.store.opening import Store
 from metamlflow.testing import MemoryBackend, MemoryBucket
 from metamlflow.testing.memory import StoredObject
@@ -181,9 +184,53 @@ def test_a_relocation_leads_nowhere_else(bucket, reader, secret, tmp_path):
 
 def test_a_migration_copies_nothing_that_its_reader_may_not_open(planted, reader, secret, tmp_path):
     planted(secret.as_uri())
-    report = migrate(reader(), tmp_path / "copy", copy_pointers=tmp_path / "lake")
-    assert report.problems
+    assert not migrate(reader(), tmp_path / "copy", copy_pointers=tmp_path / "lake").ok
     assert not [file for file in tmp_path.rglob("lake/**/*") if file.is_file()]
+
+
+@pytest.mark.parametrize("way", ["migrate", "dry run", "the place alone"])
+def test_a_pointer_gains_nothing_by_a_migration_to_a_local_store(planted, bucket, reader, secret, tmp_path, way):
+    planted(secret.as_uri())
+    if way == "the place alone":  # its entries lead to the bucket, what `refresh` looks at does not
+        change(bucket, f'"uri":"{secret.as_uri()}"}}],"files"', '"uri":"s3://lake/secret.csv"}],"files"')
+    report = migrate(reader(), tmp_path / "copy", dry_run=way == "dry run")
+    assert not report.ok
+    (version,) = report.versions
+    assert version.status == "failed"
+    assert "pointer_policy" in version.reason
+    if way != "dry run":
+        assert MetaMLFlowClient(tmp_path / "copy").list_artifacts() == []
+    allowing = reader({secret.parent.as_uri(): "allow"})
+    assert migrate(allowing, tmp_path / "allowed").ok
+    assert MetaMLFlowClient(tmp_path / "allowed").get_artifact("evil").storage_path
+
+
+def test_a_relocation_gains_nothing_by_it_either(bucket, reader, secret, tmp_path):
+    source = MetaMLFlowClient(tmp_path / "source")
+    there = secret.parent.parent / "there"
+    there.mkdir()
+    (there / "secret.csv").write_bytes(SECRET)
+    reader({"file": "allow"}).register_pointer("evil", secret, evidence="full")
+    reader({"file": "allow"}).relocate(secret.parent.as_uri(), there.as_uri())
+    narrow = reader({secret.parent.as_uri(): "allow"})
+    report = migrate(narrow, source)
+    assert any("relocation" in problem and "pointer_policy" in problem for problem in report.problems)
+    assert source.get_artifact("evil").pointed[0].uri == secret.as_uri()
+
+
+def test_no_path_is_handed_out_that_the_policy_does_not_let_be_opened(planted, bucket, reader, secret):
+    artifact = planted(secret.as_uri())
+    for use in (
+        lambda path: reader().register_artifact("leak", path),
+        lambda path: Dataset.register(reader(), "x", path),
+    ):
+        with pytest.raises(PointerPolicyError):
+            use(artifact.storage_path)
+    assert not any(SECRET in stored.data for stored in bucket.objects.values())
+    assert secret.as_uri() in artifact._repr_html_()  # where it leads is shown, to whoever looks
+    assert artifact_document(artifact)["storage_path"] is None
+    assert dict(fact_rows(artifact))["points to"] == secret.as_uri()
+    assert reader({"file": "allow"}).get_artifact("evil").storage_path == secret.as_uri()
 
 
 def test_a_migration_copies_nothing_to_where_the_destination_would_not_read(reader, secret, tmp_path):
@@ -218,3 +265,11 @@ def test_a_policy_travels_with_its_client_and_comes_from_the_environment(tmp_pat
 def test_a_policy_that_says_something_else_is_refused(tmp_path, policy):
     with pytest.raises(InvalidInputError, match="'allow' or 'refuse'"):
         MetaMLFlowClient(tmp_path / "store", pointer_policy=policy)
+
+
+def test_an_artifact_is_shown_though_a_relocation_is_damaged(planted, bucket, reader, secret):
+    artifact = planted(secret.as_uri())
+    bucket.objects[relocation_key(1)] = StoredObject(b"{}", datetime.now(UTC))
+    assert "unknown" in artifact._repr_html_()
+    with pytest.raises(StoreFormatError):
+        _ = artifact.storage_path

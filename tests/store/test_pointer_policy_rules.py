@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
+import shlex
+
 import pytest
 
-from metamlflow.errors import PointerPolicyError
+from metamlflow.errors import InvalidInputError, PointerPolicyError
 from metamlflow.store.pointer_policy import PointerPolicy
 
 BUCKET, LOCAL = "s3://store/ml", "file:///data/store"
@@ -111,3 +116,50 @@ def test_a_rule_names_a_host_and_not_a_scheme():
     assert not policy.names_host("http://data.example.com/a")
     assert policy.names_host("https://data.example.com/a/b")
     assert not policy.names_host("https://data.example.com/b")
+
+
+REFUSED = [
+    "file:///data/x.csv",
+    "file:///x.csv",
+    "file:///data/o'brien/x.csv",
+    'file:///data/5" disks/x.csv',
+    "hdfs:///data/x.csv",
+    "hdfs://node:8020/data/x.csv",
+    "dbfs:///x",
+    "memory:///a/b",
+    "sftp://host/x",
+    "github://owner:repository@main/x",
+    "http://127.0.0.1:9/a/x",
+    "http://[::1]:9/x",
+]
+
+
+@pytest.mark.parametrize("uri", REFUSED)
+def test_what_a_refusal_says_to_write_allows_it(uri):
+    with pytest.raises(PointerPolicyError) as caught:
+        PointerPolicy.parse(BUCKET, None).check(uri)
+    python, shell = re.search(
+        r"pointer_policy=(.*)\), or METAMLFLOW_POINTER_POLICY=(.*) in the", str(caught.value)
+    ).groups()
+    for rules in (ast.literal_eval(python), json.loads(shlex.split(shell)[0])):
+        assert allows(PointerPolicy.parse(BUCKET, rules), uri)
+        assert not allows(PointerPolicy.parse(BUCKET, rules), "unknown://x/y")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"/data": "refuse"},
+        {"file:/data": "refuse"},
+        {"C:\\data": "refuse"},
+        {"https://*.example.com/": "refuse"},
+        {"s3://lake-*": "refuse"},
+        {"https://host:port/": "allow"},
+        {"https:///x": "allow"},
+        {"s3": "allow", "s3a": "refuse"},
+        {"https://a.example": "allow", "https://A.example:443/": "refuse"},
+    ],
+)
+def test_a_rule_that_would_decide_nothing_is_refused(rules):
+    with pytest.raises(InvalidInputError, match="pointer_policy maps places"):
+        PointerPolicy.parse(BUCKET, rules)

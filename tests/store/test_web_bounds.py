@@ -164,6 +164,23 @@ def test_a_proxy_may_be_private_and_resolves_names_itself(store_folder, first, m
     assert first.asked == []
 
 
+@pytest.mark.parametrize("proxy", ["https://proxy.example:3128", "https://localhost:1"])
+def test_a_proxy_that_is_not_used_after_all_lifts_no_bound(store_folder, first, monkeypatch, proxy):
+    """aiohttp warns of a proxy whose own address begins with https, and connects by itself."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    first.files["/x"] = b"internal"
+    monkeypatch.setattr(socket, "getaddrinfo", leading_here(socket.getaddrinfo, "internal.example"))
+    client = client_for(store_folder, [], {"http": {"client_kwargs": {"trust_env": True}}})
+    with pytest.raises(PointerPolicyError, match="resolves to"):
+        client.register_pointer("a", f"http://internal.example:{first.url.rpartition(':')[2]}/x")
+    assert first.asked == []
+
+
+def leading_here(real, name):
+    return lambda host, *given, **options: real("127.0.0.1" if host == name else host, *given, **options)
+
+
 def test_without_trust_the_environments_proxy_is_not_used(store_folder, first, monkeypatch):
     monkeypatch.setenv("http_proxy", first.url)
     with pytest.raises(MetaMLFlowError):

@@ -189,10 +189,16 @@ def shown(url: str) -> str:
     return redact(url) if url.startswith(("http://", "https://")) else printable(url)
 
 
-def drifted(url: str, seen: Sighting, found: Sighting | None) -> PointerDriftError:
-    """Return the error for an object that is not what was seen; ``found`` is what is there now, None if nothing is."""
-    if found is None:
-        expected, actual = _known(seen), "missing"
+def drifted(url: str, seen: Sighting, found: Sighting | str | None) -> PointerDriftError:
+    """Return the error for an object that is not what was seen.
+
+    Args:
+        url: of the object.
+        seen: what was expected.
+        found: what is there now; a text if that is not an object, None if nothing is there.
+    """
+    if found is None or isinstance(found, str):
+        expected, actual = _known(seen), found or "missing"
     else:
         expected, actual = seen.difference(found) or (_known(seen), "another object, whose facts are the same")
     where = shown(url)

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.cli.output import Row, Size, printable, utc_text
+from metamlflow.errors import PointerPolicyError
 from metamlflow.model.metadata import encode_mapping
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
 LEFT_OUT = ("BY", "FILES", "TYPE", "CREATED", "SIZE")
 CHECKED = ("CHECK", "VERDICT", "FOUND")
+
+
+def _path_to_open(artifact: Artifact) -> str | None:
+    """Return the URL that other tools may open; None where the policy does not let that be opened."""
+    try:
+        return artifact.storage_path
+    except PointerPolicyError:
+        return None
 
 
 def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[str, Any]:
@@ -33,7 +42,7 @@ def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[st
         "size": artifact.size,
         "digest": artifact.digest,
         "manifest_digest": artifact.manifest_digest,
-        "storage_path": artifact.storage_path,
+        "storage_path": _path_to_open(artifact),
         # As stored: NaN, which JSON lacks, is {"$float": "NaN"}.
         "metadata": encode_mapping(artifact.metadata),
         "schema": artifact.schema,
@@ -92,8 +101,9 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
     yield "digest", artifact.digest
     yield "manifest", artifact.manifest_digest
     yield "id", artifact.artifact_id
-    if artifact.storage_path not in {place.uri for place in artifact.pointed}:
-        yield "stored", artifact.storage_path
+    path = _path_to_open(artifact)
+    if path is not None and path not in {place.uri for place in artifact.pointed}:
+        yield "stored", path
     for place in artifact.pointed:
         yield "points to", place.uri
     for source in artifact.inputs:

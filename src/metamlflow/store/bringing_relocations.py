@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from metamlflow.backend.lakes import shown
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
 from metamlflow.format.manifests import record_id_of
 from metamlflow.format.records import Relocation, decode_relocation
@@ -67,6 +67,11 @@ def bring_relocations(ends: Ends, names: Iterable[ArtifactName], asked: frozense
         rule = record.rule
         if rule.old not in asked:
             if not any(covers(rule.old, destination.relocations.entry(entry).uri) for entry in migrated):
+                continue
+            try:
+                ends.check_carried(rule.new)
+            except PointerPolicyError as error:
+                problems.append(f"the relocation from {shown(rule.old)} was not brought: {error.message}")
                 continue
             if others is None:
                 others = list(_registered(destination, set(names_in_use(destination)) - brought))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from metamlflow.errors import AccessDeniedError, InvalidInputError
 from metamlflow.store.cache_leases import ELSEWHERE, FULL, cache_errors, full_disk
+from metamlflow.store.regular_files import read_small
 
 _TAG = "CACHEDIR.TAG"  # https://bford.info/cachedir/: backups leave such folders out, and ours are known by it
-_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# The local cache of metamlflow; may be deleted.\n"
+_OWNER = "metamlflow"
+_TAG_TEXT = f"Signature: 8a477f597d28d172789f06886806bc55\n# The local cache of {_OWNER}; may be deleted.\n"
 SUBFOLDERS = ("entries", "temp", "fetching", "evicted", "leases")
 _FILES = ("lock", "usage")
 _WRITABLE_BY_OTHERS = 0o022
@@ -43,8 +45,19 @@ def make_private(folder: Path) -> None:
             if any(folder.iterdir()) and not (folder / _TAG).exists():
                 raise InvalidInputError(f"{folder} holds files that are no cache", hint=ELSEWHERE)
             (folder / _TAG).write_text(_TAG_TEXT)
+        elif not _is_ours(folder / _TAG):
+            raise InvalidInputError(f"{folder} is the cache of another program", hint=ELSEWHERE)
         if stat.S_IMODE(status.st_mode) & (0o077 | _BEING_EMPTIED):
             _close_to_others(folder)
+
+
+def _is_ours(tag: Path) -> bool:
+    """Whether a tag says whose cache it is, and says ours: other programs tag their folders with the same name."""
+    try:
+        text = read_small(tag).decode(errors="replace")
+    except OSError:
+        return False
+    return _OWNER in text or text in _TAG_TEXT  # another process may be writing it
 
 
 def require_private(folder: Path) -> None:

@@ -18,6 +18,7 @@ from metamlflow.format.layout import manifest_key, name_key, runs_prefix
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.model.names import ArtifactName
+from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.carrying import HISTORY_HINT, copy_record, copy_records, read_or_none
 from metamlflow.store.claiming import claim
 from metamlflow.store.edges import VersionId, write_edges
@@ -218,7 +219,7 @@ class Migration:
     def _move(self, item: Planned, manifest: Manifest, report: VersionReport) -> float:
         """Move what the destination does not have; return until when all of it may be relied on."""
         until = float("inf")
-        contents = new_contents(self.ends.source, manifest, self._before(item))
+        contents = new_contents(self.ends.source, manifest, self._before(item), carried=self.ends.check_carried)
 
         def unknown() -> Iterator[Entry]:
             nonlocal until
@@ -260,16 +261,26 @@ class Migration:
         return before_of(self.ends.source, item)
 
 
-def new_contents(source: Store, manifest: Manifest, before: Manifest | None) -> Iterator[Entry]:
-    """Yield what a version names and the one before it does not: its lists of files, and content in path order."""
+def new_contents(
+    source: Store, manifest: Manifest, before: Manifest | None, carried: Callable[[str], None] | None = None
+) -> Iterator[Entry]:
+    """Yield what a version names and the one before it does not: its lists of files, and content in path order.
+
+    ``carried`` is told each URI that it points to, as registered, and may raise.
+    """
+    if carried:
+        for place in manifest.pointed:
+            carried(place.uri)
     shards = {shard.key for shard in (before.shards if before else None) or ()}
     for shard in manifest.shards or ():
         if shard.key not in shards:
             yield shard_content(shard)
     predecessor = Predecessor(Entries(source, before).items() if before else iter(()))
-    for entry in Entries(source, manifest):
+    for entry in Entries(source, manifest, as_registered=True):
         if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
             yield entry
+        elif carried and isinstance(entry, PointerEntry):
+            carried(entry.uri)
 
 
 def once(contents: Iterable[Entry], on_repeated: Callable[[], None] = lambda: None) -> Iterator[Entry]:

@@ -209,7 +209,8 @@ def _add_expected(ends: Ends, item: Planned, report: VersionReport) -> None:
     report.manifest_digest = loaded.digest
     report.requests = 4 + len(loaded.manifest.inputs) + (6 if loaded.manifest.run else 0) + len(item.state.states)
     if item.moves:
-        for content in once(new_contents(ends.source, loaded.manifest, before_of(ends.source, item))):
+        before = before_of(ends.source, item)
+        for content in once(new_contents(ends.source, loaded.manifest, before, carried=ends.check_carried)):
             report.objects += 1
             report.bytes += content.size
             report.requests += 2 if content.size <= SMALL else 2 * -(-content.size // RANGE_BYTES) + 3

@@ -89,6 +89,14 @@ class Ends:
     source: Store
     destination: Store
 
+    def check_carried(self, uri: str) -> None:
+        """Refuse a pointer that the destination's client would open and the source's would not.
+
+        Raises:
+            PointerPolicyError: so it is.
+        """
+        self.source.lakes.policy.check_carried(self.destination.lakes.policy, uri)
+
 
 def shard_content(shard: Shard) -> Entry:
     """Return a list of files as content that is moved like any other."""

@@ -7,8 +7,11 @@ nobody thought of is refused.
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +29,7 @@ HOSTS = WEB | {"ftp", "sftp", "ssh", "smb", "webhdfs", "hdfs", "dav", "webdav", 
 """Schemes whose URIs name the server that is connected to."""
 _ANYTHING = "*"
 _ANY_PORT = ":*"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _VERDICTS = ("allow", "refuse")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -62,7 +66,11 @@ class PointerPolicy:
                 raise _misgiven(f"and {verdict!r:.40} is neither")
             if "@" in place.partition("://")[2].partition("/")[0]:
                 raise _misgiven("and a place holds no user info")
-            found[_canonical_place(place)] = verdict
+            known = _canonical_place(place)
+            if problem := _place_problem(known):
+                raise _misgiven(f"and {place!r:.100} {problem}")
+            if found.setdefault(known, verdict) != verdict:
+                raise _misgiven(f"and {place!r:.100} stands for a place that is given twice, once with each")
         return cls(store, tuple(sorted(found.items(), key=lambda rule: (-len(rule[0]), rule[0]))))
 
     def check(self, uri: str) -> None:
@@ -96,14 +104,38 @@ class PointerPolicy:
 
     def refusal(self, uri: str, why: str) -> PointerPolicyError:
         """Return the error for a URI that may not be opened; it says what would allow it."""
-        where, place = shown(uri), _suggested(uri)
+        where = shown(uri)
         return PointerPolicyError(
             f"{where} is not opened for a pointer: {why}",
-            hint=f"A pointer is the wish of whoever writes to the store. If you want it to be opened: "
-            f"MetaMLFlowClient(…, pointer_policy={{{place!r}: 'allow'}}), "
-            f'or {VARIABLE}=\'{{"{place}": "allow"}}\' in the environment.',
+            hint=f"A pointer is the wish of whoever writes to the store. If you want it to be opened: {_allowing(uri)}",
             key=where,
         )
+
+    def check_carried(self, destination: PointerPolicy, uri: str) -> None:
+        """Refuse a pointer that is only carried to another store if only there it would be opened.
+
+        Else a stranger's pointer to a local file would gain by a migration to a local store what it did not have.
+
+        Raises:
+            PointerPolicyError: so it is.
+        """
+        is_web = plain_scheme(uri.partition("://")[0]) in WEB
+        if self._opens(uri) and not (is_web and destination.names_host(uri) and not self.names_host(uri)):
+            return
+        if destination._opens(uri):
+            where = shown(uri)
+            raise PointerPolicyError(
+                f"{where} is not opened for pointers of {self.store}, and would be for those of {destination.store}; "
+                f"so it is not brought there. If it may be, let the source's client open it: {_allowing(uri)}",
+                key=where,
+            )
+
+    def _opens(self, uri: str) -> bool:
+        try:
+            self.check(uri)
+        except PointerPolicyError:
+            return False
+        return True
 
     def _is_of_store(self, scheme: str, uri: str) -> bool:
         own = plain_scheme(self.store.partition("://")[0])
@@ -166,7 +198,7 @@ class CopyBounds(LakeBounds):
 
 def covers(place: str, uri: str) -> bool:
     """Whether a URI is a place, or lies below it; ``s3://lake`` does not cover ``s3://lake-of-others``."""
-    return uri == place or uri.startswith(f"{place.rstrip('/')}/")
+    return uri == place or uri.startswith(place if place.endswith("/") else f"{place}/")
 
 
 def web_place_covers(place: str, uri: str) -> bool:
@@ -203,7 +235,8 @@ def _canonical(uri: str) -> str:
         shown_port = "" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}"
         path = posixpath.normpath(f"/{unquote(parts.path).lstrip('/')}")
         return f"{scheme}://{host}{shown_port}{path.rstrip('/')}"
-    return f"{scheme}://{rest}".rstrip("/")
+    root = f"{scheme}://{rest[:1]}"  # of hdfs:///data the third slash is no end of a name
+    return root + rest[1:].rstrip("/")
 
 
 def _at_any_port(web: str) -> str:
@@ -230,12 +263,39 @@ def _reason(scheme: str) -> str:
     return f"{scheme}:// is none of the schemes that are opened without being allowed"
 
 
+def _allowing(uri: str) -> str:
+    """Return what a user writes to have a URI opened: as Python, and for a shell."""
+    rules = {_suggested(uri): "allow"}
+    variable = shlex.quote(json.dumps(rules, ensure_ascii=False))
+    return f"MetaMLFlowClient(…, pointer_policy={rules!r}), or {VARIABLE}={variable} in the environment."
+
+
 def _suggested(uri: str) -> str:
     scheme = plain_scheme(uri.partition("://")[0])
     root, name = split_uri(uri)
     if scheme == "file":
         return f"{root}/{name[: name.rfind('/') + 1]}"
-    return f"{shown(root)}/"
+    return scheme if "@" in root else f"{shown(root)}/"  # github://owner:repository@branch
+
+
+def _place_problem(place: str) -> str | None:
+    """Return why a rule for a place would never decide anything, or None."""
+    scheme, separator, rest = place.partition("://")
+    authority = rest.partition("/")[0]
+    if place != _ANYTHING and not _SCHEME.fullmatch(scheme):
+        return "is neither '*' nor a scheme nor the beginning of a URI"
+    if scheme in WEB and separator and not _is_address(place.replace(_ANY_PORT, "", 1)):
+        return "names no host, or a port that is not a number"
+    if "*" in authority.removesuffix(_ANY_PORT if scheme in WEB else ""):
+        return "holds a wildcard: a place is written out, and covers what lies below it"
+    return None
+
+
+def _is_address(place: str) -> bool:
+    try:
+        return bool(_host(place)) and urlsplit(place).port != 0
+    except ValueError:
+        return False
 
 
 def _misgiven(why: str) -> InvalidInputError:

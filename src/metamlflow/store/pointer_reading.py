@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
 from metamlflow.backend.seeking import SeekableReader
-from metamlflow.errors import ObjectNotFoundError, PointerDriftError
+from metamlflow.errors import ObjectNotFoundError, PointerDriftError, UnsupportedSourceError
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.claiming import retried
 from metamlflow.store.digests import Digester, checkable, is_conditional
@@ -103,7 +103,7 @@ class _Object:
                 if found.size != self.entry.size:
                     return False
                 digester = self._digested(found, expected[0])
-            except (PointerDriftError, ObjectNotFoundError):
+            except (PointerDriftError, ObjectNotFoundError, UnsupportedSourceError):
                 return False
             _check(self.entry, expected, digester)
             self._seen = found

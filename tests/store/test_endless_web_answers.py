@@ -1,0 +1,144 @@
+"""A web server that a manifest names is a stranger's: no answer of it takes more memory than was asked for."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zlib
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from metamlflow import MetaMLFlowClient
+from metamlflow.errors import MetaMLFlowError
+
+pytest.importorskip("aiohttp")
+
+MIB = 1024 * 1024
+FAR_TOO_MUCH = 100 * MIB
+DATA = b"id,amount\n1,2\n"
+
+
+class Server(ThreadingHTTPServer):
+    """Says in HEAD that it has a small file. What it answers to GET is set by a test; ``sent`` counts its bytes."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.get = plain
+        self.sent = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_):
+        """Whoever asked has closed the connection."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self.begin(200, {"Content-Length": str(len(DATA)), "Accept-Ranges": "bytes"})
+
+    def do_GET(self):
+        self.server.get(self)
+
+    def begin(self, status, headers):
+        self.send_response(status)
+        for name, value in {"ETag": '"1"', "Connection": "close", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def pour(self, part, size):
+        for _ in range(size // len(part)):
+            self.wfile.write(part)
+            self.server.sent += len(part)
+
+    def log_message(self, *_):
+        pass
+
+
+def plain(handler):
+    handler.begin(200, {"Content-Length": str(len(DATA))})
+    handler.wfile.write(DATA)
+
+
+def endless_whole(handler):
+    handler.begin(200, {})
+    handler.pour(DATA + bytes(MIB), FAR_TOO_MUCH)
+
+
+def endless_part(handler):
+    handler.begin(206, {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"})
+    handler.pour(DATA + bytes(MIB), FAR_TOO_MUCH)
+
+
+@cache
+def packed_zeros():
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(bytes(MIB)) for _ in range(FAR_TOO_MUCH // MIB)) + packer.flush()
+
+
+def unpacked(handler):
+    packed = packed_zeros()
+    handler.begin(200, {"Content-Encoding": "gzip", "Content-Length": str(len(packed))})
+    handler.wfile.write(packed)
+
+
+def denied_at_length(handler):
+    handler.begin(403, {})
+    handler.pour(bytes(MIB), FAR_TOO_MUCH)
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def client(store_folder, server):
+    return MetaMLFlowClient(store_folder, pointer_policy={server.url: "allow"})
+
+
+@contextmanager
+def little_memory(most):
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("answer", [endless_whole, endless_part, unpacked, denied_at_length])
+@pytest.mark.parametrize("evidence", ["stat", "full"])
+def test_no_answer_is_read_far_past_what_was_asked_for(client, server, answer, evidence):
+    artifact = client.register_pointer("a", f"{server.url}/x.csv", evidence=evidence)
+    server.get = answer
+    for use in (artifact.read_bytes, lambda: artifact.open().read(), artifact.materialize):
+        with little_memory(40 * MIB), pytest.raises(MetaMLFlowError):
+            use()
+    assert server.sent < FAR_TOO_MUCH / 2
+
+
+def test_a_page_of_links_is_read_to_a_limit(client, server):
+    server.get = endless_whole
+    with pytest.raises(MetaMLFlowError, match="than was asked for"):
+        client.register_pointer("a", f"{server.url}/d/")
+    assert server.sent < FAR_TOO_MUCH
+
+
+def test_a_server_that_ignores_ranges_is_read_as_before(client, server):
+    server.get = plain
+    artifact = client.register_pointer("a", f"{server.url}/x.csv", evidence="full")
+    with artifact.open() as file:
+        file.seek(3)
+        assert file.read(4) == DATA[3:7]
+    assert artifact.read_bytes() == DATA
