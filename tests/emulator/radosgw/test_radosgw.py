@@ -17,7 +17,7 @@ from types import MappingProxyType
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import AccessDeniedError, StoreNotFoundError, UnsupportedStoreError
+from metamlflow.errors import AccessDeniedError, ArtifactNotFoundError, StoreNotFoundError, UnsupportedStoreError
 from metamlflow.testing import BackendSuite
 from metamlflow_s3 import open_backend
 from metamlflow_s3.uploads import PART_BYTES
@@ -183,6 +183,9 @@ def test_each_printed_policy_lets_its_role_do_its_work_and_no_more(gateway, user
         assert client.get_artifact("a").read_bytes() == b"1", role
         assert len(client.list_artifacts()) == 1, role
         assert client.get_artifact("a").verify().ok, role
+        # Asked for by its number, a missing version is looked at without a listing, and that look is answered with 403.
+        with pytest.raises(ArtifactNotFoundError, match="has no version 7"):
+            client.get_artifact("a", 7)
     for role in ("reader", "collector"):
         with pytest.raises(AccessDeniedError):
             clients[role].register_artifact("b", b"2")

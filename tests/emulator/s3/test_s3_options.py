@@ -25,7 +25,7 @@ REFUSED = {
     "asynchronous": ({"asynchronous": True}, "asynchronous"),
     "loop": ({"loop": object()}, "loop"),
     "no-mapping": ({"client_kwargs": "eu-central-1"}, "client_kwargs is a str"),
-    "endpoint-without-scheme": ({"endpoint_url": "localhost:9000"}, "http://host:port"),
+    "endpoint-without-scheme": ({"endpoint_url": "localhost:9000"}, "http://host:9000"),
     "endpoint-twice": ({"endpoint_url": "http://a", "client_kwargs": {"endpoint_url": "http://b"}}, "Give each once"),
     "config-in-client": ({"client_kwargs": {"config": object()}}, "config_kwargs"),
 }
