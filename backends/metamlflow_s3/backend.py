@@ -29,7 +29,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, is_composite, quoted_tag, same_tag, status_of
+from metamlflow_s3.answers import WEB_PAGE, is_composite, quoted_tag, same_tag, says_no_more_than_denied, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.deletions import Deletions
@@ -279,7 +279,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             with self._translated(key):
                 yield
         except AccessDeniedError as error:
-            if not self._listings.lacks(self._prefix + key):
+            if not says_no_more_than_denied(error) or not self._listings.lacks(self._prefix + key):
                 raise
             place = self.url_of(key)
             raise ObjectNotFoundError(f"{place}: there is no such object; the listing lacks it", key=place) from error
