@@ -6,13 +6,11 @@ users know it to mean: where the faster engine cannot be told one, s3fs makes al
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import UTC
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -29,7 +27,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, is_composite, quoted_tag, same_tag, says_no_more_than_denied, status_of
+from metamlflow_s3.answers import WEB_PAGE, quoted_tag, same_tag, says_no_more_than_denied, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.deletions import Deletions
@@ -37,6 +35,7 @@ from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
 from metamlflow_s3.listings import PAGE, Listings, field
+from metamlflow_s3.object_facts import checksums_of, date_of, real_version
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
@@ -245,10 +244,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             key=key,
             size=answer["ContentLength"],
             modified=answer["LastModified"].astimezone(UTC),
-            observed=_date(answer),
+            observed=date_of(answer),
             etag=answer.get("ETag"),
-            version=_real_version(answer.get("VersionId")),
-            checksums=_checksums(answer),
+            version=real_version(answer.get("VersionId")),
+            checksums=checksums_of(answer),
         )
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
@@ -272,8 +271,8 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def _looking(self, key: str) -> Iterator[None]:
         """As :meth:`_translated`, for a request that looks: a refusal may mean that nothing is there.
 
-        Where listing is allowed below a prefix alone, some servers answer 403 for a key that is missing: so a listing is
-        asked. Where it may not be had, the refusal stands.
+        Where listing is allowed below a prefix alone, some servers answer 403 for a key that is missing: so a listing
+        is asked. Where it may not be had, the refusal stands.
         """
         try:
             with self._translated(key):
@@ -386,7 +385,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                     key=field(item, "Key").removeprefix(self._prefix),
                     size=field(item, "Size"),
                     modified=field(item, "LastModified").astimezone(UTC),
-                    observed=_date(page),
+                    observed=date_of(page),
                     etag=item.get("ETag"),
                 )
 
@@ -395,24 +394,3 @@ def _range(start: int, end: int | None) -> dict[str, Any]:
     if not start and (end is None or end > _LIMIT_BYTES):
         return {}
     return {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-
-
-def _date(answer: Mapping[str, Any]) -> datetime:
-    """The server's clock when it answered; an answer without a date counts as of now."""
-    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    return parsedate_to_datetime(text).astimezone(UTC) if text else datetime.now(UTC)
-
-
-def _real_version(version: str | None) -> str | None:
-    return None if version in {None, "null"} else version
-
-
-def _checksums(answer: Mapping[str, Any]) -> dict[str, str]:
-    if is_composite(answer):
-        return {}  # a digest of digests of parts says nothing about the content by itself
-    names = {"ChecksumSHA256": "sha256", "ChecksumCRC32C": "crc32c"}
-    return {
-        name: base64.b64decode(answer[field]).hex()
-        for field, name in names.items()
-        if answer.get(field) and "-" not in answer[field]
-    }

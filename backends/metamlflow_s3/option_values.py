@@ -12,14 +12,18 @@ from typing import Any
 
 from metamlflow.backend.options import wrong_amounts, wrong_flags, wrong_texts
 
-_FLAGS = (
-    ("anon", "default_fill_cache", "fixed_upload_size", "local_expiry_check", "requester_pays")
-    + ("skip_instance_cache", "use_listings_cache", "use_ssl", "version_aware")
-)  # fmt: skip
+_FLAGS = frozenset(
+    {"anon", "default_fill_cache", "fixed_upload_size", "local_expiry_check", "requester_pays", "skip_instance_cache"}
+    | {"use_listings_cache", "use_ssl", "version_aware"}
+)
 _TEXTS = ("key", "secret", "token", "username", "password", "profile", "endpoint_url")
 _TEXTS_OF_CLIENT = (
-    ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "endpoint_url", "region_name")
-)  # fmt: skip
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "endpoint_url",
+    "region_name",
+)
 _AMOUNTS = ("connect_timeout", "read_timeout", "max_pool_connections")
 _CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
 _WHEN = ("when_supported", "when_required")
@@ -30,7 +34,7 @@ _OF_CUSTOMER = ("SSECustomerKey", "SSECustomerKeyMD5")
 def wrong_values(options: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each value that would not mean what it says; the mappings are mappings or None."""
     client, config = options.get("client_kwargs") or {}, options.get("config_kwargs") or {}
-    yield from wrong_flags("", options, _FLAGS)
+    yield from wrong_flags("", options, sorted(_FLAGS))
     yield from wrong_texts("", options, _TEXTS)
     yield from _half_credentials(options, client)
     yield from wrong_flags("client_kwargs.", client, ("use_ssl",))

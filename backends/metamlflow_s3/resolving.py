@@ -8,7 +8,6 @@ by asking it for the names that it knows, so that a name of a later release is n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 PROTOCOLS = ("s3", "s3a")
 """By which s3fs looks up its defaults in fsspec's configuration."""

@@ -1,4 +1,4 @@
-"""Storage options, checked: what a client would drop or take for something else is refused before anything is stored."""
+"""Storage options, checked: what a client would drop, or take for something else, is refused before it is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _YES = frozenset({"true", "yes", "on", "1"})
 
 
 def with_configured_defaults(options: Mapping[str, Any], protocols: Iterable[str]) -> dict[str, Any]:
-    """Return the options with those of fsspec's configuration (files, ``FSSPEC_…``), which a client would add unseen."""
+    """Return the options with those of fsspec's configuration (files, ``FSSPEC_…``), which clients add unseen."""
     from fsspec.config import conf
 
     defaults: dict[str, Any] = {}
