@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 import google_crc32c
 
 from metamlflow.backend.budget import content_budget
+from metamlflow.backend.options import with_configured_defaults
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
@@ -32,7 +33,7 @@ from metamlflow_gcs.connection import Connection, Request, object_path
 from metamlflow_gcs.copies import GCSCopies
 from metamlflow_gcs.doctor import GCSDoctor
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
-from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
+from metamlflow_gcs.options import PROTOCOLS, check_options, is_emulator, parse_url, spare_emulators_grpc
 from metamlflow_gcs.policy import GCSPolicies
 from metamlflow_gcs.reader import GCSStream
 from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, chunk_bytes
@@ -54,7 +55,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> GCSBackend:
         InvalidInputError: the URL names no bucket, or gcsfs would ignore an option.
     """
     bucket, prefix = parse_url(url)
-    check_options(options)
+    check_options(with_configured_defaults(options, PROTOCOLS))
     return GCSBackend(bucket, prefix, options)
 
 
@@ -62,13 +63,14 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
     """The backend seam over a GCS bucket; every promise is in :class:`metamlflow.backend.Backend`."""
 
     def __init__(self, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
-        if is_emulator(options):
+        self._given = dict(options)
+        self._options = with_configured_defaults(options, PROTOCOLS)
+        if is_emulator(self._options):
             spare_emulators_grpc()
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._options = dict(options)
-        self._connection = Connection(options)
-        self._uploader = Uploader(self._connection, bucket, options.get("kms_key_name"))
+        self._connection = Connection(self._options)
+        self._uploader = Uploader(self._connection, bucket, self._options.get("kms_key_name"))
 
     @property
     def url(self) -> str:
@@ -86,7 +88,7 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
         return 1024 - len(self._prefix.encode())
 
     def __getstate__(self) -> tuple[str, str, dict[str, Any]]:
-        return self._bucket, self._prefix.rstrip("/"), self._options
+        return self._bucket, self._prefix.rstrip("/"), self._given
 
     def __setstate__(self, state: tuple[str, str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]

@@ -231,6 +231,8 @@ class Connection:
         from yarl import URL
 
         filesystem = self.filesystem
+        if filesystem._session is not None and filesystem._session.closed:  # noqa: SLF001 (the same)
+            filesystem._session = None  # noqa: SLF001 (at the interpreter's end gcsfs closes it, and others may go on)
         session = await filesystem._set_session()  # noqa: SLF001 (the session with the user's own settings)
         query = urlencode(filesystem._get_params(dict(request.params)), quote_via=quote)  # noqa: SLF001 (adds userProject)
         url = request.path if "://" in request.path else self.endpoint + request.path

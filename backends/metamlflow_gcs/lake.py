@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.options import with_configured_defaults
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StorageUnavailableError, StoreNotFoundError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer
 from metamlflow_gcs.connection import Answer, Connection, Request, object_path
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
-from metamlflow_gcs.options import check_options, is_emulator, parse_url, spare_emulators_grpc
+from metamlflow_gcs.options import PROTOCOLS, check_options, is_emulator, parse_url, spare_emulators_grpc
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -28,7 +29,7 @@ def open_lake(root: str, options: Mapping[str, Any]) -> GCSLake:
     Raises:
         InvalidInputError: the URL names no bucket, or gcsfs would ignore an option.
     """
-    check_options(options)
+    check_options(with_configured_defaults(options, PROTOCOLS))
     return GCSLake(parse_url(root)[0], options)
 
 
@@ -40,14 +41,15 @@ class GCSLake:
     """
 
     def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
-        if is_emulator(options):
+        self._given = dict(options)
+        configured = with_configured_defaults(options, PROTOCOLS)
+        if is_emulator(configured):
             spare_emulators_grpc()
         self._bucket = bucket
-        self._options = dict(options)
-        self._connection = Connection(options)
+        self._connection = Connection(configured)
 
     def __getstate__(self) -> tuple[str, dict[str, Any]]:
-        return self._bucket, self._options
+        return self._bucket, self._given
 
     def __setstate__(self, state: tuple[str, dict[str, Any]]) -> None:
         self.__init__(*state)  # type: ignore[misc]

@@ -206,6 +206,11 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
     return None
 
 
+def says_no_more_than_denied(error: MetaMLFlowError) -> bool:
+    """Whether a refusal gives no reason, such as the credentials or a key of encryption."""
+    return isinstance(error, _REFUSED[0]) and error.hint == _REFUSED[2]
+
+
 def status_of(error: BaseException) -> int:
     """Return the HTTP status of the answer that an error came from; 0 if there was none."""
     for cause in _causes(error):

@@ -6,17 +6,16 @@ users know it to mean: where the faster engine cannot be told one, s3fs makes al
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from metamlflow.backend.options import with_configured_defaults
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
 from metamlflow.backend.uploading import content_of
@@ -28,7 +27,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, is_composite, quoted_tag, same_tag, status_of
+from metamlflow_s3.answers import WEB_PAGE, quoted_tag, same_tag, says_no_more_than_denied, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.deletions import Deletions
@@ -36,10 +35,11 @@ from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.fast import NotPlainError
 from metamlflow_s3.listings import PAGE, Listings, field
+from metamlflow_s3.object_facts import checksums_of, date_of, real_version
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
-from metamlflow_s3.resolving import with_configured_defaults
+from metamlflow_s3.resolving import PROTOCOLS
 from metamlflow_s3.uploads import PART_BYTES, Uploader
 from metamlflow_s3.vigilance import Create, Vigilance
 from metamlflow_s3.wording import Wording
@@ -66,7 +66,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> S3Backend:
         UnsupportedStoreError: the bucket is of a kind that cannot hold a store.
     """
     bucket, prefix = parse_url(url)
-    check_options(with_configured_defaults(options))
+    check_options(with_configured_defaults(options, PROTOCOLS))
     return S3Backend(bucket, prefix, options)
 
 
@@ -77,7 +77,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._given = dict(options)
-        self._options = with_configured_defaults(options)
+        self._options = with_configured_defaults(options, PROTOCOLS)
         self._wording = Wording(self.url, self._options)
         self._connection = Connection(bucket, self._options)
         self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
@@ -173,7 +173,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def open(self, key: str) -> BinaryIO:
         """Return a seekable reader that streams from where it is, of the object as it is now. One request."""
-        with self._translated(key):
+        with self._looking(key):
             answer = self._get(key)
         etag, size = answer.get("ETag"), int(field(answer, "ContentLength"))
 
@@ -204,7 +204,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         if end is not None and end <= start:
             self.stat(key)  # an HTTP range cannot be empty
             return b""
-        with self._translated(key):
+        with self._looking(key):
             try:
                 answer, data = self._connection.fetch(
                     start, end, checked=checked, Key=self._prefix + key, **_range(start, end)
@@ -231,7 +231,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def stat(self, key: str) -> ObjectInfo:
         """Return what HEAD tells, with the checksums that S3 holds."""
         try:
-            with self._translated(key):
+            with self._looking(key):
                 asked = self._connection.asks_for_checksums
                 answer = self._connection.call("head_object", Key=self._prefix + key, **asked)
                 self._check_it_is_s3(key, answer)
@@ -244,10 +244,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             key=key,
             size=field(answer, "ContentLength"),
             modified=field(answer, "LastModified").astimezone(UTC),
-            observed=_date(answer),
+            observed=date_of(answer),
             etag=answer.get("ETag"),
-            version=_real_version(answer.get("VersionId")),
-            checksums=_checksums(answer),
+            version=real_version(answer.get("VersionId")),
+            checksums=checksums_of(answer),
         )
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
@@ -266,6 +266,22 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
         return self._wording.translated(self.url_of(key))
+
+    @contextmanager
+    def _looking(self, key: str) -> Iterator[None]:
+        """As :meth:`_translated`, for a request that looks: a refusal may mean that nothing is there.
+
+        Where listing is allowed below a prefix alone, some servers answer 403 for a key that is missing: so a listing
+        is asked. Where it may not be had, the refusal stands.
+        """
+        try:
+            with self._translated(key):
+                yield
+        except AccessDeniedError as error:
+            if not says_no_more_than_denied(error) or not self._listings.lacks(self._prefix + key):
+                raise
+            place = self.url_of(key)
+            raise ObjectNotFoundError(f"{place}: there is no such object; the listing lacks it", key=place) from error
 
     def _placed(self, key: str, error: MetaMLFlowError) -> MetaMLFlowError:
         return self._wording.placed(self.url_of(key), error)
@@ -299,10 +315,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         )
 
     def _exists(self, key: str) -> bool | None:
-        """Whether there is such an object; None if these credentials may not know.
-
-        Where listing is allowed below a prefix alone, some servers answer 403 to a look at a key that is missing.
-        """
+        """Whether there is such an object; None if these credentials may not know."""
         try:
             self.stat(key)
         except ObjectNotFoundError:
@@ -372,7 +385,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
                     key=field(item, "Key").removeprefix(self._prefix),
                     size=field(item, "Size"),
                     modified=field(item, "LastModified").astimezone(UTC),
-                    observed=_date(page),
+                    observed=date_of(page),
                     etag=item.get("ETag"),
                 )
 
@@ -381,24 +394,3 @@ def _range(start: int, end: int | None) -> dict[str, Any]:
     if not start and (end is None or end > _LIMIT_BYTES):
         return {}
     return {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-
-
-def _date(answer: Mapping[str, Any]) -> datetime:
-    """The server's clock when it answered; an answer without a date counts as of now."""
-    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    return parsedate_to_datetime(text).astimezone(UTC) if text else datetime.now(UTC)
-
-
-def _real_version(version: str | None) -> str | None:
-    return None if version in {None, "null"} else version
-
-
-def _checksums(answer: Mapping[str, Any]) -> dict[str, str]:
-    if is_composite(answer):
-        return {}  # a digest of digests of parts says nothing about the content by itself
-    names = {"ChecksumSHA256": "sha256", "ChecksumCRC32C": "crc32c"}
-    return {
-        name: base64.b64decode(answer[field]).hex()
-        for field, name in names.items()
-        if answer.get(field) and "-" not in answer[field]
-    }

@@ -42,7 +42,9 @@ class S3Copies:
             return None
         hosts = [place.hostname or "" for place in places]
         # Not across partitions: hosts in China end in another way.
-        return None if all(host.endswith(_AMAZON) for host in hosts) else f"{hosts[1]} is not {hosts[0]}"
+        return (
+            None if all(host.endswith(_AMAZON) for host in hosts) else f"{places[1].netloc} is not {places[0].netloc}"
+        )
 
     def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:
         """Copy an object; it must not be there, and that is looked at first: some servers know no condition here."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from metamlflow.backend.lakes import Sighting, drifted, entity_tag
+from metamlflow.backend.options import with_configured_defaults
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -22,7 +23,7 @@ from metamlflow_s3.answers import bare_tag, is_composite, parts_of, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.listings import Listings, field
 from metamlflow_s3.options import check_options, parse_url
-from metamlflow_s3.resolving import with_configured_defaults
+from metamlflow_s3.resolving import PROTOCOLS
 from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def open_lake(root: str, options: Mapping[str, Any]) -> S3Lake:
     Raises:
         InvalidInputError: the URL names no bucket, or an option would not be honoured.
     """
-    check_options(with_configured_defaults(options))
+    check_options(with_configured_defaults(options, PROTOCOLS))
     return S3Lake(parse_url(root)[0], options)
 
 
@@ -60,7 +61,7 @@ class S3Lake:
     def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
         self._given = dict(options)
-        self._options = with_configured_defaults(options)
+        self._options = with_configured_defaults(options, PROTOCOLS)
         self._connection = Connection(bucket, self._options)
         self._wording = Wording(f"s3://{bucket}", self._options)
         self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")

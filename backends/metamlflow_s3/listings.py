@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from metamlflow.errors import StorageError, StorageUnavailableError
+from metamlflow.errors import MetaMLFlowError, StorageError, StorageUnavailableError
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.wording import Wording
 
@@ -52,6 +52,14 @@ class Listings:
                 where = {"StartAfter": keys[-1]}
             else:
                 where = {"ContinuationToken": course.marker(page.get("NextContinuationToken"))}
+
+    def lacks(self, name: str) -> bool:
+        """Whether a listing can be had and does not show the object; False where it does, or may not be asked for."""
+        try:
+            page = self._ask("list_objects_v2", name, 1, {})
+        except MetaMLFlowError:
+            return False
+        return all(field(item, "Key") != name for item in page.get("Contents", ()))
 
     def versions(self, prefix: str, after: str = "") -> Iterator[_Page]:
         """Yield pages of all versions, in the order of their keys, each key's newest first."""

@@ -6,8 +6,9 @@ s3fs filters ``s3_additional_kwargs`` by what each request takes, so that a miss
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
+
+from metamlflow.backend.options import suggestion
 
 # What goes along with every request that stores: both PutObject and CreateMultipartUpload know it.
 _STORING = frozenset(
@@ -33,6 +34,13 @@ _CONFIG = frozenset(
     | {"region_name", "request_checksum_calculation", "response_checksum_validation", "retries", "s3"}
     | {"signature_version", "tcp_keepalive", "use_dualstack_endpoint", "use_fips_endpoint"}
 )
+# Of mappings within config_kwargs: botocore asks them for these names, and looks at no other.
+_WITHIN_CONFIG = {
+    "s3": _CONFIG_S3,
+    "proxies": frozenset({"http", "https"}),
+    "proxies_config": frozenset({"proxy_ca_bundle", "proxy_client_cert", "proxy_use_forwarding_for_https"}),
+    "retries": frozenset({"max_attempts", "mode", "total_max_attempts"}),
+}
 _OF_AIO = frozenset({"connector_args", "http_session_cls", "warm_up_loader_caches"})
 
 
@@ -46,15 +54,12 @@ def unknown_names(options: Mapping[str, Any]) -> Iterator[str]:
     config = options.get("config_kwargs") or {}
     if unknown := set(config) - _CONFIG:
         yield from _told("config_kwargs", unknown, _CONFIG | _OF_AIO | _settings_of_botocore())
-    if isinstance(config.get("s3"), Mapping):
-        yield from _told("config_kwargs['s3']", set(config["s3"]) - _CONFIG_S3, _CONFIG_S3)
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return which of the known names may have been meant, as a question, or nothing."""
-    by_lower = {each.lower(): each for each in known}
-    close = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.7)
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+    for name, known in _WITHIN_CONFIG.items():
+        within = config.get(name)
+        if isinstance(within, Mapping):
+            yield from _told(f"config_kwargs[{name!r}]", set(within) - known, known)
+        elif within is not None:
+            yield f"config_kwargs[{name!r}] is a {type(within).__name__}, not a mapping"
 
 
 def _told(where: str, unknown: set[Any], known: Iterable[str]) -> Iterator[str]:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from metamlflow.backend.options import suggestion, wrong_endpoint
 from metamlflow.errors import InvalidInputError, UnsupportedStoreError, redact
-from metamlflow_s3.option_names import suggestion, unknown_names
+from metamlflow_s3.option_names import unknown_names
+from metamlflow_s3.option_values import wrong_values
 
 _OF_S3FS = frozenset(
     {
@@ -100,7 +102,7 @@ def check_options(options: Mapping[str, Any]) -> None:
             "a store needs a synchronous file system with s3fs's own event loop",
             hint="Leave the options asynchronous and loop out; calls work inside a running event loop all the same.",
         )
-    unknown = sorted(set(options) - KNOWN - {"asynchronous", "loop"})
+    unknown = sorted(map(str, set(options) - KNOWN - {"asynchronous", "loop"}))
     if unknown:
         places = [f"instead of {name} give {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
         meant = ", ".join(f"{name}{'' if name in _ELSEWHERE else suggestion(name, KNOWN)}" for name in unknown)
@@ -116,6 +118,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             f"unknown storage options for s3://: {'; '.join(wrong)}",
             hint="s3fs would drop such a name, and with it the encryption, for example. Correct or remove it.",
         )
+    if wrong := list(wrong_values(options)):
+        raise InvalidInputError(f"storage options for s3:// of a wrong value: {'; '.join(wrong)}")
     _check_client(options, options.get("client_kwargs") or {})
 
 
@@ -130,9 +134,9 @@ def _check_client(options: Mapping[str, Any], client: Mapping[str, Any]) -> None
     if twice:
         raise InvalidInputError(f"storage options are given twice: {'; '.join(twice)}", hint="Give each once.")
     endpoint = endpoint_of(options)
-    if endpoint and not str(endpoint).startswith(("http://", "https://")):
+    if endpoint and (wrong := wrong_endpoint(endpoint)):
         raise InvalidInputError(
-            f"the endpoint_url {redact(str(endpoint))!r} is no URL",
+            f"the endpoint_url {redact(endpoint)!r} {wrong}",
             hint="Write it as https://s3.example.com or http://localhost:9000.",
         )
 

@@ -8,9 +8,9 @@ by asking it for the names that it knows, so that a name of a later release is n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-_PROTOCOLS = ("s3", "s3a")
+PROTOCOLS = ("s3", "s3a")
+"""By which s3fs looks up its defaults in fsspec's configuration."""
 _PREFIX = "AWS_"
 # Each is told to obstore in any case, or is about finding credentials, which it is given.
 _PINNED = frozenset(
@@ -26,16 +26,6 @@ _PINNED = frozenset(
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _NOWHERE = "http://127.0.0.1:9"
 _EVERY_HOST = "*,0.0.0.0/0,::/0"  # the first means names alone
-
-
-def with_configured_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with those of fsspec's configuration (files, ``FSSPEC_S3_…``), which s3fs would add unseen."""
-    from fsspec.config import conf
-
-    defaults: dict[str, Any] = {}
-    for protocol in _PROTOCOLS:
-        defaults |= conf.get(protocol, {})
-    return defaults | dict(options)
 
 
 def proxies_for(given: Mapping[str, str] | None, endpoint: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, thread
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -60,3 +61,8 @@ def keep_resolving(loop: asyncio.AbstractEventLoop) -> None:
 def _give_pool(loop: asyncio.AbstractEventLoop) -> None:
     if not isinstance(getattr(loop, "_default_executor", None), ThreadPool):
         loop.set_default_executor(ThreadPool(1))
+
+
+# Python calls exit handlers backwards, and weakref registers its own, which closes the clients of storage, when it is
+# first used. That is here: so whoever imports this library and then registers a handler finds the clients open in it.
+weakref.finalize(ThreadPool, int)

@@ -9,7 +9,7 @@ from metamlflow.format.layout import alias_key, alias_of_key, aliases_prefix, ev
 from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.bounded import read_record
-from metamlflow.store.claiming import claim, retried
+from metamlflow.store.claiming import claim, looked_again, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import check_available, load_reference, version_status
 
@@ -60,7 +60,7 @@ def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -
     data = encode_alias(version, record_id, store.clock.now())
     losses = 0
     while True:
-        number, held = _newest(store, name, alias)
+        number, held = looked_again(lambda: _newest(store, name, alias), store.clock)
         if claim(store.backend, alias_key(name, alias, number + 1), data, record_id, store.clock) is not None:
             return held
         losses += 1

@@ -13,6 +13,7 @@ from metamlflow.errors import (
     InvalidInputError,
     MetaMLFlowError,
     NotFoundError,
+    ObjectNotFoundError,
     OutcomeUnknownError,
     StorageError,
     StorageFullError,
@@ -131,6 +132,21 @@ def retried(call: Callable[[], T], clock: Clock) -> T:
             _log.debug("attempt %d: %s", attempt, error)
             clock.back_off(attempt)
     return call()
+
+
+def looked_again(look: Callable[[], T], clock: Clock) -> T:
+    """Return what ``look`` finds, which lists records and reads the newest; up to four times if that is gone by then.
+
+    A writer takes back a record that the storage let it create although another might have created it as well (a bucket
+    begins to keep versions). Nobody was told that it is there, but others may have seen it listed.
+    """
+    for attempt in range(1, 4):
+        try:
+            return look()
+        except ObjectNotFoundError as error:
+            _log.debug("attempt %d: %s", attempt, error)
+            clock.back_off(attempt)
+    return look()
 
 
 def patiently(call: Callable[[], T], clock: Clock) -> T:

@@ -20,7 +20,7 @@ from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Entry, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.blobs import BlobWriter, Reliance
-from metamlflow.store.claiming import claim, claim_ahead
+from metamlflow.store.claiming import claim, claim_ahead, looked_again
 from metamlflow.store.content import Content, store_content
 from metamlflow.store.edges import write_edges
 from metamlflow.store.entries import Entries, Predecessor
@@ -339,6 +339,10 @@ def read_head(store: Store, name: ArtifactName) -> Head:
     Raises:
         ConflictError: a migration is filling the next number.
     """
+    return looked_again(lambda: _read_head(store, name), store.clock)
+
+
+def _read_head(store: Store, name: ArtifactName) -> Head:
     status = newest_status(store, name)
     if not status.committed:
         raise ConflictError(

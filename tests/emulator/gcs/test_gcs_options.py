@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from fsspec.config import conf
 
 from metamlflow.errors import InvalidInputError
 from metamlflow_gcs import open_backend
+from metamlflow_gcs.lake import open_lake
 from metamlflow_gcs.options import KNOWN
 
 pytestmark = pytest.mark.emulator
@@ -20,6 +22,13 @@ REFUSED = {
     "of-s3fs": ({"anon": True}, "{'token': 'anon'}"),
     "asynchronous": ({"asynchronous": True}, "asynchronous"),
     "loop": ({"loop": object()}, "loop"),
+    "misspelt": ({"kms_key_nam": "k"}, "did you mean 'kms_key_name'"),
+    "an-empty-key": ({"kms_key_name": ""}, "kms_key_name is empty"),
+    "a-session's-option": ({"session_kwargs": {"trust_evn": True}}, "did you mean 'trust_env'"),
+    "a-session-alone": ({"session_kwargs": "trust_env"}, "not a mapping"),
+    "an-endpoint-without-scheme": ({"endpoint_url": "127.0.0.1:4443"}, "is no URL"),
+    "seconds-in-words": ({"requests_timeout": "5"}, "requests_timeout"),
+    "a-text-that-says-no": ({"version_aware": "false"}, "would count as true"),
 }
 
 
@@ -28,6 +37,25 @@ def test_an_option_that_would_be_ignored_is_refused(options, named):
     with pytest.raises(InvalidInputError) as caught:
         open_backend("gs://bucket/prefix", options)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(("options", "named"), REFUSED.values(), ids=list(REFUSED))
+def test_it_is_refused_as_well_in_fsspecs_configuration(monkeypatch, options, named):
+    monkeypatch.setitem(conf, "gcs", options)
+    for open_it in (lambda: open_backend("gs://bucket/prefix", {}), lambda: open_lake("gs://bucket", {})):
+        with pytest.raises(InvalidInputError) as caught:
+            open_it()
+        assert named in str(caught.value)
+
+
+def test_a_key_of_fsspecs_configuration_encrypts_what_is_written(root, fault_proxy, monkeypatch):
+    """gcsfs drops it, as it does any option that it does not know: the library's own option must not go with it."""
+    proxy = fault_proxy(root.server)
+    monkeypatch.setitem(conf, "gs", {"kms_key_name": "projects/p/key", "endpoint_url": proxy.url})
+    backend = open_backend(root.url, {"token": "anon"})
+    backend.create("a", b"1")
+    assert "kmsKeyName=projects" in proxy.log[-1].target
+    assert pickle.loads(pickle.dumps(backend)).__getstate__()[2] == {"token": "anon"}
 
 
 @pytest.mark.parametrize("url", ["gs://", "gs:///prefix", "s3://bucket", "gs://user:password@bucket/x", "gs:bucket"])

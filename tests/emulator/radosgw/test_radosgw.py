@@ -17,7 +17,7 @@ from types import MappingProxyType
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import AccessDeniedError, StoreNotFoundError, UnsupportedStoreError
+from metamlflow.errors import AccessDeniedError, ArtifactNotFoundError, StoreNotFoundError, UnsupportedStoreError
 from metamlflow.testing import BackendSuite
 from metamlflow_s3 import open_backend
 from metamlflow_s3.uploads import PART_BYTES
@@ -44,8 +44,8 @@ def registered(gateway, bucket, name, version) -> tuple[str, bytes]:
 
 
 class TestBackend(BackendSuite):
-    racers = 6
-    rounds = 4
+    racers = 4
+    rounds = 2
     racing_processes = 2
     many = 1_010  # more than a page
     clock_tick_seconds = 1.1
@@ -85,14 +85,14 @@ def test_processes_that_publish_at_once_get_each_version_once(gateway, engine):
     url, context = f"s3://{bucket}/ml", multiprocessing.get_context("spawn")
     results = context.Queue()
     processes = [
-        context.Process(target=_publish, args=(url, gateway.storage_options, racer, results)) for racer in range(4)
+        context.Process(target=_publish, args=(url, gateway.storage_options, racer, results)) for racer in range(3)
     ]
     for process in processes:
         process.start()
-    told = sorted(results.get(timeout=60) for _ in range(12))
+    told = sorted(results.get(timeout=60) for _ in range(9))
     for process in processes:
         process.join()
-    assert [version for version, _, _ in told] == list(range(1, 13))
+    assert [version for version, _, _ in told] == list(range(1, 10))
     assert [registered(gateway, bucket, "prize", version) for version, _, _ in told] == [each[1:] for each in told]
 
 
@@ -120,16 +120,19 @@ def fill(gateway, bucket, names) -> None:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "versioned"])
-def lake(request, gateway):
-    """1,320 objects with names that are encoded in listings."""
+def lake(request, gateway, tmp_path_factory):
+    """1,320 objects with names that are encoded in listings, and a pointer from when there were 900."""
     bucket = gateway.new_bucket(versioned=request.param)
-    fill(gateway, bucket, NAMES)
-    return bucket
+    fill(gateway, bucket, NAMES[:900])
+    client = MetaMLFlowClient(tmp_path_factory.mktemp("store"), source_options={"s3": gateway.storage_options})
+    first = client.register_pointer("grown", f"s3://{bucket}/{FOLDER}")
+    fill(gateway, bucket, NAMES[900:])
+    return bucket, client, first
 
 
-def test_a_lake_beyond_a_page_is_registered_and_verified_whole(gateway, lake, tmp_path):
-    client = MetaMLFlowClient(tmp_path / "store", source_options={"s3": gateway.storage_options})
-    artifact = client.register_pointer("lake", f"s3://{lake}/{FOLDER}")
+def test_a_lake_beyond_a_page_is_registered_and_verified_whole(lake):
+    bucket, client, _ = lake
+    artifact = client.register_pointer("lake", f"s3://{bucket}/{FOLDER}")
     told = {file.path: file.size for file in artifact.entries}
     assert told == {name.removeprefix(FOLDER): len(body(name)) for name in NAMES}
     assert artifact.verify().ok
@@ -137,15 +140,11 @@ def test_a_lake_beyond_a_page_is_registered_and_verified_whole(gateway, lake, tm
         assert artifact.read_bytes(path) == body(FOLDER + path)
 
 
-def test_a_lake_that_grew_past_a_page_is_refreshed_whole(gateway, tmp_path):
-    bucket = gateway.new_bucket()
-    fill(gateway, bucket, NAMES[:900])
-    client = MetaMLFlowClient(tmp_path / "store", source_options={"s3": gateway.storage_options})
-    first = client.register_pointer("lake", f"s3://{bucket}/{FOLDER}")
-    fill(gateway, bucket, NAMES[900:])
+def test_a_lake_that_grew_past_a_page_is_refreshed_whole(lake):
+    _, _, first = lake
     again = first.refresh().artifact
     assert (again.version, {file.path for file in again.entries}) == (2, {n.removeprefix(FOLDER) for n in NAMES})
-    assert again.verify().ok
+    assert again.verify("stat").ok
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------
@@ -183,6 +182,9 @@ def test_each_printed_policy_lets_its_role_do_its_work_and_no_more(gateway, user
         assert client.get_artifact("a").read_bytes() == b"1", role
         assert len(client.list_artifacts()) == 1, role
         assert client.get_artifact("a").verify().ok, role
+        # Asked for by its number, a missing version is looked at without a listing, and that look is answered with 403.
+        with pytest.raises(ArtifactNotFoundError, match="has no version 7"):
+            client.get_artifact("a", 7)
     for role in ("reader", "collector"):
         with pytest.raises(AccessDeniedError):
             clients[role].register_artifact("b", b"2")
@@ -197,7 +199,8 @@ def test_each_printed_policy_lets_its_role_do_its_work_and_no_more(gateway, user
     manifest = manifest_key("a", 1).removeprefix("ml/")
     assert [failure.key for failure in open_backend(url, options["collector"]).delete([manifest])] == [manifest]
     assert open_backend(url, options["collector"]).delete([blob]) == []
-    assert {role: doctor(url, given, os.environ) for role, given in options.items()} == dict.fromkeys(options, 0)
+    if engine == "auto":  # it asks through both engines
+        assert {role: doctor(url, given, os.environ) for role, given in options.items()} == dict.fromkeys(options, 0)
 
 
 def test_a_writer_begins_a_store_with_the_policy_for_it(gateway, engine):

@@ -6,7 +6,14 @@ import pytest
 from proxy_faults import AlterReply, Refuse, Rule
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import IntegrityError, StorageError, StoreNotFoundError, UnsupportedStoreError
+from metamlflow.errors import (
+    AccessDeniedError,
+    IntegrityError,
+    ObjectNotFoundError,
+    StorageError,
+    StoreNotFoundError,
+    UnsupportedStoreError,
+)
 from metamlflow.store.cache import FileCache
 from metamlflow.store.doctoring import examine
 from metamlflow.store.opening import Store
@@ -174,3 +181,31 @@ def test_a_missing_bucket_is_one_error_whatever_is_asked(moto_server):
         with pytest.raises(StoreNotFoundError) as caught:
             call()
         assert "bucket" in str(caught.value), name
+
+
+# --- refused looks ----------------------------------------------------------------------------------------------------
+
+LOOKS = {
+    "read": lambda backend, key: backend.read(key),
+    "range": lambda backend, key: backend.read(key, 1, 2),
+    "stat": lambda backend, key: backend.stat(key),
+    "open": lambda backend, key: backend.open(key).read(),
+    "fetch": lambda backend, key: backend.fetch(key),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_look_that_is_refused_for_what_no_listing_shows_finds_nothing(proxied, look):
+    """As radosgw answers whoever may list below a prefix alone."""
+    root, proxy = proxied
+    root.write("there", b"12345")
+    backend = root.open()
+    proxy.add(Rule(Refuse(403, "AccessDenied"), op="GetObject", times=None))
+    proxy.add(Rule(Refuse(403, "AccessDenied"), op="HeadObject", times=None))
+    with pytest.raises(ObjectNotFoundError, match="the listing lacks it"):
+        LOOKS[look](backend, "ther")
+    with pytest.raises(AccessDeniedError):
+        LOOKS[look](backend, "there")
+    proxy.add(Rule(Refuse(403, "AccessDenied"), op="ListObjects*", times=None))
+    with pytest.raises(AccessDeniedError):
+        LOOKS[look](backend, "ther")
