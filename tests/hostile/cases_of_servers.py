@@ -130,7 +130,7 @@ def _loop(handler: Handler, answer: Answer) -> None:
 @_case("a redirect to another host")
 def _elsewhere(handler: Handler, answer: Answer) -> None:
     if answer.op == "GetObject":
-        answer.status, answer.headers, answer.body = 307, {"Location": "http://203.0.113.7/stolen"}, b""
+        answer.status, answer.headers, answer.body = 307, {"Location": "http://127.0.0.2/stolen"}, b""
 
 
 @_case("content that is a bomb of gzip")

@@ -13,30 +13,9 @@ CALLS = ("get-alias", "list", "read-bytes", "verify-full")
 GROWTH_BYTES = 400 * 1024 * 1024
 SECONDS = 60  # of one call: some wait for a server that may recover
 REQUESTS = 2_000
-WAITING = {
-    ("content of 3 GB where 9 bytes were asked for", "auto"): "the fast engine takes all that is announced",
-}
+WAITING = {}
 """Known faults: each of these cases fails, and says so once it does not."""
-_BELIEVED = "a listing is believed as it comes"
-for _engine in ("auto", "s3fs"):
-    WAITING["a redirect to another host", _engine] = "the clients of S3 follow a redirect to any host"
-    WAITING["a listing that says there is more and not where", _engine] = _BELIEVED
-    WAITING["a listing that jumps back", _engine] = _BELIEVED
-    WAITING["a listing of keys outside of the prefix", _engine] = _BELIEVED
-WITHOUT_END = {
-    ("a drip of one byte a second", "auto"): "the fast engine waits, and the other one after it",
-    **{
-        (case, engine): f"{_BELIEVED}, without end"
-        for engine in ("auto", "s3fs")
-        for case in (
-            "a listing that repeats one page",
-            "a listing of empty pages",
-            "a listing of 10 MB",
-            "a listing that laughs a billion times",
-            "a listing without end",
-        )
-    },
-}
+WITHOUT_END = {}
 """Known faults that take minutes to show: these are not run."""
 
 
