@@ -271,4 +271,5 @@ def test_a_new_client_of_a_bucket_that_keeps_versions_is_refused(gateway, engine
         client.register_artifact("a", b"2")
     assert client.get_artifact("a").read_bytes() == b"1"
     assert registered(gateway, bucket, "a", 1)[1] == b"1"
-    assert doctor(url, gateway.storage_options, {"PATH": "/usr/bin:/bin"}) == 1
+    if engine == "auto":  # it asks through both engines
+        assert doctor(url, gateway.storage_options, {"PATH": "/usr/bin:/bin"}) == 1
