@@ -52,7 +52,7 @@ WRONG = {
     "an option of a source of repairs": (
         "repair fraud/features --from s3://buck --from-option x=1",
         "--from-option",
-        "'x'",
+        "options for s3://: x",
     ),
     "a destination": ("migrate store s3://b", "DST", "s3://bucket/prefix"),
     "an option of a destination": ("compare store dst --to-option k=v", "--to-option", "--to-option"),
