@@ -345,8 +345,10 @@ class Artifact(Origins):
                 return next(iter(self.entries))
             some = " or ".join(repr(entry.path) for entry in islice(self.entries, 3))
             raise InvalidInputError(
-                f"{self.name}@{self.version} is a {self._files()}; which file is meant?",
-                hint=f"Give path=, such as {some or 'none: it is empty'}.",
+                f"{self.name}@{self.version} is a {self._files()}; which file is meant?"
+                if some
+                else f"{self.name}@{self.version} is a folder without files",
+                hint=f"Give path=, such as {some}." if some else "Bring it with download() or local_path().",
             )
         return wanted_entry(self.entries, os.fspath(path), self.name, self.version)
 

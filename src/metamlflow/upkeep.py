@@ -11,6 +11,7 @@ from typing import Any
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, SourceNotFoundError
 from metamlflow.format.layout import MARKER
+from metamlflow.model.blaming import blame_by_names
 from metamlflow.model.names import Reference
 from metamlflow.sessions import Session
 from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, VerifyReport
@@ -135,7 +136,11 @@ class Upkeep:
                     "options were given for a client, which has its own", hint="Give them when you make the client."
                 )
             return source._session.store  # noqa: SLF001 (its own kind)
-        client = type(self)(source, storage_options=options)  # type: ignore[call-arg]  # a client is one
+        try:
+            client = type(self)(source, storage_options=options)  # type: ignore[call-arg]  # a client is one
+        except InvalidInputError as error:
+            blame_by_names(error, {"storage_uri": "source", "storage_options": "source_options"})
+            raise
         return client._session.store  # noqa: SLF001 (its own kind)
 
 

@@ -49,6 +49,12 @@ WRONG = {
     "a store of another kind": ("ls --store foo://x", "--store", "file://"),
     "an option of a store": ("ls --option k=v", "--option", "--option"),
     "a source": ("migrate s3://b dst", "SRC", "s3://bucket/prefix"),
+    "a source of repairs": ("repair fraud/features --from s3://b", "--from", "s3://bucket/prefix"),
+    "an option of a source of repairs": (
+        "repair fraud/features --from s3://buck --from-option x=1",
+        "--from-option",
+        "options for s3://: x",
+    ),
     "a destination": ("migrate store s3://b", "DST", "s3://bucket/prefix"),
     "an option of a destination": ("compare store dst --to-option k=v", "--to-option", "--to-option"),
     "a selection": ("migrate store dst --version a?", "--version", "'latest'"),

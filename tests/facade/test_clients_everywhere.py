@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
+from metamlflow import Pointer
 from metamlflow.errors import (
     ArtifactNotFoundError,
     DestinationExistsError,
@@ -16,6 +17,8 @@ from metamlflow.errors import (
     MetaMLFlowError,
     OutcomeUnknownError,
 )
+from metamlflow.store.lakes import Lakes
+from metamlflow.store.opening import Store
 
 
 def read_through(client, artifact):
@@ -48,6 +51,23 @@ def test_a_pickled_artifact_is_equal_and_hashes_alike(client):
     assert len({copy, artifact, client.get_artifact("a")}) == 1
     assert artifact != client.register_artifact("a", b"1")
     assert artifact != "a@1"
+
+
+def test_an_artifact_that_a_release_without_policies_pickled_is_read(client, tmp_path, monkeypatch):
+    """Jobs keep artifacts in queues and checkpoints, and are resumed under another release."""
+    (tmp_path / "data.bin").write_bytes(b"pointed to")
+    pointed = client.register_artifact("p", Pointer((tmp_path / "data.bin").as_uri()))
+    with monkeypatch.context() as older:  # pickling as it did
+        older.setattr(Lakes, "__getstate__", lambda self: self._by_place)
+        state = Store.__getstate__
+        older.setattr(Store, "__getstate__", lambda self: {k: v for k, v in state(self).items() if k != "_for_signed"})
+        old = pickle.dumps((client, client.register_artifact("a", b"1"), pointed))
+    client, artifact, pointed = pickle.loads(old)
+    assert artifact == client.get_artifact("a")
+    assert artifact.read_bytes() == b"1"
+    assert artifact.verify("full").ok
+    assert pointed.read_bytes() == b"pointed to"  # a local store's own policy holds
+    assert pickle.loads(pickle.dumps(artifact)).read_bytes() == b"1"
 
 
 def test_errors_cross_processes_with_their_facts_and_hints():

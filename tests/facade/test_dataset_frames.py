@@ -89,7 +89,7 @@ def test_a_file_may_be_given_a_name(client):
 
 @pytest.mark.parametrize("name", ["a.csv", "a", "", "in/a.parquet", "../a.parquet", "a\0.parquet", 7])
 def test_a_name_that_is_none_of_a_parquet_file_is_refused(client, name):
-    with pytest.raises(InvalidInputError, match="no name of a Parquet file"):
+    with pytest.raises(InvalidInputError, match="not a name for a Parquet file"):
         Dataset.register(client, "t", frame(), file_name=name)
 
 

@@ -8,6 +8,7 @@ from collections import namedtuple
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,17 @@ Pair = namedtuple("Pair", "a b")  # noqa: PYI024 (what users have)
 class Color(enum.Enum):
     RED = 1
     BLUE = 2
+
+
+class Word(enum.StrEnum):
+    HELLO = "hello"
+
+
+def deep(levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def objects(*values):
@@ -131,6 +143,8 @@ def test_an_index_comes_back_as_it_was(client, index):
 ODD_INDEXES = {
     "mixed": ([1, "x"], "index"),
     "tuples": (pd.Index([("a", 1), ("b", 2)], tupleize_cols=False), "index"),
+    "tuples of one length and type": (pd.Index([(1, 2), (3, 4)], tupleize_cols=False), r"\(1, 2\) \(tuple\)"),
+    "levels, and only one": (pd.MultiIndex.from_arrays([["a", "b"]]), "a MultiIndex of one level"),
     "bytes beside texts": ([b"a", "b"], "'b'"),
     "dates beside times": ([DAY, NOON], "datetime.datetime"),
     "nullable": (pd.Index([1, 2], dtype="Int64"), "Int64 would come back as int64"),
@@ -203,6 +217,12 @@ ODD_COLUMNS = {
     "named tuples": objects(Pair(1, 2), Pair(3, 4)),
     "None in lists of numbers": objects([1, None], [2]),
     "periods as objects": objects(pd.Period("2024"), None),
+    "texts of a class": objects(Word.HELLO, Word.HELLO),
+    "texts of a class in dicts' keys": objects({Word.HELLO: 1}, {Word.HELLO: 2}),
+    "pandas' NA among texts": objects("a", pd.NA),
+    "a time of day in a fold": objects(time(1, fold=1), None),
+    "an order of bytes that is not the machine's": pd.Series(np.array([1, 2], ">i4")),
+    "deep lists": objects(deep(60), None),
 }
 
 
@@ -212,6 +232,23 @@ def test_a_column_that_would_come_back_otherwise_is_refused(client, tmp_path, co
         Dataset.register(client, "t", pd.DataFrame({"fine": [1, 2], "odd": column}))
     assert "astype" in str(caught.value)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 keeps both")
+def test_nan_beside_na_is_not_lost_silently(client, tmp_path):
+    given = pd.Series(pd.arrays.FloatingArray(np.array([1.0, 2.0, np.nan]), np.array([True, False, False])))
+    with pytest.raises(InvalidInputError, match="column 'odd': NaN would come back as NA"):
+        Dataset.register(client, "t", pd.DataFrame({"odd": given}))
+    assert not (tmp_path / "store").exists()
+    kept = pd.DataFrame({"fine": pd.array([1.5, None], "Float64")})
+    pd.testing.assert_frame_equal(Dataset.register(client, "t", kept).to_pandas(), kept)
+
+
+@pytest.mark.skipif(pd.__version__ >= "3", reason="of pandas 2 and pytz")
+def test_zones_that_print_alike_are_told_apart(client):
+    given = pd.DataFrame({"x": pd.date_range("2024", periods=2, tz=ZoneInfo("Europe/Berlin"))})
+    with pytest.raises(InvalidInputError, match=r"zoneinfo\.ZoneInfo.* would come back as .*pytz"):
+        Dataset.register(client, "t", given)
 
 
 def test_a_value_far_down_a_column_is_seen(client):
@@ -242,6 +279,24 @@ def test_attrs_come_back(client):
     assert Dataset.register(client, "t", given).to_pandas().attrs == given.attrs
 
 
+@pytest.mark.parametrize("levels", [300, 900, 3000])
+def test_attrs_that_pandas_itself_cannot_copy_are_refused(client, tmp_path, levels):
+    given = with_attrs(odd=deep(levels))
+    try:
+        given.iloc[:1]
+    except RecursionError:
+        with pytest.raises(InvalidInputError, match="nested too deeply"):
+            Dataset.register(client, "t", given)
+        assert not (tmp_path / "store").exists()
+    else:
+        assert Dataset.register(client, "t", given).to_pandas().attrs == given.attrs
+
+
+def test_a_name_of_attrs_that_is_a_class_of_text_is_refused(client):
+    with pytest.raises(InvalidInputError, match="attrs"):
+        Dataset.register(client, "t", with_attrs(**{"fine": 1, Word.HELLO: 2}))
+
+
 @pytest.mark.parametrize("odd", [(1, 2), Color.RED, np.float64(1), {1: "a"}, {1, 2}, DAY, {"a": (1,)}], ids=repr)
 def test_one_odd_value_in_attrs_is_named_and_does_not_drop_all(client, tmp_path, odd):
     with pytest.raises(InvalidInputError, match=r"attrs\['odd'\]") as caught:
@@ -259,6 +314,15 @@ def test_one_error_names_all_that_would_be_lost(client):
     for told in ("attrs['odd']", "True (bool)", "column True: type category", "column 'x': {1} (set)", "named 7 (int)"):
         assert told in str(caught.value)
     assert "'fine': " not in str(caught.value)
+
+
+def test_an_error_names_the_file_of_a_mapping(client, tmp_path):
+    with pytest.raises(InvalidInputError, match=r"'b\.parquet': column 'x'"):
+        Dataset.register(client, "t", {"a.parquet": pd.DataFrame({"x": [1]}), "b.parquet": pd.DataFrame({"x": [{1}]})})
+    with pytest.raises(InvalidInputError, match="'d' is a mapping that holds a table") as caught:
+        Dataset.register(client, "t", {"d": {"b.parquet": pd.DataFrame({"x": [1]})}})
+    assert "'d/b.parquet'" in str(caught.value)
+    assert not (tmp_path / "store").exists()
 
 
 def test_frames_in_a_mapping_are_held_to_the_same(client, tmp_path):

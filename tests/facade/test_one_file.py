@@ -110,3 +110,10 @@ def test_the_terminal_tells_the_same(client, store_folder, folder):
     assert shown["one"] == one.storage_path
     assert Path(shown["one"].removeprefix("file://")).read_bytes() == TEXT
     assert Path(shown["many"].removeprefix("file://")).read_bytes().startswith(b"{")
+
+
+def test_a_folder_without_files_says_so(client, tmp_path):
+    (tmp_path / "empty").mkdir()
+    artifact = client.register_artifact("a", {"e": tmp_path / "empty"})
+    with pytest.raises(InvalidInputError, match="a folder without files"):
+        artifact.open()

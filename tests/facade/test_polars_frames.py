@@ -43,6 +43,30 @@ def test_a_polars_frame_comes_back_as_it_was(client, column):
         assert found.equals(given)
 
 
+@pytest.mark.parametrize("kind", [pl.List(SPECIES), pl.List(pl.Categorical), pl.Struct({"e": SPECIES})], ids=str)
+def test_categories_within_lists_and_structs_are_read_from_many_row_groups(client, kind):
+    first, last = ({"e": name} if kind == pl.Struct else [name] for name in ("setosa", "versicolor"))
+    given = pl.DataFrame({"x": pl.Series([first] * 140_000 + [last] * 140_000, dtype=kind)})
+    found = pl.from_arrow(Dataset.register(client, "t", given).to_arrow())
+    assert found.schema == given.schema
+    assert found.equals(given)
+
+
+NAMES = {
+    "an empty name": (pl.DataFrame({"": [1]}), "column ''"),
+    "a NUL": (pl.DataFrame({"a\0b": [1]}), "column 'a"),
+    "a NUL in a struct": (pl.DataFrame({"x": [{"a\0b": 1}]}), "field 'a"),
+    "a NUL in a list of structs": (pl.DataFrame({"x": [[{"a\0b": 1}]]}), "field 'a"),
+}
+
+
+@pytest.mark.parametrize(("given", "told"), NAMES.values(), ids=NAMES)
+def test_a_name_that_polars_does_not_take_back_is_refused(client, tmp_path, given, told):
+    with pytest.raises(InvalidInputError, match=told):
+        Dataset.register(client, "t", given)
+    assert not (tmp_path / "store").exists()
+
+
 def test_an_enum_without_rows_keeps_its_categories(client):
     given = pl.DataFrame({"x": pl.Series([], dtype=SPECIES)})
     assert pl.from_arrow(Dataset.register(client, "t", given).to_arrow()).schema == given.schema
@@ -101,6 +125,9 @@ CHANGED = {
     "calendar spans": pa.month_day_nano_interval(),
     "runs": pa.run_end_encoded(pa.int32(), pa.int64()),
     "empty structs": pa.struct([]),
+    "unions": pa.dense_union([pa.field("a", pa.int8())]),
+    "bytes of no length": pa.binary(0),
+    "decimals of whole hundreds": pa.decimal128(5, -2),
 }
 
 
@@ -110,4 +137,17 @@ def test_an_arrow_type_that_would_come_back_otherwise_is_refused(client, tmp_pat
     given = pa.table({"fine": [1, 2], "odd": pa.nulls(2, kind)})
     with pytest.raises(InvalidInputError, match="column 'odd'"):
         Dataset.register(client, "t", given.to_reader() if as_reader else given)
+    assert not (tmp_path / "store").exists()
+
+
+WHOLE = {
+    "a schema of its own for Arrow": (pa.table({"a": [1]}).replace_schema_metadata({"ARROW:schema": "x"}), "metadata"),
+    "rows without columns": (pa.table({"a": [1, 2]}).select([]), "2 rows without columns"),
+}
+
+
+@pytest.mark.parametrize(("given", "told"), WHOLE.values(), ids=WHOLE)
+def test_a_table_that_could_not_be_read_back_is_refused(client, tmp_path, given, told):
+    with pytest.raises(InvalidInputError, match=told):
+        Dataset.register(client, "t", given)
     assert not (tmp_path / "store").exists()

@@ -13,9 +13,20 @@ CALLS = ("get-alias", "list", "read-bytes", "verify-full")
 GROWTH_BYTES = 400 * 1024 * 1024
 SECONDS = 60  # of one call: some wait for a server that may recover
 REQUESTS = 2_000
-WAITING = {}
+WAITING = {
+    ("a listing that laughs a billion times", "auto"): "the fast engine takes it for a listing of nothing",
+    **{
+        ("a redirect to another host", engine): "the clients of S3 follow a redirect to any host"
+        for engine in ("auto", "s3fs")
+    },
+}
 """Known faults: each of these cases fails, and says so once it does not."""
-WITHOUT_END = {}
+WITHOUT_END = {
+    ("content of 3 GB where 9 bytes were asked for", "auto"): "the fast engine takes all that is announced",
+    ("a drip of one byte a second", "auto"): "the fast engine waits, and the other one after it",
+    ("a listing of empty pages", "auto"): "the fast engine is given 15 s, and the other one begins after it",
+    **{("a listing without end", engine): "a client of S3 takes in all of an answer" for engine in ("auto", "s3fs")},
+}
 """Known faults that take minutes to show: these are not run."""
 
 

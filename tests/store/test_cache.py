@@ -337,6 +337,10 @@ def run_out_of_quota(_):
     raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
 
+def write_more_than_a_file_may_hold(_):
+    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+
 def run_out_of_space_translated(_):
     raise StorageFullError("s3://bucket: no space is left on the disk")
 
@@ -346,7 +350,12 @@ HAS_FULL_DEVICE = pytest.mark.skipif(not Path("/dev/full").exists(), reason="thi
 
 @pytest.mark.parametrize(
     "fetch",
-    [pytest.param(write_to_full_device, marks=HAS_FULL_DEVICE), run_out_of_quota, run_out_of_space_translated],
+    [
+        pytest.param(write_to_full_device, marks=HAS_FULL_DEVICE),
+        run_out_of_quota,
+        write_more_than_a_file_may_hold,
+        run_out_of_space_translated,
+    ],
 )
 def test_a_full_disk_is_an_error_that_names_the_cache_and_what_to_set(cache, fetch):
     for ask in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -121,3 +122,30 @@ def test_a_value_of_a_mapping_that_cannot_be_registered_is_named_by_its_path(cli
     with pytest.raises(InvalidInputError, match=r"the value of 'b/c': .*int cannot be registered"):
         client.register_artifact("a", {"a": b"1", "b/c": 5})
     assert not store_folder.exists()
+
+
+def itself():
+    mapping = {"x": b"1"}
+    mapping["again"] = mapping
+    return mapping
+
+
+def deeper(levels):
+    mapping = {"x": b"1"}
+    for _ in range(levels):
+        mapping = {"d": mapping}
+    return mapping
+
+
+@pytest.mark.parametrize("mapping", [itself(), deeper(5000)], ids=["of itself", "of 5,000 levels"])
+def test_a_mapping_without_end_is_refused(client, tmp_path, mapping):
+    with pytest.raises(InvalidInputError, match="holds itself, or is nested too deeply"):
+        client.register_artifact("a", mapping)
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_cannot_be_registered_is_named_with_its_package(client, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("m", b"1")
+        with pytest.raises(InvalidInputError, match=r"type zipfile\.Path cannot be registered"):
+            client.register_artifact("a", zipfile.Path(archive, "m"))

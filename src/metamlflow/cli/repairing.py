@@ -16,6 +16,8 @@ from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
 from metamlflow.cli.output import Row, emit_document, emit_rows
 from metamlflow.cli.progress import shown_progress
+from metamlflow.errors import InvalidInputError
+from metamlflow.model.blaming import blame_by_names
 
 if TYPE_CHECKING:
     from metamlflow.store.repair_report import RepairReport
@@ -52,7 +54,11 @@ def repair(
     client = client_for(store, options)
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
     with interruptible() as interruption, shown_progress("repairing", interruption) as progress:
-        report = client.repair(reference, source, source_options=given, progress=progress)
+        try:
+            report = client.repair(reference, source, source_options=given, progress=progress)
+        except InvalidInputError as error:
+            blame_by_names(error, {"source": "--from", "source_options": "--from-option"})
+            raise
     if as_json:
         emit_document("repair", report.to_json())
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from metamlflow.errors import InvalidInputError
@@ -13,6 +13,15 @@ def blame(error: InvalidInputError, place: str) -> None:
     if not error.message.startswith(place):
         error.message = f"{place}: {error.message}"
         error.args = (error.message,)
+
+
+def blame_by_names(error: InvalidInputError, names: Mapping[str, str]) -> None:
+    """Begin an error's message with the name that its reader knows an argument by."""
+    for given, known in names.items():
+        if error.message.startswith(f"{given}: "):
+            error.message = known + error.message.removeprefix(given)
+            error.args = (error.message,)
+            return
 
 
 @contextmanager

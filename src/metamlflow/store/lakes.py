@@ -54,9 +54,16 @@ class Lakes:
     def __getstate__(self) -> tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]:
         return self._by_place, self.policy
 
-    def __setstate__(self, state: tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]) -> None:
+    def __setstate__(self, state: tuple[Mapping[str, Mapping[str, Any]], PointerPolicy] | Mapping[str, Any]) -> None:
+        if isinstance(state, Mapping):  # pickled by a release without policies: only options by place
+            check_source_options(state)
+            state = {_plain(place): options for place, options in state.items()}, PointerPolicy.parse("", None)
         self._by_place, self.policy = dict(state[0]), state[1]
         self._reset()
+
+    def guarded_for(self, store_url: str) -> None:
+        """Take the policy that a store's lakes have by default, for what was pickled without one."""
+        self.policy = self.policy if self.policy.store else PointerPolicy.parse(store_url, None)
 
     def lake_of(self, uri: str) -> tuple[Lake, str]:
         """Return the lake that an object lies in, and the object's name there. No network.

@@ -82,7 +82,8 @@ class Store:
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({"_for_signed": False, **state})  # which older releases did not pickle
+        self.lakes.guarded_for(self.url)
         self._reset()
 
     def for_signed(self) -> Store:

@@ -246,7 +246,12 @@ def source_of(
         SourceNotFoundError: a path or URL does not exist.
         InvalidInputError: ``value`` is nothing that can be registered.
     """
-    source = _source_of(value, default_name, store_url, point, options_of)
+    try:
+        source = _source_of(value, default_name, store_url, point, options_of)
+    except RecursionError as error:
+        raise InvalidInputError(
+            "the mapping holds itself, or is nested too deeply", hint="Give whole paths in one mapping: {'a/b': data}."
+        ) from error
     if is_one_file(source):
         source.kind = "file"
     return source
@@ -273,10 +278,15 @@ def _source_of(
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes_source(value, default_name)
     raise InvalidInputError(
-        f"a value of type {type(value).__name__} cannot be registered",
+        f"a value of type {_kind(value)} cannot be registered",
         hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
         "metamlflow.Dataset.register(client, name, frame) registers data frames, also in a mapping.",
     )
+
+
+def _kind(value: object) -> str:
+    kind = type(value)  # with its module, for there are a Path and a DataFrame of several
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _mapping_source(

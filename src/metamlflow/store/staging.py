@@ -203,7 +203,7 @@ def spool_errors() -> Iterator[None]:
         folder = os.environ.get(TEMP_DIR_VARIABLE) or tempfile.tempdir or "of the system"
         if may_pass(error):
             raise passing_failure(error, f"the temp folder {folder}") from error
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StorageFullError(
                 f"the temp folder {folder} has no room for the data being spooled ({error.strerror}{_free(folder)})",
                 hint=f"Set {TEMP_DIR_VARIABLE} to a folder with more space.",

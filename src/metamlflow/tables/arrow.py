@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
-from metamlflow.tables.frames import CONVERSION_ERRORS, Problem, refusal, unstorable
+from metamlflow.tables.frames import UNREADABLE_ERRORS, Problem, refusal, unstorable
 from metamlflow.tables.reading import read_arrow
 
 
@@ -19,10 +19,10 @@ def schema_problems(pa: Any, schema: Any) -> list[Problem]:
     """
     try:
         found = _read_back(pa, schema.empty_table()).schema
-    except CONVERSION_ERRORS:
-        columns = ((field.name, pa.schema([field]).empty_table()) for field in schema)
-        # If none fails without rows, the writing of the rows tells.
-        return unstorable(columns, lambda table: _read_back(pa, table), "type")
+    except UNREADABLE_ERRORS as error:
+        columns = ((field.name, pa.schema([field])) for field in schema)
+        named = unstorable(columns, lambda alone: _read_back(pa, alone.empty_table()), "type")
+        return named or [("type", f"the schema, or its metadata, cannot be read back from Parquet: {error}")]
     problems: list[Problem] = []
     for field in schema:
         back = found.field(field.name)
@@ -42,6 +42,8 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
         InvalidInputError: the frame would not come back as it is; all such columns are named.
     """
     polars = importlib.import_module("polars")
+    if problems := list(_name_problems(frame.schema.items())):
+        raise refusal(problems)
     # Views of texts, polars' own form, cannot be written where they are the values of a dictionary.
     oldest = polars.CompatLevel.oldest()
     convert: Callable[[Any], Any] = lambda part: part.to_arrow(compat_level=oldest)  # noqa: E731 (used twice)
@@ -55,7 +57,7 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
     try:
         schema = convert(frame.clear()).schema
         found = polars.from_arrow(_read_back(pa, convert(frame.head(1)))).schema
-    except CONVERSION_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         parts = ((name, frame.select(polars.col(name)).head(1)) for name in frame.columns)
         named = unstorable(parts, lambda part: _read_back(pa, convert(part)), "type")
         raise refusal(named or [("type", f"the frame cannot be stored as Parquet: {error}")], unstored=True) from error
@@ -65,6 +67,19 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
     if problems:
         raise refusal(problems)
     return schema, (convert(frame.slice(start, rows)).cast(schema) for start in range(0, frame.height, rows))
+
+
+def _name_problems(columns: Iterable[tuple[str, Any]], outer: str = "") -> Iterator[Problem]:
+    """Tell which names polars cannot give to Arrow and take back. On a NUL it panics, past every handler of errors."""
+    for name, kind in columns:
+        place = f"{outer}field {name!r}" if outer else f"column {name!r}"
+        if "\0" in name:
+            yield "names", f"{place}: polars gives no name that holds a NUL to Arrow"
+        elif not name and not outer:
+            yield "names", f"{place}: the empty name would come back as 'column_0' or the like"
+        while (inner := getattr(kind, "inner", None)) is not None:
+            kind = inner  # noqa: PLW2901 (the type within)
+        yield from _name_problems(((field.name, field.dtype) for field in getattr(kind, "fields", ())), f"{place}, ")
 
 
 def _holds_objects(polars: Any, kind: Any) -> bool:

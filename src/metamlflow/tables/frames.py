@@ -2,8 +2,9 @@
 
 pandas and pyarrow convert silently: labels become text, categories that are not text become plain columns, sets become
 lists. So a part of each table is written and read before the version exists, the way that readers take, and compared:
-types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects. The values
-of all other columns have one form in Arrow, so they are not looked at: this costs milliseconds, whatever the size.
+types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects. Of columns
+that hold texts, bytes or bools alone the first values tell. The values of all other columns have one form in Arrow, but
+for NaN in a nullable column: they are not looked at, and this costs milliseconds, whatever the size.
 
 Mending what is lost at reading was turned down: other readers of the file, pandas' own among them, would still see it
 otherwise.
@@ -23,6 +24,8 @@ from metamlflow.tables.values import same_json, same_value
 
 # What pandas and pyarrow raise for values that they cannot convert; pyarrow's own errors derive from these.
 CONVERSION_ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)
+# The same where the file is in memory, so that an OSError is about the table: "schema too deeply nested".
+UNREADABLE_ERRORS = (*CONVERSION_ERRORS, OSError, KeyError)
 _GROUP_ROWS = 128 * 1024
 _MOST_NAMED = 9
 _MOST_PROBLEMS = 50
@@ -30,12 +33,16 @@ _SURE = frozenset({"bytes", "boolean", "empty"})  # by pandas' infer_dtype: all 
 _HINTS = {
     "attrs": "Keep attrs to JSON values: text keys, texts, numbers, lists.",
     "labels": "Make the labels text: frame.columns = [str(label) for label in frame.columns].",
+    "names": "Rename them.",
     "column": "Convert them to types that Parquet keeps, such as the one that would come back: frame.infer_objects(), "
     "or frame.astype({name: type}).",
     "type": "Cast them to types that Parquet keeps, such as the one that would come back.",
     "index": "Give the index names and values of one plain type, or make it columns: frame.reset_index().",
 }
 
+_PLAIN = (str, bytes, bool, type(None))
+
+Same = Callable[[Any, Any], bool]
 Problem = tuple[str, str]
 """Which hint holds, and what would change."""
 
@@ -46,6 +53,13 @@ def frame_as_arrow(frame: Any) -> Any:
     Raises:
         InvalidInputError: something of it would come back otherwise, or not at all; everything of the kind is named.
     """
+    try:
+        return _converted(frame)
+    except RecursionError as error:  # also pandas' own, which copies attrs with each part of a frame
+        raise refusal([("attrs", "attrs, or values of a column, are nested too deeply")]) from error
+
+
+def _converted(frame: Any) -> Any:
     pandas, pa = imported("pandas", "pandas"), imported("pyarrow", "pandas")
     check_names(frame.columns)
     problems = [
@@ -84,7 +98,7 @@ def unstorable(parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], 
     for name, part in parts:
         try:
             convert(part)
-        except CONVERSION_ERRORS as reason:
+        except UNREADABLE_ERRORS as reason:
             problems.append((hint, f"column {name!r} cannot be stored as Parquet: {reason}"))
     return problems
 
@@ -106,7 +120,7 @@ def refusal(problems: list[Problem], *, unstored: bool = False) -> InvalidInputE
 
 def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
     parts = (
-        (name, frame.iloc[:, [place]].reset_index(drop=True).set_axis(["column"], axis=1))
+        (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # a list of places would copy the values
         for place, name in enumerate(frame.columns)
     )
     found = unstorable(parts, pa.Table.from_pandas)
@@ -119,7 +133,7 @@ def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
 def _attrs_problems(attrs: dict[Any, Any]) -> Iterator[Problem]:
     for name, value in attrs.items():
         try:
-            kept = isinstance(name, str) and same_json(value, json.loads(json.dumps(value)))
+            kept = type(name) is str and same_json(value, json.loads(json.dumps(value)))
         except (*CONVERSION_ERRORS, RecursionError):
             kept = False
         if not kept:
@@ -143,7 +157,7 @@ def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
         return [("labels", f"column labels of mixed types would come back as text: {_some(odd)}")]
     try:
         found = _read_back(pandas, pa.Table.from_pandas(pandas.DataFrame(columns=labels))).columns
-    except (*CONVERSION_ERRORS, KeyError) as error:
+    except UNREADABLE_ERRORS as error:
         kinds = _some(dict.fromkeys(_kind(value) for level in levels for value in level))
         named = "" if labels.names == [None] * labels.nlevels else f", named {list(labels.names)!r:.200},"
         shown = _some(repr(label) for label in labels)
@@ -195,7 +209,7 @@ def _changes(pandas: Any, pa: Any, frame: Any, plain: Any, table: Any) -> tuple[
     sample = _sample(pandas, pa, table, [*columns, *levels])
     try:
         found = _read_back(pandas, sample)
-    except (*CONVERSION_ERRORS, KeyError) as error:
+    except UNREADABLE_ERRORS as error:
         return _unreadable(pandas, pa, frame, sample, error), error
     if found.shape[1] != len(columns):
         return [("index", f"the index {index!r:.200} would come back otherwise")], None
@@ -212,10 +226,15 @@ def _sample(pandas: Any, pa: Any, table: Any, series: Iterable[Any]) -> Any:
     places = {0}
     for values in series:
         if values.dtype == object and len(values):
-            missing = pandas.isna(values)
-            places |= {int(missing.argmax()), int(missing.argmin())}
+            places |= _extremes(pandas, values)
     rows = [table.slice(place, 1) for place in sorted(places)] if table.num_rows else [table]
     return pa.concat_tables(rows)
+
+
+def _extremes(pandas: Any, values: Any) -> set[int]:
+    """Return the places of the first missing and the first present value, where there are some."""
+    missing = pandas.isna(values)
+    return {int(missing.argmax()), int(missing.argmin())}
 
 
 def _read_back(pandas: Any, table: Any) -> Any:
@@ -231,39 +250,75 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
     problems: list[Problem] = []
     for place, name in enumerate(frame.columns):
         try:
-            alone = frame.iloc[:0, [place]].reset_index(drop=True).set_axis(["column"], axis=1)
+            alone = frame.iloc[:0, place].reset_index(drop=True).to_frame("column")
             facts = pa.Table.from_pandas(alone).schema.metadata  # what pandas wants to know of the column
             part = sample.select([place]).rename_columns(["column"])
             _read_back(pandas, part.replace_schema_metadata(facts))
-        except (*CONVERSION_ERRORS, KeyError) as reason:
+        except UNREADABLE_ERRORS as reason:
             told = f"column {name!r} of type {frame.dtypes.iloc[place]} cannot be stored as Parquet: {reason}"
             problems.append(("column", told))
     return problems or [("index", f"the frame's index cannot be read back from Parquet: {error}")]
 
 
-def _column_change(pandas: Any, given: Any, found: Any, stored: Any) -> str | None:
+def _column_change(pandas: Any, given: Any, found: Any, stored: Any, same: Same = same_value) -> str | None:
     """Tell how a column, or a level of the index, would come back otherwise."""
     if type_change := _type_change(given.dtype, found.dtype):
         return type_change
-    kind = "string" if given.dtype != object else pandas.api.types.infer_dtype(given, skipna=True)
-    if kind == "string":  # NaN among texts, as pandas 2 has it, comes back as None
+    if given.dtype != object:
+        return _nan_change(pandas, given)
+    if not len(given):
         return None
+    kind = pandas.api.types.infer_dtype(given, skipna=True)
     rows = getattr(given, "iloc", given)
-    if kind in _SURE:
-        odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
-        return None if odd is None else f"the missing value {odd!r} ({_kind(odd)}) would come back as None"
+    if kind == "string" or kind in _SURE:
+        first = [rows[place] for place in sorted(_extremes(pandas, given))]
+        odd = next((value for value in first if not _is_plain(value, or_nan=kind == "string")), None)
+        if odd is None and kind in _SURE:
+            odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
+        return None if odd is None else f"{odd!r:.80} ({_kind(odd)}) would come back as {_plainer(odd)}"
     for start in range(0, len(given), _GROUP_ROWS):
         back = stored.slice(start, _GROUP_ROWS).to_pandas()
         for value, got in zip(rows[start : start + _GROUP_ROWS], back, strict=True):
-            if not same_value(value, got):
+            if not same(value, got):
                 return f"{value!r:.80} ({_kind(value)}) would come back as {got!r:.80} ({_kind(got)})"
     return None
+
+
+def _nan_change(pandas: Any, given: Any) -> str | None:
+    """Tell whether a nullable column holds a NaN that would become NA, as it does from pandas 3 on."""
+    if not len(given) or not isinstance(given.dtype, pandas.Float32Dtype | pandas.Float64Dtype):
+        return None
+    numbers = given.to_numpy(given.dtype.numpy_dtype, na_value=0)
+    place = int((numbers != numbers).argmax())  # noqa: PLR0124 (NaN)
+    if numbers[place] == numbers[place]:
+        return None
+    back = given.dtype.__from_arrow__(given.array[place : place + 1].__arrow_array__())
+    return "NaN would come back as NA" if back.isna()[0] else None
+
+
+def _is_plain(value: Any, *, or_nan: bool) -> bool:
+    """Return whether a text, a bytes object or a bool is one of Python or numpy, and a missing value None.
+
+    NaN among texts, as pandas 2 has it, comes back as None, and is let pass.
+    """
+    if or_nan and isinstance(value, float):
+        return True
+    return type(value) in _PLAIN or type(value).__module__ == "numpy"
+
+
+def _plainer(odd: Any) -> str:
+    return next((kind.__name__ for kind in (str, bytes) if isinstance(odd, kind)), "None")
 
 
 def _type_change(given: Any, found: Any) -> str | None:
     categories, other = getattr(given, "categories", None), getattr(found, "categories", None)
     if categories is None or other is None:
-        return None if given == found else f"type {_spelled(given)} would come back as {_spelled(found)}"
+        if given == found:
+            return None
+        before, after = _spelled(given), _spelled(found)
+        if before == after:  # zones of two libraries, which print alike
+            before, after = (f"{before} (a zone of {_kind(getattr(one, 'tz', one))})" for one in (given, found))
+        return f"type {before} would come back as {after}"
     if given.ordered != found.ordered:
         return f"ordered={given.ordered} would come back as ordered={found.ordered}"
     changes = _label_changes(categories, other, "category label")
@@ -281,11 +336,13 @@ def _index_changes(pandas: Any, index: Any, levels: list[Any], found: Any, table
     if found.nlevels != index.nlevels:
         yield f"the index of {index.nlevels} levels would come back as one of {found.nlevels}"
         return
+    if isinstance(index, pandas.MultiIndex) != isinstance(found, pandas.MultiIndex):
+        yield "the index, a MultiIndex of one level, would come back as a plain one"
     if not same_json(list(index.names), list(found.names)):
         yield f"the index is named {list(index.names)!r:.200} and would come back as {list(found.names)!r:.200}"
     for level, (values, place) in enumerate(zip(levels, places, strict=True)):
         back = found.get_level_values(level)
-        if change := _column_change(pandas, values, back, table.column(place)):
+        if change := _column_change(pandas, values, back, table.column(place), _same_label):
             yield f"the index{f' level {level}' if len(levels) > 1 else ''}: {change}"
 
 

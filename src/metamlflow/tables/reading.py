@@ -60,7 +60,11 @@ def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
     kind, codec = format_of(path)
     reader = importlib.import_module({"parquet": "pyarrow.parquet", "jsonl": "pyarrow.json"}.get(kind, "pyarrow.csv"))
     if kind == "parquet":
-        return reader.ParquetFile(stream).read()
+        file = reader.ParquetFile(stream)
+        try:
+            return file.read()
+        except NotImplementedError:  # categories within lists or structs, from more row groups than one
+            return pa.concat_tables([file.read_row_group(group) for group in range(file.num_row_groups)])
     source = pa.CompressedInputStream(stream, codec) if codec else stream
     blocks = reader.ReadOptions(block_size=_BLOCK_BYTES)
     if kind == "jsonl":

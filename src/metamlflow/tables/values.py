@@ -26,7 +26,7 @@ def same_value(given: Any, found: Any) -> bool:
         return False
     if is_missing(given):
         return is_missing(found)
-    return bool(given == found) and _same_zone(given, found)
+    return bool(given == found) and _same_place_in_time(given, found)
 
 
 def same_json(given: Any, found: Any) -> bool:
@@ -57,9 +57,12 @@ def _plain(value: Any) -> Any:
     return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 else value
 
 
-def _same_zone(given: Any, found: Any) -> bool:
-    """Aware times are equal across zones, and those of two zones are not the same."""
-    return bool(getattr(given, "tzinfo", None) == getattr(found, "tzinfo", None))
+def _same_place_in_time(given: Any, found: Any) -> bool:
+    """Aware times are equal across zones, and those of two zones are not the same; so are both sides of a fold."""
+    return bool(
+        getattr(given, "tzinfo", None) == getattr(found, "tzinfo", None)
+        and getattr(given, "fold", 0) == getattr(found, "fold", 0)
+    )
 
 
 def _keys(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
@@ -67,7 +70,7 @@ def _keys(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
 
 
 def _same_mapping(given: Mapping[Any, Any], found: Mapping[Any, Any]) -> bool:
-    if len(given) != len(found) or not all(isinstance(key, str) and key in found for key in given):
+    if len(given) != len(found) or not all(type(_plain(key)) is str and key in found for key in given):
         return False
     kinds = [type(value) for value in given.values()]
     if _SCALARS.issuperset(kinds) and [type(found[key]) for key in given] == kinds and dict(given) == dict(found):

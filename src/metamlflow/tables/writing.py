@@ -7,11 +7,12 @@ import importlib
 import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from metamlflow.errors import InvalidInputError, StorageFullError
+from metamlflow.model.blaming import blamed_on
 from metamlflow.model.paths import path_problem
 from metamlflow.store.staging import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.tables.arrow import polars_pieces, schema_problems
@@ -33,12 +34,19 @@ def as_files(data: Any, file_name: str) -> Iterator[Any]:
     """Give ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
     whole = is_table(data)
     members = {file_name: data} if whole else data if isinstance(data, Mapping) else {}
-    for value in [data, *members.values()]:
+    for path, value in [("", data), *members.items()]:
         _refuse_plan(value)
+        if path and isinstance(value, Mapping) and not is_table(value) and (inner := _table_within(value)):
+            raise InvalidInputError(
+                f"{path!r:.200} is a mapping that holds a table, {inner!r:.200}",
+                hint=f"Give tables with their whole path, such as '{path}/{inner}', in one mapping."[:400],
+            )
     tables = {path: table for path, table in members.items() if is_table(table)}
     for path in tables:
         if path_problem(path) or not path.lower().endswith((".parquet", ".pq")) or (whole and "/" in path):
-            raise InvalidInputError(f"{path!r:.200} is no name of a Parquet file", hint="Give it one: 'name.parquet'.")
+            raise InvalidInputError(
+                f"{path!r:.200} is not a name for a Parquet file", hint="Give it one: 'name.parquet'."
+            )
     if not tables:
         yield data
         return
@@ -46,8 +54,13 @@ def as_files(data: Any, file_name: str) -> Iterator[Any]:
         files = {path: Path(folder, str(number), Path(path).name) for number, path in enumerate(tables)}
         for path, file in files.items():
             file.parent.mkdir()
-            _write_parquet(tables[path], file)
+            with nullcontext() if whole else blamed_on(repr(path)):
+                _write_parquet(tables[path], file)
         yield files[file_name] if whole else {**members, **files}
+
+
+def _table_within(members: Mapping[Any, Any]) -> str | None:
+    return next((str(path) for path, value in members.items() if is_table(value)), None)
 
 
 def _refuse_plan(value: object) -> None:
@@ -69,6 +82,8 @@ def _write_parquet(data: Any, path: Path) -> None:
     check_names(schema.names)
     if not is_frame and (problems := schema_problems(pa, schema)):
         raise refusal(problems)
+    if not schema.names and (rows := getattr(data, "num_rows", getattr(data, "height", 0))):
+        raise refusal([("type", f"a table of {rows:,} rows without columns would come back without rows")])
     piece = schema.empty_table()
     try:
         with path.open("wb") as sink, pq.ParquetWriter(sink, schema) as writer:
