@@ -157,7 +157,7 @@ class MetaMLFlowClient(Provenance, Upkeep):
                 ``"features@2"``: one, several, or by role in a mapping. What the run under way has used is added.
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
             idempotency_key: any text that names this registration, such as a job's id. The first registration under a
-                key wins: a retry returns the same version, and its content is not looked at.
+                key wins: a retry returns the same version, and its content is looked at only with ``prove``.
             prove: how hard to look at content that is in the store already and relied on: ``stat`` (its size),
                 ``checksum`` (also the digest that the storage holds, where it holds one) or ``full`` (every byte); a
                 request or more for each such blob. What is missing or damaged is put back, for older versions too.

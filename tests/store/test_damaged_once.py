@@ -13,6 +13,7 @@ from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import IntegrityError
 from metamlflow.store.opening import Store
 from metamlflow.testing import MemoryBackend
+from metamlflow_local.lake import LocalLake
 
 MIB = 1024 * 1024
 LARGE = os.urandom(17 * MIB)  # three ranges
@@ -124,3 +125,22 @@ def test_a_repair_asks_its_source_again(backend, client, artifact, tmp_path, num
     damage(backend, range(number, number + 1))
     assert damaged.repair("large", client)
     assert damaged.verify_all()
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("way", ["download", "verify"])
+def test_what_is_pointed_to_is_asked_for_again_too(tmp_path, monkeypatch, way, number):
+    (tmp_path / "x.bin").write_bytes(LARGE)
+    artifact = MetaMLFlowClient(tmp_path / "store").register_pointer("p", tmp_path / "x.bin", evidence="full")
+    honest, answers = LocalLake.read, []
+
+    def damaging(lake: Any, seen: Any, start: int, end: int) -> Any:
+        data = bytearray(honest(lake, seen, start, end))
+        answers.append(start)
+        if len(answers) == number + 1:
+            data[len(data) // 2] ^= 1
+        return data
+
+    monkeypatch.setattr(LocalLake, "read", damaging)
+    assert WAYS[way](artifact, tmp_path) == LARGE
+    assert len(answers) > number

@@ -16,6 +16,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import (
+    ArtifactNotFoundError,
     ArtifactPrunedError,
     IntegrityError,
     InvalidInputError,
@@ -296,3 +297,12 @@ def test_a_repair_that_broke_off_is_finished_by_the_next(copy, artifact):
     assert inner.bucket.objects[key].data == b"damaged"
     assert client.repair("name", copy)
     assert inner.bucket.objects[key].data == FILES["a.csv"]
+
+
+def test_a_version_that_never_was_is_told_as_that(tmp_path):
+    client = MetaMLFlowClient(tmp_path / "store")
+    client.register_artifact("model", b"1")
+    with pytest.raises(ArtifactNotFoundError, match="no version 9") as caught:
+        client.repair("model@9", tmp_path)
+    assert "versions 1" in caught.value.hint
+    assert "lost" in caught.value.hint

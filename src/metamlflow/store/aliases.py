@@ -9,7 +9,7 @@ from metamlflow.format.layout import alias_key, alias_of_key, aliases_prefix, ev
 from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.bounded import read_record
-from metamlflow.store.claiming import claim, looked_again, retried
+from metamlflow.store.claiming import Losses, claim, looked_again, retried
 from metamlflow.store.opening import Store
 from metamlflow.store.versions import check_available, load_reference, version_status
 
@@ -58,13 +58,13 @@ def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -
     """Create the record after the newest; return what the alias stood for before."""
     record_id = store.clock.new_id()
     data = encode_alias(version, record_id, store.clock.now())
-    losses = 0
+    losses = Losses(store.clock)
     while True:
         number, held = looked_again(lambda: _newest(store, name, alias), store.clock)
-        if claim(store.backend, alias_key(name, alias, number + 1), data, record_id, store.clock) is not None:
+        key = alias_key(name, alias, number + 1)
+        if claim(store.backend, key, data, record_id, store.clock) is not None:
             return held
-        losses += 1
-        store.clock.back_off(min(losses, 6))
+        losses.note(key)
 
 
 def _newest(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:

@@ -29,6 +29,7 @@ ATTEMPTS = 6
 RATE_LIMIT_SECONDS = 120.0
 """So long in all a creation waits for a storage that says that it is asked too often; others may be before it."""
 _LONGEST_PAUSE_SECONDS = 4.0
+_UNSEEN = 16  # losses of one key in a row, some ten seconds: whoever lists lags no longer
 # NotFound: of the bucket; that nothing is at the key is what a creation wants. StorageError itself, and none of those
 # derived from it: a refusal that was read, such as a status of 400.
 _DEFINITE = (AccessDeniedError, StorageFullError, InvalidInputError, NotFoundError)
@@ -39,6 +40,38 @@ T = TypeVar("T")
 
 def _always() -> bool:
     return True
+
+
+class Losses:
+    """Claims of numbered records that one call has lost to others: how long it waits, and when it ends.
+
+    Whoever loses a number lists again, sees the record that has it, and claims a later one. A listing that never shows
+    it would let the call go on for ever.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._key = ""
+        self._in_a_row = 0
+        self.count = 0
+
+    def note(self, key: str) -> None:
+        """Wait after ``key`` was lost.
+
+        Raises:
+            StorageError: it was lost time and again, so the listings do not show what lies there.
+        """
+        self.count += 1
+        self._in_a_row = self._in_a_row + 1 if key == self._key else 1
+        self._key = key
+        if self._in_a_row >= _UNSEEN:
+            raise StorageError(
+                f"{key} exists, and the storage's listings do not show it; nothing was written",
+                hint="Look whether these credentials may list all of the store, and whether a cache or a filter lies "
+                "before it. `metamlflow doctor` tells more.",
+                key=key,
+            )
+        self._clock.back_off(min(self.count, 6))
 
 
 def claim(

@@ -20,7 +20,7 @@ from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Entry, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.blobs import BlobWriter, Reliance
-from metamlflow.store.claiming import claim, claim_ahead, looked_again
+from metamlflow.store.claiming import Losses, claim, claim_ahead, looked_again
 from metamlflow.store.content import Content, store_content
 from metamlflow.store.edges import write_edges
 from metamlflow.store.entries import Entries, Predecessor
@@ -141,7 +141,7 @@ class _Publication:
         started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
         self._check_base(head)
         content = self._store_content(head, started)
-        losses = 0
+        losses = Losses(self._store.clock)
         while True:
             target = self._target(head, content)
             if target.version <= head.number:
@@ -150,7 +150,7 @@ class _Publication:
                 head = self._later_head(target)
                 continue
             manifest = self._manifest(target, head, content)
-            if head.loaded and not self._draft.based_on and not losses:
+            if head.loaded and not self._draft.based_on and not losses.count:
                 draft = self._draft
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
@@ -159,8 +159,7 @@ class _Publication:
                 return None
             if (published := self._commit(manifest, started)) is not None:
                 return published
-            losses += 1
-            self._store.clock.back_off(min(losses, 6))
+            losses.note(manifest_key(manifest.name, manifest.version))
             head = read_head(self._store, self._draft.name)
             self._check_base(head)
 

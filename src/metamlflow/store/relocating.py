@@ -16,7 +16,7 @@ from metamlflow.format.layout import relocation_key
 from metamlflow.format.records import Relocation, encode_relocation, relocation_problem
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import PointerEntry
-from metamlflow.store.claiming import claim
+from metamlflow.store.claiming import Losses, claim
 from metamlflow.store.entries import Entries
 from metamlflow.store.history import names_in_use
 from metamlflow.store.opening import Store
@@ -173,7 +173,7 @@ def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCall
 
 def append_relocation(store: Store, data: bytes, record_id: str) -> None:
     """Create a relocation's record under the next free number."""
-    losses = 0
+    losses = Losses(store.clock)
     while True:
         rules = store.relocations.rules(fresh=True)
         if len(rules) >= MAX_RELOCATIONS:
@@ -182,8 +182,8 @@ def append_relocation(store: Store, data: bytes, record_id: str) -> None:
                 hint="Migrate to a new store and register what is pointed to there.",
             )
         number = max((number for number, _ in rules), default=0) + 1
-        if claim(store.backend, relocation_key(number), data, record_id, store.clock) is not None:
+        key = relocation_key(number)
+        if claim(store.backend, key, data, record_id, store.clock) is not None:
             store.relocations.rules(fresh=True)
             return
-        losses += 1
-        store.clock.back_off(min(losses, 6))
+        losses.note(key)
