@@ -20,7 +20,7 @@ from reading_process import CALL_SECONDS, Order, ReadingProcess
 
 CASES = cases_of_documents.CASES | cases_of_contents.CASES | cases_of_records.CASES
 GROWTH_BYTES = 400 * 1024 * 1024  # a document of 64 MiB, decoded, and what reads it
-MORE_REQUESTS = 200
+MORE_REQUESTS = 500
 BUG = 70
 HARMLESS = {"files of others everywhere", "a state with an enormous number"}
 """What a reader does not even notice."""
@@ -192,7 +192,8 @@ def test_the_calls_read_an_honest_store(expected):
     failing = {name for name, outcome in expected.items() if name and "value" not in outcome}
     assert failing == {"get-old"}
     assert expected["get-old"]["error"] == "ArtifactPrunedError"
-    assert all(outcome["value"]["ok"] for name, outcome in expected.items() if name in REPORTS)
+    doubtful = {name for name in REPORTS if not expected[name]["value"]["ok"]}
+    assert doubtful == {"verify-checksum"}  # a disk holds none
     assert set(expected) == {*CALLS, ""}
 
 
