@@ -116,7 +116,6 @@ WAITING = {
     "a pointer to the users of this machine": "a local store may name any file of this machine",
     "a relocation to the users of this machine": "a local store may name any file of this machine",
     "a pointer to a secret beside the store": "a local store may name any file of this machine",
-    "a pointer without evidence": "a local store may name any file of this machine",
 }
 """Known faults: each of these cases fails, and says so once it does not."""
 
