@@ -137,7 +137,7 @@ def test_paths_of_2000_folders_are_told_apart_in_linear_time_and_memory(in_time)
 
 
 def test_paths_of_combining_characters_are_told_apart_in_linear_time(in_time):
-    paths = [f"{number:04}" + "\u0301\u0323" * 900 for number in range(2_000)]
+    paths = [f"{number:04}" + "\u0301\u0323" * 900 for number in range(8_000)]
     assert list(collisions(paths)) == []
 
 
@@ -204,7 +204,7 @@ def test_an_alias_with_a_forged_number_is_not_moved_to_where_nobody_looks(client
 
 
 def test_a_uri_of_colons_is_judged_in_no_time(in_time):
-    for _ in range(200):
+    for _ in range(2_000):
         assert uri_problem("abc://" + ":" * 4_000 + "/" + "a" * 4_000) is None
     assert "user info" in (uri_problem("abc://key:se/cret@host/x") or "")
     assert uri_problem("abc://host:80/x@y") is not None
