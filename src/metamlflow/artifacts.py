@@ -18,21 +18,21 @@ from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.origins import Origins
 from metamlflow.sessions import Refresh, Session
-from metamlflow.store.deriving import Changes, materialize, refresh, strengthen
-from metamlflow.store.downloading import download_artifact, download_entry, local_folder
-from metamlflow.store.entries import Entries, wanted_entry
-from metamlflow.store.findings import LEVELS, Finding, Level, Unreadable, Verification, VerifyReport
-from metamlflow.store.local_copies import copy_of_file, copy_of_folder
-from metamlflow.store.opening import Store
-from metamlflow.store.pacing import Pace
-from metamlflow.store.progress import Progress, ProgressCallback
-from metamlflow.store.proving import lineage_findings
-from metamlflow.store.reading import open_entry, read_entry
-from metamlflow.store.recording import Recorder, current_run
-from metamlflow.store.repair_report import RepairedObject, RepairReport
-from metamlflow.store.signing import Signature
-from metamlflow.store.verifying import Journal, verify
-from metamlflow.store.versions import Loaded
+from metamlflow.store.catalog.entries import Entries, wanted_entry
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded
+from metamlflow.store.lineage.current_run import Recorder, current_run
+from metamlflow.store.publish.derive import Changes, materialize, refresh, strengthen
+from metamlflow.store.read.download import download_artifact, download_entry, local_folder
+from metamlflow.store.read.local_copies import copy_of_file, copy_of_folder
+from metamlflow.store.read.verified import open_entry, read_entry
+from metamlflow.store.repair.report import RepairedObject, RepairReport
+from metamlflow.store.transfer.progress import Progress, ProgressCallback
+from metamlflow.store.transfer.rate_limit import Pace
+from metamlflow.store.verify.lineage import lineage_findings
+from metamlflow.store.verify.report import LEVELS, Finding, Level, Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.signatures import Signature
+from metamlflow.store.verify.verify import Journal, verify
 
 __all__ = [
     "Artifact",

@@ -21,20 +21,20 @@ from metamlflow.openlineage import check_address
 from metamlflow.provenance import Provenance
 from metamlflow.sessions import Session
 from metamlflow.settings import EVENTS_VARIABLE, bytes_of, check_grace, checked_key, checked_type, opened_store
-from metamlflow.store.aliases import set_alias
-from metamlflow.store.blobs import RELIANCES, Reliance
-from metamlflow.store.cache import FileCache
-from metamlflow.store.inputs import checked_used, resolved_inputs
-from metamlflow.store.listing import latest_of_each, versions_of
-from metamlflow.store.opening import Store
-from metamlflow.store.pointing import pointer_source
-from metamlflow.store.progress import ProgressCallback
-from metamlflow.store.publishing import Draft, publish
-from metamlflow.store.recording import current_run
-from metamlflow.store.signing import require_signature as check_signature
-from metamlflow.store.sources import source_of
-from metamlflow.store.staleness import OnStale
-from metamlflow.store.versions import load_reference
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.aliases import set_alias
+from metamlflow.store.catalog.listing import latest_of_each, versions_of
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import load_reference
+from metamlflow.store.ingest.sources import source_of
+from metamlflow.store.lineage.current_run import current_run
+from metamlflow.store.lineage.inputs import checked_used, resolved_inputs
+from metamlflow.store.lineage.stale_metadata import OnStale
+from metamlflow.store.pointers.registering import pointer_source
+from metamlflow.store.publish.blobs import RELIANCES, Reliance
+from metamlflow.store.publish.publish import Draft, publish
+from metamlflow.store.transfer.progress import ProgressCallback
+from metamlflow.store.verify.signatures import require_signature as check_signature
 from metamlflow.upkeep import Upkeep
 
 __all__ = ["MetaMLFlowClient"]
@@ -294,7 +294,7 @@ class MetaMLFlowClient(Provenance, Upkeep):
             ConflictError: versions of one object are pinned that have different contents.
             InvalidInputError: no artifact points below ``old``, or a URI is not well formed.
         """
-        from metamlflow.store.relocating import relocate
+        from metamlflow.store.pointers.relocating import relocate
 
         return relocate(self._store, old, new, progress)
 

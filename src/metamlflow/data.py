@@ -11,9 +11,9 @@ from metamlflow.artifacts import Artifact, PointerEntry, ProgressCallback
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.likeness import quoted
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.blobs import Reliance
-from metamlflow.store.schemas import is_data_file, is_visible_data_file
-from metamlflow.store.transfer import in_parallel
+from metamlflow.store.ingest.schemas import is_data_file, is_visible_data_file
+from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.tables.frames import CONVERSION_ERRORS
 from metamlflow.tables.reading import format_of, imported, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table

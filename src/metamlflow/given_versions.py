@@ -10,9 +10,9 @@ from metamlflow.errors import InvalidInputError
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import LATEST, Reference
 from metamlflow.runs import check_text
-from metamlflow.store.inputs import Given, load_used
-from metamlflow.store.opening import Store
-from metamlflow.store.versions import Loaded
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded
+from metamlflow.store.lineage.inputs import Given, load_used
 
 _MOST_ROLE_CHARACTERS = 1_000_000
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.looks import one_line
-from metamlflow.store.ancestry import Walked
-from metamlflow.store.edges import VersionId
-from metamlflow.store.opening import Store
-from metamlflow.store.runs import facts_of, load_run
-from metamlflow.store.transfer import in_parallel
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.lineage.edges import VersionId
+from metamlflow.store.lineage.runs import facts_of, load_run
+from metamlflow.store.lineage.walk import Walked
+from metamlflow.store.transfer.scheduler import in_parallel
 
 if TYPE_CHECKING:
     import networkx as nx

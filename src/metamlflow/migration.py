@@ -11,13 +11,13 @@ from typing import Any
 
 from metamlflow.client import MetaMLFlowClient
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
-from metamlflow.store.choosing import Versions
-from metamlflow.store.comparing import Difference, compare_stores
-from metamlflow.store.migration import migrate_store
-from metamlflow.store.migration_report import MigrationReport, VersionReport
-from metamlflow.store.moving import Proof
-from metamlflow.store.opening import Store
-from metamlflow.store.progress import ProgressCallback
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.migrate.blobs import Proof
+from metamlflow.store.migrate.compare import Difference, compare_stores
+from metamlflow.store.migrate.migrate import migrate_store
+from metamlflow.store.migrate.report import MigrationReport, VersionReport
+from metamlflow.store.migrate.selection import Versions
+from metamlflow.store.transfer.progress import ProgressCallback
 
 __all__ = ["Difference", "MigrationReport", "VersionReport", "compare", "dask_executor", "migrate"]
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from metamlflow.errors import InvalidInputError, MissingDependencyError, redact
 from metamlflow.model.uris import secret_problem
-from metamlflow.store.runs import Touched
+from metamlflow.store.lineage.runs import Touched
 
 PRODUCER = "urn:metamlflow"
 _SECONDS, _ATTEMPTS = 5.0, 2

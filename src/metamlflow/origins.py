@@ -7,9 +7,9 @@ from typing import Any
 from metamlflow.lineage import Lineage
 from metamlflow.model.manifests import Input
 from metamlflow.sessions import Session
-from metamlflow.store.ancestry import walk
-from metamlflow.store.signing import Signature, sign, signatures_of
-from metamlflow.store.versions import Loaded
+from metamlflow.store.catalog.versions import Loaded
+from metamlflow.store.lineage.walk import walk
+from metamlflow.store.verify.signatures import Signature, sign, signatures_of
 
 
 class Origins:

@@ -16,11 +16,11 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.model.runs import RunRecord
 from metamlflow.runs import Run, joined
 from metamlflow.sessions import Session
-from metamlflow.store.ancestry import DIRECTIONS, Direction, walk
-from metamlflow.store.history import History, history_of
-from metamlflow.store.inputs import load_used
-from metamlflow.store.recording import recorded_in
-from metamlflow.store.runs import load_run
+from metamlflow.store.catalog.history import History, history_of
+from metamlflow.store.lineage.current_run import recorded_in
+from metamlflow.store.lineage.inputs import load_used
+from metamlflow.store.lineage.runs import load_run
+from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 
 
 class Provenance:

@@ -21,10 +21,10 @@ from metamlflow.model.metadata import decode, encode_mapping
 from metamlflow.model.runs import RunStart
 from metamlflow.openlineage import Emitter
 from metamlflow.sessions import Session
-from metamlflow.store.environments import store_distributions
-from metamlflow.store.inputs import warn_user
-from metamlflow.store.recording import innermost_run, recorded_in
-from metamlflow.store.runs import StoredRun
+from metamlflow.store.lineage.current_run import innermost_run, recorded_in
+from metamlflow.store.lineage.distributions import store_distributions
+from metamlflow.store.lineage.inputs import warn_user
+from metamlflow.store.lineage.runs import StoredRun
 
 __all__ = ["Run"]
 
@@ -66,7 +66,7 @@ class Run:
     def __enter__(self) -> Self:
         if self._stored is not None:
             raise InvalidInputError("a run begins once", hint="Make another with client.run(…).")
-        from metamlflow.store import capturing
+        from metamlflow.store.lineage import environment as capturing
 
         store = self._session.store
         code = {"run": self._name, **capturing.captured_code(_caller(), self._function)}

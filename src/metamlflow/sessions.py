@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metamlflow.store.cache import FileCache
-from metamlflow.store.deriving import Changes
-from metamlflow.store.opening import Store
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.publish.derive import Changes
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact

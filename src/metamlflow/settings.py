@@ -13,12 +13,12 @@ from metamlflow.backend.registry import installed_schemes
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
 from metamlflow.model.blaming import blame, blamed_on
-from metamlflow.store.cache_leases import parse_size
-from metamlflow.store.local_paths import absolute_path
-from metamlflow.store.opening import Store
-from metamlflow.store.pointer_policy import VARIABLE as POLICY_VARIABLE
-from metamlflow.store.pointer_policy import PointerPolicy
-from metamlflow.store.source_options import check_source_options
+from metamlflow.store.cache.leases import parse_size
+from metamlflow.store.catalog.pointer_policy import VARIABLE as POLICY_VARIABLE
+from metamlflow.store.catalog.pointer_policy import PointerPolicy
+from metamlflow.store.catalog.source_options import check_source_options
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.transfer.local_paths import absolute_path
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"

@@ -14,13 +14,13 @@ from metamlflow.format.layout import MARKER
 from metamlflow.model.blaming import blame_by_names
 from metamlflow.model.names import Reference
 from metamlflow.sessions import Session
-from metamlflow.store.findings import LEVELS, Level, Unreadable, Verification, VerifyReport
-from metamlflow.store.opening import Store
-from metamlflow.store.pacing import Pace
-from metamlflow.store.progress import ProgressCallback, callback_errors
-from metamlflow.store.repair_report import RepairReport
-from metamlflow.store.selecting import every_version, wanted_versions
-from metamlflow.store.verifying import Journal, verify_versions
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.repair.report import RepairReport
+from metamlflow.store.transfer.progress import ProgressCallback, callback_errors
+from metamlflow.store.transfer.rate_limit import Pace
+from metamlflow.store.verify.report import LEVELS, Level, Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.selection import every_version, wanted_versions
+from metamlflow.store.verify.verify import Journal, verify_versions
 
 
 class Upkeep:
@@ -111,8 +111,8 @@ class Upkeep:
             InvalidInputError: ``source`` is the store itself.
             AccessDeniedError: the manifest may not be overwritten. (Of other objects that is told in the report.)
         """
-        from metamlflow.store.donors import Donor, FileDonor, StoreDonor
-        from metamlflow.store.repairing import repair_version
+        from metamlflow.store.repair.donors import Donor, FileDonor, StoreDonor
+        from metamlflow.store.repair.repair import repair_version
 
         store = self._session.store
         place = _local(source)

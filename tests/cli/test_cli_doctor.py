@@ -13,9 +13,9 @@ from cli_process import files_below
 
 from metamlflow.backend.diagnosis import Examination, Finding
 from metamlflow.errors import InvalidInputError, StorageError
-from metamlflow.store.cache import FileCache
-from metamlflow.store.doctoring import access_policy, examine
-from metamlflow.store.opening import Store
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.doctor import access_policy, examine
 from metamlflow.testing import MemoryBackend
 
 CHECK = {"name": str, "verdict": str, "found": str, "remedy": (str, type(None))}

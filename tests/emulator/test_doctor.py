@@ -15,9 +15,9 @@ import metamlflow_gcs
 import metamlflow_s3
 from metamlflow import MetaMLFlowClient
 from metamlflow.cli.running import run
-from metamlflow.store.cache import FileCache
-from metamlflow.store.doctoring import Check, examine
-from metamlflow.store.opening import Store
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.doctor import Check, examine
 from metamlflow_s3.uploads import PART_BYTES
 
 PREFIX = "some/team"

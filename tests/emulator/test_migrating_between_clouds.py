@@ -12,7 +12,7 @@ from metamlflow.errors import ArtifactPrunedError
 from metamlflow.format.layout import state_key
 from metamlflow.format.records import encode_state
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.clock import utc_now
+from metamlflow.store.catalog.clock import utc_now
 
 MIB = 1024 * 1024
 MANY = 5_000  # more than a manifest lists itself

@@ -10,7 +10,7 @@ from servers import GCSServer
 
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import InvalidInputError
-from metamlflow.store.staging import stage_bytes
+from metamlflow.store.ingest.hashing import stage_bytes
 from metamlflow_s3 import copies
 
 MIB = 1024 * 1024

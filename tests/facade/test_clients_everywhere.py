@@ -17,8 +17,8 @@ from metamlflow.errors import (
     MetaMLFlowError,
     OutcomeUnknownError,
 )
-from metamlflow.store.lakes import Lakes
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.external import Lakes
+from metamlflow.store.catalog.store import Store
 
 
 def read_through(client, artifact):

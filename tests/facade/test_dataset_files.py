@@ -10,7 +10,7 @@ from table_samples import LINES, ROWS, TEXT, blob_file, fields, frame, parquet
 
 from metamlflow.data import Dataset
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, InvalidInputError
-from metamlflow.store.schemas import is_data_file
+from metamlflow.store.ingest.schemas import is_data_file
 
 FILES = {
     "a.csv": TEXT,

@@ -13,9 +13,9 @@ from metamlflow.errors import IntegrityError
 from metamlflow.migration import MigrationReport, VersionReport
 from metamlflow.model.looks import bytes_text, grid_of, one_line, table_of
 from metamlflow.model.runs import RunEnd, RunRecord, RunStart
-from metamlflow.store.findings import Finding, Unreadable, Verification, VerifyReport
-from metamlflow.store.history import History, HistoryEntry
-from metamlflow.store.repair_report import RepairedObject, RepairReport
+from metamlflow.store.catalog.history import History, HistoryEntry
+from metamlflow.store.repair.report import RepairedObject, RepairReport
+from metamlflow.store.verify.report import Finding, Unreadable, Verification, VerifyReport
 
 ATTACK = "<script>alert('x')</script>\"&\n\x1b[31m\u202e"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

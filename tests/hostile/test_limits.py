@@ -17,8 +17,8 @@ from metamlflow.format.layout import alias_key, idempotency_key, manifest_key, r
 from metamlflow.model.names import MAX_VERSION, ArtifactName
 from metamlflow.model.paths import collisions
 from metamlflow.model.uris import uri_problem
-from metamlflow.store.relocations import MAX_RELOCATIONS
-from metamlflow.store.schemas import capture_schema
+from metamlflow.store.catalog.relocations import MAX_RELOCATIONS
+from metamlflow.store.ingest.schemas import capture_schema
 from metamlflow.testing import MemoryBackend, client_on
 
 GIB = 1 << 30
@@ -240,7 +240,7 @@ def test_a_parquet_footer_that_lies_about_its_length_gives_no_schema(footer, tmp
 
 
 def test_more_relocations_than_a_store_may_hold_cost_one_listing(tmp_path, monkeypatch):
-    monkeypatch.setattr("metamlflow.store.relocations.MAX_RELOCATIONS", 20)
+    monkeypatch.setattr("metamlflow.store.catalog.relocations.MAX_RELOCATIONS", 20)
     build(tmp_path / "store", tmp_path / "lake")
     for number in range(1, 22):
         write_record(

@@ -328,7 +328,7 @@ def test_a_branch_whose_name_is_not_text_is_left_out(repository, told):
 
 def test_the_repository_of_a_neighbour_around_a_folder_is_not_believed(open_folder, as_nobody):
     def look():
-        from metamlflow.store.repositories import repository_of
+        from metamlflow.store.lineage.repositories import repository_of
 
         (open_folder / "mine").mkdir()
         return repository_of(open_folder / "mine")

@@ -16,7 +16,7 @@ from full_stores import assert_same, files_of
 
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ArtifactNotFoundError, InvalidInputError, StoreFormatError, StoreNotFoundError
-from metamlflow.store import surveying
+from metamlflow.store.migrate import survey as surveying
 
 CHILD = """
 import sys

@@ -15,7 +15,7 @@ from metamlflow.errors import (
     PointerDriftError,
     StoreFormatError,
 )
-from metamlflow.store.pointer_reading import PointerReader
+from metamlflow.store.pointers.reading import PointerReader
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
 from metamlflow.migration import dask_executor
 from metamlflow.model.manifests import Entry
-from metamlflow.store import spreading
-from metamlflow.store.progress import Counter
+from metamlflow.store.migrate import workers as spreading
+from metamlflow.store.transfer.progress import Counter
 
 DASK_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -10,7 +10,7 @@ from worlds import IMPATIENT, NAME, RAW_NAME, MemoryWorld, World, assert_sound, 
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.records import Claim, encode_claim
-from metamlflow.store.clock import utc_now
+from metamlflow.store.catalog.clock import utc_now
 from metamlflow.testing import Crash, Crashed, FailBefore, Fault, FaultyBackend, client_on, simulated_crash
 
 CALLS = 14  # more than any of these publishes makes

@@ -6,7 +6,7 @@ import pytest
 from worlds import IMPATIENT, NAME, MemoryWorld
 
 from metamlflow.errors import StorageError
-from metamlflow.store.clock import Clock
+from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing import MemoryBackend, client_on
 
 LIES = {

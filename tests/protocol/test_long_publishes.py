@@ -8,7 +8,7 @@ import pytest
 from worlds import NAME, MemoryWorld, assert_sound, do_not_wait, manifests
 
 from metamlflow.errors import StorageError
-from metamlflow.store.clock import Clock
+from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing import FaultyBackend, MemoryBackend, MemoryBucket, client_on
 
 FILES = {f"{number:02d}": b"content of %d" % number for number in range(40)}

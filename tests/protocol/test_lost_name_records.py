@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld
 
-from metamlflow.store.cache import FileCache
-from metamlflow.store.doctoring import examine
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.doctor import examine
 from metamlflow.testing import FaultyBackend, client_on
 
 RECORD = f"names/{RAW_NAME}.json"

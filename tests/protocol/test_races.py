@@ -10,7 +10,7 @@ from forked import race
 from worlds import NAME, LocalWorld, World, assert_readable, assert_sound, manifests
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.store.clock import Clock
+from metamlflow.store.catalog.clock import Clock
 
 Told = tuple[int, str, bytes]  # the version that a caller was told, its artifact id, and what it had registered
 

@@ -6,8 +6,8 @@ import pytest
 from worlds import NAME, MemoryWorld, assert_readable
 
 from metamlflow.errors import OutcomeUnknownError, StorageUnavailableError
-from metamlflow.store.claiming import RATE_LIMIT_SECONDS
-from metamlflow.store.clock import Clock
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.records import RATE_LIMIT_SECONDS
 from metamlflow.testing import FailBefore, FaultyBackend, client_on
 
 KEYS = {

@@ -12,7 +12,7 @@ from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, Confli
 from metamlflow.format.layout import alias_key, state_key
 from metamlflow.format.records import State, encode_alias, encode_state
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.clock import utc_now
+from metamlflow.store.catalog.clock import utc_now
 from metamlflow.testing import FaultyBackend, client_on
 
 PARSED = ArtifactName.parse(NAME)

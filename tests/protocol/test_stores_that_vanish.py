@@ -16,7 +16,7 @@ from metamlflow.errors import (
     MetaMLFlowError,
     StoreNotFoundError,
 )
-from metamlflow.store.clock import Clock
+from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing import FaultyBackend, MemoryBackend, StoredObject, client_on
 
 

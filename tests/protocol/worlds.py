@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metamlflow.backend import Backend, open_backend
-from metamlflow.store.clock import Clock
+from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing import MemoryBackend, MemoryBucket, StoredObject, client_on
 
 NAME = "team/Model"

@@ -28,8 +28,8 @@ from metamlflow.errors import (
     InvalidPathError,
     StorageFullError,
 )
-from metamlflow.store.cache import FileCache
-from metamlflow.store.cache_leases import default_folder, default_max_bytes, locked, parse_size
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.cache.leases import default_folder, default_max_bytes, locked, parse_size
 
 FORK = multiprocessing.get_context("fork")
 NOBODY = 65534
@@ -679,7 +679,7 @@ def test_two_processes_that_want_the_same_at_once_fetch_it_once(cache, tmp_path)
 
 
 def test_who_waits_for_a_stuck_fetch_fetches_it_in_the_end(cache, monkeypatch):
-    monkeypatch.setattr("metamlflow.store.cache._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("metamlflow.store.cache.file_cache._PATIENCE_SECONDS", 0.2)
     begun, go_on = threading.Event(), threading.Event()
 
     def stuck(file):
@@ -776,7 +776,7 @@ import sys
 sys.modules["fcntl"] = None  # as on Windows: the import fails
 from pathlib import Path
 from metamlflow.errors import UnsupportedStoreError
-from metamlflow.store.cache import FileCache
+from metamlflow.store.cache.file_cache import FileCache
 cache = FileCache(Path(sys.argv[1]))
 try:
     cache.file("a" * 64, "x", print, size=1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from metamlflow.errors import AccessDeniedError, InvalidInputError
-from metamlflow.store.cache import FileCache
+from metamlflow.store.cache.file_cache import FileCache
 
 NOBODY = 65534
 TRUE, FALSE = b"true", b"fals"

@@ -10,7 +10,7 @@ import pytest
 from metamlflow import MetaMLFlowClient
 from metamlflow.backend import open_backend
 from metamlflow.errors import InvalidPathError, MetaMLFlowError, SourceChangedError
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 
 SMALL, BIG = 1000, 3 << 20
 
@@ -181,7 +181,7 @@ def test_what_comes_into_a_folder_after_the_scan_is_no_part_of_it(client, folder
 
 def test_a_bad_name_that_comes_into_a_huge_folder_after_the_scan_is_refused(client, raw, folder, monkeypatch):
     """Of which the scan remembers nothing: it is walked again."""
-    monkeypatch.setattr("metamlflow.store.sources._MOST_SCANNED", 0)
+    monkeypatch.setattr("metamlflow.store.ingest.sources._MOST_SCANNED", 0)
     source_in(folder, SMALL)
     intrude = once(lambda _: True, lambda: (folder / "bad\nname").write_bytes(b""))
     with pytest.raises(InvalidPathError, match="control character"):

@@ -11,7 +11,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import IntegrityError
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend
 from metamlflow_local.lake import LocalLake
 

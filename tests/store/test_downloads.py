@@ -13,7 +13,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import DestinationExistsError, IntegrityError, InvalidPathError
-from metamlflow.store import downloading
+from metamlflow.store.read import download as downloading
 
 CONTENT = {"a.txt": b"1", "dir/b.txt": b"2", "dir/deep/c.txt": b"3"}
 

@@ -12,8 +12,8 @@ import pytest
 from metamlflow import MetaMLFlowClient
 from metamlflow.backend import open_backend
 from metamlflow.errors import StoreFormatError
-from metamlflow.store.held import _MOST, HeldManifests
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.manifest_cache import _MOST, HeldManifests
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FaultyBackend, MemoryBackend
 
 

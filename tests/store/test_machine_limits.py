@@ -25,7 +25,7 @@ from metamlflow.errors import (
     StorageUnavailableError,
     UnsupportedSourceError,
 )
-from metamlflow.store.sources import source_error
+from metamlflow.store.ingest.sources import source_error
 
 BIG = bytes(3 << 20)
 

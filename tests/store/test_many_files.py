@@ -8,7 +8,7 @@ import json
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FaultyBackend, MemoryBackend
 
 COUNT = 7_000  # of paths, which are cut into shards after 1408, 6823 and 6985

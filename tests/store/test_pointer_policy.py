@@ -14,7 +14,7 @@ from metamlflow.cli.documents import artifact_document, fact_rows
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
 from metamlflow.format.layout import relocation_key
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend, MemoryBucket
 from metamlflow.testing.memory import StoredObject
 

@@ -10,7 +10,7 @@ import shlex
 import pytest
 
 from metamlflow.errors import InvalidInputError, PointerPolicyError
-from metamlflow.store.pointer_policy import PointerPolicy
+from metamlflow.store.catalog.pointer_policy import PointerPolicy
 
 BUCKET, LOCAL = "s3://store/ml", "file:///data/store"
 

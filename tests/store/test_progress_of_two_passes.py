@@ -8,8 +8,8 @@ import os
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.store.sources import SourceFile
-from metamlflow.store.staging import stage
+from metamlflow.store.ingest.hashing import stage
+from metamlflow.store.ingest.sources import SourceFile
 
 SIZE = 3_000_001
 

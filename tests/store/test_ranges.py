@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from metamlflow.backend.budget import content_budget
-from metamlflow.store import ranges
-from metamlflow.store.ranges import RangeReader, in_order
+from metamlflow.store.transfer import ranges
+from metamlflow.store.transfer.ranges import RangeReader, in_order
 
 CONTENT = bytes(range(251)) * 40
 

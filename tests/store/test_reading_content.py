@@ -12,7 +12,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import IntegrityError, StorageFullError
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend, StoredObject
 
 BIG = os.urandom(2_500_000)

@@ -11,7 +11,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import IntegrityError
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FaultyBackend, MemoryBackend, StoredObject
 
 SMALL, LARGE = b"12345", os.urandom(2_500_000)

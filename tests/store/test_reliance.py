@@ -11,8 +11,8 @@ from datetime import timedelta
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.store.clock import Clock
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.store import Store
 
 GRACE = timedelta(hours=2)
 FRESH_KEY = r"blobs/sha256/[0-9a-f]{2}/[0-9a-f]{64}-[0-9a-f]{32}(\.[a-z0-9.]+)?"

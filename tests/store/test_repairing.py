@@ -23,7 +23,7 @@ from metamlflow.errors import (
     SourceNotFoundError,
     StoreFormatError,
 )
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FailBefore, FaultyBackend, MemoryBackend, StoredObject
 
 FILES = {"a.csv": b"1,2\n", "deep/b.bin": os.urandom(3_000_000), "empty": b""}

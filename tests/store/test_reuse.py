@@ -9,7 +9,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.backend import open_backend
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FaultyBackend
 
 

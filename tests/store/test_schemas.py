@@ -15,7 +15,7 @@ import pytest
 
 from metamlflow.errors import StorageUnavailableError
 from metamlflow.model.metadata import decode, encode
-from metamlflow.store.schemas import (
+from metamlflow.store.ingest.schemas import (
     MAX_COLUMNS,
     MAX_SCHEMA_BYTES,
     SAMPLE_BYTES,
@@ -281,7 +281,7 @@ def test_pyarrow_is_not_imported_for_files_of_other_names():
     printed = run(
         f"""
         import sys
-        from metamlflow.store.schemas import capture_schema, is_data_file
+        from metamlflow.store.ingest.schemas import capture_schema, is_data_file
         assert [capture_schema(path, None) for path in {OTHERS!r}] == [None] * {len(OTHERS)}
         assert is_data_file("a.csv") and is_data_file("a.parquet")
         print("pyarrow" in sys.modules)
@@ -300,7 +300,7 @@ def test_without_pyarrow_there_is_no_schema_and_no_error():
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         sys.meta_path.insert(0, Blocker())
         logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")
-        from metamlflow.store.schemas import capture_schema
+        from metamlflow.store.ingest.schemas import capture_schema
         print(capture_schema("a.csv", lambda: io.BytesIO(b"a\\n1\\n")))
         """
     )
@@ -433,7 +433,7 @@ def test_deep_nesting_gives_none_and_does_not_end_the_process(depth, told):
     printed = run(
         f"""
         import io
-        from metamlflow.store.schemas import capture_schema
+        from metamlflow.store.ingest.schemas import capture_schema
         lists = b'{{"a": ' + b"[" * {depth} + b"]" * {depth} + b"}}"
         objects = b'{{"a":' * min({depth}, 80_000) + b"{{}}" + b"}}" * min({depth}, 80_000)
         for data in (lists, objects, b'{{"b": "[{{"}}\\n' + lists):
@@ -469,7 +469,7 @@ def test_sparse_rows_take_little_memory(name):
         f"""
         import io, resource, sys
         import pyarrow.json
-        from metamlflow.store.schemas import capture_schema
+        from metamlflow.store.ingest.schemas import capture_schema
         data = {HOSTILE[name]}
         unit = 1 if sys.platform == "darwin" else 1024
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -8,8 +8,16 @@ import time
 import pytest
 
 from metamlflow.backend.budget import ByteBudget, content_budget
-from metamlflow.store import transfer
-from metamlflow.store.transfer import AHEAD, BATCH_BYTES, LEAST_WORKERS, MOST_WORKERS, QUICK_BYTES, Ready, in_parallel
+from metamlflow.store.transfer import scheduler as transfer
+from metamlflow.store.transfer.scheduler import (
+    AHEAD,
+    BATCH_BYTES,
+    LEAST_WORKERS,
+    MOST_WORKERS,
+    QUICK_BYTES,
+    Ready,
+    in_parallel,
+)
 
 
 def no_thread_is_left():

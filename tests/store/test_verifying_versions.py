@@ -10,7 +10,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import IntegrityError, InvalidInputError, StoreFormatError
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend
 
 CONTENT = {"a": b"aaa", "b": b"bbb", "c": b"ccc", "d": b"x" * 2_000_000}

@@ -183,7 +183,7 @@ def get(
     """
     keys = [Path(file) for file in require_signature or ()] or None
     if keys:
-        from metamlflow.store.signing import public_keys
+        from metamlflow.store.verify.signatures import public_keys
 
         with blamed_on("--require-signature"):
             public_keys(keys)

@@ -20,7 +20,7 @@ from metamlflow.cli.wording import in_the_shell
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.blaming import blamed_on
 from metamlflow.model.names import Reference
-from metamlflow.store.local_paths import absolute_path
+from metamlflow.store.transfer.local_paths import absolute_path
 
 if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient
@@ -140,7 +140,7 @@ def parse_byte_rate(text: str, option: str) -> int:
     Raises:
         InvalidInputError: it spells none.
     """
-    from metamlflow.store.cache_leases import parse_size
+    from metamlflow.store.cache.leases import parse_size
 
     with blamed_on(option):
         if not (size := parse_size(text)):

@@ -18,7 +18,7 @@ from metamlflow.model.blaming import blamed_on
 if TYPE_CHECKING:
     from metamlflow.artifacts import Unreadable, VerifyReport
     from metamlflow.client import MetaMLFlowClient
-    from metamlflow.store.versions import Loaded
+    from metamlflow.store.catalog.versions import Loaded
 
 
 _LINES = "\n"
@@ -47,11 +47,11 @@ def check_all(
     Raises:
         NotFoundError: one of them, or the store, does not exist.
     """
-    from metamlflow.store.findings import Unreadable, Verification
-    from metamlflow.store.pacing import Pace
-    from metamlflow.store.proving import lineage_findings
-    from metamlflow.store.selecting import every_version, loaded_references
-    from metamlflow.store.verifying import Journal, verify
+    from metamlflow.store.transfer.rate_limit import Pace
+    from metamlflow.store.verify.lineage import lineage_findings
+    from metamlflow.store.verify.report import Unreadable, Verification
+    from metamlflow.store.verify.selection import every_version, loaded_references
+    from metamlflow.store.verify.verify import Journal, verify
 
     objects, size = limits.objects_per_second, limits.bytes_per_second
     pace = Pace(
@@ -89,7 +89,7 @@ def check_all(
 
 
 def _show(found: VerifyReport | Unreadable) -> None:
-    from metamlflow.store.findings import Unreadable
+    from metamlflow.store.verify.report import Unreadable
 
     if isinstance(found, Unreadable):
         if sys.stdout.isatty():

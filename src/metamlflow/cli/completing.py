@@ -17,7 +17,7 @@ import typer
 from metamlflow.cli.arguments import URI_VARIABLE
 
 if TYPE_CHECKING:
-    from metamlflow.store.opening import Store
+    from metamlflow.store.catalog.store import Store
 
 COMPLETION_VARIABLE = "_METAMLFLOW_COMPLETE"
 _MOST = 500
@@ -50,15 +50,15 @@ def _found(context: typer.Context, incomplete: str, find: Callable[[Store, str],
 
 
 def _names(store: Store, _: str) -> Iterator[str]:
-    from metamlflow.store.versions import list_names
+    from metamlflow.store.catalog.versions import list_names
 
     yield from sorted(list_names(store))
 
 
 def _versions(store: Store, incomplete: str) -> Iterator[str]:
     from metamlflow.model.names import ArtifactName
-    from metamlflow.store.aliases import aliases_of
-    from metamlflow.store.versions import list_versions
+    from metamlflow.store.catalog.aliases import aliases_of
+    from metamlflow.store.catalog.versions import list_versions
 
     name = ArtifactName.parse(incomplete.partition("@")[0])
     yield f"{name}@latest"

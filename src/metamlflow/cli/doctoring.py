@@ -12,12 +12,12 @@ from metamlflow.cli.output import emit, emit_document, emit_rows, note, printabl
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import Role
     from metamlflow.client import MetaMLFlowClient
-    from metamlflow.store.doctoring import Check
+    from metamlflow.store.doctor import Check
 
 
 def examined(client: MetaMLFlowClient, *, as_json: bool) -> bool:
     """Make and show all checks of a client's store; return whether none failed."""
-    from metamlflow.store.doctoring import examine
+    from metamlflow.store.doctor import examine
 
     session = client._session  # noqa: SLF001 (the store and the cache have no public name)
     checks = list(examine(session.store, session.cache))
@@ -43,7 +43,7 @@ def _show(checks: Sequence[Check]) -> None:
 
 def advised(client: MetaMLFlowClient, role: Role, *, as_json: bool) -> None:
     """Show the least that a role needs for a client's store: the policy on stdout, what to know about it on stderr."""
-    from metamlflow.store.doctoring import access_policy
+    from metamlflow.store.doctor import access_policy
 
     policy = access_policy(client._store, role)  # noqa: SLF001 (as above)
     if as_json:

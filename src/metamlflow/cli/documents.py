@@ -14,7 +14,7 @@ from metamlflow.model.metadata import encode_mapping
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, VerifyReport
     from metamlflow.model.manifests import FileEntry
-    from metamlflow.store.doctoring import Check
+    from metamlflow.store.doctor import Check
 
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
 LEFT_OUT = ("BY", "FILES", "TYPE", "CREATED", "SIZE")

@@ -20,7 +20,7 @@ from metamlflow.errors import InvalidInputError
 from metamlflow.model.blaming import blame_by_names
 
 if TYPE_CHECKING:
-    from metamlflow.store.repair_report import RepairReport
+    from metamlflow.store.repair.report import RepairReport
 
 repair_app = typer.Typer()
 

@@ -27,7 +27,7 @@ class RunStart:
         user: who; None if that is not captured.
         host: where; None likewise.
         params: JSON values as stored; decoded in what ``client.get_run`` returns.
-        code: the code that ran: see :mod:`metamlflow.store.capturing`.
+        code: the code that ran: see :mod:`metamlflow.store.lineage.environment`.
         environment: Python and where the list of installed distributions lies.
         extra: fields that this version of the library does not know.
     """

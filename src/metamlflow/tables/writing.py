@@ -14,7 +14,7 @@ from typing import Any
 from metamlflow.errors import InvalidInputError, StorageFullError
 from metamlflow.model.blaming import blamed_on
 from metamlflow.model.paths import path_problem
-from metamlflow.store.staging import TEMP_DIR_VARIABLE, temp_folder
+from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.tables.arrow import polars_pieces, schema_problems
 from metamlflow.tables.frames import CONVERSION_ERRORS, check_names, frame_as_arrow, refusal, unstorable
 from metamlflow.tables.reading import imported

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metamlflow.backend import Backend
 from metamlflow.client import MetaMLFlowClient
-from metamlflow.store.clock import Clock
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.store import Store
 
 
 def client_on(backend: Backend, clock: Clock | None = None) -> MetaMLFlowClient:

@@ -17,8 +17,8 @@ from proxy_site import wait_until
 from metamlflow import MetaMLFlowClient
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.store.clock import Clock
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.store import Store
 
 PREFIX = "some/team"
 MARKER, NAME_RECORDS, BLOBS, MANIFESTS = "*/metamlflow.json", "*/names/*", "*/blobs/*", "*/_versions/*"

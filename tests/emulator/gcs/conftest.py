@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow_gcs import GCSBackend, open_backend
 from metamlflow_gcs.connection import Connection
 

@@ -12,7 +12,7 @@ from proxy_faults import LimitWrites, Refuse, Rule, StripConditions
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import StorageUnavailableError, UnsupportedStoreError
-from metamlflow.store import claiming
+from metamlflow.store.catalog import records as claiming
 
 pytestmark = pytest.mark.emulator
 
@@ -48,7 +48,7 @@ def test_twenty_jobs_that_start_at_once_all_register(root, limited, exists, monk
         # Each as on a machine of its own: a client of its own, which has seen nothing yet.
         return root.client(server).register_artifact(f"job-{number}", b"%d" % number).version
 
-    monkeypatch.setattr("metamlflow.store.probing._Answer.is_recent", lambda _: False)
+    monkeypatch.setattr("metamlflow.store.catalog.probe._Answer.is_recent", lambda _: False)
     with ThreadPoolExecutor(JOBS) as pool:
         assert list(pool.map(job, range(JOBS))) == [1] * JOBS
     assert refusals(proxy, "metamlflow.json") >= JOBS / 2, "the limit was met"

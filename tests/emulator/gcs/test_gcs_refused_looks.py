@@ -9,8 +9,8 @@ from proxy_faults import ACCESS_DENIED, Refuse, Rule
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, StoreNotFoundError, UnsupportedStoreError
-from metamlflow.store.cache import FileCache
-from metamlflow.store.doctoring import examine
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.doctor import examine
 
 pytestmark = pytest.mark.emulator
 

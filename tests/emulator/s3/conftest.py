@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.store import Store
 from metamlflow_s3 import S3Backend, open_backend
 
 

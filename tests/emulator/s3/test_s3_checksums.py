@@ -14,9 +14,9 @@ from metamlflow.errors import (
     StoreNotFoundError,
     UnsupportedStoreError,
 )
-from metamlflow.store.cache import FileCache
-from metamlflow.store.doctoring import examine
-from metamlflow.store.opening import Store
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.doctor import examine
 from metamlflow_s3 import open_backend
 from metamlflow_s3.answers import answered, same_tag
 from metamlflow_s3.engines import ENGINE_VARIABLE

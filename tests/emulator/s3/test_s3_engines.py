@@ -16,8 +16,8 @@ from proxy_faults import ACCESS_DENIED, INTERNAL_ERROR, SLOW_DOWN, AlterReply, L
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError, StorageUnavailableError
-from metamlflow.store.clock import Clock
-from metamlflow.store.opening import Store
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.store import Store
 from metamlflow_s3 import fast
 from metamlflow_s3.engines import ENGINE_VARIABLE, untranslated
 from metamlflow_s3.uploads import PART_BYTES

@@ -19,7 +19,7 @@ MOST = 300 * MIB
 CHILD = """
 import json, sys
 from metamlflow import MetaMLFlowClient
-from metamlflow.store import transfer
+from metamlflow.store.transfer import scheduler as transfer
 
 # A slow server gets more requests at a time, each with its thread: that is bounded, and would hide what grows.
 transfer.MOST_WORKERS = transfer.LEAST_WORKERS

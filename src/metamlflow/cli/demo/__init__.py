@@ -9,7 +9,7 @@ from typing import Any
 from metamlflow.cli.demo.narration import Narrator
 from metamlflow.cli.demo.story import Story
 from metamlflow.errors import DestinationExistsError, InvalidInputError
-from metamlflow.store.local_paths import absolute_path
+from metamlflow.store.transfer.local_paths import absolute_path
 
 __all__ = ["play"]
 

@@ -1,0 +1,1 @@
+"""The local cache of verified content. Knows nothing of a store."""

@@ -1,0 +1,75 @@
+"""Aliases: names for versions that can be moved, kept as numbered records of which the newest holds."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from metamlflow.errors import InvalidNameError
+from metamlflow.format.layout import alias_key, alias_of_key, aliases_prefix, every_alias_prefix, parse_alias_key
+from metamlflow.format.records import decode_alias, encode_alias
+from metamlflow.model.names import ArtifactName, Reference, alias_problem
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import Losses, claim, looked_again, retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import check_available, load_reference, version_status
+
+
+def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
+    """Create the next record of an alias, after every record that exists; None as the target removes the alias.
+
+    Raises:
+        ArtifactNotFoundError: the target does not exist.
+        ArtifactPrunedError: it was pruned, just now or before.
+        InvalidNameError: it is no alias.
+        StoreNotFoundError, ConflictError: the store is gone since this client opened it, or is another.
+    """
+    text = str(alias.version)
+    if problem := alias_problem(text):
+        raise InvalidNameError(f"{text!r} is no alias: {problem}", value=text)
+    was_open = store.is_open
+    store.writable_marker()
+    if was_open:
+        store.recheck()  # another store in its place may have the same names
+    # Also for a removal: an alias of a name that does not exist is a mistyped name.
+    version = load_reference(store, target or Reference(alias.name)).manifest.version
+    before = _append(store, alias.name, text, version if target else None)
+    if target:
+        status = version_status(store, alias.name, version)
+        if not status.available:
+            # A prune looked for aliases before this one was there: the version is gone, so the alias goes back.
+            _append(store, alias.name, text, before)
+            check_available(store, alias.name, status)
+
+
+def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
+    """Return the aliases of a name with the versions that they stand for: a listing, and a read of each alias."""
+    newest: dict[str, str] = {}
+    for info in retried(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
+        if alias := alias_of_key(name, info.key):
+            newest.setdefault(alias, info.key)  # the newest record of an alias lists first
+    found = {
+        alias: decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
+        for alias, key in newest.items()
+    }
+    return {alias: version for alias, version in found.items() if version is not None}
+
+
+def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -> int | None:
+    """Create the record after the newest; return what the alias stood for before."""
+    record_id = store.clock.new_id()
+    data = encode_alias(version, record_id, store.clock.now())
+    losses = Losses(store.clock)
+    while True:
+        number, held = looked_again(lambda: _newest(store, name, alias), store.clock)
+        key = alias_key(name, alias, number + 1)
+        if claim(store.backend, key, data, record_id, store.clock) is not None:
+            return held
+        losses.note(key)
+
+
+def _newest(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
+    prefix = aliases_prefix(name, alias)
+    for info in retried(lambda: list(store.backend.list_objects(prefix, limit=1)), store.clock):
+        number = parse_alias_key(name, alias, info.key) or 0
+        return number, decode_alias(retried(partial(read_record, store.backend, info.key), store.clock), info.key)
+    return 0, None

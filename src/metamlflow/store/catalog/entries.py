@@ -1,0 +1,201 @@
+"""The items of an artifact, read lazily: inline from the manifest, or shard by shard."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import itertools
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.entries import decode_shard
+from metamlflow.model.likeness import alike, told_apart
+from metamlflow.model.looks import one_line
+from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
+from metamlflow.model.paths import OrderCheck
+from metamlflow.store.catalog.fetching import absent, fetch_whole
+from metamlflow.store.catalog.store import Store
+
+_KEPT_SHARDS = 4
+_SHOWN = 5
+_SEARCHED = 10_000
+_log = logging.getLogger("metamlflow")
+
+
+class Entries(Sequence[FileEntry]):
+    """The files of an artifact in path order: sized, iterable, and indexed by position or looked up by path.
+
+    Of a large artifact only a few shards are in memory at any time; looking up one path reads one shard.
+
+    Args:
+        store: where the artifact is.
+        manifest: of the version.
+        as_registered: pointers as they stand there, and not where relocations say that their data is now.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False) -> None:
+        self._as_registered = as_registered
+        self._store = store
+        self._manifest = manifest
+        self._lock = threading.Lock()
+        self._shards: OrderedDict[str, tuple[Item, ...]] = OrderedDict()
+
+    def __getstate__(self) -> tuple[Store, Manifest, bool]:
+        return self._store, self._manifest, self._as_registered
+
+    def __setstate__(self, state: tuple[Store, Manifest, bool]) -> None:
+        self.__init__(state[0], state[1], as_registered=state[2])  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return self._manifest.files
+
+    def __iter__(self) -> Iterator[FileEntry]:
+        return (item for item in self.items() if not isinstance(item, EmptyFolder))
+
+    @overload
+    def __getitem__(self, index: int | str) -> FileEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[FileEntry]: ...
+    def __getitem__(self, index: int | str | slice) -> FileEntry | list[FileEntry]:
+        """Return the entry at a logical path, at a position, or those of a slice.
+
+        A path reads at most one shard; a position walks the artifact from its start. KeyError and IndexError as usual.
+        """
+        if isinstance(index, str):
+            if (found_at := self.find(index)) is None:
+                raise KeyError(index)
+            return found_at
+        if isinstance(index, slice):
+            wanted = range(len(self))[index]
+            read = itertools.islice(self, max(wanted, default=-1) + 1)  # not the shards beyond
+            found = {i: entry for i, entry in enumerate(read) if i in wanted}
+            return [found[i] for i in wanted]
+        position = range(len(self))[index]
+        return next(entry for i, entry in enumerate(self) if i == position)
+
+    def __contains__(self, path: object) -> bool:
+        """Whether there is a file at this logical path (or, given an entry, whether it is one of these)."""
+        if isinstance(path, FileEntry):
+            return self.find(path.path) == path
+        return isinstance(path, str) and self.find(path) is not None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"'{one_line(entry.path, 24)}'" for _, entry in zip(range(3), self, strict=False))
+        return f"<{len(self):,} entries: {shown}{', …' if len(self) > 3 else ''}>"  # noqa: PLR2004
+
+    def find(self, path: str) -> FileEntry | None:
+        """Return the entry at a logical path, or None. Reads at most one shard."""
+        items = self._items_around(path)
+        place = bisect.bisect_left(items, path, key=lambda item: item.path)
+        item = items[place] if place < len(items) else None
+        return None if item is None or isinstance(item, EmptyFolder) or item.path != path else item
+
+    def items(self) -> Iterator[Item]:
+        """Yield the files and the empty folders, in path order.
+
+        Raises:
+            IntegrityError: a shard is missing or damaged.
+            StoreFormatError: a shard is not well formed.
+        """
+        if self._manifest.shards is None:
+            yield from self.inline()
+            return
+        order = OrderCheck()
+        for shard in self._manifest.shards:
+            yield from self._read(shard, order)
+
+    def of_shard(self, number: int) -> tuple[Item, ...]:
+        """Return the items of one shard; errors as of :meth:`items`."""
+        assert self._manifest.shards is not None  # noqa: S101 (for the type checker)
+        return self._read(self._manifest.shards[number], None)
+
+    def inline(self) -> tuple[Item, ...]:
+        """Return the items of a manifest without shards; pointers as relocations say."""
+        return self._placed(self._manifest.items or ())
+
+    def _items_around(self, path: str) -> tuple[Item, ...]:
+        shards = self._manifest.shards
+        if shards is None:
+            return self.inline()
+        place = bisect.bisect_right(shards, path, key=lambda shard: shard.first) - 1
+        return self._cached(shards[place]) if place >= 0 else ()
+
+    def _cached(self, shard: Shard) -> tuple[Item, ...]:
+        with self._lock:
+            if shard.key in self._shards:
+                self._shards.move_to_end(shard.key)
+                return self._shards[shard.key]
+        items = self._read(shard, None)
+        with self._lock:
+            self._shards[shard.key] = items
+            while len(self._shards) > _KEPT_SHARDS:
+                self._shards.popitem(last=False)
+        return items
+
+    def _read(self, shard: Shard, order: OrderCheck | None) -> tuple[Item, ...]:
+        return self._placed(decode_shard(read_shard(self._store, shard), shard, order))
+
+    def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return items if self._as_registered else self._store.relocations.applied(items)
+
+
+def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEntry:
+    """Return the entry at a logical path.
+
+    Raises:
+        ArtifactNotFoundError: there is none; the error says what there is.
+    """
+    if (entry := entries.find(path)) is not None:
+        return entry
+    paths = [entry.path for entry in itertools.islice(entries, _SEARCHED)]
+    near = [known for known in paths if alike(known, path)] or [
+        known for known in paths if known.startswith(f"{path}/")
+    ]
+    near = near[:_SHOWN] or difflib.get_close_matches(path, paths, n=_SHOWN, cutoff=0.5) or paths[:_SHOWN]
+    wanted, shown = told_apart(path, near)
+    raise ArtifactNotFoundError(
+        f"{name}@{version} has no file {wanted:.200}",
+        hint=f"It has, among others: {', '.join(shown)}." if near else "It has no files at all.",
+        name=name,
+        version=version,
+        suggestions=tuple(near),
+    )
+
+
+def read_shard(store: Store, shard: Shard) -> bytes:
+    """Return a shard's bytes, compared with its size and SHA-256.
+
+    Raises:
+        IntegrityError: they are missing, or not what the manifest names.
+    """
+    try:
+        return bytes(fetch_whole(store, shard))
+    except ObjectNotFoundError:
+        raise absent(shard) from None
+
+
+class Predecessor:
+    """The items of an earlier version, asked for by rising path: a merge of two sorted lists in constant memory."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self._next = self._advance()
+
+    def key_at(self, path: str) -> str | None:
+        """Return the blob key of the file at ``path``, or None. Each call's path is greater than the last one's."""
+        while self._next is not None and self._next.path < path:
+            self._next = self._advance()
+        found = self._next
+        return found.key if isinstance(found, Entry) and found.path == path else None
+
+    def _advance(self) -> Item | None:
+        try:
+            return next(self._items, None)
+        except (IntegrityError, StoreFormatError) as error:
+            # A damaged list of what was there before is no reason to refuse what is new: nothing more is relied on.
+            _log.warning("the last version's list of files is damaged, so all files are stored again: %s", error)
+            return None

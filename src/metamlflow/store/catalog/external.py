@@ -1,0 +1,169 @@
+"""The lakes that a store's artifacts point to, each with the credentials that its place takes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from metamlflow.backend.fsspec_lake import FsspecLake
+from metamlflow.backend.lakes import Lake, Sighting, open_lake
+from metamlflow.errors import InvalidInputError
+from metamlflow.model.pointers import Evidence, PointerEntry
+from metamlflow.model.uris import WEB, plain_scheme, split_uri
+from metamlflow.store.catalog.pointer_policy import (
+    HOSTS,
+    CopyBounds,
+    LakeBounds,
+    PointerPolicy,
+    covers,
+    web_place_covers,
+)
+from metamlflow.store.catalog.source_options import check_source_options
+
+
+class Lakes:
+    """Opens lakes when they are first needed. Thread-safe and picklable; its options travel along.
+
+    Args:
+        store_url: of the store, whose own options hold for lakes of its scheme that have none.
+        store_options: those.
+        by_place: options by scheme (``s3``) or by the beginning of a URI (``s3://partner-``); the longest that fits
+            holds, alone.
+        policy: which places are opened, as :class:`PointerPolicy` takes it.
+    """
+
+    def __init__(
+        self,
+        store_url: str,
+        store_options: Mapping[str, Any],
+        by_place: Mapping[str, Mapping[str, Any]],
+        policy: Mapping[str, str] | None = None,
+    ) -> None:
+        check_source_options(by_place)
+        scheme = plain_scheme(store_url.partition("://")[0])
+        own: dict[str, Mapping[str, Any]] = {}
+        if store_options:
+            # What the store's server is told is not told to others, where a URI names the server.
+            own[f"{split_uri(store_url)[0]}/" if scheme in HOSTS else scheme] = store_options
+        if scheme != "file":
+            own[f"{store_url}/"] = store_options  # whatever is given for the scheme: so an artifact's own path opens
+        self._by_place = {_plain(place): options for place, options in {**own, **by_place}.items()}
+        self.policy = PointerPolicy.parse(store_url, policy)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, str], Lake] = {}
+
+    def __getstate__(self) -> tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]:
+        return self._by_place, self.policy
+
+    def __setstate__(self, state: tuple[Mapping[str, Mapping[str, Any]], PointerPolicy] | Mapping[str, Any]) -> None:
+        if isinstance(state, Mapping):  # pickled by a release without policies: only options by place
+            check_source_options(state)
+            state = {_plain(place): options for place, options in state.items()}, PointerPolicy.parse("", None)
+        self._by_place, self.policy = dict(state[0]), state[1]
+        self._reset()
+
+    def guarded_for(self, store_url: str) -> None:
+        """Take the policy that a store's lakes have by default, for what was pickled without one."""
+        self.policy = self.policy if self.policy.store else PointerPolicy.parse(store_url, None)
+
+    def lake_of(self, uri: str) -> tuple[Lake, str]:
+        """Return the lake that an object lies in, and the object's name there. No network.
+
+        Every pointer is opened through this, whoever asks.
+
+        Raises:
+            PointerPolicyError: the client's policy does not let it be opened.
+        """
+        uri = _plain(uri)
+        self.policy.check(uri)
+        root, name = split_uri(uri)
+        place = self._place(uri)
+        if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
+            self._reset()
+        with self._lock:
+            if (root, place) not in self._open:
+                bounds = LakeBounds(self.policy, place)
+                self._open[root, place] = open_lake(root, self._by_place.get(place, {}), bounds)
+            return self._open[root, place], name
+
+    def filesystem_of(self, uri: str) -> tuple[Any, str]:
+        """Return the fsspec file system that an object lies in, to write it with, and its path there.
+
+        Raises:
+            PointerPolicyError: the client's policy would not let it be read there.
+        """
+        import fsspec
+
+        uri = _plain(uri)
+        self.policy.check(uri)
+        options = {**self.options_of(uri), "use_listings_cache": False}
+        scheme = uri.partition("://")[0]
+        try:
+            filesystem = fsspec.filesystem(scheme, **options)
+        except (ImportError, ValueError, TypeError) as error:
+            raise InvalidInputError(f"data cannot be written to {scheme}://: {error}") from error
+        return filesystem, filesystem._strip_protocol(uri)  # noqa: SLF001 (fsspec's name for it)
+
+    def options_of(self, uri: str) -> Mapping[str, Any]:
+        """Return the options that hold for a URI."""
+        return self._by_place.get(self._place(_plain(uri)), {})
+
+    def copy_options(self, url: str) -> Mapping[str, Any]:
+        """Return the options that fsspec opens a URL with which the user named in order to store what lies there.
+
+        It may lead anywhere, since the user named it and no manifest did. Credentials go to their own host alone.
+        """
+        options = self.options_of(url)
+        scheme = url.partition("://")[0].lower()
+        if scheme not in WEB:
+            return options
+        lake = open_lake(split_uri(url)[0], options, CopyBounds(self.policy, self._place(url)))
+        return lake.filesystem_options() if isinstance(lake, FsspecLake) else options
+
+    def _place(self, uri: str) -> str:
+        scheme = uri.partition("://")[0]
+        fitting = [place for place in self._by_place if _fits(place, scheme, uri)]
+        return max(fitting, key=lambda place: ("://" in place, len(place)), default="")
+
+
+def _fits(place: str, scheme: str, uri: str) -> bool:
+    if "://" not in place:
+        return place == scheme
+    if scheme in HOSTS:  # https://data.example does not speak of https://data.example.net
+        return place.startswith(f"{scheme}://") and (web_place_covers if scheme in WEB else covers)(place, uri)
+    return uri.startswith(place)
+
+
+def _plain(place: str) -> str:
+    """Return a place with its scheme as it is written in the URIs of pointers."""
+    scheme, separator, rest = place.partition("://")
+    if separator and not rest:
+        separator = ""
+    return plain_scheme(scheme) + separator + rest
+
+
+def seen_as(entry: PointerEntry) -> Sighting:
+    """Return what an entry says of its object, as a look would: what reads and later looks are compared with."""
+    evidence = entry.evidence
+    return Sighting(
+        name=split_uri(entry.uri)[1],
+        size=entry.size,
+        version=entry.version,
+        etag=evidence.etag,
+        modified_ns=evidence.modified_ns,
+        held=evidence.held,
+    )
+
+
+def entry_of(path: str, root: str, seen: Sighting, computed: Mapping[str, str] | None = None) -> PointerEntry:
+    """Return the entry for an object that was seen."""
+    evidence = Evidence(
+        etag=seen.etag, modified_ns=seen.modified_ns, held=dict(seen.held), computed=dict(computed or {})
+    )
+    return PointerEntry(path, seen.size, f"{root}/{seen.name}", seen.version, evidence)

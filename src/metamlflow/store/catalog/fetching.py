@@ -1,0 +1,109 @@
+"""Fetching stored content of a recorded size: never past that size, and never by the word of the record alone."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from metamlflow.backend import ObjectInfo
+from metamlflow.errors import IntegrityError
+from metamlflow.model.manifests import Entry, Shard
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.transfer.ranges import RANGE_BYTES, Fetch
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+REMEDY = "Put this object back with `metamlflow repair` from a copy"
+
+
+def fetch_whole(store: Store, blob: Entry | Shard) -> Buffer:
+    """Return a blob's bytes, compared with its recorded size and SHA-256; one request up to 8 MiB, two above.
+
+    One byte past the recorded size is asked for, which only an object that is too long has. What is not as recorded is
+    asked for once more: of a range no server states a checksum, so what was damaged on its way shows only here.
+
+    Raises:
+        ObjectNotFoundError: it is not there.
+        IntegrityError: it is not what is recorded.
+    """
+    if blob.size > RANGE_BYTES:
+        check_size(store, blob)
+    for _ in range(2):
+        data = retried(lambda: store.fetch(blob.key, 0, blob.size + 1), store.clock)
+        size, sha256 = memoryview(data).nbytes, hashlib.sha256(data).hexdigest()
+        if (size, sha256) == (blob.size, blob.sha256):
+            return data
+    compare(blob, size, sha256)
+    return data
+
+
+def range_fetcher(store: Store, key: str) -> Fetch:
+    """Return a function that fetches a range of a blob, and repeats what may pass."""
+    return lambda start, end: retried(lambda: store.fetch(key, start, end), store.clock)
+
+
+def check_size(store: Store, blob: Entry | Shard) -> None:
+    """Ask the storage for an object's size, before memory, requests or room are spent on a recorded one; one request.
+
+    Raises:
+        ObjectNotFoundError: it is not there.
+        IntegrityError: it has another size.
+    """
+    info = retried(lambda: store.backend.stat(blob.key), store.clock)
+    if info.size != blob.size:
+        raise damaged(blob, f"{info.size} bytes")
+
+
+def compare(blob: Entry | Shard, size: int, sha256: str) -> None:
+    """Compare content with what is recorded. Of a ``size`` that is too large only that it is so counts.
+
+    Raises:
+        IntegrityError: it is something else.
+    """
+    if size > blob.size:
+        raise damaged(blob, f"more than {blob.size} bytes")
+    if size != blob.size:
+        raise damaged(blob, f"{size} bytes")
+    if sha256 != blob.sha256:
+        raise damaged(blob, f"sha256:{sha256}")
+
+
+def damaged(blob: Entry | Shard, actual: str) -> IntegrityError:
+    """Return the error for content that is not what is recorded; ``actual`` is a size or a digest."""
+    expected = f"sha256:{blob.sha256}" if actual.startswith("sha256:") else f"{blob.size} bytes"
+    return IntegrityError(
+        f"{_named(blob)} is damaged in the store: expected {expected}, got {actual} ({blob.key})",
+        hint=f"Nothing of it was used. {REMEDY}, or use another version.",
+        expected=expected,
+        actual=actual,
+        path=blob.path if isinstance(blob, Entry) else None,
+        key=blob.key,
+    )
+
+
+def absent(blob: Entry | Shard) -> IntegrityError:
+    """Return the error for content that is not there."""
+    return IntegrityError(
+        f"{_named(blob)} is missing in the store ({blob.key})",
+        hint=f"Something else deleted it. {REMEDY}, or use another version.",
+        expected=f"sha256:{blob.sha256}",
+        actual="missing",
+        path=blob.path if isinstance(blob, Entry) else None,
+        key=blob.key,
+    )
+
+
+def _named(blob: Entry | Shard) -> str:
+    return repr(blob.path) if isinstance(blob, Entry) else "a part of the artifact's list of files"
+
+
+def held_checksum(info: ObjectInfo, entry: Entry) -> tuple[str, str] | None:
+    """Return the checksum that a blob should have and the one that its storage holds; None if it holds none."""
+    recorded = {"sha256": entry.sha256, "crc32c": entry.crc32c}
+    held = {name: value for name, value in info.checksums.items() if recorded.get(name)}
+    if not held:
+        return None
+    name, value = max(held.items())  # sha256 before crc32c
+    return f"{name}:{recorded[name]}", f"{name}:{value}"

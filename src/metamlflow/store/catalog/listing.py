@@ -1,0 +1,67 @@
+"""Listings of artifacts: what is damaged is left out with a warning, and hides nothing beside it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, DamagedRecordWarning, StoreFormatError
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import (
+    Loaded,
+    list_names,
+    list_versions,
+    load_manifest,
+    load_reference,
+    not_found,
+)
+from metamlflow.store.transfer.scheduler import in_parallel
+
+
+def versions_of(store: Store, name: ArtifactName) -> list[Loaded]:
+    """Return the versions of a name that have their bytes, ascending.
+
+    Raises:
+        ArtifactNotFoundError: there is no such name.
+    """
+    statuses = list(list_versions(store, name))
+    if not statuses:
+        raise not_found(store, name, None)
+    numbers = [status.version for status in reversed(statuses) if status.available]
+    return _readable(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
+
+
+def latest_of_each(store: Store) -> list[Loaded]:
+    """Return the latest version of each name that has one, in the order of the names."""
+
+    def latest(name: ArtifactName) -> Loaded | None:
+        try:
+            return load_reference(store, Reference(name))
+        except (ArtifactNotFoundError, ArtifactPrunedError):
+            return None  # named, and never committed or given up since
+
+    return _readable(in_parallel(_or_error(latest), sorted(list_names(store))))
+
+
+def _or_error(load: Callable[[Any], Loaded | None]) -> Callable[[Any], Loaded | StoreFormatError | None]:
+    """Return ``load`` with a damaged record as its result: it must not hide those beside it."""
+
+    def loaded_or_error(what: Any) -> Loaded | StoreFormatError | None:
+        try:
+            return load(what)
+        except StoreFormatError as error:
+            return error
+
+    return loaded_or_error
+
+
+def _readable(found: Iterable[Loaded | StoreFormatError | None]) -> list[Loaded]:
+    readable = []
+    for item in found:
+        if isinstance(item, StoreFormatError):
+            warnings.warn(f"left out of the list: {item}", DamagedRecordWarning, stacklevel=4)
+        elif item is not None:
+            readable.append(item)
+    return readable

@@ -1,0 +1,105 @@
+"""The probe, before a client's first claim: does the storage still refuse to create a key that exists?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from metamlflow.backend import Backend
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, StorageUnavailableError, UnsupportedStoreError
+from metamlflow.format.layout import MARKER
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.records import patiently
+
+HOLDS_SECONDS = 24 * 3600.0
+"""So long an answer to the probe is good enough for another client of this user, where the storage limits writes."""
+
+
+def probe(backend: Backend, marker: bytes, store: str, clock: Clock) -> None:
+    """Create the marker again with its own bytes: refused is right, and accepted has changed nothing.
+
+    A store may stop honouring conditions at any time (copied to another server, versioning switched on), and then a
+    version would be lost without an error. So each client asks before its first claim.
+
+    Some storages let one write a second of a key through. Where such a limit is met, an answer that a client of this
+    user got within the last day will do; else the probe waits for its turn.
+
+    Args:
+        backend: the storage, through the engine that will write.
+        marker: the bytes of the store's marker.
+        store: names the store and the way to it.
+        clock: for waiting.
+
+    Raises:
+        UnsupportedStoreError: the storage accepted it.
+    """
+    answer = _Answer(f"{type(backend).__module__} {store}")
+    met_limit = False
+
+    def create() -> None:
+        nonlocal met_limit
+        try:
+            backend.create(MARKER, marker)
+        except StorageUnavailableError as error:
+            if not error.throttled:
+                raise
+            met_limit = True
+            if not answer.is_recent():
+                raise
+        else:
+            raise UnsupportedStoreError(
+                f"{backend.url}: the storage accepted a second creation of one key, so two writers could both get a "
+                "version",
+                hint="Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link). "
+                "Reading works as before; nothing was registered.",
+                key=MARKER,
+            )
+
+    try:
+        patiently(create, clock)
+    except AlreadyExistsError:
+        if met_limit:
+            answer.keep()
+    except UnsupportedStoreError:
+        answer.forget()
+        raise
+
+
+class _Answer:
+    """What a client of this user was answered last: an empty file in the user's cache folder, whose time counts."""
+
+    def __init__(self, of: str) -> None:
+        self._name = hashlib.sha256(of.encode()).hexdigest()
+
+    def is_recent(self) -> bool:
+        """Whether the storage refused a second creation within the last day."""
+        return self._attempt(lambda path: 0 <= time.time() - path.stat().st_mtime < HOLDS_SECONDS) or False
+
+    def keep(self) -> None:
+        """Note that it did just now."""
+
+        def touch(path: Path) -> None:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.touch()
+            os.utime(path)
+
+        self._attempt(touch)
+
+    def forget(self) -> None:
+        """Believe no earlier answer any more."""
+        self._attempt(lambda path: path.unlink(missing_ok=True))
+
+    def _attempt(self, work: Callable[[Path], bool | None]) -> bool | None:
+        """Do something with the file. Without a cache folder that is this user's alone, nothing is remembered."""
+        from metamlflow.store.cache.leases import default_folder
+        from metamlflow.store.cache.privacy import make_private
+
+        with suppress(OSError, MetaMLFlowError):
+            folder = default_folder().expanduser().absolute()
+            make_private(folder)
+            return work(folder / "probes" / self._name)
+        return None

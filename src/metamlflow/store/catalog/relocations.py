@@ -1,0 +1,144 @@
+"""Where data that is only pointed to lies now, according to the relocations of a store."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from metamlflow.errors import StoreFormatError
+from metamlflow.format.layout import RELOCATIONS, parse_relocation_key, relocation_key
+from metamlflow.format.records import Relocation, decode_relocation
+from metamlflow.model.manifests import Item
+from metamlflow.model.pointers import Pointed, PointerEntry
+from metamlflow.model.uris import MAX_URI_BYTES, uri_problem
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import retried
+
+if TYPE_CHECKING:
+    from metamlflow.backend.lakes import Sighting
+    from metamlflow.store.catalog.store import Store
+
+_FRESH_SECONDS = 60.0
+_SETTLED = 10_000
+UNFORGEABLE = frozenset({"sha256"})
+"""Digests for which nobody can make other content: not so are CRCs, MD5 and SHA-1."""
+MAX_RELOCATIONS = 10_000
+"""How many relocations a store may hold."""
+
+
+class Relocations:
+    """The relocations of one store, read when the first pointer is, and again after a minute. Thread-safe.
+
+    Args:
+        store: whose they are.
+        for_signed: they are applied for a version that had to be signed. Whoever can write to the store can write a
+            relocation, and put other content with the same CRC at the new place; so they move only what a digest
+            tells that nobody can forge, and no place as a whole.
+    """
+
+    def __init__(self, store: Store, *, for_signed: bool = False) -> None:
+        self._store = store
+        self._for_signed = for_signed
+        self._lock = threading.Lock()
+        self._read_at: float | None = None
+        self._rules: tuple[tuple[int, Relocation], ...] = ()
+        self._settled: dict[tuple[str, str], Sighting] = {}
+
+    def rules(self, *, fresh: bool = False) -> tuple[tuple[int, Relocation], ...]:
+        """Return the relocations with their numbers, the newest first."""
+        clock = self._store.clock
+        with self._lock:
+            is_fresh = self._read_at is not None and clock.elapsed() < self._read_at + _FRESH_SECONDS
+            if fresh or not is_fresh:
+                self._rules = tuple(self._read())
+                self._read_at = clock.elapsed()
+            return self._rules
+
+    def _read(self) -> list[tuple[int, Relocation]]:
+        backend, clock = self._store.backend, self._store.clock
+        known = dict(self._rules)
+        keys = [info.key for info in retried(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
+        by_number = {number: key for key in keys if (number := parse_relocation_key(key))}
+        if len(by_number) > MAX_RELOCATIONS:
+            raise StoreFormatError(
+                f"{RELOCATIONS} holds {len(by_number):,} relocations, more than {MAX_RELOCATIONS:,}",
+                hint="Each costs a request. Migrate what is needed to a new store: it begins without them.",
+                key=RELOCATIONS,
+                problems=(f"more than {MAX_RELOCATIONS:,} relocations",),
+            )
+        for number in by_number.keys() - known.keys():
+            data = retried(partial(read_record, backend, by_number[number]), clock)
+            known[number] = decode_relocation(data, by_number[number])
+        return sorted(((number, known[number]) for number in by_number), reverse=True, key=itemgetter(0))
+
+    def place(self, uri: str) -> str:
+        """Return where what was at ``uri`` is now: each relocation that fits is applied, from the oldest on."""
+        return uri if self._for_signed else self._moved(uri)
+
+    def _moved(self, uri: str) -> str:
+        moved = uri
+        for number, rule in reversed(self.rules()):
+            if covers(rule.old, moved):
+                moved = rule.new + moved[len(rule.old) :]
+                if len(moved) > MAX_URI_BYTES:
+                    raise _unusable(number, f"it makes a URI longer than {MAX_URI_BYTES:,} bytes")
+        # Two halves that are harmless may join to what no manifest may hold.
+        if moved != uri and (problem := uri_problem(moved)):
+            raise _unusable(self.rules()[0][0], problem)
+        return moved
+
+    def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Return the items, pointers with where they lead now."""
+        if not any(isinstance(item, PointerEntry) for item in items) or not self.rules():
+            return items
+        return tuple(self.entry(item) if isinstance(item, PointerEntry) else item for item in items)
+
+    def entry(self, entry: PointerEntry) -> PointerEntry:
+        """Return a pointer with where it leads now.
+
+        Only what a digest tells is the same there: so neither version nor tag nor time is kept, and a pointer without
+        the digest of its content leads where it did.
+        """
+        digest = entry.evidence.digest()
+        if digest is None or (self._for_signed and digest[0] not in UNFORGEABLE):
+            return entry
+        uri = self._moved(entry.uri)
+        return entry if uri == entry.uri else entry.moved_to(uri)
+
+    def pointed(self, places: tuple[Pointed, ...]) -> tuple[Pointed, ...]:
+        """Return the places that an artifact points to as they are now."""
+        if not places or not self.rules():
+            return places
+        return tuple(replace(place, uri=self.place(place.uri)) for place in places)
+
+    def settle(self, entry: PointerEntry, seen: Sighting) -> None:
+        """Remember that an object, as it was seen, has the content that an entry was registered with."""
+        with self._lock:
+            if len(self._settled) < _SETTLED:
+                self._settled[_identity(entry)] = seen
+
+    def settled_as(self, entry: PointerEntry) -> Sighting | None:
+        """Return the object that is known to have an entry's content."""
+        return self._settled.get(_identity(entry))
+
+
+def _unusable(number: int, problem: str) -> StoreFormatError:
+    key = relocation_key(number)
+    return StoreFormatError(
+        f"{key}, or a relocation before it, leads to a URI that cannot be used: {problem}",
+        hint="Whoever keeps the store looks at its relocations; nothing was read from there.",
+        key=key,
+        problems=(problem,),
+    )
+
+
+def covers(old: str, uri: str) -> bool:
+    """Whether a relocation from ``old`` speaks of an object."""
+    return uri.startswith(old) if old.endswith("/") else uri == old
+
+
+def _identity(entry: PointerEntry) -> tuple[str, str]:
+    return entry.uri, ":".join(entry.evidence.digest() or ())

@@ -1,0 +1,316 @@
+"""Which versions a name has, and which of them is meant."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from metamlflow.backend import ListsAcrossPrefixes, ObjectInfo
+from metamlflow.backend.threads import ThreadPool
+from metamlflow.errors import (
+    AccessDeniedError,
+    ArtifactNotFoundError,
+    ArtifactPrunedError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+)
+from metamlflow.format.layout import (
+    NAMES,
+    alias_of_key,
+    aliases_prefix,
+    every_alias_prefix,
+    manifest_key,
+    name_of_key,
+    parse_alias_key,
+    parse_version_key,
+    state_key,
+    version_prefix,
+    versions_prefix,
+)
+from metamlflow.format.manifests import decode_manifest, digest_of
+from metamlflow.format.records import decode_alias, decode_state
+from metamlflow.model.manifests import Manifest
+from metamlflow.model.names import LATEST, ArtifactName, Reference
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+
+_PAGE = 100  # keys: enough for the newest version and its states in one small answer
+_SHOWN = 10
+_ACROSS = 16  # keys: the newest version with its states, and what follows the name
+_SEARCHED = 10_000  # names or records of aliases that are compared with a mistyped one
+_NEAR = 3  # suggestions
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """A version; ``state`` is the number of its newest state record, or 0 for none; ``info`` is of its manifest.
+
+    ``committed`` is False where a state record lies without its manifest: a migration is about to create that.
+    """
+
+    version: int
+    state: int = 0
+    committed: bool = True
+    info: ObjectInfo | None = field(default=None, compare=False)
+
+    @property
+    def available(self) -> bool:
+        """Whether its bytes are there: odd state records take them away, even ones bring them back."""
+        return self.state % 2 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A manifest together with its bytes as stored, over which its digest goes."""
+
+    manifest: Manifest
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return digest_of(self.data)
+
+
+def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
+    """Yield the versions of a name, newest first, lazily: the first page tells the newest, however many there are."""
+    return (status for status in all_statuses(store, name) if status.committed)
+
+
+def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
+    """As :func:`list_versions`, with numbers that are not committed yet."""
+    return _statuses(store, name, versions_prefix(name), page=_PAGE)
+
+
+def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
+    """Return the newest version of a name, committed or not; number 0 if there is none. For who is about to write.
+
+    The same listing tells a store that was emptied, or made anew, since this client opened it: with one flat row of
+    keys it goes on past the name's own, which the marker's follows; elsewhere a name that this client has seen versions
+    of, and that has none now, is looked into.
+
+    Raises:
+        StoreNotFoundError: the store is gone.
+        ConflictError: another store lies in its place.
+    """
+    prefix = versions_prefix(name)
+    is_known = store.manifests.has_any_below(prefix)
+    backend = store.backend
+    # In a client's first call the marker is read at the same time.
+    if isinstance(backend, ListsAcrossPrefixes) and store.is_open and not is_known:
+        found = _listed_after(store, backend, prefix)
+        if found is not None:
+            store.note_listing(found)
+            own = [info for info in found if info.key.startswith(prefix)]
+            newest = list(itertools.islice(_merged(name, own), 2))
+            if len(own) < len(found) or len(found) < _ACROSS or len(newest) > 1:
+                return newest[0] if newest else VersionStatus(0)
+    first = _page(store, prefix, "", _PAGE)
+    if is_known and (not first or store.manifests.is_contradicted_by(first)):
+        store.recheck()
+    rest = _pages(store, prefix, 1000, after=first[-1].key) if len(first) == _PAGE else ()
+    return next(_merged(name, itertools.chain(first, rest)), VersionStatus(0))
+
+
+def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> list[ObjectInfo] | None:
+    try:
+        return retried(lambda: backend.list_after(after, _ACROSS), store.clock)
+    except AccessDeniedError:  # these credentials may list below some prefixes alone
+        return None
+
+
+def _statuses(store: Store, name: ArtifactName, prefix: str, *, page: int) -> Iterator[VersionStatus]:
+    return _merged(name, _pages(store, prefix, page))
+
+
+def _pages(store: Store, prefix: str, page: int, after: str = "") -> Iterator[ObjectInfo]:
+    full = True
+    while full:
+        found = _page(store, prefix, after, page)
+        yield from found
+        full = len(found) == page
+        after, page = found[-1].key if full else "", max(page, 1000)
+
+
+def _merged(name: ArtifactName, infos: Iterable[ObjectInfo]) -> Iterator[VersionStatus]:
+    """Make one status of a manifest and the state records that follow it in the listing."""
+    current: VersionStatus | None = None
+    for info in infos:
+        key = parse_version_key(name, info.key)
+        if key is None:
+            continue
+        if current is not None and key.version == current.version:
+            current = replace(current, state=max(key.state or 0, current.state))
+            continue
+        if current is not None:
+            yield current
+        committed = key.state is None
+        current = VersionStatus(key.version, key.state or 0, committed, info if committed else None)
+    if current is not None:
+        yield current
+
+
+def _page(store: Store, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
+    return retried(lambda: list(store.backend.list_objects(prefix, after=after, limit=limit)), store.clock)
+
+
+def version_status(store: Store, name: ArtifactName, version: int) -> VersionStatus:
+    """Return the state of one version. One listing of its few keys."""
+    return next(_statuses(store, name, version_prefix(name, version), page=_PAGE), VersionStatus(version))
+
+
+def list_names(store: Store) -> Iterator[ArtifactName]:
+    """Yield every name, in key order. One listing. A name may have no version yet.
+
+    Raises:
+        StoreNotFoundError: there is none, for the store is gone since this client opened it.
+        ConflictError: another store lies in its place, and has none either.
+    """
+    found = retried(lambda: list(store.backend.list_objects(NAMES)), store.clock)
+    if not found:
+        store.recheck()
+    for info in found:
+        if name := name_of_key(info.key):
+            yield ArtifactName(name)
+
+
+def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
+    """Return a version's manifest: one listing and one read, at the same time.
+
+    Raises:
+        ArtifactNotFoundError: no such version; the error says which there are.
+        ArtifactPrunedError: its bytes were given up.
+    """
+    with ThreadPool(1) as pool:
+        listing = pool.submit(version_status, store, name, version)
+        try:
+            loaded = load_manifest(store, name, version)
+        except ObjectNotFoundError:
+            raise not_found(store, name, version) from None
+        status = listing.result()
+    check_available(store, name, status)
+    return loaded
+
+
+def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> Loaded:
+    """Read and check a manifest, whatever its state; not again if this client holds the one that was ``seen`` now."""
+    key = manifest_key(name, version)
+    if seen is not None and (held := store.manifests.get(key, seen)) is not None:
+        return held
+    data = retried(lambda: read_record(store.backend, key), store.clock)
+    loaded = Loaded(decode_manifest(data, key, name, version), data)
+    if seen is not None:
+        store.manifests.keep(key, loaded, seen)
+    return loaded
+
+
+def load_reference(store: Store, reference: Reference) -> Loaded:
+    """Return the manifest that a reference means.
+
+    Raises:
+        ArtifactNotFoundError: no such name, version or alias.
+        ArtifactPrunedError: the version's bytes were given up.
+        StoreNotFoundError: the store is gone.
+    """
+    name, version = reference.name, reference.version
+    if isinstance(version, str) and version != LATEST:
+        version = _resolve_alias(store, name, version)
+    if isinstance(version, int):
+        return load_version(store, name, version)
+    newest: VersionStatus | None = None
+    for status in list_versions(store, name):
+        if status.available:
+            return load_manifest(store, name, status.version, seen=status.info)
+        newest = newest or status
+    if newest is not None:
+        check_available(store, name, newest)
+    raise not_found(store, name, None)
+
+
+def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> None:
+    """Raise ArtifactPrunedError if the version's bytes were given up or never came here."""
+    if status.available:
+        return
+    key = state_key(name, status.version, status.state)
+    state = decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
+    if state == "absent":
+        why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
+    else:
+        why, remedy = "was pruned", "Restore it within half the store's grace"
+    raise ArtifactPrunedError(
+        f"{name}@{status.version} {why}: its bytes are not in this store",
+        hint=f"{remedy}, or use another version.",
+        name=name,
+        version=status.version,
+    )
+
+
+def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
+    for key in [info.key for info in _page(store, aliases_prefix(name, alias), "", 1)]:
+        if parse_alias_key(name, alias, key) is not None:
+            version = decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
+            if version is not None:
+                return version
+    raise not_found(store, name, alias)
+
+
+def not_found(store: Store, name: ArtifactName, version: int | str | None) -> ArtifactNotFoundError:
+    """Return the error for a name or version that does not exist; it says what there is.
+
+    Raises:
+        StoreNotFoundError: there is nothing at all, for the store is gone since this client opened it.
+        ConflictError: another store lies in its place.
+    """
+    store.recheck()
+    numbers = [status.version for status in list_versions(store, name)]
+    if numbers and version is not None:
+        newest = ", ".join(str(number) for number in numbers[:_SHOWN])
+        more = f" and {len(numbers) - _SHOWN} older" if len(numbers) > _SHOWN else ""
+        there = f"It has the version{'s' * (len(numbers) > 1)} {newest}{more}."
+        near = _near_aliases(store, name, version) if isinstance(version, str) else []
+        what = (
+            f"{name!r} has no version {version}" if isinstance(version, int) else f"{name!r} has no alias {version!r}"
+        )
+        return ArtifactNotFoundError(
+            what,
+            hint=f"Did you mean {' or '.join(repr(alias) for alias in near)}? {there}" if near else there,
+            name=name,
+            version=version,
+            suggestions=(*near, *(str(number) for number in numbers[:_SHOWN])),
+        )
+    known = [other for other in itertools.islice(list_names(store), _SEARCHED) if other != name]
+    # A name that stands for a folder of names comes first: `shop` where there is `shop/orders`.
+    near = [str(other) for other in known if other.startswith(f"{name}/")][:_NEAR] or _near(name, known)
+    return ArtifactNotFoundError(
+        f"there is no artifact {name!r} in {store.url}",
+        hint=f"Did you mean {' or '.join(repr(n) for n in near)}? Names are case-sensitive."
+        if near
+        else "`list_artifacts()` or `metamlflow ls` shows what there is.",
+        name=name,
+        version=version,
+        suggestions=tuple(near),
+    )
+
+
+def _near_aliases(store: Store, name: ArtifactName, alias: str) -> list[str]:
+    """Return the aliases that may have been meant; none if the store cannot tell, for the reason is another then."""
+    found: dict[str, str] = {}
+    with suppress(MetaMLFlowError):
+        for info in itertools.islice(store.backend.list_objects(every_alias_prefix(name)), _SEARCHED):
+            if known := alias_of_key(name, info.key):
+                found.setdefault(known, info.key)  # the newest record of an alias lists first
+        records = ((known, found[known]) for known in _near(alias, found))
+        return [known for known, key in records if decode_alias(read_record(store.backend, key), key) is not None]
+    return []
+
+
+def _near(name: str, names: Iterable[str]) -> list[str]:
+    folded: dict[str, str] = {}
+    for known in names:
+        folded.setdefault(known.casefold(), str(known))
+    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=_NEAR, cutoff=0.6)]

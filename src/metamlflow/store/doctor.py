@@ -1,0 +1,277 @@
+"""Examining a store and the place it lies in, check by check; and what to grant to whom.
+
+Nothing is created and nothing is written, but for the one probe that every writer makes too: the marker of an existing
+store is created again with its own bytes, which is to be refused.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from metamlflow.backend import Backend
+from metamlflow.backend.diagnosis import (
+    AccessPolicy,
+    AdvisesAccess,
+    Create,
+    Diagnosable,
+    Examination,
+    Finding,
+    Role,
+    StoreKeys,
+    Verdict,
+    installed_versions,
+)
+from metamlflow.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    InvalidInputError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    StorageError,
+    StorageUnavailableError,
+    redact,
+)
+from metamlflow.format.documents import FORMAT
+from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS, name_key, name_of_versions_key
+from metamlflow.format.records import decode_marker
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.store import Store
+
+_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
+
+_LITTLE_ROOM = 1024**3
+_SOME_KEYS, _MANY_KEYS = 1000, 10_000  # looked at, where a store may have any number
+_SHOWN = 5
+_CACHE_ELSEWHERE = "Name another place in METAMLFLOW_CACHE_DIR."
+_UNHONOURED = (
+    "Do not write here. Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link); "
+    "reading works as before."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check that was made: its name, and what was found."""
+
+    name: str
+    finding: Finding
+
+    @property
+    def verdict(self) -> Verdict:
+        """How it went."""
+        return self.finding.verdict
+
+
+def examine(store: Store, cache: FileCache) -> Iterator[Check]:
+    """Make all checks, one after another, whatever they find; yield each as it is done.
+
+    Args:
+        store: where to look. There need not be a store.
+        cache: the local cache that would be used.
+    """
+    examined = _Examined(store.backend)
+    yield _made(Examination("versions", _versions, remote=False), examined)
+    yield _made(Examination("cache", partial(_cache, cache), vital=True, remote=False), examined)
+    for examination in examined.own():
+        yield _made(examination, examined)
+    if isinstance(examined.backend, Diagnosable):
+        for examination in examined.backend.examinations(MARKER):
+            yield _made(examination, examined)
+
+
+def access_policy(store: Store, role: Role) -> AccessPolicy:
+    """Return the least that ``role`` needs for a store. Touches no network.
+
+    Raises:
+        InvalidInputError: the backend does not know.
+    """
+    if not isinstance(store.backend, AdvisesAccess):
+        raise InvalidInputError(
+            f"the backend of {store.url} has no policy to offer", hint="docs/doctor.md says what each role does."
+        )
+    return store.backend.access_policy(role, _KEYS)
+
+
+def _made(examination: Examination, examined: _Examined) -> Check:
+    """Make one check; what goes wrong with it is its finding, and no reason to leave out the others."""
+    if examination.remote and not examined.answers:
+        return Check(examination.name, Finding("unknown", "not asked, since the storage does not answer"))
+    trouble: Verdict = "failed" if examination.vital else "unknown"
+    try:
+        return Check(examination.name, examination.look())
+    except MetaMLFlowError as error:
+        return Check(examination.name, Finding(trouble, error.message, error.hint))
+    except Exception as error:  # noqa: BLE001 (what a client raises in a rare case must not hide the other checks)
+        return Check(examination.name, Finding(trouble, redact(f"{type(error).__name__}: {error}")))
+
+
+@dataclass
+class _Examined:
+    """What the checks have found so far that later ones need."""
+
+    backend: Backend
+    answers: bool = True
+    marker: bytes | None = None
+    permitted: dict[str, bool] = field(default_factory=dict)
+
+    def own(self) -> Iterator[Examination]:
+        """Yield the checks that go for every backend, in their order."""
+        yield Examination("store", self._note("get", self._store), vital=True)
+        yield Examination("listing", self._note("list", self._listing), vital=True)
+        yield Examination("reading", self._note("get", self._reading), vital=True)
+        if isinstance(self.backend, Diagnosable):
+            for engine, create in self.backend.creators().items():
+                yield Examination(f"conditional-writes-{engine}", partial(self._probe, create))
+        else:
+            yield Examination("conditional-writes", partial(self._probe, self.backend.create))
+        yield Examination("permissions", self._permissions)
+
+    def _note(self, permission: str, look: Callable[[], Finding]) -> Callable[[], Finding]:
+        def noting() -> Finding:
+            try:
+                finding = look()
+            except AccessDeniedError:
+                self.permitted[permission] = False
+                raise
+            self.permitted.setdefault(permission, True)
+            return finding
+
+        return noting
+
+    def _store(self) -> Finding:
+        try:
+            self.marker = read_record(self.backend, MARKER)
+        except ObjectNotFoundError:
+            return self._no_store()
+        except StorageUnavailableError:
+            self.answers = False
+            raise
+        marker = decode_marker(self.marker)
+        grace = str(marker.grace).removesuffix(", 0:00:00")
+        return Finding(
+            "ok",
+            f"format {FORMAT}, id {marker.store_id}, created {marker.created_at:%Y-%m-%d}, grace {grace}",
+        )
+
+    def _no_store(self) -> Finding:
+        other = next(iter(self.backend.list_objects("", limit=1)), None)
+        if other is not None:
+            return Finding(
+                "failed",
+                f"{self.backend.url} holds something that is no metamlflow store: {other.key}",
+                "Choose an empty or new place for the store.",
+            )
+        return Finding(
+            "warning",
+            f"there is no store at {self.backend.url} yet",
+            "Check the URI. The first registration creates a store, and so does `metamlflow init`.",
+        )
+
+    def _listing(self) -> Finding:
+        listed = next(iter(self.backend.list_objects(MARKER, limit=1)), None)
+        if self.marker is not None and listed is None:
+            return Finding(
+                "failed",
+                "the marker can be read, and the listing does not show it",
+                "Use a storage whose listings are complete at once: versions are found by listing.",
+            )
+        if self.marker is not None and (nameless := self._nameless()):
+            return nameless
+        return Finding("ok", "the marker is listed" if listed else "an empty listing came back")
+
+    def _reading(self) -> Finding:
+        if self.marker is None:
+            return Finding("unknown", "nothing to read: there is no store")
+        blob = next(iter(self.backend.list_objects(BLOBS, limit=1)), None)
+        if blob is None:
+            return Finding("ok", "the marker was read; there is no content yet")
+        self.backend.stat(blob.key)
+        self.backend.read(blob.key, 0, 1)
+        return Finding("ok", f"the first byte of {blob.key}")
+
+    def _nameless(self) -> Finding | None:
+        """Tell of names that have versions and no record: lists of names leave them out."""
+        listed = self.backend.list_objects(ARTIFACTS, limit=_SOME_KEYS)
+        names = dict.fromkeys(name for info in listed if (name := name_of_versions_key(info.key)))
+        recorded = {info.key for info in self.backend.list_objects(NAMES, limit=_MANY_KEYS)} if names else set()
+        lost = [name for name in names if not self._has_record(ArtifactName(name), recorded)]
+        if not lost:
+            return None
+        some = ", ".join(lost[:_SHOWN]) + (" and others" if len(lost) > _SHOWN else "")
+        return Finding(
+            "warning",
+            f"{len(lost)} of {len(names)} names that were looked at have versions and no record, so lists of names "
+            f"leave them out: {some}",
+            "Their versions can be read as before. A client that gets such an artifact and then registers its next "
+            "version writes the record again.",
+        )
+
+    def _has_record(self, name: ArtifactName, recorded: set[str]) -> bool:
+        key = name_key(name)
+        if key in recorded or len(recorded) < _MANY_KEYS:
+            return key in recorded
+        try:
+            self.backend.stat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _probe(self, create: Create) -> Finding:
+        """Create the marker again with its own bytes: refused is right, and accepted has changed nothing."""
+        if self.marker is None:
+            return Finding("unknown", "not probed, since nothing is created here: there is no store")
+        try:
+            create(MARKER, self.marker)
+        except AlreadyExistsError:
+            self.permitted["put"] = True
+            return Finding("ok", "a second creation of the marker was refused")
+        except AccessDeniedError as error:
+            self.permitted["put"] = False
+            return Finding(
+                "warning",
+                f"not probed, since these credentials may not create objects: {error.message}",
+                "Enough for a reader. `metamlflow policy --role writer` prints what a writer needs.",
+            )
+        except StorageUnavailableError:
+            raise
+        except StorageError as error:  # for good: nothing can ever be registered here
+            return Finding("failed", error.message, error.hint or _UNHONOURED)
+        return Finding("failed", "a second creation of one key was accepted: two writers could both win", _UNHONOURED)
+
+    def _permissions(self) -> Finding:
+        words = {True: "yes", False: "no", None: "not known"}
+        told = ", ".join(f"{name}: {words[self.permitted.get(name)]}" for name in ("get", "list", "put"))
+        found = f"{told}, delete: not asked, since asking could delete"
+        if not all(self.permitted.get(name, True) for name in ("get", "list")):
+            return Finding("failed", found, "`metamlflow policy --role reader` prints what reading needs.")
+        if not self.permitted.get("put", True):
+            return Finding("warning", found, "`metamlflow policy --role writer` prints what writing needs.")
+        return Finding("ok" if len(self.permitted) == 3 else "unknown", found)  # noqa: PLR2004 (get, list and put)
+
+
+def _versions() -> Finding:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Finding("ok", f"python {python}, {installed_versions('metamlflow', 'fsspec')}")
+
+
+def _cache(cache: FileCache) -> Finding:
+    place = cache.root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    used = f"{cache.size():,} bytes used" if place == cache.root else "not made yet"
+    found = f"{cache.root}: {used}, {cache.max_bytes:,} allowed, {free:,} free on its disk"
+    if place == cache.root and place.stat().st_uid != os.geteuid():
+        return Finding("warning", f"{found}; it belongs to another user", _CACHE_ELSEWHERE)
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Finding("warning", f"{found}; {place} cannot be written", _CACHE_ELSEWHERE)
+    if free < _LITTLE_ROOM:
+        return Finding("warning", f"{found}; that is little", f"Free some space. {_CACHE_ELSEWHERE}")
+    return Finding("ok", found)

@@ -1,0 +1,1 @@
+"""From what a caller gives to blobs in the store: sources, hashing, schemas, storing."""

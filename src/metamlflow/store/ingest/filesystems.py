@@ -1,0 +1,338 @@
+"""Sources that lie somewhere: local files and folders, and whatever fsspec opens."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.errors import (
+    InvalidInputError,
+    MissingDependencyError,
+    UnsupportedSourceError,
+    redact,
+)
+from metamlflow.model.manifests import EmptyFolder
+from metamlflow.model.uris import plain_scheme, secret_problem
+from metamlflow.redaction import quotes_secret, secrets_in
+from metamlflow.store.ingest.sources import (
+    OptionsOf,
+    Problems,
+    SingleFile,
+    Source,
+    SourceFile,
+    SourceItem,
+    printable,
+    source_error,
+)
+from metamlflow.store.transfer.download_staging import is_staging_folder
+from metamlflow.store.transfer.local_paths import absolute_path
+from metamlflow.store.transfer.regular_files import open_regular
+from metamlflow.store.transfer.spooling import may_pass
+
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Schemes whose URLs name a bucket and an object and nothing else."""
+
+_MOST_WAYS = 100
+"""So many ways may links lead to one folder: a few folders of links would else hold more paths than can be walked."""
+
+_SPECIAL = (
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def place_source(place: str | bytes, store_url: str, options_of: OptionsOf) -> Source:
+    """Return the file or folder at a path or fsspec URL, which is opened with the options that hold for it."""
+    if isinstance(place, bytes):
+        place = os.fsdecode(place)
+    if not place:
+        raise InvalidInputError("an empty path names nothing", hint="Use '.' for the current folder.")
+    if "\0" in place:
+        raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
+    if "://" in place and not place.startswith("file://"):
+        return _remote_source(place, options_of)
+    # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
+    path = Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111
+    try:
+        status = path.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        raise source_error(str(path), cast("Exception", error)) from error
+    if stat.S_ISDIR(status.st_mode):
+        _refuse_own_store(path, store_url)
+        return LocalFolder(path, store_url)
+    if special := _special(status.st_mode):
+        raise UnsupportedSourceError(
+            f"{printable(str(path))} is {special}, not a file",
+            hint="Open it and register the file object.",
+            problems=(printable(str(path)),),
+        )
+    return SingleFile(_local_file(path.name or path.resolve().name, path, status))
+
+
+def _refuse_own_store(folder: Path, store_url: str) -> None:
+    if not store_url.startswith("file://"):
+        return
+    store = os.path.realpath(store_url.removeprefix("file://"))
+    own = os.path.realpath(absolute_path(os.fspath(folder)))
+    if os.path.commonpath([store, own]) == own:
+        raise UnsupportedSourceError(
+            f"{printable(str(folder))} contains the store itself ({printable(store)})",
+            hint="Keep the store outside of the folders that you register.",
+            problems=(printable(store),),
+        )
+
+
+def _special(mode: int) -> str | None:
+    return next((name for test, name in _SPECIAL if test(mode)), None)
+
+
+def _local_file(logical: str, path: Path | str, status: os.stat_result) -> SourceFile:
+    return SourceFile(
+        logical,
+        status.st_size,
+        partial(_open_local, os.fspath(path)),
+        local=os.fspath(path),
+        executable=bool(status.st_mode & stat.S_IXUSR),
+    )
+
+
+def _open_local(path: str) -> BinaryIO:
+    return open(open_regular(path), "rb", buffering=0)  # noqa: PTH123 (a descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder that a walk comes to: its path, its logical path, which one it is, and whether a link leads to it."""
+
+    path: str
+    logical: str
+    identity: tuple[int, int]
+    linked: bool
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder that a walk is in: what is still to come there, and whether anything was found."""
+
+    logical: str
+    items: Iterator[SourceItem | _Folder]
+    identity: tuple[int, int]
+    linked: bool = False
+    found: bool = False
+
+
+class LocalFolder(Source):
+    """A folder on this machine. Links are followed; empty folders and executable bits are kept."""
+
+    def __init__(self, root: Path, store_url: str = "") -> None:
+        self._root = root
+        self._store_url = store_url
+        self._store: tuple[int, int] | None = None
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the folder's files, in path order."""
+        try:
+            status = self._root.stat()
+        except OSError as error:
+            problems.note_kind(os.fspath(self._root), f"the folder cannot be read ({error.strerror})")
+            return
+        if self._store_url.startswith("file://"):
+            with suppress(OSError):
+                self._store = _identity(Path(self._store_url.removeprefix("file://")).stat())
+        inside = {_identity(status)}  # the folders that the one at work lies in
+        levels = [_Level("", self._children(os.fspath(self._root), "", problems), _identity(status))]
+        entered: Counter[tuple[int, int]] = Counter()
+        while levels:  # not by recursion: folders may lie deeper than Python's stack
+            level = levels[-1]
+            for item in level.items:
+                if not isinstance(item, _Folder):
+                    level.found = True
+                    yield item
+                    continue
+                linked = level.linked or item.linked
+                if linked:
+                    entered[item.identity] += 1
+                if problem := self._refused(item, inside, entered):
+                    problems.note_kind(item.path, problem)
+                    continue
+                inside.add(item.identity)
+                children = self._children(item.path, f"{item.logical}/", problems)
+                levels.append(_Level(item.logical, children, item.identity, linked))
+                break
+            else:
+                inside.discard(levels.pop().identity)
+                if levels and not level.found and not problems.kinds:
+                    yield EmptyFolder(level.logical)
+                    level.found = True
+                if levels:
+                    levels[-1].found |= level.found
+
+    def _refused(
+        self, folder: _Folder, inside: set[tuple[int, int]], entered: Mapping[tuple[int, int], int]
+    ) -> str | None:
+        if folder.identity in inside:
+            return "a link to a folder that contains it"
+        if folder.identity == self._store:
+            return "the store itself"
+        if entered.get(folder.identity, 0) > _MOST_WAYS:
+            return f"links lead to this folder in more than {_MOST_WAYS} ways"
+        return None
+
+    def _children(self, folder: str, prefix: str, problems: Problems) -> Iterator[SourceItem | _Folder]:
+        try:
+            with os.scandir(folder) as entries:
+                # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
+                # A folder sorts as its name and a slash: so paths come in their order.
+                children = sorted(
+                    f"{entry.name}/" if _is_folder(entry) else entry.name
+                    for entry in entries
+                    if not is_staging_folder(f"{folder}/{entry.name}")
+                )
+        except OSError as error:
+            if may_pass(error):
+                raise source_error(folder, error) from error
+            problems.note_kind(folder, f"the folder cannot be read ({error.strerror})")
+            return
+        for name in children:
+            inner = f"{folder}/{name.rstrip('/')}"
+            status = self._status(inner, problems)
+            if status is None:
+                continue
+            if stat.S_ISDIR(status.st_mode) != name.endswith("/"):
+                problems.note_kind(inner, "it became something else while it was read")
+            elif name.endswith("/"):
+                yield _Folder(inner, prefix + name[:-1], _identity(status), linked=os.path.islink(inner))  # noqa: PTH114
+            else:
+                yield _local_file(prefix + name, inner, status)
+
+    @staticmethod
+    def _status(path: str, problems: Problems) -> os.stat_result | None:
+        try:
+            status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
+        except OSError as error:
+            if may_pass(error):
+                raise source_error(path, error) from error
+            what = str(error.strerror)
+            with suppress(OSError):
+                what = f"a dangling link to {Path(path).readlink()}"
+            problems.note_kind(path, what)
+            return None
+        if not stat.S_ISREG(status.st_mode) and (special := _special(status.st_mode)):
+            problems.note_kind(path, f"{special}, not a file")
+            return None
+        return status
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+class RemoteFolder(Source):
+    """A folder that fsspec reads. Its listing is taken once and held; empty folders are not seen."""
+
+    def __init__(self, filesystem: Any, root: str, url: str) -> None:
+        self._filesystem = filesystem
+        self._url = url
+        with _source_errors(url):
+            found = filesystem.find(root, detail=True)
+        # Not the length of the root and a slash: the root of an archive is empty.
+        start = len(root.rstrip("/"))
+        self._files = sorted(
+            (path[start:].lstrip("/"), path, info.get("size"))
+            for path, info in found.items()
+            if not is_folder_marker(path, info.get("size"))
+        )
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
+        """Yield the folder's files, in path order."""
+        for logical, path, size in self._files:
+            yield SourceFile(logical, size, _opener(self._filesystem, path, self._url))
+
+
+def _remote_source(url: str, options_of: OptionsOf) -> Source:
+    if url.partition("://")[0].lower() in _BUCKETS and (problem := secret_problem(url)):
+        raise InvalidInputError(  # not even redacted: the client would take the secret for the name of a bucket
+            f"the URL to register cannot be accepted: {problem}",
+            hint="Give credentials in the environment or in source_options.",
+        )
+    import fsspec
+
+    # Of a chain (zip://…::s3://…) each part has its own.
+    parts = [_plain(part) for part in url.split("::")]
+    options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
+    with _source_errors(url):
+        filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
+        info = filesystem.info(path)
+    if info["type"] == "directory":
+        return RemoteFolder(filesystem, path, url)
+    # First the query: a signature may hold slashes, and none of it may become a name.
+    name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
+    return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+
+
+def _plain(part: str) -> str:
+    """Return a part of a URL with the scheme that its options are given for; one may be a mere path or name."""
+    scheme, separator, rest = part.partition("://")
+    return f"{plain_scheme(scheme)}://{rest}" if separator else part
+
+
+@contextmanager
+def _source_errors(url: str) -> Iterator[None]:
+    """Raise what a file system of fsspec raises as an error about this source."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
+        ) from error
+    except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
+        ours = source_error(url, error)
+        if not secrets_in(url) and not quotes_secret(error):
+            raise ours from error
+        try:
+            raise ours from None
+        finally:
+            ours.__context__ = None  # it quotes the URL, and whoever shows this error would show it too
+
+
+def _opener(filesystem: Any, path: str, url: str) -> Callable[[], BinaryIO]:
+    def open_source() -> BinaryIO:
+        with _source_errors(url):
+            return cast("BinaryIO", _SourceReader(filesystem.open(path, "rb"), url))
+
+    return open_source
+
+
+class _SourceReader(io.RawIOBase):
+    """A plain reader of a file that fsspec opened, whose errors are ours."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file = file
+        self._url = url
+
+    def read(self, size: int | None = -1) -> bytes:
+        with _source_errors(self._url):
+            return bytes(self._file.read(size))
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

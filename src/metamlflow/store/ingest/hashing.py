@@ -1,0 +1,231 @@
+"""Hashing what is to be registered, so that what is stored is what was hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Self, cast
+
+import google_crc32c
+
+from metamlflow.backend import Blob
+from metamlflow.errors import MetaMLFlowError, SourceChangedError
+from metamlflow.store.ingest.sources import SourceFile, printable, source_error
+from metamlflow.store.transfer.progress import TwoPasses
+from metamlflow.store.transfer.regular_files import NotAFileError, open_regular
+from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+
+
+class Hasher:
+    """SHA-256, CRC32C and size of content that passes through."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._crc32c = 0
+        self.size = 0
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Take in the next bytes."""
+        self._sha256.update(chunk)
+        self._crc32c = google_crc32c.extend(self._crc32c, bytes(chunk))
+        self.size += len(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """64 hex digits."""
+        return self._sha256.hexdigest()
+
+    @property
+    def crc32c(self) -> str:
+        """8 hex digits, big-endian."""
+        return f"{self._crc32c:08x}"
+
+    def blob(self, opener: Callable[[], BinaryIO]) -> Blob:
+        """Return the content that passed as a blob that ``opener`` reads again."""
+        return Blob(self.size, self.sha256, self.crc32c, opener)
+
+
+@dataclass
+class Staged:
+    """A file that was hashed and can be stored. Closing it removes its spooled copy, if it has one.
+
+    ``peek`` returns a seekable reader for a look at parts of it.
+    """
+
+    blob: Blob
+    peek: Callable[[], BinaryIO]
+    spool: BinaryIO | None = None
+    passes: TwoPasses | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.spool is not None:
+            discard(self.spool)
+
+
+def stage_bytes(data: bytes) -> Blob:
+    """Return content that is in memory as a blob."""
+    crc32c = f"{google_crc32c.value(data):08x}"
+    return Blob(len(data), hashlib.sha256(data).hexdigest(), crc32c, partial(io.BytesIO, data), data)
+
+
+def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
+    """Hash a file.
+
+    A small one is kept in memory. A large local one is read again when it is stored, and refused if it is another by
+    then. Anything else is spooled to a temp file (in ``METAMLFLOW_TMPDIR``, or the system's place).
+
+    Raises:
+        SourceChangedError: the file changed while it was read.
+        StorageFullError: no space for the spooled copy.
+    """
+    return _stage_local(file, file.local, on_bytes) if file.local is not None else _stage_stream(file, on_bytes)
+
+
+def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
+    passes: TwoPasses | None = None
+    try:
+        # Not a file object: for a small file, making one takes longer than all the rest.
+        # Nor a wait, if it has become a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise _changed(path, "it became something that is no file")
+            if before.st_size <= SMALL:
+                blob = stage_bytes(_read_small(descriptor, before.st_size))
+                peek = blob.open
+                on_bytes(blob.size)
+            else:
+                hasher = Hasher()
+                passes = TwoPasses(on_bytes)
+                # A file that grows as fast as it is read would never end.
+                while hasher.size <= before.st_size and (chunk := os.read(descriptor, CHUNK)):
+                    hasher.update(chunk)
+                    passes.hashed(len(chunk))
+                blob = hasher.blob(lambda: _CheckedReader(path, hasher.size, hasher.crc32c, passes))
+                peek = file.open
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise _changed(path, "it is gone") from error
+    except OSError as error:
+        raise source_error(path, error) from error
+    if blob.size != before.st_size or _signature(before) != _signature(after):
+        raise _changed(path, "it was written to while it was read")
+    return Staged(blob, peek, passes=passes)
+
+
+def _read_small(descriptor: int, size: int) -> bytes:
+    """Read a file that should have so many bytes; one byte more than expected tells a file that grows."""
+    data = os.read(descriptor, size + 1)
+    while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+        data += more
+    return data
+
+
+def _signature(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
+    folder = os.environ.get(TEMP_DIR_VARIABLE) or None
+    hasher = Hasher()
+    passes = TwoPasses(on_bytes)
+    spool = tempfile.SpooledTemporaryFile(max_size=SMALL, dir=folder)  # noqa: SIM115 (lives as long as what is staged)
+    try:
+        with file.open() as source:
+            while chunk := source.read(CHUNK):
+                hasher.update(chunk)
+                with spool_errors():
+                    spool.write(chunk)
+                passes.hashed(len(chunk))
+        with spool_errors():
+            spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
+    except OSError as error:
+        discard(spool)
+        if isinstance(error, MetaMLFlowError):
+            raise
+        raise source_error(file.path, error) from error
+    except BaseException:
+        discard(spool)
+        raise
+
+    def rewound(passes: TwoPasses | None = None) -> BinaryIO:
+        return cast("BinaryIO", _Rewound(spool, passes))
+
+    return Staged(hasher.blob(partial(rewound, passes)), rewound, cast("BinaryIO", spool), passes)
+
+
+class _Rewound(io.RawIOBase):
+    """A reader of a spool from its start; the spool stays open for another try."""
+
+    def __init__(self, spool: IO[bytes], passes: TwoPasses | None = None) -> None:
+        self._spool, self._passes = spool, passes
+        spool.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._spool.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        if self._passes:
+            self._passes.stored(self._spool.tell())
+        return len(chunk)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._spool.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._spool.tell()
+
+
+class _CheckedReader(io.FileIO):
+    """Reads a file a second time and refuses, at its end at the latest, if it is not what was hashed the first time.
+
+    The check is CRC32C and size: ten times cheaper than SHA-256, and enough against somebody else writing to the file.
+    """
+
+    def __init__(self, path: str, size: int, crc32c: str, passes: TwoPasses) -> None:
+        try:
+            super().__init__(open_regular(path))
+        except FileNotFoundError as error:
+            raise _changed(path, "it is gone") from error
+        except NotAFileError as error:
+            raise _changed(path, "it became something that is no file") from error
+        except OSError as error:
+            raise source_error(path, error) from error
+        self._path, self._left, self._expected, self._crc = path, size, crc32c, 0
+        self._size, self._passes = size, passes
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = super().read(size)
+        self._left -= len(chunk)
+        self._passes.stored(self._size - self._left)
+        self._crc = google_crc32c.extend(self._crc, chunk)
+        at_end = self._left == 0
+        if self._left < 0 or (not chunk and self._left) or (at_end and f"{self._crc:08x}" != self._expected):
+            raise _changed(self._path, "its content is no longer what was hashed")
+        return chunk
+
+
+def _changed(path: str, how: str) -> SourceChangedError:
+    return SourceChangedError(
+        f"{printable(path)} changed while it was being registered: {how}; nothing was registered",
+        hint="Wait until it is complete, or register a copy.",
+        source=Path(path).as_posix(),
+    )

@@ -1,0 +1,381 @@
+"""What can be registered: a file, a folder, a URL, bytes, a file object, or a list or mapping of those.
+
+A source yields its items in path order, as often as it is asked to, without holding them all: a folder of a million
+files takes no more memory than the names in its largest directory.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, cast
+
+from metamlflow import redaction
+from metamlflow.backend import passing_failure
+from metamlflow.errors import (
+    InvalidInputError,
+    InvalidPathError,
+    MetaMLFlowError,
+    SourceNotFoundError,
+    UnsupportedSourceError,
+    redact,
+)
+from metamlflow.model.blaming import blamed_on
+from metamlflow.model.manifests import EmptyFolder, Item, Kind
+from metamlflow.model.paths import OrderCheck, path_problem
+from metamlflow.model.pointers import Pointed, Pointer, PointerEntry
+from metamlflow.store.transfer.spooling import may_pass
+
+MAX_PROBLEMS = 50
+_MOST_SCANNED = 8192  # items that a scan remembers; of more, the source is walked again
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to be registered.
+
+    Attributes:
+        path: its logical path.
+        size: in bytes, or None if it is not known before it is read; only for planning.
+        open: returns a reader of its content from the start.
+        local: its path on this machine, where it has one: content that can be read twice needs no spooling.
+        executable: whether its owner may execute it.
+    """
+
+    path: str
+    size: int | None
+    open: Callable[[], BinaryIO]
+    local: str | None = None
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePointer:
+    """Data that is to be pointed to.
+
+    Attributes:
+        entry: what was seen of it.
+        gather: returns the entry with more evidence, if more was asked for; is told the bytes that it reads.
+        reads: whether that reads the data.
+    """
+
+    entry: PointerEntry
+    gather: Callable[[PointerEntry, Callable[[int], None]], PointerEntry] | None = None
+    reads: bool = False
+
+    @property
+    def path(self) -> str:
+        """Its logical path."""
+        return self.entry.path
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.entry.size
+
+
+SourceItem = SourceFile | SourcePointer | Item
+"""What a source yields; an entry is taken over from an earlier version as it is."""
+
+
+class Problems:
+    """What cannot be registered, each with its reason; collected so that one error names them all."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.kinds: list[str] = []
+
+    def note_path(self, path: str, problem: str) -> None:
+        """A name that cannot be a logical path."""
+        self.paths.append(f"{_as_text(path)!r}: {problem}")
+
+    def note_kind(self, path: str, problem: str) -> None:
+        """A thing that is no data."""
+        self.kinds.append(printable(f"{path}: {problem}"))
+
+    def raise_if_any(self) -> None:
+        """Raise one error for everything noted."""
+        if not self.paths and not self.kinds:
+            return
+        problems = [*self.paths, *self.kinds]
+        shown = "\n  ".join(problems[:MAX_PROBLEMS])
+        more = f"\n  and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        kind = UnsupportedSourceError if self.kinds else InvalidPathError
+        raise kind(
+            f"{len(problems)} of the files cannot be registered; nothing was:\n  {shown}{more}",
+            hint="Rename, remove or replace them, or register a mapping of new names to files.",
+            problems=tuple(problems),
+        )
+
+
+class Source(ABC):
+    """Something that can be registered."""
+
+    kind: Kind = "folder"
+    pointed: tuple[Pointed, ...] = ()
+    """The places that it points to."""
+    _scanned: list[SourceItem] | None = None
+
+    @abstractmethod
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the items in path order. What cannot be registered is noted instead."""
+
+    def items(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the items with a good path, in path order; others are noted. After a scan, those that it found."""
+        if self._scanned is not None:
+            yield from self._scanned
+            return
+        order = OrderCheck()
+        for item in self.walk(problems):
+            if problem := path_problem(item.path) or order.problem(item.path):
+                problems.note_path(item.path, problem)
+            else:
+                yield item
+
+    def scan(self) -> tuple[int, int | None]:
+        """Look at everything without reading content; return the number of files and bytes (None: not known).
+
+        Raises:
+            InvalidPathError: names that cannot be logical paths, or that stand twice.
+            UnsupportedSourceError: things that are no data.
+        """
+        problems = Problems()
+        files = 0
+        size: int | None = 0
+        found: list[SourceItem] | None = []
+        for item in self.items(problems):
+            if not isinstance(item, EmptyFolder):
+                files += 1
+                size = None if size is None or item.size is None else size + item.size
+            if found is not None:
+                found.append(item)
+                if len(found) > _MOST_SCANNED:
+                    found = None
+        problems.raise_if_any()
+        self._scanned = found
+        return files, size
+
+
+class SingleFile(Source):
+    """One file, wherever it is."""
+
+    kind: Kind = "file"
+
+    def __init__(self, file: SourceFile | SourcePointer) -> None:
+        self.file = file
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (nothing to note)
+        """Yield the file."""
+        yield self.file
+
+
+class Collection(Source):
+    """Several sources, each at a logical path."""
+
+    def __init__(self, members: Mapping[str, Source]) -> None:
+        self.one_file = len(members) == 1 and all(is_one_file(member) for member in members.values())
+        """Whether it is just one file, whatever its path: such a collection is registered as that file."""
+        self._files = sorted((path, cast("SingleFile", m)) for path, m in members.items() if m.kind == "file")
+        self._folders = {path: member for path, member in members.items() if member.kind == "folder"}
+        self.pointed = tuple(
+            replace(pointed, path=f"{path}/{pointed.path}".rstrip("/"))
+            for path, member in sorted(members.items())
+            for pointed in member.pointed
+        )
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the members' items merged into path order."""
+        files = (_moved(member.file, path) for path, member in self._files)
+        folders = (self._inside(path, member, problems) for path, member in self._folders.items())
+        yield from heapq.merge(files, *folders, key=lambda item: item.path)
+
+    @staticmethod
+    def _inside(path: str, member: Source, problems: Problems) -> Iterator[SourceItem]:
+        empty = True
+        for item in member.walk(problems):
+            empty = False
+            yield _moved(item, f"{path}/{item.path}")
+        if empty:
+            yield EmptyFolder(path)
+
+
+def is_one_file(source: Source) -> bool:
+    """Return whether a source was given as one file; a folder in which one lies is a folder."""
+    return source.kind == "file" or (isinstance(source, Collection) and source.one_file)
+
+
+def _moved(item: SourceItem, path: str) -> SourceItem:
+    if isinstance(item, SourcePointer):
+        return replace(item, entry=replace(item.entry, path=path))
+    return replace(item, path=path)
+
+
+PointerSource = Callable[[Pointer], Source]
+OptionsOf = Callable[[str], Mapping[str, Any]]
+"""Returns the options that fsspec opens a URL with."""
+
+
+def no_options(_: str) -> Mapping[str, Any]:
+    """Return no options, for any URL."""
+    return {}
+
+
+def source_of(
+    value: Any,
+    default_name: str,
+    *,
+    store_url: str = "",
+    point: PointerSource | None = None,
+    options_of: OptionsOf = no_options,
+) -> Source:
+    """Return what a caller gave to be registered as a source. One file in a mapping or a list is that file.
+
+    Args:
+        value: a path, an fsspec URL, bytes, a binary file object, a list of them, or a mapping of logical path to them.
+        default_name: the file name of content that has none of its own.
+        store_url: where the store is: a folder that contains it is refused.
+        point: returns what a pointer points to as a source; without it, pointers are refused.
+        options_of: of URLs.
+
+    Raises:
+        SourceNotFoundError: a path or URL does not exist.
+        InvalidInputError: ``value`` is nothing that can be registered.
+    """
+    try:
+        source = _source_of(value, default_name, store_url, point, options_of)
+    except RecursionError as error:
+        raise InvalidInputError(
+            "the mapping holds itself, or is nested too deeply", hint="Give whole paths in one mapping: {'a/b': data}."
+        ) from error
+    if is_one_file(source):
+        source.kind = "file"
+    return source
+
+
+def _source_of(
+    value: Any, default_name: str, store_url: str, point: PointerSource | None, options_of: OptionsOf
+) -> Source:
+    from metamlflow.store.ingest.streams import file_object_source
+
+    if isinstance(value, Mapping):
+        return _mapping_source(value, store_url, point, options_of)
+    if isinstance(value, Pointer) and point is not None:
+        return point(value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+        return _list_source(value, store_url, options_of)
+    # Before paths, for some of these have one: of a file that is being written it is not the content.
+    if (source := file_object_source(value, default_name)) is not None:
+        return source
+    if isinstance(value, str | os.PathLike):
+        from metamlflow.store.ingest.filesystems import place_source
+
+        return place_source(os.fspath(value), store_url, options_of)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _bytes_source(value, default_name)
+    raise InvalidInputError(
+        f"a value of type {_kind(value)} cannot be registered",
+        hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
+        "metamlflow.Dataset.register(client, name, frame) registers data frames, also in a mapping.",
+    )
+
+
+def _kind(value: object) -> str:
+    kind = type(value)  # with its module, for there are a Path and a DataFrame of several
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+
+
+def _mapping_source(
+    mapping: Mapping[Any, Any], store_url: str, point: PointerSource | None, options_of: OptionsOf
+) -> Source:
+    from metamlflow.store.ingest.streams import refuse_shared
+
+    if not mapping:
+        raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
+    refuse_shared(mapping)
+    members = {}
+    for path, item in mapping.items():
+        logical = _logical(path)
+        with blamed_on(f"the value of {logical!r:.200}"):
+            members[logical] = _source_of(item, "data", store_url, point, options_of)
+    if len(members) < len(mapping):
+        raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
+    return Collection(members)
+
+
+def _bytes_source(value: bytes | bytearray | memoryview, default_name: str) -> Source:
+    try:
+        data = bytes(value)
+    except ValueError as error:
+        raise InvalidInputError(f"the memory cannot be read: {error}", hint="Give it before its release.") from error
+    return SingleFile(SourceFile(default_name, len(data), lambda: io.BytesIO(data)))
+
+
+def _logical(path: Any) -> str:
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if problem := path_problem(path):
+        raise InvalidPathError(f"{path!r:.200} is no logical path: {problem}", problems=(f"{path!r:.200}: {problem}",))
+    return cast("str", path)
+
+
+def _list_source(values: Sequence[Any], store_url: str, options_of: OptionsOf) -> Source:
+    from metamlflow.store.ingest.streams import is_open_file
+
+    if not values:
+        raise InvalidInputError("an empty list registers nothing", hint="Give at least one file.")
+    members: dict[str, Source] = {}
+    twice = []
+    for value in values:
+        if not isinstance(value, str | os.PathLike) and not is_open_file(value):
+            raise InvalidInputError(
+                f"a list holds paths or URLs, not {type(value).__name__}",
+                hint="Give a mapping of logical path to content instead.",
+            )
+        source = _source_of(value, "data", store_url, None, options_of)
+        name = source.file.path if isinstance(source, SingleFile) else _folder_name(os.fsdecode(value))
+        if name in members:
+            twice.append(f"{name!r}: two files of the list have this name")
+        members[_logical(name)] = source
+    if twice:
+        raise InvalidPathError(
+            "the files of a list are stored under their names, and some are equal:\n  " + "\n  ".join(twice),
+            hint="Give a mapping of logical path to file instead.",
+            problems=tuple(twice),
+        )
+    return Collection(members)
+
+
+def _folder_name(place: str) -> str:
+    if "://" in place:
+        place = place.partition("::")[0]  # what follows names the archive that the folder lies in
+    return place.rstrip("/").rpartition("/")[2]
+
+
+def printable(path: str) -> str:
+    """Return a path as it can be shown, on one line: a file name may hold bytes that are no text."""
+    return redaction.printable(_as_text(path))
+
+
+def _as_text(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
+
+
+def source_error(source: str, error: Exception) -> MetaMLFlowError:
+    """Return our error for a source that could not be read."""
+    where = printable(redact(source)[:500])  # a caller may have given content for a path
+    if isinstance(error, FileNotFoundError):
+        return SourceNotFoundError(
+            f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
+        )
+    if isinstance(error, OSError) and may_pass(error):
+        return passing_failure(error, where)
+    return UnsupportedSourceError(
+        # The messages of HTTP clients quote the URL as it was given, signature and all.
+        f"{where} cannot be read: {printable(redact(redaction.scrubbed(str(error), redaction.secrets_in(source))))}",
+        hint="Check its address and permissions; nothing was registered.",
+        problems=(where,),
+    )

@@ -1,0 +1,29 @@
+"""Lists of installed distributions, each stored once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError
+from metamlflow.format.layout import distributions_key
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+
+_log = logging.getLogger("metamlflow")
+_known: set[tuple[str, str]] = set()
+
+
+def store_distributions(store: Store, listed: bytes) -> dict[str, str]:
+    """Store the list if it is not there, once in a process; return what a run says of it. Fails no job."""
+    digest = hashlib.sha256(listed).hexdigest()
+    if (store.url, digest) not in _known:
+        try:
+            retried(lambda: store.backend.create(distributions_key(digest), listed), store.clock)
+        except AlreadyExistsError:
+            pass
+        except MetaMLFlowError as error:
+            _log.debug("the list of distributions was not stored: %s", error)
+            return {}
+        _known.add((store.url, digest))
+    return {"distributions": f"sha256:{digest}"}

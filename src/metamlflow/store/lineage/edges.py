@@ -1,0 +1,60 @@
+"""Edges: hints from a version to those that were made from it. They count only if the consumer says so too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from metamlflow.errors import AlreadyExistsError, NotFoundError, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.layout import edge_key, edges_prefix, parse_edge_key
+from metamlflow.format.runs import EDGE
+from metamlflow.model.manifests import Input
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.records import patiently, retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, load_manifest
+from metamlflow.store.transfer.scheduler import in_parallel
+
+VersionId = tuple[ArtifactName, int]
+
+
+def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> None:
+    """Create the edges from all inputs to a version that is about to be committed. Those that exist are as good.
+
+    Raises:
+        StorageError: the storage failed; nothing was registered.
+    """
+
+    def create(key: str) -> None:
+        try:
+            patiently(partial(store.backend.create, key, EDGE), store.clock)
+        except AlreadyExistsError:
+            return
+
+    keys = {edge_key((used.name, used.version), consumer) for used in inputs}
+    for _ in in_parallel(create, sorted(keys)):
+        pass
+
+
+def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[Loaded]:
+    """Yield what was made from any of these versions: a listing of each, and one read of each consumer, in parallel.
+
+    An edge of a writer that lost its race is not believed: only the inputs of the consumer's own manifest count. One
+    that cannot be read is left out.
+    """
+    own = set(sources)
+
+    def hints(source: VersionId) -> list[VersionId]:
+        keys = retried(lambda: [info.key for info in store.backend.list_objects(edges_prefix(*source))], store.clock)
+        return [consumer for key in keys if (consumer := parse_edge_key(source, key))]
+
+    def load(consumer: VersionId) -> Loaded | None:
+        try:
+            loaded = load_manifest(store, *consumer)
+        except (ObjectNotFoundError, NotFoundError, StoreFormatError):
+            return None
+        used = any((item.name, item.version) in own for item in loaded.manifest.inputs)
+        return loaded if used else None
+
+    hinted = dict.fromkeys(consumer for found in in_parallel(hints, sorted(own)) for consumer in found)
+    yield from (loaded for loaded in in_parallel(load, hinted) if loaded is not None)

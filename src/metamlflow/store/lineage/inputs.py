@@ -1,0 +1,129 @@
+"""What a version is made from: as its registrant says, as its run has used, as its metadata links."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metamlflow.errors import InvalidInputError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.model.manifests import Input
+from metamlflow.model.metadata import decode
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.redaction import printable, without_secrets
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, load_manifest, load_reference, not_found
+from metamlflow.store.transfer.scheduler import in_parallel
+
+_NAME, _VERSION = "_artifact_name", "_version"
+# This library, and the frames that its decorators put between.
+_PASSED_OVER = (os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep, contextlib.__file__)  # noqa: PTH120 (of frames)
+
+Given = tuple[str | None, Loaded | Reference | Input]
+"""A role, and a version that was loaded or is to be; an input of another artifact is that very version."""
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn where the caller's own code called this library."""
+    import sys
+
+    frame, level = sys._getframe(1), 2  # noqa: SLF001 (as the warnings module does)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PASSED_OVER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(printable(without_secrets(message), keep="\n"), category, stacklevel=level)
+
+
+def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str, Any]) -> tuple[Input, ...]:
+    """Return the inputs that were given and those that metadata link, each tied to the manifest that it is now.
+
+    A pair ``<role>_artifact_name`` and ``<role>_version`` in the metadata is a link; one that leads nowhere is told
+    with a warning. One read for each input that was not loaded yet, in parallel.
+
+    Raises:
+        ArtifactNotFoundError: an input that was given does not exist.
+    """
+    wanted: list[tuple[Given, bool]] = [(item, False) for item in given]
+    wanted += [(link, True) for link in _links(metadata)]
+
+    def load(item: tuple[Given, bool]) -> Input | str:
+        (role, source), is_link = item
+        try:
+            loaded = load_used(store, source)
+        except MetaMLFlowError as error:
+            if not is_link:
+                raise
+            return f"metadata link {role!r}: {error.message}; it is no input"
+        return Input(loaded.manifest.name, loaded.manifest.version, loaded.digest, role)
+
+    inputs = []
+    for found in in_parallel(load, wanted):
+        if isinstance(found, Input):
+            inputs.append(found)
+        else:
+            warn_user(found, LineageWarning)
+    return merged(inputs)
+
+
+def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """Return each version once for each of its roles; one without a role adds nothing to one with."""
+    found = {(used.name, used.version, used.role): used for used in inputs}
+    with_role = {(name, version) for name, version, role in found if role is not None}
+    return tuple(used for key, used in found.items() if key[2] is not None or key[:2] not in with_role)
+
+
+def load_used(store: Store, source: Loaded | Reference | Input) -> Loaded:
+    """Return a version that was given, loaded.
+
+    Raises:
+        ArtifactNotFoundError: there is no such version.
+        InvalidInputError: what this store has under an input's name and number is another version.
+    """
+    if isinstance(source, Loaded):
+        return source
+    if isinstance(source, Reference):
+        return load_recorded(store, source)
+    return checked_used(store, load_recorded(store, Reference(source.name, source.version)), source)
+
+
+def checked_used(store: Store, loaded: Loaded, used: Input) -> Loaded:
+    """Return what a store has under an input's name and number, if it is the very version that was used.
+
+    Raises:
+        InvalidInputError: it is another.
+    """
+    if loaded.digest != used.manifest_digest:
+        raise InvalidInputError(
+            f"{used.name}@{used.version} in {store.url} is not the version that the input names: "
+            f"its manifest has {loaded.digest}, the input {used.manifest_digest}",
+            hint="The input is of another store. Migrate the version, or name one of this store.",
+        )
+    return loaded
+
+
+def load_recorded(store: Store, reference: Reference) -> Loaded:
+    """Return the version that a reference means; by number also one whose bytes were given up.
+
+    Raises:
+        ArtifactNotFoundError: there is no such version.
+    """
+    if not isinstance(reference.version, int):
+        return load_reference(store, reference)
+    try:
+        return load_manifest(store, reference.name, reference.version)  # also of a version that was pruned since
+    except ObjectNotFoundError:
+        raise not_found(store, reference.name, reference.version) from None
+
+
+def _links(metadata: Mapping[str, Any]) -> Iterable[Given]:
+    for key in sorted(metadata):
+        role = key.removesuffix(_NAME)
+        if role in {key, ""} or role + _VERSION not in metadata:
+            continue
+        name, version = metadata[key], decode(metadata[role + _VERSION])
+        try:
+            yield role, Reference(ArtifactName.parse(name), Reference.parse(name, version).version)
+        except (InvalidInputError, TypeError) as error:
+            told = error.message if isinstance(error, MetaMLFlowError) else str(error)
+            warn_user(f"metadata link {role!r} names no version: {told}; it is no input", LineageWarning)

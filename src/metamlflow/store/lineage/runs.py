@@ -1,0 +1,266 @@
+"""Runs in the store: created when they begin, extended by each input at its first use, ended once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from metamlflow.errors import ConflictError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key
+from metamlflow.format.runs import (
+    decode_end,
+    decode_input,
+    decode_start,
+    encode_end,
+    encode_input,
+    encode_start,
+    input_id,
+)
+from metamlflow.model.manifests import Input
+from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded
+from metamlflow.store.lineage.current_run import Recorder
+from metamlflow.store.lineage.inputs import warn_user
+from metamlflow.store.lineage.stale_metadata import columns_of
+from metamlflow.store.transfer.scheduler import in_parallel
+
+_log = logging.getLogger("metamlflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What is told of a version that a run used or made.
+
+    Attributes:
+        name: of the artifact.
+        version: its number.
+        place: where its data lies: what it points to, else the store.
+        columns: names and types of its columns, where they are known.
+    """
+
+    name: str
+    version: int
+    place: str
+    columns: tuple[tuple[str, str], ...]
+
+
+class StoredRun:
+    """A run under way, in this process or handed over to it. What cannot be recorded is told with a warning."""
+
+    def __init__(self, store: Store, run_id: str, code: Mapping[str, Any] | None = None) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._code = code
+        self._lock = threading.Lock()
+        self._used: dict[tuple[str, int, str | None], Input] = {}
+        self._outputs: dict[tuple[str, int], Input] = {}
+        self._touched: dict[tuple[str, int], Touched] = {}
+        self.outer: Recorder | None = None
+        """The run that it was begun in."""
+        self._ended = self._broken = False
+        self.handed_over = False
+        """Whether other processes may add to it."""
+
+    @property
+    def run_id(self) -> str:
+        """32 hex digits."""
+        return self._run_id
+
+    @property
+    def code(self) -> Mapping[str, Any] | None:
+        """What is known of the code that runs."""
+        return self._code
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes in nothing more."""
+        return self._ended
+
+    @property
+    def store_url(self) -> str:
+        """The store that it is recorded in."""
+        return self._store.url
+
+    def open(self) -> bool:
+        """Create the store if there is none; return whether anything can be recorded in it."""
+        self._recorded("its beginning", self._open)
+        return not self._broken
+
+    def _open(self) -> None:
+        was_open = self._store.is_open
+        self._store.writable_marker()
+        if was_open:
+            self._store.recheck()  # a run may be all that is written, and nothing that follows would tell
+
+    def begin(self, start: RunStart) -> None:
+        """Create the record that the run has begun."""
+        data = encode_start(start)
+        key = run_key(self._run_id, "start")
+        self._recorded("its beginning", partial(self._claim, key, data, start.record_id))
+
+    def note_use(self, loaded: Loaded, role: str | None = None) -> None:
+        """Take in that the bytes of a version are used; recorded at once, for the job may be killed."""
+        manifest = loaded.manifest
+        used = Input(manifest.name, manifest.version, loaded.digest, role)
+        with self._lock:
+            if self._ended:
+                return
+            place = str(used.name), used.version, role
+            if place in self._used or (role is None and any(key[:2] == place[:2] for key in self._used)):
+                return
+            self._used[place] = used
+            self._touch(loaded)
+            self._recorded(f"its input {used.name}@{used.version}", partial(self._extend, used))
+
+    def note_output(self, loaded: Loaded) -> None:
+        """Take in that a version was registered."""
+        manifest = loaded.manifest
+        with self._lock:
+            if self._ended:
+                return
+            output = Input(manifest.name, manifest.version, loaded.digest)
+            self._outputs[str(manifest.name), manifest.version] = output
+            self._touch(loaded)
+
+    def _touch(self, loaded: Loaded) -> None:
+        manifest = loaded.manifest
+        place = manifest.pointed[0].uri if len(manifest.pointed) == 1 else self._store.url
+        columns = tuple(columns_of(manifest.schema or {}).items())
+        touched = Touched(str(manifest.name), manifest.version, place, columns)
+        self._touched[touched.name, touched.version] = touched
+
+    def touched(self, versions: Iterable[Input]) -> list[Touched]:
+        """Return what is told of versions that were used or made."""
+        with self._lock:
+            keys = dict.fromkeys((str(used.name), used.version) for used in versions)
+            return [self._touched[key] for key in keys]
+
+    def used(self) -> tuple[Input, ...]:
+        """What was used so far, by other processes of the run too if it was handed over to them."""
+        with self._lock:
+            if self.handed_over and not self._ended:
+                self._recorded("what other processes used", self._look)
+            return tuple(self._used.values())
+
+    def _look(self) -> None:
+        """Take in what other processes of the run have recorded."""
+        for used in recorded_inputs(self._store, self._run_id):
+            self._used.setdefault((str(used.name), used.version, used.role), used)
+
+    def counts(self) -> tuple[int, int]:
+        """How many inputs and outputs this process knows of. Asks nobody."""
+        return len(self._used), len(self._outputs)
+
+    def outputs(self) -> tuple[Input, ...]:
+        """What was registered so far."""
+        with self._lock:
+            return tuple(self._outputs.values())
+
+    def end(self, outcome: Outcome, error_type: str | None, metrics: Mapping[str, Any], notes: tuple[str, ...]) -> None:
+        """Create the record that the run has ended."""
+        clock = self._store.clock
+        end = RunEnd(
+            record_id=clock.new_id(),
+            ended_at=clock.now(),
+            outcome=outcome,
+            error_type=error_type,
+            metrics=metrics,
+            notes=notes,
+            outputs=self.outputs(),
+        )
+        key = run_key(self._run_id, "end")
+        with self._lock:
+            self._ended = True
+        self._recorded("its end", lambda: self._close(key, end))
+
+    def _close(self, key: str, end: RunEnd) -> None:
+        self._store.recheck()
+        if self._claim(key, encode_end(end), end.record_id) is None:
+            raise ConflictError("another process has ended it already")
+
+    def _claim(self, key: str, data: bytes, record_id: str) -> bytes | None:
+        return claim(self._store.backend, key, data, record_id, self._store.clock)
+
+    def _extend(self, used: Input) -> None:
+        """Create the record of what was used. That another process of the run did so first is as good."""
+        self._store.recheck_if_due()
+        record_id = self._store.clock.new_id()
+        data = encode_input(used, record_id, self._store.clock.now())
+        self._claim(run_input_key(self._run_id, input_id(used)), data, record_id)
+
+    def _recorded(self, what: str, record: Any) -> None:
+        """Record something of the run. A job never fails because of it, and does not wait for each record to fail."""
+        if self._broken:
+            return
+        try:
+            record()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the job goes on)
+            told = error.message if isinstance(error, MetaMLFlowError) else f"{type(error).__name__}: {error}"
+            self._broken = True
+            warn_user(f"run {self._run_id}: {what} could not be recorded, nor what follows: {told}", LineageWarning)
+
+
+def facts_of(record: RunRecord | None) -> dict[str, Any]:
+    """Return what a run's records say, as JSON values; empty if there is no such run."""
+    if record is None:
+        return {}
+    start, end = record.start, record.end
+    facts: dict[str, Any] = {
+        "started_at": start.started_at.isoformat(),
+        "parent": start.parent,
+        "user": start.user,
+        "host": start.host,
+        "params": dict(start.params),
+        "environment": dict(start.environment or {}),
+        "inputs": [f"{used.name}@{used.version}" for used in record.inputs],
+        "outcome": "unfinished",
+    }
+    if end is not None:
+        facts |= {
+            "ended_at": end.ended_at.isoformat(),
+            "outcome": end.outcome,
+            "error_type": end.error_type,
+            "metrics": dict(end.metrics),
+            "notes": list(end.notes),
+            "outputs": [f"{made.name}@{made.version}" for made in end.outputs],
+        }
+    return facts
+
+
+def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
+    """Return what a run is recorded to have used: a listing, and a read of each record, in parallel."""
+    prefix = run_inputs_prefix(run_id)
+    keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+
+    def read(key: str) -> tuple[datetime, Input]:
+        return decode_input(retried(lambda: read_record(store.backend, key), store.clock), key)
+
+    found = list(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
+    return tuple(used for _, used in sorted(found, key=lambda item: item[0]))
+
+
+def load_run(store: Store, run_id: str) -> RunRecord | None:
+    """Return what a store has of a run: a listing, and a read of each of its records, in parallel; None: nothing.
+
+    Raises:
+        StoreFormatError: one of its records is damaged.
+    """
+    try:
+        start_data = retried(lambda: read_record(store.backend, run_key(run_id, "start")), store.clock)
+    except ObjectNotFoundError:
+        return None
+    start = decode_start(start_data, run_key(run_id, "start"), run_id)
+    inputs = recorded_inputs(store, run_id)
+    try:
+        end_data = retried(lambda: read_record(store.backend, run_key(run_id, "end")), store.clock)
+    except ObjectNotFoundError:
+        return RunRecord(start, inputs, None)
+    return RunRecord(start, inputs, decode_end(end_data, run_key(run_id, "end")))

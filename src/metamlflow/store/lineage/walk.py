@@ -1,0 +1,105 @@
+"""Walking the lineage of a version, upstream by inputs and downstream by edges: one read for each version met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.model.manifests import Input
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, load_manifest
+from metamlflow.store.lineage.edges import VersionId, consumers
+from metamlflow.store.transfer.scheduler import in_parallel
+
+Direction = Literal["upstream", "downstream", "both"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+MOST_VERSIONS = 100_000
+
+
+@dataclass
+class Walked:
+    """What a walk met.
+
+    Attributes:
+        start: where it began.
+        versions: those that were read.
+        problems: those that are named as an input and could not be read, each with the reason.
+        cut: whether it ended because there were too many.
+    """
+
+    start: VersionId
+    versions: dict[VersionId, Loaded] = field(default_factory=dict)
+    problems: dict[VersionId, str] = field(default_factory=dict)
+    cut: bool = False
+
+    def links(self) -> Iterable[tuple[Input, VersionId]]:
+        """Yield each input of each version that was met, with the version that has it, if both were met."""
+        for consumer, loaded in sorted(self.versions.items()):
+            for used in loaded.manifest.inputs:
+                source = used.name, used.version
+                if source in self.versions or source in self.problems:
+                    yield used, consumer
+
+
+def walk(store: Store, start: Loaded, direction: Direction, depth: int | None = None) -> Walked:
+    """Walk from a version, ``depth`` steps at most; the versions of one step are read in parallel.
+
+    Raises:
+        InvalidInputError: the depth is below 0.
+    """
+    if depth is not None and depth < 0:
+        raise InvalidInputError(f"a depth is a whole number from 0 on, or None, not {depth!r:.80}")
+    own = start.manifest.name, start.manifest.version
+    walked = Walked(own, {own: start})
+    if direction != "downstream":
+        _walk_up(store, walked, [start], depth)
+    if direction != "upstream":
+        _walk_down(store, walked, [start], depth)
+    return walked
+
+
+def _walk_up(store: Store, walked: Walked, frontier: list[Loaded], depth: int | None) -> None:
+    steps = 0
+    while frontier and (depth is None or steps < depth):
+        steps += 1
+        wanted = {(used.name, used.version): None for loaded in frontier for used in loaded.manifest.inputs}
+        found = _load_all(store, walked, [version for version in wanted if version not in walked.versions])
+        frontier = _new(walked, found)
+
+
+def _load_all(store: Store, walked: Walked, wanted: list[VersionId]) -> Mapping[VersionId, Loaded]:
+    def load(version: VersionId) -> Loaded | str:
+        try:
+            return load_manifest(store, *version)
+        except MetaMLFlowError as error:
+            return error.message
+
+    found: dict[VersionId, Loaded] = {}
+    for version, outcome in zip(wanted, in_parallel(load, wanted), strict=True):
+        if isinstance(outcome, str):
+            walked.problems[version] = outcome
+        else:
+            found[version] = outcome
+    return found
+
+
+def _walk_down(store: Store, walked: Walked, frontier: list[Loaded], depth: int | None) -> None:
+    steps = 0
+    while frontier and (depth is None or steps < depth):
+        steps += 1
+        found: dict[VersionId, Loaded] = {}
+        for consumer in consumers(store, [(item.manifest.name, item.manifest.version) for item in frontier]):
+            found[consumer.manifest.name, consumer.manifest.version] = consumer
+        frontier = _new(
+            walked, {version: loaded for version, loaded in found.items() if version not in walked.versions}
+        )
+
+
+def _new(walked: Walked, found: Mapping[VersionId, Loaded]) -> list[Loaded]:
+    if len(walked.versions) + len(found) > MOST_VERSIONS:
+        walked.cut = True
+        return []
+    walked.versions |= found
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""Bringing versions to another store, unchanged, and comparing two stores."""

@@ -1,0 +1,337 @@
+"""A migration from its plan to its report: which versions go, in which order, and what became of each."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Executor
+from dataclasses import dataclass, field
+from functools import partial
+
+from metamlflow.backend import CheapLooks, CopiesOnServer
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.format.layout import (
+    DISTRIBUTIONS,
+    MARKER,
+    RUNS,
+    SIGNATURES,
+    all_signatures_prefix,
+    run_of_key,
+    runs_prefix,
+)
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import load_manifest
+from metamlflow.store.lineage.edges import VersionId
+from metamlflow.store.migrate.blobs import PROOFS, Ends, How, Proof
+from metamlflow.store.migrate.plan import Planned, before_of, planned
+from metamlflow.store.migrate.pointers import NewLake, copy_pointers, expect_copies
+from metamlflow.store.migrate.records import copy_record, copy_records, listed
+from metamlflow.store.migrate.relocations import asked_relocations, bring_relocations
+from metamlflow.store.migrate.report import MigrationReport, VersionReport
+from metamlflow.store.migrate.selection import Versions
+from metamlflow.store.migrate.survey import NameState, look, look_at
+from metamlflow.store.migrate.version import Ledger, Migration, conflict, new_contents, once
+from metamlflow.store.migrate.workers import Spreader
+from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
+from metamlflow.store.transfer.ranges import RANGE_BYTES
+from metamlflow.store.transfer.scheduler import in_parallel
+from metamlflow.store.transfer.spooling import SMALL
+
+
+@callback_errors()
+def migrate_store(
+    source: Store,
+    destination: Store,
+    names: Iterable[str] | None = None,
+    *,
+    versions: Versions | None = None,
+    verify: Proof = "sent",
+    server_side: bool = False,
+    executor: Executor | None = None,
+    copy_pointers_to: str | None = None,
+    relocations: Iterable[str] = (),
+    dry_run: bool = False,
+    progress: ProgressCallback | None = None,
+) -> MigrationReport:
+    """Bring versions to another store, ascending within a name and inputs before consumers; nothing of them changes.
+
+    What is there already is not sent again: so the same call goes on where one was stopped. After a conflict or a
+    failure the rest of that name is skipped, and all else goes on.
+
+    Raises:
+        StoreNotFoundError: there is no source.
+        ArtifactNotFoundError: one of the names does not exist.
+        InvalidInputError: source and destination are one store, or no server can copy between them.
+    """
+    began = time.monotonic()
+    ends = Ends(source, destination)
+    _check(ends, verify, server_side=server_side)
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InvalidInputError(f"executor is {executor!r:.80}, which is none", hint="See concurrent.futures.Executor.")
+    asked = asked_relocations(relocations)
+    lake = NewLake.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
+    _check_identity(ends)
+    states = look(ends, names, versions)
+    if not dry_run:
+        destination.writable_marker()
+    report = MigrationReport(source.url, destination.url, dry_run)
+    if server_side and (why := _obstacle(ends)):
+        report.notes.append(f"nothing was copied by a server, since {why}: all content passed through this machine")
+        server_side = False
+    for state in states:
+        report.versions += _told_by_listings(state, looks=verify != "sent" and not dry_run)
+    plan = planned(ends, states, lambda name: look_at(ends, name, versions), every=names is None)
+    if dry_run:
+        report.versions += in_parallel(partial(_expected, ends), plan)
+        if lake is not None:
+            expect_copies(ends, [state.name for state in states], lake, report)
+    else:
+        how = _how(ends, verify, server_side=server_side)
+        _carry_out(ends, states, plan, report, how, executor, progress, every=names is None)
+        moved = [state.name for state in states if state.conflict is None]
+        _bring(report, "relocations", lambda: report.problems.extend(bring_relocations(ends, moved, asked)))
+        if lake is not None:
+            copy_pointers(ends, lake, report, progress)
+    report.versions.sort(key=lambda version: (version.name, version.version))
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
+    inner, outer = sorted((_real(ends.source), _real(ends.destination)), key=len, reverse=True)
+    if inner.startswith(outer) and inner != outer and not _are_apart(ends):
+        raise InvalidInputError(f"{inner[:-1]} lies within {outer[:-1]}", hint=_BESIDE)
+    if verify not in PROOFS:
+        raise InvalidInputError(
+            f"verify is {verify!r:.40}, not one of {', '.join(PROOFS)}",
+            hint="'checksum' compares what the destination's storage holds, 'full' reads every byte back.",
+        )
+    backend = ends.destination.backend
+    if verify == "checksum" and isinstance(backend, CheapLooks):
+        raise InvalidInputError(
+            f"{ends.destination.url} is on a disk, which holds no checksums",
+            hint="Ask for 'full' (--verify full), which reads every byte back.",
+        )
+    if server_side and type(backend) is not type(ends.source.backend) and (why := _obstacle(ends)):
+        raise InvalidInputError(
+            f"no server can copy from {ends.source.url} to {ends.destination.url}: {why}",
+            hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
+        )
+    if server_side and not isinstance(backend, CopiesOnServer):
+        raise InvalidInputError(
+            f"no server can copy to {ends.destination.url}: its storage offers no such copies",
+            hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
+        )
+
+
+def _check_identity(ends: Ends) -> None:
+    """Refuse two ways to one store. Its id tells, and not its URL: two servers may have a bucket of one name.
+
+    Raises:
+        StoreNotFoundError: there is no source.
+        StoreFormatError: something that is no store lies at the destination.
+    """
+    source_id = ends.source.marker().store_id
+    ends.destination.check_place()
+    if ends.destination.is_open and ends.destination.marker().store_id == source_id:
+        raise InvalidInputError(
+            f"source and destination are the same store: both have the id {source_id}",
+            hint=f"{_BESIDE} A copy of a store that was made past this library has its id too: migrate into an empty "
+            "place instead.",
+        )
+
+
+_BESIDE = "Give a destination beside the source."
+
+
+def _obstacle(ends: Ends) -> str:
+    """Return why no server can copy from one end to the other; empty if one can."""
+    backend = ends.destination.backend
+    if not isinstance(backend, CopiesOnServer):
+        return "its storage offers no such copies"
+    return backend.why_not_from(ends.source.backend) or ""
+
+
+def _are_apart(ends: Ends) -> bool:
+    """Whether the two ends are at different servers, where equal URLs mean different places."""
+    return isinstance(ends.destination.backend, CopiesOnServer) and bool(_obstacle(ends))
+
+
+def _real(store: Store) -> str:
+    """Return where a store is, ending in a slash, however its URL is spelt; of a local one without links."""
+    scheme, _, place = store.backend.url.rstrip("/").partition("://")
+    return f"{scheme}://{os.path.realpath(place) if scheme == 'file' else place}/"
+
+
+def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
+    """Return how content is moved; what is older than this look was there before."""
+    destination = ends.destination
+    destination.recheck()  # a client of it may have opened it long ago
+    seen = retried(lambda: destination.backend.stat(MARKER), destination.clock)
+    return How(seen.observed or destination.clock.now(), verify, server_side)
+
+
+def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionReport]:
+    """Return what listings tell. ``looks``: versions that live at both ends are looked at, and reported on then."""
+    name = str(state.name)
+    if state.conflict is None:
+        present = [number for number in state.present if not (looks and number in state.live_at_both)]
+        return [VersionReport(name, number, "present") for number in present]
+    at, ours, theirs = state.conflict
+    due = [version.number for version in state.due]
+    reason = "the name has another history at the destination"
+    others = [VersionReport(name, n, "skipped", reason=reason) for n in sorted({*state.present, *due} - {at})]
+    told = conflict(state.name, at, ours, theirs).message
+    return [*others, VersionReport(name, at, "conflict", ours, reason=told)]
+
+
+# --- what would be done -----------------------------------------------------------------------------------------------
+
+
+def _expected(ends: Ends, item: Planned) -> VersionReport:
+    """Return what a version would take. What lies at the destination for other reasons is not looked for."""
+    name, number = item.id
+    report = VersionReport(str(name), number, "planned", files=item.files, reason=item.problem)
+    try:
+        _add_expected(ends, item, report)
+    except MetaMLFlowError as error:
+        report.status, report.reason = "failed", error.message
+    return report
+
+
+def _add_expected(ends: Ends, item: Planned, report: VersionReport) -> None:
+    name, number = item.id
+    loaded = load_manifest(ends.source, name, number, seen=item.state.info)
+    report.manifest_digest = loaded.digest
+    report.requests = 4 + len(loaded.manifest.inputs) + (6 if loaded.manifest.run else 0) + len(item.state.states)
+    if item.moves:
+        before = before_of(ends.source, item)
+        for content in once(new_contents(ends.source, loaded.manifest, before, carried=ends.check_carried)):
+            report.objects += 1
+            report.bytes += content.size
+            report.requests += 2 if content.size <= SMALL else 2 * -(-content.size // RANGE_BYTES) + 3
+
+
+# --- doing it ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Line:
+    """The versions on their way: each waits for those that it needs, which began before it."""
+
+    migration: Migration
+    conflicts: frozenset[ArtifactName] = frozenset()
+    ended: dict[VersionId, bool] = field(default_factory=dict)
+    refused: set[ArtifactName] = field(default_factory=set)
+    cancelled: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def bring(self, item: Planned) -> VersionReport:
+        """Bring a version as soon as it may go. Runs in a worker thread."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.cancelled or all(need in self.ended for need in item.needs))
+            if self.cancelled:
+                raise CancelledError
+            refused = item.id[0] in self.refused
+            missing = [need for need in item.inputs if need[0] in self.conflicts or self.ended.get(need) is False]
+        name, number = item.id
+        reason = None
+        if refused:
+            reason = "an earlier version of the name did not get through"
+        elif missing:
+            reason = f"{missing[0][0]}@{missing[0][1]}, which it was made from, did not get through"
+        elif self.migration.is_hopeless:
+            reason = "storage refused or did not answer for many versions before it; migrate again when it does"
+        if reason:
+            report = VersionReport(str(name), number, "skipped", files=item.files, reason=reason)
+        else:
+            report = self.migration.bring(item)
+        with self.changed:
+            got_through = report.status not in {"conflict", "failed", "skipped"}
+            self.ended[item.id] = got_through
+            if not got_through:
+                self.refused.add(name)
+            self.changed.notify_all()
+        return report
+
+    def cancel(self) -> None:
+        """Let nothing go any more."""
+        self.migration.spreader.counter.cancel()
+        with self.changed:
+            self.cancelled = True
+            self.changed.notify_all()
+
+
+def _carry_out(
+    ends: Ends,
+    states: list[NameState],
+    plan: list[Planned],
+    report: MigrationReport,
+    how: How,
+    executor: Executor | None,
+    progress: ProgressCallback | None,
+    *,
+    every: bool,
+) -> None:
+    looks = how.proof != "sent"
+    files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
+    # How much there is to look at is not known before it is read.
+    totals = {} if looks else {"total_files": files, "total_bytes": size}
+    counter = Counter("migrate", progress, **totals)
+    ledger = Ledger(ends.destination)
+    surveyed = frozenset(state.name for state in states)
+    migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now(), surveyed)
+    if looks:
+        report.versions += _looked_at(migration, states)
+    line = _Line(migration, frozenset(state.name for state in states if state.conflict is not None))
+    report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
+    report.notes += sorted(migration.notes)
+    refused = line.refused | line.conflicts
+
+    def bring_others(state: NameState) -> None:
+        for key in state.others:
+            _bring(report, state.name, partial(copy_record, ends, key))
+
+    for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
+        pass
+    _bring(report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
+    _bring(report, "runs", lambda: _bring_runs(ends, every=every))
+
+
+def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[VersionReport]:
+    """Look at the content of all versions that live at both ends."""
+    due = ((state.name, number) for state in states if state.conflict is None for number in sorted(state.live_at_both))
+    cancel = migration.spreader.counter.cancel
+    yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None, cancel=cancel)
+
+
+def _bring_signatures(ends: Ends, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
+    """Bring the signatures of all names that got through; of a whole store with one listing."""
+    prefixes = {state.name: all_signatures_prefix(state.name) for state in states}
+    if every:
+        copy_records(ends, SIGNATURES, but=tuple(prefixes[name] for name in refused if name in prefixes))
+    else:
+        for _ in in_parallel(partial(copy_records, ends), (prefixes[s.name] for s in states if s.name not in refused)):
+            pass
+
+
+def _bring_runs(ends: Ends, *, every: bool) -> None:
+    """Bring what runs have recorded: of a whole store of all, else of those that the destination knows."""
+    if every:
+        copy_records(ends, RUNS)
+        return
+    known = {runs_prefix(run_of_key(info.key)) for info in listed(ends.destination, RUNS)}
+    prefixes = sorted({*known, DISTRIBUTIONS}) if known else []
+    for _ in in_parallel(partial(copy_records, ends), prefixes):
+        pass
+
+
+def _bring(report: MigrationReport, what: str, bring: Callable[[], None]) -> None:
+    try:
+        bring()
+    except MetaMLFlowError as error:
+        report.problems.append(f"{what}: {error.message}")

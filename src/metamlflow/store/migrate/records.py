@@ -1,0 +1,88 @@
+"""Records that go from one store to another as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from metamlflow.backend import ObjectInfo
+from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
+from metamlflow.format.layout import NAMES
+from metamlflow.format.manifests import record_id_of
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.transfer.scheduler import in_parallel
+
+HISTORY_HINT = "The two stores have different histories: migrate to an empty store, or under other names."
+_ATTEMPTS = 4  # without a single object
+
+
+def copy_records(ends: Ends, prefix: str, *, but: tuple[str, ...] = ()) -> None:
+    """Create every record below a prefix of the source that the destination does not have.
+
+    Args:
+        ends: both stores.
+        prefix: of the keys.
+        but: prefixes of keys that are left out.
+
+    Raises:
+        ConflictError: the destination has another record under one of the keys.
+    """
+    keys = [info.key for info in listed(ends.source, prefix) if not info.key.startswith(but)]
+    there = {info.key for info in listed(ends.destination, prefix)} if keys else set()
+    for _ in in_parallel(partial(copy_record, ends), (key for key in keys if key not in there)):
+        pass
+
+
+def copy_record(ends: Ends, key: str) -> None:
+    """Create a record of the source at the destination. One that is there already is as good.
+
+    Raises:
+        ConflictError: the destination has another record under this key.
+    """
+    data = read_or_none(ends.source, key)
+    if data is None:
+        return
+    destination = ends.destination
+    record_id = record_id_of(data)
+    if record_id is not None:
+        stored = claim(destination.backend, key, data, record_id, destination.clock)
+    else:  # an edge, or a list of distributions: its key tells all
+        with suppress(AlreadyExistsError):
+            retried(lambda: destination.backend.create(key, data), destination.clock)
+        stored = data
+    if stored != data and not key.startswith(NAMES):  # any record of a name is as good
+        raise ConflictError(f"{key}: the destination has another record", hint=HISTORY_HINT)
+
+
+def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
+    """Yield everything below a prefix, going on where a failure that may pass has cut it off."""
+    after, failures = "", 0
+    while True:
+        try:
+            for info in store.backend.list_objects(prefix, after=after):
+                yield info
+                after, failures = info.key, 0
+        except StorageUnavailableError:
+            failures += 1
+            if failures == _ATTEMPTS:
+                raise
+            store.clock.back_off(failures)
+        else:
+            return
+
+
+def listed(store: Store, prefix: str) -> list[ObjectInfo]:
+    """Return everything below a prefix."""
+    return retried(lambda: list(store.backend.list_objects(prefix)), store.clock)
+
+
+def read_or_none(store: Store, key: str) -> bytes | None:
+    """Return the bytes of a record, or None if there is none."""
+    try:
+        return retried(lambda: read_record(store.backend, key), store.clock)
+    except ObjectNotFoundError:
+        return None

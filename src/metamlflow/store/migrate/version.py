@@ -1,0 +1,303 @@
+"""Bringing one version to another store and changing nothing of it. The steps are those of SPEC.md, "Migrate"."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from metamlflow.errors import (
+    AccessDeniedError,
+    ConflictError,
+    MetaMLFlowError,
+    StorageError,
+    StorageUnavailableError,
+)
+from metamlflow.format.layout import manifest_key, name_key, runs_prefix
+from metamlflow.format.manifests import digest_of
+from metamlflow.model.manifests import Entry, Manifest
+from metamlflow.model.names import ArtifactName
+from metamlflow.model.pointers import PointerEntry
+from metamlflow.store.catalog.entries import Entries, Predecessor
+from metamlflow.store.catalog.history import names_in_use
+from metamlflow.store.catalog.records import claim
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, list_versions, load_manifest, version_status
+from metamlflow.store.lineage.edges import VersionId, write_edges
+from metamlflow.store.migrate.blobs import Ends, Moved, shard_content
+from metamlflow.store.migrate.plan import Planned, before_of
+from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, copy_records, read_or_none
+from metamlflow.store.migrate.report import VersionReport
+from metamlflow.store.migrate.states import bring_states, create_state, is_given_up_there
+from metamlflow.store.migrate.workers import Spreader
+
+_REMEMBERED = 200_000
+_FEW_OBJECTS, _FEW_BYTES = 16, 4 * 1024 * 1024
+_MANY_AT_A_TIME = 4  # versions with more than that
+_HOPELESS = 32
+_LISTING_HOLDS = 1 / 4  # of the grace: for so long what a listing showed to be live is relied on
+
+
+class Ledger:
+    """What a migration knows of the destination's content. Thread-safe."""
+
+    def __init__(self, destination: Store) -> None:
+        self._destination = destination
+        self._lock = threading.Lock()
+        self._naming = threading.Lock()
+        self._known: dict[str, tuple[bool, float]] = {}
+        self._named: set[str] | None = None
+        self._named_at = 0.0
+
+    def now(self) -> float:
+        """Return the time by the clock of its deadlines, in seconds."""
+        return self._destination.clock.elapsed()
+
+    def find(self, key: str) -> tuple[bool, float] | None:
+        """Return whether a blob is new there, and until when a manifest may name it, if that is some time from now."""
+        with self._lock:
+            found = self._known.get(key)
+        hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
+        return found if found and found[1] > self.now() + hold else None
+
+    def enter(self, moved: Moved) -> tuple[bool, float]:
+        """Take in what was moved; return as :meth:`find` does.
+
+        Raises:
+            ConflictError: it lay there, is old, and no living version there names it.
+        """
+        until = moved.until
+        if until is None:
+            until = self._named_until(moved.key)
+            if until is None:
+                raise ConflictError(
+                    f"{moved.key} lies at the destination, and no version there names it",
+                    hint="It may be about to be collected. Collect the destination first, then migrate again.",
+                )
+        found = moved.is_new, until
+        with self._lock:
+            if len(self._known) < _REMEMBERED:
+                self._known[moved.key] = found
+        return found
+
+    def _named_until(self, key: str) -> float | None:
+        """Return until when a blob may be relied on since a live version there names it; None if none does.
+
+        To be sure all of them are read, and again when that was a while ago.
+        """
+        hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
+        with self._naming:
+            if self._named is None or self.now() > self._named_at + hold / 2:
+                self._named_at = self.now()
+                self._named = set(self._named_there())
+            return self._named_at + hold if key in self._named else None
+
+    def _named_there(self) -> Iterator[str]:
+        destination = self._destination
+        for name in names_in_use(destination):
+            for status in list_versions(destination, name):
+                if status.available:
+                    manifest = load_manifest(destination, name, status.version).manifest
+                    yield from (shard.key for shard in manifest.shards or ())
+                    yield from (entry.key for entry in Entries(destination, manifest) if isinstance(entry, Entry))
+
+
+@dataclass
+class Migration:
+    """One migration under way. Several versions may be brought at a time."""
+
+    ends: Ends
+    spreader: Spreader
+    ledger: Ledger
+    began: float
+    surveyed: frozenset[ArtifactName] = frozenset()
+    notes: set[str] = field(default_factory=set)
+    many: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_MANY_AT_A_TIME))
+    _names: set[ArtifactName] = field(default_factory=set)
+    _runs: set[str] = field(default_factory=set)
+    _given_up: set[VersionId] = field(default_factory=set)
+    _unanswered: int = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether storage has refused or not answered for many versions in a row: the others would fare no better."""
+        return self._unanswered >= _HOPELESS
+
+    def bring(self, item: Planned) -> VersionReport:
+        """Bring one version: blobs, run, edges, name, states, manifest. Whatever fails is in the report."""
+        name, number = item.id
+        report = VersionReport(str(name), number, "migrated", files=item.files)
+        try:
+            loaded = load_manifest(self.ends.source, name, number, seen=item.state.info)
+            report.manifest_digest = loaded.digest
+            self._bring(item, loaded, report)
+            self._unanswered = 0
+        except (AccessDeniedError, StorageUnavailableError) as error:
+            self._unanswered += 1
+            report.status, report.reason = "failed", error.message
+        except ConflictError as error:
+            report.status, report.reason = "conflict", error.message
+        except MetaMLFlowError as error:
+            report.status, report.reason = "failed", error.message
+        return report
+
+    def look_at(self, name: ArtifactName, number: int) -> VersionReport:
+        """Look whether the destination has all content of a version that it has; send again what is missing."""
+        report = VersionReport(str(name), number, "present")
+        try:
+            loaded = load_manifest(self.ends.source, name, number)
+            report.manifest_digest, report.files = loaded.digest, loaded.manifest.files
+            contents = once(new_contents(self.ends.source, loaded.manifest, None))
+            with self.many:
+                for moved in self.spreader.looking_first().move(contents):
+                    report.objects += moved.is_new
+                    report.bytes += moved.size * moved.is_new
+                    self.notes |= {moved.note} - {""}
+            if report.objects:
+                report.status = "migrated"
+        except MetaMLFlowError as error:
+            report.status, report.reason = "failed", f"{error.message}{f' {error.hint}' if error.hint else ''}"
+        return report
+
+    def _bring(self, item: Planned, loaded: Loaded, report: VersionReport) -> None:
+        manifest, state = loaded.manifest, item.state
+        moves = item.moves and not (state.is_committed and is_given_up_there(self.ends, item.id, state))
+        until = float("inf")
+        if moves:
+            until = self._move(item, manifest, report)
+        elif item.moves:  # that is its own decision
+            self._given_up.add(item.id)
+            report.status = "present"
+            return
+        self._check_inputs(manifest)
+        if manifest.run and manifest.run not in self._runs:
+            copy_records(self.ends, runs_prefix(manifest.run))
+            self._runs.add(manifest.run)
+        write_edges(self.ends.destination, manifest.inputs, item.id)
+        if manifest.name not in self._names:
+            copy_record(self.ends, name_key(manifest.name))
+            self._names.add(manifest.name)
+        if self.ledger.now() > until:
+            raise StorageError(
+                f"{manifest.name}@{manifest.version} took longer than content may be relied on that no version names",
+                hint="Migrate again; if it stays, make the destination with a longer grace (metamlflow init --grace).",
+            )
+        # States that take the version's bytes away go ahead of it: it must never be seen live without being so.
+        brought = bring_states(self.ends, item.id, state, bytes_are_there=moves)
+        if state.is_committed and not moves and not brought.created:
+            report.status = "present"
+        elif state.is_live and not moves and not state.is_live_there:
+            report.status = "absent"
+        if not state.is_committed:
+            self._commit(item, loaded, brought.absent)
+
+    def _check_inputs(self, manifest: Manifest) -> None:
+        """Refuse what would seem to be made from another version than it was: under its input's name lies another."""
+        for used in manifest.inputs:
+            if used.name in self.surveyed:
+                continue
+            data = read_or_none(self.ends.destination, manifest_key(used.name, used.version))
+            if data is not None and digest_of(data) != used.manifest_digest:
+                raise ConflictError(
+                    f"{used.name}@{used.version}, which it was made from, has another history at the destination",
+                    hint=HISTORY_HINT,
+                )
+
+    def _commit(self, item: Planned, loaded: Loaded, absent: int | None) -> None:
+        key = manifest_key(*item.id)
+        destination = self.ends.destination
+        stored = claim(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
+        if stored == loaded.data:
+            return
+        if absent is not None:  # another's version has this number, and must not be hidden
+            create_state(destination, item.id, absent + 1, "restored")
+        raise conflict(*item.id, loaded.digest, digest_of(stored or read_or_none(destination, key) or b""))
+
+    # --- blobs --------------------------------------------------------------------------------------------------------
+
+    def _move(self, item: Planned, manifest: Manifest, report: VersionReport) -> float:
+        """Move what the destination does not have; return until when all of it may be relied on."""
+        until = float("inf")
+        contents = new_contents(self.ends.source, manifest, self._before(item), carried=self.ends.check_carried)
+
+        def unknown() -> Iterator[Entry]:
+            nonlocal until
+            for content in once(contents, lambda: self.spreader.counter.add(files=1)):
+                found = self.ledger.find(content.key)
+                if found is None:
+                    yield content
+                    continue
+                until = min(until, found[1])
+                note(content.size, is_new=found[0])
+                self.spreader.counter.add(files=1, size=content.size)
+
+        def note(size: int, *, is_new: bool) -> None:
+            report.objects += is_new
+            report.bytes += size * is_new
+
+        with self._turn(item):
+            for moved in self.spreader.move(unknown()):
+                is_new, moved_until = self.ledger.enter(moved)
+                self.notes |= {moved.note} - {""}
+                until = min(until, moved_until)
+                note(moved.size, is_new=is_new)
+        return until
+
+    def _turn(self, item: Planned) -> AbstractContextManager[object]:
+        """Of versions with much content a few go at a time: each of them is moved in parallel by itself."""
+        few = item.objects <= _FEW_OBJECTS and item.size <= _FEW_BYTES
+        return nullcontext() if few or self.spreader.executor is not None else self.many
+
+    def _before(self, item: Planned) -> Manifest | None:
+        """Return the version before, if it lives at the destination: what it names is relied on without a request."""
+        name = item.id[0]
+        if item.before is None or (name, item.before) in self._given_up:
+            return None
+        grace = self.ends.destination.marker().grace.total_seconds()
+        is_long_ago = self.ledger.now() > self.began + grace * _LISTING_HOLDS
+        if is_long_ago and not version_status(self.ends.destination, name, item.before).available:
+            return None
+        return before_of(self.ends.source, item)
+
+
+def new_contents(
+    source: Store, manifest: Manifest, before: Manifest | None, carried: Callable[[str], None] | None = None
+) -> Iterator[Entry]:
+    """Yield what a version names and the one before it does not: its lists of files, and content in path order.
+
+    ``carried`` is told each URI that it points to, as registered, and may raise.
+    """
+    if carried:
+        for place in manifest.pointed:
+            carried(place.uri)
+    shards = {shard.key for shard in (before.shards if before else None) or ()}
+    for shard in manifest.shards or ():
+        if shard.key not in shards:
+            yield shard_content(shard)
+    predecessor = Predecessor(Entries(source, before).items() if before else iter(()))
+    for entry in Entries(source, manifest, as_registered=True):
+        if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
+            yield entry
+        elif carried and isinstance(entry, PointerEntry):
+            carried(entry.uri)
+
+
+def once(contents: Iterable[Entry], on_repeated: Callable[[], None] = lambda: None) -> Iterator[Entry]:
+    """Yield each blob once, as far as memory goes; ``on_repeated`` is called for every further one."""
+    seen: set[str] = set()
+    for content in contents:
+        if content.key in seen:
+            on_repeated()
+            continue
+        if len(seen) < _REMEMBERED:
+            seen.add(content.key)
+        yield content
+
+
+def conflict(name: ArtifactName, number: int, ours: str, theirs: str) -> ConflictError:
+    """Return the error for a name that has another history at the destination."""
+    return ConflictError(
+        f"{name}@{number} has another history at the destination: {ours} at the source, {theirs} there",
+        hint=HISTORY_HINT,
+    )

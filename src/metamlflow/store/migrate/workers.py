@@ -1,0 +1,166 @@
+"""Moving much content at a time: in this process, or in shares that an executor carries out elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
+from dataclasses import dataclass, field, replace
+
+from metamlflow.errors import MetaMLFlowError
+from metamlflow.model.manifests import Entry
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.store import store_from
+from metamlflow.store.migrate.blobs import LARGE_AT_A_TIME, Ends, How, Moved, Mover, bytes_in_memory
+from metamlflow.store.transfer.progress import Counter
+from metamlflow.store.transfer.scheduler import in_parallel
+
+SHARE_BYTES = 256 * 1024 * 1024
+SHARE_OBJECTS = 256
+_AT_A_TIME = 64  # shares of a version that an executor has to do or has done
+_ATTEMPTS = 3
+_LOOK_SECONDS = 0.2  # how soon a wait for a share notices that it is in vain
+_log = logging.getLogger("metamlflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Content that one task moves.
+
+    Its text names no option of a store, and neither store is shown: executors write tasks to their logs.
+    """
+
+    source: bytes = field(repr=False)
+    destination: bytes = field(repr=False)
+    how: How
+    contents: tuple[Entry, ...] = field(repr=False)
+
+
+def move_share(share: Share) -> list[Moved] | MetaMLFlowError:
+    """Move a share in another thread, process or machine; return the first error instead, if there is one."""
+    ends = Ends(store_from(share.source), store_from(share.destination))
+    try:
+        return list(Spreader(ends, share.how, Counter("migrate", None)).move(share.contents))
+    except MetaMLFlowError as error:
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Spreader:
+    """Moves the content of versions.
+
+    Attributes:
+        ends: from where, and to where.
+        how: it is done.
+        counter: is told the progress.
+        executor: carries it out; None for this process.
+    """
+
+    ends: Ends
+    how: How
+    counter: Counter
+    executor: Executor | None = None
+    _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LARGE_AT_A_TIME))
+
+    def looking_first(self) -> Spreader:
+        """Return one that looks for content before it is read."""
+        return replace(self, how=replace(self.how, look_first=True))
+
+    def move(self, contents: Iterable[Entry]) -> Iterator[Moved]:
+        """Move some content; the first failure cancels the rest of it.
+
+        A share whose worker was lost is done again, and in the end in this process.
+        """
+        if self.executor is None:
+            yield from self._move_here(contents)
+            return
+        under_way: deque[_Task] = deque()
+        try:
+            for share in self._shares(contents):
+                under_way.append(_Task(self.executor, share, self.ends.destination.clock))
+                while len(under_way) >= _AT_A_TIME:
+                    yield from self._result(under_way[0])
+                    under_way.popleft()
+            while under_way:
+                yield from self._result(under_way[0])
+                under_way.popleft()
+        finally:  # the executor is the caller's: what was given to it in vain is taken back
+            for task in under_way:
+                task.cancel()
+
+    def _move_here(self, contents: Iterable[Entry]) -> Iterator[Moved]:
+        stop = threading.Event()
+        mover = Mover(self.ends, self.how, self.counter, stop, self._large)
+        yield from in_parallel(mover.move, contents, size_of=bytes_in_memory, cancel=stop.set)
+
+    def _shares(self, contents: Iterable[Entry]) -> Iterator[Share]:
+        source, destination = pickle.dumps(self.ends.source), pickle.dumps(self.ends.destination)
+        together: list[Entry] = []
+        size = 0
+        for content in contents:
+            if together and (size + content.size > SHARE_BYTES or len(together) >= SHARE_OBJECTS):
+                yield Share(source, destination, self.how, tuple(together))
+                together, size = [], 0
+            together.append(content)
+            size += content.size
+        if together:
+            yield Share(source, destination, self.how, tuple(together))
+
+    def _result(self, task: _Task) -> Iterator[Moved]:
+        result = task.result(self.counter.add)
+        if isinstance(result, MetaMLFlowError):
+            raise result
+        if result is None:  # no executor carries it out
+            yield from self._move_here(task.share.contents)
+            return
+        self.counter.add(files=len(result), size=sum(moved.size for moved in result))
+        yield from (moved.since(task.began) for moved in result)
+
+
+class _Task:
+    """A share that was given to an executor."""
+
+    def __init__(self, executor: Executor, share: Share, clock: Clock) -> None:
+        self.share = share
+        self.began = clock.elapsed()
+        self._executor = executor
+        self._attempts = 0
+        self._future = self._submit()
+
+    def _submit(self) -> Future[list[Moved] | MetaMLFlowError] | None:
+        self._attempts += 1
+        try:
+            return self._executor.submit(move_share, self.share)
+        except Exception as error:  # noqa: BLE001 (broken, or shut down; each kind says so in its own way)
+            _log.warning("the executor takes no more work, which goes on in this process: %s", error)
+            return None
+
+    def result(self, check: Callable[[], None]) -> list[Moved] | MetaMLFlowError | None:
+        """Wait for the result, calling ``check`` meanwhile; None: the executor could not carry it out."""
+        while (future := self._future) is not None:
+            check()
+            try:
+                result = future.result(_LOOK_SECONDS)
+                if isinstance(result, MetaMLFlowError) or self._is_whole(result):
+                    return result
+                reason = "its result is not that of its work"
+            except (Exception, CancelledError) as error:  # noqa: BLE001 (what its worker, or the way to it, died of)
+                if not future.done():
+                    continue
+                reason = repr(error)
+            _log.warning("a share of the migration was lost (attempt %d): %s", self._attempts, reason)
+            self._future = self._submit() if self._attempts < _ATTEMPTS else None
+        return None
+
+    def _is_whole(self, result: object) -> bool:
+        """Whether a worker's result speaks of all content of the share."""
+        keys = [moved.key for moved in result if isinstance(moved, Moved)] if isinstance(result, list) else None
+        return keys == [content.key for content in self.share.contents]
+
+    def cancel(self) -> None:
+        """Take it back, if it has not begun."""
+        if self._future is not None:
+            self._future.cancel()

@@ -1,0 +1,109 @@
+"""Gathering evidence of an object that is only pointed to: from its server, or from every byte of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from metamlflow.backend.lakes import shown
+from metamlflow.errors import EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
+from metamlflow.model.pointers import Evidence, PointerEntry
+from metamlflow.model.uris import split_uri
+from metamlflow.store.catalog.external import entry_of, seen_as
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.pointers.reading import digest_pointer, drifted_since
+from metamlflow.store.transfer.digests import checkable
+from metamlflow.store.transfer.spooling import OnBytes
+
+Gather = Callable[[PointerEntry, OnBytes], PointerEntry]
+"""Takes an entry and what is told the bytes that were read; returns the entry with more evidence."""
+
+COMPUTED = ("sha256", "crc32c")
+_MD5_CHARACTERS = 32
+
+
+def without_digests(entry: PointerEntry) -> PointerEntry:
+    """Return the entry with what tells a change without any digest."""
+    return replace(entry, evidence=replace(entry.evidence, held={}, computed={}))
+
+
+def gather_held(store: Store, entry: PointerEntry, on_bytes: OnBytes) -> PointerEntry:  # noqa: ARG001 (nothing is read)
+    """Return the entry with the digests that its server holds: one request.
+
+    Raises:
+        PointerDriftError: it is another object by now, or gone.
+        EvidenceUnavailableError: the server holds none.
+    """
+    seen = look_again(store, entry)
+    if not seen.evidence.held:
+        raise unavailable(entry)
+    return replace(entry, evidence=replace(seen.evidence, computed=entry.evidence.computed))
+
+
+def unavailable(entry: PointerEntry) -> EvidenceUnavailableError:
+    """Return the error for an object of which the server holds no digest."""
+    return EvidenceUnavailableError(
+        f"{shown(entry.uri)}: its server holds no digest of it, so evidence 'checksum' is not to be had; "
+        "nothing was registered",
+        hint="Ask for 'full', which reads every byte and computes the digests, or for 'stat', which goes by size and "
+        "ETag or time.",
+        asked="checksum",
+        choices=("full", "stat"),
+        problems=(f"{shown(entry.uri)}: no digest is held",),
+    )
+
+
+def look_again(store: Store, entry: PointerEntry) -> PointerEntry:
+    """Return the entry as its object is now; one request.
+
+    Raises:
+        PointerDriftError: it is another object by now, or gone.
+    """
+    lake, name = store.lakes.lake_of(entry.uri)
+    known = seen_as(entry)
+    try:
+        seen = retried(lambda: lake.look(name, entry.version), store.clock)
+    except ObjectNotFoundError:
+        raise drifted_since(entry, None) from None
+    if known.difference(seen):
+        raise drifted_since(entry, seen)
+    return entry_of(entry.path, split_uri(entry.uri)[0], seen, entry.evidence.computed)
+
+
+def gather_read(store: Store, entry: PointerEntry, on_bytes: OnBytes, more: tuple[str, ...] = ()) -> PointerEntry:
+    """Return the entry with the digests of every byte, which is read on condition of what was seen.
+
+    An ETag that turns out to be the MD5 of the content is kept as a digest that the server holds.
+
+    Raises:
+        PointerDriftError: it is another object by now, or gone.
+        IntegrityError: the server holds another digest than that of what it sent.
+    """
+    evidence = entry.evidence
+    tag = (evidence.etag or "").strip('"')
+    names = [*COMPUTED, *more] + ["md5"] * (len(tag) == _MD5_CHARACTERS and "md5" not in more)
+    known = checkable(entry)  # after a relocation it is all that tells whether this is the same content
+    names += [known[0]] if known and known[0] not in names else []
+    digester = digest_pointer(store, entry, names, on_bytes)
+    found = digester.digests()
+    if digester.size != entry.size:
+        raise drifted_since(entry, None)
+    _compare(entry, found)
+    held = {**evidence.held, "md5": tag} if found.get("md5") == tag else dict(evidence.held)
+    computed = {name: found[name] for name in (*COMPUTED, *more)}
+    return replace(entry, evidence=Evidence(evidence.etag, evidence.modified_ns, held, computed))
+
+
+def _compare(entry: PointerEntry, found: dict[str, str]) -> None:
+    for name, value in entry.evidence.digests.items():
+        if found.get(name, value) != value:
+            raise IntegrityError(
+                f"{shown(entry.uri)}: what was read is not what its server, or an earlier reading, says of it: "
+                f"expected {name}:{value}, got {name}:{found[name]}",
+                hint="Try again; if it stays, the object is damaged where it lies. Nothing was registered.",
+                expected=f"{name}:{value}",
+                actual=f"{name}:{found[name]}",
+                path=entry.path,
+                key=shown(entry.uri),
+            )

@@ -1,0 +1,86 @@
+"""A listing is not believed alone: it has to go forward, and an object that it lacks is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from metamlflow.backend.lakes import is_folder_marker, shown
+from metamlflow.errors import ObjectNotFoundError, StorageUnavailableError
+from metamlflow.store.catalog.records import retried
+
+if TYPE_CHECKING:
+    from metamlflow.backend.lakes import Sighting
+    from metamlflow.model.pointers import PointerEntry
+    from metamlflow.store.catalog.store import Store
+
+_ENOUGH = 8
+
+
+def name_order(name: str) -> bytes:
+    """Return what names are listed by: the bytes of UTF-8; a file's may be none."""
+    return name.encode(errors="surrogateescape")
+
+
+def in_order(found: Iterator[Sighting], where: str, *, older: bool = False) -> Iterator[Sighting]:
+    """Yield a listing, as long as its names rise; with older versions a name may come several times.
+
+    Raises:
+        StorageUnavailableError: it goes back, or says something twice: then it is neither complete nor sure to end.
+    """
+    last: bytes | None = None
+    for seen in found:
+        order = name_order(seen.name)
+        if last is not None and (order < last or (order == last and not older)):
+            raise StorageUnavailableError(
+                f"the listing of {shown(where)} goes back from {last.decode(errors='replace')!r:.200} to "
+                f"{seen.name!r:.200}: its pages contradict each other",
+                hint="Nothing was registered from it. Try again; if it stays, do not rely on this server's listings.",
+                key=shown(where),
+            )
+        last = order
+        yield seen
+
+
+class Standing:
+    """How far a listing is believed when it says that an object is gone or changed. Thread-safe enough: it only counts.
+
+    Looks at single objects have to agree with it some times first, and none may contradict it.
+    """
+
+    def __init__(self) -> None:
+        self._agreed = 0
+        self._contradicted = False
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether no look is needed any more."""
+        return self._agreed >= _ENOUGH and not self._contradicted
+
+    def note(self, *, agrees: bool) -> None:
+        """Take note of what a look says of it."""
+        if agrees:
+            self._agreed += 1
+        else:
+            self._contradicted = True
+
+
+def confirm_removed(store: Store, entry: PointerEntry, standing: Standing) -> None:
+    """Look whether an object is gone that a listing does not show, unless the listing is believed by now.
+
+    Raises:
+        StorageUnavailableError: it is there.
+    """
+    if standing.is_believed or is_folder_marker(entry.uri, entry.size):
+        return
+    lake, name = store.lakes.lake_of(entry.uri)
+    try:
+        retried(lambda: lake.look(name), store.clock)
+    except ObjectNotFoundError:
+        standing.note(agrees=True)
+        return
+    raise StorageUnavailableError(
+        f"{shown(entry.uri)} is there, and the listing does not show it",
+        hint="Nothing was published. Try again; if it stays, do not rely on this server's listings.",
+        key=shown(entry.uri),
+    )

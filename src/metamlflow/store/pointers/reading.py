@@ -1,0 +1,260 @@
+"""Reading data that an artifact points to: just the bytes that were registered, or an error."""
+
+from __future__ import annotations
+
+import threading
+from typing import IO, TYPE_CHECKING, Any
+
+from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.seeking import SeekableReader
+from metamlflow.errors import ObjectNotFoundError, PointerDriftError, UnsupportedSourceError
+from metamlflow.model.pointers import PointerEntry
+from metamlflow.store.catalog.external import seen_as
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.transfer.digests import Digester, checkable, is_conditional
+from metamlflow.store.transfer.ranges import RANGE_BYTES, copy_ranges, not_told, write_all
+from metamlflow.store.transfer.spooling import SMALL, OnBytes
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_FIRST_WINDOW = 64 * 1024
+_LAST_WINDOW = 8 * 1024 * 1024
+
+
+class _Object:
+    """One object of a lake, read in ranges that are each on condition of what was registered."""
+
+    def __init__(self, store: Store, entry: PointerEntry, *, is_compared: bool = True) -> None:
+        self._lake, _ = store.lakes.lake_of(entry.uri)
+        self._clock = store.clock
+        self._relocations = store.relocations
+        self._registered = self._seen = seen_as(entry)
+        self._looking = threading.Lock()
+        self._is_settled = is_compared or is_conditional(entry)
+        if not is_conditional(entry):
+            checkable(entry)  # refuses what nothing would be compared with, before any of it is read
+        self.entry = entry
+
+    def fetch(self, start: int, end: int) -> Buffer:
+        """Return a range.
+
+        Raises:
+            PointerDriftError: the object is another now, or gone.
+        """
+        if not self._is_settled:
+            self._settle()
+        seen = self._seen
+        try:
+            return retried(lambda: self._lake.read(seen, start, end), self._clock)
+        except PointerDriftError as error:
+            if not self._is_renewed(seen):
+                raise _of_entry(self.entry, error) from error.__cause__
+        return self.fetch(start, end)
+
+    def _settle(self) -> None:
+        """Find out which object has the content that was registered, where only a digest of it is known.
+
+        So it is after a relocation. Later ranges are read on condition that it is that object still.
+
+        Raises:
+            PointerDriftError: what lies there has other content.
+        """
+        with self._looking:
+            if self._is_settled:
+                return
+            entry, expected = self.entry, checkable(self.entry)
+            try:
+                found = retried(lambda: self._lake.look(self._registered.name), self._clock)
+            except ObjectNotFoundError:
+                raise drifted_since(entry, None) from None
+            if found.size != entry.size:
+                raise drifted_since(entry, found)
+            known = self._relocations.settled_as(entry)
+            if expected and (known is None or known.difference(found)):
+                if found.held.get(expected[0]) != expected[1]:
+                    _check(entry, expected, self._digested(found, expected[0]))
+                self._relocations.settle(entry, found)
+            self._seen, self._is_settled = found, True
+
+    def _digested(self, found: Sighting, name: str) -> Digester:
+        digester = Digester([name])
+        for start in range(0, found.size, RANGE_BYTES):
+            digester.update(self._lake.read(found, start, min(start + RANGE_BYTES, found.size)))
+        return digester
+
+    def _is_renewed(self, failed: Sighting) -> bool:
+        """Whether only the time of writing tells a change, and the content, read anew, is what was registered.
+
+        A file that was touched, or restored from a copy, is then read on condition of its new time.
+
+        Raises:
+            PointerDriftError: the content is another.
+        """
+        expected = checkable(self.entry)
+        with self._looking:
+            if self._seen is not failed:
+                return True  # another thread has found out
+            if expected is None or failed.version or failed.etag or failed is not self._registered:
+                return False
+            try:
+                found = self._lake.look(failed.name)
+                if found.size != self.entry.size:
+                    return False
+                digester = self._digested(found, expected[0])
+            except (PointerDriftError, ObjectNotFoundError, UnsupportedSourceError):
+                return False
+            _check(self.entry, expected, digester)
+            self._seen = found
+            return True
+
+
+def _of_entry(entry: PointerEntry, error: PointerDriftError) -> PointerDriftError:
+    """Return the error with the logical path beside the place."""
+    facts = {"expected": error.expected, "actual": error.actual, "key": error.key, "path": entry.path}
+    return PointerDriftError(f"{entry.path!r}: {error.message}", hint=error.hint, **facts)
+
+
+def drifted_since(entry: PointerEntry, found: Sighting | None) -> PointerDriftError:
+    """Return the error for an object that is another now, or gone."""
+    return _of_entry(entry, drifted(entry.uri, seen_as(entry), found))
+
+
+def drifted_content(entry: PointerEntry, expected: str, actual: str) -> PointerDriftError:
+    """Return the error for an object that looks the same and has other content."""
+    return PointerDriftError(
+        f"{entry.path!r}: the content at {entry.uri} is not what was registered: expected {expected}, found {actual}",
+        hint="None of it was used. `refresh` registers what is there now as the next version.",
+        expected=expected,
+        actual=actual,
+        path=entry.path,
+        key=entry.uri,
+    )
+
+
+def read_pointer(store: Store, entry: PointerEntry) -> Buffer:
+    """Return all of an object's bytes, compared with the digest that its evidence has, if it has one.
+
+    Raises:
+        PointerDriftError: the object is another now, or gone.
+    """
+    place = _Object(store, entry)
+    data = place.fetch(0, entry.size)
+    try:
+        _compare(entry, data)
+    except PointerDriftError:
+        # Of a range no server states a checksum, so what was damaged on its way shows only here: once more.
+        data = place.fetch(0, entry.size)
+        _compare(entry, data)
+    return data
+
+
+def _compare(entry: PointerEntry, data: Buffer) -> None:
+    expected = checkable(entry)
+    digester = Digester([expected[0]] if expected else [])
+    digester.update(data)
+    _compare_digested(entry, expected, digester)
+
+
+def _compare_digested(entry: PointerEntry, expected: tuple[str, str] | None, digester: Digester) -> None:
+    """Compare the size of what was read, and the digest where one is known."""
+    if digester.size != entry.size:
+        raise drifted_content(entry, f"{entry.size} bytes", f"{digester.size} bytes")
+    if expected:
+        _check(entry, expected, digester)
+
+
+def _check(entry: PointerEntry, expected: tuple[str, str], digester: Digester) -> None:
+    name, value = expected
+    actual = digester.digests()[name]
+    if (digester.size, actual) != (entry.size, value):
+        raise drifted_content(entry, f"{name}:{value}", f"{name}:{actual}")
+
+
+def copy_pointer(store: Store, entry: PointerEntry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    """Read an object once, compared with its evidence, and write it to ``target`` if one is given.
+
+    Raises:
+        PointerDriftError: it is another now, or gone; what was written must be thrown away.
+    """
+    if entry.size <= SMALL:
+        data = read_pointer(store, entry)
+        if target is not None:
+            write_all(target, data)
+        on_bytes(entry.size)
+        return
+    expected = checkable(entry)
+    names = [expected[0]] if expected else []
+    digester = digest_pointer(store, entry, names, on_bytes, target=target)
+    try:
+        _compare_digested(entry, expected, digester)
+    except PointerDriftError:
+        if target is not None:
+            target.truncate(0)
+        digester = digest_pointer(store, entry, names, not_told, target=target)  # as of a small one
+        _compare_digested(entry, expected, digester)
+
+
+def digest_pointer(
+    store: Store, entry: PointerEntry, names: list[str], on_bytes: OnBytes, *, target: IO[bytes] | None = None
+) -> Digester:
+    """Read an object once, in ranges, and return the digests of these names; its evidence is not looked at."""
+    digester = Digester(names)
+    if entry.size <= SMALL:
+        digester.update(_Object(store, entry).fetch(0, entry.size))
+        on_bytes(entry.size)
+    else:
+        copy_ranges(_Object(store, entry).fetch, entry.size, digester, target, on_bytes)
+    return digester
+
+
+class PointerReader(SeekableReader):
+    """A seekable reader of an object of a lake. Each range is on condition of what was registered.
+
+    It asks for little at a jump and for more the longer it is read in order, so the footer of a Parquet file costs
+    kilobytes. Read from start to end, it compares the content with the evidence before it gives the last of it.
+    """
+
+    def __init__(self, store: Store, entry: PointerEntry) -> None:
+        super().__init__(entry.size)
+        self._object = _Object(store, entry, is_compared=False)
+        self._entry = entry
+        self._window = _FIRST_WINDOW
+        self._held, self._held_at = memoryview(b""), 0
+        expected = checkable(entry)
+        self._expected = expected
+        self._digester = Digester([expected[0]]) if expected else None
+        if entry.size <= _FIRST_WINDOW:
+            self._take(self._object.fetch(0, entry.size), 0)  # also if it is empty: it may be gone
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from what is at hand, asking for more when that is used up."""
+        if self._position >= self._entry.size or not len(buffer):
+            return 0
+        inside = self._position - self._held_at
+        if not 0 <= inside < len(self._held):
+            self._fill(len(buffer))
+            inside = 0
+        chunk = self._held[inside : inside + len(buffer)]
+        memoryview(buffer)[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+    def _fill(self, wanted: int) -> None:
+        in_order = bool(self._held_at or self._held) and self._position == self._held_at + len(self._held)
+        self._window = min(self._window * 2, _LAST_WINDOW) if in_order else _FIRST_WINDOW
+        end = min(self._position + max(wanted, self._window), self._entry.size)
+        self._take(self._object.fetch(self._position, end), self._position)
+
+    def _take(self, data: Buffer, start: int) -> None:
+        if self._digester and self._expected and self._digester.size == start:
+            self._digester.update(data)
+            if self._digester.size == self._entry.size:
+                _check(self._entry, self._expected, self._digester)
+        self._held, self._held_at = memoryview(data), start
+
+    def close(self) -> None:
+        """Let go of what is at hand."""
+        self._held = memoryview(b"")
+        super().close()

@@ -1,0 +1,189 @@
+"""Recording that data which is only pointed to has moved: after every byte of it was found at the new place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from metamlflow.backend.lakes import shown
+from metamlflow.errors import (
+    ConflictError,
+    EvidenceUnavailableError,
+    InvalidInputError,
+    MetaMLFlowError,
+    PointerDriftError,
+)
+from metamlflow.format.layout import relocation_key
+from metamlflow.format.records import Relocation, encode_relocation, relocation_problem
+from metamlflow.model.names import ArtifactName
+from metamlflow.model.pointers import PointerEntry
+from metamlflow.store.catalog.entries import Entries
+from metamlflow.store.catalog.history import names_in_use
+from metamlflow.store.catalog.records import Losses, claim
+from metamlflow.store.catalog.relocations import MAX_RELOCATIONS, covers
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, list_versions, load_manifest
+from metamlflow.store.pointers.reading import copy_pointer
+from metamlflow.store.pointers.registering import full_uri
+from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
+from metamlflow.store.transfer.scheduler import in_parallel
+
+_SHOWN = 20
+
+
+@callback_errors()
+def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None = None) -> int:
+    """Record that what was below ``old`` is below ``new`` now; return of how many files that was found to be true.
+
+    Raises:
+        InvalidInputError: the URIs are not well formed, or nothing in the store leads below ``old``.
+        EvidenceUnavailableError: some of it was registered without a digest of its content.
+        ConflictError: versions of one object are pinned that have different contents.
+        PointerDriftError: what lies at the new place is not what was registered.
+    """
+    store.marker()  # a mistyped store is not made
+    store.writable_marker()
+    pointers = list(pointers_of(store, names_in_use(store)))
+    relocation = _meant(old, new, pointers)
+    moved = expected_there(pointers, relocation)
+    record_relocation(store, relocation, moved, progress)
+    return len(moved)
+
+
+def record_relocation(
+    store: Store, relocation: Relocation, moved: list[PointerEntry], progress: ProgressCallback | None
+) -> None:
+    """Record a relocation, once every byte of the entries that have ``moved`` was found at the new place.
+
+    Raises:
+        PointerDriftError: what lies there is not what was registered. Nothing was recorded.
+    """
+    verify_moved(store, moved, progress)
+    record_id = store.clock.new_id()
+    append_relocation(store, encode_relocation(relocation, record_id, store.clock.now()), record_id)
+
+
+def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[Loaded]:
+    """Yield all versions of some names that have their bytes, of each name the newest first."""
+    found = ((name, status) for name in names for status in list_versions(store, name) if status.available)
+    yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
+
+
+def pointers_of(store: Store, names: Iterable[ArtifactName]) -> Iterator[PointerEntry]:
+    """Yield what live versions of some names point to, as relocations say; each content of each object once.
+
+    The newest version of a name comes first. What older ones have without a digest is left out: no relocation speaks of
+    it, it leads where it did.
+    """
+    seen: set[tuple[str, str | None, str]] = set()
+    begun: set[ArtifactName] = set()
+    for loaded in live_versions(store, names):
+        is_newest = loaded.manifest.name not in begun
+        begun.add(loaded.manifest.name)
+        for entry in Entries(store, loaded.manifest):
+            if isinstance(entry, PointerEntry) and (is_newest or entry.evidence.digest()):
+                identity = entry.uri, entry.version, repr(entry.evidence.digest())
+                if identity not in seen:
+                    seen.add(identity)
+                    yield entry
+
+
+def _meant(old: str, new: str, pointers: list[PointerEntry]) -> Relocation:
+    """Return the relocation with both URIs in full. That of a folder may be given without its slash."""
+    relocation = Relocation(full_uri(old), full_uri(new))
+    if not any(entry.uri == relocation.old for entry in pointers):
+        relocation = Relocation(*(f"{uri.rstrip('/')}/" for uri in (relocation.old, relocation.new)))
+    if problem := relocation_problem(relocation):
+        raise InvalidInputError(f"nothing can be relocated so: {problem}", hint="Give two URIs, such as s3://lake/a/.")
+    if not any(covers(relocation.old, entry.uri) for entry in pointers):
+        raise InvalidInputError(
+            f"no artifact points to anything at {shown(relocation.old)}",
+            hint="Relocate from where the data is now according to the artifacts' entries.",
+        )
+    return relocation
+
+
+def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> list[PointerEntry]:
+    """Return those entries that a relocation speaks of, as they have to be at the new place.
+
+    Raises:
+        EvidenceUnavailableError: some were registered without a digest of their content.
+        ConflictError: versions of one object are pinned that have different contents.
+    """
+    entries = [entry for entry in pointers if covers(relocation.old, entry.uri)]
+    if weak := [shown(entry.uri) for entry in entries if entry.evidence.digest() is None]:
+        raise EvidenceUnavailableError(
+            f"{len(weak):,} files were registered without a digest of their content, so that nothing could prove that "
+            f"what lies elsewhere is the same: {', '.join(weak[:_SHOWN])}",
+            hint="Strengthen them (`metamlflow pointer strengthen`) while the data lies where it was registered.",
+            asked="checksum",
+            choices=("full",),
+            problems=tuple(weak),
+        )
+    moved: dict[str, PointerEntry] = {}
+    pinned: dict[str, bool] = {}
+    for entry in entries:
+        uri = relocation.new + entry.uri[len(relocation.old) :]
+        there = entry.moved_to(uri)
+        before = moved.setdefault(uri, there)
+        # Without a pin, what an older version was registered with is gone where it lay, too.
+        if not _agree(before, there) and (entry.version or pinned.get(uri)):
+            raise ConflictError(
+                f"{shown(entry.uri)}: versions of it with different contents are pinned, and the new place can "
+                "hold one of them",
+                hint="Materialize the artifact versions that are to keep the others, or leave this object where it is.",
+            )
+        pinned[uri] = pinned.get(uri) or bool(entry.version)
+    return list(moved.values())
+
+
+def _agree(one: PointerEntry, other: PointerEntry) -> bool:
+    """Whether two entries may be of one content."""
+    ours, theirs = one.evidence.digests, other.evidence.digests
+    both = ours.keys() & theirs.keys()
+    return one.size == other.size and bool(both) and all(ours[name] == theirs[name] for name in both)
+
+
+def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCallback | None) -> None:
+    """Read every byte of entries at their new place, compared with their evidence.
+
+    Raises:
+        PointerDriftError: some of it is not there as it was registered.
+    """
+    size = sum(entry.size for entry in moved)
+    counter = Counter("relocate", progress, total_files=len(moved), total_bytes=size)
+
+    def problem(entry: PointerEntry) -> str | None:
+        try:
+            copy_pointer(store, entry, None, lambda count: counter.add(size=count))
+        except MetaMLFlowError as error:
+            return error.message
+        counter.add(files=1)
+        return None
+
+    problems = [text for text in in_parallel(problem, moved, cancel=counter.cancel) if text]
+    if problems:
+        raise PointerDriftError(
+            f"{len(problems):,} of {len(moved):,} files are not at the new place as they were registered:\n  "
+            + "\n  ".join(problems[:_SHOWN]),
+            hint="Nothing was recorded. Copy what is missing, and relocate again.",
+            expected=f"{len(moved)} files",
+            actual=f"{len(moved) - len(problems)} files",
+        )
+
+
+def append_relocation(store: Store, data: bytes, record_id: str) -> None:
+    """Create a relocation's record under the next free number."""
+    losses = Losses(store.clock)
+    while True:
+        rules = store.relocations.rules(fresh=True)
+        if len(rules) >= MAX_RELOCATIONS:
+            raise ConflictError(
+                f"the store holds {len(rules):,} relocations, and no reader takes more",
+                hint="Migrate to a new store and register what is pointed to there.",
+            )
+        number = max((number for number, _ in rules), default=0) + 1
+        key = relocation_key(number)
+        if claim(store.backend, key, data, record_id, store.clock) is not None:
+            store.relocations.rules(fresh=True)
+            return
+        losses.note(key)

@@ -1,0 +1,219 @@
+"""Next versions made from the newest one: with stronger evidence, with the bytes stored, or as the data is now."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import BinaryIO, cast
+
+from metamlflow.model.looks import grid_of
+from metamlflow.model.manifests import EmptyFolder, Entry, Item
+from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
+from metamlflow.model.uris import split_uri
+from metamlflow.store.catalog.entries import Entries
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded
+from metamlflow.store.ingest.sources import Collection, Problems, Source, SourceFile, SourceItem, SourcePointer
+from metamlflow.store.lineage.current_run import current_run
+from metamlflow.store.pointers.evidence import gather_held, gather_read
+from metamlflow.store.pointers.listings import Standing, confirm_removed
+from metamlflow.store.pointers.reading import PointerReader
+from metamlflow.store.pointers.registering import fixed_prefix, pointer_source, same_object
+from metamlflow.store.publish.publish import Draft, publish
+from metamlflow.store.transfer.progress import ProgressCallback
+
+_KEPT = 10_000
+
+
+@dataclass
+class Changes:
+    """What a refresh found at the places that a version points to.
+
+    Attributes:
+        added: logical paths that are new; of very many the first 10,000, as in all three.
+        removed: logical paths that are gone.
+        modified: logical paths whose object is another now.
+        counts: of each of the three, of all of them.
+    """
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    modified: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=lambda: {"added": 0, "removed": 0, "modified": 0})
+
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return any(self.counts.values())
+
+    def __repr__(self) -> str:
+        return f"<Changes: {', '.join(f'{count:,} {what}' for what, count in self.counts.items())}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(what, path) for what in self.counts for path in getattr(self, what)]
+        return grid_of(repr(self).strip("<>"), ("change", "path"), rows)
+
+    def note(self, what: str, path: str) -> None:
+        """Take in one change: ``added``, ``removed`` or ``modified``."""
+        self.counts[what] += 1
+        if len(getattr(self, what)) < _KEPT:
+            getattr(self, what).append(path)
+
+
+def strengthen(store: Store, loaded: Loaded, strength: Strength, progress: ProgressCallback | None = None) -> Loaded:
+    """Publish the next version with at least this evidence of each pointer; return it, or this one if it has it all.
+
+    Raises:
+        PointerDriftError: the data changed since it was registered; nothing was registered.
+        EvidenceUnavailableError: a server holds no digest.
+        ConflictError: it is not the newest version.
+    """
+    if not any(_is_weaker(item, strength) for item in Entries(store, loaded.manifest)):
+        return loaded
+    gather = partial(gather_read if strength == "full" else gather_held, store)
+
+    def stronger(item: Item) -> SourceItem:
+        if _is_weaker(item, strength):
+            return SourcePointer(cast("PointerEntry", item), gather, reads=strength == "full")
+        return item
+
+    pointed = tuple(
+        replace(place, evidence=max(place.evidence or "stat", strength, key=STRENGTHS.index))
+        for place in store.relocations.pointed(loaded.manifest.pointed)
+    )
+    return _publish(store, loaded, _Derived(store, loaded, stronger, pointed), progress)
+
+
+def _is_weaker(item: Item, strength: Strength) -> bool:
+    return isinstance(item, PointerEntry) and STRENGTHS.index(item.strength) < STRENGTHS.index(strength)
+
+
+def materialize(store: Store, loaded: Loaded, progress: ProgressCallback | None = None) -> Loaded:
+    """Publish the next version with the bytes of all pointers stored; return it, or this one if it has none.
+
+    Raises:
+        PointerDriftError: the data changed since it was registered; nothing was registered.
+        ConflictError: it is not the newest version.
+    """
+    if not any(isinstance(item, PointerEntry) for item in Entries(store, loaded.manifest)):
+        return loaded
+
+    def stored(item: Item) -> SourceItem:
+        if not isinstance(item, PointerEntry):
+            return item
+        return SourceFile(item.path, item.size, lambda: cast("BinaryIO", _whole(store, item)))
+
+    return _publish(store, loaded, _Derived(store, loaded, stored, ()), progress)
+
+
+def _whole(store: Store, entry: PointerEntry) -> io.BufferedReader:
+    return io.BufferedReader(PointerReader(store, entry), 1024 * 1024)
+
+
+def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = None) -> tuple[Loaded, Changes]:
+    """Look again at the places that a version points to; publish the next version if anything changed there.
+
+    Evidence of what did not change is kept, however strong it is.
+
+    Raises:
+        SourceNotFoundError: nothing is left at one of the places.
+        ConflictError: it is not the newest version.
+    """
+    source = _Refreshed(store, loaded)
+    source.scan()
+    changes = source.changes
+    return (_publish(store, loaded, source, progress) if changes else loaded), changes
+
+
+def _publish(store: Store, loaded: Loaded, source: Source, progress: ProgressCallback | None) -> Loaded:
+    manifest, run = loaded.manifest, current_run(store.url)
+    draft = Draft(
+        name=manifest.name,
+        source=source,
+        artifact_type=manifest.artifact_type,
+        metadata=manifest.metadata,
+        run=run,
+        code=run.code if run else None,
+        based_on=loaded,
+    )
+    return publish(store, draft, progress)
+
+
+class _Derived(Source):
+    """The items of a version, each as ``change`` returns it."""
+
+    def __init__(
+        self, store: Store, loaded: Loaded, change: Callable[[Item], SourceItem], pointed: tuple[Pointed, ...]
+    ) -> None:
+        self.kind = loaded.manifest.kind
+        self.pointed = pointed
+        self._items = Entries(store, loaded.manifest)
+        self._change = change
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (they are a version's already)
+        """Yield the items, in path order."""
+        return map(self._change, self._items.items())
+
+
+def _lists(place: Pointed, uri: str) -> bool:
+    """Whether the listing of a place would show this object."""
+    root, name = split_uri(place.uri)
+    return place.kind != "object" and uri.startswith(f"{root}/{fixed_prefix(name) if place.kind == 'glob' else name}")
+
+
+class _Refreshed(Source):
+    """What is at the places of a version now, and beside it what the version stores itself."""
+
+    def __init__(self, store: Store, loaded: Loaded) -> None:
+        manifest = loaded.manifest
+        self.kind = manifest.kind
+        self.pointed = store.relocations.pointed(manifest.pointed)
+        self.changes = Changes()
+        self._store = store
+        self._standing = Standing()
+        self._items = Entries(store, manifest)
+        places = {
+            place: pointer_source(store, Pointer(place.uri, place.evidence), place.kind) for place in self.pointed
+        }
+        whole = [source for place, source in places.items() if not place.path]
+        members = {place.path: source for place, source in places.items() if place.path}
+        self._found = whole[0] if whole else Collection(members)
+
+    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+        """Yield the items, in path order; what differs from the version is noted in ``changes``."""
+        self.changes = Changes()
+        old = self._items.items()
+        known = next(old, None)
+        for item in self._found.items(problems):
+            while known is not None and known.path < item.path:
+                yield from self._left(known)
+                known = next(old, None)
+            if known is None or known.path != item.path:
+                self.changes.note("added", item.path)
+                yield item
+                continue
+            if isinstance(known, Entry) and isinstance(item, SourcePointer):
+                problems.note_path(item.path, "it is new where it lies, and a stored file of the version has this path")
+            yield self._either(known, item)
+            known = next(old, None)
+        while known is not None:
+            yield from self._left(known)
+            known = next(old, None)
+
+    def _left(self, known: Item) -> Iterator[Item]:
+        """Yield what no place has any more, if it is the version's own."""
+        if isinstance(known, PointerEntry):
+            if any(_lists(place, known.uri) for place in self.pointed):
+                confirm_removed(self._store, known, self._standing)
+            self.changes.note("removed", known.path)
+        else:
+            yield known
+
+    def _either(self, known: Item, found: SourceItem) -> SourceItem:
+        entry = found.entry if isinstance(found, SourcePointer) else found
+        if isinstance(known, PointerEntry) and isinstance(entry, PointerEntry) and same_object(known, entry):
+            return known
+        if not isinstance(known, EmptyFolder) or not isinstance(entry, EmptyFolder):
+            self.changes.note("modified", known.path)
+        return found

@@ -1,0 +1,70 @@
+"""Publishing under an idempotency key: a retried job makes no second version. SPEC.md, "Idempotent publish"."""
+
+from __future__ import annotations
+
+import hashlib
+
+from metamlflow.errors import ObjectNotFoundError
+from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
+from metamlflow.format.records import Claim, decode_claim, encode_claim
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import claim_ahead, retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, load_manifest
+
+
+class Claims:
+    """The claims under one idempotency key of one name.
+
+    Each claim binds the publish to a version number before its manifest is created. Whoever retries takes over the
+    newest claim with its ids, so all of them try to create the same record, and the storage lets one of them succeed.
+    A claim is dead once its number carries another's record; only then is the next claim made.
+    """
+
+    def __init__(self, store: Store, name: ArtifactName, key: str) -> None:
+        self._store = store
+        self._name = name
+        self._digest = hashlib.sha256(key.encode()).hexdigest()
+        self._newest: Claim | None = None
+        self._count = 0
+
+    def published(self) -> Loaded | None:
+        """Return what was published under this key before, or None. Takes over the newest claim there is."""
+        prefix = idempotency_prefix(self._name, self._digest)
+        found = retried(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
+        numbers = [number for info in found if (number := parse_idempotency_key(self._name, self._digest, info.key))]
+        if not numbers:
+            return None
+        self._take_over(max(numbers))
+        return self._carried_out()
+
+    def bind(self, head: int, wanted: Claim) -> Claim:
+        """Return what to publish as: the newest claim if it has won or still can, else ``wanted``, now claimed.
+
+        Args:
+            head: the highest version that the caller saw: a claim up to there has won or lost, and which of the two
+                must be looked up, for it may have won since :meth:`published` looked.
+            wanted: what this publish is to become if no claim stands in its way.
+        """
+        while self._newest is None or (self._newest.version <= head and not self._carried_out()):
+            number = self._count + 1
+            key = idempotency_key(self._name, self._digest, number)
+            data = encode_claim(wanted, self._store.clock.now())
+            claim_ahead(self._store.backend, key, data, wanted.record_id, self._store.clock)
+            # Whoever created this claim: what it says holds for all.
+            self._take_over(number)
+        return self._newest
+
+    def _take_over(self, number: int) -> None:
+        key = idempotency_key(self._name, self._digest, number)
+        data = retried(lambda: read_record(self._store.backend, key), self._store.clock)
+        self._newest, self._count = decode_claim(data, key), number
+
+    def _carried_out(self) -> Loaded | None:
+        assert self._newest is not None  # noqa: S101 (for the type checker)
+        try:
+            loaded = load_manifest(self._store, self._name, self._newest.version)
+        except ObjectNotFoundError:
+            return None
+        return loaded if loaded.manifest.record_id == self._newest.record_id else None

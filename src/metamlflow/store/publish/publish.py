@@ -1,0 +1,364 @@
+"""Publish: the one way in which a version comes into being. The steps are those of SPEC.md, "Publish"."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from metamlflow.backend import CheapLooks
+from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
+from metamlflow.format.documents import dump
+from metamlflow.format.layout import manifest_key, name_key
+from metamlflow.format.manifests import decode_manifest, encode_manifest
+from metamlflow.format.pointers import FEATURE
+from metamlflow.format.records import Claim, encode_name
+from metamlflow.model.manifests import Entry, Input, Item, Manifest
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.entries import Entries, Predecessor
+from metamlflow.store.catalog.records import Losses, claim, claim_ahead, looked_again
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, load_manifest, newest_status, version_status
+from metamlflow.store.ingest.sources import Source
+from metamlflow.store.lineage.current_run import Recorder
+from metamlflow.store.lineage.edges import write_edges
+from metamlflow.store.lineage.inputs import merged
+from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
+from metamlflow.store.publish.blobs import BlobWriter, Reliance
+from metamlflow.store.publish.content import Content, store_content
+from metamlflow.store.publish.idempotency import Claims
+from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
+
+DERIVED_FROM = "derived_from"
+"""The role of the version that one with other evidence, or with the bytes stored, was made from."""
+USER_VARIABLE = "METAMLFLOW_USER"
+_ATTEMPTS = 3  # of a publish whose checks grow too old; a machine may be suspended, but not time and again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What is to become a version, all of it checked."""
+
+    name: ArtifactName
+    source: Source
+    artifact_type: str
+    metadata: Mapping[str, Any]
+    reuse_unchanged: bool = False
+    idempotency_key: str | None = None
+    inputs: tuple[Input, ...] = ()
+    run: Recorder | None = None
+    code: Mapping[str, Any] | None = None
+    on_stale: OnStale = "warn"
+    prove: Reliance | None = None
+    based_on: Loaded | None = None
+    """The newest version, if this one is derived from it: schema and inputs are taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest version of a name, whatever its state; number 0 if there is none.
+
+    ``was_known`` says whether its manifest was held already, and not read for this.
+    """
+
+    number: int = 0
+    loaded: Loaded | None = None
+    available: bool = False
+    was_known: bool = False
+
+
+@callback_errors()
+def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None) -> Loaded:
+    """Make ``draft`` the next version of its name; return the manifest that was committed (or, if reused, found).
+
+    Raises:
+        SourceChangedError: a file changed while it was read; nothing was registered.
+        OutcomeUnknownError: the commit may or may not have happened.
+        StorageError: the storage failed; nothing was registered.
+    """
+    totals = draft.source.scan()
+    started = store.clock.elapsed()
+    seen = None
+    if not store.is_open_for_writing:
+        seen = started, store.meanwhile(lambda: read_head(store, draft.name), store.writable_marker)
+    publication = _Publication(store, draft, store.writable_marker().grace, totals, progress, seen=seen)
+    published = publication.published()
+    if draft.run:
+        draft.run.note_output(published)
+    return published
+
+
+class _Publication:
+    """One publish call: its ids, its claims, and the steps of an attempt."""
+
+    def __init__(
+        self,
+        store: Store,
+        draft: Draft,
+        grace: timedelta,
+        totals: tuple[int, int | None],
+        progress: ProgressCallback | None,
+        seen: tuple[float, Head] | None,
+    ) -> None:
+        self._seen = seen  # the name as it was seen already, and when
+        self._store = store
+        self._draft = draft
+        self._grace = grace
+        self._totals = totals
+        self._progress = progress
+        self._writer = BlobWriter(store, grace, prove=draft.prove)
+        self._record_id = store.clock.new_id()
+        self._artifact_id = str(uuid.UUID(store.clock.new_id()))
+        self._claims = Claims(store, draft.name, draft.idempotency_key) if draft.idempotency_key is not None else None
+
+    def published(self) -> Loaded:
+        """Publish, in as few attempts as it takes; each goes on from what those before have stored and is young enough.
+
+        Raises:
+            StorageError: every attempt took longer than its checks hold.
+        """
+        began = self._store.clock.elapsed()
+        for _ in range(_ATTEMPTS):
+            if (published := self.attempt()) is not None:
+                return published
+        seconds = timedelta(seconds=round(self._store.clock.elapsed() - began))
+        raise StorageError(
+            f"{self._draft.name}: storing the content took too long for a store whose grace is {self._grace}: "
+            f"{_ATTEMPTS} attempts in {seconds}, each longer than 3/8 of the grace; nothing was registered",
+            hint="Register fewer files at a time, or use a store with a longer grace (metamlflow init --grace).",
+        )
+
+    def attempt(self) -> Loaded | None:
+        """Store the content and commit it; None if so much time has passed that all checks must start again."""
+        if self._claims and (earlier := self._claims.published()):
+            self._prove_earlier(earlier)
+            return earlier
+        seen, self._seen = self._seen, None
+        started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
+        self._check_base(head)
+        content = self._store_content(head, started)
+        losses = Losses(self._store.clock)
+        while True:
+            target = self._target(head, content)
+            if target.version <= head.number:
+                return self._existing(head, target.version)
+            if target.version > head.number + 1:
+                head = self._later_head(target)
+                continue
+            manifest = self._manifest(target, head, content)
+            if head.loaded and not self._draft.based_on and not losses.count:
+                draft = self._draft
+                check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
+            write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
+            self._store.recheck_if_due()
+            if not self._in_time(started):
+                return None
+            if (published := self._commit(manifest, started)) is not None:
+                return published
+            losses.note(manifest_key(manifest.name, manifest.version))
+            head = read_head(self._store, self._draft.name)
+            self._check_base(head)
+
+    def _prove_earlier(self, earlier: Loaded) -> None:
+        """Look at what a retry is answered with as hard as was asked for: the good bytes are at hand, and heal it."""
+        number = earlier.manifest.version
+        if self._draft.prove and version_status(self._store, self._draft.name, number).available:
+            self._store_content(Head(number, earlier, available=True), self._store.clock.elapsed())
+
+    def _check_base(self, head: Head) -> None:
+        """Refuse to derive from what is not the newest version: its blobs are relied on, and its changes would go."""
+        base = self._draft.based_on
+        if base is None or (head.available and head.loaded and head.loaded.digest == base.digest):
+            return
+        raise ConflictError(
+            f"{base.manifest.name}@{base.manifest.version} is not the newest version any more ({head.number} is), or "
+            "its bytes were given up; nothing was registered",
+            hint="Take the newest version and try again.",
+        )
+
+    def _in_time(self, started: float) -> bool:
+        # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is left for
+        # requests that land late.
+        return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
+
+    def _target(self, head: Head, content: Content) -> Claim:
+        """Return the number and the ids to publish as; an existing number if that version is to be returned."""
+        if head.number == 0 or self._may_lack_its_record(head):
+            self._create_name()
+        wanted = Claim(head.number + 1, self._record_id, self._artifact_id)
+        if head.loaded and self._is_unchanged(head, content):
+            last = head.loaded.manifest
+            wanted = Claim(last.version, last.record_id, last.artifact_id)
+        else:
+            manifest_key(self._draft.name, wanted.version)  # a number that cannot be is refused before it is claimed
+        return self._claims.bind(head.number, wanted) if self._claims else wanted
+
+    def _existing(self, head: Head, version: int) -> Loaded:
+        if head.loaded and head.number == version:
+            return head.loaded
+        return load_manifest(self._store, self._draft.name, version)
+
+    def _later_head(self, target: Claim) -> Head:
+        """Look again: whoever made the claim saw more versions, and the manifest must name the one before it."""
+        head = read_head(self._store, self._draft.name)
+        if target.version > head.number + 1:
+            raise StoreFormatError(
+                f"{self._draft.name}: an idempotency record claims version {target.version}, and the newest is "
+                f"{head.number}: versions between them were deleted past this library",
+                hint="Restore them from a copy of the store, or register under another idempotency_key.",
+                problems=(f"version: expected at most {head.number + 1}, got {target.version}",),
+            )
+        return head
+
+    def _is_unchanged(self, head: Head, content: Content) -> bool:
+        if not (self._draft.reuse_unchanged and head.available and head.loaded):
+            return False
+        last = head.loaded.manifest
+        return (_traits(last.items), last.shards, last.digest, last.kind, last.artifact_type, dump(last.metadata)) == (
+            _traits(content.items),
+            content.shards,
+            content.digest,
+            self._draft.source.kind,
+            self._draft.artifact_type,
+            dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
+        )
+
+    def _may_lack_its_record(self, head: Head) -> bool:
+        """Whether to write the name's record again, in case it was lost: once, where that takes no request too many.
+
+        On a disk a look tells. Elsewhere it is done by a client that has read or registered the name before, for which
+        a next version takes a request less than for others.
+        """
+        if self._draft.name in self._store.named:
+            return False
+        backend = self._store.backend
+        if not isinstance(backend, CheapLooks):
+            return head.was_known
+        try:
+            backend.stat(name_key(self._draft.name))
+        except ObjectNotFoundError:
+            return True
+        return False
+
+    def _create_name(self) -> None:
+        """Make the name listable, before its first version exists. That another did so first is as good."""
+        clock, record_id = self._store.clock, self._store.clock.new_id()
+        data = encode_name(self._draft.name, record_id, clock.now())
+        claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
+        self._store.named.add(self._draft.name)
+
+    def _inputs(self) -> tuple[Input, ...]:
+        based_on = self._draft.based_on
+        base: tuple[Input, ...] = ()
+        if based_on:
+            before = based_on.manifest
+            base = (*before.inputs, Input(before.name, before.version, based_on.digest, DERIVED_FROM))
+        used = self._draft.run.used() if self._draft.run else ()
+        return merged([*self._draft.inputs, *used, *base])
+
+    def _manifest(self, target: Claim, head: Head, content: Content) -> Manifest:
+        base = self._draft.based_on.manifest if self._draft.based_on else None
+        return Manifest(
+            record_id=target.record_id,
+            artifact_id=target.artifact_id,
+            name=self._draft.name,
+            version=target.version,
+            artifact_type=self._draft.artifact_type,
+            kind=self._draft.source.kind,
+            created_at=self._store.clock.now(),
+            created_by=user_name(),
+            digest=content.digest,
+            size=content.size,
+            files=content.files,
+            folders=content.folders,
+            items=content.items,
+            shards=content.shards,
+            metadata=self._draft.metadata,
+            schema=content.schema or (base.schema if base else None),
+            pointed=self._draft.source.pointed,
+            inputs=self._inputs(),
+            run=self._draft.run.run_id if self._draft.run else None,
+            code=self._draft.code,
+            requires=(FEATURE,) if content.has_pointers else (),
+            previous=head.loaded.digest if head.loaded else None,
+        )
+
+    def _commit(self, manifest: Manifest, started: float) -> Loaded | None:
+        """Create the manifest: the commit. None if another publish got the number."""
+        data = encode_manifest(manifest)
+        key = manifest_key(manifest.name, manifest.version)
+        backend, clock = self._store.backend, self._store.clock
+        try:
+            stored = claim(backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(started))
+        except OutcomeUnknownError as error:
+            raise OutcomeUnknownError(
+                f"{manifest.name}@{manifest.version} may or may not have been registered: {error.message}",
+                hint=f"Look whether it exists and carries the artifact id {manifest.artifact_id}; if you register "
+                "again, use an idempotency_key so that a retry cannot make a second version.",
+                key=key,
+                name=manifest.name,
+                version=manifest.version,
+                record_id=manifest.record_id,
+            ) from error
+        if stored is None:
+            return None
+        if stored == data:
+            loaded = Loaded(manifest, data)
+            # On a disk the look is cheap, and tells the object from one that takes its place later.
+            info = backend.stat(key) if isinstance(backend, CheapLooks) else None
+            self._store.manifests.keep(key, loaded, info)
+            return loaded
+        # Several retries under one key may have created it together: what lies there is what counts.
+        return Loaded(decode_manifest(stored, key, manifest.name, manifest.version), stored)
+
+    def _store_content(self, head: Head, started: float) -> Content:
+        files, size = self._totals
+        counter = Counter("register", self._progress, total_files=files, total_bytes=size)
+        last = head.loaded.manifest if head.loaded and head.available else None
+        items = (last.items if last else None) or ()
+        self._writer.begin_attempt(started, {item.key for item in items if isinstance(item, Entry)})
+        predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
+        return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
+
+
+def _traits(items: tuple[Item, ...] | None) -> list[Item] | None:
+    """Items without the keys of their blobs: under which of its keys content lies is no change of it."""
+    if items is None:
+        return None
+    return [replace(item, key="") if isinstance(item, Entry) else item for item in items]
+
+
+def read_head(store: Store, name: ArtifactName) -> Head:
+    """Return the newest version of a name, with its manifest: two requests, or one where there is none.
+
+    Raises:
+        ConflictError: a migration is filling the next number.
+    """
+    return looked_again(lambda: _read_head(store, name), store.clock)
+
+
+def _read_head(store: Store, name: ArtifactName) -> Head:
+    status = newest_status(store, name)
+    if not status.committed:
+        raise ConflictError(
+            f"{name}@{status.version} is being migrated into this store",
+            hint="Register again when the migration is through; if it was given up, finish it first.",
+        )
+    if status.version == 0:
+        return Head()
+    was_known = store.manifests.has_any_below(manifest_key(name, status.version))
+    loaded = load_manifest(store, name, status.version, seen=status.info)
+    return Head(status.version, loaded, status.available, was_known)
+
+
+def user_name() -> str:
+    """Return who registers: ``METAMLFLOW_USER`` or the login name, or "unknown" where the system cannot tell."""
+    try:
+        name = os.environ.get(USER_VARIABLE) or getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+    return name.encode(errors="replace").decode()  # an environment may hold bytes that are no text

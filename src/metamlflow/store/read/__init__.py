@@ -1,0 +1,1 @@
+"""Reading stored content, verified: open, download, local copies."""

@@ -1,0 +1,296 @@
+"""Reading content so that wrong bytes never count as read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+
+from metamlflow.backend import CheapLooks
+from metamlflow.backend.seeking import SeekableReader
+from metamlflow.errors import IntegrityError, ObjectNotFoundError
+from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest
+from metamlflow.model.pointers import PointerEntry
+from metamlflow.store.catalog.fetching import absent, check_size, compare, fetch_whole, range_fetcher
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import check_available, version_status
+from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
+from metamlflow.store.transfer.ranges import copy_ranges, not_told, write_all
+from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_BUFFER = 1024 * 1024
+_POINTER_BUFFER = 8 * 1024  # the reader below asks for more than this by itself, where it is read in order
+
+
+def open_entry(store: Store, manifest: Manifest, entry: FileEntry) -> io.BufferedReader:
+    """Return a seekable reader of a file's content that raises IntegrityError instead of giving wrong bytes.
+
+    In a local store all of the content is verified before the first of it is handed out. From a bucket, read from start
+    to end, it is verified as it passes, and the read that would return the last of it raises; at the first jump all of
+    it is verified, and then any part can be read. What is only pointed to is read on condition of what was registered.
+    """
+    if isinstance(entry, PointerEntry):
+        return io.BufferedReader(PointerReader(store, entry), _POINTER_BUFFER)
+    return io.BufferedReader(_VerifyingReader(entry, opener(store, manifest, entry)), _BUFFER)
+
+
+def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], BinaryIO]:
+    """Return a function that opens an entry's blob; what a missing blob means is in its error."""
+
+    def open_blob() -> BinaryIO:
+        try:
+            return retried(lambda: store.backend.open(entry.key), store.clock)
+        except ObjectNotFoundError:
+            raise missing(store, manifest, entry) from None
+
+    return open_blob
+
+
+def read_entry(store: Store, manifest: Manifest, entry: FileEntry) -> Buffer:
+    """Return a file's whole content, verified; one request for all of it.
+
+    Raises:
+        IntegrityError: it is missing or not what was registered.
+    """
+    if isinstance(entry, PointerEntry):
+        return read_pointer(store, entry)
+    try:
+        return fetch_whole(store, entry)
+    except ObjectNotFoundError:
+        raise missing(store, manifest, entry) from None
+
+
+def bytes_in_memory(item: Item) -> int | None:
+    """Return how many bytes :func:`copy_entry` has in memory at a time; None: it takes them from the budget itself."""
+    if isinstance(item, EmptyFolder):
+        return 0
+    return item.size if item.size <= SMALL else None
+
+
+def copy_entry(store: Store, manifest: Manifest, entry: FileEntry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    """Read a file's content once, verified, and write it to ``target`` if one is given.
+
+    Args:
+        store: where it lies.
+        manifest: of the version that it belongs to.
+        entry: the file.
+        target: a new file without a buffer.
+        on_bytes: is told the progress.
+
+    Raises:
+        IntegrityError: it is missing or not what was registered; what was written must be thrown away.
+    """
+    if isinstance(entry, PointerEntry):
+        copy_pointer(store, entry, target, on_bytes)
+        return
+    try:
+        copy_blob(store, entry, target, on_bytes)
+    except ObjectNotFoundError:
+        raise missing(store, manifest, entry) from None
+
+
+def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    """Read a blob once, compared with its size and SHA-256, and write it to ``target`` if one is given.
+
+    Raises:
+        ObjectNotFoundError: it is not there.
+        IntegrityError: it is not what was registered; what was written must be thrown away.
+    """
+    if entry.size <= SMALL:
+        data = fetch_whole(store, entry)
+        if target is not None:
+            write_all(target, data)
+        on_bytes(entry.size)
+    elif isinstance(store.backend, CheapLooks):
+        _copy_stream(lambda: retried(lambda: store.backend.open(entry.key), store.clock), entry, target, on_bytes)
+    else:
+        _copy_ranges(store, entry, target, on_bytes)
+
+
+def _copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    """Of a range no server states a checksum: what was damaged on its way shows at the end, and is asked for anew."""
+    fetch, prove_size = range_fetcher(store, entry.key), partial(check_size, store, entry)
+    for told in (on_bytes, not_told):
+        digest = hashlib.sha256()
+        size = copy_ranges(fetch, entry.size, digest, target, told, prove_size=prove_size)
+        if (size, digest.hexdigest()) == (entry.size, entry.sha256):
+            return
+        if target is not None:
+            target.truncate(0)  # it may have got more than belongs there
+    compare(entry, size, digest.hexdigest())
+
+
+def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
+    digest, size = hashlib.sha256(), 0
+    with open_blob() as source:
+        while size <= entry.size and (chunk := source.read(min(CHUNK, entry.size + 1 - size))):
+            digest.update(chunk)
+            size += len(chunk)
+            if size > entry.size:
+                break
+            if target is not None:
+                write_all(target, chunk)
+            on_bytes(len(chunk))
+    compare(entry, size, digest.hexdigest())
+
+
+def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
+    """Return the error for content that is not there, unless the version was pruned meanwhile: then raise that."""
+    check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
+    return absent(entry)
+
+
+def _damaged_on_its_way(entry: Entry) -> IntegrityError:
+    return IntegrityError(
+        f"{entry.path!r} was damaged on its way from the store: what was read before is not what was registered",
+        hint="The object in the store is good. Throw away what was read, and open it again.",
+        expected=f"sha256:{entry.sha256}",
+        actual="other bytes, once",
+        path=entry.path,
+        key=entry.key,
+    )
+
+
+class _VerifyingReader(SeekableReader):
+    """The raw reader under :func:`open_entry`.
+
+    A local file is verified as a whole before its first bytes are handed out. What comes over a network is hashed while
+    it is read in order; the last of it is handed out only if the digest is right. A jump there (what Parquet and zip
+    readers do) makes it read everything once into a temp file, from which every later read is served.
+    """
+
+    def __init__(self, entry: Entry, open_blob: Callable[[], BinaryIO]) -> None:
+        super().__init__(entry.size)
+        self._entry = entry
+        self._open_blob = open_blob
+        self._source: IO[bytes] = open_blob()
+        self._digest = hashlib.sha256()
+        self._hashed = 0  # how far content was hashed in order
+        self._verified = False
+
+    def readinto(self, buffer: Any) -> int:
+        if self._position >= self._entry.size and (self._verified or self._entry.size):
+            if not self._verified and self._hashed == self._position:
+                self._finish(b"")
+            return 0
+        if not self._verified and (self._position != self._hashed or self._is_worth_a_look_ahead(len(buffer))):
+            self._jump()
+        if self._verified:
+            self._source.seek(self._position)
+            chunk = self._source.read(len(buffer))
+        else:
+            chunk = self._read_in_order(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+    def readall(self) -> bytes:
+        """Return the rest. Where nothing was handed out before, what was damaged on its way is read anew."""
+        start, is_first = self._position, not self._hashed
+        try:
+            return super().readall()
+        except IntegrityError:
+            if not is_first or not self._verified:
+                raise
+        self._position = start
+        return super().readall()
+
+    def _read_in_order(self, size: int) -> bytes:
+        handed_out = self._digest.copy(), self._hashed
+        chunk = self._source.read(min(size, self._entry.size - self._hashed))
+        self._digest.update(chunk)
+        self._hashed += len(chunk)
+        if not chunk or self._hashed == self._entry.size:
+            try:
+                self._finish(self._source.read(1))
+            except IntegrityError:
+                if self._is_local():
+                    raise
+                self._digest, self._hashed = handed_out
+                self._verify_all()  # was it damaged on its way, or is it where it lies?
+                self._source.seek(self._hashed)
+                chunk = self._source.read(size)
+        return chunk
+
+    def _finish(self, excess: bytes) -> None:
+        """Compare what was read to its end with what was registered."""
+        compare(self._entry, self._hashed + len(excess), self._digest.hexdigest())
+        self._verified = self._is_local()
+
+    def _is_worth_a_look_ahead(self, asked: int) -> bool:
+        """Whether to verify a local file as a whole before its first bytes are handed out: a caller may stop early."""
+        return self._hashed == 0 and asked < self._entry.size and self._is_local()
+
+    def _is_local(self) -> bool:
+        try:
+            self._source.fileno()
+        except (OSError, AttributeError):
+            return False
+        return True
+
+    def _jump(self) -> None:
+        """Make any part readable; what was damaged on its way is asked for once more."""
+        try:
+            self._verify_all()
+        except IntegrityError:
+            if self._verified or self._is_local():
+                raise
+            self._verify_all()
+
+    def _verify_all(self) -> None:
+        """Read all of it anew, verified; every later read is served from that.
+
+        Raises:
+            IntegrityError: it is not what was registered, or what was handed out before is not what came now.
+        """
+        is_local = self._is_local()
+        with ExitStack() as on_failure:
+            source: IO[bytes] = on_failure.enter_context(self._open_blob())
+            kept = source
+            if not is_local:
+                folder = os.environ.get(TEMP_DIR_VARIABLE) or None
+                kept = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed below)
+                on_failure.callback(discard, kept)
+            begins_the_same = self._copy_verified(source, None if is_local else kept)
+            on_failure.pop_all()
+        self._source.close()
+        if kept is not source:
+            source.close()
+        self._source = kept
+        self._verified = True
+        if not begins_the_same:
+            raise _damaged_on_its_way(self._entry)
+
+    def _copy_verified(self, source: IO[bytes], target: IO[bytes] | None) -> bool:
+        """Read to the end, compared; return whether it begins with what was hashed before."""
+        digest, size, begins_the_same = hashlib.sha256(), 0, self._hashed == 0
+        while size <= self._entry.size:
+            end = self._hashed if size < self._hashed else self._entry.size + 1
+            if not (chunk := source.read(min(CHUNK, end - size))):
+                break
+            digest.update(chunk)
+            size += len(chunk)
+            if size == self._hashed:
+                begins_the_same = digest.digest() == self._digest.digest()
+            if target is not None:
+                with spool_errors():
+                    target.write(chunk)
+        compare(self._entry, size, digest.hexdigest())
+        if target is not None:
+            with spool_errors():
+                target.flush()
+        return begins_the_same
+
+    def close(self) -> None:
+        if not self.closed:
+            self._source.close()
+        super().close()

@@ -1,0 +1,1 @@
+"""Putting back what a verification finds missing or modified."""

@@ -1,0 +1,118 @@
+"""Where a repair takes good bytes from: another store, or files. Only bytes that have the wanted digest are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from metamlflow.backend import Blob
+from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, SourceNotFoundError
+from metamlflow.format.layout import blob_key, extension_of_blob_key
+from metamlflow.format.manifests import digest_of
+from metamlflow.model.manifests import Entry
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.ingest.filesystems import place_source
+from metamlflow.store.ingest.hashing import stage
+from metamlflow.store.ingest.sources import Problems, SourceFile, no_options
+from metamlflow.store.read.resending import blob_from
+from metamlflow.store.transfer.spooling import OnBytes
+
+
+class Donor(Protocol):
+    """A place that may have what is damaged."""
+
+    def blob(self, content: Entry, on_bytes: OnBytes) -> Blob:
+        """Return content as it can be put: of this size and SHA-256, or a reader that raises before its end.
+
+        Raises:
+            MetaMLFlowError: the place does not have it.
+        """
+
+    def record(self, key: str, digest: str) -> bytes:
+        """Return a record with this digest; errors as of :meth:`blob`."""
+
+
+class StoreDonor:
+    """Another store: a migrated one has the same keys, any other may have the content under its plain key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        store.marker()
+
+    def blob(self, content: Entry, on_bytes: OnBytes) -> Blob:
+        """Return content from under its key, or the key without a publish id."""
+        plain = blob_key(content.sha256, extension_of_blob_key(content.key))
+        failure: MetaMLFlowError | None = None
+        for key in dict.fromkeys((content.key, plain)):
+            try:
+                return blob_from(self._store, replace(content, key=key), on_bytes)
+            except (ObjectNotFoundError, IntegrityError) as error:
+                if failure is None or isinstance(error, IntegrityError):
+                    failure = error
+        raise self._not_there(failure)
+
+    def record(self, key: str, digest: str) -> bytes:
+        """Return a record from under the same key."""
+        try:
+            data = retried(lambda: read_record(self._store.backend, key), self._store.clock)
+        except ObjectNotFoundError as error:
+            raise self._not_there(error) from None
+        if digest_of(data) != digest:
+            raise SourceNotFoundError(f"{self._store.url} has another record there: {digest_of(data)}")
+        return data
+
+    def _not_there(self, failure: MetaMLFlowError | None) -> MetaMLFlowError:
+        if isinstance(failure, IntegrityError):
+            return SourceNotFoundError(f"the source {self._store.url} is damaged too: {failure.message}")
+        return SourceNotFoundError(f"the source {self._store.url} does not have it")
+
+
+class FileDonor:
+    """A file, or a folder with files under their logical paths (such as a download) or under their keys."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def blob(self, content: Entry, on_bytes: OnBytes) -> Blob:
+        """Return a file that has the content. It is refused if it changes before it was sent."""
+        found = ""
+        for file in self._files(content):
+            with _as_told():
+                source = place_source(str(file), "", no_options)
+                source.scan()
+                (item,) = source.items(Problems())
+                assert isinstance(item, SourceFile)  # noqa: S101 (a file, as looked at)
+                blob = stage(item, on_bytes).blob
+            if (blob.size, blob.sha256) == (content.size, content.sha256):
+                return blob
+            found = f"{file} has other bytes: {blob.size} bytes, sha256:{blob.sha256}"
+        raise SourceNotFoundError(found or f"the source {self._place} does not have it")
+
+    def record(self, key: str, digest: str) -> bytes:
+        """Return a record of a folder that is a copy of a store without its marker."""
+        file = self._place / key
+        if self._place.is_dir() and file.is_file() and digest_of(data := file.read_bytes()) == digest:
+            return data
+        raise SourceNotFoundError(f"the source {self._place} has no such record")
+
+    def _files(self, content: Entry) -> Iterator[Path]:
+        if self._place.is_file():
+            yield self._place
+            return
+        for name in dict.fromkeys((content.path, content.key)):
+            if (file := self._place / name).is_file():
+                yield file
+
+
+@contextmanager
+def _as_told() -> Iterator[None]:
+    """Tell a file that cannot be read as what it is to a repair: a source that does not have the content."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceNotFoundError(f"the source cannot be read: {error}") from error

@@ -1,0 +1,220 @@
+"""Repairing a version: what a verification finds missing or damaged is put back, under the very key, and read back.
+
+SPEC.md, "Repair", tells why no collection comes between.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from metamlflow.backend import replace_content
+from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.layout import manifest_key
+from metamlflow.model.manifests import Entry
+from metamlflow.model.names import LATEST, ArtifactName, Reference
+from metamlflow.store.catalog.entries import Entries
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import (
+    Loaded,
+    check_available,
+    list_versions,
+    load_manifest,
+    load_reference,
+    not_found,
+    version_status,
+)
+from metamlflow.store.ingest.hashing import stage_bytes
+from metamlflow.store.migrate.blobs import bytes_in_memory, shard_content
+from metamlflow.store.read.healing import put_back
+from metamlflow.store.read.verified import copy_blob
+from metamlflow.store.repair.donors import Donor
+from metamlflow.store.repair.report import RepairedObject, RepairReport
+from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
+from metamlflow.store.transfer.scheduler import in_parallel
+from metamlflow.store.transfer.spooling import OnBytes
+from metamlflow.store.verify.report import Finding
+from metamlflow.store.verify.verify import verify
+
+_UNKNOWN = (
+    "nothing in this store recorded its digest, so no copy can be told from a forgery: a later version, or an artifact "
+    "that was loaded before, would"
+)
+
+
+@callback_errors()
+def repair_version(
+    store: Store, wanted: Reference | Loaded, donor: Donor, progress: ProgressCallback | None = None
+) -> RepairReport:
+    """Put back what a full verification of a version finds missing or modified.
+
+    Args:
+        store: that is damaged.
+        wanted: which version; loaded before it was damaged, its manifest's digest is known.
+        donor: has good bytes.
+        progress: is told the progress.
+
+    Raises:
+        NotFoundError: there is no such version.
+        ArtifactPrunedError: its bytes were given up.
+        StoreFormatError, IntegrityError: its manifest is damaged and the donor has no good one.
+    """
+    repair = _Repair(store, donor, progress)
+    loaded = repair.manifest(wanted)
+    return repair.content(loaded)
+
+
+class _Repair:
+    """One repair call: what it has put back so far."""
+
+    def __init__(self, store: Store, donor: Donor, progress: ProgressCallback | None) -> None:
+        self._store = store
+        self._donor = donor
+        self._progress = progress
+        self._repaired: list[RepairedObject] = []
+        self._seen = store.clock.elapsed()
+
+    # --- the manifest -------------------------------------------------------------------------------------------------
+
+    def manifest(self, wanted: Reference | Loaded) -> Loaded:
+        """Return the manifest, put back if it is damaged and its digest is known."""
+        store = self._store
+        store.marker()
+        held: Loaded | None = wanted if isinstance(wanted, Loaded) else None
+        if isinstance(wanted, Loaded):
+            name, version = wanted.manifest.name, wanted.manifest.version
+        else:
+            name, version = wanted.name, self._number(wanted)
+        chained = _recorded_digest(store, name, version)
+        if held and chained and held.digest != chained:
+            raise _other_manifest(manifest_key(name, version), chained, held.digest)
+        failure: MetaMLFlowError
+        try:
+            found = load_manifest(store, name, version)
+        except (StoreFormatError, ObjectNotFoundError) as error:
+            failure = error
+        else:
+            digest = chained or (held.digest if held else found.digest)
+            if found.digest == digest:
+                check_available(store, name, version_status(store, name, version))
+                return found
+            # Bytes that were altered keep their record id. Another's are another version, which nobody may overwrite.
+            failure = _other_manifest(manifest_key(name, version), digest, found.digest)
+            if not chained and held and held.manifest.record_id != found.manifest.record_id:
+                raise failure
+        loaded = self._manifest_from_donor(name, version, chained or (held.digest if held else None), failure)
+        check_available(store, name, version_status(store, name, version))
+        return loaded
+
+    def _number(self, wanted: Reference) -> int:
+        if isinstance(wanted.version, int):
+            return wanted.version
+        if wanted.version == LATEST:
+            number = next((s.version for s in list_versions(self._store, wanted.name) if s.available), None)
+            if number is not None:
+                return number
+        return load_reference(self._store, wanted).manifest.version
+
+    def _manifest_from_donor(
+        self, name: ArtifactName, version: int, digest: str | None, failure: MetaMLFlowError
+    ) -> Loaded:
+        key, store = manifest_key(name, version), self._store
+        if digest is None:
+            if isinstance(failure, ObjectNotFoundError):  # most often there never was one
+                failure = not_found(store, name, version)
+                raise failure.with_hint(f"{failure.hint} If it was lost, it cannot be put back: {_UNKNOWN}.") from None
+            raise failure.with_hint(f"It cannot be put back: {_UNKNOWN}.") from None
+        blob = stage_bytes(self._donor.record(key, digest))
+        if not retried(lambda: store.backend.put(key, blob), store.clock):
+            retried(lambda: replace_content(store.backend, key, blob), store.clock)
+        loaded = load_manifest(store, name, version)
+        if loaded.digest != digest:
+            raise IntegrityError(
+                f"{key} does not read back as it was written", expected=digest, actual=loaded.digest, key=key
+            )
+        self._repaired.append(RepairedObject("", key))
+        return loaded
+
+    # --- lists of files, and files ------------------------------------------------------------------------------------
+
+    def content(self, loaded: Loaded) -> RepairReport:
+        """Put back lists of files first: only they tell which files there are."""
+        manifest = loaded.manifest
+        shards = {shard.key: shard_content(shard) for shard in manifest.shards or ()}
+        report = verify(self._store, loaded, "full", self._progress)
+        still: list[RepairedObject] = []
+        if any(finding.key in shards for finding in report.findings):
+            lost = [finding for finding in report.findings if finding.key in shards]
+            still = self._put_all_back(loaded, [(finding, shards[finding.key]) for finding in lost])
+            if len(still) < len(lost):
+                report = verify(self._store, loaded, "full", self._progress)
+        entries = Entries(self._store, manifest)
+        due: list[tuple[Finding, Entry]] = []
+        for finding in report.findings:
+            entry = entries.find(finding.path) if finding.path and finding.status in {"missing", "modified"} else None
+            if isinstance(entry, Entry):
+                due.append((finding, entry))
+            elif finding.key not in shards:
+                still.append(RepairedObject(finding.path, finding.key, _not_repairable(finding)))
+        still += self._put_all_back(loaded, due)
+        return RepairReport(str(manifest.name), manifest.version, tuple(self._repaired), tuple(still))
+
+    def _put_all_back(self, loaded: Loaded, due: list[tuple[Finding, Entry]]) -> list[RepairedObject]:
+        """Put objects back, each once however many files have its content; return those that are still damaged."""
+        objects = {content.key: content for _, content in due}
+        counter = Counter("repair", self._progress, total_files=len(objects))
+        work = partial(self._put_one_back, loaded, counter)
+        outcomes = dict(in_parallel(work, objects.values(), size_of=bytes_in_memory, cancel=counter.cancel))
+        still: list[RepairedObject] = []
+        for finding, content in due:
+            reason = outcomes[content.key]
+            found = RepairedObject(finding.path, content.key, reason or "")
+            (still if reason else self._repaired).append(found)
+        return still
+
+    def _put_one_back(self, loaded: Loaded, counter: Counter, content: Entry) -> tuple[str, str | None]:
+        """Return the key, and why its object is still damaged."""
+        on_bytes: OnBytes = lambda size: counter.add(size=size)  # noqa: E731 (a callback)
+        try:
+            self._check_live(loaded)
+            if put_back(self._store, content, self._donor.blob(content, on_bytes)):
+                copy_blob(self._store, content, None, lambda _: None)
+        except MetaMLFlowError as error:
+            return content.key, error.message
+        finally:
+            counter.add(files=1)
+        return content.key, None
+
+    def _check_live(self, loaded: Loaded) -> None:
+        """Look again whether the version is live if that was long ago: what is not may be collected meanwhile."""
+        store, now = self._store, self._store.clock.elapsed()
+        if now - self._seen > store.marker().grace.total_seconds() * 3 / 8:
+            manifest = loaded.manifest
+            check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
+            self._seen = now
+
+
+def _not_repairable(finding: Finding) -> str:
+    if "://" in finding.key and finding.status == "unreadable":
+        return f"unreadable: it lies outside of the store, and nothing is known of it: {finding.actual}"
+    if "://" in finding.key:
+        return f"{finding.status}: it lies outside of the store; restore it at its place"
+    return f"{finding.status}: expected {finding.expected}, got {finding.actual}"
+
+
+def _recorded_digest(store: Store, name: ArtifactName, version: int) -> str | None:
+    """Return the digest that the next version recorded of this one's manifest, if there is a next one."""
+    try:
+        return load_manifest(store, name, version + 1).manifest.previous
+    except (ObjectNotFoundError, StoreFormatError):
+        return None
+
+
+def _other_manifest(key: str, expected: str, actual: str) -> IntegrityError:
+    return IntegrityError(
+        f"{key} is another manifest than was registered: expected {expected}, got {actual}",
+        hint="Nothing was written.",
+        expected=expected,
+        actual=actual,
+        key=key,
+    )

@@ -1,0 +1,74 @@
+"""Temporary copies on this machine: where they lie, how much stays in memory, and errors when there is no room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from metamlflow.backend import passing_failure
+from metamlflow.errors import StorageError, StorageFullError
+
+SMALL = 1024 * 1024  # up to here a file is read once and kept in memory until it is stored
+CHUNK = 256 * 1024
+TEMP_DIR_VARIABLE = "METAMLFLOW_TMPDIR"
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM}
+
+OnBytes = Callable[[int], None]
+
+
+def may_pass(error: OSError) -> bool:
+    """Tell whether a file could not be read for a reason that lies in this process or the disk, and not in the file."""
+    return error.errno in _PASSING
+
+
+def discard(spool: IO[bytes]) -> None:
+    """Close a spool, which removes it. That its last bytes find no room matters no more."""
+    with suppress(OSError):
+        spool.close()
+
+
+@contextmanager
+def temp_folder() -> Iterator[str]:
+    """Yield a folder of this process alone in the temp folder; it is removed at the end.
+
+    Raises:
+        StorageError: the temp folder is missing or cannot be used.
+    """
+    with spool_errors():
+        made = tempfile.TemporaryDirectory(prefix="metamlflow-", dir=os.environ.get(TEMP_DIR_VARIABLE) or None)
+    with made as folder:
+        yield folder
+
+
+@contextmanager
+def spool_errors() -> Iterator[None]:
+    """Raise what goes wrong with a spooled copy as an error that names the temp folder."""
+    try:
+        yield
+    except OSError as error:
+        folder = os.environ.get(TEMP_DIR_VARIABLE) or tempfile.tempdir or "of the system"
+        if may_pass(error):
+            raise passing_failure(error, f"the temp folder {folder}") from error
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StorageFullError(
+                f"the temp folder {folder} has no room for the data being spooled ({error.strerror}{_free(folder)})",
+                hint=f"Set {TEMP_DIR_VARIABLE} to a folder with more space.",
+                key=folder,
+            ) from error
+        raise StorageError(
+            f"the temp folder {folder} cannot be used: {error.strerror}",
+            hint=f"Set {TEMP_DIR_VARIABLE} to a folder that exists and can be written to.",
+            key=folder,
+        ) from error
+
+
+def _free(folder: str) -> str:
+    try:
+        return f"; {shutil.disk_usage(folder).free:,} bytes free"
+    except OSError:
+        return ""

@@ -1,0 +1,54 @@
+"""Proving lineage: that each manifest on the way back is the very one that was used."""
+
+from __future__ import annotations
+
+from metamlflow.errors import ObjectNotFoundError, StorageError, StoreFormatError
+from metamlflow.format.layout import manifest_key
+from metamlflow.format.manifests import decode_manifest, digest_of
+from metamlflow.model.manifests import Input
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded
+from metamlflow.store.transfer.scheduler import in_parallel
+from metamlflow.store.verify.report import Finding
+
+
+def lineage_findings(store: Store, loaded: Loaded) -> list[Finding]:
+    """Return what is not as it was used on the way from a version back to all that it was made from.
+
+    Each manifest is read once, and its bytes are compared with the digest that each of its consumers recorded. Beyond
+    one that was altered nothing is followed: what it says of its own inputs proves nothing.
+    """
+    findings: list[Finding] = []
+    checked: dict[tuple[str, int, str], None] = {}
+    frontier = list(loaded.manifest.inputs)
+    while frontier:
+        wanted = {(str(used.name), used.version, used.manifest_digest): used for used in frontier}
+        fresh = [used for place, used in wanted.items() if place not in checked]
+        checked |= dict.fromkeys(wanted)
+        frontier = []
+        for outcome in in_parallel(lambda used: _check(store, used), fresh):
+            if isinstance(outcome, Finding):
+                findings.append(outcome)
+            else:
+                frontier += outcome
+    return findings
+
+
+def _check(store: Store, used: Input) -> Finding | list[Input]:
+    """Return what is wrong with a manifest that was used, or its own inputs."""
+    key = manifest_key(used.name, used.version)
+    try:
+        data = retried(lambda: read_record(store.backend, key), store.clock)
+    except ObjectNotFoundError:
+        return Finding("", "missing", key, used.manifest_digest, "missing")
+    except (StorageError, StoreFormatError) as error:
+        return Finding("", "unreadable", key, used.manifest_digest, error.message)
+    actual = digest_of(data)
+    if actual != used.manifest_digest:
+        return Finding("", "modified", key, used.manifest_digest, actual)
+    try:
+        return list(decode_manifest(data, key, used.name, used.version).inputs)
+    except StoreFormatError as error:
+        return Finding("", "unreadable", key, used.manifest_digest, error.message)

@@ -1,0 +1,204 @@
+"""Checking what is only pointed to: a listing for a prefix, a look for an object, or every byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from metamlflow.backend.lakes import Sighting
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow.model.manifests import FileEntry, Manifest
+from metamlflow.model.pointers import Pointed, PointerEntry
+from metamlflow.model.uris import WEB, split_uri
+from metamlflow.store.catalog.external import seen_as
+from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.pointers.listings import Standing, in_order, name_order
+from metamlflow.store.pointers.reading import copy_pointer, drifted_since
+from metamlflow.store.pointers.registering import fixed_prefix
+from metamlflow.store.transfer.digests import checkable
+from metamlflow.store.verify.report import Finding, Level
+
+_FEW = 8  # entries for which looks cost no more than a listing may
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing showed of an entry's object: the version that was registered, or what stands for its name now.
+
+    That it shows nothing is ``certain`` only of a listing from its start: not all servers begin one at any name. An
+    object that it does not show, or shows as another, is looked at until its standing is good.
+    """
+
+    found: Sighting | None
+    standing: Standing
+    certain: bool = True
+
+
+def with_listings(
+    store: Store, manifest: Manifest, entries: Iterable[FileEntry], level: Level, *, from_start: bool
+) -> Iterator[tuple[FileEntry, Listed | None]]:
+    """Yield the entries, in their order, each with what a listing of its place shows, where a listing tells.
+
+    A listing is taken page by page as the entries pass. Where it fails there is nothing of it: then each object is
+    looked at, and each failure has its name.
+
+    Args:
+        store: whose lakes are listed.
+        manifest: of the version.
+        entries: some of its files, in their order.
+        level: that is asked for.
+        from_start: whether they begin with the first; else listings begin shortly before the first of them.
+    """
+    merges = {
+        place.path: None if place.kind == "object" else _Merge(store, place, from_start=from_start)
+        for place in store.relocations.pointed(manifest.pointed)
+    }
+    usable = level != "full" and manifest.files > _FEW
+    for entry in entries:
+        if not usable or not isinstance(entry, PointerEntry):
+            yield entry, None
+            continue
+        merge = _deepest(merges, entry.path)
+        yield entry, merge.listed(entry) if merge else None
+
+
+def _deepest(merges: Mapping[str, _Merge | None], path: str) -> _Merge | None:
+    """Return that of the place that a path stands at; places may lie one in another."""
+    while path and path not in merges:
+        path = path.rpartition("/")[0]
+    return merges.get(path)
+
+
+class _Merge:
+    """The listing of a place, asked for by names that rise."""
+
+    def __init__(self, store: Store, place: Pointed, *, from_start: bool) -> None:
+        self._store = store
+        self._root, name = split_uri(place.uri)
+        self._prefix = fixed_prefix(name) if place.kind == "glob" else name
+        self._found: Iterator[Sighting] | None = None
+        self._next: Sighting | None = None
+        # A listing of the web is in the order of its escapes, and looks at each object in any case.
+        self._usable = self._root.partition("://")[0] not in WEB
+        self._from_start = from_start
+        self._standing = Standing()
+        self._last = b""
+
+    def listed(self, entry: PointerEntry) -> Listed | None:
+        """Return what the listing shows of an entry's object; None if it does not tell."""
+        root, name = split_uri(entry.uri)
+        rises = name_order(name) > self._last
+        if not self._usable or not rises or root != self._root or not name.startswith(self._prefix):
+            return None
+        self._last = name_order(name)
+        try:
+            return self._advance(entry, name)
+        except MetaMLFlowError:
+            self._usable = False
+            return None
+
+    def _advance(self, entry: PointerEntry, name: str) -> Listed:
+        if self._found is None:
+            lake, _ = self._store.lakes.lake_of(entry.uri)
+            # A version that was registered may have become an older one.
+            after = "" if self._from_start else _before(name, self._prefix)
+            found = lake.look_below(self._prefix, after=after, older=True)
+            self._found = in_order(found, f"{self._root}/{self._prefix}", older=True)
+            self._next = next(self._found, None)
+        while self._next is not None and name_order(self._next.name) < self._last:
+            self._next = next(self._found, None)
+        best: Sighting | None = None
+        while self._next is not None and self._next.name == name:
+            seen, self._next = self._next, next(self._found, None)
+            if (entry.version is not None and seen.version == entry.version) or (seen.current and best is None):
+                best = seen
+        return Listed(best, self._standing, certain=self._from_start)
+
+
+def _before(name: str, prefix: str) -> str:
+    """Return a name shortly before this one, from which a listing begins."""
+    end = name[-1:]
+    if len(name) <= len(prefix) or not " " < end < "\x7f":
+        return ""
+    return name[:-1] + chr(ord(end) - 1)
+
+
+def check_look(
+    store: Store, entry: PointerEntry, shown: Listed | None, level: Level, before_look: Callable[[], None]
+) -> Finding | None:
+    """Compare an object with what was registered, from a listing if that tells enough, else with one request.
+
+    Args:
+        store: whose lake it lies in.
+        entry: what was registered.
+        shown: what a listing shows of it, if it tells.
+        level: that is asked for.
+        before_look: is called before a request.
+
+    Raises:
+        PointerDriftError: it is another now, or gone.
+    """
+    known = seen_as(entry)
+    if shown is None or _tells_too_little(shown, known, level):
+        before_look()
+        found = _look(store, entry)
+        if shown is not None and _is_bad(known, shown.found):
+            shown.standing.note(agrees=_is_bad(known, found))
+    else:
+        found = shown.found
+    if found is None or known.difference(found):
+        raise drifted_since(entry, found)
+    return _compare_digests(entry, found) if level == "checksum" else None
+
+
+def _is_bad(known: Sighting, found: Sighting | None) -> bool:
+    return found is None or known.difference(found) is not None
+
+
+def _tells_too_little(shown: Listed, known: Sighting, level: Level) -> bool:
+    if _is_bad(known, shown.found):
+        return not shown.standing.is_believed or (shown.found is None and not shown.certain)
+    return level == "checksum" and shown.found is not None and not shown.found.held
+
+
+def _look(store: Store, entry: PointerEntry) -> Sighting | None:
+    lake, name = store.lakes.lake_of(entry.uri)
+    try:
+        return retried(lambda: lake.look(name, entry.version), store.clock)
+    except ObjectNotFoundError:
+        pass
+    try:
+        return retried(lambda: lake.look(name), store.clock) if entry.version else None
+    except ObjectNotFoundError:
+        return None
+
+
+def _compare_digests(entry: PointerEntry, found: Sighting) -> Finding | None:
+    recorded = entry.evidence.digests
+    both = sorted(set(recorded) & set(found.held))
+    for name in both:
+        if recorded[name] != found.held[name]:
+            expected, actual = f"{name}:{recorded[name]}", f"{name}:{found.held[name]}"
+            return Finding(entry.path, "modified", entry.uri, expected, actual)
+    if both:
+        return None
+    expected = ", ".join(sorted(recorded)) or "a digest; its evidence is stat"
+    actual = "the server holds no digest of these" if recorded else "none; strengthen it, or use level stat"
+    return Finding(entry.path, "unverifiable", entry.uri, expected, actual)
+
+
+def check_content(store: Store, entry: PointerEntry, on_bytes: Callable[[int], None]) -> Finding | None:
+    """Read all of an object, on condition that it is what was registered, and compare it with its evidence.
+
+    Where the evidence has no digest of the content, that the whole of the same object can be read is all there is.
+
+    Raises:
+        PointerDriftError: it is another now, or gone.
+    """
+    copy_pointer(store, entry, None, on_bytes)
+    digest = entry.evidence.digest()
+    if digest is None or checkable(entry):
+        return None
+    actual = "the package that computes it is missing: pip install 'metamlflow[crt]'"
+    return Finding(entry.path, "unverifiable", entry.uri, ":".join(digest), actual)

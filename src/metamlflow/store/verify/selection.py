@@ -1,0 +1,72 @@
+"""Which versions a verification of many is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from metamlflow.errors import ArtifactNotFoundError, IntegrityError, StoreFormatError
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.store.catalog.history import history_problems, names_in_use
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import Loaded, list_versions, load_manifest, load_reference, not_found
+from metamlflow.store.verify.report import Unreadable
+
+
+def every_version(store: Store) -> Iterator[Loaded | Unreadable]:
+    """Yield all versions of all names that have their bytes, in the order of the names, and what is wrong with a name.
+
+    Raises:
+        StoreNotFoundError: there is no store.
+    """
+    store.marker()  # or a store that is not there would pass as an empty one
+    for name in names_in_use(store):
+        yield from _versions_of(store, name)
+
+
+def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unreadable]:
+    """Return the versions that are meant, before the first is checked: a mistyped name does not cost an hour.
+
+    Args:
+        store: where they are.
+        wanted: names, each of which means all of its versions, and references such as ``features@2``.
+
+    Raises:
+        NotFoundError: one of them does not exist.
+    """
+    store.marker()
+    found: list[Loaded | Unreadable] = []
+    for text in wanted:
+        if "@" in text:
+            found.append(_loaded(store, text))
+            continue
+        name = ArtifactName.parse(text)
+        versions = list(_versions_of(store, name))
+        if not versions:
+            raise not_found(store, name, None)
+        found += versions
+    return found
+
+
+def loaded_references(store: Store, wanted: Iterable[str]) -> list[Loaded | Unreadable]:
+    """Return the versions that references mean; a name alone means its latest."""
+    store.marker()
+    return [_loaded(store, text) for text in wanted]
+
+
+def _versions_of(store: Store, name: ArtifactName) -> Iterator[Loaded | Unreadable]:
+    for number in sorted(status.version for status in list_versions(store, name) if status.available):
+        try:
+            yield load_manifest(store, name, number)
+        except (StoreFormatError, IntegrityError) as error:
+            yield Unreadable(f"{name}@{number}", error)
+        except ArtifactNotFoundError as error:  # deleted since it was listed
+            yield Unreadable(f"{name}@{number}", IntegrityError(error.message, expected="a manifest", actual="missing"))
+    for problem in history_problems(store, name):
+        yield Unreadable(str(name), problem)
+
+
+def _loaded(store: Store, text: str) -> Loaded | Unreadable:
+    try:
+        return load_reference(store, Reference.parse(text))
+    except (StoreFormatError, IntegrityError) as error:
+        return Unreadable(text, error)
