@@ -294,6 +294,29 @@ class TestListsWholeFoldersOnly(OnMemory):
     broken = ListsWholeFoldersOnly
 
 
+# --- replacing --------------------------------------------------------------------------------------------------------
+
+
+class DeletesBeforeItReplaces(MemoryBackend):
+    def replace(self, key, blob):
+        self.delete([key])
+        time.sleep(0.005)
+        self.put(key, blob)
+
+
+class TestDeletesBeforeItReplaces(OnMemory):
+    broken = DeletesBeforeItReplaces
+
+
+class ReplacesNothing(MemoryBackend):
+    def replace(self, key, blob):
+        self.put(key, blob)
+
+
+class TestReplacesNothing(OnMemory):
+    broken = ReplacesNothing
+
+
 # --- deleting ---------------------------------------------------------------------------------------------------------
 
 

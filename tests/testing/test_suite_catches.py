@@ -37,6 +37,11 @@ CAUGHT = {
     "ListsFolderByFolder": ["keys_are_listed_in_the_order_of_their_bytes"],
     "ListsTheFirstPage": ["a_long_listing_is_complete"],
     "ListsWholeFoldersOnly": ["a_prefix_lists_just_the_keys_that_begin_with_it"],
+    "DeletesBeforeItReplaces": [
+        "a_replacement_that_fails_leaves_the_old_object",
+        "whoever_reads_meanwhile_finds_the_old_or_the_new",
+    ],
+    "ReplacesNothing": ["a_replacement_takes_the_place_of_what_was_there"],
     "DeletesFolders": ["a_folder_is_a_missing_key"],
     "DeletesTheFirstThousand": ["a_long_listing_is_complete"],
     "SharesAPosition": ["threads_share_one_instance"],
