@@ -145,15 +145,10 @@ def test_too_many_open_files_are_told_as_such(client, artifact, folder, use):
         client.list_artifacts()
         metamlflow.migrate  # noqa: B018 (imported now: later no file can be opened)
         from metamlflow import migration  # noqa: F401
-        from metamlflow.store import (  # noqa: F401
-            cache,
-            downloading,
-            gathering,
-            local_copies,
-            migrating,
-            pointing,
-            spreading,
-        )
+        from metamlflow.store.cache import file_cache  # noqa: F401
+        from metamlflow.store.migrate import version, workers  # noqa: F401
+        from metamlflow.store.pointers import evidence, registering  # noqa: F401
+        from metamlflow.store.read import download, local_copies  # noqa: F401
 
         client.register_pointer("warm2", folder, evidence="full")
         client.get_artifact("warm").download(folder.parent / "warm")

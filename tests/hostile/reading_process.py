@@ -187,6 +187,7 @@ def _run(order: Order) -> dict[str, Any]:
     watch = Watch(order.canaries, remote=order.remote)
     requests = _count_requests()
     outcomes: dict[str, Any] = {}
+    limit = sys.getrecursionlimit()
     for name in order.calls or list(CALLS):
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=order.scratch))
         requests.clear()
@@ -208,7 +209,9 @@ def _run(order: Order) -> dict[str, Any]:
         for place, name_of_it in places.items():
             shown = shown.replace(place, name_of_it)
         outcomes[name] = json.loads(shown)
+        sys.setrecursionlimit(50_000)  # rmtree calls itself for each folder of a path of thousands
         shutil.rmtree(scratch, ignore_errors=True)
+        sys.setrecursionlimit(limit)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun
     outcomes[""] = {
         "grown": grown * 1024,

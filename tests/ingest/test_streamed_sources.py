@@ -114,7 +114,7 @@ def test_a_stream_that_fails_registers_nothing(client, raw):
 
 
 def test_a_data_frame_is_told_who_takes_it(client):
-    with pytest.raises(InvalidInputError, match=r"DataFrame(?s:.)*metamlflow\.data\.Dataset"):
+    with pytest.raises(InvalidInputError, match=r"DataFrame(?s:.)*metamlflow\.Dataset\.register"):
         client.register_artifact("a", pd.DataFrame({"x": [1]}))
 
 

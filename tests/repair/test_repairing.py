@@ -304,5 +304,5 @@ def test_a_version_that_never_was_is_told_as_that(tmp_path):
     client.register_artifact("model", b"1")
     with pytest.raises(ArtifactNotFoundError, match="no version 9") as caught:
         client.repair("model@9", tmp_path)
-    assert "versions 1" in caught.value.hint
+    assert "the version 1." in caught.value.hint
     assert "lost" in caught.value.hint

@@ -26,7 +26,7 @@ def run(cloud: Cloud, folder: Path, *more: str) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [sys.executable, SCRIPT, cloud.url, *arguments, *more],
         cwd=folder,
-        env=dict(os.environ),
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         capture_output=True,
         text=True,
         timeout=100,
