@@ -342,8 +342,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def _read_fast(self, key: str, end: int | None = None) -> bytes | None:
         """Return a whole object through the fast engine, if that can be done and nothing says that it was damaged.
 
-        That engine does not see the checksums that S3 holds. But most ETags are an MD5; where one is none (as with KMS,
-        or of what was made of parts), s3fs reads the object again, with its checksum, and from then on at once.
+        That engine does not see the checksums that S3 holds. But most ETags are an MD5; where one looks like it and is
+        none (as with KMS), s3fs reads the object again, with its checksum, and from then on at once. A tag of another
+        shape proves nothing, and a second read of each record there would double what the smallest job costs: such a
+        record is as safe as the connection is.
         """
         fast = self._engine.fast if self._tags_are_md5 else None
         if fast is None:
@@ -359,10 +361,10 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
             return data  # cut off: its tag says nothing of it
         if not tag:  # S3 never answers without: it may be a web page, which s3fs's way tells
             return None
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
+        if len(tag) != _MD5_CHARACTERS or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag:
             return data
         checked = bytes(self._read_slowly(key, 0, end, checked=True))
-        self._tags_are_md5 = len(tag) == _MD5_CHARACTERS and checked != data
+        self._tags_are_md5 = checked != data
         return checked
 
     def _list_fast(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:

@@ -224,7 +224,7 @@ class Connection:
         # Servers from before 2025 know no other checksum of this request, and refuse it without one.
         client.meta.events.register_first("before-call.s3.DeleteObjects", _add_md5, unique_id="metamlflow-md5")
         client.meta.events.register_last("before-call.s3", _spare_a_round_trip, unique_id="metamlflow-expect")
-        client.meta.events.register_last("before-call.s3.GetObject", _compare_no_part, unique_id="metamlflow-part")
+        client.meta.events.register_last("before-call.s3.GetObject", _compare_no_part, unique_id="metamlflow-range")
         PartWire(filesystem, client)
         self._client = client
         return client

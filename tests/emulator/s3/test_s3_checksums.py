@@ -50,24 +50,6 @@ def test_content_that_is_damaged_where_it_lies_is_told_as_that(proxied):
         artifact.read_bytes()
 
 
-def test_a_record_whose_tag_is_no_md5_is_read_with_its_checksum(proxied):
-    """As of one that a tool copied in parts: one altered bit would be other metadata, and nobody would know."""
-    root, proxy = proxied
-    root.client().register_artifact("a", b"1", metadata={"text": "y" * 4000})
-    (manifest,) = root.keys("artifacts/")
-    raw, place = root.server.raw(), root.name(manifest)
-    data = root.read(manifest)
-    upload = {**place, "UploadId": raw.create_multipart_upload(**place)["UploadId"]}
-    tag = raw.upload_part(**upload, PartNumber=1, Body=data)["ETag"]
-    raw.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": tag}]})
-    assert root.head(manifest)["ETag"].endswith('-1"')
-    client = root.client()
-    proxy.reset()
-    proxy.add(Rule(AlterReply(), op="GetObject", key="*_v1.json", when=lambda request: MODE not in request.headers))
-    assert client.get_artifact("a").metadata == {"text": "y" * 4000}
-    assert any(MODE in request.headers for request in proxy.log if request.key.endswith("_v1.json"))
-
-
 def test_own_content_is_read_without_asking_for_a_checksum(proxied):
     root, proxy = proxied
     artifact = root.client().register_artifact("a", {"small": b"1", "large": b"x" * (PART_BYTES + 1)})
