@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from metamlflow.backend.tags import bare_tag
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -218,21 +219,6 @@ def status_of(error: BaseException) -> int:
         if isinstance(response, dict):
             return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     return 0
-
-
-def bare_tag(etag: str | None) -> str:
-    """Return an ETag without quotes: some servers leave them out of a listing, or out of a header."""
-    return (etag or "").removeprefix("W/").strip('"')
-
-
-def quoted_tag(etag: str) -> str:
-    """Return an ETag as a condition names it."""
-    return f'"{bare_tag(etag)}"'
-
-
-def same_tag(one: str | None, other: str | None) -> bool:
-    """Whether two ETags, as they were told at different places, are the same."""
-    return bare_tag(one) == bare_tag(other)
 
 
 def parts_of(answer: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from metamlflow.backend.options import with_configured_defaults
 from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.streaming import StreamedObject
+from metamlflow.backend.tags import bare_tag, same_tag
 from metamlflow.backend.uploading import content_of
 from metamlflow.errors import (
     AccessDeniedError,
@@ -27,7 +28,7 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, quoted_tag, same_tag, says_no_more_than_denied, status_of
+from metamlflow_s3.answers import WEB_PAGE, says_no_more_than_denied, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.copies import S3Copies
 from metamlflow_s3.deletions import Deletions
@@ -289,7 +290,7 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
     def _get(self, key: str, start: int = 0, *, etag: str | None = None) -> Any:
         # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.
         same: dict[str, Any] = (
-            {"IfMatch": quoted_tag(etag)} if etag and not self._options.get("local_expiry_check") else {}
+            {"IfMatch": f'"{bare_tag(etag)}"'} if etag and not self._options.get("local_expiry_check") else {}
         )
         answer = self._connection.call("get_object", Key=self._prefix + key, **_range(start, None), **same)
         try:

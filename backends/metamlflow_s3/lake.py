@@ -9,8 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metamlflow.backend.lakes import Sighting, drifted, entity_tag
+from metamlflow.backend.lakes import Sighting, drifted
 from metamlflow.backend.options import with_configured_defaults
+from metamlflow.backend.tags import bare_tag, entity_tag
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -19,7 +20,7 @@ from metamlflow.errors import (
     StorageError,
     StoreNotFoundError,
 )
-from metamlflow_s3.answers import bare_tag, is_composite, parts_of, status_of
+from metamlflow_s3.answers import is_composite, parts_of, status_of
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.listings import Listings, field
 from metamlflow_s3.options import check_options, parse_url

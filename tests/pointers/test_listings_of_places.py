@@ -9,7 +9,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.backend.lakes import Sighting, entity_tag
+from metamlflow.backend.lakes import Sighting
+from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import StorageUnavailableError
 from metamlflow_local.lake import LocalLake
 

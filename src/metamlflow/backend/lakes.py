@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from metamlflow.backend.registry import not_loaded
+from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import MissingDependencyError, PointerDriftError, PointerPolicyError, redact
 from metamlflow.redaction import printable
 
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 GROUP = "metamlflow.lakes"
-
-
-def entity_tag(tag: str | None) -> str | None:
-    """Return an ETag as RFC 9110 spells it, in quotes: servers differ in that, some between a listing and a header."""
-    if tag is None:
-        return None
-    weak, bare = ("W/", tag[2:]) if tag.startswith("W/") else ("", tag)
-    return f'{weak}"{bare.strip().strip(chr(34))}"'
 
 
 def _told(name: str, value: int | str | None) -> str:

@@ -6,6 +6,7 @@ import pytest
 from proxy_faults import AlterReply, Refuse, Rule
 
 from metamlflow import MetaMLFlowClient
+from metamlflow.backend.tags import same_tag
 from metamlflow.errors import (
     AccessDeniedError,
     IntegrityError,
@@ -18,7 +19,7 @@ from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.doctor import examine
 from metamlflow_s3 import open_backend
-from metamlflow_s3.answers import answered, same_tag
+from metamlflow_s3.answers import answered
 from metamlflow_s3.engines import ENGINE_VARIABLE
 from metamlflow_s3.lake import open_lake
 from metamlflow_s3.uploads import PART_BYTES

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.backend.lakes import entity_tag
+from metamlflow.backend.tags import entity_tag
 
 if TYPE_CHECKING:
     from metamlflow.store.catalog.versions import Loaded

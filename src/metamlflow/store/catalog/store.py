@@ -190,21 +190,6 @@ class Store:
             )
         return marker
 
-    def reprobe(self) -> None:
-        """Ask once more whether the storage refuses to create a key that exists.
-
-        For a backend or caller that has seen a sign that it may not any more, before it acknowledges anything.
-
-        Raises:
-            UnsupportedStoreError: it does not.
-        """
-        backend = self.backend
-        with self._lock:
-            if self._marker is not None:
-                self._probed = False
-                self._probe(backend, self._marker)
-                self._probed = True
-
     # --- is it still there? -------------------------------------------------------------------------------------------
 
     def recheck_if_due(self) -> None:

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from metamlflow.backend.lakes import Lake, Sighting, entity_tag, is_folder_marker, shown
+from metamlflow.backend.lakes import Lake, Sighting, is_folder_marker, shown
+from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import (
     IntegrityError,
     InvalidInputError,
