@@ -185,7 +185,10 @@ class Connection:
             raise InvalidInputError(f"s3fs does not take these storage options: {error}") from error
 
     def _make_own(self) -> Any:
+        from metamlflow_s3.staying import StayingSession
+
         config = {
+            "http_session_cls": StayingSession,
             "max_pool_connections": _POOL,
             # Requests are repeated here. Twice would turn a storm into minutes of silence, and hide who lost a race.
             "retries": {"total_max_attempts": 1, "mode": "standard"},

@@ -15,10 +15,6 @@ SECONDS = 60  # of one call: some wait for a server that may recover
 REQUESTS = 2_000
 WAITING = {
     ("a listing that laughs a billion times", "auto"): "the fast engine takes it for a listing of nothing",
-    **{
-        ("a redirect to another host", engine): "the clients of S3 follow a redirect to any host"
-        for engine in ("auto", "s3fs")
-    },
 }
 """Known faults: each of these cases fails, and says so once it does not."""
 WITHOUT_END = {
