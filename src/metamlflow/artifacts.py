@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded
+from metamlflow.model.findings import LEVELS, Finding, Level
 from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
@@ -30,7 +31,7 @@ from metamlflow.store.repair.report import RepairedObject, RepairReport
 from metamlflow.store.transfer.progress import Progress, ProgressCallback
 from metamlflow.store.transfer.rate_limit import Pace
 from metamlflow.store.verify.lineage import lineage_findings
-from metamlflow.store.verify.report import LEVELS, Finding, Level, Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.report import Unreadable, Verification, VerifyReport
 from metamlflow.store.verify.signatures import Signature
 from metamlflow.store.verify.verify import Journal, verify
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from metamlflow.data import ArtifactClient
 from metamlflow.given_versions import HoldsArtifact, Inputs, Version
 from metamlflow.migration import Place
+from metamlflow.model.findings import Level, Status
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import PointedKind, Strength
@@ -19,7 +20,6 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
-from metamlflow.store.verify.report import Level, Status
 
 __all__ = [
     "ArtifactClient",

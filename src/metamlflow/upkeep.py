@@ -12,13 +12,14 @@ from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, SourceNotFoundError
 from metamlflow.format.layout import MARKER
 from metamlflow.model.blaming import blame_by_names
+from metamlflow.model.findings import LEVELS, Level
 from metamlflow.model.names import Reference
 from metamlflow.sessions import Session
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.repair.report import RepairReport
 from metamlflow.store.transfer.progress import ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import Pace
-from metamlflow.store.verify.report import LEVELS, Level, Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.report import Unreadable, Verification, VerifyReport
 from metamlflow.store.verify.selection import every_version, wanted_versions
 from metamlflow.store.verify.verify import Journal, verify_versions
 

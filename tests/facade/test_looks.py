@@ -11,11 +11,12 @@ import pytest
 from metamlflow import Dataset, MetaMLFlowClient, Pointer, compare, migrate
 from metamlflow.errors import IntegrityError
 from metamlflow.migration import MigrationReport, VersionReport
+from metamlflow.model.findings import Finding
 from metamlflow.model.looks import bytes_text, grid_of, one_line, table_of
 from metamlflow.model.runs import RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.history import History, HistoryEntry
 from metamlflow.store.repair.report import RepairedObject, RepairReport
-from metamlflow.store.verify.report import Finding, Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.report import Unreadable, Verification, VerifyReport
 
 ATTACK = "<script>alert('x')</script>\"&\n\x1b[31m\u202e"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

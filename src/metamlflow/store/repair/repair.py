@@ -11,6 +11,7 @@ from metamlflow.backend import replace_content
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded
+from metamlflow.model.findings import Finding
 from metamlflow.model.manifests import Entry
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.entries import Entries
@@ -33,7 +34,6 @@ from metamlflow.store.repair.report import RepairedObject, RepairReport
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.store.transfer.spooling import OnBytes
-from metamlflow.store.verify.report import Finding
 from metamlflow.store.verify.verify import verify
 
 _UNKNOWN = (

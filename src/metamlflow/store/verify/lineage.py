@@ -5,12 +5,12 @@ from __future__ import annotations
 from metamlflow.errors import ObjectNotFoundError, StorageError, StoreFormatError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded, decode_manifest, digest_of
+from metamlflow.model.findings import Finding
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
-from metamlflow.store.verify.report import Finding
 
 
 def lineage_findings(store: Store, loaded: Loaded) -> list[Finding]:

@@ -9,6 +9,7 @@ from functools import partial
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded, digest_of
+from metamlflow.model.findings import Finding, Level, Status
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.bounded import read_record
@@ -16,12 +17,11 @@ from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.fetching import damaged, held_checksum
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.pointers.checking import Listed, check_content, check_look, with_listings
 from metamlflow.store.read.verified import bytes_in_memory, copy_entry, missing
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import Pace
 from metamlflow.store.transfer.scheduler import in_parallel
-from metamlflow.store.verify.pointers import Listed, check_content, check_look, with_listings
-from metamlflow.store.verify.report import Finding, Level, Status
 
 _TOGETHER = 1024  # entries of a manifest without shards, where parts of it are wanted
 

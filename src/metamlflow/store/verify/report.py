@@ -4,42 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from metamlflow.errors import IntegrityError, StoreFormatError
+from metamlflow.model.findings import STATUSES, Finding, Level
 from metamlflow.model.looks import counted as _counted
 from metamlflow.model.looks import grid_of
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-Level = Literal["full", "checksum", "stat"]
-LEVELS: tuple[Level, ...] = get_args(Level)
-Status = Literal["modified", "missing", "unreadable", "unverifiable"]
-STATUSES: tuple[Status, ...] = get_args(Status)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it was registered.
-
-    Attributes:
-        path: the file's logical path; empty for the manifest or its list of files.
-        status: ``modified``, ``missing``, ``unreadable`` (the storage failed) or ``unverifiable`` (not at this level).
-        key: the object in the store, or the URI of what is only pointed to.
-        expected: what was registered.
-        actual: what was found.
-    """
-
-    path: str
-    status: Status
-    key: str
-    expected: str
-    actual: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the finding as JSON values."""
-        return {name: getattr(self, name) for name in ("path", "status", "key", "expected", "actual")}
 
 
 def counted(files: int, findings: Iterable[Finding]) -> dict[str, int]:

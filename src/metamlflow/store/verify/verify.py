@@ -18,6 +18,7 @@ from metamlflow.backend import translated_errors
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded
+from metamlflow.model.findings import Finding, Level, Status
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store, store_from
 from metamlflow.store.catalog.versions import load_manifest
@@ -25,7 +26,7 @@ from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import Pace
 from metamlflow.store.verify.parts import Checking, Part, PartResult, check_part, parts_of
-from metamlflow.store.verify.report import Finding, Level, Status, Unreadable, VerifyReport
+from metamlflow.store.verify.report import Unreadable, VerifyReport
 
 _AT_A_TIME = 64  # parts that an executor has to do or has done
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from metamlflow.backend.lakes import Sighting
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import FileEntry, Manifest
 from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import WEB, split_uri
@@ -17,7 +18,6 @@ from metamlflow.store.pointers.listings import Standing, in_order, name_order
 from metamlflow.store.pointers.reading import copy_pointer, drifted_since
 from metamlflow.store.pointers.registering import fixed_prefix
 from metamlflow.store.transfer.digests import checkable
-from metamlflow.store.verify.report import Finding, Level
 
 _FEW = 8  # entries for which looks cost no more than a listing may
 
