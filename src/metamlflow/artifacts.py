@@ -24,9 +24,9 @@ from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import Recorder, current_run
 from metamlflow.store.publish.derive import Changes, materialize, refresh, strengthen
+from metamlflow.store.read.content import Content, content_of
 from metamlflow.store.read.download import download_artifact, download_entry, local_folder
 from metamlflow.store.read.local_copies import copy_of_file, copy_of_folder
-from metamlflow.store.read.verified import open_entry, read_entry
 from metamlflow.store.repair.report import RepairedObject, RepairReport
 from metamlflow.store.transfer.progress import Progress, ProgressCallback
 from metamlflow.store.transfer.rate_limit import Pace
@@ -156,21 +156,19 @@ class Artifact(Origins):
             PointerPolicyError: the client's policy does not let the data be opened. ``pointed`` and ``entries`` tell
                 where it is, for whoever only looks.
         """
-        pointed, stored = self._places()
-        if pointed is not None:
-            self._store.lakes.policy.check(pointed)
-        return pointed or stored
+        place, is_outside = self._place()
+        if is_outside:
+            self._store.lakes.policy.check(place)
+        return place
 
-    def _places(self) -> tuple[str | None, str]:
-        """Return where it points to, if that is one place, and what it has in the store."""
+    def _place(self) -> tuple[str, bool]:
+        """Return where it is, and whether that is outside of the store."""
         if len(self.pointed) == 1 and not self.pointed[0].path:
-            return self._store.relocations.place(self.pointed[0].uri), ""
+            return self._store.relocations.place(self.pointed[0].uri), True
         if self._manifest.kind == "file":
-            entry = self._entry(None)
-            if isinstance(entry, PointerEntry):
-                return self._store.relocations.place(entry.uri), ""
-            return None, self._store.backend.url_of(entry.key)
-        return None, self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version))
+            content = self._content(None)
+            return content.url(), content.entry.uri is not None
+        return self._store.backend.url_of(manifest_key(self._manifest.name, self._manifest.version)), False
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -192,12 +190,12 @@ class Artifact(Origins):
             ArtifactNotFoundError: there is no such file in the artifact.
         """
         self._used()
-        return cast("BinaryIO", open_entry(self._store, self._manifest, self._entry(path)))
+        return cast("BinaryIO", self._content(path).open())
 
     def read_bytes(self, path: str | os.PathLike[str] | None = None) -> bytes:
         """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
         self._used()
-        return bytes(read_entry(self._store, self._manifest, self._entry(path)))
+        return bytes(self._content(path).read())
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file, or of the whole folder: verified, cached, shared by processes.
@@ -340,6 +338,9 @@ class Artifact(Origins):
         for run in {id(run): run for run in (self._run, now) if run is not None}.values():
             run.note_use(self._loaded)
 
+    def _content(self, path: str | os.PathLike[str] | None) -> Content[Any]:
+        return content_of(self._store, self._manifest, self._entry(path))
+
     def _entry(self, path: str | os.PathLike[str] | None) -> FileEntry:
         if path is None:
             if self._manifest.kind == "file":
@@ -378,7 +379,7 @@ class Artifact(Origins):
 
     def _shown_place(self) -> str:
         try:
-            return next(filter(None, self._places()))
+            return self._place()[0]
         except MetaMLFlowError:  # a look at an artifact does not fail since a relocation in the store is damaged
             return "unknown"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, Self
 
-from metamlflow.artifacts import Artifact, PointerEntry, ProgressCallback
+from metamlflow.artifacts import Artifact, ProgressCallback
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.likeness import quoted
 from metamlflow.model.names import ArtifactName
@@ -200,7 +200,7 @@ class Dataset:
 
     def _opened(self, path: str) -> BinaryIO:
         entry = self.artifact.entries[path]
-        if isinstance(entry, PointerEntry) and entry.evidence.digest():
+        if entry.only_whole_is_verified:
             # A jump in a pointer's data verifies nothing: the whole of it is fetched and compared first.
             return self.artifact.local_path(path).open("rb")
         return self.artifact.open(path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from metamlflow.model.json_lines import encode_line
 from metamlflow.model.looks import bytes_text, one_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Pointed, PointerEntry
@@ -41,6 +41,28 @@ class Entry:
     def __repr__(self) -> str:
         return f"<Entry '{one_line(self.path)}': {bytes_text(self.size)}, sha256 {self.sha256[:12]}…>"
 
+    @property
+    def uri(self) -> None:
+        """None: it lies in the store."""
+        return
+
+    @property
+    def only_whole_is_verified(self) -> bool:
+        """False: a reader that jumps gets verified bytes as well."""
+        return False
+
+    def objects(self) -> tuple[Entry, ...]:
+        """Return the objects of the store that hold its content: its blob."""
+        return (self,)
+
+    def digest_line(self) -> str:
+        """Return what the digest of an artifact's content takes in of it."""
+        return encode_line([self.path, self.size, self.sha256])
+
+    def without_keys(self) -> Entry:
+        """Return what it is, without where it lies in the store."""
+        return replace(self, key="")
+
 
 @dataclass(frozen=True, slots=True)
 class EmptyFolder:
@@ -49,8 +71,31 @@ class EmptyFolder:
     path: str
     extra: Mapping[str, Any] | None = None
 
+    @property
+    def key(self) -> None:
+        """None: it has no content."""
+        return
+
+    @property
+    def uri(self) -> None:
+        """None: it lies nowhere."""
+        return
+
+    def objects(self) -> tuple[()]:
+        """Return the objects of the store that hold its content: none."""
+        return ()
+
+    def digest_line(self) -> str:
+        """Return what the digest of an artifact's content takes in of it."""
+        return encode_line([self.path])
+
+    def without_keys(self) -> EmptyFolder:
+        """Return it."""
+        return self
+
 
 FileEntry = Entry | PointerEntry
+"""One class for each kind of content. ``store/read/content.py`` tells what a further one takes."""
 Item = FileEntry | EmptyFolder
 
 
@@ -71,6 +116,11 @@ class Shard:
     size: int
     sha256: str
     key: str
+
+    @property
+    def path(self) -> None:
+        """None: it is no file of the artifact."""
+        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +170,6 @@ class Manifest:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-_encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 class ContentDigest:
     """The digest of an artifact's content: equal wherever, whenever and under whatever name it is registered.
 
@@ -135,11 +182,7 @@ class ContentDigest:
 
     def add(self, item: Item) -> None:
         """Take in the next item, in path order."""
-        if isinstance(item, Entry):
-            line = [item.path, item.size, item.sha256]
-        else:
-            line = item.identity() if isinstance(item, PointerEntry) else [item.path]
-        self._hash.update(_encode_line(line).encode() + b"\n")
+        self._hash.update(f"{item.digest_line()}\n".encode())
 
     def __str__(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from metamlflow.errors import redact
+from metamlflow.model.json_lines import encode_line
 from metamlflow.model.looks import bytes_text, one_line
 
 Strength = Literal["stat", "checksum", "full"]
@@ -110,6 +111,15 @@ class PointerEntry:
         """False: what lies elsewhere is data."""
         return False
 
+    @property
+    def only_whole_is_verified(self) -> bool:
+        """Whether a digest is known that only a read of all of it is compared with, and no jump in it."""
+        return self.evidence.digest() is not None
+
+    def objects(self) -> tuple[()]:
+        """Return the objects of the store that hold its content: none."""
+        return ()
+
     def moved_to(self, uri: str) -> PointerEntry:
         """Return the entry of the same content at another place, where its digests are all that is known of it."""
         evidence = Evidence(held=self.evidence.held, computed=self.evidence.computed)
@@ -122,6 +132,14 @@ class PointerEntry:
             name, value = found
             return [self.path, self.size, value if name == "sha256" else f"{name}:{value}"]
         return [self.path, self.size, None, self.uri, self.version, self.evidence.etag, self.evidence.modified_ns]
+
+    def digest_line(self) -> str:
+        """Return what the digest of an artifact's content takes in of it."""
+        return encode_line(self.identity())
+
+    def without_keys(self) -> PointerEntry:
+        """Return it."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFo
 from metamlflow.format.entries import decode_shard
 from metamlflow.model.likeness import alike, told_apart
 from metamlflow.model.looks import one_line
-from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
+from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
 from metamlflow.store.catalog.fetching import absent, fetch_whole
 from metamlflow.store.catalog.store import Store
@@ -79,9 +79,10 @@ class Entries(Sequence[FileEntry]):
 
     def __contains__(self, path: object) -> bool:
         """Whether there is a file at this logical path (or, given an entry, whether it is one of these)."""
-        if isinstance(path, FileEntry):
-            return self.find(path.path) == path
-        return isinstance(path, str) and self.find(path) is not None
+        if isinstance(path, str):
+            return self.find(path) is not None
+        wanted = getattr(path, "path", None)  # an entry's
+        return isinstance(wanted, str) and self.find(wanted) == path
 
     def __repr__(self) -> str:
         shown = ", ".join(f"'{one_line(entry.path, 24)}'" for _, entry in zip(range(3), self, strict=False))
@@ -185,12 +186,12 @@ class Predecessor:
         self._items = items
         self._next = self._advance()
 
-    def key_at(self, path: str) -> str | None:
-        """Return the blob key of the file at ``path``, or None. Each call's path is greater than the last one's."""
+    def at(self, path: str) -> Item | None:
+        """Return the item at ``path``, or None. Each call's path is greater than the last one's."""
         while self._next is not None and self._next.path < path:
             self._next = self._advance()
         found = self._next
-        return found.key if isinstance(found, Entry) and found.path == path else None
+        return found if found is not None and found.path == path else None
 
     def _advance(self) -> Item | None:
         try:

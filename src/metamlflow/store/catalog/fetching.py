@@ -78,7 +78,7 @@ def damaged(blob: Entry | Shard, actual: str) -> IntegrityError:
         hint=f"Nothing of it was used. {REMEDY}, or use another version.",
         expected=expected,
         actual=actual,
-        path=blob.path if isinstance(blob, Entry) else None,
+        path=blob.path,
         key=blob.key,
     )
 
@@ -90,13 +90,13 @@ def absent(blob: Entry | Shard) -> IntegrityError:
         hint=f"Something else deleted it. {REMEDY}, or use another version.",
         expected=f"sha256:{blob.sha256}",
         actual="missing",
-        path=blob.path if isinstance(blob, Entry) else None,
+        path=blob.path,
         key=blob.key,
     )
 
 
 def _named(blob: Entry | Shard) -> str:
-    return repr(blob.path) if isinstance(blob, Entry) else "a part of the artifact's list of files"
+    return "a part of the artifact's list of files" if blob.path is None else repr(blob.path)
 
 
 def held_checksum(info: ObjectInfo, entry: Entry) -> tuple[str, str] | None:

@@ -96,9 +96,9 @@ class Relocations:
 
     def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the items, pointers with where they lead now."""
-        if not any(isinstance(item, PointerEntry) for item in items) or not self.rules():
+        if all(item.uri is None for item in items) or not self.rules():
             return items
-        return tuple(self.entry(item) if isinstance(item, PointerEntry) else item for item in items)
+        return tuple(item if item.uri is None else self.entry(item) for item in items)
 
     def entry(self, entry: PointerEntry) -> PointerEntry:
         """Return a pointer with where it leads now.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.model.manifests import Entry, Manifest
+from metamlflow.model.manifests import Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
@@ -114,9 +114,9 @@ def before_of(source: Store, item: Planned) -> Manifest | None:
 def _expected(manifest: Manifest, known: Manifest | None) -> tuple[int, int]:
     """Return how many files and lists of files have content that the version before does not name, and its bytes."""
     if manifest.items is not None:
-        keys = {item.key for item in (known and known.items) or () if isinstance(item, Entry)}
-        new = [item for item in manifest.items if isinstance(item, Entry) and item.key not in keys]
-        return len(new), sum({item.key: item.size for item in new}.values())
+        keys = {held.key for item in (known and known.items) or () for held in item.objects()}
+        new = [held for item in manifest.items for held in item.objects() if held.key not in keys]
+        return len(new), sum({held.key: held.size for held in new}.values())
     shards = {shard.key for shard in (known and known.shards) or ()}
     lists = [shard for shard in manifest.shards or () if shard.key not in shards]
     files = sum(shard.count for shard in lists)

@@ -183,7 +183,7 @@ def _pairs(store: Store, names: Iterable[ArtifactName]) -> Iterator[tuple[Pointe
     seen: set[str] = set()
     for loaded in live_versions(store, names):
         for registered in Entries(store, loaded.manifest, as_registered=True):
-            if isinstance(registered, PointerEntry) and registered.evidence.digest() is not None:
+            if registered.uri is not None and registered.evidence.digest() is not None:
                 there = store.relocations.entry(registered)
                 if there.uri not in seen:
                     seen.add(there.uri)

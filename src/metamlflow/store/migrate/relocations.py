@@ -113,7 +113,7 @@ def _registered(store: Store, names: Iterable[ArtifactName]) -> Iterator[Pointer
     seen: set[tuple[str, str]] = set()
     for loaded in live_versions(store, names):
         for entry in Entries(store, loaded.manifest, as_registered=True):
-            if isinstance(entry, PointerEntry) and entry.evidence.digest() is not None:
+            if entry.uri is not None and entry.evidence.digest() is not None:
                 identity = entry.uri, repr(entry.evidence.digest())
                 if identity not in seen:
                     seen.add(identity)

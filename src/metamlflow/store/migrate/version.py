@@ -18,7 +18,6 @@ from metamlflow.format.layout import manifest_key, name_key, runs_prefix
 from metamlflow.format.manifests import Loaded, digest_of
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.model.names import ArtifactName
-from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import claim
@@ -100,7 +99,7 @@ class Ledger:
                 if status.available:
                     manifest = load_manifest(destination, name, status.version).manifest
                     yield from (shard.key for shard in manifest.shards or ())
-                    yield from (entry.key for entry in Entries(destination, manifest) if isinstance(entry, Entry))
+                    yield from (held.key for entry in Entries(destination, manifest) for held in entry.objects())
 
 
 @dataclass
@@ -277,10 +276,12 @@ def new_contents(
             yield shard_content(shard)
     predecessor = Predecessor(Entries(source, before).items() if before else iter(()))
     for entry in Entries(source, manifest, as_registered=True):
-        if isinstance(entry, Entry) and predecessor.key_at(entry.path) != entry.key:
-            yield entry
-        elif carried and isinstance(entry, PointerEntry):
+        if carried and entry.uri is not None:
             carried(entry.uri)
+        if objects := entry.objects():
+            before_it = predecessor.at(entry.path)
+            there = [held.key for held in before_it.objects()] if before_it else []
+            yield from (held for held in objects if held.key not in there)
 
 
 def once(contents: Iterable[Entry], on_repeated: Callable[[], None] = lambda: None) -> Iterator[Entry]:

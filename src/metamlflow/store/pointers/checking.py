@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from metamlflow.backend.lakes import Sighting
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
 from metamlflow.model.findings import Finding, Level
-from metamlflow.model.manifests import FileEntry, Manifest
+from metamlflow.model.manifests import Manifest
 from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import WEB, split_uri
 from metamlflow.store.catalog.external import seen_as
@@ -35,10 +35,8 @@ class Listed:
     certain: bool = True
 
 
-def with_listings(
-    store: Store, manifest: Manifest, entries: Iterable[FileEntry], level: Level, *, from_start: bool
-) -> Iterator[tuple[FileEntry, Listed | None]]:
-    """Yield the entries, in their order, each with what a listing of its place shows, where a listing tells.
+class Listings:
+    """What listings of the places that a version points to show of its entries, asked for in their order.
 
     A listing is taken page by page as the entries pass. Where it fails there is nothing of it: then each object is
     looked at, and each failure has its name.
@@ -46,21 +44,21 @@ def with_listings(
     Args:
         store: whose lakes are listed.
         manifest: of the version.
-        entries: some of its files, in their order.
         level: that is asked for.
-        from_start: whether they begin with the first; else listings begin shortly before the first of them.
+        from_start: whether the entries begin with the first; else listings begin shortly before the first of them.
     """
-    merges = {
-        place.path: None if place.kind == "object" else _Merge(store, place, from_start=from_start)
-        for place in store.relocations.pointed(manifest.pointed)
-    }
-    usable = level != "full" and manifest.files > _FEW
-    for entry in entries:
-        if not usable or not isinstance(entry, PointerEntry):
-            yield entry, None
-            continue
-        merge = _deepest(merges, entry.path)
-        yield entry, merge.listed(entry) if merge else None
+
+    def __init__(self, store: Store, manifest: Manifest, level: Level, *, from_start: bool) -> None:
+        self._merges = {
+            place.path: None if place.kind == "object" else _Merge(store, place, from_start=from_start)
+            for place in store.relocations.pointed(manifest.pointed)
+        }
+        self._usable = level != "full" and manifest.files > _FEW
+
+    def of(self, entry: PointerEntry) -> Listed | None:
+        """Return what the listing of its place shows of an entry, where a listing tells."""
+        merge = _deepest(self._merges, entry.path) if self._usable else None
+        return merge.listed(entry) if merge else None
 
 
 def _deepest(merges: Mapping[str, _Merge | None], path: str) -> _Merge | None:

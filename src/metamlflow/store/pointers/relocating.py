@@ -81,7 +81,7 @@ def pointers_of(store: Store, names: Iterable[ArtifactName]) -> Iterator[Pointer
         is_newest = loaded.manifest.name not in begun
         begun.add(loaded.manifest.name)
         for entry in Entries(store, loaded.manifest):
-            if isinstance(entry, PointerEntry) and (is_newest or entry.evidence.digest()):
+            if entry.uri is not None and (is_newest or entry.evidence.digest()):
                 identity = entry.uri, entry.version, repr(entry.evidence.digest())
                 if identity not in seen:
                     seen.add(identity)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard
 from metamlflow.format.layout import extension_of
@@ -15,11 +15,11 @@ from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Predecessor
 from metamlflow.store.ingest.hashing import Staged, stage, stage_bytes
 from metamlflow.store.ingest.schemas import capture_schema, is_visible_data_file
-from metamlflow.store.ingest.sources import Problems, Source, SourceFile, SourceItem, SourcePointer
+from metamlflow.store.ingest.sources import Problems, Source, SourceFile, SourcePointer
 from metamlflow.store.publish.blobs import BlobWriter
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import QUICK_BYTES, Ready, in_parallel
-from metamlflow.store.transfer.spooling import SMALL
+from metamlflow.store.transfer.spooling import SMALL, OnBytes
 
 _SHARD_EXTENSION = ".jsonl"
 
@@ -36,16 +36,6 @@ class Content:
     digest: str
     schema: Mapping[str, Any] | None
     has_pointers: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A source item with what is known before it is read; once it is hashed, with that."""
-
-    item: SourceItem
-    relied_on: str | None = None
-    wants_schema: bool = False
-    staged: Staged | None = None
 
 
 def store_content(
@@ -66,92 +56,147 @@ def store_content(
     """
     storing = _Storing(writer, counter)
     items = in_parallel(
-        storing.finish,
-        _planned(source, predecessor),
-        first=storing.begin,
-        size_of=_bytes_in_memory,
+        lambda step: step.finish(storing),
+        _steps(source, predecessor),
+        first=lambda step: step.begin(storing),
+        size_of=lambda step: step.bytes_in_memory,
         cancel=counter.cancel,
     )
     known = {shard.sha256: shard.key for shard in last_shards or ()}
     return _collect(items, partial(_store_shard, writer, known), storing.schemas)
 
 
-def _bytes_in_memory(planned: _Planned) -> int | None:
-    item = planned.item
-    if not (isinstance(item, SourceFile) or (isinstance(item, SourcePointer) and item.reads)):
-        return 0
-    size = item.size
-    return None if size is None or size > SMALL else size
+@dataclass(slots=True)
+class _Storing:
+    """One attempt to store content, and the schemas that were found on the way."""
+
+    writer: BlobWriter
+    counter: Counter
+    schemas: list[Mapping[str, Any] | None] = field(default_factory=list)
+
+    def on_bytes(self, size: int) -> None:
+        """Take note of bytes that were read or sent."""
+        self.counter.add(size=size)
 
 
-def _planned(source: Source, predecessor: Predecessor) -> Iterator[_Planned]:
+class _Step(Protocol):
+    """How one item of a source becomes an item of the version: first in the calling thread, then in a worker."""
+
+    @property
+    def bytes_in_memory(self) -> int | None:
+        """How many bytes it has in memory at a time; None: it takes them from the budget itself."""
+
+    def begin(self, storing: _Storing) -> _Step | Ready[Item]:
+        """Do what is quick; return the item, or what is left to be done in a worker."""
+
+    def finish(self, storing: _Storing) -> Item:
+        """Do what :meth:`begin` left, and return the item."""
+
+
+def _steps(source: Source, predecessor: Predecessor) -> Iterator[_Step]:
+    """Yield the step of each item: the one place where it matters what kind of thing a source yields."""
     problems = Problems()
     schema_found = False
     for item in source.items(problems):
-        if not isinstance(item, SourceFile):
-            yield _Planned(item)
-            continue
-        wants_schema = not schema_found and is_visible_data_file(item.path)
-        schema_found = schema_found or wants_schema
-        yield _Planned(item, predecessor.key_at(item.path), wants_schema)
+        if isinstance(item, SourceFile):
+            wants_schema = not schema_found and is_visible_data_file(item.path)
+            schema_found = schema_found or wants_schema
+            before = predecessor.at(item.path)
+            yield _StoredFile(item, before.key if before else None, wants_schema)
+        elif isinstance(item, SourcePointer):
+            yield _Gathered(item, item.gather) if item.gather else _TakenOver(item.entry)
+        else:
+            yield _TakenOver(item)
     problems.raise_if_any()  # what came into the folder since it was scanned
 
 
-class _Storing:
-    """Hashes and stores the files of one attempt."""
+def _in_memory(size: int | None) -> int | None:
+    return None if size is None or size > SMALL else size
 
-    def __init__(self, writer: BlobWriter, counter: Counter) -> None:
-        self._writer = writer
-        self._counter = counter
-        self.schemas: list[Mapping[str, Any] | None] = []
 
-    def begin(self, planned: _Planned) -> _Planned | Ready[Item]:
-        """Hash a small local file, and see whether its content is in the store already. In the calling thread."""
-        file = planned.item
-        if isinstance(file, SourcePointer):
-            return planned if file.gather else self._taken_over(file.entry)
-        if not isinstance(file, SourceFile):
-            return self._taken_over(file)
-        if file.local is None or planned.wants_schema or (file.size or 0) > QUICK_BYTES:
-            return planned
-        staged = stage(file, self._on_bytes)
-        key = self._writer.reliable_key(staged.blob, extension_of(file.path), planned.relied_on)
-        if key is None:
-            return _Planned(file, planned.relied_on, staged=staged)
-        return Ready(self._stored(file, staged, key))
+@dataclass(frozen=True, slots=True)
+class _StoredFile:
+    """A file whose bytes go to the store, with what is known before it is read; once it is hashed, with that."""
 
-    def finish(self, planned: _Planned) -> Item:
-        """Store a file that :meth:`begin` left. In a worker thread."""
-        file = planned.item
-        if isinstance(file, SourcePointer) and file.gather:
-            entry = file.gather(file.entry, self._on_bytes)
-            self._counter.add(files=1, size=0 if file.reads else entry.size)
-            return entry
-        assert isinstance(file, SourceFile)  # noqa: S101 (for the type checker)
-        extension = extension_of(file.path)
-        if planned.staged is not None:
-            key = self._writer.store(planned.staged.blob, extension, relied_on=planned.relied_on)
-            return self._stored(file, planned.staged, key)
-        with stage(file, self._on_bytes) as staged:
-            key = self._writer.store(staged.blob, extension, relied_on=planned.relied_on)
-            if planned.wants_schema:
-                self.schemas.append(capture_schema(file.path, staged.peek))
-        return self._stored(file, staged, key)
+    file: SourceFile
+    relied_on: str | None
+    wants_schema: bool
+    staged: Staged | None = None
 
-    def _taken_over(self, item: Item) -> Ready[Item]:
-        if not isinstance(item, EmptyFolder):
-            self._counter.add(files=1, size=item.size)
-        return Ready(item)
+    @property
+    def bytes_in_memory(self) -> int | None:
+        """All of a small file."""
+        return _in_memory(self.file.size)
 
-    def _on_bytes(self, size: int) -> None:
-        self._counter.add(size=size)
+    def begin(self, storing: _Storing) -> _Step | Ready[Item]:
+        """Hash a small local file, and see whether its content is in the store already."""
+        file = self.file
+        if file.local is None or self.wants_schema or (file.size or 0) > QUICK_BYTES:
+            return self
+        staged = stage(file, storing.on_bytes)
+        key = storing.writer.reliable_key(staged.blob, extension_of(file.path), self.relied_on)
+        return replace(self, staged=staged) if key is None else Ready(self._stored(storing, staged, key))
 
-    def _stored(self, file: SourceFile, staged: Staged, key: str) -> Entry:
+    def finish(self, storing: _Storing) -> Item:
+        """Hash it, unless it is, and store it."""
+        if self.staged is not None:
+            return self._stored(storing, self.staged, self._store(storing, self.staged))
+        with stage(self.file, storing.on_bytes) as staged:
+            key = self._store(storing, staged)
+            if self.wants_schema:
+                storing.schemas.append(capture_schema(self.file.path, staged.peek))
+        return self._stored(storing, staged, key)
+
+    def _store(self, storing: _Storing, staged: Staged) -> str:
+        return storing.writer.store(staged.blob, extension_of(self.file.path), relied_on=self.relied_on)
+
+    def _stored(self, storing: _Storing, staged: Staged, key: str) -> Entry:
         if staged.passes:
             staged.passes.complete()
-        self._counter.add(files=1)
-        blob = staged.blob
+        storing.counter.add(files=1)
+        file, blob = self.file, staged.blob
         return Entry(file.path, blob.size, blob.sha256, blob.crc32c, key, file.executable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """Data that is pointed to, of which more evidence is to be had."""
+
+    pointer: SourcePointer
+    gather: Callable[[PointerEntry, OnBytes], PointerEntry]
+
+    @property
+    def bytes_in_memory(self) -> int | None:
+        """All of a small object, if it is read."""
+        return _in_memory(self.pointer.size) if self.pointer.reads else 0
+
+    def begin(self, storing: _Storing) -> _Step | Ready[Item]:  # noqa: ARG002 (each takes at least a request)
+        """Leave it to a worker."""
+        return self
+
+    def finish(self, storing: _Storing) -> Item:
+        """Gather the evidence."""
+        entry = self.gather(self.pointer.entry, storing.on_bytes)
+        storing.counter.add(files=1, size=0 if self.pointer.reads else entry.size)
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class _TakenOver:
+    """An item of which nothing is left to be done."""
+
+    item: Item
+    bytes_in_memory: int = 0
+
+    def begin(self, storing: _Storing) -> _Step | Ready[Item]:
+        """Return it."""
+        return Ready(self.finish(storing))
+
+    def finish(self, storing: _Storing) -> Item:
+        """Return it."""
+        if not isinstance(self.item, EmptyFolder):
+            storing.counter.add(files=1, size=self.item.size)
+        return self.item
 
 
 def _collect(

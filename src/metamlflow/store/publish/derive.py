@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from metamlflow.format.manifests import Loaded
 from metamlflow.model.looks import grid_of
-from metamlflow.model.manifests import EmptyFolder, Entry, Item
+from metamlflow.model.manifests import EmptyFolder, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import split_uri
 from metamlflow.store.catalog.entries import Entries
@@ -19,9 +19,9 @@ from metamlflow.store.ingest.sources import Collection, Problems, Source, Source
 from metamlflow.store.lineage.current_run import current_run
 from metamlflow.store.pointers.evidence import gather_held, gather_read
 from metamlflow.store.pointers.listings import Standing, confirm_removed
-from metamlflow.store.pointers.reading import PointerReader
 from metamlflow.store.pointers.registering import fixed_prefix, pointer_source, same_object
 from metamlflow.store.publish.publish import Draft, publish
+from metamlflow.store.read.content import Content, content_of
 from metamlflow.store.transfer.progress import ProgressCallback
 
 _KEPT = 10_000
@@ -69,13 +69,13 @@ def strengthen(store: Store, loaded: Loaded, strength: Strength, progress: Progr
         EvidenceUnavailableError: a server holds no digest.
         ConflictError: it is not the newest version.
     """
-    if not any(_is_weaker(item, strength) for item in Entries(store, loaded.manifest)):
+    if not any(item.uri is not None and _is_weaker(item, strength) for item in Entries(store, loaded.manifest)):
         return loaded
     gather = partial(gather_read if strength == "full" else gather_held, store)
 
     def stronger(item: Item) -> SourceItem:
-        if _is_weaker(item, strength):
-            return SourcePointer(cast("PointerEntry", item), gather, reads=strength == "full")
+        if item.uri is not None and _is_weaker(item, strength):
+            return SourcePointer(item, gather, reads=strength == "full")
         return item
 
     pointed = tuple(
@@ -85,8 +85,8 @@ def strengthen(store: Store, loaded: Loaded, strength: Strength, progress: Progr
     return _publish(store, loaded, _Derived(store, loaded, stronger, pointed), progress)
 
 
-def _is_weaker(item: Item, strength: Strength) -> bool:
-    return isinstance(item, PointerEntry) and STRENGTHS.index(item.strength) < STRENGTHS.index(strength)
+def _is_weaker(entry: PointerEntry, strength: Strength) -> bool:
+    return STRENGTHS.index(entry.strength) < STRENGTHS.index(strength)
 
 
 def materialize(store: Store, loaded: Loaded, progress: ProgressCallback | None = None) -> Loaded:
@@ -96,19 +96,20 @@ def materialize(store: Store, loaded: Loaded, progress: ProgressCallback | None 
         PointerDriftError: the data changed since it was registered; nothing was registered.
         ConflictError: it is not the newest version.
     """
-    if not any(isinstance(item, PointerEntry) for item in Entries(store, loaded.manifest)):
+    if all(item.uri is None for item in Entries(store, loaded.manifest)):
         return loaded
 
     def stored(item: Item) -> SourceItem:
-        if not isinstance(item, PointerEntry):
+        if item.uri is None:
             return item
-        return SourceFile(item.path, item.size, lambda: cast("BinaryIO", _whole(store, item)))
+        content = content_of(store, loaded.manifest, item)
+        return SourceFile(item.path, item.size, lambda: cast("BinaryIO", _whole(content)))
 
     return _publish(store, loaded, _Derived(store, loaded, stored, ()), progress)
 
 
-def _whole(store: Store, entry: PointerEntry) -> io.BufferedReader:
-    return io.BufferedReader(PointerReader(store, entry), 1024 * 1024)
+def _whole(content: Content[Any]) -> io.BufferedReader:
+    return io.BufferedReader(content.raw(), 1024 * 1024)
 
 
 def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = None) -> tuple[Loaded, Changes]:
@@ -193,7 +194,7 @@ class _Refreshed(Source):
                 self.changes.note("added", item.path)
                 yield item
                 continue
-            if isinstance(known, Entry) and isinstance(item, SourcePointer):
+            if known.uri is None and not (isinstance(known, EmptyFolder) or isinstance(item, EmptyFolder)):
                 problems.note_path(item.path, "it is new where it lies, and a stored file of the version has this path")
             yield self._either(known, item)
             known = next(old, None)
@@ -203,7 +204,7 @@ class _Refreshed(Source):
 
     def _left(self, known: Item) -> Iterator[Item]:
         """Yield what no place has any more, if it is the version's own."""
-        if isinstance(known, PointerEntry):
+        if known.uri is not None:
             if any(_lists(place, known.uri) for place in self.pointed):
                 confirm_removed(self._store, known, self._standing)
             self.changes.note("removed", known.path)
@@ -211,9 +212,9 @@ class _Refreshed(Source):
             yield known
 
     def _either(self, known: Item, found: SourceItem) -> SourceItem:
-        entry = found.entry if isinstance(found, SourcePointer) else found
-        if isinstance(known, PointerEntry) and isinstance(entry, PointerEntry) and same_object(known, entry):
+        # Places have pointers and empty folders, and nothing else.
+        if known.uri is not None and isinstance(found, SourcePointer) and same_object(known, found.entry):
             return known
-        if not isinstance(known, EmptyFolder) or not isinstance(entry, EmptyFolder):
+        if not isinstance(known, EmptyFolder) or not isinstance(found, EmptyFolder):
             self.changes.note("modified", known.path)
         return found

@@ -6,7 +6,7 @@ import getpass
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import Loaded, decode_manifest, encode_manifest
 from metamlflow.format.pointers import FEATURE
 from metamlflow.format.records import Claim, encode_name
-from metamlflow.model.manifests import Entry, Input, Item, Manifest
+from metamlflow.model.manifests import Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.records import Losses, claim, claim_ahead, looked_again
@@ -320,7 +320,7 @@ class _Publication:
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
         last = head.loaded.manifest if head.loaded and head.available else None
         items = (last.items if last else None) or ()
-        self._writer.begin_attempt(started, {item.key for item in items if isinstance(item, Entry)})
+        self._writer.begin_attempt(started, {held.key for item in items for held in item.objects()})
         predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
         return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
@@ -329,7 +329,7 @@ def _traits(items: tuple[Item, ...] | None) -> list[Item] | None:
     """Items without the keys of their blobs: under which of its keys content lies is no change of it."""
     if items is None:
         return None
-    return [replace(item, key="") if isinstance(item, Entry) else item for item in items]
+    return [item.without_keys() for item in items]
 
 
 def read_head(store: Store, name: ArtifactName) -> Head:

@@ -17,7 +17,7 @@ from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest
 from metamlflow.model.paths import collisions
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.read.verified import bytes_in_memory, copy_entry
+from metamlflow.store.read.content import content_of
 from metamlflow.store.transfer.download_staging import staging_folder
 from metamlflow.store.transfer.handles import Inside, open_folder
 from metamlflow.store.transfer.local_paths import absolute_path
@@ -250,9 +250,14 @@ class _Fetching:
 
     def all(self, work: Callable[[_Target], None], targets: Iterable[_Target]) -> None:
         """Fetch to all targets, many at a time."""
-        size_of = lambda target: bytes_in_memory(target[2])  # noqa: E731 (a line of its own)
-        for _ in in_parallel(work, targets, size_of=size_of, cancel=self._counter.cancel):
+        for _ in in_parallel(work, targets, size_of=self._bytes_in_memory, cancel=self._counter.cancel):
             pass
+
+    def _bytes_in_memory(self, target: _Target) -> int | None:
+        item = target[2]
+        if isinstance(item, EmptyFolder):
+            return 0
+        return content_of(self._download.store, self._download.manifest, item).bytes_in_memory
 
     def to_number(self, target: _Target) -> None:
         """Bring one item, verified, to a file of a staging folder that is called by its number."""
@@ -275,7 +280,7 @@ class _Fetching:
         with translated_errors(shown):
             descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)
             with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor)
-                copy_entry(self._download.store, self._download.manifest, item, file, self._on_bytes)
+                content_of(self._download.store, self._download.manifest, item).copy(file, self._on_bytes)
                 if item.executable:
                     mode = os.fstat(descriptor).st_mode
                     # Whoever may read it may execute it: so the umask decides, as for a compiler's output.

@@ -1,4 +1,4 @@
-"""Reading content so that wrong bytes never count as read."""
+"""Reading blobs so that wrong bytes never count as read."""
 
 from __future__ import annotations
 
@@ -9,38 +9,23 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from metamlflow.backend import CheapLooks
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
-from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest
-from metamlflow.model.pointers import PointerEntry
+from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.store.catalog.fetching import absent, check_size, compare, fetch_whole, range_fetcher
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import check_available, version_status
-from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
 from metamlflow.store.transfer.ranges import copy_ranges, not_told, write_all
 from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
-_BUFFER = 1024 * 1024
-_POINTER_BUFFER = 8 * 1024  # the reader below asks for more than this by itself, where it is read in order
-
-
-def open_entry(store: Store, manifest: Manifest, entry: FileEntry) -> io.BufferedReader:
-    """Return a seekable reader of a file's content that raises IntegrityError instead of giving wrong bytes.
-
-    In a local store all of the content is verified before the first of it is handed out. From a bucket, read from start
-    to end, it is verified as it passes, and the read that would return the last of it raises; at the first jump all of
-    it is verified, and then any part can be read. What is only pointed to is read on condition of what was registered.
-    """
-    if isinstance(entry, PointerEntry):
-        return io.BufferedReader(PointerReader(store, entry), _POINTER_BUFFER)
-    return io.BufferedReader(_VerifyingReader(entry, opener(store, manifest, entry)), _BUFFER)
+def verifying_reader(store: Store, manifest: Manifest, entry: Entry) -> io.RawIOBase:
+    """Return a seekable reader of a blob that raises IntegrityError instead of giving wrong bytes."""
+    return _VerifyingReader(entry, opener(store, manifest, entry))
 
 
 def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], BinaryIO]:
@@ -53,49 +38,6 @@ def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], Binar
             raise missing(store, manifest, entry) from None
 
     return open_blob
-
-
-def read_entry(store: Store, manifest: Manifest, entry: FileEntry) -> Buffer:
-    """Return a file's whole content, verified; one request for all of it.
-
-    Raises:
-        IntegrityError: it is missing or not what was registered.
-    """
-    if isinstance(entry, PointerEntry):
-        return read_pointer(store, entry)
-    try:
-        return fetch_whole(store, entry)
-    except ObjectNotFoundError:
-        raise missing(store, manifest, entry) from None
-
-
-def bytes_in_memory(item: Item) -> int | None:
-    """Return how many bytes :func:`copy_entry` has in memory at a time; None: it takes them from the budget itself."""
-    if isinstance(item, EmptyFolder):
-        return 0
-    return item.size if item.size <= SMALL else None
-
-
-def copy_entry(store: Store, manifest: Manifest, entry: FileEntry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
-    """Read a file's content once, verified, and write it to ``target`` if one is given.
-
-    Args:
-        store: where it lies.
-        manifest: of the version that it belongs to.
-        entry: the file.
-        target: a new file without a buffer.
-        on_bytes: is told the progress.
-
-    Raises:
-        IntegrityError: it is missing or not what was registered; what was written must be thrown away.
-    """
-    if isinstance(entry, PointerEntry):
-        copy_pointer(store, entry, target, on_bytes)
-        return
-    try:
-        copy_blob(store, entry, target, on_bytes)
-    except ObjectNotFoundError:
-        raise missing(store, manifest, entry) from None
 
 
 def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
@@ -161,7 +103,7 @@ def _damaged_on_its_way(entry: Entry) -> IntegrityError:
 
 
 class _VerifyingReader(SeekableReader):
-    """The raw reader under :func:`open_entry`.
+    """The raw reader of a blob.
 
     A local file is verified as a whole before its first bytes are handed out. What comes over a network is hashed while
     it is read in order; the last of it is handed out only if the digest is right. A jump there (what Parquet and zip

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from metamlflow.backend import Blob
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, SourceNotFoundError
@@ -86,8 +86,7 @@ class FileDonor:
                 source = place_source(str(file), "", no_options)
                 source.scan()
                 (item,) = source.items(Problems())
-                assert isinstance(item, SourceFile)  # noqa: S101 (a file, as looked at)
-                blob = stage(item, on_bytes).blob
+                blob = stage(cast("SourceFile", item), on_bytes).blob  # it was a file when it was looked at
             if (blob.size, blob.sha256) == (content.size, content.sha256):
                 return blob
             found = f"{file} has other bytes: {blob.size} bytes, sha256:{blob.sha256}"

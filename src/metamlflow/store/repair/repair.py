@@ -152,8 +152,8 @@ class _Repair:
         due: list[tuple[Finding, Entry]] = []
         for finding in report.findings:
             entry = entries.find(finding.path) if finding.path and finding.status in {"missing", "modified"} else None
-            if isinstance(entry, Entry):
-                due.append((finding, entry))
+            if entry and (objects := [held for held in entry.objects() if held.key == finding.key]):
+                due += [(finding, held) for held in objects]
             elif finding.key not in shards:
                 still.append(RepairedObject(finding.path, finding.key, _not_repairable(finding)))
         still += self._put_all_back(loaded, due)

@@ -1,24 +1,22 @@
-"""Checking a part of a version: what is stored by its blobs, what is pointed to where it lies."""
+"""Checking a part of a version: its manifest, its lists of files, and each file as its kind of content is checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded, digest_of
 from metamlflow.model.findings import Finding, Level, Status
-from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
-from metamlflow.model.pointers import PointerEntry
+from metamlflow.model.manifests import EmptyFolder, Item, Manifest, Shard
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.entries import Entries
-from metamlflow.store.catalog.fetching import damaged, held_checksum
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.pointers.checking import Listed, check_content, check_look, with_listings
-from metamlflow.store.read.verified import bytes_in_memory, copy_entry, missing
+from metamlflow.store.read.content import Content, Survey
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import Pace
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -77,10 +75,10 @@ def check_part(checking: Checking, part: Part, counter: Counter) -> PartResult:
     read = 0
     manifest = checking.loaded.manifest
     files = (item for item in _items_of(checking, part, findings) if not isinstance(item, EmptyFolder))
-    found = with_listings(checking.store, manifest, files, checking.level, from_start=part.start == 0)
-    in_memory = bytes_in_memory if checking.level == "full" else lambda _: 0
+    survey = Survey(checking.store, manifest, checking.level, from_start=part.start == 0)
+    in_memory = partial(_bytes_in_memory, checking.level)
     work = partial(_check, checking, counter)
-    for finding, size in in_parallel(work, found, size_of=lambda pair: in_memory(pair[0]), cancel=counter.cancel):
+    for finding, size in in_parallel(work, map(survey.of, files), size_of=in_memory, cancel=counter.cancel):
         findings += [finding] if finding else []
         read += size
     return PartResult(read, tuple(findings))
@@ -131,63 +129,29 @@ def _check_manifest(checking: Checking) -> list[Finding]:
     return [] if actual == loaded.digest else [Finding("", "modified", key, loaded.digest, actual)]
 
 
-def _check(checking: Checking, counter: Counter, pair: tuple[FileEntry, Listed | None]) -> tuple[Finding | None, int]:
+_Seen = tuple[Content[Any], Any]
+"""A file's content, and what the overview of its kind tells of it."""
+
+
+def _bytes_in_memory(level: Level, seen: _Seen) -> int | None:
+    return seen[0].bytes_in_memory if level == "full" else 0
+
+
+def _check(checking: Checking, counter: Counter, seen: _Seen) -> tuple[Finding | None, int]:
     """Return what is wrong with a file, and how many bytes of it were read."""
-    entry, seen = pair
-    if isinstance(entry, PointerEntry):
-        key, expected, check = entry.uri, "readable data", partial(_check_pointer, checking, seen, entry)
-    else:
-        key, expected, check = entry.key, f"sha256:{entry.sha256}", partial(_check_stored, checking, entry)
+    content, shown = seen
+    path, level = content.entry.path, checking.level
 
     def on_bytes(size: int) -> None:
         counter.add(size=size)
         checking.pace.take(size=size)
 
     try:
-        finding = check(on_bytes)
+        finding = content.check(level, shown, on_bytes, lambda: checking.pace.take(objects=1))
     except IntegrityError as error:
         status: Status = "missing" if error.actual == "missing" else "modified"
-        finding = Finding(entry.path, status, key, error.expected, error.actual)
+        finding = Finding(path, status, content.place, error.expected, error.actual)
     except MetaMLFlowError as error:
-        finding = Finding(entry.path, "unreadable", key, expected, error.message)
+        finding = Finding(path, "unreadable", content.place, content.expected, error.message)
     counter.add(files=1)
-    return finding, entry.size if checking.level == "full" and finding is None else 0
-
-
-def _check_stored(checking: Checking, entry: Entry, on_bytes: Callable[[int], None]) -> Finding | None:
-    checking.pace.take(objects=1)
-    if checking.level == "full":
-        copy_entry(checking.store, checking.loaded.manifest, entry, None, on_bytes)
-        return None
-    return _check_stat(checking.store, checking.loaded.manifest, entry, checking.level)
-
-
-def _check_pointer(
-    checking: Checking, seen: Listed | None, entry: PointerEntry, on_bytes: Callable[[int], None]
-) -> Finding | None:
-    if checking.level == "full":
-        checking.pace.take(objects=1)
-        return check_content(checking.store, entry, on_bytes)
-    return check_look(checking.store, entry, seen, checking.level, lambda: checking.pace.take(objects=1))
-
-
-def _check_stat(store: Store, manifest: Manifest, entry: Entry, level: Level) -> Finding | None:
-    try:
-        info = retried(lambda: store.backend.stat(entry.key), store.clock)
-    except ObjectNotFoundError:
-        raise missing(store, manifest, entry) from None
-    if info.size != entry.size:
-        raise damaged(entry, f"{info.size} bytes")
-    if level == "stat":
-        return None
-    held = held_checksum(info, entry)
-    if held is None:
-        return Finding(
-            entry.path,
-            "unverifiable",
-            entry.key,
-            f"sha256:{entry.sha256}",
-            "the storage holds no checksum; use level full",
-        )
-    expected, actual = held
-    return None if actual == expected else Finding(entry.path, "modified", entry.key, expected, actual)
+    return finding, content.entry.size if level == "full" and finding is None else 0
