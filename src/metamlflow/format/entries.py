@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from metamlflow.format.documents import Fields, Problems, dump_text, parse_object, pattern
 from metamlflow.format.layout import sha256_of_blob_key
-from metamlflow.format.pointers import pointer_entry_from, pointer_entry_to_json
-from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
+from metamlflow.format.pointers import FEATURE, pointer_entry_from, pointer_entry_to_json
+from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Shard
 from metamlflow.model.paths import OrderCheck, path_problem
 from metamlflow.model.pointers import PointerEntry
 
@@ -28,6 +29,41 @@ _usual = itemgetter("path", "size", "sha256", "crc32c", "key")
 _USUAL_FIELDS = {"path", "size", "sha256", "crc32c", "key"}
 
 
+@dataclass(frozen=True, slots=True)
+class Special:
+    """How entries of one kind stand in documents, where they are not files with a blob of their own.
+
+    Attributes:
+        mark: the field that only they have.
+        feature: what ``requires`` of a manifest names if there are any.
+        what: they are, for messages.
+        to_json: returns the fields of an entry, but for its path.
+        from_fields: reads an entry, whose path has been read.
+    """
+
+    mark: str
+    feature: str
+    what: str
+    to_json: Callable[[Any], dict[str, Any]]
+    from_fields: Callable[[Fields, str], FileEntry]
+
+
+SPECIAL: dict[type[Any], Special] = {
+    PointerEntry: Special("uri", FEATURE, "entries that lie elsewhere", pointer_entry_to_json, pointer_entry_from)
+}
+"""By the class of the entries; all others are of the plain kind."""
+
+
+def specials(kinds: Iterable[type[Any]]) -> list[Special]:
+    """Return how the special ones among some classes of items stand in documents, in the order of their features."""
+    return sorted((SPECIAL[kind] for kind in kinds if kind in SPECIAL), key=attrgetter("feature"))
+
+
+def features() -> frozenset[str]:
+    """Return the features that ``requires`` of a manifest may name."""
+    return frozenset(special.feature for special in SPECIAL.values())
+
+
 def _is_blob_key(value: str) -> str | None:
     return None if sha256_of_blob_key(value) else "expected the key of a blob"
 
@@ -39,8 +75,8 @@ def item_to_json(item: Item) -> dict[str, Any]:
     if isinstance(item, EmptyFolder):
         document["folder"] = True
         return document
-    if isinstance(item, PointerEntry):
-        return document | pointer_entry_to_json(item)
+    if special := SPECIAL.get(type(item)):
+        return document | special.to_json(item)
     document |= {"crc32c": item.crc32c, "key": item.key, "sha256": item.sha256, "size": item.size}
     if item.executable:
         document["executable"] = True
@@ -77,8 +113,9 @@ def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems
         fields.note("path", f"{problem}, got {path!r:.200}")
     if fields.boolean("folder", default=False):
         return EmptyFolder(path, fields.unknown() or None)
-    if fields.value("uri") is not None:
-        return pointer_entry_from(fields, path)
+    for special in SPECIAL.values():
+        if fields.value(special.mark) is not None:
+            return special.from_fields(fields, path)
     sha256 = fields.text("sha256", is_hex64)
     key = fields.text("key", _is_blob_key)
     if (named := sha256_of_blob_key(key)) and named != sha256:

@@ -21,19 +21,18 @@ from metamlflow.format.documents import (
 )
 from metamlflow.format.entries import (
     MAX_INLINE_ITEMS,
+    features,
     item_from_json,
     item_to_json,
     shard_from_json,
     shard_to_json,
+    specials,
 )
-from metamlflow.format.pointers import FEATURE, pointed_from_json, pointed_to_json
+from metamlflow.format.pointers import pointed_from_json, pointed_to_json
 from metamlflow.model.manifests import EmptyFolder, Input, Item, Kind, Manifest, Shard, content_digest
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 from metamlflow.model.paths import OrderCheck
-from metamlflow.model.pointers import Pointed, PointerEntry
-
-FEATURES: frozenset[str] = frozenset({FEATURE})
-"""The features that ``requires`` of a manifest may name."""
+from metamlflow.model.pointers import Pointed
 
 is_digest = pattern(r"sha256:[0-9a-f]{64}", '"sha256:<64 hex>"')
 is_record_id = pattern(r"[0-9a-f]{32}", "32 lower-case hex digits")
@@ -122,7 +121,7 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         problems.raise_if_any("manifest")
     fields = Fields(document, "", problems)
     fields.format()
-    requires = fields.requires(FEATURES)
+    requires = fields.requires(features())
     said_name = fields.text("name", name_problem)
     said_version = fields.integer("version", 1, MAX_VERSION)
     if said_name and said_name != name:
@@ -202,8 +201,9 @@ def _check_sums(manifest: Manifest, problems: Problems) -> None:
         problems.note("kind", f'"file" with {manifest.files} files and {manifest.folders} folders')
     if items is None or problems.found:
         return
-    if FEATURE not in manifest.requires and any(isinstance(item, PointerEntry) for item in items):
-        problems.note("requires", f"expected {FEATURE!r}, since there are entries that lie elsewhere")
+    for special in specials({type(item) for item in items}):
+        if special.feature not in manifest.requires:
+            problems.note("requires", f"expected {special.feature!r}, since there are {special.what}")
     size = sum(item.size for item in items if not isinstance(item, EmptyFolder))
     if manifest.size != size:
         problems.note("size", f"expected {size}, the sum of the entries, got {manifest.size}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard
+from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard, specials
 from metamlflow.format.layout import extension_of
 from metamlflow.model.manifests import ContentDigest, EmptyFolder, Entry, Item, Shard
 from metamlflow.model.pointers import PointerEntry
@@ -25,8 +25,12 @@ _SHARD_EXTENSION = ".jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """The content of a version, in the store or pointed to; ``schema`` is that of its first data file, where known."""
+class VersionContent:
+    """What a version lists, and its sums.
+
+    ``requires`` names the features of the format that the items take; ``schema`` is that of the first data file, where
+    it is known.
+    """
 
     items: tuple[Item, ...] | None
     shards: tuple[Shard, ...] | None
@@ -35,7 +39,7 @@ class Content:
     size: int
     digest: str
     schema: Mapping[str, Any] | None
-    has_pointers: bool = False
+    requires: tuple[str, ...] = ()
 
 
 def store_content(
@@ -44,7 +48,7 @@ def store_content(
     predecessor: Predecessor,
     last_shards: tuple[Shard, ...] | None,
     counter: Counter,
-) -> Content:
+) -> VersionContent:
     """Bring everything in ``source`` into the store.
 
     Args:
@@ -201,21 +205,21 @@ class _TakenOver:
 
 def _collect(
     items: Iterable[Item], store_shard: Callable[[list[Item]], Shard], schemas: list[Mapping[str, Any] | None]
-) -> Content:
+) -> VersionContent:
     """Sum up the items; beyond the inline limit, store them as shards while they pass."""
     digest = ContentDigest()
     files = folders = size = 0
-    has_pointers = False
+    kinds: set[type[Any]] = set()
 
     def counted() -> Iterator[Item]:
-        nonlocal files, folders, size, has_pointers
+        nonlocal files, folders, size
         for item in items:
             digest.add(item)
             if isinstance(item, EmptyFolder):
                 folders += 1
             else:
                 files, size = files + 1, size + item.size
-                has_pointers = has_pointers or isinstance(item, PointerEntry)
+                kinds.add(type(item))
             yield item
 
     stream = counted()
@@ -225,7 +229,8 @@ def _collect(
         shards = tuple(store_shard(run) for run in cut_shards(itertools.chain(inline, stream)))
         inline = None
     schema = schemas[0] if schemas else None
-    return Content(inline, shards, files, folders, size, str(digest), schema, has_pointers)
+    requires = tuple(special.feature for special in specials(kinds))
+    return VersionContent(inline, shards, files, folders, size, str(digest), schema, requires)
 
 
 def _store_shard(writer: BlobWriter, known: Mapping[str, str], run: list[Item]) -> Shard:

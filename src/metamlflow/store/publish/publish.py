@@ -15,7 +15,6 @@ from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknown
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import Loaded, decode_manifest, encode_manifest
-from metamlflow.format.pointers import FEATURE
 from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
@@ -29,7 +28,7 @@ from metamlflow.store.lineage.edges import write_edges
 from metamlflow.store.lineage.inputs import merged
 from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
-from metamlflow.store.publish.content import Content, store_content
+from metamlflow.store.publish.content import VersionContent, store_content
 from metamlflow.store.publish.idempotency import Claims
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 
@@ -185,7 +184,7 @@ class _Publication:
         # requests that land late.
         return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
 
-    def _target(self, head: Head, content: Content) -> Claim:
+    def _target(self, head: Head, content: VersionContent) -> Claim:
         """Return the number and the ids to publish as; an existing number if that version is to be returned."""
         if head.number == 0 or self._may_lack_its_record(head):
             self._create_name()
@@ -214,7 +213,7 @@ class _Publication:
             )
         return head
 
-    def _is_unchanged(self, head: Head, content: Content) -> bool:
+    def _is_unchanged(self, head: Head, content: VersionContent) -> bool:
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
@@ -260,7 +259,7 @@ class _Publication:
         used = self._draft.run.used() if self._draft.run else ()
         return merged([*self._draft.inputs, *used, *base])
 
-    def _manifest(self, target: Claim, head: Head, content: Content) -> Manifest:
+    def _manifest(self, target: Claim, head: Head, content: VersionContent) -> Manifest:
         base = self._draft.based_on.manifest if self._draft.based_on else None
         return Manifest(
             record_id=target.record_id,
@@ -283,7 +282,7 @@ class _Publication:
             inputs=self._inputs(),
             run=self._draft.run.run_id if self._draft.run else None,
             code=self._draft.code,
-            requires=(FEATURE,) if content.has_pointers else (),
+            requires=content.requires,
             previous=head.loaded.digest if head.loaded else None,
         )
 
@@ -315,7 +314,7 @@ class _Publication:
         # Several retries under one key may have created it together: what lies there is what counts.
         return Loaded(decode_manifest(stored, key, manifest.name, manifest.version), stored)
 
-    def _store_content(self, head: Head, started: float) -> Content:
+    def _store_content(self, head: Head, started: float) -> VersionContent:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
         last = head.loaded.manifest if head.loaded and head.available else None
