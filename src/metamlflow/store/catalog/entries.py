@@ -93,7 +93,10 @@ class Entries(Sequence[FileEntry]):
         items = self._items_around(path)
         place = bisect.bisect_left(items, path, key=lambda item: item.path)
         item = items[place] if place < len(items) else None
-        return None if item is None or isinstance(item, EmptyFolder) or item.path != path else item
+        if item is None or item.path != path:
+            return None
+        (placed,) = self._placed((item,))  # this one alone: there may be thousands around it
+        return None if isinstance(placed, EmptyFolder) else placed
 
     def items(self) -> Iterator[Item]:
         """Yield the files and the empty folders, in path order.
@@ -121,7 +124,7 @@ class Entries(Sequence[FileEntry]):
     def _items_around(self, path: str) -> tuple[Item, ...]:
         shards = self._manifest.shards
         if shards is None:
-            return self.inline()
+            return self._manifest.items or ()
         place = bisect.bisect_right(shards, path, key=lambda shard: shard.first) - 1
         return self._cached(shards[place]) if place >= 0 else ()
 
@@ -130,7 +133,7 @@ class Entries(Sequence[FileEntry]):
             if shard.key in self._shards:
                 self._shards.move_to_end(shard.key)
                 return self._shards[shard.key]
-        items = self._read(shard, None)
+        items = decode_shard(read_shard(self._store, shard), shard, None)
         with self._lock:
             self._shards[shard.key] = items
             while len(self._shards) > _KEPT_SHARDS:

@@ -275,8 +275,8 @@ class Survey:
 
     def of(self, entry: FileEntry) -> tuple[Content[Any], Any]:
         """Return a file's content, and what the overview of its kind tells of it."""
-        content = content_of(self.store, self.manifest, entry)
-        kind = type(content)
-        if kind not in self._overviews:
-            self._overviews[kind] = kind.overview(self)
-        return content, self._overviews[kind](entry)
+        kind = KINDS[type(entry)]
+        overview = self._overviews.get(kind)
+        if overview is None:
+            overview = self._overviews[kind] = kind.overview(self)
+        return kind(self.store, self.manifest, entry), overview(entry)
