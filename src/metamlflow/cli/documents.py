@@ -60,7 +60,7 @@ def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[st
 def _entry_document(entry: FileEntry) -> dict[str, Any]:
     names = ("path", "size", "sha256", "crc32c", "key", "executable")
     document: dict[str, Any] = {name: getattr(entry, name) for name in names}
-    if entry.key is None:
+    if entry.uri is not None:
         evidence = entry.evidence
         document |= {
             "uri": entry.uri,
@@ -118,8 +118,8 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
 def entry_rows(artifact: Artifact, count: int | None) -> Iterator[Row]:
     """Yield the first ``count`` entries (None: all), a row each."""
     for entry in islice(artifact.entries, count):
-        known = f"sha256:{entry.sha256}" if entry.sha256 else entry.evidence.strength if entry.key is None else ""
-        yield ("entry", entry.path, Size(entry.size), known, *((entry.uri,) if entry.key is None else ()))
+        known = f"sha256:{entry.sha256}" if entry.uri is None or entry.sha256 else entry.evidence.strength
+        yield ("entry", entry.path, Size(entry.size), known, *((entry.uri,) if entry.uri is not None else ()))
 
 
 def report_rows(report: VerifyReport) -> Iterator[Row]:
