@@ -1,1 +1,1 @@
-"""Reading stored content, verified: open, download, local copies."""
+"""Reading content of every kind, verified: open, download, local copies."""
