@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from json.encoder import encode_basestring
 from typing import Any, Literal
 
 from metamlflow.model.json_lines import encode_line
@@ -57,7 +58,8 @@ class Entry:
 
     def digest_line(self) -> str:
         """Return what the digest of an artifact's content takes in of it."""
-        return encode_line([self.path, self.size, self.sha256])
+        # As encode_line spells it; nearly all items are of this kind, and the encoder takes several times as long.
+        return f'[{encode_basestring(self.path)},{self.size},"{self.sha256}"]'
 
     def without_keys(self) -> Entry:
         """Return what it is, without where it lies in the store."""

@@ -1,7 +1,7 @@
 """One class for each kind of content: how it is opened, read, copied, located and checked.
 
 An entry of a manifest says what there is, and its class here knows how to get at it. Whoever reads, downloads, keeps
-local copies or verifies asks :func:`content_of`, and branches on no kind. docs/decisions/0020-kinds-of-content.md tells
+local copies or verifies asks :func:`content_of`, and branches on no kind. docs/decisions/0021-kinds-of-content.md tells
 what a further kind takes.
 """
 
