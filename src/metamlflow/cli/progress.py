@@ -47,7 +47,7 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
             ending = _AT_THE_END.get(state.operation, "finishing…") if state.finishing else None
             bars.update(
                 bar,
-                description=ending or description,
+                description=ending or f"{description} {state.reference}".rstrip(),
                 completed=state.bytes,
                 total=state.total_bytes if known and not ending else None,
                 files=f"{state.files:,}{of_all} files",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metamlflow._arguments import blame_by_names
 from metamlflow.cli.arguments import client_for, parse_assignments
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
@@ -17,10 +18,9 @@ from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, Refer
 from metamlflow.cli.output import Row, emit_document, emit_rows
 from metamlflow.cli.progress import shown_progress
 from metamlflow.errors import InvalidInputError
-from metamlflow.model.blaming import blame_by_names
 
 if TYPE_CHECKING:
-    from metamlflow.store.repair.report import RepairReport
+    from metamlflow.artifacts import RepairReport
 
 repair_app = typer.Typer()
 

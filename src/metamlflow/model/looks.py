@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 _LEFT = "style='text-align:left'"
@@ -36,6 +36,11 @@ def bytes_text(size: int) -> str:
 def minute_text(moment: datetime) -> str:
     """Return a time that is in UTC to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a time as RFC 3339, in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def table_of(title: str, facts: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from metamlflow._arguments import blamed_on
 from metamlflow.errors import InvalidInputError, StorageFullError
-from metamlflow.model.blaming import blamed_on
 from metamlflow.model.paths import path_problem
 from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.tables.arrow import polars_pieces, schema_problems

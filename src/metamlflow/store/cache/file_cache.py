@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from metamlflow._arguments import absolute_path
 from metamlflow.errors import AccessDeniedError, InvalidInputError
 from metamlflow.store.cache.entries import CachedFile, CachedFolder, file_name, parsed_digest
 from metamlflow.store.cache.leases import (
@@ -36,7 +37,6 @@ from metamlflow.store.cache.leases import (
     survey,
 )
 from metamlflow.store.cache.privacy import SUBFOLDERS, is_own, make_private, remove_tree, require_private
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.regular_files import NotAFileError, open_regular, read_small
 
 # Who waits for another's fetch of the same content is done waiting after this, and fetches as well: no stopped or

@@ -14,7 +14,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import VersionStatus, list_names, list_versions, not_found
+from metamlflow.store.catalog.versions import VersionStatus, known_versions, list_names, list_versions
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _HINT = "Restore this object from a copy of the store."
@@ -96,9 +96,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
     Raises:
         ArtifactNotFoundError: there is no such name.
     """
-    statuses = sorted(list_versions(store, name), key=lambda status: status.version)
-    if not statuses:
-        raise not_found(store, name, None)
+    statuses = known_versions(store, name)
 
     def entry(status: VersionStatus) -> HistoryEntry | None:
         key = manifest_key(name, status.version)

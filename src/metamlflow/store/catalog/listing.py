@@ -10,7 +10,7 @@ from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, Damage
 from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_names, list_versions, load_manifest, load_reference, not_found
+from metamlflow.store.catalog.versions import known_versions, list_names, load_manifest, load_reference
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
@@ -20,10 +20,7 @@ def versions_of(store: Store, name: ArtifactName) -> list[Loaded]:
     Raises:
         ArtifactNotFoundError: there is no such name.
     """
-    statuses = list(list_versions(store, name))
-    if not statuses:
-        raise not_found(store, name, None)
-    numbers = [status.version for status in reversed(statuses) if status.available]
+    numbers = [status.version for status in known_versions(store, name) if status.available]
     return _readable(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
 
 

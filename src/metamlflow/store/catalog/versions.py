@@ -68,6 +68,17 @@ def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
     return (status for status in all_statuses(store, name) if status.committed)
 
 
+def known_versions(store: Store, name: ArtifactName) -> list[VersionStatus]:
+    """Return all versions of a name, ascending; one listing.
+
+    Raises:
+        ArtifactNotFoundError: there is no such name.
+    """
+    if not (found := list(list_versions(store, name))):
+        raise not_found(store, name, None)
+    return sorted(found, key=lambda status: status.version)
+
+
 def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
     """As :func:`list_versions`, with numbers that are not committed yet."""
     return _statuses(store, name, versions_prefix(name), page=_PAGE)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from metamlflow._arguments import absolute_path
 from metamlflow.backend.lakes import is_folder_marker
 from metamlflow.errors import (
     InvalidInputError,
@@ -34,7 +35,6 @@ from metamlflow.store.ingest.sources import (
     source_error,
 )
 from metamlflow.store.transfer.download_staging import is_staging_folder
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.regular_files import open_regular
 from metamlflow.store.transfer.spooling import may_pass
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from metamlflow import redaction
+from metamlflow._arguments import blamed_on
 from metamlflow.backend import passing_failure
 from metamlflow.errors import (
     InvalidInputError,
@@ -24,7 +25,6 @@ from metamlflow.errors import (
     UnsupportedSourceError,
     redact,
 )
-from metamlflow.model.blaming import blamed_on
 from metamlflow.model.manifests import EmptyFolder, Item, Kind
 from metamlflow.model.paths import OrderCheck, path_problem
 from metamlflow.model.pointers import Pointed, Pointer, PointerEntry

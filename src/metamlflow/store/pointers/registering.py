@@ -14,6 +14,7 @@ from itertools import islice
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
+from metamlflow._arguments import absolute_path
 from metamlflow.backend.lakes import Lake, Sighting, is_folder_marker, shown
 from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import (
@@ -31,7 +32,6 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.ingest.sources import Problems, SingleFile, Source, SourceItem, SourcePointer
 from metamlflow.store.pointers.evidence import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.pointers.listings import in_order
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
 
 _WILDCARD = re.compile(r"[*?\[]")

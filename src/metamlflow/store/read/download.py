@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from metamlflow._arguments import absolute_path
 from metamlflow.backend import translated_errors
 from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, StorageError, redact
 from metamlflow.model.likeness import quoted
@@ -20,7 +21,6 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.read.verified import bytes_in_memory, copy_entry
 from metamlflow.store.transfer.download_staging import staging_folder
 from metamlflow.store.transfer.handles import Inside, open_folder
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.scheduler import in_parallel
 

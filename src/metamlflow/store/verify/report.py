@@ -174,6 +174,15 @@ class Verification:
     reports: tuple[VerifyReport, ...] = field(default=())
     errors: tuple[Unreadable, ...] = field(default=())
 
+    @classmethod
+    def of(cls, found: Iterable[VerifyReport | Unreadable]) -> Verification:
+        """Return what was found of many versions, as one."""
+        found = list(found)
+        return cls(
+            tuple(report for report in found if isinstance(report, VerifyReport)),
+            tuple(error for error in found if isinstance(error, Unreadable)),
+        )
+
     @property
     def ok(self) -> bool:
         """Whether everything is as it was registered."""

@@ -1,4 +1,4 @@
-"""Which versions a verification of many is of."""
+"""Resolves which versions a verification of many covers."""
 
 from __future__ import annotations
 
@@ -46,12 +46,6 @@ def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unread
             raise not_found(store, name, None)
         found += versions
     return found
-
-
-def loaded_references(store: Store, wanted: Iterable[str]) -> list[Loaded | Unreadable]:
-    """Return the versions that references mean; a name alone means its latest."""
-    store.marker()
-    return [_loaded(store, text) for text in wanted]
 
 
 def _versions_of(store: Store, name: ArtifactName) -> Iterator[Loaded | Unreadable]:
