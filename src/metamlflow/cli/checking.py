@@ -65,6 +65,7 @@ def check_all(
         journal = Journal(resume, store, level) if resume else None
 
     def checked(version: Loaded | Unreadable) -> VerifyReport | Unreadable:
+        """Return what verifying one version finds."""
         if isinstance(version, Unreadable):
             return version
         what = f"verifying {version.manifest.name}@{version.manifest.version}"

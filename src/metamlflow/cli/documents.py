@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metamlflow.cli.output import Row, Size, printable, utc_text
 from metamlflow.errors import PointerPolicyError
+from metamlflow.model.looks import bytes_text, counted
 from metamlflow.model.metadata import encode_mapping
 
 if TYPE_CHECKING:
@@ -132,11 +133,9 @@ def report_rows(report: VerifyReport) -> Iterator[Row]:
 
 def report_lines(report: VerifyReport) -> Iterator[str]:
     """Yield a report as lines for people."""
-    from rich.filesize import decimal
-
-    files = f"{report.files:,} file{'' if report.files == 1 else 's'}"
+    files, size = counted(report.files, "file"), bytes_text(report.bytes)
     verdict = "ok    " if report.ok else "failed"
-    yield f"{verdict}  {report.name}@{report.version}  {files}, {decimal(report.bytes)} read, level {report.level}"
+    yield f"{verdict}  {report.name}@{report.version}  {files}, {size} read, level {report.level}"
     for finding in report.findings:
         yield f"  {finding.status}: {printable(finding.path) or 'a record of a version'}"
         yield f"    object    {printable(finding.key)}"

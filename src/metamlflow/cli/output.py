@@ -15,11 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
+from metamlflow import redaction
+from metamlflow.model.looks import bytes_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 DOCUMENT_FORMAT = 1
 """Of the JSON documents. It rises when a field changes its meaning or goes away; new fields may come without."""
+
+_BYTES = "".join(map(chr, range(0xDC80, 0xDD00)))  # what stands in a text for bytes that are not UTF-8
 
 
 class Size(int):
@@ -87,11 +92,8 @@ def coloured(descriptor: int) -> bool:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return text with control characters escaped: metadata must not move a cursor, nor a file name forge a line."""
-    return "".join(
-        char if char.isprintable() or char in keep or "\udc80" <= char <= "\udcff" else repr(char)[1:-1]
-        for char in text
-    )
+    """Return text with control characters escaped; bytes of a file name that is not UTF-8 stay what they are."""
+    return redaction.printable(text, keep=keep + _BYTES)
 
 
 def emit(text: str) -> None:
@@ -167,9 +169,7 @@ def _friendly(cell: Cell) -> str:
         case datetime():
             return f"{cell.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         case Size():
-            from rich.filesize import decimal
-
-            return decimal(cell)
+            return bytes_text(cell)
         case int():
             return f"{cell:,}"
     return cell

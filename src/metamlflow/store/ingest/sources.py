@@ -25,6 +25,7 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.model.blaming import blamed_on
+from metamlflow.model.looks import type_name
 from metamlflow.model.manifests import EmptyFolder, Item, Kind
 from metamlflow.model.paths import OrderCheck, path_problem
 from metamlflow.model.pointers import Pointed, Pointer, PointerEntry
@@ -277,15 +278,10 @@ def _source_of(
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes_source(value, default_name)
     raise InvalidInputError(
-        f"a value of type {_kind(value)} cannot be registered",
+        f"a value of type {type_name(value)} cannot be registered",
         hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
         "metamlflow.Dataset.register(client, name, frame) registers data frames, also in a mapping.",
     )
-
-
-def _kind(value: object) -> str:
-    kind = type(value)  # with its module, for there are a Path and a DataFrame of several
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _mapping_source(
