@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
-from metamlflow.tables.frames import UNREADABLE_ERRORS, Problem, refusal, unstorable
-from metamlflow.tables.reading import read_arrow
+from metamlflow.tables.frames import Problem, refusal, unstorable
+from metamlflow.tables.reading import as_parquet, read_arrow, unreadable_errors
 
 
 def schema_problems(pa: Any, schema: Any) -> list[Problem]:
@@ -18,10 +17,10 @@ def schema_problems(pa: Any, schema: Any) -> list[Problem]:
     of a dictionary's texts.
     """
     try:
-        found = _read_back(pa, schema.empty_table()).schema
-    except UNREADABLE_ERRORS as error:
+        found = _read_back(pa, empty(pa, schema)).schema
+    except unreadable_errors(pa) as error:
         columns = ((field.name, pa.schema([field])) for field in schema)
-        named = unstorable(columns, lambda alone: _read_back(pa, alone.empty_table()), "type")
+        named = unstorable(pa, columns, lambda alone: _read_back(pa, empty(pa, alone)), "type")
         return named or [("type", f"the schema, or its metadata, cannot be read back from Parquet: {error}")]
     problems: list[Problem] = []
     for field in schema:
@@ -33,6 +32,11 @@ def schema_problems(pa: Any, schema: Any) -> list[Problem]:
     if lost := _lost(schema.metadata, found.metadata):
         problems.append(("type", f"the schema's metadata {lost!r:.200} would be lost"))
     return problems
+
+
+def empty(pa: Any, schema: Any) -> Any:
+    """Return a table without rows; the schema's own way to make one knows no extension type within another type."""
+    return pa.Table.from_batches([], schema=schema)
 
 
 def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
@@ -57,9 +61,9 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
     try:
         schema = convert(frame.clear()).schema
         found = polars.from_arrow(_read_back(pa, convert(frame.head(1)))).schema
-    except UNREADABLE_ERRORS as error:
+    except unreadable_errors(pa) as error:
         parts = ((name, frame.select(polars.col(name)).head(1)) for name in frame.columns)
-        named = unstorable(parts, lambda part: _read_back(pa, convert(part)), "type")
+        named = unstorable(pa, parts, lambda part: _read_back(pa, convert(part)), "type")
         raise refusal(named or [("type", f"the frame cannot be stored as Parquet: {error}")], unstored=True) from error
     for name, kind in frame.schema.items():
         if found[name] != kind:
@@ -89,11 +93,7 @@ def _holds_objects(polars: Any, kind: Any) -> bool:
 
 def _read_back(pa: Any, table: Any) -> Any:
     """Return what a reader of a table's file gets."""
-    file = io.BytesIO()
-    with importlib.import_module("pyarrow.parquet").ParquetWriter(file, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    file.seek(0)
-    return read_arrow(pa, "table.parquet", cast("Any", file))
+    return read_arrow(pa, "table.parquet", as_parquet(table))
 
 
 def _lost(given: dict[bytes, bytes] | None, found: dict[bytes, bytes] | None) -> dict[bytes, bytes]:

@@ -12,20 +12,16 @@ otherwise.
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from metamlflow.errors import InvalidInputError
-from metamlflow.tables.reading import imported, read_pandas
+from metamlflow.model.looks import type_name
+from metamlflow.tables.reading import as_parquet, conversion_errors, imported, read_pandas, unreadable_errors
 from metamlflow.tables.values import same_json, same_value
 
-# What pandas and pyarrow raise for values that they cannot convert; pyarrow's own errors derive from these.
-CONVERSION_ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)
-# The same where the file is in memory, so that an OSError is about the table: "schema too deeply nested".
-UNREADABLE_ERRORS = (*CONVERSION_ERRORS, OSError, KeyError)
 _GROUP_ROWS = 128 * 1024
 _MOST_NAMED = 9
 _MOST_PROBLEMS = 50
@@ -74,7 +70,7 @@ def _converted(frame: Any) -> Any:
         plain.index = frame.index.set_names([None] * frame.index.nlevels)
     try:
         table = pa.Table.from_pandas(plain)
-    except CONVERSION_ERRORS as error:
+    except conversion_errors(pa) as error:
         raise refusal([*problems, *_unconvertible(pa, frame, error)], unstored=True) from error
     changes, cause = _changes(pandas, pa, frame, plain, table)
     if problems := [*problems, *changes]:
@@ -92,13 +88,15 @@ def check_names(names: Iterable[Any]) -> None:
         raise InvalidInputError(f"several columns are called {_some(map(repr, twice))}", hint="Rename them.")
 
 
-def unstorable(parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], hint: str = "column") -> list[Problem]:
+def unstorable(
+    pa: Any, parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], hint: str = "column"
+) -> list[Problem]:
     """Return the columns with which alone ``convert`` fails, each with the reason."""
     problems = []
     for name, part in parts:
         try:
             convert(part)
-        except UNREADABLE_ERRORS as reason:
+        except unreadable_errors(pa) as reason:
             problems.append((hint, f"column {name!r} cannot be stored as Parquet: {reason}"))
     return problems
 
@@ -123,7 +121,7 @@ def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
         (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # a list of places would copy the values
         for place, name in enumerate(frame.columns)
     )
-    found = unstorable(parts, pa.Table.from_pandas)
+    found = unstorable(pa, parts, pa.Table.from_pandas)
     return found or [("index", f"the frame's index cannot be stored as Parquet: {error}")]
 
 
@@ -134,16 +132,16 @@ def _attrs_problems(attrs: dict[Any, Any]) -> Iterator[Problem]:
     for name, value in attrs.items():
         try:
             kept = type(name) is str and same_json(value, json.loads(json.dumps(value)))
-        except (*CONVERSION_ERRORS, RecursionError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             kept = False
         if not kept:
-            yield "attrs", f"attrs[{name!r:.80}], {_kind(value)}, has no form in JSON that comes back as it was"
+            yield "attrs", f"attrs[{name!r:.80}], {type_name(value)}, has no form in JSON that comes back as it was"
 
 
 def _index_name_problems(names: Iterable[Any]) -> Iterator[Problem]:
     for name in names:
         if name is not None and not isinstance(name, str):  # pyarrow warns, too
-            yield "index", f"the index is named {name!r:.80} ({_kind(name)}), and only text comes back as it was"
+            yield "index", f"the index is named {name!r:.80} ({type_name(name)}), and only text comes back as it was"
 
 
 def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
@@ -153,12 +151,12 @@ def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
     levels = [labels.get_level_values(level) for level in range(labels.nlevels)]
     if any(level.inferred_type.startswith("mixed") for level in levels):
         # pyarrow makes text of them, and warns.
-        odd = dict.fromkeys(f"{value!r:.80} ({_kind(value)})" for level in levels for value in level)
+        odd = dict.fromkeys(f"{value!r:.80} ({type_name(value)})" for level in levels for value in level)
         return [("labels", f"column labels of mixed types would come back as text: {_some(odd)}")]
     try:
         found = _read_back(pandas, pa.Table.from_pandas(pandas.DataFrame(columns=labels))).columns
-    except UNREADABLE_ERRORS as error:
-        kinds = _some(dict.fromkeys(_kind(value) for level in levels for value in level))
+    except unreadable_errors(pa) as error:
+        kinds = _some(dict.fromkeys(type_name(value) for level in levels for value in level))
         named = "" if labels.names == [None] * labels.nlevels else f", named {list(labels.names)!r:.200},"
         shown = _some(repr(label) for label in labels)
         return [("labels", f"column labels of type {kinds}{named} cannot be read back ({shown}): {error}")]
@@ -177,7 +175,7 @@ def _label_changes(given: Any, found: Any, what: str) -> list[str]:
     pairs = zip(given, found, strict=True)
     odd = [(label, got) for label, got in pairs if not _same_label(label, got)]
     if odd:
-        told = _some(f"{label!r:.80} ({_kind(label)}) as {got!r:.80} ({_kind(got)})" for label, got in odd)
+        told = _some(f"{label!r:.80} ({type_name(label)}) as {got!r:.80} ({type_name(got)})" for label, got in odd)
         changes.append(f"{what}s would come back changed: {told}")
     elif _types(given) != _types(found):
         changes.append(f"{what}s of type {_some(_types(given))} would come back as {_some(_types(found))}")
@@ -209,7 +207,7 @@ def _changes(pandas: Any, pa: Any, frame: Any, plain: Any, table: Any) -> tuple[
     sample = _sample(pandas, pa, table, [*columns, *levels])
     try:
         found = _read_back(pandas, sample)
-    except UNREADABLE_ERRORS as error:
+    except unreadable_errors(pa) as error:
         return _unreadable(pandas, pa, frame, sample, error), error
     if found.shape[1] != len(columns):
         return [("index", f"the index {index!r:.200} would come back otherwise")], None
@@ -239,11 +237,7 @@ def _extremes(pandas: Any, values: Any) -> set[int]:
 
 def _read_back(pandas: Any, table: Any) -> Any:
     """Return what a reader of a table's file gets."""
-    file = io.BytesIO()
-    with imported("pyarrow.parquet", "pandas").ParquetWriter(file, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    file.seek(0)
-    return read_pandas(pandas, "table.parquet", cast("Any", file), {})
+    return read_pandas(pandas, "table.parquet", as_parquet(table), {})
 
 
 def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception) -> list[Problem]:
@@ -254,7 +248,7 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
             facts = pa.Table.from_pandas(alone).schema.metadata  # what pandas wants to know of the column
             part = sample.select([place]).rename_columns(["column"])
             _read_back(pandas, part.replace_schema_metadata(facts))
-        except UNREADABLE_ERRORS as reason:
+        except unreadable_errors(pa) as reason:
             told = f"column {name!r} of type {frame.dtypes.iloc[place]} cannot be stored as Parquet: {reason}"
             problems.append(("column", told))
     return problems or [("index", f"the frame's index cannot be read back from Parquet: {error}")]
@@ -275,12 +269,12 @@ def _column_change(pandas: Any, given: Any, found: Any, stored: Any, same: Same 
         odd = next((value for value in first if not _is_plain(value, or_nan=kind == "string")), None)
         if odd is None and kind in _SURE:
             odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
-        return None if odd is None else f"{odd!r:.80} ({_kind(odd)}) would come back as {_plainer(odd)}"
+        return None if odd is None else f"{odd!r:.80} ({type_name(odd)}) would come back as {_plainer(odd)}"
     for start in range(0, len(given), _GROUP_ROWS):
         back = stored.slice(start, _GROUP_ROWS).to_pandas()
         for value, got in zip(rows[start : start + _GROUP_ROWS], back, strict=True):
             if not same(value, got):
-                return f"{value!r:.80} ({_kind(value)}) would come back as {got!r:.80} ({_kind(got)})"
+                return f"{value!r:.80} ({type_name(value)}) would come back as {got!r:.80} ({type_name(got)})"
     return None
 
 
@@ -317,7 +311,7 @@ def _type_change(given: Any, found: Any) -> str | None:
             return None
         before, after = _spelled(given), _spelled(found)
         if before == after:  # zones of two libraries, which print alike
-            before, after = (f"{before} (a zone of {_kind(getattr(one, 'tz', one))})" for one in (given, found))
+            before, after = (f"{before} (a zone of {type_name(getattr(one, 'tz', one))})" for one in (given, found))
         return f"type {before} would come back as {after}"
     if given.ordered != found.ordered:
         return f"ordered={given.ordered} would come back as ordered={found.ordered}"
@@ -344,11 +338,6 @@ def _index_changes(pandas: Any, index: Any, levels: list[Any], found: Any, table
         back = found.get_level_values(level)
         if change := _column_change(pandas, values, back, table.column(place), _same_label):
             yield f"the index{f' level {level}' if len(levels) > 1 else ''}: {change}"
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _spelled(dtype: Any) -> str:
