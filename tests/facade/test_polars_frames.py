@@ -102,6 +102,8 @@ KEPT = {
     "long texts in categories": pa.array(["a", None], pa.large_string()).dictionary_encode(),
     "ordered categories": pa.DictionaryArray.from_arrays([1, None], ["z", "a"], ordered=True),
     "ids": pa.array([b"\0" * 16, None], pa.uuid()),
+    "ids in structs": pa.StructArray.from_arrays([pa.array([b"\0" * 16, None], pa.uuid())], ["id"]),
+    "ids in lists": pa.ListArray.from_arrays([0, 1, 2], pa.array([b"\0" * 16, None], pa.uuid())),
     "half floats": pa.nulls(2, pa.float16()),
     "views": pa.array(["a", None], pa.string_view()),
     "lists": pa.array([[1], None]),

@@ -2,9 +2,10 @@
 
 pandas and pyarrow convert silently: labels become text, categories that are not text become plain columns, sets become
 lists. So a part of each table is written and read before the version exists, the way that readers take, and compared:
-types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects. Of columns
-that hold texts, bytes or bools alone the first values tell. The values of all other columns have one form in Arrow, but
-for NaN in a nullable column: they are not looked at, and this costs milliseconds, whatever the size.
+types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects, or of a
+type that neither pandas nor numpy brings. Of columns that hold texts, bytes or bools alone the first values tell. The
+values of all other columns have one form in Arrow, but for NaN in a nullable column: they are not looked at, and this
+costs milliseconds, whatever the size.
 
 Mending what is lost at reading was turned down: other readers of the file, pandas' own among them, would still see it
 otherwise.
@@ -19,7 +20,14 @@ from typing import Any
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.looks import type_name
-from metamlflow.tables.reading import as_parquet, conversion_errors, imported, read_pandas, unreadable_errors
+from metamlflow.tables.reading import (
+    as_parquet,
+    conversion_errors,
+    imported,
+    read_arrow,
+    read_pandas,
+    unreadable_errors,
+)
 from metamlflow.tables.values import same_json, same_value
 
 _GROUP_ROWS = 128 * 1024
@@ -258,21 +266,49 @@ def _column_change(pandas: Any, given: Any, found: Any, stored: Any, same: Same 
     """Tell how a column, or a level of the index, would come back otherwise."""
     if type_change := _type_change(given.dtype, found.dtype):
         return type_change
-    if given.dtype != object:
-        return _nan_change(pandas, given)
+    if given.dtype == object:
+        return _object_change(pandas, given, stored, same)
+    if type(given.dtype).__module__.partition(".")[0] not in {"pandas", "numpy"}:
+        return _foreign_change(given, stored)
+    return _nan_change(pandas, given)
+
+
+def _object_change(pandas: Any, given: Any, stored: Any, same: Same) -> str | None:
     if not len(given):
         return None
     kind = pandas.api.types.infer_dtype(given, skipna=True)
-    rows = getattr(given, "iloc", given)
     if kind == "string" or kind in _SURE:
+        rows = getattr(given, "iloc", given)
         first = [rows[place] for place in sorted(_extremes(pandas, given))]
         odd = next((value for value in first if not _is_plain(value, or_nan=kind == "string")), None)
         if odd is None and kind in _SURE:
             odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
         return None if odd is None else f"{odd!r:.80} ({type_name(odd)}) would come back as {_plainer(odd)}"
+    return _value_change(given, stored, lambda part: part.to_pandas(), same)
+
+
+def _foreign_change(given: Any, stored: Any) -> str | None:
+    """Tell how values of another package's type, which converts them as it likes, would come back otherwise."""
+    pa = imported("pyarrow", "pandas")
+
+    def back(part: Any) -> Any:
+        """Return what a reader makes of some of the column."""
+        table = pa.table([part], ["column"])
+        return given.dtype.__from_arrow__(read_arrow(pa, "table.parquet", as_parquet(table)).column(0))
+
+    try:
+        return _value_change(given, stored, back, same_value)
+    except unreadable_errors(pa) as error:  # of that package, or of values that cannot be compared
+        return f"its values of type {given.dtype} cannot be read back: {error}"
+
+
+def _value_change(given: Any, stored: Any, back: Callable[[Any], Any], same: Same) -> str | None:
+    rows = getattr(given, "iloc", given)
     for start in range(0, len(given), _GROUP_ROWS):
-        back = stored.slice(start, _GROUP_ROWS).to_pandas()
-        for value, got in zip(rows[start : start + _GROUP_ROWS], back, strict=True):
+        values, found = rows[start : start + _GROUP_ROWS], back(stored.slice(start, _GROUP_ROWS))
+        if len(values) != len(found):
+            return f"{len(values):,} values would come back as {len(found):,}"
+        for value, got in zip(values, found, strict=True):
             if not same(value, got):
                 return f"{value!r:.80} ({type_name(value)}) would come back as {got!r:.80} ({type_name(got)})"
     return None
@@ -336,7 +372,10 @@ def _index_changes(pandas: Any, index: Any, levels: list[Any], found: Any, table
         yield f"the index is named {list(index.names)!r:.200} and would come back as {list(found.names)!r:.200}"
     for level, (values, place) in enumerate(zip(levels, places, strict=True)):
         back = found.get_level_values(level)
-        if change := _column_change(pandas, values, back, table.column(place), _same_label):
+        change = _column_change(pandas, values, back, table.column(place), _same_label)
+        if not change and index.nlevels > 1:  # whole numbers with a missing one among them are shown as floats
+            change = _type_change(index.levels[level].dtype, found.levels[level].dtype)
+        if change:
             yield f"the index{f' level {level}' if len(levels) > 1 else ''}: {change}"
 
 

@@ -29,8 +29,8 @@ def imported(module: str, extra: str) -> Any:
 
 
 def conversion_errors(pa: Any) -> tuple[type[Exception], ...]:
-    """Return what pandas, polars and pyarrow raise for values that they cannot convert."""
-    return ValueError, TypeError, OverflowError, pa.ArrowException
+    """Return what pandas, polars and pyarrow raise for values that they cannot convert, and not for want of memory."""
+    return ValueError, TypeError, OverflowError, NotImplementedError, pa.ArrowCapacityError, pa.ArrowSerializationError
 
 
 def unreadable_errors(pa: Any) -> tuple[type[Exception], ...]:
