@@ -49,9 +49,9 @@ class ListedBlobs:
 
     def may_have(self, key: str, size: int) -> bool:
         """Return False if it is known that there is no object with this key and size, in bytes."""
-        with self._lock:
-            if self._page is None:
-                self._page = self._look()
+        if self._page is None:
+            with self._lock:
+                self._page = self._page or self._look()
         return self._page.may_have(key, size)
 
     def _look(self) -> _Page:
