@@ -31,6 +31,12 @@ COLUMNS = {
     ),
     "bytes": pl.Series([b"a", None]),
     "nothing": pl.Series([None, None]),
+    "lists of nothing": pl.Series([[None], None], dtype=pl.List(pl.Null)),
+    "arrays of nothing": pl.Series([[None, None], None], dtype=pl.Array(pl.Null, 2)),
+    "structs of nothing": pl.Series([{"a": None}, None], dtype=pl.Struct({"a": pl.Null})),
+    "arrays of structs": pl.Series([[{"a": 1}, {"a": None}], None], dtype=pl.Array(pl.Struct({"a": pl.Int8}), 2)),
+    "decimals in arrays": pl.Series([[Decimal("1.10"), None], None], dtype=pl.Array(pl.Decimal(38, 2), 2)),
+    "time spans in lists": pl.Series([[dt.timedelta(days=1)], []], dtype=pl.List(pl.Duration("ms"))),
 }
 
 

@@ -70,7 +70,13 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
             problems.append(("type", f"column {name!r}: type {kind} would come back as {found[name]}"))
     if problems:
         raise refusal(problems)
-    return schema, (convert(frame.slice(start, rows)).cast(schema) for start in range(0, frame.height, rows))
+    return schema, (_cast(pa, convert(frame.slice(start, rows)), schema) for start in range(0, frame.height, rows))
+
+
+def _cast(pa: Any, table: Any, schema: Any) -> Any:
+    """Return a table with the types of a schema; what has them stays, for a cast spoils arrays of nothing."""
+    pairs = zip(table.columns, schema.types, strict=True)
+    return pa.table([column if column.type == kind else column.cast(kind) for column, kind in pairs], schema=schema)
 
 
 def _name_problems(columns: Iterable[tuple[str, Any]], outer: str = "") -> Iterator[Problem]:
