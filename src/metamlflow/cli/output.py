@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 DOCUMENT_FORMAT = 1
 """Of the JSON documents. It rises when a field changes its meaning or goes away; new fields may come without."""
 
-_BYTES = "".join(map(chr, range(0xDC80, 0xDD00)))  # what stands in a text for bytes that are not UTF-8
-
 
 class Size(int):
     """A number of bytes, shown to people as kB or MB."""
@@ -93,7 +91,7 @@ def coloured(descriptor: int) -> bool:
 
 def printable(text: str, *, keep: str = "") -> str:
     """Return text with control characters escaped; bytes of a file name that is not UTF-8 stay what they are."""
-    return redaction.printable(text, keep=keep + _BYTES)
+    return redaction.printable(text, keep=keep + redaction.UNDECODED)
 
 
 def emit(text: str) -> None:
