@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
 from metamlflow._session import Session
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded
 from metamlflow.lineage import Lineage
-from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode, encode_mapping
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
+from metamlflow._looks import counted, one_line, table_of
 from metamlflow._session import Session
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, LineageWarning, RunNotFoundError, redact
 from metamlflow.format.manifests import is_record_id
-from metamlflow.model.looks import counted, one_line, table_of
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode, encode_mapping
 from metamlflow.model.runs import RunRecord, RunStart

@@ -8,11 +8,11 @@ import re
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import unquote
 
 import pytest
 
+from loopback import serving
 from metamlflow import MetaMLFlowClient
 from metamlflow.artifacts import Pointer
 from metamlflow.errors import (
@@ -101,14 +101,8 @@ def served(site):
         def log_message(self, *_):
             pass
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Server(("127.0.0.1", 0), Handler)) as url:
+        yield url
 
 
 KINDS = {

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.cli.output import Row, Size, printable, utc_text
+from metamlflow._looks import bytes_text, counted, utc_text
+from metamlflow.cli.output import Row, Size, printable
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, VerifyReport
@@ -75,11 +76,9 @@ def report_rows(report: VerifyReport) -> Iterator[Row]:
 
 def report_lines(report: VerifyReport) -> Iterator[str]:
     """Yield a report as lines for people."""
-    from rich.filesize import decimal
-
-    files = f"{report.files:,} file{'' if report.files == 1 else 's'}"
+    files, size = counted(report.files, "file"), bytes_text(report.bytes)
     verdict = "ok    " if report.ok else "failed"
-    yield f"{verdict}  {report.name}@{report.version}  {files}, {decimal(report.bytes)} read, level {report.level}"
+    yield f"{verdict}  {report.name}@{report.version}  {files}, {size} read, level {report.level}"
     for finding in report.findings:
         yield f"  {finding.status}: {printable(finding.path) or 'a record of a version'}"
         yield f"    object    {printable(finding.key)}"

@@ -40,6 +40,7 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
         bar = bars.add_task(description, total=None, files="")
 
         def draw(state: Progress) -> None:
+            """Show how far the work is, or raise if it is to stop."""
             interruption.check()
             of_all = f"/{state.total_files:,}" if state.total_files is not None else ""
             # The size of a stream is not known before its end: its total stays behind what was read.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from metamlflow._looks import bytes_text, one_line
 from metamlflow.errors import redact
-from metamlflow.model.looks import bytes_text, one_line
 
 Strength = Literal["stat", "checksum", "full"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, get_args
 
+from metamlflow._looks import counted, grid_of
 from metamlflow.backend import Backend
 from metamlflow.backend.diagnosis import (
     AccessPolicy,
@@ -40,7 +41,6 @@ from metamlflow.errors import (
 from metamlflow.format.documents import FORMAT
 from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS, name_key, name_of_versions_key
 from metamlflow.format.records import decode_marker
-from metamlflow.model.looks import counted, grid_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.bounded import read_record

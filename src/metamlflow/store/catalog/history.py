@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from metamlflow._looks import counted, grid_of, minute_text, one_line
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import ARTIFACTS, manifest_key, name_of_versions_key
 from metamlflow.format.manifests import decode_manifest, digest_of
-from metamlflow.model.looks import counted, grid_of, minute_text, one_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried

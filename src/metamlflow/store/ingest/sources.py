@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow import redaction
 from metamlflow._arguments import blamed_on
+from metamlflow._looks import type_name
 from metamlflow.backend import passing_failure
 from metamlflow.errors import (
     InvalidInputError,
@@ -277,15 +278,10 @@ def _source_of(
     if isinstance(value, bytes | bytearray | memoryview):
         return _bytes_source(value, default_name)
     raise InvalidInputError(
-        f"a value of type {_kind(value)} cannot be registered",
+        f"a value of type {type_name(value)} cannot be registered",
         hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
         "metamlflow.Dataset.register(client, name, frame) registers data frames, also in a mapping.",
     )
-
-
-def _kind(value: object) -> str:
-    kind = type(value)  # with its module, for there are a Path and a DataFrame of several
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _mapping_source(

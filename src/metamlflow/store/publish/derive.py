@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, cast
 
+from metamlflow._looks import grid_of
 from metamlflow.format.manifests import Loaded
-from metamlflow.model.looks import grid_of
 from metamlflow.model.manifests import EmptyFolder, Entry, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import split_uri

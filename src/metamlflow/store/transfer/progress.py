@@ -14,8 +14,8 @@ class Progress:
     """How far an operation is.
 
     Attributes:
-        operation: ``register``, ``download``, ``verify``, ``migrate``, ``compare``, ``relocate``, or ``copy`` (of
-            what is only pointed to).
+        operation: ``register``, ``download``, ``verify``, ``repair``, ``migrate``, ``compare``, ``relocate``, or
+            ``copy`` (of what is only pointed to).
         files: done so far.
         bytes: done so far.
         total_files: in all, or None while that is not known.

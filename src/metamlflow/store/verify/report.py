@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from metamlflow._looks import counted as _counted
+from metamlflow._looks import grid_of
 from metamlflow.errors import IntegrityError, StoreFormatError
-from metamlflow.model.looks import counted as _counted
-from metamlflow.model.looks import grid_of
 
 if TYPE_CHECKING:
     from rich.table import Table
