@@ -174,14 +174,14 @@ class MetaMLFlowClient(Provenance, Upkeep):
             StorageError: the storage failed; nothing was registered, and a retry finishes the work.
         """
         parsed = ArtifactName.parse(name)
-        given = given_inputs(inputs, self._store.url)
+        given = given_inputs(inputs, self._store)
         if if_unchanged not in {"new_version", "reuse"}:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
         if prove is not None and prove not in RELIANCES:
             raise InvalidInputError(f"unknown proof {prove!r:.80}: use {', '.join(map(repr, RELIANCES))} or None")
         # Before anything is read: a dict that the caller goes on changing must not change what is registered.
         encoded = encode_mapping(metadata)
-        run = current_run(self._store.url)
+        run = current_run(self._store)
         draft = Draft(
             name=parsed,
             metadata=encoded,

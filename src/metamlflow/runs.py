@@ -225,7 +225,7 @@ class Run:
         artifact = used if isinstance(used, Artifact) else getattr(used, "artifact", None)
         if not isinstance(artifact, Artifact):
             raise InvalidInputError(f"a run uses an artifact or a dataset, not {type(used).__name__}")
-        if artifact._store.url != self._running.store_url:  # noqa: SLF001 (its own session)
+        if not self._running.is_of(artifact._store):  # noqa: SLF001 (its own session)
             warn_user(f"{artifact.name}@{artifact.version} lies in another store: it is no input", LineageWarning)
         else:
             self._running.note_use(artifact._loaded, role)  # noqa: SLF001 (as above)

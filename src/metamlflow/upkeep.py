@@ -123,7 +123,7 @@ class Upkeep:
             donor = FileDonor(place)
         else:
             other = self._other_store(source, source_options)
-            if other.url == store.url:
+            if other.has_way_of(store):  # and not the id, which a copy made past the library has too
                 raise InvalidInputError("the source is the damaged store itself", hint="Give a copy of it.")
             donor = StoreDonor(other)
         wanted = ref._loaded if isinstance(ref, Artifact) else Reference.parse(ref)  # noqa: SLF001 (its own kind)

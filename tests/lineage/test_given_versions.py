@@ -138,6 +138,17 @@ def test_a_version_of_another_store_is_refused(client, other, raw, make, told):
     assert raw.keys() == before
 
 
+def test_a_version_that_was_got_through_a_link_to_the_store_is_one_of_it(client, raw, tmp_path, manifest_inputs):
+    (tmp_path / "link").symlink_to(raw.root)
+    for way in (str(tmp_path / "link"), f"file://{tmp_path}/./link"):
+        other = MetaMLFlowClient(way)
+        client.register_artifact("made", b"x", inputs=[other.get_artifact("table", 1)])
+        assert manifest_inputs("made") == ["table@1"]
+        with client.run("job") as run:
+            other.get_artifact("table", 2).read_bytes()
+        assert [used.version for used in run.inputs] == [2]
+
+
 def test_an_input_that_this_store_does_not_have_is_refused(client, other):
     other.register_artifact("elsewhere", b"e")
     used = other.register_artifact("model", b"n", inputs=["elsewhere@1"]).inputs
