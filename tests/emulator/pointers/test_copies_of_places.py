@@ -56,6 +56,25 @@ def test_options_from_the_environment_hold_for_every_way(plain_place, tmp_path, 
     assert set(contents(way(client, plain_place.uri("data.csv"))).values()) == {OLD}
 
 
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("given", ["source options", "environment", "options of the store"])
+def test_another_server_of_the_environment_is_never_asked(new_place, fault_proxy, tmp_path, monkeypatch, way, given):
+    place = new_place("moto")
+    place.put("data.csv", OLD)
+    wrong = fault_proxy(place.server)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, wrong.url)
+    if given == "source options":
+        client = place.client(tmp_path)
+    elif given == "environment":
+        monkeypatch.setenv("METAMLFLOW_SOURCE_OPTIONS", json.dumps(place.source_options()))
+        client = MetaMLFlowClient(tmp_path / "store")
+    else:
+        client = MetaMLFlowClient(place.uri("store"), storage_options=place.server.storage_options)
+    assert set(contents(way(client, place.uri("data.csv"))).values()) == {OLD}
+    assert wrong.log == []
+
+
 @pytest.mark.parametrize("elsewhere", [None, {"endpoint_url": "http://127.0.0.1:1"}])
 def test_an_artifacts_own_path_is_opened_with_the_stores_own_options(plain_place, elsewhere):
     options = plain_place.server.storage_options
