@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 
 
 class Recorder(Protocol):
