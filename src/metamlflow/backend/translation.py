@@ -45,6 +45,10 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.ESTALE: (StorageUnavailableError, "the network disk was remade below", "Mount it again, and try again."),
 }
 
+_WEB_DENIES, _WEB_LACKS = frozenset({401, 403, 407}), frozenset({404, 410})
+_WEB_REFUSES = frozenset(range(400, 500)) - {408, 409, 423, 425, 429} | {501, 505, 506, 510}
+"""Statuses that stay what they are, however often a web server is asked."""
+
 Table = Callable[[Exception], MetaMLFlowError | None]
 """A backend's own rows: returns an error to raise instead, without key and cause, or None if it knows none."""
 
@@ -78,6 +82,31 @@ def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]
 def passing_failure(error: OSError, where: str) -> MetaMLFlowError:
     """Return our error for a failure of this machine or its disk that has nothing to do with the file at ``where``."""
     return _common(error, where)
+
+
+def web_status(error: BaseException) -> int:
+    """Return the HTTP status that an error, or the cause of it, came from; 0 where there was no answer."""
+    return next((code for e in (error, error.__cause__) if isinstance(code := getattr(e, "status", None), int)), 0)
+
+
+def web_failure(error: BaseException, where: str) -> StorageError | None:
+    """Return our error for the status that a web server answered; None where the error came from no answer."""
+    status = web_status(error)
+    if not status:
+        return None
+    if status in _WEB_DENIES:
+        return AccessDeniedError(
+            f"{where}: access is denied (status {status})",
+            hint="Give what the server asks for in source_options, such as {'https://host/': {'headers': {…}}}.",
+            key=where,
+        )
+    if status in _WEB_LACKS:
+        return ObjectNotFoundError(f"there is no object {where}", key=where)
+    if status in _WEB_REFUSES:
+        return StorageError(
+            f"{where}: the server refuses the request (status {status})", hint="Check the address.", key=where
+        )
+    return StorageUnavailableError(f"{where}: the server answered {status}", hint="Try again.", key=where)
 
 
 def _common(error: OSError, where: str) -> MetaMLFlowError:

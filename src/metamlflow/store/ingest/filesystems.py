@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.backend.translation import web_failure
 from metamlflow.errors import (
     InvalidInputError,
+    MetaMLFlowError,
     MissingDependencyError,
+    ObjectNotFoundError,
     UnsupportedSourceError,
     redact,
 )
@@ -304,7 +307,9 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        ours = source_error(url, error)
+        ours: MetaMLFlowError | None = web_failure(error, printable(redact(url)))
+        if ours is None or isinstance(ours, ObjectNotFoundError):
+            ours = source_error(url, error)
         if not secrets_in(url) and not quotes_secret(error):
             raise ours from error
         try:
