@@ -15,7 +15,6 @@ from metamlflow.errors import (
     InvalidInputError,
     MetaMLFlowError,
     PointerPolicyError,
-    StorageUnavailableError,
     redact,
 )
 
@@ -104,12 +103,4 @@ class HTTPLake(FsspecLake):
         where = redact(self.url_of(name))
         if isinstance(error.__cause__, MetaMLFlowError):  # of a hop, which fsspec takes for a file that is not there
             return error.__cause__
-        if answered := web_failure(error, where):
-            return answered
-        if isinstance(error, FileNotFoundError) and error.__cause__ is not None:  # fsspec's word for whatever failed
-            return StorageUnavailableError(
-                f"{where} cannot be reached: {type(error.__cause__).__name__}",
-                hint="Check address and network.",
-                key=where,
-            )
-        return super().own_error(name, error)
+        return web_failure(error, where) or super().own_error(name, error)

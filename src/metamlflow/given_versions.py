@@ -39,12 +39,17 @@ def given_inputs(inputs: Inputs, store: Store) -> list[Given]:
     Raises:
         InvalidInputError: something is neither a version of this store nor a reference.
     """
-    if not isinstance(inputs, Mapping):
-        return list(_given(inputs, None, store))
     found: list[Given] = []
-    for role, items in inputs.items():
-        check_text(role, "a role", _MOST_ROLE_CHARACTERS)
-        found += _given(items, role, store)
+    try:
+        if not isinstance(inputs, Mapping):
+            return list(_given(inputs, None, store))
+        for role, items in inputs.items():
+            check_text(role, "a role", _MOST_ROLE_CHARACTERS)
+            found += _given(items, role, store)
+    except RecursionError as error:
+        raise InvalidInputError(
+            "the inputs hold themselves, or are nested too deeply", hint="Give one list, or one for each role."
+        ) from error
     return found
 
 

@@ -308,7 +308,7 @@ def joined(session: Session, token: str) -> StoredRun:
         facts = json.loads(base64.urlsafe_b64decode(token.encode()))
         run_id, code = facts["run"], facts["code"]
         good = is_record_id(run_id) is None and isinstance(code, dict | None)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:
         raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metamlflow.artifacts import Artifact
+from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import InvalidInputError, SourceNotFoundError
 from metamlflow.format.layout import MARKER
 from metamlflow.model.blaming import blame_by_names
@@ -117,9 +118,7 @@ class Upkeep:
         store = self._session.store
         place = _local(source)
         donor: Donor
-        if place is not None and not (place / MARKER).is_file():
-            if not place.exists():
-                raise SourceNotFoundError(f"there is nothing at {place}", hint="Check the path.", source=str(place))
+        if place is not None and not _is_store(place):
             donor = FileDonor(place)
         else:
             other = self._other_store(source, source_options)
@@ -142,6 +141,16 @@ class Upkeep:
             blame_by_names(error, {"storage_uri": "source", "storage_options": "source_options"})
             raise
         return client._session.store  # noqa: SLF001 (its own kind)
+
+
+def _is_store(place: Path) -> bool:
+    """Return whether a store lies at a path, where something does."""
+    with translated_errors(str(place)):
+        if (place / MARKER).is_file():
+            return True
+        if not place.exists():
+            raise SourceNotFoundError(f"there is nothing at {place}", hint="Check the path.", source=str(place))
+    return False
 
 
 def _local(source: Any) -> Path | None:

@@ -138,6 +138,25 @@ def test_a_version_of_another_store_is_refused(client, other, raw, make, told):
     assert raw.keys() == before
 
 
+def nested(depth):
+    inputs = "table@1"
+    for _ in range(depth):
+        inputs = [inputs]
+    return inputs
+
+
+def test_inputs_without_end_are_refused(client, raw):
+    before, ring = raw.keys(), []
+    ring.append(ring)
+    for inputs in (ring, {"train": ring}, nested(10_000), {"train": nested(10_000)}):
+        with pytest.raises(InvalidInputError, match="nested too deeply") as caught:
+            client.register_artifact("made", b"x", inputs=inputs)
+        assert "one for each role" in caught.value.hint
+    with pytest.raises(InvalidInputError, match="not list"):
+        client.lineage(ring)
+    assert raw.keys() == before
+
+
 def test_a_version_that_was_got_through_a_link_to_the_store_is_one_of_it(client, raw, tmp_path, manifest_inputs):
     (tmp_path / "link").symlink_to(raw.root)
     for way in (str(tmp_path / "link"), f"file://{tmp_path}/./link"):

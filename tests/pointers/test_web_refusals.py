@@ -66,3 +66,13 @@ def test_who_may_not_read_is_not_told_that_nothing_is_there(refused_by, call, st
     error = refused_by(call, status)
     assert isinstance(error, AccessDeniedError)
     assert "source_options" in error.hint
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_server_that_nobody_reaches_is_not_told_as_nothing_there(site, store_folder, tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    client = MetaMLFlowClient(store_folder, pointer_policy=LOOPBACK)
+    with served(site) as url:
+        client.register_pointer("known", f"{url}/x")
+    with pytest.raises(StorageUnavailableError, match="cannot be reached"):
+        call(client, url)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
+    InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
     StorageError,
@@ -89,11 +90,27 @@ def web_status(error: BaseException) -> int:
     return next((code for e in (error, error.__cause__) if isinstance(code := getattr(e, "status", None), int)), 0)
 
 
-def web_failure(error: BaseException, where: str) -> StorageError | None:
-    """Return our error for the status that a web server answered; None where the error came from no answer."""
-    status = web_status(error)
-    if not status:
-        return None
+def web_failure(error: BaseException, where: str) -> MetaMLFlowError | None:
+    """Return our error for what fsspec's web client raised; None for what is nothing of it.
+
+    It raises FileNotFoundError for whatever goes wrong, with what went wrong as its cause.
+    """
+    cause = error.__cause__
+    if status := web_status(error):
+        return _web_answer(status, where)
+    if isinstance(cause or error, TypeError):
+        return InvalidInputError(
+            f"{where} cannot be opened with these source_options: {redact(str(cause or error))}",
+            hint="They are those of fsspec's HTTPFileSystem and of aiohttp's requests, such as {'headers': {…}}.",
+        )
+    if isinstance(error, FileNotFoundError) and cause is not None and not isinstance(cause, LookupError):
+        return StorageUnavailableError(
+            f"{where} cannot be reached: {type(cause).__name__}", hint="Check address and network.", key=where
+        )
+    return None
+
+
+def _web_answer(status: int, where: str) -> StorageError:
     if status in _WEB_DENIES:
         return AccessDeniedError(
             f"{where}: access is denied (status {status})",

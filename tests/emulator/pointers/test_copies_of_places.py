@@ -9,7 +9,7 @@ from lakesides import NEW, OLD, S3Place
 
 from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.data import Dataset
-from metamlflow.errors import SourceNotFoundError
+from metamlflow.errors import InvalidInputError, SourceNotFoundError
 from metamlflow_s3.connection import Connection
 
 pytestmark = pytest.mark.emulator
@@ -73,6 +73,23 @@ def test_another_server_of_the_environment_is_never_asked(new_place, fault_proxy
         client = MetaMLFlowClient(place.uri("store"), storage_options=place.server.storage_options)
     assert set(contents(way(client, place.uri("data.csv"))).values()) == {OLD}
     assert wrong.log == []
+
+
+MISSPELT = {
+    "endpont_url": "https://lake.example.com",  # without it the service's own address would be asked
+    "proyect": "lake",
+    "kms_key_nme": "key",
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("name", MISSPELT)
+def test_an_option_that_nobody_knows_is_refused_for_every_way(plain_place, tmp_path, way, name):
+    plain_place.put("data.csv", OLD)
+    options = {plain_place.scheme: {**plain_place.server.storage_options, name: MISSPELT[name]}}
+    client = MetaMLFlowClient(tmp_path / "store", source_options=options)
+    with pytest.raises(InvalidInputError, match=name):
+        way(client, plain_place.uri("data.csv"))
 
 
 @pytest.mark.parametrize("elsewhere", [None, {"endpoint_url": "http://127.0.0.1:1"}])
