@@ -66,6 +66,22 @@ def used_version(store: Store, version: Version) -> Loaded | Reference:
     return load_used(store, found) if isinstance(found, Input) else found
 
 
+def damaged_version(version: Version) -> Loaded | Reference:
+    """Return a version that may be damaged, so that none of it is read: as it was loaded before, or its reference.
+
+    Raises:
+        InvalidInputError: it is nothing that names a version.
+    """
+    if isinstance(version, Input):
+        return Reference(version.name, version.version)
+    artifact = version if isinstance(version, Artifact) else getattr(version, "artifact", None)
+    if isinstance(artifact, Artifact):
+        return artifact._loaded  # noqa: SLF001 (its own session)
+    if not isinstance(version, str):
+        raise _wrong(version)
+    return Reference.parse(version)
+
+
 def meant_reference(name: str | Input, version: int | str) -> Reference:
     """Return the reference that a caller gave in two parts, or as an input of an artifact.
 

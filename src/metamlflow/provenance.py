@@ -58,7 +58,7 @@ class Provenance:
         """
         store = self._session.store
         store.marker()
-        if is_record_id(run_id) or (record := load_run(store, run_id)) is None:
+        if is_record_id(str(run_id)) or (record := load_run(store, str(run_id))) is None:
             raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
         return _decoded(record)
 

@@ -8,12 +8,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from metamlflow.artifacts import Artifact
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import InvalidInputError, SourceNotFoundError
 from metamlflow.format.layout import MARKER
+from metamlflow.given_versions import Version, damaged_version
 from metamlflow.model.blaming import blame_by_names
-from metamlflow.model.names import Reference
 from metamlflow.sessions import Session
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.repair.report import RepairReport
@@ -78,7 +77,7 @@ class Upkeep:
 
     def repair(
         self,
-        ref: str | Artifact,
+        ref: Version,
         source: Any,
         *,
         source_options: Mapping[str, Any] | None = None,
@@ -95,7 +94,7 @@ class Upkeep:
         one is known from the next version, or from an artifact that was loaded before the damage.
 
         Args:
-            ref: a reference such as ``"features@2"``, or an artifact.
+            ref: a reference such as ``"features@2"``, an artifact, a dataset, or an input of another artifact.
             source: that has good bytes: a file, a folder with the files under their logical paths (such as an earlier
                 download), the URL of another store, or a client on one.
             source_options: fsspec options of the source, if it is a store that is given by its URL.
@@ -125,8 +124,7 @@ class Upkeep:
             if other.has_way_of(store):  # and not the id, which a copy made past the library has too
                 raise InvalidInputError("the source is the damaged store itself", hint="Give a copy of it.")
             donor = StoreDonor(other)
-        wanted = ref._loaded if isinstance(ref, Artifact) else Reference.parse(ref)  # noqa: SLF001 (its own kind)
-        return repair_version(store, wanted, donor, progress)
+        return repair_version(store, damaged_version(ref), donor, progress)
 
     def _other_store(self, source: Any, options: Mapping[str, Any] | None) -> Store:
         if isinstance(source, Upkeep):

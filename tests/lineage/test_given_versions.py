@@ -8,7 +8,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.data import Dataset
-from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError
+from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError, RunNotFoundError
 
 
 @pytest.fixture(autouse=True)
@@ -188,6 +188,14 @@ def test_a_version_that_was_pruned_is_an_input_by_what_names_it_and_by_no_alias(
         client.register_artifact("made", b"x", inputs="base@good")
     with pytest.raises(ArtifactPrunedError):
         client.get_artifact(inputs[1])
+
+
+@pytest.mark.parametrize("nothing", [None, 7, object(), ["table@1"]], ids=lambda value: type(value).__name__)
+def test_what_names_no_version_is_not_verified_and_no_run(client, nothing):
+    with pytest.raises(InvalidInputError):
+        client.verify_all([nothing])
+    with pytest.raises(RunNotFoundError):
+        client.get_run(nothing)
 
 
 @pytest.mark.parametrize("nothing", [None, 7, object(), ["table@1"]], ids=lambda value: type(value).__name__)
