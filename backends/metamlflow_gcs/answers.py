@@ -167,7 +167,7 @@ def refusal_of(status: int, body: bytes, about: str = "object") -> Refusal:
         error = json.loads(text)["error"]
         details: Any = (error.get("errors") or [{}])[0]
         return Refusal(status, str(details.get("reason") or ""), str(error.get("message") or ""), about)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return Refusal(status, "", text[:200], about)
 
 

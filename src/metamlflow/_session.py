@@ -167,7 +167,7 @@ def options_from_environment(variable: str) -> Mapping[str, Any]:
         return {}
     try:
         options = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidInputError(f"{variable} is not valid JSON") from None  # its value may be secret
     if not isinstance(options, dict):
         raise InvalidInputError(f"{variable} is not a JSON object")

@@ -66,7 +66,7 @@ class Artifact:
     def __init__(self, session: Session, loaded: Loaded) -> None:
         self._session = session
         self._loaded = loaded
-        self._run: Recorder | None = current_run(session.store.url)
+        self._run: Recorder | None = current_run(session.store)
 
     @property
     def _manifest(self) -> Manifest:
@@ -371,7 +371,7 @@ class Artifact:
 
     def _used(self) -> None:
         """Tell the run that it was got in, and the one that is under way here, that its bytes are used."""
-        now = current_run(self._store.url)
+        now = current_run(self._store)
         for run in {id(run): run for run in (self._run, now) if run is not None}.values():
             run.note_use(self._loaded)
 

@@ -25,7 +25,7 @@ from metamlflow._session import (
 )
 from metamlflow.artifacts import Artifact, Input, Unreadable, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
-from metamlflow.given_versions import Inputs, Version, given_inputs, meant_reference, used_version
+from metamlflow.given_versions import Inputs, Version, damaged_version, given_inputs, meant_reference, used_version
 from metamlflow.lineage import Lineage
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
@@ -196,14 +196,14 @@ class MetaMLFlowClient:
             StorageError: the storage failed; nothing was registered, and a retry finishes the work.
         """
         parsed = ArtifactName.parse(name)
-        given = given_inputs(inputs, self._store.url)
+        given = given_inputs(inputs, self._store)
         if if_unchanged not in {"new_version", "reuse"}:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
         if prove is not None and prove not in RELIANCES:
             raise InvalidInputError(f"unknown proof {prove!r:.80}: use {', '.join(map(repr, RELIANCES))} or None")
         # Before anything is read: a dict that the caller goes on changing must not change what is registered.
         encoded = encode_mapping(metadata)
-        run = current_run(self._store.url)
+        run = current_run(self._store)
         draft = Draft(
             name=parsed,
             metadata=encoded,
@@ -559,7 +559,7 @@ class MetaMLFlowClient:
 
     def repair(
         self,
-        ref: str | Artifact,
+        ref: Version,
         source: Any,
         *,
         source_options: Mapping[str, Any] | None = None,
@@ -576,7 +576,7 @@ class MetaMLFlowClient:
         one is known from the next version, or from an artifact that was loaded before the damage.
 
         Args:
-            ref: a reference such as ``"features@2"``, or an artifact.
+            ref: a reference such as ``"features@2"``, an artifact, a dataset, or an input of another artifact.
             source: that has good bytes: a file, a folder with the files under their logical paths (such as an earlier
                 download), the URL of another store, or a client on one.
             source_options: fsspec options of the source, if it is a store that is given by its URL.
@@ -603,8 +603,7 @@ class MetaMLFlowClient:
                 )
             source = source._store  # noqa: SLF001 (its own kind)
         donor = donor_of(source, self._store, partial(source_store, options=source_options))
-        wanted = ref._loaded if isinstance(ref, Artifact) else Reference.parse(ref)  # noqa: SLF001 (its own kind)
-        return repair_version(self._store, wanted, donor, progress)
+        return repair_version(self._store, damaged_version(ref), donor, progress)
 
     def doctor(self) -> Diagnosis:
         """Examine the store, the place where it is, and the local cache; every check is made, whatever others find.

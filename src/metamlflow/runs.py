@@ -227,7 +227,7 @@ class Run:
         artifact = used if isinstance(used, Artifact) else getattr(used, "artifact", None)
         if not isinstance(artifact, Artifact):
             raise InvalidInputError(f"a run uses an artifact or a dataset, not {type(used).__name__}")
-        if artifact._store.url != self._running.store_url:  # noqa: SLF001 (its own session)
+        if not self._running.is_of(artifact._store):  # noqa: SLF001 (its own session)
             warn_user(f"{artifact.name}@{artifact.version} lies in another store: it is no input", LineageWarning)
         else:
             self._running.note_use(artifact._loaded, role)  # noqa: SLF001 (as above)
@@ -310,7 +310,7 @@ def joined(session: Session, token: str) -> StoredRun:
         facts = json.loads(base64.urlsafe_b64decode(token.encode()))
         run_id, code = facts["run"], facts["code"]
         good = is_record_id(run_id) is None and isinstance(code, dict | None)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:
         raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.")
@@ -334,7 +334,7 @@ def recorded_run(store: Store, run_id: str) -> RunRecord:
     Raises:
         RunNotFoundError: there is no such run.
     """
-    if is_record_id(run_id) or (record := load_run(store, run_id)) is None:
+    if is_record_id(str(run_id)) or (record := load_run(store, str(run_id))) is None:
         raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
     start, end = record.start, record.end
     return replace(

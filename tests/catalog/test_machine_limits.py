@@ -172,6 +172,7 @@ TOO_LONG = {
         MetaMLFlowClient(client.storage_uri, cache_dir=place).get_artifact("a").local_path()
     ),
     "a migration": lambda client, place: metamlflow.migrate(client.storage_uri, place),
+    "a repair": lambda client, place: client.repair("a", place),
 }
 
 

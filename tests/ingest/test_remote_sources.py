@@ -14,9 +14,11 @@ from fsspec.registry import known_implementations
 
 from loopback import serving
 from metamlflow.errors import (
+    AccessDeniedError,
     InvalidPathError,
     MissingDependencyError,
     SourceNotFoundError,
+    StorageUnavailableError,
     UnsupportedSourceError,
 )
 
@@ -160,12 +162,14 @@ def test_a_file_is_fetched_over_http_and_no_part_of_a_signature_is_kept(client, 
     assert not any(b"SH" in path.read_bytes() for path in raw.root.rglob("*.json"))
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, status):
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, AccessDeniedError), (404, SourceNotFoundError), (500, StorageUnavailableError)]
+)
+def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, status, kind):
     pytest.importorskip("aiohttp")
     with (
         served(lambda handler: handler.send_error(status)) as url,
-        pytest.raises((SourceNotFoundError, UnsupportedSourceError)) as caught,
+        pytest.raises(kind) as caught,
     ):
         client.register_artifact("a", f"{url.replace('//', '//user:HUSH@')}/t.csv?sig=HUSH")
     assert "HUSH" not in str(caught.value)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
+    InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
     StorageError,
@@ -45,6 +46,10 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.ESTALE: (StorageUnavailableError, "the network disk was remade below", "Mount it again, and try again."),
 }
 
+_WEB_DENIES, _WEB_LACKS = frozenset({401, 403, 407}), frozenset({404, 410})
+_WEB_REFUSES = frozenset(range(400, 500)) - {408, 409, 423, 425, 429} | {501, 505, 506, 510}
+"""Statuses that stay what they are, however often a web server is asked."""
+
 Table = Callable[[Exception], MetaMLFlowError | None]
 """A backend's own rows: returns an error to raise instead, without key and cause, or None if it knows none."""
 
@@ -78,6 +83,47 @@ def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]
 def passing_failure(error: OSError, where: str) -> MetaMLFlowError:
     """Return our error for a failure of this machine or its disk that has nothing to do with the file at ``where``."""
     return _common(error, where)
+
+
+def web_status(error: BaseException) -> int:
+    """Return the HTTP status that an error, or the cause of it, came from; 0 where there was no answer."""
+    return next((code for e in (error, error.__cause__) if isinstance(code := getattr(e, "status", None), int)), 0)
+
+
+def web_failure(error: BaseException, where: str) -> MetaMLFlowError | None:
+    """Return our error for what fsspec's web client raised; None for what is nothing of it.
+
+    It raises FileNotFoundError for whatever goes wrong, with what went wrong as its cause.
+    """
+    cause = error.__cause__
+    if status := web_status(error):
+        return _web_answer(status, where)
+    if isinstance(cause or error, TypeError):
+        return InvalidInputError(
+            f"{where} cannot be opened with these source_options: {redact(str(cause or error))}",
+            hint="They are those of fsspec's HTTPFileSystem and of aiohttp's requests, such as {'headers': {…}}.",
+        )
+    if isinstance(error, FileNotFoundError) and cause is not None and not isinstance(cause, LookupError):
+        return StorageUnavailableError(
+            f"{where} cannot be reached: {type(cause).__name__}", hint="Check address and network.", key=where
+        )
+    return None
+
+
+def _web_answer(status: int, where: str) -> StorageError:
+    if status in _WEB_DENIES:
+        return AccessDeniedError(
+            f"{where}: access is denied (status {status})",
+            hint="Give what the server asks for in source_options, such as {'https://host/': {'headers': {…}}}.",
+            key=where,
+        )
+    if status in _WEB_LACKS:
+        return ObjectNotFoundError(f"there is no object {where}", key=where)
+    if status in _WEB_REFUSES:
+        return StorageError(
+            f"{where}: the server refuses the request (status {status})", hint="Check the address.", key=where
+        )
+    return StorageUnavailableError(f"{where}: the server answered {status}", hint="Try again.", key=where)
 
 
 def _common(error: OSError, where: str) -> MetaMLFlowError:

@@ -214,7 +214,7 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
         value = json.loads(Path(file).read_text("utf-8"))
     except OSError as error:
         raise typer.BadParameter(f"{file!r} cannot be read: {error.strerror}", param_hint="--meta-file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{file!r} is not JSON in UTF-8: {error}", param_hint="--meta-file") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{file!r} does not hold a JSON object", param_hint="--meta-file")

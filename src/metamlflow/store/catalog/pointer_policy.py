@@ -63,7 +63,8 @@ class PointerPolicy:
             if not isinstance(place, str) or not place:
                 raise _misgiven("and a place is a text")
             if verdict not in _VERDICTS:
-                raise _misgiven(f"and {verdict!r:.40} is neither")
+                told = repr(verdict)[:40] if isinstance(verdict, str) else f"a {type(verdict).__name__}"
+                raise _misgiven(f"and {told} is neither")
             if "@" in place.partition("://")[2].partition("/")[0]:
                 raise _misgiven("and a place holds no user info")
             known = _canonical_place(place)

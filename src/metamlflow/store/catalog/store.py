@@ -136,6 +136,25 @@ class Store:
         """Whether the storage was probed besides, and the marker was looked at lately."""
         return self.is_open and self._probed and not self._is_overdue()
 
+    def has_way_of(self, other: Store) -> bool:
+        """Whether the other is reached in the same way, so that it is this store without anybody being asked."""
+        return (self.url, self._options) == (other.url, other._options)
+
+    def is_same_as(self, other: Store, *, asking: bool = True) -> bool:
+        """Whether both are ways to one store: its id tells, and not its URL, which two servers may have in common.
+
+        Ids that are not known yet are asked for where the ways differ; without ``asking`` the URLs decide there.
+        """
+        if not (self.is_open and other.is_open):
+            if self.has_way_of(other):
+                return True
+            if not asking:
+                return self.url == other.url
+        try:
+            return self.marker().store_id == other.marker().store_id
+        except StoreNotFoundError:
+            return False
+
     def meanwhile(self, look: Callable[[], T], open_store: Callable[[], object]) -> T:
         """Return what ``look`` finds while ``open_store`` asks for the marker: so a first call is a round trip shorter.
 

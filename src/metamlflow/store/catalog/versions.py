@@ -247,13 +247,22 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
     )
 
 
+def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
+    """Return the number of the record that holds, and the version in it; 0 and None if there is none.
+
+    The record lists first, but for what others left there: a folder's marker, a file of the desktop.
+    """
+    for info in _pages(store, aliases_prefix(name, alias), 1):
+        if number := parse_alias_key(name, alias, info.key):
+            return number, decode_alias(retried(partial(read_record, store.backend, info.key), store.clock), info.key)
+    return 0, None
+
+
 def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
-    for key in [info.key for info in _page(store, aliases_prefix(name, alias), "", 1)]:
-        if parse_alias_key(name, alias, key) is not None:
-            version = decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
-            if version is not None:
-                return version
-    raise not_found(store, name, alias)
+    _, version = newest_alias_record(store, name, alias)
+    if version is None:
+        raise not_found(store, name, alias)
+    return version
 
 
 def not_found(store: Store, name: ArtifactName, version: int | str | None) -> ArtifactNotFoundError:

@@ -15,14 +15,17 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow._arguments import absolute_path
 from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.backend.registry import open_lake
+from metamlflow.backend.translation import web_failure
 from metamlflow.errors import (
     InvalidInputError,
     MissingDependencyError,
+    ObjectNotFoundError,
     UnsupportedSourceError,
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.uris import plain_scheme, secret_problem
+from metamlflow.model.uris import WEB, plain_scheme, secret_problem
 from metamlflow.redaction import quotes_secret, secrets_in
 from metamlflow.store.ingest.sources import (
     OptionsOf,
@@ -278,6 +281,10 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     # Of a chain (zip://…::s3://…) each part has its own.
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
+    for part in parts:
+        scheme, has_place, rest = part.partition("://")
+        if has_place and scheme in _BUCKETS:  # fsspec drops options that it does not know: another server would be read
+            open_lake(f"{scheme}://{rest.partition('/')[0]}", options[scheme])
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
         info = filesystem.info(path)
@@ -286,6 +293,10 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     # First the query: a signature may hold slashes, and none of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
     return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+
+
+def _is_web(url: str) -> bool:
+    return any(part.partition("://")[0].lower() in WEB for part in url.split("::"))
 
 
 def _plain(part: str) -> str:
@@ -304,7 +315,9 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        ours = source_error(url, error)
+        ours = web_failure(error, printable(redact(url))) if _is_web(url) else None
+        if ours is None or isinstance(ours, ObjectNotFoundError):
+            ours = source_error(url, error)
         if not secrets_in(url) and not quotes_secret(error):
             raise ours from error
         try:

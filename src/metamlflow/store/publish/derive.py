@@ -127,7 +127,7 @@ def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = No
 
 
 def _publish(store: Store, loaded: Loaded, source: Source, progress: ProgressCallback | None) -> Loaded:
-    manifest, run = loaded.manifest, current_run(store.url)
+    manifest, run = loaded.manifest, current_run(store)
     draft = Draft(
         name=manifest.name,
         source=source,

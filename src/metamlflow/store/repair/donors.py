@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
-from metamlflow.backend import Blob
+from metamlflow.backend import Blob, translated_errors
 from metamlflow.errors import (
     IntegrityError,
     InvalidInputError,
@@ -58,12 +58,10 @@ def donor_of(source: object, store: Store, opened: Callable[[str], Store]) -> Do
     """
     if not isinstance(source, Store):
         place = _local(source)
-        if place is not None and not (place / MARKER).is_file():
-            if not place.exists():
-                raise SourceNotFoundError(f"there is nothing at {place}", hint="Check the path.", source=str(place))
+        if place is not None and not _is_store(place):
             return FileDonor(place)
         source = opened(os.fspath(cast("str", source)))
-    if source.url == store.url:
+    if source.has_way_of(store):  # and not the id, which a copy made past the library has too
         raise InvalidInputError("the source is the damaged store itself", hint="Give a copy of it.")
     return StoreDonor(source)
 
@@ -78,6 +76,16 @@ def _local(source: object) -> Path | None:
     if "://" in text and not text.startswith("file://"):
         return None
     return Path(os.path.expanduser(text.removeprefix("file://")))  # noqa: PTH111 (leaves a folder named ~x alone)
+
+
+def _is_store(place: Path) -> bool:
+    """Return whether a store lies at a path, where something does."""
+    with translated_errors(str(place)):
+        if (place / MARKER).is_file():
+            return True
+        if not place.exists():
+            raise SourceNotFoundError(f"there is nothing at {place}", hint="Check the path.", source=str(place))
+    return False
 
 
 class StoreDonor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, StoreFormatError
 from metamlflow.format.manifests import Loaded
@@ -24,7 +25,7 @@ def every_version(store: Store) -> Iterator[Loaded | Unreadable]:
         yield from _versions_of(store, name)
 
 
-def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unreadable]:
+def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[Loaded | Unreadable]:
     """Return the versions that are meant, before the first is checked: a mistyped name does not cost an hour.
 
     Args:
@@ -37,7 +38,7 @@ def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unread
     store.marker()
     found: list[Loaded | Unreadable] = []
     for text in wanted:
-        if "@" in text:
+        if isinstance(text, str) and "@" in text:
             found.append(_loaded(store, text))
             continue
         name = ArtifactName.parse(text)
