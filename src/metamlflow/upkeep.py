@@ -16,6 +16,7 @@ from metamlflow.model.names import Reference
 from metamlflow.sessions import Session
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.repair.report import RepairReport
+from metamlflow.store.transfer.local_paths import local_path
 from metamlflow.store.transfer.progress import ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import Pace
 from metamlflow.store.verify.report import LEVELS, Level, Unreadable, Verification, VerifyReport
@@ -153,6 +154,5 @@ def _local(source: Any) -> Path | None:
     text = os.fspath(source)
     if not text:
         raise InvalidInputError("an empty source names nothing", hint="Use '.' for the current folder.")
-    if "://" in text and not text.startswith("file://"):
-        return None
-    return Path(os.path.expanduser(text.removeprefix("file://")))  # noqa: PTH111 (leaves a folder named ~x alone)
+    path = local_path(text)
+    return None if path is None else Path(path)

@@ -34,7 +34,7 @@ from metamlflow.store.ingest.sources import (
     source_error,
 )
 from metamlflow.store.transfer.download_staging import is_staging_folder
-from metamlflow.store.transfer.local_paths import absolute_path
+from metamlflow.store.transfer.local_paths import absolute_path, local_path
 from metamlflow.store.transfer.regular_files import open_regular
 from metamlflow.store.transfer.spooling import may_pass
 
@@ -60,10 +60,10 @@ def place_source(place: str | bytes, store_url: str, options_of: OptionsOf) -> S
         raise InvalidInputError("an empty path names nothing", hint="Use '.' for the current folder.")
     if "\0" in place:
         raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
-    if "://" in place and not place.startswith("file://"):
+    here = local_path(place)
+    if here is None:
         return _remote_source(place, options_of)
-    # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
-    path = Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111
+    path = Path(here)
     try:
         status = path.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links

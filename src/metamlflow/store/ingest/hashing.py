@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from metamlflow.errors import MetaMLFlowError, SourceChangedError
 from metamlflow.store.ingest.sources import SourceFile, printable, source_error
 from metamlflow.store.transfer.progress import TwoPasses
 from metamlflow.store.transfer.regular_files import NotAFileError, open_regular
-from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, new_spool, spool_errors
 
 
 class Hasher:
@@ -139,10 +138,9 @@ def _signature(status: os.stat_result) -> tuple[int, int]:
 
 
 def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
-    folder = os.environ.get(TEMP_DIR_VARIABLE) or None
     hasher = Hasher()
     passes = TwoPasses(on_bytes)
-    spool = tempfile.SpooledTemporaryFile(max_size=SMALL, dir=folder)  # noqa: SIM115 (lives as long as what is staged)
+    spool = new_spool()
     try:
         with file.open() as source:
             while chunk := source.read(CHUNK):
@@ -213,6 +211,7 @@ class _CheckedReader(io.FileIO):
         self._size, self._passes = size, passes
 
     def read(self, size: int | None = -1) -> bytes:
+        """Return up to ``size`` bytes; raises SourceChangedError instead of the last ones, if it is another file."""
         chunk = super().read(size)
         self._left -= len(chunk)
         self._passes.stored(self._size - self._left)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from metamlflow.backend import CheapLooks
 from metamlflow.backend.seeking import SeekableReader
@@ -22,7 +20,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import check_available, version_status
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
 from metamlflow.store.transfer.ranges import copy_ranges, not_told, write_all
-from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, new_spool, spool_errors
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -257,8 +255,7 @@ class _VerifyingReader(SeekableReader):
             source: IO[bytes] = on_failure.enter_context(self._open_blob())
             kept = source
             if not is_local:
-                folder = os.environ.get(TEMP_DIR_VARIABLE) or None
-                kept = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed below)
+                kept = new_spool()
                 on_failure.callback(discard, kept)
             begins_the_same = self._copy_verified(source, None if is_local else kept)
             on_failure.pop_all()
