@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.backend.lakes import Sighting, is_folder_marker, open_lake
 from metamlflow.errors import (
     InvalidInputError,
     MissingDependencyError,
@@ -21,8 +21,9 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.uris import plain_scheme, secret_problem
+from metamlflow.model.uris import plain_scheme, secret_problem, split_uri
 from metamlflow.redaction import quotes_secret, secrets_in
+from metamlflow.store.ingest.originals import Original
 from metamlflow.store.ingest.sources import (
     OptionsOf,
     Problems,
@@ -248,23 +249,25 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 class RemoteFolder(Source):
     """A folder that fsspec reads. Its listing is taken once and held; empty folders are not seen."""
 
-    def __init__(self, filesystem: Any, root: str, url: str) -> None:
+    def __init__(self, filesystem: Any, root: str, url: str, look: Look | None) -> None:
         self._filesystem = filesystem
         self._url = url
         with _source_errors(url):
             found = filesystem.find(root, detail=True)
         # Not the length of the root and a slash: the root of an archive is empty.
         start = len(root.rstrip("/"))
-        self._files = sorted(
-            (path[start:].lstrip("/"), path, info.get("size"))
-            for path, info in found.items()
-            if not is_folder_marker(path, info.get("size"))
-        )
+        inside = {path[start:].lstrip("/"): path for path in found}
+        self._files = [
+            (logical, path, _original(_shown(url, logical), found[path], look))
+            for logical, path in sorted(inside.items())
+            if not is_folder_marker(path, found[path].get("size"))
+        ]
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
         """Yield the folder's files, in path order."""
-        for logical, path, size in self._files:
-            yield SourceFile(logical, size, _opener(self._filesystem, path, self._url))
+        for logical, path, original in self._files:
+            opener = _opener(self._filesystem, path, self._url)
+            yield SourceFile(logical, original.size, opener, compare=original.compare)
 
 
 def _remote_source(url: str, options_of: OptionsOf) -> Source:
@@ -280,12 +283,43 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
+        filesystem.invalidate_cache()  # a listing that it holds is as old as the call that made it
         info = filesystem.info(path)
+    look = _looks(parts[0], options) if len(parts) == 1 else None
     if info["type"] == "directory":
-        return RemoteFolder(filesystem, path, url)
+        return RemoteFolder(filesystem, path, url, look)
     # First the query: a signature may hold slashes, and none of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
-    return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+    original = _original(url, info, look)
+    return SingleFile(SourceFile(name, original.size, _opener(filesystem, path, url), compare=original.compare))
+
+
+Look = Callable[[Mapping[str, Any]], Sighting]
+"""Looks again at the object that an ``info`` of fsspec is of."""
+
+
+def _looks(url: str, options: Mapping[str, Mapping[str, Any]]) -> Look | None:
+    """Return what looks at objects of a bucket, for the digests that its server holds; None for other places."""
+    scheme = url.partition("://")[0]
+    if scheme not in _BUCKETS:
+        return None
+
+    lake = cache(lambda: open_lake(split_uri(url)[0], options[scheme]))
+
+    def look(info: Mapping[str, Any]) -> Sighting:
+        version = info.get("VersionId")
+        return lake().look(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
+
+    return look
+
+
+def _shown(url: str, logical: str) -> str:
+    """Return where a file of a folder lies, for messages."""
+    return f"{logical!r} of {url}" if "::" in url else f"{url.rstrip('/')}/{logical}"
+
+
+def _original(url: str, info: Mapping[str, Any], look: Look | None) -> Original:
+    return Original(printable(redact(url)), info, None if look is None else partial(look, info))
 
 
 def _plain(part: str) -> str:

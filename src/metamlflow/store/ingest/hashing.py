@@ -141,6 +141,10 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
     hasher = Hasher()
     passes = TwoPasses(on_bytes)
     spool = new_spool()
+
+    def rewound(passes: TwoPasses | None = None) -> BinaryIO:
+        return cast("BinaryIO", _Rewound(spool, passes))
+
     try:
         with file.open() as source:
             while chunk := source.read(CHUNK):
@@ -150,6 +154,8 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
                 passes.hashed(len(chunk))
         with spool_errors():
             spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
+        if file.compare is not None:
+            file.compare(hasher.blob(rewound))
     except OSError as error:
         discard(spool)
         if isinstance(error, MetaMLFlowError):
@@ -158,10 +164,6 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
     except BaseException:
         discard(spool)
         raise
-
-    def rewound(passes: TwoPasses | None = None) -> BinaryIO:
-        return cast("BinaryIO", _Rewound(spool, passes))
-
     return Staged(hasher.blob(partial(rewound, passes)), rewound, cast("BinaryIO", spool), passes)
 
 

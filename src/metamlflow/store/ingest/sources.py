@@ -6,6 +6,7 @@ files takes no more memory than the names in its largest directory.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import io
 import os
@@ -15,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from metamlflow import redaction
-from metamlflow.backend import passing_failure
+from metamlflow.backend import Blob, passing_failure
 from metamlflow.errors import (
     InvalidInputError,
     InvalidPathError,
     MetaMLFlowError,
+    SourceChangedError,
     SourceNotFoundError,
     UnsupportedSourceError,
     redact,
@@ -44,6 +46,7 @@ class SourceFile:
         open: returns a reader of its content from the start.
         local: its path on this machine, where it has one: content that can be read twice needs no spooling.
         executable: whether its owner may execute it.
+        compare: raises if what was read is not what is known of the content where it lies.
     """
 
     path: str
@@ -51,6 +54,7 @@ class SourceFile:
     open: Callable[[], BinaryIO]
     local: str | None = None
     executable: bool = False
+    compare: Callable[[Blob], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +374,12 @@ def source_error(source: str, error: Exception) -> MetaMLFlowError:
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(
             f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
+        )
+    if isinstance(error, OSError) and error.errno == errno.EBUSY:  # so s3fs tells a read on condition of an ETag
+        return SourceChangedError(
+            f"{where} changed while it was being registered; nothing was registered",
+            hint="Try again once it is complete.",
+            source=where,
         )
     if isinstance(error, OSError) and may_pass(error):
         return passing_failure(error, where)
