@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -13,7 +14,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow.backend.lakes import Sighting, is_folder_marker, open_lake
+from metamlflow.backend.lakes import Sighting, is_folder_marker
+from metamlflow.backend.registry import open_lake
 from metamlflow.errors import (
     InvalidInputError,
     MissingDependencyError,
@@ -23,7 +25,7 @@ from metamlflow.errors import (
 from metamlflow.model.manifests import EmptyFolder
 from metamlflow.model.uris import plain_scheme, secret_problem, split_uri
 from metamlflow.redaction import quotes_secret, secrets_in
-from metamlflow.store.ingest.originals import Original
+from metamlflow.store.ingest.originals import Original, changed
 from metamlflow.store.ingest.sources import (
     OptionsOf,
     Problems,
@@ -338,7 +340,9 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        ours = source_error(url, error)
+        # So s3fs tells that a read on condition of an ETag failed.
+        is_replaced = isinstance(error, OSError) and error.errno == errno.EBUSY
+        ours = changed(printable(redact(url)), "it was replaced") if is_replaced else source_error(url, error)
         if not secrets_in(url) and not quotes_secret(error):
             raise ours from error
         try:

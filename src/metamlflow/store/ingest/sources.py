@@ -6,7 +6,6 @@ files takes no more memory than the names in its largest directory.
 
 from __future__ import annotations
 
-import errno
 import heapq
 import io
 import os
@@ -21,7 +20,6 @@ from metamlflow.errors import (
     InvalidInputError,
     InvalidPathError,
     MetaMLFlowError,
-    SourceChangedError,
     SourceNotFoundError,
     UnsupportedSourceError,
     redact,
@@ -374,12 +372,6 @@ def source_error(source: str, error: Exception) -> MetaMLFlowError:
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(
             f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
-        )
-    if isinstance(error, OSError) and error.errno == errno.EBUSY:  # so s3fs tells a read on condition of an ETag
-        return SourceChangedError(
-            f"{where} changed while it was being registered; nothing was registered",
-            hint="Try again once it is complete.",
-            source=where,
         )
     if isinstance(error, OSError) and may_pass(error):
         return passing_failure(error, where)
