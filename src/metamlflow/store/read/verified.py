@@ -14,7 +14,14 @@ from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest
 from metamlflow.model.pointers import PointerEntry
-from metamlflow.store.catalog.fetching import absent, check_size, compare, fetch_whole, range_fetcher
+from metamlflow.store.catalog.fetching import (
+    absent,
+    check_size,
+    compare,
+    damaged_on_its_way,
+    fetch_whole,
+    range_fetcher,
+)
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import check_available, version_status
@@ -147,17 +154,6 @@ def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
     return absent(entry)
 
 
-def _damaged_on_its_way(entry: Entry) -> IntegrityError:
-    return IntegrityError(
-        f"{entry.path!r} was damaged on its way from the store: what was read before is not what was registered",
-        hint="The object in the store is good. Throw away what was read, and open it again.",
-        expected=f"sha256:{entry.sha256}",
-        actual="other bytes, once",
-        path=entry.path,
-        key=entry.key,
-    )
-
-
 class _VerifyingReader(SeekableReader):
     """The raw reader under :func:`open_entry`.
 
@@ -265,7 +261,7 @@ class _VerifyingReader(SeekableReader):
         self._source = kept
         self._verified = True
         if not begins_the_same:
-            raise _damaged_on_its_way(self._entry)
+            raise damaged_on_its_way(self._entry.path, f"sha256:{self._entry.sha256}", self._entry.key)
 
     def _copy_verified(self, source: IO[bytes], target: IO[bytes] | None) -> bool:
         """Read to the end, compared; return whether it begins with what was hashed before."""
