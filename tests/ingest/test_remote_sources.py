@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import traceback
 import zipfile
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import SimpleHTTPRequestHandler
 from uuid import uuid4
 
 import fsspec
 import pytest
 from fsspec.registry import known_implementations
 
+from loopback import serving
 from metamlflow.errors import (
     InvalidPathError,
     MissingDependencyError,
@@ -42,7 +41,6 @@ def archive(folder):
     return folder / "a.zip"
 
 
-@contextmanager
 def served(answer):
     """An HTTP server on the loopback that answers with ``answer(handler)``."""
 
@@ -55,14 +53,7 @@ def served(answer):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Handler)
 
 
 def test_a_file_elsewhere_keeps_its_name(client, memory):

@@ -7,10 +7,10 @@ import zlib
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
+from loopback import running
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import MetaMLFlowError
 
@@ -92,14 +92,9 @@ def denied_at_length(handler):
 
 @pytest.fixture
 def server():
-    with Server() as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Server()
+    with running(server):
+        yield server
 
 
 @pytest.fixture

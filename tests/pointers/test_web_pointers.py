@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote
 
 import pytest
 
+from loopback import serving
 from metamlflow import MetaMLFlowClient
 from metamlflow.artifacts import Pointer
 from metamlflow.errors import (
@@ -76,11 +75,6 @@ class Site:
         return 206, headers | {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, data[start : end + 1]
 
 
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128  # else connections that come at once are let in a second later
-
-
-@contextmanager
 def served(site):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -101,14 +95,7 @@ def served(site):
         def log_message(self, *_):
             pass
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Handler)
 
 
 KINDS = {
