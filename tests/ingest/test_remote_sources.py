@@ -56,6 +56,19 @@ def served(answer):
     return serving(Handler)
 
 
+def content(data, *, length):
+    """An answer with content of a length that the server states."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(length))
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(data)
+
+    return answer
+
+
 def test_a_file_elsewhere_keeps_its_name(client, memory):
     url = memory("t.csv", b"a\n1\n")
     artifact = client.register_artifact("a", f"{url}/t.csv")
@@ -141,15 +154,7 @@ def test_a_damaged_archive_is_an_error_of_ours_and_registers_nothing(client, arc
 
 def test_a_file_is_fetched_over_http_and_no_part_of_a_signature_is_kept(client, raw):
     pytest.importorskip("aiohttp")
-
-    def answer(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "5")
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(b"a\n1\n\n")
-
-    with served(answer) as url:
+    with served(content(b"a\n1\n\n", length=5)) as url:
         one = client.register_artifact("a", f"{url}/dir/t.csv?sig=HU/SH")
         two = client.register_artifact("b", [f"{url}/t.csv?sig=HU/SH"])
     assert paths(one) == paths(two) == ["t.csv"]
@@ -171,15 +176,7 @@ def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, 
 
 def test_a_transfer_that_breaks_off_registers_nothing(client, raw):
     pytest.importorskip("aiohttp")
-
-    def answer(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "500000")
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(b"x" * 1000)
-
-    with served(answer) as url, pytest.raises(UnsupportedSourceError) as caught:
+    with served(content(b"x" * 1000, length=500_000)) as url, pytest.raises(UnsupportedSourceError) as caught:
         client.register_artifact("a", f"{url}/t.csv?sig=HUSH")
     assert "HUSH" not in str(caught.value)
     assert "HUSH" not in caught.value.message
