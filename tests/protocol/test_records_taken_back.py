@@ -13,16 +13,18 @@ from metamlflow.testing import FaultyBackend, client_on
 
 
 class TakingBack(FaultyBackend):
-    """Others' newest records below ``prefix`` go between a listing and the read of them."""
+    """Others' newest records below ``prefix`` go between a listing and the read of them, once ``after`` were read."""
 
-    def __init__(self, world, prefix: str, times: int) -> None:
+    def __init__(self, world, prefix: str, times: int, *, after: int = 0) -> None:
         super().__init__(world.backend())
-        self._world, self._prefix, self._left = world, prefix, times
+        self._world, self._prefix, self._left, self._after = world, prefix, times, after
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         if key.startswith(self._prefix) and self._left:
-            self._left -= 1
-            self._world.remove(key)
+            if not self._after:
+                self._left -= 1
+                self._world.remove(key)
+            self._after = max(self._after - 1, 0)
         return super().read(key, start, end)
 
 
@@ -95,3 +97,23 @@ def test_a_listing_that_never_agrees_with_the_reads_is_told(world):
     with pytest.raises(ObjectNotFoundError):
         client_on(backend, IMPATIENT).register_artifact(NAME, b"mine")
     assert len(backend.calls) < 20
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_verification_of_all_goes_on_without_what_was_taken_back(world, damaged):
+    if damaged:
+        world.write(manifest_key(1), b"{}")
+    client = client_on(TakingBack(world, manifest_key(4), 1), IMPATIENT)
+    report = client.verify_all()
+    assert bool(report) is not damaged
+    assert [version.version for version in report.reports] == ([2, 3] if damaged else [1, 2, 3])
+
+
+@pytest.mark.parametrize(("key", "missing"), [(manifest_key(4), 0), (manifest_key(2), 1)])
+@pytest.mark.parametrize("reads", [0, 1])
+def test_a_history_misses_what_was_deleted_and_not_what_was_taken_back(world, key, missing, reads):
+    client = client_on(TakingBack(world, key, 1, after=reads), IMPATIENT)
+    history = client.history(NAME)
+    assert len(history.versions) == 3 + reads
+    assert len(history.problems) == missing
+    assert len(client.history(NAME).problems) == missing
