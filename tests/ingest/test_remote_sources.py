@@ -15,6 +15,7 @@ from loopback import serving
 from metamlflow.errors import (
     InvalidPathError,
     MissingDependencyError,
+    SourceChangedError,
     SourceNotFoundError,
     UnsupportedSourceError,
 )
@@ -146,6 +147,33 @@ def test_a_damaged_archive_is_an_error_of_ours_and_registers_nothing(client, arc
     archive.write_bytes(data)
     with pytest.raises(UnsupportedSourceError, match="Bad CRC-32"):
         client.register_artifact("a", f"zip://sub::{archive}")
+    assert raw.manifests() == []
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tell_size(monkeypatch):
+    """Make the memory file system tell this size of everything."""
+    kind = type(fsspec.filesystem("memory"))
+    honest = kind.info
+    return lambda size: monkeypatch.setattr(kind, "info", lambda *given: {**honest(*given), "size": size})
+
+
+@pytest.mark.parametrize("size", [None, -1, "4", 4])
+def test_a_size_that_is_no_size_is_not_compared(client, memory, tell_size, size):
+    url = memory("t.csv", b"four")
+    tell_size(size)
+    assert client.register_artifact("a", f"{url}/t.csv").read_bytes() == b"four"
+
+
+@pytest.mark.parametrize("size", [0, 3, 5])
+def test_another_size_than_was_told_is_told_as_a_change(client, raw, memory, tell_size, size):
+    url = memory("t.csv", b"four")
+    tell_size(size)
+    with pytest.raises(SourceChangedError, match=f"it had {size} bytes, and 4 were read"):
+        client.register_artifact("a", f"{url}/t.csv")
     assert raw.manifests() == []
 
 

@@ -42,7 +42,8 @@ class Original:
         self._tag = bare_tag(info.get("ETag"))
         self._crc32c = _crc32c(info)
         self._look = look
-        self.size: int | None = info.get("size")
+        size = info.get("size")
+        self.size: int | None = size if isinstance(size, int) and size >= 0 else None  # plug-ins tell all sorts
 
     def compare(self, blob: Blob) -> None:
         """Compare what was read with all that is known of the object.
