@@ -206,7 +206,7 @@ class Dataset:
 
     def _read(self, path: str | None, parse: Callable[[str, BinaryIO], Any], columns: str) -> list[Any]:
         def read(path: str) -> Any:
-            """Return one file as a table."""
+            """Return one file, parsed once all of it was verified."""
             with self._opened(path) as stream:
                 # A jump has all of it verified, so that no parser trips over damage, or stops before it shows.
                 stream.seek(1)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 from cli_process import call, files_below
@@ -123,7 +123,7 @@ class Guarded(SimpleHTTPRequestHandler):
 @pytest.fixture
 def guarded(lake):
     """The address of a server that gives the folder's files to those who have the key."""
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(lake)))) as url:
+    with serving(partial(Guarded, directory=str(lake))) as url:
         yield url
 
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loopback import serving
+from loopback import running
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import MetaMLFlowError
 
@@ -93,7 +93,7 @@ def denied_at_length(handler):
 @pytest.fixture
 def server():
     server = Server()
-    with serving(server):
+    with running(server):
         yield server
 
 

@@ -12,7 +12,7 @@ import pytest
 from metamlflow import MetaMLFlowClient, Pointer, migrate
 from metamlflow.cli.documents import artifact_document, fact_rows
 from metamlflow.data import Dataset
-from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
+from metamlflow.errors import IntegrityError, InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
 from metamlflow.format.layout import relocation_key
 from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend, MemoryBucket
@@ -144,6 +144,18 @@ def test_a_verification_opens_nothing_either_and_says_that_it_knows_nothing(plan
     assert [finding.status for finding in report.findings] == ["unreadable"]
     assert "is not opened" in report.findings[0].actual
     assert not [what for what in opened if str(secret) in what]
+
+
+@pytest.mark.parametrize("rule", ["*", "file", "{folder}", "{file}"])
+def test_a_verification_tells_which_rule_refused_and_calls_nothing_damaged(reader, secret, rule):
+    rule = rule.format(folder=secret.parent.as_uri(), file=secret.as_uri())
+    reader({"file": "allow"}).register_pointer("pointer", secret, evidence="full")
+    report = reader({rule: "refuse"}).get_artifact("pointer").verify("full")
+    assert f"the pointer policy refuses {rule!r}" in report.findings[0].actual
+    with pytest.raises(IntegrityError, match="could not be verified") as caught:
+        report.raise_if_failed()
+    assert rule in caught.value.message
+    assert "Restore" not in caught.value.hint
 
 
 def test_a_prefix_and_a_glob_are_not_listed(bucket, reader, secret, opened):

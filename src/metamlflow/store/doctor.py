@@ -183,6 +183,7 @@ class _Examined:
 
     def _note(self, permission: str, look: Callable[[], Finding]) -> Callable[[], Finding]:
         def noting() -> Finding:
+            """Look, and note whether these credentials may."""
             try:
                 finding = look()
             except AccessDeniedError:

@@ -43,6 +43,10 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
 
 def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
     """Return the aliases of a name with the versions that they stand for: a listing, and a read of each alias."""
+    return looked_again(lambda: _aliases_of(store, name), store.clock)
+
+
+def _aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
     newest: dict[str, str] = {}
     for info in retried(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
         if alias := alias_of_key(name, info.key):

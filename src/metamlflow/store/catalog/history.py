@@ -14,7 +14,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import VersionStatus, known_versions, list_names, list_versions
+from metamlflow.store.catalog.versions import VersionStatus, known_versions, list_names, list_versions, version_status
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _HINT = "Restore this object from a copy of the store."
@@ -141,6 +141,9 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
         try:
             data = retried(lambda key=key: read_record(store.backend, key), store.clock)  # type: ignore[misc]
         except ObjectNotFoundError:
+            if version_status(store, name, version).info is None:
+                last -= 1  # taken back since it was listed; if it was deleted, the next version shows that
+                continue
             yield from _gap(name, version, version)
             previous = None
             continue

@@ -35,7 +35,7 @@ from metamlflow.format.manifests import Loaded, decode_manifest
 from metamlflow.format.records import decode_alias, decode_state
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import looked_again, retried
 from metamlflow.store.catalog.store import Store
 
 _PAGE = 100  # keys: enough for the newest version and its states in one small answer
@@ -216,9 +216,14 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
     """
     name, version = reference.name, reference.version
     if isinstance(version, str) and version != LATEST:
-        version = _resolve_alias(store, name, version)
+        alias = version
+        version = looked_again(lambda: _resolve_alias(store, name, alias), store.clock)
     if isinstance(version, int):
         return load_version(store, name, version)
+    return looked_again(lambda: _load_newest(store, name), store.clock)
+
+
+def _load_newest(store: Store, name: ArtifactName) -> Loaded:
     newest: VersionStatus | None = None
     for status in list_versions(store, name):
         if status.available:
@@ -231,10 +236,18 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
 
 def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> None:
     """Raise ArtifactPrunedError if the version's bytes were given up or never came here."""
-    if status.available:
+    known = [status]
+
+    def look() -> str | None:
+        seen = known.pop() if known else version_status(store, name, status.version)
+        if seen.available:
+            return None
+        key = state_key(name, seen.version, seen.state)
+        return decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
+
+    state = looked_again(look, store.clock)
+    if state is None:
         return
-    key = state_key(name, status.version, status.state)
-    state = decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
     if state == "absent":
         why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -13,20 +14,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow._arguments import absolute_path
-from metamlflow.backend.lakes import is_folder_marker
+from metamlflow._arguments import absolute_path, local_path
+from metamlflow.backend.lakes import Lake, Sighting, is_folder_marker
 from metamlflow.backend.registry import open_lake
 from metamlflow.backend.translation import web_failure
 from metamlflow.errors import (
     InvalidInputError,
+    MetaMLFlowError,
     MissingDependencyError,
     ObjectNotFoundError,
     UnsupportedSourceError,
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.uris import WEB, plain_scheme, secret_problem
+from metamlflow.model.uris import WEB, plain_scheme, secret_problem, split_uri
 from metamlflow.redaction import quotes_secret, secrets_in
+from metamlflow.store.ingest.originals import Original, changed
 from metamlflow.store.ingest.sources import (
     OptionsOf,
     Problems,
@@ -63,10 +66,10 @@ def place_source(place: str | bytes, store_url: str, options_of: OptionsOf) -> S
         raise InvalidInputError("an empty path names nothing", hint="Use '.' for the current folder.")
     if "\0" in place:
         raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
-    if "://" in place and not place.startswith("file://"):
+    here = local_path(place)
+    if here is None:
         return _remote_source(place, options_of)
-    # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
-    path = Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111
+    path = Path(here)
     try:
         status = path.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
@@ -251,23 +254,25 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 class RemoteFolder(Source):
     """A folder that fsspec reads. Its listing is taken once and held; empty folders are not seen."""
 
-    def __init__(self, filesystem: Any, root: str, url: str) -> None:
+    def __init__(self, filesystem: Any, root: str, url: str, look: Look | None) -> None:
         self._filesystem = filesystem
         self._url = url
         with _source_errors(url):
             found = filesystem.find(root, detail=True)
         # Not the length of the root and a slash: the root of an archive is empty.
         start = len(root.rstrip("/"))
-        self._files = sorted(
-            (path[start:].lstrip("/"), path, info.get("size"))
-            for path, info in found.items()
-            if not is_folder_marker(path, info.get("size"))
-        )
+        inside = {path[start:].lstrip("/"): path for path in found}
+        self._files = [
+            (logical, path, _original(_shown(url, logical), found[path], look))
+            for logical, path in sorted(inside.items())
+            if not is_folder_marker(path, found[path].get("size"))
+        ]
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
         """Yield the folder's files, in path order."""
-        for logical, path, size in self._files:
-            yield SourceFile(logical, size, _opener(self._filesystem, path, self._url))
+        for logical, path, original in self._files:
+            opener = _opener(self._filesystem, path, self._url)
+            yield SourceFile(logical, original.size, opener, compare=original.compare)
 
 
 def _remote_source(url: str, options_of: OptionsOf) -> Source:
@@ -281,18 +286,47 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     # Of a chain (zip://…::s3://…) each part has its own.
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
-    for part in parts:
-        scheme, has_place, rest = part.partition("://")
-        if has_place and scheme in _BUCKETS:  # fsspec drops options that it does not know: another server would be read
-            open_lake(f"{scheme}://{rest.partition('/')[0]}", options[scheme])
+    # Also of a chain, since fsspec drops options that it does not know: another server would be read.
+    lakes = [_bucket(part, options) for part in parts]
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
+        filesystem.invalidate_cache()  # a listing that it holds is as old as the call that made it
         info = filesystem.info(path)
+    look = None if len(lakes) > 1 or lakes[0] is None else partial(_looked_at, lakes[0])
     if info["type"] == "directory":
-        return RemoteFolder(filesystem, path, url)
+        return RemoteFolder(filesystem, path, url, look)
     # First the query: a signature may hold slashes, and none of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
-    return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+    original = _original(url, info, look)
+    return SingleFile(SourceFile(name, original.size, _opener(filesystem, path, url), compare=original.compare))
+
+
+Look = Callable[[Mapping[str, Any]], Sighting]
+"""Looks again at the object that an ``info`` of fsspec is of."""
+
+
+def _bucket(url: str, options: Mapping[str, Mapping[str, Any]]) -> Lake | None:
+    """Return the bucket that a URL leads to, which tells digests that its server holds; None for other places.
+
+    Raises:
+        InvalidInputError: one of its options is unknown.
+    """
+    scheme = url.partition("://")[0]
+    return open_lake(split_uri(url)[0], options[scheme]) if scheme in _BUCKETS and "://" in url else None
+
+
+def _looked_at(lake: Lake, info: Mapping[str, Any]) -> Sighting:
+    version = info.get("VersionId")
+    return lake.look(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
+
+
+def _shown(url: str, logical: str) -> str:
+    """Return where a file of a folder lies, for messages."""
+    return f"{logical!r} of {url}" if "::" in url else f"{url.rstrip('/')}/{logical}"
+
+
+def _original(url: str, info: Mapping[str, Any], look: Look | None) -> Original:
+    return Original(printable(redact(url)), info, None if look is None else partial(look, info))
 
 
 def _is_web(url: str) -> bool:
@@ -315,7 +349,11 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        ours = web_failure(error, printable(redact(url))) if _is_web(url) else None
+        # So s3fs tells that a read on condition of an ETag failed.
+        is_replaced = isinstance(error, OSError) and error.errno == errno.EBUSY
+        ours: MetaMLFlowError | None = changed(printable(redact(url)), "it was replaced") if is_replaced else None
+        if ours is None and _is_web(url):
+            ours = web_failure(error, printable(redact(url)))
         if ours is None or isinstance(ours, ObjectNotFoundError):
             ours = source_error(url, error)
         if not secrets_in(url) and not quotes_secret(error):

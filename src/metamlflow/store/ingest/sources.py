@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from metamlflow import redaction
 from metamlflow._arguments import blamed_on
 from metamlflow._looks import type_name
-from metamlflow.backend import passing_failure
+from metamlflow.backend import Blob, passing_failure
 from metamlflow.errors import (
     InvalidInputError,
     InvalidPathError,
@@ -45,6 +45,7 @@ class SourceFile:
         open: returns a reader of its content from the start.
         local: its path on this machine, where it has one: content that can be read twice needs no spooling.
         executable: whether its owner may execute it.
+        compare: raises if what was read is not what is known of the content where it lies.
     """
 
     path: str
@@ -52,6 +53,7 @@ class SourceFile:
     open: Callable[[], BinaryIO]
     local: str | None = None
     executable: bool = False
+    compare: Callable[[Blob], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
+from metamlflow._arguments import local_path
 from metamlflow.backend import Blob, translated_errors
 from metamlflow.errors import (
     IntegrityError,
@@ -73,9 +74,8 @@ def _local(source: object) -> Path | None:
     text = os.fspath(source)
     if not text:
         raise InvalidInputError("an empty source names nothing", hint="Use '.' for the current folder.")
-    if "://" in text and not text.startswith("file://"):
-        return None
-    return Path(os.path.expanduser(text.removeprefix("file://")))  # noqa: PTH111 (leaves a folder named ~x alone)
+    path = local_path(text)
+    return None if path is None else Path(path)
 
 
 def _is_store(place: Path) -> bool:

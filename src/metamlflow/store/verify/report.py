@@ -98,9 +98,15 @@ class VerifyReport:
         lines = "\n  ".join(
             f"{f.path or f.key}: {f.status}, expected {f.expected}, got {f.actual}" for f in self.findings
         )
+        if any(finding.status in ("modified", "missing") for finding in self.findings):
+            what = "is not as it was registered"
+            hint = "Restore these objects from a copy of the store, or use another version."
+        else:
+            what = "could not be verified"
+            hint = "Nothing of it is known to be damaged. Mend what kept it from being read, and verify it again."
         raise IntegrityError(
-            f"{self.name}@{self.version} is not as it was registered:\n  {lines}",
-            hint="Restore these objects from a copy of the store, or use another version.",
+            f"{self.name}@{self.version} {what}:\n  {lines}",
+            hint=hint,
             expected=first.expected,
             actual=first.actual,
             path=first.path,

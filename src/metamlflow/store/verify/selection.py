@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from metamlflow.errors import ArtifactNotFoundError, IntegrityError, StoreFormatError
+from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
@@ -55,8 +55,8 @@ def _versions_of(store: Store, name: ArtifactName) -> Iterator[Loaded | Unreadab
             yield load_manifest(store, name, number)
         except (StoreFormatError, IntegrityError) as error:
             yield Unreadable(f"{name}@{number}", error)
-        except ArtifactNotFoundError as error:  # deleted since it was listed
-            yield Unreadable(f"{name}@{number}", IntegrityError(error.message, expected="a manifest", actual="missing"))
+        except ObjectNotFoundError:  # gone since it was listed; if it should be there, the history tells
+            continue
     for problem in history_problems(store, name):
         yield Unreadable(str(name), problem)
 
