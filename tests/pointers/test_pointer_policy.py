@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from metamlflow import MetaMLFlowClient, Pointer, migrate
-from metamlflow.cli.documents import artifact_document, fact_rows
+from metamlflow.cli.documents import fact_rows
 from metamlflow.data import Dataset
 from metamlflow.errors import IntegrityError, InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
 from metamlflow.format.layout import relocation_key
@@ -240,7 +240,7 @@ def test_no_path_is_handed_out_that_the_policy_does_not_let_be_opened(planted, b
             use(artifact.storage_path)
     assert not any(SECRET in stored.data for stored in bucket.objects.values())
     assert secret.as_uri() in artifact._repr_html_()  # where it leads is shown, to whoever looks
-    assert artifact_document(artifact)["storage_path"] is None
+    assert artifact.to_json()["storage_path"] is None
     assert dict(fact_rows(artifact))["points to"] == secret.as_uri()
     assert reader({"file": "allow"}).get_artifact("evil").storage_path == secret.as_uri()
 

@@ -11,8 +11,7 @@ import s3fs
 from lakesides import LARGE, NEW, OLD
 from test_copies_of_places import contents
 
-from metamlflow import MetaMLFlowClient
-from metamlflow.errors import IntegrityError, InvalidInputError, SourceChangedError
+from metamlflow.errors import IntegrityError, SourceChangedError
 
 pytestmark = pytest.mark.emulator
 
@@ -74,16 +73,6 @@ def test_an_upload_of_parts_is_compared_with_a_checksum_over_all_of_it(faithful,
     if kind == "FULL_OBJECT":
         with pytest.raises(IntegrityError, match="crc32"):
             client.register_artifact("a", faithful.uri("x.bin"))
-
-
-def test_options_that_only_fsspec_takes_are_enough_for_a_copy(new_place, tmp_path):
-    place = new_place("moto")
-    place.put_in_parts("x.bin", [os.urandom(5 << 20), b"the end"], "SHA256", "COMPOSITE")
-    options = {**place.server.storage_options, "s3_additional_kwargs": {"NoSuchParameter": "1"}}
-    client = MetaMLFlowClient(tmp_path / "store", source_options={"s3": options})
-    assert client.register_artifact("a", place.uri("x.bin")).read_bytes() == place.get("x.bin")
-    with pytest.raises(InvalidInputError, match="NoSuchParameter"):
-        client.register_pointer("p", place.uri("x.bin"))
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x"], ids=["shorter", "longer"])

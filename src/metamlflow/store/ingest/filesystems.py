@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from metamlflow._arguments import absolute_path, local_path
-from metamlflow.backend.lakes import Lake, Sighting, is_folder_marker
-from metamlflow.backend.registry import open_lake
+from metamlflow.backend.lakes import is_folder_marker
 from metamlflow.backend.translation import web_failure
 from metamlflow.errors import (
     InvalidInputError,
@@ -27,9 +26,9 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.uris import WEB, plain_scheme, secret_problem, split_uri
+from metamlflow.model.uris import WEB, plain_scheme, secret_problem
 from metamlflow.redaction import quotes_secret, secrets_in
-from metamlflow.store.ingest.originals import Original, changed
+from metamlflow.store.ingest.originals import BUCKETS, Look, Original, bucket_at, changed, looked_at
 from metamlflow.store.ingest.sources import (
     OptionsOf,
     Problems,
@@ -43,9 +42,6 @@ from metamlflow.store.ingest.sources import (
 from metamlflow.store.transfer.download_staging import is_staging_folder
 from metamlflow.store.transfer.regular_files import open_regular
 from metamlflow.store.transfer.spooling import may_pass
-
-_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
-"""Schemes whose URLs name a bucket and an object and nothing else."""
 
 _MOST_WAYS = 100
 """So many ways may links lead to one folder: a few folders of links would else hold more paths than can be walked."""
@@ -276,7 +272,7 @@ class RemoteFolder(Source):
 
 
 def _remote_source(url: str, options_of: OptionsOf) -> Source:
-    if url.partition("://")[0].lower() in _BUCKETS and (problem := secret_problem(url)):
+    if url.partition("://")[0].lower() in BUCKETS and (problem := secret_problem(url)):
         raise InvalidInputError(  # not even redacted: the client would take the secret for the name of a bucket
             f"the URL to register cannot be accepted: {problem}",
             hint="Give credentials in the environment or in source_options.",
@@ -287,37 +283,18 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
     # Also of a chain, since fsspec drops options that it does not know: another server would be read.
-    lakes = [_bucket(part, options) for part in parts]
+    lakes = [bucket_at(part, options) for part in parts]
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
         filesystem.invalidate_cache()  # a listing that it holds is as old as the call that made it
         info = filesystem.info(path)
-    look = None if len(lakes) > 1 or lakes[0] is None else partial(_looked_at, lakes[0])
+    look = None if len(lakes) > 1 or lakes[0] is None else partial(looked_at, lakes[0])
     if info["type"] == "directory":
         return RemoteFolder(filesystem, path, url, look)
     # First the query: a signature may hold slashes, and none of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
     original = _original(url, info, look)
     return SingleFile(SourceFile(name, original.size, _opener(filesystem, path, url), compare=original.compare))
-
-
-Look = Callable[[Mapping[str, Any]], Sighting]
-"""Looks again at the object that an ``info`` of fsspec is of."""
-
-
-def _bucket(url: str, options: Mapping[str, Mapping[str, Any]]) -> Lake | None:
-    """Return the bucket that a URL leads to, which tells digests that its server holds; None for other places.
-
-    Raises:
-        InvalidInputError: one of its options is unknown.
-    """
-    scheme = url.partition("://")[0]
-    return open_lake(split_uri(url)[0], options[scheme]) if scheme in _BUCKETS and "://" in url else None
-
-
-def _looked_at(lake: Lake, info: Mapping[str, Any]) -> Sighting:
-    version = info.get("VersionId")
-    return lake.look(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
 
 
 def _shown(url: str, logical: str) -> str:

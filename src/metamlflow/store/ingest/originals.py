@@ -13,18 +13,22 @@ from contextlib import suppress
 from typing import Any
 
 from metamlflow.backend import Blob
-from metamlflow.backend.lakes import Sighting
+from metamlflow.backend.lakes import Lake, Sighting
+from metamlflow.backend.registry import open_lake
 from metamlflow.backend.tags import bare_tag, same_tag
 from metamlflow.errors import (
     IntegrityError,
-    InvalidInputError,
     MissingDependencyError,
     ObjectNotFoundError,
     SourceChangedError,
 )
 from metamlflow.model.pointers import DIGEST_HEX
+from metamlflow.model.uris import split_uri
 from metamlflow.store.transfer.digests import Digester
 from metamlflow.store.transfer.spooling import CHUNK
+
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Schemes whose URLs name a bucket and an object and nothing else."""
 
 
 class Original:
@@ -68,8 +72,6 @@ class Original:
             seen = look()
         except ObjectNotFoundError:
             raise changed(self._url, "it is gone") from None
-        except (InvalidInputError, MissingDependencyError):
-            return  # fsspec takes options that a lake refuses, and needs fewer packages: then no more is known
         if seen.size != blob.size or not self._is_same(seen):
             raise changed(self._url, "another object lies there by now")
         known = {"sha256": blob.sha256, "crc32c": blob.crc32c}
@@ -86,6 +88,26 @@ class Original:
         if self._crc32c is not None and seen.held.get("crc32c", self._crc32c) != self._crc32c:
             return False
         return not self._tag or not seen.etag or same_tag(seen.etag, self._tag)
+
+
+Look = Callable[[Mapping[str, Any]], Sighting]
+"""Looks again at the object that an ``info`` of fsspec is of."""
+
+
+def bucket_at(url: str, options: Mapping[str, Mapping[str, Any]]) -> Lake | None:
+    """Return the bucket that a URL leads to, which tells digests that its server holds; None for other places.
+
+    Raises:
+        InvalidInputError: one of its options is unknown.
+    """
+    scheme = url.partition("://")[0]
+    return open_lake(split_uri(url)[0], options[scheme]) if scheme in BUCKETS and "://" in url else None
+
+
+def looked_at(lake: Lake, info: Mapping[str, Any]) -> Sighting:
+    """Look at the object that an ``info`` of fsspec is of, for the digests that its server holds."""
+    version = info.get("VersionId")
+    return lake.look(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
 
 
 def changed(where: str, how: str, hint: str = "Try again once it is complete.") -> SourceChangedError:
