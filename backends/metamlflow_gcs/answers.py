@@ -114,6 +114,8 @@ _BY_MISSING: dict[str, _Row] = {
 # A limit on requests: of one object name one write a second. The API's reference gives 429, and 403 for some limits.
 _TOO_MANY, _FORBIDDEN = 429, 403
 _LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+_MOST_DIGITS = 20  # Python reads some thousands of them, and refuses more
+_MOST_SAID = 1000  # characters of a server's message that are shown
 _OTHER: _Row = (StorageError, "the server refused the request", "See what the server said.")
 # Clients' own errors, by the names of their classes: they are imported only by who uses them.
 _BY_LOGIN_CLASS: dict[str, _Row] = {
@@ -166,9 +168,15 @@ def refusal_of(status: int, body: bytes, about: str = "object") -> Refusal:
     try:
         error = json.loads(text)["error"]
         details: Any = (error.get("errors") or [{}])[0]
-        return Refusal(status, str(details.get("reason") or ""), str(error.get("message") or ""), about)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        reason = str(details.get("reason") or "")[:_MOST_SAID]
+        return Refusal(status, reason, str(error.get("message") or "")[:_MOST_SAID], about)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return Refusal(status, "", text[:200], about)
+
+
+def number_in(header: str) -> int | None:
+    """Return the number of bytes that a header tells, or None if it tells none."""
+    return int(header) if header.isascii() and header.isdecimal() and len(header) < _MOST_DIGITS else None
 
 
 def gcs_error(error: BaseException) -> MetaMLFlowError | None:

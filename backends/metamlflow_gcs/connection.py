@@ -197,7 +197,7 @@ class Connection:
         for attempt in range(1, ATTEMPTS):
             try:
                 return await work(request)
-            except Exception as error:
+            except Exception as error:  # the table knows those of all clients, which have no base in common
                 pause = pause_before(attempt)
                 late = time.monotonic() + pause > begun + PATIENCE_SECONDS
                 if late or not request.repeat or not isinstance(gcs_error(error), StorageUnavailableError):
