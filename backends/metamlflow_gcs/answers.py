@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
+from metamlflow.backend.translation import causes_of, row_of
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -181,7 +181,7 @@ def number_in(header: str) -> int | None:
 
 def gcs_error(error: BaseException) -> MetaMLFlowError | None:
     """Return our error for what a GCS client raised, or None if it is nothing of GCS's."""
-    causes = list(_causes(error))
+    causes = causes_of(error, implied=True)
     for cause in causes:
         if isinstance(cause, Refusal):
             return _refused(cause)
@@ -190,8 +190,7 @@ def gcs_error(error: BaseException) -> MetaMLFlowError | None:
     # The login's own error is the root; gcsfs hides it under an HTTP error that it makes up.
     for table, order in ((_BY_LOGIN_CLASS, reversed(causes)), (_BY_CLASS, iter(causes))):
         for cause in order:
-            row = next((table[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in table), None)
-            if row is not None:
+            if (row := row_of(cause, table)) is not None:
                 hint = _CLOCK if "iat and exp" in str(cause) else row[2]
                 return row[0](f"{row[1]}: {_told(cause)}", hint=hint)
     for cause in causes:
@@ -230,10 +229,3 @@ def _refused(refusal: Refusal) -> MetaMLFlowError:
 
 def _told(error: BaseException) -> str:
     return redact(str(error)) or type(error).__name__
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = 0
-    while error is not None and seen < 10:  # noqa: PLR2004 (chains are short; a loop would be somebody's bug)
-        yield error
-        error, seen = error.__cause__ or error.__context__, seen + 1

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from metamlflow.backend.seam import ObjectInfo
-from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import MetaMLFlowError, StorageUnavailableError, StoreNotFoundError
+from metamlflow.backend.translation import placed, translated_errors
+from metamlflow.errors import MetaMLFlowError
 from metamlflow_gcs.answers import UnreadableAnswer, gcs_error
 from metamlflow_gcs.connection import Answer, Request, object_path
 from metamlflow_gcs.uploads import crc32c_of
@@ -28,11 +28,7 @@ def told_errors(where: str, root: str) -> AbstractContextManager[None]:
 
     def as_of_it(error: Exception) -> MetaMLFlowError | None:
         found = gcs_error(error)
-        if found is None:
-            return None
-        place = {"uri": root} if isinstance(found, StoreNotFoundError) else {"key": where}
-        throttled = {"throttled": True} if isinstance(found, StorageUnavailableError) and found.throttled else {}
-        return type(found)(f"{where}: {found.message}", hint=found.hint, **place, **throttled)
+        return found and placed(found, where, root)
 
     return translated_errors(where, own=as_of_it)
 

@@ -22,8 +22,8 @@ class Course:
     def __init__(self, url: str, prefix: str, after: str = "") -> None:
         self._url = url
         self._prefix = prefix
-        self._last = after
-        self._versions: set[str | None] = {None}  # of the last key that were listed
+        self.last = after  # key that was listed, or what the listing begins after
+        self._versions: set[str | None] | None = None  # of that key that were listed; None: it is not to be listed
         self._empty = 0
         self._markers: set[str] = set()
 
@@ -36,12 +36,13 @@ class Course:
             StorageError: they do not go on, or leave the prefix.
         """
         for key, version in found:
-            if key < self._last or (key == self._last and version in self._versions):
-                raise self._refused(f"after {self._last!r} it tells {key!r}")
+            if key < self.last or (key == self.last and (self._versions is None or version in self._versions)):
+                what = key if version is None else f"{key} (version {version})"
+                raise self._refused(f"after {self.last!r} it tells {what!r}")
             if not key.startswith(self._prefix):
                 raise self._refused(f"it tells {key!r}, which is outside of it")
-            if key != self._last:
-                self._last, self._versions = key, set()
+            if key != self.last or self._versions is None:
+                self.last, self._versions = key, set()
             self._versions.add(version)
             self._empty = 0
 
