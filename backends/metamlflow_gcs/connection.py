@@ -23,13 +23,14 @@ from urllib.parse import quote, urlencode
 
 import google_crc32c
 
+from metamlflow.backend.paced import PacedBody
 from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import StorageUnavailableError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
 from metamlflow_gcs.options import OURS, is_emulator
 
 ATTEMPTS = 3
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 4.0
 """No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
 FIRST_PAUSE_SECONDS = 0.5
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
@@ -208,7 +209,7 @@ class Connection:
     async def _read(self, request: Request) -> Answer:
         async with await self._granted(request) as response:
             start = 0 if response.status == _PARTIAL else request.start
-            body, cut = await _body(response, start, request.end - request.start)
+            body, cut = await _body(PacedBody(response), start, request.end - request.start)
             answer = Answer(response.status, response.headers, body, whole=not (start or cut))
         answer.check()
         return answer
@@ -223,7 +224,7 @@ class Connection:
                 raise Refusal(response.status, "", "answers with a web page")
             return response
         async with response:
-            body, _ = await _body(response, 0, _PIECE)
+            body, _ = await _body(PacedBody(response), 0, _PIECE)
             raise refusal_of(response.status, body, request.about)
 
     async def _send(self, request: Request) -> Any:
@@ -261,10 +262,10 @@ class Connection:
         return ClientTimeout(total=None, connect=given, sock_read=given) if isinstance(given, int | float) else given
 
 
-async def _body(response: Any, start: int, most: int) -> tuple[bytes, bool]:
+async def _body(response: PacedBody, start: int, most: int) -> tuple[bytes, bool]:
     """Return ``most`` bytes of an answer after the first ``start``, and whether more follow: that may have no end."""
     data = bytearray()
-    while len(data) <= most and (piece := await response.content.read(_PIECE)):
+    while len(data) <= most and (piece := await response.read(_PIECE)):
         passed = min(start, len(piece))
         start -= passed
         data += piece[passed:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -87,7 +88,20 @@ def _endless_pages(handler: Handler, answer: Answer) -> bool | None:
     return True
 
 
+def _drops(handler: Handler, answer: Answer) -> bool | None:
+    """A byte now and then, for longer than anybody waits."""
+    if answer.op != "GetObject" or not answer.body:
+        return None
+    handler.head(answer)
+    for byte in answer.body[:60]:
+        handler.wfile.write(bytes([byte]))
+        time.sleep(0.5)
+    handler.reset()
+    return True
+
+
 CASES |= {
+    "answers by drops": _drops,
     "refusals of nested lists": _deep_refusals,
     "refusals at length": _long_refusals,
     "a page without end": _endless_pages,

@@ -18,14 +18,10 @@ _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 class GCSHandler(Handler):
     """One connection. Operations have the names that those of S3 have, so that cases serve for both."""
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 (the name that the server looks for)
         self._write()
 
-    def do_PUT(self) -> None:
-        self._write()
-
-    def do_DELETE(self) -> None:
-        self._write()
+    do_PUT = do_DELETE = do_POST  # noqa: N815 (likewise)
 
     def _write(self) -> None:
         data = self._received()

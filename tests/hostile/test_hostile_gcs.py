@@ -1,11 +1,12 @@
-"""What a hostile server of GCS answers is not taken for content, and neither takes a client down nor leads it elsewhere."""
+"""What a hostile server of GCS answers is not taken for content, takes no client down, and leads none elsewhere."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
-from cases_of_gcs import CASES, UPLOADS
+from cases_of_gcs import CASES, PAGES, UPLOADS
 from honest_store import build
 from hostile_gcs_server import GCSHandler
 from hostile_server import BUCKET, HostileServer
@@ -133,3 +134,25 @@ def test_content_goes_to_the_server_that_the_records_go_to(opened, tmp_path):
         backend.put("key", pattern_blob(LARGE))
     assert not other.counts
     assert server.counts["PUT"]
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["current", "older"])
+@pytest.mark.parametrize("case", list(PAGES))
+def test_a_hostile_listing_of_a_lake_has_an_end(case, older, honest):
+    """Pages without end end in an error; of the others no object is told twice, or outside of the prefix."""
+    from metamlflow_gcs.lake import open_lake
+
+    with HostileServer(honest, CASES[case], GCSHandler) as server:
+        lake = open_lake(f"gs://{BUCKET}", {"endpoint_url": server.url, "token": "anon"})
+        seen = []
+        with suppress(MetaMLFlowError):
+            seen.extend((found.name, found.version) for found in lake.look_below("artifacts/", older=older))
+        assert server.counts.total() < REQUESTS
+    assert len(set(seen)) == len(seen)
+    assert all(name.startswith("artifacts/") for name, _ in seen)
+    assert [name for name, _ in seen] == sorted(name for name, _ in seen)
+
+
+def test_there_are_as_many_cases_as_promised():
+    assert len(CASES) >= 40
+    assert CASES.keys() >= PAGES.keys()
