@@ -1,6 +1,7 @@
 """Versioned, immutable, verified machine-learning artifacts in nothing but an object store.
 
-Start with :class:`MetaMLFlowClient`. Names are loaded when they are first used, so that the import is cheap.
+Start with :class:`MetaMLFlowClient`; every error and warning to catch is here too. Names are loaded when they are first
+used, so that the import is cheap.
 """
 
 from __future__ import annotations
@@ -11,29 +12,108 @@ if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, Pointer
     from metamlflow.client import MetaMLFlowClient
     from metamlflow.data import Dataset
-    from metamlflow.errors import MetaMLFlowError
+    from metamlflow.errors import (
+        AccessDeniedError,
+        AlreadyExistsError,
+        ArtifactNotFoundError,
+        ArtifactPrunedError,
+        ConflictError,
+        DamagedRecordWarning,
+        DestinationExistsError,
+        EvidenceUnavailableError,
+        IntegrityError,
+        InvalidInputError,
+        InvalidMetadataError,
+        InvalidNameError,
+        InvalidPathError,
+        LineageWarning,
+        MetaMLFlowError,
+        MissingDependencyError,
+        NotFoundError,
+        ObjectNotFoundError,
+        OutcomeUnknownError,
+        PointerDriftError,
+        PointerPolicyError,
+        RunNotFoundError,
+        SignatureError,
+        SourceChangedError,
+        SourceNotFoundError,
+        StaleMetadataError,
+        StaleMetadataWarning,
+        StorageError,
+        StorageFullError,
+        StorageUnavailableError,
+        StoreFormatError,
+        StoreNotFoundError,
+        UnsupportedSourceError,
+        UnsupportedStoreError,
+        UnverifiedReadWarning,
+    )
     from metamlflow.migration import compare, migrate
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Artifact", "Dataset", "MetaMLFlowClient", "MetaMLFlowError", "Pointer", "__version__", "compare", "migrate"]
+__all__ = [
+    "AccessDeniedError",
+    "AlreadyExistsError",
+    "Artifact",
+    "ArtifactNotFoundError",
+    "ArtifactPrunedError",
+    "ConflictError",
+    "DamagedRecordWarning",
+    "Dataset",
+    "DestinationExistsError",
+    "EvidenceUnavailableError",
+    "IntegrityError",
+    "InvalidInputError",
+    "InvalidMetadataError",
+    "InvalidNameError",
+    "InvalidPathError",
+    "LineageWarning",
+    "MetaMLFlowClient",
+    "MetaMLFlowError",
+    "MissingDependencyError",
+    "NotFoundError",
+    "ObjectNotFoundError",
+    "OutcomeUnknownError",
+    "Pointer",
+    "PointerDriftError",
+    "PointerPolicyError",
+    "RunNotFoundError",
+    "SignatureError",
+    "SourceChangedError",
+    "SourceNotFoundError",
+    "StaleMetadataError",
+    "StaleMetadataWarning",
+    "StorageError",
+    "StorageFullError",
+    "StorageUnavailableError",
+    "StoreFormatError",
+    "StoreNotFoundError",
+    "UnsupportedSourceError",
+    "UnsupportedStoreError",
+    "UnverifiedReadWarning",
+    "__version__",
+    "compare",
+    "migrate",
+]
 
 _HOMES = {
     "Artifact": "metamlflow.artifacts",
     "Dataset": "metamlflow.data",
     "MetaMLFlowClient": "metamlflow.client",
-    "MetaMLFlowError": "metamlflow.errors",
     "Pointer": "metamlflow.artifacts",
     "compare": "metamlflow.migration",
     "migrate": "metamlflow.migration",
 }
+"""Where a public name is defined, if it is not an error."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES.get(name, "metamlflow.errors")), name)
 
 
 def __dir__() -> list[str]:

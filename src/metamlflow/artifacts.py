@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import manifest_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
@@ -20,7 +21,6 @@ from metamlflow.origins import Origins
 from metamlflow.sessions import Refresh, Session
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.lineage.current_run import Recorder, current_run
 from metamlflow.store.publish.derive import Changes, materialize, refresh, strengthen
 from metamlflow.store.read.download import download_artifact, download_entry, local_folder

@@ -7,11 +7,11 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import LATEST, Reference
 from metamlflow.runs import check_text
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.lineage.inputs import Given, load_used
 
 _MOST_ROLE_CHARACTERS = 1_000_000

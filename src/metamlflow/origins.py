@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from metamlflow.format.manifests import Loaded
 from metamlflow.lineage import Lineage
 from metamlflow.model.manifests import Input
 from metamlflow.sessions import Session
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.lineage.walk import walk
 from metamlflow.store.verify.signatures import Signature, sign, signatures_of
 

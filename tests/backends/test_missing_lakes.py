@@ -17,7 +17,7 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-from metamlflow.backend.lakes import open_lake
+from metamlflow.backend.registry import open_lake
 try:
     open_lake(sys.argv[1], {})
 except MissingDependencyError as error:

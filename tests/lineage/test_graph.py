@@ -10,7 +10,7 @@ import pytest
 from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.backend import open_backend
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError
-from metamlflow.lineage_page import layered
+from metamlflow.lineage.page import layered
 from metamlflow.testing import FaultyBackend, MemoryBackend, MemoryBucket, client_on
 
 CHAIN = ("raw", "cleaned", "features", "model", "metrics")

@@ -12,7 +12,7 @@ from browser import CHROMIUM, elements_of, opened_in_chromium
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metamlflow.lineage_page import layered
+from metamlflow.lineage.page import layered
 from metamlflow.testing import MemoryBackend, MemoryBucket, client_on
 
 ATTACK = "</script><script>document.title='taken'</script>"

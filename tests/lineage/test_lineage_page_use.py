@@ -203,7 +203,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [":root", ":root.dark"])
 def test_texts_and_lines_are_seen_on_what_they_stand_on(theme):
-    css = (files("metamlflow") / "assets" / "lineage.css").read_text("utf-8")
+    css = (files("metamlflow.lineage") / "assets" / "lineage.css").read_text("utf-8")
     (block,) = re.findall(rf"^{re.escape(theme)} {{(.*?)}}", css, re.MULTILINE | re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
     kinds = ["artifact", "run", "source", "missing"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, get_origin
+from types import ModuleType
+from typing import Any, ForwardRef, ParamSpec, TypeVar, get_origin
 
 _SEEN_DUNDERS = {
     "__call__",
@@ -18,6 +21,12 @@ _SEEN_DUNDERS = {
     "__iter__",
     "__len__",
 }
+HANDED_OUT = {"Artifact", "Entries", "Lineage", "Run"}
+"""Classes that methods return: how they are made is not promised."""
+OF_OTHERS = {"Buffer", "nx"}
+"""What only type checkers import, and from elsewhere."""
+_NAME = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
+_LITERAL = re.compile(r"'[^']*'")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _QUOTED_ANNOTATION = re.compile(r"(: |-> )'([^']*)'")
 
@@ -39,6 +48,71 @@ def describe(modules: Iterable[str]) -> list[str]:
     return lines
 
 
+def homeless(modules: Iterable[str]) -> dict[str, str]:
+    """The types of this project that public signatures name and no public module does, each with one that names it."""
+    modules = tuple(modules)
+    public = {name for module in modules for name in _all(module)}
+    found: dict[str, str] = {}
+    for module in modules:
+        for name in _all(module):
+            for path, annotation, known in _annotations(f"{module}.{name}", getattr(import_module(module), name)):
+                for word in _NAME.findall(_LITERAL.sub("", annotation)):
+                    if word not in public and _is_ours(word, known):
+                        found.setdefault(word, path)
+    return found
+
+
+def _annotations(path: str, value: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Each annotation of what is public of a value, with its path and the names that are known where it stands."""
+    if not isinstance(value, type):
+        yield from _annotations_of_call(path, value)
+        return
+    for kind in value.__mro__:
+        if kind.__module__.partition(".")[0] != "metamlflow":
+            continue
+        known = vars(sys.modules[kind.__module__])
+        for name, annotation in vars(kind).get("__annotations__", {}).items():
+            if not name.startswith("_"):
+                yield f"{path}.{name}", _text(annotation), known
+        for name, member in vars(kind).items():
+            if not name.startswith("_") or name in _SEEN_DUNDERS or (name == "__init__" and _is_made(value)):
+                yield from _annotations_of_call(f"{path}.{name}", member)
+
+
+def _annotations_of_call(path: str, value: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    value = getattr(value, "fget", None) or getattr(value, "func", None) or getattr(value, "__func__", value)
+    if inspect.isfunction(value):
+        value = inspect.unwrap(value)
+        for annotation in value.__annotations__.values():
+            yield path, _text(annotation), value.__globals__
+
+
+def _is_ours(word: str, known: Mapping[str, Any]) -> bool:
+    """Tell whether a word of an annotation is a type of this project; one that only type checkers import counts."""
+    if hasattr(builtins, word) or word in OF_OTHERS:
+        return False
+    if word not in known:
+        return True
+    value = known[word]
+    if isinstance(value, TypeVar | ParamSpec | ModuleType):
+        return False
+    home = getattr(value, "__module__", "typing")
+    # A Literal, a union and a Callable know no home: theirs is the module that spells them.
+    alias = home in {"typing", "types", "collections.abc"} and not hasattr(sys.modules[home], word)
+    return alias or home.partition(".")[0] == "metamlflow"
+
+
+def _is_made(kind: type) -> bool:
+    """Tell whether users make objects of a class by calling it."""
+    return kind.__name__ not in HANDED_OUT
+
+
+def _text(annotation: Any) -> str:
+    if isinstance(annotation, ForwardRef):
+        return annotation.__forward_arg__
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
 def describe_class(path: str, kind: type, *, public: set[type], home: str) -> list[str]:
     """A class: its public bases, how it is made, and its own members.
 
@@ -55,6 +129,7 @@ def describe_class(path: str, kind: type, *, public: set[type], home: str) -> li
     made = next((base for base in kind.__mro__ if "__init__" in vars(base) or "__new__" in vars(base)), object)
     own_constructor = made.__module__.partition(".")[0] == home.partition(".")[0] and made not in public
     own_constructor = own_constructor and not getattr(kind, "_is_protocol", False)
+    own_constructor = own_constructor and _is_made(kind)
     signature = _without_return(_signature(kind)) if own_constructor else ""
     head = f"class {path}{signature}" + (f" [{', '.join(bases)}]" if bases else "")
     members: dict[str, str] = {}

@@ -81,7 +81,51 @@ def test_links_that_lead_nowhere_are_noticed(tmp_path: Path) -> None:
     assert broken_links(page) == ["gone.md", "there.md#three", "#here", "lost.md"]
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: str(page.relative_to(ROOT)))
+def missing_tests(text: str, folder: Path = ROOT) -> set[str]:
+    """The tests that a text names and that are not there; a path starts from the top, or from the page's folder."""
+    missing = set()
+    for path, name in re.findall(r"`(tests/[\w/]+(?:\.\w+)?)(?:::(\w+))?", text):
+        file = next((top / path for top in (ROOT, folder) if (top / path).exists()), None)
+        if file is None or (name and f"def {name}(" not in file.read_text("utf-8")):
+            missing.add(f"{path}::{name}" if name else path)
+    return missing
+
+
+@pytest.mark.parametrize("page", markdown_files(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_test_that_a_page_names_exists(page: Path) -> None:
-    named = set(re.findall(r"`(tests/[\w/]+(?:\.py)?)", page.read_text("utf-8")))
-    assert {path for path in named if not (ROOT / path).exists()} == set()
+    assert missing_tests(page.read_text("utf-8"), page.parent) == set()
+
+
+def test_a_test_that_does_not_exist_is_noticed() -> None:
+    here = "tests/project/test_doc_links.py"
+    text = f"`tests/gone.py` `{here}` `{here}::test_gone` `{here}::test_a_test_that_does_not_exist_is_noticed`"
+    assert missing_tests(text) == {"tests/gone.py", f"{here}::test_gone"}
+
+
+def paths_that_do_not_exist(text: str) -> set[str]:
+    """The paths in backticks that lead nowhere, neither from the top nor from the package."""
+    named = set(re.findall(r"`([\w.]+(?:/[\w.]+)*(?:/|\.(?:py|md|toml|json)))`", text))
+    return {path for path in named if not any((top / path).exists() for top in (ROOT, ROOT / "src/metamlflow"))}
+
+
+def test_every_path_of_the_map_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    drawn = set(re.findall(r"^  (?:store/)?\s*((?:\w+/|\w+\.py)(?:\s+\w+(?:/|\.py))*)", text, re.MULTILINE))
+    assert len(drawn) > 10
+    names = {name for line in drawn for name in line.split()}
+    tops = (ROOT / "src/metamlflow", ROOT / "src/metamlflow/store", ROOT)
+    assert {name for name in names if not any((top / name).exists() for top in tops)} == set()
+    assert paths_that_do_not_exist(text) - {"metamlflow.json"} == set()
+
+
+def test_a_path_that_leads_nowhere_is_noticed() -> None:
+    assert paths_that_do_not_exist("`store/gone.py` `store/read/` `.ci/run` `client.py` `gone/` `x.y()`") == {
+        "store/gone.py",
+        "gone/",
+    }
+
+
+def test_every_package_of_the_store_has_its_place_on_the_map() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    packages = {path.parent.name for path in (ROOT / "src/metamlflow/store").glob("*/__init__.py")}
+    assert {name for name in packages if f"{name}/" not in text} == set()

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 from typing import Protocol
 
 import pytest
-from public_api import describe, describe_class
+from public_api import describe, describe_class, homeless
+
+import metamlflow.errors
 
 SNAPSHOT = Path(__file__).with_name("api.txt")
 MODULES = (
@@ -23,6 +25,8 @@ MODULES = (
     "metamlflow.migration",
     "metamlflow.runs",
     "metamlflow.errors",
+    "metamlflow.types",
+    "metamlflow.backend",
     "metamlflow.testing",
 )
 
@@ -32,6 +36,28 @@ def test_the_public_api_is_the_one_written_down() -> None:
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         SNAPSHOT.write_text(api, encoding="utf-8")
     assert SNAPSHOT.read_text("utf-8") == api
+
+
+def test_no_public_signature_names_a_type_without_a_public_home() -> None:
+    assert homeless(MODULES) == {}
+
+
+def test_a_type_without_a_public_home_is_found_by_the_signatures_that_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metamlflow.types.__all__", ["Direction"])
+    monkeypatch.setattr("metamlflow.artifacts.__all__", ["Artifact"])
+    assert homeless(("metamlflow.client", "metamlflow.types", "metamlflow.artifacts")).items() >= {
+        ("History", "metamlflow.client.MetaMLFlowClient.history"),
+        ("Strength", "metamlflow.client.MetaMLFlowClient.register_pointer"),
+    }
+
+
+def test_every_error_and_warning_is_caught_from_the_package_itself() -> None:
+    kinds = {name for name in metamlflow.errors.__all__ if name.endswith(("Error", "Warning"))}
+    assert {name: getattr(metamlflow, name) for name in kinds} == {
+        name: getattr(metamlflow.errors, name) for name in kinds
+    }
+    assert kinds <= set(metamlflow.__all__)
+    assert set(dir(metamlflow)) == set(metamlflow.__all__)
 
 
 class _Shared:

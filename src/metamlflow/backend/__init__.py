@@ -20,7 +20,7 @@ from metamlflow.backend.seam import (
     ReplacesContent,
 )
 from metamlflow.backend.streaming import Stream, StreamedObject
-from metamlflow.backend.translation import passing_failure, translated_errors
+from metamlflow.backend.translation import Table, passing_failure, translated_errors
 
 __all__ = [
     "Backend",
@@ -36,6 +36,7 @@ __all__ = [
     "ReplacesContent",
     "Stream",
     "StreamedObject",
+    "Table",
     "open_backend",
     "passing_failure",
     "replace_content",

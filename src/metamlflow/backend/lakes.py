@@ -7,25 +7,18 @@ scheme of fsspec is served by a generic one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from metamlflow.backend.registry import not_loaded
 from metamlflow.backend.tags import entity_tag
-from metamlflow.errors import MissingDependencyError, PointerDriftError, PointerPolicyError, redact
+from metamlflow.errors import PointerDriftError, PointerPolicyError, redact
 from metamlflow.redaction import printable
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from typing_extensions import Buffer
-
-GROUP = "metamlflow.lakes"
 
 
 def _told(name: str, value: int | str | None) -> str:
@@ -135,43 +128,6 @@ class Bounded(Protocol):
 
 LakeFactory = Callable[[str, Mapping[str, Any]], Lake]
 """What an entry point names: takes the root and the user's fsspec options, returns the lake."""
-
-
-def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = None) -> Lake:
-    """Open the lake at the root of a URI, within bounds if there are any. Touches no network.
-
-    Raises:
-        InvalidInputError: the options are not known, or no file system of fsspec handles the scheme.
-        MissingDependencyError: a package is needed for it.
-    """
-    scheme = root.partition("://")[0]
-    point = _installed(tuple(sys.path)).get(scheme)
-    try:
-        if point is not None:
-            lake = cast("LakeFactory", point.load())(root, options)
-        else:
-            from metamlflow.backend.fsspec_lake import FsspecLake
-
-            lake = FsspecLake(root, options)
-    except ImportError as error:
-        if isinstance(error, MissingDependencyError):
-            raise
-        if point is not None:
-            raise not_loaded(f"data at {scheme}://", point, error) from error
-        raise MissingDependencyError(
-            f"data at {scheme}:// needs a package that is not installed: {error.name or error}",
-            hint="Install what the message names.",
-        ) from error
-    if bounds is not None and isinstance(lake, Bounded):
-        lake.bound(bounds)
-    return lake
-
-
-@cache
-def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 (a new folder is searched anew)
-    from importlib.metadata import entry_points
-
-    return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def shown(url: str) -> str:

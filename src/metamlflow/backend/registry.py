@@ -1,4 +1,4 @@
-"""Finding the backend of a URL's scheme."""
+"""Finding the backend of a URL's scheme, and the lake of a URI's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from metamlflow.backend.fsspec_lake import FsspecLake
+from metamlflow.backend.lakes import Bounded, Bounds, Lake, LakeFactory
 from metamlflow.backend.seam import Backend
 from metamlflow.errors import InvalidInputError, MissingDependencyError, redact
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "metamlflow.backends"
+LAKES = "metamlflow.lakes"
 _OURS = "metamlflow"
 
 BackendFactory = Callable[[str, Mapping[str, Any]], Backend]
@@ -28,7 +31,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         MissingDependencyError: the package that does needs an extra.
     """
     scheme = url.partition("://")[0]
-    installed = _installed(tuple(sys.path))
+    installed = _installed(GROUP, tuple(sys.path))
     if scheme not in installed:
         known = ", ".join(f"{name}://" for name in sorted(installed)) or "none (is metamlflow itself installed?)"
         raise InvalidInputError(
@@ -47,9 +50,35 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         raise not_loaded(f"the backend for {scheme}://", installed[scheme], error) from error
 
 
+def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = None) -> Lake:
+    """Open the lake at the root of a URI, within bounds if there are any. Touches no network.
+
+    Raises:
+        InvalidInputError: the options are not known, or no file system of fsspec handles the scheme.
+        MissingDependencyError: a package is needed for it.
+    """
+    scheme = root.partition("://")[0]
+    point = _installed(LAKES, tuple(sys.path)).get(scheme)
+    try:
+        factory = FsspecLake if point is None else cast("LakeFactory", point.load())
+        lake = factory(root, options)
+    except ImportError as error:
+        if isinstance(error, MissingDependencyError):
+            raise
+        if point is not None:
+            raise not_loaded(f"data at {scheme}://", point, error) from error
+        raise MissingDependencyError(
+            f"data at {scheme}:// needs a package that is not installed: {error.name or error}",
+            hint="Install what the message names.",
+        ) from error
+    if bounds is not None and isinstance(lake, Bounded):
+        lake.bound(bounds)
+    return lake
+
+
 def installed_schemes() -> frozenset[str]:
     """Return the schemes that a store can have, in lower case."""
-    return frozenset(_installed(tuple(sys.path)))
+    return frozenset(_installed(GROUP, tuple(sys.path)))
 
 
 def not_loaded(what: str, point: EntryPoint, error: ImportError | AttributeError) -> MissingDependencyError:
@@ -88,8 +117,8 @@ def not_loaded(what: str, point: EntryPoint, error: ImportError | AttributeError
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 (a new folder is searched anew)
+def _installed(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001
     """What the packages on the path offer. Looked up once: it reads a file of every installed package."""
     from importlib.metadata import entry_points
 
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return {point.name: point for point in entry_points(group=group)}

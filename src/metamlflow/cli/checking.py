@@ -18,7 +18,7 @@ from metamlflow.model.blaming import blamed_on
 if TYPE_CHECKING:
     from metamlflow.artifacts import Unreadable, VerifyReport
     from metamlflow.client import MetaMLFlowClient
-    from metamlflow.store.catalog.versions import Loaded
+    from metamlflow.format.manifests import Loaded
 
 
 _LINES = "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from metamlflow.errors import InvalidInputError, InvalidMetadataError
@@ -48,6 +49,19 @@ def artifact_type_problem(value: str) -> str | None:
 def digest_of(data: bytes) -> str:
     """Return the digest of a document: over its bytes as stored."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A manifest together with its bytes as stored, over which its digest goes."""
+
+    manifest: Manifest
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return digest_of(self.data)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing.blobs import blob_of
 from metamlflow.testing.clients import client_on
 from metamlflow.testing.faults import (
@@ -22,6 +23,7 @@ from metamlflow.testing.faults import (
     FlippedBit,
     Late,
     LostReply,
+    Surroundings,
     Truncated,
     kill_process,
     simulated_crash,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendSuite",
     "Call",
+    "Clock",
     "Crash",
     "Crashed",
     "FailBefore",
@@ -47,6 +50,7 @@ __all__ = [
     "MemoryBackend",
     "MemoryBucket",
     "StoredObject",
+    "Surroundings",
     "Truncated",
     "blob_of",
     "client_on",

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from metamlflow.backend.fsspec_lake import FsspecLake
-from metamlflow.backend.lakes import Lake, Sighting, open_lake
+from metamlflow.backend.lakes import Lake, Sighting
+from metamlflow.backend.registry import open_lake
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import WEB, plain_scheme, split_uri

@@ -7,16 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, DamagedRecordWarning, StoreFormatError
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import (
-    Loaded,
-    list_names,
-    list_versions,
-    load_manifest,
-    load_reference,
-    not_found,
-)
+from metamlflow.store.catalog.versions import list_names, list_versions, load_manifest, load_reference, not_found
 from metamlflow.store.transfer.scheduler import in_parallel
 
 

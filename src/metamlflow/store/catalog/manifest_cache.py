@@ -7,13 +7,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.tags import entity_tag
-
-if TYPE_CHECKING:
-    from metamlflow.store.catalog.versions import Loaded
+from metamlflow.format.manifests import Loaded
 
 _MOST = 64
 _MOST_BYTES = 1024 * 1024

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from metamlflow.backend import Backend
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.layout import RELOCATIONS, parse_relocation_key, relocation_key
 from metamlflow.format.records import Relocation, decode_relocation
@@ -15,11 +17,11 @@ from metamlflow.model.manifests import Item
 from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import MAX_URI_BYTES, uri_problem
 from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.records import retried
 
 if TYPE_CHECKING:
     from metamlflow.backend.lakes import Sighting
-    from metamlflow.store.catalog.store import Store
 
 _FRESH_SECONDS = 60.0
 _SETTLED = 10_000
@@ -33,14 +35,16 @@ class Relocations:
     """The relocations of one store, read when the first pointer is, and again after a minute. Thread-safe.
 
     Args:
-        store: whose they are.
+        backend_of: returns the store's backend, of the process that asks.
+        clock: of the store.
         for_signed: they are applied for a version that had to be signed. Whoever can write to the store can write a
             relocation, and put other content with the same CRC at the new place; so they move only what a digest
             tells that nobody can forge, and no place as a whole.
     """
 
-    def __init__(self, store: Store, *, for_signed: bool = False) -> None:
-        self._store = store
+    def __init__(self, backend_of: Callable[[], Backend], clock: Clock, *, for_signed: bool = False) -> None:
+        self._backend_of = backend_of
+        self._clock = clock
         self._for_signed = for_signed
         self._lock = threading.Lock()
         self._read_at: float | None = None
@@ -49,7 +53,7 @@ class Relocations:
 
     def rules(self, *, fresh: bool = False) -> tuple[tuple[int, Relocation], ...]:
         """Return the relocations with their numbers, the newest first."""
-        clock = self._store.clock
+        clock = self._clock
         with self._lock:
             is_fresh = self._read_at is not None and clock.elapsed() < self._read_at + _FRESH_SECONDS
             if fresh or not is_fresh:
@@ -58,7 +62,7 @@ class Relocations:
             return self._rules
 
     def _read(self) -> list[tuple[int, Relocation]]:
-        backend, clock = self._store.backend, self._store.clock
+        backend, clock = self._backend_of(), self._clock
         known = dict(self._rules)
         keys = [info.key for info in retried(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
         by_number = {number: key for key in keys if (number := parse_relocation_key(key))}

@@ -91,7 +91,7 @@ class Store:
         view = Store.__new__(Store)
         view.__dict__.update(self.__dict__)
         view.__dict__["_for_signed"] = True
-        view.relocations = Relocations(view, for_signed=True)
+        view.relocations = Relocations(lambda: view.backend, view.clock, for_signed=True)
         return view
 
     def _reset(self) -> None:
@@ -104,7 +104,7 @@ class Store:
         self._probed = False
         self.manifests = HeldManifests()
         self.named: set[str] = set()  # names whose record this client has made sure of
-        self.relocations = Relocations(self, for_signed=self._for_signed)
+        self.relocations = Relocations(lambda: self.backend, self.clock, for_signed=self._for_signed)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
     @property

@@ -31,9 +31,8 @@ from metamlflow.format.layout import (
     version_prefix,
     versions_prefix,
 )
-from metamlflow.format.manifests import decode_manifest, digest_of
+from metamlflow.format.manifests import Loaded, decode_manifest
 from metamlflow.format.records import decode_alias, decode_state
-from metamlflow.model.manifests import Manifest
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried
@@ -62,19 +61,6 @@ class VersionStatus:
     def available(self) -> bool:
         """Whether its bytes are there: odd state records take them away, even ones bring them back."""
         return self.state % 2 == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A manifest together with its bytes as stored, over which its digest goes."""
-
-    manifest: Manifest
-    data: bytes
-
-    @property
-    def digest(self) -> str:
-        """The manifest's digest."""
-        return digest_of(self.data)
 
 
 def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import Input
-from metamlflow.store.catalog.versions import Loaded
 
 
 class Recorder(Protocol):

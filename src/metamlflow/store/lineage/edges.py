@@ -7,12 +7,13 @@ from functools import partial
 
 from metamlflow.errors import AlreadyExistsError, NotFoundError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import edge_key, edges_prefix, parse_edge_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.records import patiently, retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, load_manifest
+from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.transfer.scheduler import in_parallel
 
 VersionId = tuple[ArtifactName, int]

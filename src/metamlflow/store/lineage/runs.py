@@ -12,6 +12,7 @@ from typing import Any
 
 from metamlflow.errors import ConflictError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.format.runs import (
     decode_end,
     decode_input,
@@ -26,7 +27,6 @@ from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import claim, retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.inputs import warn_user
 from metamlflow.store.lineage.stale_metadata import columns_of

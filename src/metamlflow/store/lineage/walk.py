@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, load_manifest
+from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId, consumers
 from metamlflow.store.transfer.scheduler import in_parallel
 

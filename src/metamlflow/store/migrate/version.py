@@ -15,7 +15,7 @@ from metamlflow.errors import (
     StorageUnavailableError,
 )
 from metamlflow.format.layout import manifest_key, name_key, runs_prefix
-from metamlflow.format.manifests import digest_of
+from metamlflow.format.manifests import Loaded, digest_of
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import PointerEntry
@@ -23,7 +23,7 @@ from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import claim
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, list_versions, load_manifest, version_status
+from metamlflow.store.catalog.versions import list_versions, load_manifest, version_status
 from metamlflow.store.lineage.edges import VersionId, write_edges
 from metamlflow.store.migrate.blobs import Ends, Moved, shard_content
 from metamlflow.store.migrate.plan import Planned, before_of

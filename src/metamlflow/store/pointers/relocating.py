@@ -13,6 +13,7 @@ from metamlflow.errors import (
     PointerDriftError,
 )
 from metamlflow.format.layout import relocation_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.format.records import Relocation, encode_relocation, relocation_problem
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import PointerEntry
@@ -21,7 +22,7 @@ from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import Losses, claim
 from metamlflow.store.catalog.relocations import MAX_RELOCATIONS, covers
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, list_versions, load_manifest
+from metamlflow.store.catalog.versions import list_versions, load_manifest
 from metamlflow.store.pointers.reading import copy_pointer
 from metamlflow.store.pointers.registering import full_uri
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors

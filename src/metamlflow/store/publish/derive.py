@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import BinaryIO, cast
 
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.looks import grid_of
 from metamlflow.model.manifests import EmptyFolder, Entry, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import split_uri
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.ingest.sources import Collection, Problems, Source, SourceFile, SourceItem, SourcePointer
 from metamlflow.store.lineage.current_run import current_run
 from metamlflow.store.pointers.evidence import gather_held, gather_read

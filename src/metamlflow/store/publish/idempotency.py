@@ -6,12 +6,13 @@ import hashlib
 
 from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import claim_ahead, retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, load_manifest
+from metamlflow.store.catalog.versions import load_manifest
 
 
 class Claims:

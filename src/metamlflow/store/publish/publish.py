@@ -14,7 +14,7 @@ from metamlflow.backend import CheapLooks
 from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
-from metamlflow.format.manifests import decode_manifest, encode_manifest
+from metamlflow.format.manifests import Loaded, decode_manifest, encode_manifest
 from metamlflow.format.pointers import FEATURE
 from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Entry, Input, Item, Manifest
@@ -22,7 +22,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.records import Losses, claim, claim_ahead, looked_again
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, load_manifest, newest_status, version_status
+from metamlflow.store.catalog.versions import load_manifest, newest_status, version_status
 from metamlflow.store.ingest.sources import Source
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges

@@ -6,11 +6,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import FileEntry
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.read.download import fill_folder
 from metamlflow.store.read.verified import copy_entry
 

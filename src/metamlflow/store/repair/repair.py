@@ -10,13 +10,13 @@ from functools import partial
 from metamlflow.backend import replace_content
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import Entry
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import (
-    Loaded,
     check_available,
     list_versions,
     load_manifest,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from metamlflow.errors import ObjectNotFoundError, StorageError, StoreFormatError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import decode_manifest, digest_of
+from metamlflow.format.manifests import Loaded, decode_manifest, digest_of
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.store.verify.report import Finding
 

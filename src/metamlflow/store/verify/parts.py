@@ -8,7 +8,7 @@ from functools import partial
 
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import digest_of
+from metamlflow.format.manifests import Loaded, digest_of
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Manifest, Shard
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.bounded import read_record
@@ -16,7 +16,6 @@ from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.fetching import damaged, held_checksum
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 from metamlflow.store.read.verified import bytes_in_memory, copy_entry, missing
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import Pace

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, StoreFormatError
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded, list_versions, load_manifest, load_reference, not_found
+from metamlflow.store.catalog.versions import list_versions, load_manifest, load_reference, not_found
 from metamlflow.store.verify.report import Unreadable
 
 

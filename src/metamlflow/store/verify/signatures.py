@@ -19,12 +19,12 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format.layout import signature_key, signatures_prefix
+from metamlflow.format.manifests import Loaded
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
 from metamlflow.model.looks import minute_text
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import claim, retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import Loaded
 
 _KEY_BYTES = 32
 

@@ -17,9 +17,10 @@ from typing import Any
 from metamlflow.backend import translated_errors
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import manifest_key
+from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store, store_from
-from metamlflow.store.catalog.versions import Loaded, load_manifest
+from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import Pace

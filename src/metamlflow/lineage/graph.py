@@ -1,16 +1,15 @@
-"""Lineage as a graph: artifacts, the runs between them, and the places outside that data came from."""
+"""The graph itself: artifacts, the runs between them, and the places outside that data came from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.model.looks import one_line
+from metamlflow.lineage.elements import Link, Node
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.lineage.runs import facts_of, load_run
@@ -19,39 +18,6 @@ from metamlflow.store.transfer.scheduler import in_parallel
 
 if TYPE_CHECKING:
     import networkx as nx
-
-__all__ = ["Lineage", "Link", "Node"]
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Something in a lineage graph.
-
-    Attributes:
-        id: unique in the graph: ``name@version``, ``run:<id>`` (``#2`` and so on behind it, where a run made versions
-            from different inputs), or a URI.
-        kind: ``artifact``, ``run``, ``source`` (a place outside of the store) or ``missing`` (an artifact that is named
-            as an input and cannot be read).
-        label: for people.
-        facts: what is known of it, as JSON values.
-    """
-
-    id: str
-    kind: str
-    label: str
-    facts: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"<Node {self.kind} '{one_line(self.label)}'>"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What leads from one node to another: data flows from ``source`` to ``target``."""
-
-    source: str
-    target: str
-    role: str | None = None
 
 
 class Lineage:
@@ -177,7 +143,7 @@ class Lineage:
         return f"<Lineage of {self.start}: {len(self.artifacts)} artifacts, {len(self.links)} links>"
 
     def __str__(self) -> str:
-        from metamlflow.lineage_texts import tree
+        from metamlflow.lineage.text import tree
 
         return tree(self)
 
@@ -194,7 +160,7 @@ class Lineage:
 
     def to_mermaid(self) -> str:
         """Return the graph as a Mermaid flowchart, left to right; names and roles are text, whatever they hold."""
-        from metamlflow.lineage_texts import mermaid
+        from metamlflow.lineage.text import mermaid
 
         return mermaid(self)
 
@@ -225,7 +191,7 @@ class Lineage:
         It needs no network: whatever draws it is inside. Names, parameters and notes are shown as text, whatever they
         hold. A file that cannot be written is Python's own OSError.
         """
-        from metamlflow.lineage_page import page
+        from metamlflow.lineage.page import page
 
         text = page(self)
         if file is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from metamlflow.lineage import Lineage, Node
+from metamlflow.lineage.elements import Graph, Node
 
 _SHAPES = {"artifact": ("[", "]"), "run": ("([", "])"), "source": ("[(", ")]"), "missing": ("{{", "}}")}
 _MOST_LABEL = 160
@@ -19,7 +17,7 @@ def _plain(text: str) -> str:
     return shown if len(shown) <= _MOST_LABEL else f"{shown[: _MOST_LABEL // 2]}…{shown[-_MOST_LABEL // 2 :]}"
 
 
-def tree(lineage: Lineage) -> str:
+def tree(lineage: Graph) -> str:
     """Return what the version was made from, above it, and what was made from it, below, each node once in full."""
     sources, targets = defaultdict(list), defaultdict(list)
     for link in lineage.links:
@@ -71,7 +69,7 @@ def _with_last(
     return [(item, number == len(items)) for number, item in enumerate(items, start=1)]
 
 
-def mermaid(lineage: Lineage) -> str:
+def mermaid(lineage: Graph) -> str:
     """Return a Mermaid flowchart, left to right."""
     ids = {node.id: f"n{number}" for number, node in enumerate(lineage.nodes)}
     lines = ["flowchart LR"]

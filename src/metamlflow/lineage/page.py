@@ -11,10 +11,8 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from metamlflow.lineage import Lineage
+from metamlflow.lineage.elements import Graph
 
 _LAYER_WIDTH, _GAP, _ROW_HEIGHT = 120.0, 70.0, 62.0
 _SHOWN_CHARACTERS = 40
@@ -65,7 +63,7 @@ _LEGEND = {
 }
 
 
-def page(lineage: Lineage) -> str:
+def page(lineage: Graph) -> str:
     """Return the page."""
     document = lineage.to_json()
     links = [(link["source"], link["target"]) for link in document["links"]]
@@ -79,7 +77,7 @@ def page(lineage: Lineage) -> str:
         node["facts"] = {name: _cut(value) for name, value in facts.items()}
     for link in document["links"]:  # a long one is drawn around what lies between
         link["span"] = places[link["target"]][2] - places[link["source"]][2]
-    assets = files("metamlflow") / "assets"
+    assets = files("metamlflow.lineage") / "assets"
     # In a script element only "<" can end it or begin a comment; as JSON spells it, it is the same text.
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")
     return _PAGE.format(

@@ -1,0 +1,50 @@
+"""The types of public signatures that have no other public home: for annotations, and to see what a value may be.
+
+Nothing here is made by a caller; the methods that return or take these say what they mean.
+"""
+
+from __future__ import annotations
+
+from metamlflow.data import ArtifactClient
+from metamlflow.given_versions import HoldsArtifact, Inputs, Version
+from metamlflow.migration import Place
+from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
+from metamlflow.model.names import ArtifactName
+from metamlflow.model.pointers import PointedKind, Strength
+from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.store.catalog.entries import Entries
+from metamlflow.store.catalog.history import History, HistoryEntry
+from metamlflow.store.lineage.stale_metadata import OnStale
+from metamlflow.store.lineage.walk import Direction
+from metamlflow.store.migrate.blobs import Proof
+from metamlflow.store.migrate.selection import Versions
+from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.verify.report import Level, Status
+
+__all__ = [
+    "ArtifactClient",
+    "ArtifactName",
+    "Direction",
+    "EmptyFolder",
+    "Entries",
+    "FileEntry",
+    "History",
+    "HistoryEntry",
+    "HoldsArtifact",
+    "Inputs",
+    "Item",
+    "Level",
+    "OnStale",
+    "Outcome",
+    "Place",
+    "PointedKind",
+    "Proof",
+    "Reliance",
+    "RunEnd",
+    "RunRecord",
+    "RunStart",
+    "Status",
+    "Strength",
+    "Version",
+    "Versions",
+]
