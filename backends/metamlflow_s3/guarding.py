@@ -7,6 +7,7 @@ bound, and wait for as long as now and then a byte arrives.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -49,9 +50,16 @@ class _Guarded:
         self._session = session
 
     async def request(self, method: str, **options: Any) -> Any:
-        response = await self._session.request(method, **{**options, "allow_redirects": False})
+        asks = method in {"GET", "HEAD"}  # and sends nothing, which would take its time as well
+        async with asyncio.timeout(self._head_seconds(options.get("timeout")) if asks else None):
+            response = await self._session.request(method, **{**options, "allow_redirects": False})
         # While a server joins parts or copies, it may send a blank now and then, for minutes.
         return _Answer(response, patience=PATIENCE_SECONDS if method == "GET" else None)
+
+    def _head_seconds(self, own: Any) -> float | None:
+        """Return how long all of an answer's head may take: as long as a server may be silent."""
+        times = own or self._session.timeout
+        return times.sock_connect + times.sock_read if times.sock_connect and times.sock_read else None
 
 
 class _Answer:

@@ -39,15 +39,15 @@ def proxy_options(proxies: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """Return how obstore is told the proxy for an endpoint, or to use none whatever the environment says.
 
     Given a proxy, it does not look into the environment for others (``ALL_PROXY``, a CIDR in ``NO_PROXY``). Where none
-    is wanted it is given one that is nowhere, for all hosts but the endpoint's: it follows redirects, and cannot be told
-    not to; one to another host ends there.
+    is wanted it is given one that is nowhere, for all hosts but the endpoint's: it follows redirects, and cannot be
+    told not to; one to another host ends there.
     """
     from botocore.httpsession import ProxyConfiguration
 
     proxy = ProxyConfiguration(proxies=dict(proxies)).proxy_url_for(endpoint)
-    return (
-        {"proxy_url": proxy} if proxy else {"proxy_url": _NOWHERE, "proxy_excludes": urlsplit(endpoint).hostname or ""}
-    )
+    if proxy:
+        return {"proxy_url": proxy}
+    return {"proxy_url": _NOWHERE, "proxy_excludes": urlsplit(endpoint).hostname or ""}
 
 
 def certificates_of_obstore_alone(environment: Mapping[str, str]) -> list[str]:

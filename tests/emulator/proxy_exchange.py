@@ -126,10 +126,8 @@ class Exchange:
         keeps = reply is None
         if reply is None:
             self._send_body(upstream)
-            if self._resets("body"):
-                return self._connection.reset()
-            if self._resets("before_reply"):
-                return self._leave_at_work(upstream)
+            if self._resets("body") or self._resets("before_reply"):
+                return self._break_request(upstream)
             reply = read_reply(upstream)
         return self._answer(upstream, reply, keeps=keeps and self._head.keeps_alive)
 
@@ -211,8 +209,10 @@ class Exchange:
         self._send(head if keeps else head.having("Connection", "close"), b"" if self._head.method == "HEAD" else body)
         return keeps
 
-    def _leave_at_work(self, upstream: Wire) -> bool:
-        self._connection.upstream = None
+    def _break_request(self, upstream: Wire) -> bool:
+        if self._resets("body"):
+            return self._connection.reset()
+        self._connection.upstream = None  # the server's stays, for it is at work now
 
         def finish() -> None:
             with suppress(OSError):  # its answer is for nobody
