@@ -11,7 +11,7 @@ from cases_of_servers import CASES
 from honest_store import build
 from hostile_server import BUCKET, HostileServer, listing_of
 from reading_calls import CALLS
-from reading_process import Order, ReadingProcess
+from reading_process import CALL_SECONDS, Order, ReadingProcess
 from test_hostile_stores import problem_of
 
 ENGINES = ("auto", "s3fs")
@@ -20,6 +20,7 @@ REQUESTS = 2_000  # of all calls together
 CHILDREN = 4  # that share the calls of a case
 DRIPS = {"a drip of one byte a second", "a drip of headers", "a listing that drips", "a listing of empty pages"}
 """Cases in which every call waits until it has waited enough: half of all calls at a time."""
+DRIP_SECONDS = 60  # for a call that waits
 SILENCE = {"connect_timeout": 1, "read_timeout": 1}
 """How long a server may be silent, and take for the head of an answer: reads go on trying, and a test cannot wait."""
 SAYS_NOTHING = {("a listing that laughs a billion times", "auto")}
@@ -90,13 +91,17 @@ def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
 @pytest.mark.parametrize("case", CASES)
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engine, read, expected):
     silence = SILENCE if case == "a drip of headers" else {}
-    outcomes, told, requests = read(CASES[case], engine, len(CALLS) // 2 if case in DRIPS else CHILDREN, **silence)
+    children, seconds = (len(CALLS) // 2, DRIP_SECONDS) if case in DRIPS else (CHILDREN, CALL_SECONDS)
+    outcomes, told, requests = read(CASES[case], engine, children, **silence)
     assert not [child for child in told if "died" in child]
     assert [seen for child in told for seen in child["seen"]] == []
     assert max(child["grown"] for child in told) < GROWTH_BYTES
     assert requests < REQUESTS
     assert set(outcomes) == set(CALLS)
-    found = {name: problem_of(name, outcome | {"requests": {}}, expected[name]) for name, outcome in outcomes.items()}
+    found = {
+        name: problem_of(name, outcome | {"requests": {}}, expected[name], seconds)
+        for name, outcome in outcomes.items()
+    }
     problems = {name: problem for name, problem in found.items() if problem}
     if problems and (case, engine) in SAYS_NOTHING:
         nothing, _, _ = read(lists_nothing, engine)
