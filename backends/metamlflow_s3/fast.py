@@ -9,6 +9,7 @@ same errors, and a defect of this one costs time and nothing else.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import re
@@ -34,7 +35,9 @@ _PAGE_SECONDS = 2  # then s3fs lists, which sees each page; here a server might 
 _PATIENCE_SECONDS = 3.0
 """For the bytes of an answer, besides their number by the speed below; then s3fs asks, which has more patience."""
 _BYTES_PER_SECOND = 16 * 1024
-_LARGE_BYTES = 1024 * 1024  # are fetched in one piece, which saves a copy; what is smaller arrives in one, mostly
+_RESERVED_BYTES = 32 * 1024 * 1024  # ahead of the bytes, whatever the server announces
+_LETTING_GO_SECONDS = 0.02
+"""After which no thread of obstore holds on to what it answered. One that does while Python ends aborts the process."""
 _STATUS = re.compile(r"non-2xx status code: ([0-9]{3})")
 _REFUSALS = frozenset({"400", "401", "403", "404", "405", "409", "429", "501", "503"})
 _BEYOND_END = "416"
@@ -50,6 +53,18 @@ def _note_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_note_fork)
+
+_last_page = 0.0
+
+
+def _note_page() -> None:
+    global _last_page  # noqa: PLW0603 (a fact of the process)
+    _last_page = time.monotonic()
+
+
+@atexit.register
+def _let_go() -> None:
+    time.sleep(max(0.0, _last_page + _LETTING_GO_SECONDS - time.monotonic()))
 
 
 def usable_in_this_process() -> bool:
@@ -229,7 +244,10 @@ class FastEngine:
                 return page
             return ()
 
-        return await asyncio.wait_for(first(), _PAGE_SECONDS)
+        try:
+            return await asyncio.wait_for(first(), _PAGE_SECONDS)
+        finally:
+            _note_page()
 
     def _astray(self, what: str) -> NotPlainError:
         """Leave all listings to the other engine from now on, which sees each page of the server."""
@@ -263,32 +281,21 @@ def _taken(answer: GetResult, most: int | None) -> Any:
     """
     start, end = answer.range
     size = end - start if most is None else min(end - start, most)
-    if not size:
-        return b""
-    if size > _LARGE_BYTES:
-        from fsspec.asyn import get_loop, sync
-
-        pieces = [sync(get_loop(), _in_one_piece, answer, size)]
-    else:
-        pieces = _in_pieces(answer, size)
-    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    if len(data) < size:
-        raise ValueError(f"the answer ends after {len(data)} of {size} bytes")
-    return data if len(data) == size else memoryview(data)[:size]
-
-
-async def _in_one_piece(answer: GetResult, size: int) -> Any:
-    pieces = aiter(answer.stream(min_chunk_size=size))
-    return await asyncio.wait_for(anext(pieces, b""), _PATIENCE_SECONDS + size / _BYTES_PER_SECOND)
-
-
-def _in_pieces(answer: GetResult, size: int) -> list[Any]:
-    pieces, received, began = [], 0, time.monotonic()
-    for piece in answer.stream(min_chunk_size=1):
-        pieces.append(piece)
-        received += len(piece)
-        if received >= size:
+    data, received, began = bytearray(), 0, time.monotonic()
+    for piece in answer.stream(min_chunk_size=1) if size else ():
+        taken = memoryview(piece)[: size - received]
+        if len(taken) == size:
+            return taken
+        data = data or bytearray(min(size, _RESERVED_BYTES))
+        before, received = received, received + len(taken)
+        if received <= len(data):
+            memoryview(data)[before:received] = taken  # assigned without a view, it would be copied twice
+        else:
+            data[before:] = taken
+        if received == size:
             break
         if time.monotonic() - began > _PATIENCE_SECONDS + received / _BYTES_PER_SECOND:
             raise TimeoutError(f"the answer arrives by drops: {received} of {size} bytes")
-    return pieces
+    if received < size:
+        raise ValueError(f"the answer ends after {received} of {size} bytes")
+    return data
