@@ -139,12 +139,25 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    def pour(self, data: bytes, seconds: float = 2) -> None:
+    @property
+    def is_fast(self) -> bool:
+        """Whether the fast engine asks."""
+        return "object_store" in self.headers.get("User-Agent", "")
+
+    def pour(self, data: bytes, seconds: float = 2, pause: float = 0) -> None:
         """Send data again and again, until the client has had enough or a time is over."""
         self.close_connection = True
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.wfile.write(data)
+            time.sleep(pause)
+
+    def drip(self, data: bytes) -> None:
+        """Send a byte a second, until the client has had enough."""
+        self.close_connection = True
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            time.sleep(1)
 
     def reset(self) -> None:
         """Break the connection."""
