@@ -242,15 +242,19 @@ class Connection:
         headers = filesystem._get_headers(request.headers)  # noqa: SLF001 (adds the credentials, refreshed)
         if request.body:
             headers["Content-Length"] = str(sum(map(len, request.body)))
-        return await session.request(
-            request.method,
-            URL(url, encoded=True),  # as it is: keys may hold what yarl would write otherwise
-            headers=headers,
-            data=_pieces(request.body) if request.body else None,
-            timeout=self._timeout(filesystem),
-            auto_decompress=not request.as_stored,
-            allow_redirects=False,  # 308 is "go on with the upload" here
-        )
+        timeout = self._timeout(filesystem)
+        # The client's limit of silence begins anew with each byte of a header. What is sent takes its time besides.
+        silence = None if request.body else timeout.sock_read
+        async with asyncio.timeout(silence and silence + (timeout.connect or timeout.sock_connect or 0)):
+            return await session.request(
+                request.method,
+                URL(url, encoded=True),  # as it is: keys may hold what yarl would write otherwise
+                headers=headers,
+                data=_pieces(request.body) if request.body else None,
+                timeout=timeout,
+                auto_decompress=not request.as_stored,
+                allow_redirects=False,  # 308 is "go on with the upload" here
+            )
 
     def _timeout(self, filesystem: Any) -> Any:
         from aiohttp import ClientTimeout

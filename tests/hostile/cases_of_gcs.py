@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +78,14 @@ def _long_refusals(_: Handler, answer: Answer) -> None:
         answer.status, answer.body = 400, json.dumps({"error": {"message": "\n\x1b[2J" * 40_000}}).encode()
 
 
+def _dripping_pages(handler: Handler, answer: Answer) -> bool | None:
+    if answer.op != "ListObjectsV2":
+        return None
+    handler.head(answer)
+    handler.drip(answer.body)
+    return True
+
+
 def _endless_pages(handler: Handler, answer: Answer) -> bool | None:
     if answer.op != "ListObjectsV2":
         return None
@@ -88,23 +95,11 @@ def _endless_pages(handler: Handler, answer: Answer) -> bool | None:
     return True
 
 
-def _drops(handler: Handler, answer: Answer) -> bool | None:
-    """A byte now and then, for longer than anybody waits."""
-    if answer.op != "GetObject" or not answer.body:
-        return None
-    handler.head(answer)
-    for byte in answer.body[:60]:
-        handler.wfile.write(bytes([byte]))
-        time.sleep(0.5)
-    handler.reset()
-    return True
-
-
 CASES |= {
-    "answers by drops": _drops,
     "refusals of nested lists": _deep_refusals,
     "refusals at length": _long_refusals,
     "a page without end": _endless_pages,
+    "a listing that drips": _dripping_pages,
 }
 
 UPLOADS: dict[str, dict[str, Any]] = {

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import pytest
 from cases_of_servers import CASES
-from honest_store import build
 from hostile_server import BUCKET, HostileServer, listing_of
 from reading_calls import CALLS
-from reading_process import CALL_SECONDS, Order, ReadingProcess
+from reading_process import CALL_SECONDS, Order
 from test_hostile_stores import problem_of
 
 ENGINES = ("auto", "s3fs")
@@ -25,19 +24,6 @@ SILENCE = {"connect_timeout": 1, "read_timeout": 1}
 """How long a server may be silent, and take for the head of an answer: reads go on trying, and a test cannot wait."""
 SAYS_NOTHING = {("a listing that laughs a billion times", "auto")}
 """The fast engine reads no entities, so it finds a listing of nothing; and a server may say that there is nothing."""
-
-
-@pytest.fixture(scope="module")
-def honest(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("honest")
-    build(folder / "store", folder / "lake")
-    return folder / "store"
-
-
-@pytest.fixture(scope="module")
-def readers():
-    with ReadingProcess() as process:
-        yield process
 
 
 @pytest.fixture
@@ -69,12 +55,6 @@ def order_of(honest, url, engine, scratch, calls, config):
     return Order(f"s3://{BUCKET}", str(honest), str(scratch), calls, [], options, variables, remote=True)
 
 
-@pytest.fixture(scope="module")
-def expected(readers, honest, tmp_path_factory):
-    """What every call gives on the folder."""
-    return readers.run(Order(f"file://{honest}", str(honest), str(tmp_path_factory.mktemp("s"))))
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
     outcomes, told, requests = read(lambda *_: None, engine)
@@ -85,6 +65,14 @@ def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
     assert requests < REQUESTS
 
 
+def assert_within_bounds(outcomes, told, requests):
+    assert not [child for child in told if "died" in child]
+    assert [seen for child in told for seen in child["seen"]] == []
+    assert max(child["grown"] for child in told) < GROWTH_BYTES
+    assert requests < REQUESTS
+    assert set(outcomes) == set(CALLS)
+
+
 @pytest.mark.emulator
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("engine", ENGINES)
@@ -93,11 +81,7 @@ def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engine, re
     silence = SILENCE if case == "a drip of headers" else {}
     children, seconds = (len(CALLS) // 2, DRIP_SECONDS) if case in DRIPS else (CHILDREN, CALL_SECONDS)
     outcomes, told, requests = read(CASES[case], engine, children, **silence)
-    assert not [child for child in told if "died" in child]
-    assert [seen for child in told for seen in child["seen"]] == []
-    assert max(child["grown"] for child in told) < GROWTH_BYTES
-    assert requests < REQUESTS
-    assert set(outcomes) == set(CALLS)
+    assert_within_bounds(outcomes, told, requests)
     found = {
         name: problem_of(name, outcome | {"requests": {}}, expected[name], seconds)
         for name, outcome in outcomes.items()
