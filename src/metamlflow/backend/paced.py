@@ -7,7 +7,7 @@ from typing import Any
 
 from metamlflow.errors import StorageError
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 8.0
 """For the bytes of an answer, besides a second for each KiB that has arrived."""
 _BYTES_PER_SECOND = 1024
 
