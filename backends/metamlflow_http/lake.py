@@ -91,7 +91,7 @@ class HTTPLake(FsspecLake):
         path = self._path(seen.name)
         try:
             data = bytes(self.filesystem.cat_file(path, start=start, end=min(end, seen.size), headers=headers))
-        except Exception as error:
+        except Exception as error:  # of a client that is imported when first used; only the status counts
             if web_status(error) in {_PRECONDITION_FAILED, _BEYOND_END}:
                 raise drifted(self.url_of(seen.name), seen, self.look(seen.name)) from None
             raise

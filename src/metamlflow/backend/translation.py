@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from metamlflow.errors import (
     AccessDeniedError,
@@ -15,6 +16,7 @@ from metamlflow.errors import (
     StorageError,
     StorageFullError,
     StorageUnavailableError,
+    StoreNotFoundError,
     UnsupportedStoreError,
     redact,
 )
@@ -52,6 +54,43 @@ _WEB_REFUSES = frozenset(range(400, 500)) - {408, 409, 423, 425, 429} | {501, 50
 
 Table = Callable[[Exception], MetaMLFlowError | None]
 """A backend's own rows: returns an error to raise instead, without key and cause, or None if it knows none."""
+_MOST_CAUSES = 10  # chains are short; a loop would be somebody's bug
+Row = TypeVar("Row")
+
+
+def causes_of(error: BaseException, *, implied: bool = False) -> list[BaseException]:
+    """Return an error and what caused it, the root last.
+
+    Args:
+        error: what was raised.
+        implied: whether an error that was merely being handled counts as a cause too.
+    """
+    found: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and len(found) < _MOST_CAUSES:
+        found.append(following)
+        following = following.__cause__ or (following.__context__ if implied else None)
+    return found
+
+
+def row_of(error: BaseException, table: Mapping[str, Row]) -> Row | None:
+    """Return the row of the error's class, or of the nearest class above it, by name: so clients need no import."""
+    return next((table[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in table), None)
+
+
+def placed(error: MetaMLFlowError, where: str, root: str, *, message: str | None = None) -> MetaMLFlowError:
+    """Return an error of the same kind that says where it happened.
+
+    Args:
+        error: one of ours, without a place.
+        where: the URL of the object concerned.
+        root: that of the store, for one that is not there.
+        message: in place of the error's own.
+    """
+    facts: dict[str, Any] = {"uri": root} if isinstance(error, StoreNotFoundError) else {"key": where}
+    if isinstance(error, StorageUnavailableError) and error.throttled:
+        facts["throttled"] = True
+    return type(error)(f"{where}: {error.message if message is None else message}", hint=error.hint, **facts)
 
 
 @contextmanager

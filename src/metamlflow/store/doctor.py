@@ -44,7 +44,7 @@ from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.store import Store, lists_marker
 
 _KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
 
@@ -224,8 +224,8 @@ class _Examined:
         )
 
     def _listing(self) -> Finding:
-        listed = next(iter(self.backend.list_objects(MARKER, limit=1)), None)
-        if self.marker is not None and listed is None:
+        listed = lists_marker(self.backend)
+        if self.marker is not None and not listed:
             return Finding(
                 "failed",
                 "the marker can be read, and the listing does not show it",

@@ -298,15 +298,14 @@ class Store:
 
     def _lists_marker(self, backend: Backend) -> bool | None:
         try:
-            found = retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+            return retried(lambda: lists_marker(backend), self.clock)
         except AccessDeniedError:
             return None
-        return bool(found)
 
     def _no_store(self, backend: Backend) -> StoreNotFoundError:
         """Return the error for a place without a store; a bucket that is not there is told by the listing's own."""
         try:
-            retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+            self._lists_marker(backend)
         except StoreNotFoundError as error:
             return error
         except StorageError:
@@ -368,6 +367,11 @@ class Store:
                 f"and the format needs {LONGEST_KEY}",
                 hint="Choose a shorter path or prefix for the store.",
             )
+
+
+def lists_marker(backend: Backend) -> bool:
+    """Whether a listing shows the store's marker itself, and not only keys that begin with its name. One request."""
+    return [info.key for info in backend.list_objects(MARKER, limit=1)] == [MARKER]
 
 
 def _identity(info: ObjectInfo) -> tuple[object, ...]:

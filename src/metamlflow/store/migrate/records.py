@@ -12,7 +12,7 @@ from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundE
 from metamlflow.format.layout import NAMES
 from metamlflow.format.manifests import record_id_of
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.records import claim, patiently, retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.blobs import Ends
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -53,7 +53,7 @@ def copy_record(ends: Ends, key: str) -> None:
         stored = claim(destination.backend, key, data, record_id, destination.clock)
     else:  # an edge, or a list of distributions: its key tells all
         with suppress(AlreadyExistsError):
-            retried(lambda: destination.backend.create(key, data), destination.clock)
+            patiently(lambda: destination.backend.create(key, data), destination.clock)
         stored = data
     if stored != data and not key.startswith(NAMES):  # any record of a name is as good
         raise ConflictError(f"{key}: the destination has another record", hint=HISTORY_HINT)
