@@ -19,7 +19,7 @@ GROWTH_BYTES = 400 * 1024 * 1024
 REQUESTS = 2_000  # of all calls together
 CHILDREN = 4  # that share the calls of a case
 EMPTY_PAGES = "a listing of empty pages"
-"""Of which s3fs asks for a hundred, and the fast engine for as many as come in its two seconds: a bound for each call."""
+"""s3fs asks for a hundred of them, and the fast engine for those that come in two seconds: a bound for each call."""
 DRIPS = {"a drip of one byte a second", "a drip of headers", "a listing that drips"}
 """Cases in which every call waits until it has waited enough: half of all calls at a time."""
 DRIP_SECONDS = 120  # for a call that waits; the doctor makes one check after the other
