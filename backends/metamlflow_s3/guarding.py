@@ -16,8 +16,8 @@ from botocore.exceptions import HTTPClientError
 
 from metamlflow.errors import MetaMLFlowError, StorageError
 
-MOST_BYTES = 16 * 1024 * 1024
-"""Of an answer that is taken in whole. A page of 1,000 keys, each as long as keys may be, takes a quarter of it."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of an answer that is taken in whole. A page of 1,000 keys, each as long as keys may be, takes half of it."""
 PATIENCE_SECONDS = 10.0
 """For the bytes of an answer, besides a second for each KiB that arrived."""
 _BYTES_PER_SECOND = 1024
