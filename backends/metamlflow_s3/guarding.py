@@ -16,12 +16,13 @@ from botocore.exceptions import HTTPClientError
 
 from metamlflow.errors import MetaMLFlowError, StorageError
 
-MOST_BYTES = 16 * 1024 * 1024
-"""Of an answer that is taken in whole. A page of 1,000 keys, each as long as keys may be, takes a quarter of it."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of an answer that is taken in whole. A page of 1,000 keys, each as long as keys may be, takes half of it."""
 PATIENCE_SECONDS = 10.0
 """For the bytes of an answer, besides a second for each KiB that arrived."""
 _BYTES_PER_SECOND = 1024
 _PIECE_BYTES = 1024 * 1024
+_ENTITY = b"<!ENTITY"
 _REMEDY = "The server, or something on the way to it, does not speak S3 as it should. Check the endpoint."
 
 
@@ -81,7 +82,11 @@ class _Answer:
             if size > MOST_BYTES:
                 self._response.close()
                 raise StorageError(f"the answer takes more than {MOST_BYTES:,} bytes", hint=_REMEDY)
-        return b"".join(pieces)
+        data = b"".join(pieces)
+        # The parser of botocore stops at some point, after seconds. (Without zeros: it reads UTF-16 as well.)
+        if _ENTITY in (data.replace(b"\0", b"") if b"\0" in data else data):
+            raise StorageError("the answer declares entities of XML, and none of S3 does", hint=_REMEDY)
+        return data
 
 
 class _Content:

@@ -216,6 +216,10 @@ _listing_case("a listing that laughs a billion times", lambda *_: (
 _listing_case("a listing of keys that laugh a billion times", lambda h, a: (
     LAUGHS + listing_of(_found(h, a)).partition(b"?>")[2].replace(b"<Key>", b"<Key>&m;")
 ))  # fmt: skip
+_listing_case("a listing that laughs in UTF-16", lambda h, a: (
+    (LAUGHS + listing_of(_found(h, a)).partition(b"?>")[2].replace(b"<Key>", b"<Key>&m;"))
+    .replace(b'"1.0"', b'"1.0" encoding="UTF-16"').decode().encode("utf-16")
+))  # fmt: skip
 _listing_case("a listing that is no XML", lambda *_: b"{}")
 
 
