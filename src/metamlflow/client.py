@@ -39,7 +39,7 @@ from metamlflow.store.catalog.history import History, history_of
 from metamlflow.store.catalog.listing import latest_of_each, versions_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
-from metamlflow.store.ingest.sources import source_of
+from metamlflow.store.ingest.from_value import source_of
 from metamlflow.store.lineage.current_run import current_run, recorded_in
 from metamlflow.store.lineage.inputs import checked_used, load_used, resolved_inputs
 from metamlflow.store.lineage.stale_metadata import OnStale
