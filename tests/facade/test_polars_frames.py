@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-import polars as pl
 import pyarrow as pa
 import pytest
 
+from extras import imported
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError
+
+pl = imported("polars")
 
 SPECIES = pl.Enum(["setosa", "versicolor", "never seen"])
 

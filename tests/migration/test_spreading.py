@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import pytest
 from full_stores import assert_same
 
+from extras import imported
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
 from metamlflow.migration import dask_executor
@@ -40,7 +41,7 @@ def processes():
 
 @contextmanager
 def dask():
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )
@@ -176,7 +177,7 @@ def test_a_share_shows_no_option_of_a_store():
 
 
 def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypatch):
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     monkeypatch.setattr("metamlflow.migration._DASK_SECONDS", 1)
     with pytest.raises(StorageUnavailableError, match="no Dask scheduler"), dask_executor("tcp://127.0.0.1:1"):
         pass
@@ -191,7 +192,7 @@ def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypa
 
 @DASK_WARNS
 def test_the_command_line_spreads_over_a_cluster(light_source, tmp_path):
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from markdown_blocks import RUN, blocks_of
+
+from extras import LARGE, need
 
 RUNNER = Path(__file__).with_name("run_page.py")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -44,6 +47,9 @@ def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
+    code = "\n".join(block.code for block in blocks_of(page.read_text("utf-8")) if block.not_run is None)
+    if large := LARGE.intersection(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)):
+        need(*large)
     answer = run(page, tmp_path)
     assert answer.returncode == 0, answer.stdout
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 import source_rules
 from checkout import ROOT, source_files, sources_of_tests
+
+from extras import LARGE
 
 Rule = Callable[[str], list[str]]
 
@@ -97,3 +100,8 @@ def test_a_rule_permits(rule: Rule, source: str) -> None:
 
 def test_the_layout_module_is_where_keys_are_spelled() -> None:
     assert source_rules.spelled_keys(LAYOUT.read_text("utf-8"))
+
+
+def test_what_only_the_larger_extra_brings_is_imported_where_a_test_can_be_skipped() -> None:
+    imports = re.compile(rf"^\s*(?:import|from) (?:{'|'.join(LARGE)})\b", re.MULTILINE)
+    assert [path for path in sources_of_tests() if imports.search(path.read_text("utf-8"))] == [], "see tests/extras.py"

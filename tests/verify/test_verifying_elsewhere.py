@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from extras import imported
 from metamlflow.artifacts import Pointer
 
 DASK_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -27,7 +28,7 @@ def processes():
 
 @contextmanager
 def dask():
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )
