@@ -193,10 +193,13 @@ def test_help_loads_nothing_that_it_does_not_need():
 
 def test_help_takes_less_than_four_tenths_of_a_second(folder):
     fastest = SECONDS
-    for _ in range(10):  # the best of several: a busy machine makes some of them slow
-        began = time.perf_counter()
+    for _ in range(10):  # the best of several, in processor time, since others are at work
+        began = os.times()
         call("--help", cwd=folder)
-        fastest = min(fastest, time.perf_counter() - began)
+        ended = os.times()
+        fastest = min(
+            fastest, ended.children_user - began.children_user + ended.children_system - began.children_system
+        )
         if fastest < 0.4:
             return
     pytest.fail(f"metamlflow --help took {fastest:.2f} s at best")
