@@ -15,10 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from closing_words import ClosingWords
 from metamlflow import MetaMLFlowClient
 
 NOBODY = 65534
 _BLOB_FOLDER = "blobs/sha256"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the processes that run the tests say nothing
+        config.pluginmanager.register(ClosingWords(config.option.markexpr))
 
 
 class RawStore:

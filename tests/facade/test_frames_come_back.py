@@ -349,13 +349,13 @@ def test_what_is_checked_does_not_grow_with_the_rows(client):
     """No second copy of the rows is made: the file is as long in the temp folder as in the store."""
     rows = 400_000
     given = pd.DataFrame({f"f{i}": np.arange(rows, dtype="float64") for i in range(5)})
-    begun = clock.perf_counter()
+    begun = clock.process_time()
     dataset = Dataset.register(client, "t", given)
-    whole = clock.perf_counter() - begun
+    whole = clock.process_time() - begun
     from metamlflow.tables import frames
 
     table = pa.Table.from_pandas(given)
-    begun = clock.perf_counter()
+    begun = clock.process_time()
     assert frames._changes(pd, pa, given, given, table) == ([], None)
-    assert clock.perf_counter() - begun < max(whole / 4, 0.2)
+    assert clock.process_time() - begun < max(whole / 4, 0.2)
     assert blob_file(dataset).stat().st_size > rows * 8

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-import polars as pl
 import pyarrow as pa
 import pytest
 
+from extras import imported
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError
+
+pl = imported("polars")
 
 SPECIES = pl.Enum(["setosa", "versicolor", "never seen"])
 
@@ -49,6 +51,7 @@ def test_a_polars_frame_comes_back_as_it_was(client, column):
         assert found.equals(given)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [pl.List(SPECIES), pl.List(pl.Categorical), pl.Struct({"e": SPECIES})], ids=str)
 def test_categories_within_lists_and_structs_are_read_from_many_row_groups(client, kind):
     first, last = ({"e": name} if kind == pl.Struct else [name] for name in ("setosa", "versicolor"))
