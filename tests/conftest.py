@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ class RawStore:
 def _no_settings(monkeypatch):
     for name in [name for name in os.environ if name.startswith("METAMLFLOW_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def deep_tree(tmp_path) -> Iterator[None]:
+    """For a test that leaves a tree so deep that pytest cannot remove it: it is removed afterwards."""
+    yield
+    subprocess.run(["rm", "-rf", "--", *tmp_path.iterdir()], check=True)
 
 
 @pytest.fixture

@@ -179,6 +179,7 @@ def test_the_calls_read_an_honest_store(expected):
 
 
 @pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.usefixtures("deep_tree")
 def test_a_hostile_store_gives_what_was_registered_or_an_error(case, run, honest, expected, tmp_path):
     store = tmp_path / "hostile"
     shutil.copytree(honest / "store", store)
