@@ -11,14 +11,21 @@ import shutil
 import subprocess
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from closing_words import ClosingWords
 from metamlflow import MetaMLFlowClient
 
 NOBODY = 65534
 _BLOB_FOLDER = "blobs/sha256"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the processes that run the tests say nothing
+        config.pluginmanager.register(ClosingWords(config.option.markexpr))
 
 
 class RawStore:
@@ -60,6 +67,13 @@ class RawStore:
 def _no_settings(monkeypatch):
     for name in [name for name in os.environ if name.startswith("METAMLFLOW_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def deep_tree(tmp_path) -> Iterator[None]:
+    """For a test that leaves a tree so deep that pytest cannot remove it: it is removed afterwards."""
+    yield
+    subprocess.run(["rm", "-rf", "--", *tmp_path.iterdir()], check=True)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
+from metamlflow.backend.translation import causes_of, row_of
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -114,6 +114,8 @@ _BY_MISSING: dict[str, _Row] = {
 # A limit on requests: of one object name one write a second. The API's reference gives 429, and 403 for some limits.
 _TOO_MANY, _FORBIDDEN = 429, 403
 _LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+_MOST_DIGITS = 20  # Python reads some thousands of them, and refuses more
+_MOST_SAID = 1000  # characters of a server's message that are shown
 _OTHER: _Row = (StorageError, "the server refused the request", "See what the server said.")
 # Clients' own errors, by the names of their classes: they are imported only by who uses them.
 _BY_LOGIN_CLASS: dict[str, _Row] = {
@@ -166,14 +168,20 @@ def refusal_of(status: int, body: bytes, about: str = "object") -> Refusal:
     try:
         error = json.loads(text)["error"]
         details: Any = (error.get("errors") or [{}])[0]
-        return Refusal(status, str(details.get("reason") or ""), str(error.get("message") or ""), about)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        reason = str(details.get("reason") or "")[:_MOST_SAID]
+        return Refusal(status, reason, str(error.get("message") or "")[:_MOST_SAID], about)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return Refusal(status, "", text[:200], about)
+
+
+def number_in(header: str) -> int | None:
+    """Return the number of bytes that a header tells, or None if it tells none."""
+    return int(header) if header.isascii() and header.isdecimal() and len(header) < _MOST_DIGITS else None
 
 
 def gcs_error(error: BaseException) -> MetaMLFlowError | None:
     """Return our error for what a GCS client raised, or None if it is nothing of GCS's."""
-    causes = list(_causes(error))
+    causes = causes_of(error, implied=True)
     for cause in causes:
         if isinstance(cause, Refusal):
             return _refused(cause)
@@ -182,8 +190,7 @@ def gcs_error(error: BaseException) -> MetaMLFlowError | None:
     # The login's own error is the root; gcsfs hides it under an HTTP error that it makes up.
     for table, order in ((_BY_LOGIN_CLASS, reversed(causes)), (_BY_CLASS, iter(causes))):
         for cause in order:
-            row = next((table[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in table), None)
-            if row is not None:
+            if (row := row_of(cause, table)) is not None:
                 hint = _CLOCK if "iat and exp" in str(cause) else row[2]
                 return row[0](f"{row[1]}: {_told(cause)}", hint=hint)
     for cause in causes:
@@ -222,10 +229,3 @@ def _refused(refusal: Refusal) -> MetaMLFlowError:
 
 def _told(error: BaseException) -> str:
     return redact(str(error)) or type(error).__name__
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = 0
-    while error is not None and seen < 10:  # noqa: PLR2004 (chains are short; a loop would be somebody's bug)
-        yield error
-        error, seen = error.__cause__ or error.__context__, seen + 1

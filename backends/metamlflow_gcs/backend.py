@@ -29,9 +29,10 @@ from metamlflow.errors import (
     StorageUnavailableError,
 )
 from metamlflow_gcs.answers import Refusal
-from metamlflow_gcs.connection import Connection, Request, object_path
+from metamlflow_gcs.connection import Answer, Connection, Request, object_path
 from metamlflow_gcs.copies import GCSCopies
 from metamlflow_gcs.doctor import GCSDoctor
+from metamlflow_gcs.listings import PAGE, listed
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
 from metamlflow_gcs.options import PROTOCOLS, check_options, is_emulator, parse_url, spare_emulators_grpc
 from metamlflow_gcs.policy import GCSPolicies
@@ -41,7 +42,6 @@ from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, chunk_bytes
 if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
 
-_PAGE = 1000  # objects in a listing, the most that GCS gives
 _DELETES = 32  # at a time
 _BEYOND_END = 416
 
@@ -190,7 +190,7 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
         """Delete objects, many at a time, each with a request of its own."""
         failures: list[DeleteFailure] = []
         left = iter(keys)
-        while batch := list(islice(left, _PAGE)):
+        while batch := list(islice(left, PAGE)):
             failures += self._connection.run(self._delete, batch)
         return failures
 
@@ -203,20 +203,19 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
         return media_request(self._bucket, self._prefix + key, start, end, generation)
 
     def _list(self, prefix: str, after: str, limit: int | None) -> Iterator[ObjectInfo]:
-        params = {"prefix": self._prefix + prefix, "fields": f"nextPageToken,items({FIELDS})"}
-        if after:
-            params["startOffset"] = self._prefix + after
         # The offset itself is listed too, where it is a key.
-        params["maxResults"] = str(_PAGE if limit is None else min(limit + bool(after), _PAGE))
-        while True:
-            with self._translated(prefix):
-                answer = self._connection.request(Request("GET", object_path(self._bucket), params, about="bucket"))
-                page = answer.json()
-                found = [object_info(None, item, answer, len(self._prefix)) for item in page.get("items", ())]
-            yield from (info for info in found if not after or info.key > after)
-            if not page.get("nextPageToken"):
-                return
-            params["pageToken"] = page["nextPageToken"]
+        most = PAGE if limit is None else min(limit + bool(after), PAGE)
+        params = {
+            "prefix": self._prefix + prefix,
+            "fields": f"nextPageToken,items({FIELDS})",
+            "maxResults": str(most),
+        }
+
+        def parsed(resource: Mapping[str, Any], answer: Answer) -> ObjectInfo:
+            return object_info(None, resource, answer, len(self._prefix))
+
+        beyond = self._prefix + after if after else ""
+        return listed(self._connection, self._bucket, params, parsed, after=beyond)
 
     def _exists(self, key: str) -> bool:
         try:

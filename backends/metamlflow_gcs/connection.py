@@ -23,13 +23,14 @@ from urllib.parse import quote, urlencode
 
 import google_crc32c
 
+from metamlflow.backend.paced import PacedBody
 from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import StorageUnavailableError
 from metamlflow_gcs.answers import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
 from metamlflow_gcs.options import OURS, is_emulator
 
 ATTEMPTS = 3
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 4.0
 """No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
 FIRST_PAUSE_SECONDS = 0.5
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
@@ -197,7 +198,7 @@ class Connection:
         for attempt in range(1, ATTEMPTS):
             try:
                 return await work(request)
-            except Exception as error:
+            except Exception as error:  # the table knows those of all clients, which have no base in common
                 pause = pause_before(attempt)
                 late = time.monotonic() + pause > begun + PATIENCE_SECONDS
                 if late or not request.repeat or not isinstance(gcs_error(error), StorageUnavailableError):
@@ -208,7 +209,7 @@ class Connection:
     async def _read(self, request: Request) -> Answer:
         async with await self._granted(request) as response:
             start = 0 if response.status == _PARTIAL else request.start
-            body, cut = await _body(response, start, request.end - request.start)
+            body, cut = await _body(PacedBody(response), start, request.end - request.start)
             answer = Answer(response.status, response.headers, body, whole=not (start or cut))
         answer.check()
         return answer
@@ -223,7 +224,7 @@ class Connection:
                 raise Refusal(response.status, "", "answers with a web page")
             return response
         async with response:
-            body, _ = await _body(response, 0, _PIECE)
+            body, _ = await _body(PacedBody(response), 0, _PIECE)
             raise refusal_of(response.status, body, request.about)
 
     async def _send(self, request: Request) -> Any:
@@ -241,15 +242,19 @@ class Connection:
         headers = filesystem._get_headers(request.headers)  # noqa: SLF001 (adds the credentials, refreshed)
         if request.body:
             headers["Content-Length"] = str(sum(map(len, request.body)))
-        return await session.request(
-            request.method,
-            URL(url, encoded=True),  # as it is: keys may hold what yarl would write otherwise
-            headers=headers,
-            data=_pieces(request.body) if request.body else None,
-            timeout=self._timeout(filesystem),
-            auto_decompress=not request.as_stored,
-            allow_redirects=False,  # 308 is "go on with the upload" here
-        )
+        timeout = self._timeout(filesystem)
+        # The client's limit of silence begins anew with each byte of a header. What is sent takes its time besides.
+        silence = None if request.body else timeout.sock_read
+        async with asyncio.timeout(silence and silence + (timeout.connect or timeout.sock_connect or 0)):
+            return await session.request(
+                request.method,
+                URL(url, encoded=True),  # as it is: keys may hold what yarl would write otherwise
+                headers=headers,
+                data=_pieces(request.body) if request.body else None,
+                timeout=timeout,
+                auto_decompress=not request.as_stored,
+                allow_redirects=False,  # 308 is "go on with the upload" here
+            )
 
     def _timeout(self, filesystem: Any) -> Any:
         from aiohttp import ClientTimeout
@@ -261,10 +266,10 @@ class Connection:
         return ClientTimeout(total=None, connect=given, sock_read=given) if isinstance(given, int | float) else given
 
 
-async def _body(response: Any, start: int, most: int) -> tuple[bytes, bool]:
+async def _body(response: PacedBody, start: int, most: int) -> tuple[bytes, bool]:
     """Return ``most`` bytes of an answer after the first ``start``, and whether more follow: that may have no end."""
     data = bytearray()
-    while len(data) <= most and (piece := await response.content.read(_PIECE)):
+    while len(data) <= most and (piece := await response.read(_PIECE)):
         passed = min(start, len(piece))
         start -= passed
         data += piece[passed:]

@@ -7,10 +7,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.errors import AlreadyExistsError
+from metamlflow_gcs.answers import UnreadableAnswer
 from metamlflow_gcs.connection import API, Connection, Request, object_path
 
 if TYPE_CHECKING:
     from metamlflow.backend.seam import Backend
+
+_FEW_REQUESTS, _LEAST_BYTES = 16, 1024 * 1024  # a request copies 1 MiB or more
 
 
 class GCSCopies:
@@ -29,7 +32,7 @@ class GCSCopies:
         places = [backend._connection.endpoint for backend in (self, source)]  # noqa: SLF001 (its own kind)
         return None if places[0] == places[1] else f"{places[1]} is not {places[0]}"
 
-    def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:  # noqa: ARG002 (the server knows them)
+    def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:  # noqa: ARG002 (the server knows it)
         """Let GCS rewrite an object on condition that there is none, in as many requests as it wants."""
         assert isinstance(source, GCSCopies)  # noqa: S101 (why_not_from tells)
         origin = object_path(source._bucket, source._prefix + key)  # noqa: SLF001 (its own kind)
@@ -39,11 +42,12 @@ class GCSCopies:
             params["destinationKmsKeyName"] = kms_key
         try:
             with self._translated(key):
-                while True:
+                for _ in range(_FEW_REQUESTS + size // _LEAST_BYTES):
                     request = Request("POST", f"{origin}/rewriteTo{target}", params, {"Content-Length": "0"})
                     answer = self._connection.request(request).json()
                     if answer.get("done", True):
                         return True
-                    params = {**params, "rewriteToken": answer["rewriteToken"]}
+                    params = {**params, "rewriteToken": str(answer.get("rewriteToken") or "")}
+                raise UnreadableAnswer("the copy goes on and on")
         except AlreadyExistsError:
             return False

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
 from metamlflow.backend.options import with_configured_defaults
-from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StorageUnavailableError, StoreNotFoundError
-from metamlflow_gcs.answers import Refusal, UnreadableAnswer
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
+from metamlflow_gcs.answers import Refusal, UnreadableAnswer, number_in
 from metamlflow_gcs.connection import Answer, Connection, Request, object_path
+from metamlflow_gcs.listings import PAGE, listed
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
 from metamlflow_gcs.options import PROTOCOLS, check_options, is_emulator, parse_url, spare_emulators_grpc
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_PAGE = 1000
 _BEYOND_END = 416
 _PARTIAL = 206
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,30 +69,11 @@ class GCSLake:
 
     def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
         """Yield the listing, a page of 1,000 at a time; older generations of a name come newest first."""
-        params = {"prefix": prefix, "maxResults": str(_PAGE), "fields": f"nextPageToken,items({FIELDS},timeDeleted)"}
+        params = {"prefix": prefix, "maxResults": str(PAGE), "fields": f"nextPageToken,items({FIELDS},timeDeleted)"}
         params |= {"versions": "true"} if older else {}
-        params |= {"startOffset": after} if after else {}
-        waiting: list[Sighting] = []
-        while True:
-            with told_errors(self.url_of(prefix), f"gs://{self._bucket}"):
-                answer = self._connection.request(Request("GET", object_path(self._bucket), params, about="bucket"))
-                page = answer.json()
-                found = [_sighting(item, answer) for item in page.get("items", ())]
-            for seen in found:
-                if seen.name <= after:  # the offset itself is listed too
-                    continue
-                if waiting and waiting[0].name != seen.name:
-                    yield from _newest_first(waiting)
-                    waiting = []
-                waiting.append(seen)
-            if not page.get("nextPageToken"):
-                yield from _newest_first(waiting)
-                return
-            if page["nextPageToken"] == params.get("pageToken"):
-                raise StorageUnavailableError(
-                    f"{self.url_of(prefix)}: the listing does not go on after a page", hint="Try again."
-                )
-            params["pageToken"] = page["nextPageToken"]
+        found = listed(self._connection, self._bucket, params, _sighting, after=after)
+        for _, versions in groupby(found, key=attrgetter("name")):
+            yield from sorted(versions, key=lambda seen: int(seen.version or 0), reverse=True)
 
     def read(self, seen: Sighting, start: int, end: int) -> Buffer:
         """Return a range of the generation that was seen; one request."""
@@ -133,8 +116,7 @@ class GCSLake:
 
 def _whole_size(content_range: str) -> int | None:
     """Return the size of the whole object that a range is of, in bytes; None if the answer does not tell."""
-    total = content_range.rpartition("/")[2]
-    return int(total) if total.isdecimal() else None
+    return number_in(content_range.rpartition("/")[2])
 
 
 def _sighting(resource: Mapping[str, Any], answer: Answer) -> Sighting:
@@ -150,7 +132,3 @@ def _sighting(resource: Mapping[str, Any], answer: Answer) -> Sighting:
         held=info.checksums,
         current="timeDeleted" not in resource,
     )
-
-
-def _newest_first(found: list[Sighting]) -> list[Sighting]:
-    return sorted(found, key=lambda seen: int(seen.version or 0), reverse=True)

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from metamlflow.backend.seam import ObjectInfo
-from metamlflow.backend.translation import translated_errors
-from metamlflow.errors import MetaMLFlowError, StorageUnavailableError, StoreNotFoundError
+from metamlflow.backend.translation import placed, translated_errors
+from metamlflow.errors import MetaMLFlowError
 from metamlflow_gcs.answers import UnreadableAnswer, gcs_error
 from metamlflow_gcs.connection import Answer, Request, object_path
 from metamlflow_gcs.uploads import crc32c_of
@@ -26,15 +26,11 @@ _PLAIN = {"Accept-Encoding": "identity"}  # the bytes as they are stored, and th
 def told_errors(where: str, root: str) -> AbstractContextManager[None]:
     """Return the context manager in which failures are told as being of the object at the URL ``where``."""
 
-    def own(error: Exception) -> MetaMLFlowError | None:
+    def as_of_it(error: Exception) -> MetaMLFlowError | None:
         found = gcs_error(error)
-        if found is None:
-            return None
-        place = {"uri": root} if isinstance(found, StoreNotFoundError) else {"key": where}
-        throttled = {"throttled": True} if isinstance(found, StorageUnavailableError) and found.throttled else {}
-        return type(found)(f"{where}: {found.message}", hint=found.hint, **place, **throttled)
+        return found and placed(found, where, root)
 
-    return translated_errors(where, own=own)
+    return translated_errors(where, own=as_of_it)
 
 
 def media_request(
@@ -65,7 +61,7 @@ def object_info(key: str | None, resource: Mapping[str, Any], answer: Answer, pr
     """
     try:
         return _parsed(resource["name"][prefix:] if key is None else key, resource, answer)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UnreadableAnswer(f"no object resource: {error!r}") from error
 
 
@@ -74,13 +70,16 @@ def _parsed(key: str, resource: Mapping[str, Any], answer: Answer) -> ObjectInfo
     crc32c = crc32c_of(dict(resource))
     held = {"crc32c": crc32c, "md5": base64.b64decode(md5).hex() if md5 else None}
     date = answer.headers.get("Date")
+    size, generation = int(resource["size"]), resource.get("generation")
+    if size < 0:
+        raise ValueError("a size below 0")
     return ObjectInfo(
         key=key,
-        size=int(resource["size"]),
+        size=size,
         # `updated` moves when metadata, a hold or the storage class changes, and age goes by the content.
         modified=datetime.fromisoformat(resource.get("timeCreated") or resource["updated"]).astimezone(UTC),
         observed=parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC),
-        etag=resource.get("etag"),
-        version=resource.get("generation"),
+        etag=str(resource["etag"]) if resource.get("etag") else None,
+        version=str(int(generation)) if generation else None,
         checksums={name: value for name, value in held.items() if value},
     )

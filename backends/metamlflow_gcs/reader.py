@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+from metamlflow.backend.paced import PacedBody
 from metamlflow_gcs.connection import Connection
 
 
@@ -22,7 +23,7 @@ class GCSStream:
         self, connection: Connection, body: Any, translated: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._connection = connection
-        self._body = body
+        self._body = PacedBody(body)
         self._translated = translated
 
     def fill(self, view: memoryview) -> int:
@@ -36,11 +37,11 @@ class GCSStream:
             self._connection.filesystem.loop.call_soon_threadsafe(self._body.close)
 
 
-async def _fill(body: Any, view: memoryview) -> int:
+async def _fill(body: PacedBody, view: memoryview) -> int:
     """Fill ``view`` as far as the answer goes: one hop between threads for it, and not one for each packet."""
     filled = 0
     while filled < len(view):
-        chunk = await body.content.read(len(view) - filled)
+        chunk = await body.read(len(view) - filled)
         if not chunk:
             break
         view[filled : filled + len(chunk)] = chunk

@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from metamlflow.backend.seam import Blob
 from metamlflow.backend.uploading import read_exactly
 from metamlflow.errors import IntegrityError, StorageUnavailableError
-from metamlflow_gcs.answers import Refusal, gcs_error
+from metamlflow_gcs.answers import Refusal, UnreadableAnswer, gcs_error, number_in
 from metamlflow_gcs.connection import ATTEMPTS, Answer, Connection, Request, object_path, pause_before
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -27,6 +30,7 @@ _LARGE_CHUNK_BYTES = 4 * CHUNK_BYTES
 _RESUME = 308
 _EXISTS = 412
 _TYPE = "application/octet-stream"
+_GOOGLE = re.compile(r"(?:[a-z0-9-]+\.)+googleapis\.com")
 
 
 def chunk_bytes(size: int) -> int:
@@ -70,7 +74,7 @@ class Uploader:
                 repeat=repeat,
             )
         )
-        self._check(name, answer.json(), len(data), crc32c)
+        self._check(name, _Stored.told_in(answer), len(data), crc32c)
 
     def send_large(
         self, name: str, blob: Blob, translated: Callable[[], AbstractContextManager[None]], *, over: bool = False
@@ -88,7 +92,7 @@ class Uploader:
             with blob.open() as source:
                 answer = self._send_chunks(session, source, blob, name, translated)
             with translated():
-                self._check(name, answer.json(), blob.size, blob.crc32c)
+                self._check(name, _Stored.told_in(answer), blob.size, blob.crc32c)
         except BaseException as error:
             if session:
                 self._cancel(session)
@@ -112,7 +116,24 @@ class Uploader:
                 about="bucket",
             )
         )
-        return str(answer.headers["Location"])
+        return self._session_at(answer.headers.get("Location", ""))
+
+    def _session_at(self, location: str) -> str:
+        """Return where the content goes: to the server that the records go to, whatever host it tells.
+
+        Only Google's own hosts may name one another.
+        """
+        own = urlsplit(self._connection.endpoint)
+        try:
+            told = urlsplit(location)
+        except ValueError as error:
+            raise UnreadableAnswer("an upload's session at an invalid URL") from error
+        if not told.path.startswith("/"):
+            raise UnreadableAnswer("an upload without a session")
+        same = (told.scheme, told.netloc) == (own.scheme, own.netloc)
+        if same or (told.scheme == "https" and _GOOGLE.fullmatch(told.netloc) and _GOOGLE.fullmatch(own.netloc)):
+            return location
+        return f"{told.path}?{told.query}"
 
     def _send_chunks(
         self,
@@ -132,7 +153,7 @@ class Uploader:
                 with translated():
                     if sending is not None:
                         sending.result()
-                    sending = self._connection.begin(self._send_chunk(session, data, start, blob.size))
+                    sending = self._connection.begin(self._send_chunk(session, name, data, start, blob.size))
                 del data  # the sender has it; else three chunks would be in memory
             assert sending is not None  # noqa: S101 (a large blob is not empty)
             with translated():
@@ -142,7 +163,7 @@ class Uploader:
                 sending.cancel()
             raise
 
-    async def _send_chunk(self, session: str, data: bytes, start: int, total: int) -> Answer:
+    async def _send_chunk(self, session: str, name: str, data: bytes, start: int, total: int) -> Answer:
         """Send a chunk, after a failure from where the server has it."""
         at, end = start, start + len(data)
         for attempt in range(1, ATTEMPTS + 1):
@@ -150,11 +171,11 @@ class Uploader:
             piece = data if at == start else data[at - start :]
             try:
                 answer = await self._connection.exchange(self._to(session, headers, piece))
-            except Exception as error:
+            except Exception as error:  # the table knows those of all clients, which have no base in common
                 if attempt == ATTEMPTS or not isinstance(gcs_error(error), StorageUnavailableError):
                     raise
                 await asyncio.sleep(pause_before(attempt))
-                answer = await self._ask(session, total)
+                answer = await self._ask(session, name, total)
             if answer.status != _RESUME:
                 return answer
             at = _received(answer)
@@ -164,15 +185,14 @@ class Uploader:
                 break
         raise StorageUnavailableError(f"the server has {at:,} bytes of the upload, and should have {end:,}")
 
-    async def _ask(self, session: str, total: int) -> Answer:
+    async def _ask(self, session: str, name: str, total: int) -> Answer:
         """Ask the server how much of an upload it has."""
         headers = {"Content-Range": f"bytes */{total}", "Content-Length": "0"}
         answer = await self._connection.exchange(self._to(session, headers))
-        if answer.status != _RESUME and int(answer.json()["size"]) != total:
+        if answer.status != _RESUME and (stored := _Stored.told_in(answer)).size != total:
             # Some emulators take the question for the end of the upload.
-            stored = answer.json()
-            await self._connection.exchange(self._removal(stored["name"], stored["generation"]))
-            raise StorageUnavailableError(f"the server ended the upload after {stored['size']} of {total} bytes")
+            await self._connection.exchange(self._removal(name, stored.generation))
+            raise StorageUnavailableError(f"the server ended the upload after {stored.size} of {total} bytes")
         return answer
 
     def _to(self, session: str, headers: dict[str, str], *body: bytes) -> Request:
@@ -183,22 +203,43 @@ class Uploader:
         with suppress(Exception):
             self._connection.request(Request("DELETE", session, headers={"Content-Length": "0"}, good=(200, 204, 499)))
 
-    def _check(self, name: str, stored: dict[str, Any], size: int, crc32c: str) -> None:
+    def _check(self, name: str, stored: _Stored, size: int, crc32c: str) -> None:
         """Compare what the server says that it has with what was sent; remove it if it is something else."""
-        held = crc32c_of(stored)
-        if int(stored.get("size", -1)) == size and held in {None, crc32c}:
+        if stored.size == size and stored.crc32c in {None, crc32c}:
             return
-        self._connection.request(self._removal(name, stored["generation"]))
+        self._connection.request(self._removal(name, stored.generation))
         raise IntegrityError(
             "the data was damaged on its way, and was removed again",
             hint="Try again; nothing was stored.",
             expected=f"{size} bytes, crc32c:{crc32c}",
-            actual=f"{stored.get('size')} bytes, crc32c:{held}",
+            actual=f"{stored.size} bytes, crc32c:{stored.crc32c}",
         )
 
     def _removal(self, name: str, generation: str) -> Request:
         which = {"generation": generation, "ifGenerationMatch": generation}  # nobody else's object
         return Request("DELETE", object_path(self._bucket, name), which, good=(200, 204, 404))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the server says that it has stored."""
+
+    size: int
+    crc32c: str | None
+    generation: str
+
+    @classmethod
+    def told_in(cls, answer: Answer) -> _Stored:
+        """Read the resource in an answer.
+
+        Raises:
+            UnreadableAnswer: there is none.
+        """
+        resource = answer.json()
+        try:
+            return cls(int(resource["size"]), crc32c_of(resource), str(resource["generation"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise UnreadableAnswer(f"no object resource: {error!r}") from error
 
 
 def _condition(*, over: bool) -> dict[str, str]:
@@ -217,4 +258,9 @@ def _resource(name: str, crc32c: str) -> str:
 def _received(answer: Answer) -> int:
     """Return how many bytes the server has: the header says ``bytes=0-<last>``, and is absent for none."""
     held = answer.headers.get("Range")
-    return int(held.rpartition("-")[2]) + 1 if held else 0
+    if not held:
+        return 0
+    last = number_in(held.rpartition("-")[2])
+    if last is None:
+        raise UnreadableAnswer("an upload of which it cannot be told how much has arrived")
+    return last + 1

@@ -1,4 +1,4 @@
-"""Answers of web servers that are never read past what was asked for, however long they go on.
+"""Answers of web servers that are never read past what was asked for, however long or slowly they go on.
 
 A manifest can name any public server, so its answers are a stranger's: without a bound, one that never ends, or a small
 one that unpacks to a large one, would fill the memory.
@@ -10,10 +10,12 @@ import re
 
 import aiohttp
 
+from metamlflow.backend.paced import PacedBody
 from metamlflow.errors import StorageUnavailableError, redact
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of an answer that is not asked for by a range: a page with links, or a small object as a whole."""
+_PIECE_BYTES = 1024 * 1024
 _PARTIAL = 206
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
@@ -26,6 +28,7 @@ class BoundedResponse(aiohttp.ClientResponse):
 
         Raises:
             StorageUnavailableError: more comes than was asked for.
+            StorageError: it comes by drops.
         """
         if self._body is None:
             try:
@@ -40,7 +43,8 @@ class BoundedResponse(aiohttp.ClientResponse):
         start, most = (int(asked[1]), int(asked[2]) + 1 - int(asked[1])) if asked else (0, MOST_BYTES)
         skipped = start if self.status != _PARTIAL else 0
         kept = bytearray()
-        async for chunk in self.content.iter_any():
+        body = PacedBody(self)
+        while chunk := await body.read(_PIECE_BYTES):
             passed = min(skipped, len(chunk))
             skipped -= passed
             kept += chunk[passed : passed + most + 1 - len(kept)]

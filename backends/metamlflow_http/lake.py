@@ -10,13 +10,11 @@ from typing import Any
 
 from metamlflow.backend.fsspec_lake import FsspecLake
 from metamlflow.backend.lakes import Bounds, Sighting, drifted
+from metamlflow.backend.translation import web_failure, web_status
 from metamlflow.errors import (
-    AccessDeniedError,
     InvalidInputError,
     MetaMLFlowError,
-    ObjectNotFoundError,
     PointerPolicyError,
-    StorageUnavailableError,
     redact,
 )
 
@@ -24,8 +22,6 @@ if find_spec("aiohttp") is None:  # imported when first used; but whoever opens 
     raise ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp")
 
 _PRECONDITION_FAILED, _BEYOND_END = 412, 416
-_DENIED = frozenset({401, 403, 407})
-_GONE = frozenset({404, 410})
 
 
 def open_lake(root: str, options: Mapping[str, Any]) -> HTTPLake:
@@ -95,8 +91,8 @@ class HTTPLake(FsspecLake):
         path = self._path(seen.name)
         try:
             data = bytes(self.filesystem.cat_file(path, start=start, end=min(end, seen.size), headers=headers))
-        except Exception as error:
-            if _status_of(error) in {_PRECONDITION_FAILED, _BEYOND_END}:
+        except Exception as error:  # of a client that is imported when first used; only the status counts
+            if web_status(error) in {_PRECONDITION_FAILED, _BEYOND_END}:
                 raise drifted(self.url_of(seen.name), seen, self.look(seen.name)) from None
             raise
         # A server that ignores ranges: of a longer object there is more, of one that ends here there must not be.
@@ -104,28 +100,7 @@ class HTTPLake(FsspecLake):
 
     def own_error(self, name: str, error: Exception) -> MetaMLFlowError | None:
         """Return our error for what a web server answered."""
-        where, status = redact(self.url_of(name)), _status_of(error)
+        where = redact(self.url_of(name))
         if isinstance(error.__cause__, MetaMLFlowError):  # of a hop, which fsspec takes for a file that is not there
             return error.__cause__
-        if status in _DENIED:
-            return AccessDeniedError(
-                f"{where}: access is denied (status {status})",
-                hint="Give what the server asks for in source_options, such as {'https://host/': {'headers': {…}}}.",
-                key=where,
-            )
-        if status in _GONE:
-            return ObjectNotFoundError(f"there is no object {where}", key=where)
-        if status:
-            return StorageUnavailableError(f"{where}: the server answered {status}", hint="Try again.", key=where)
-        if isinstance(error, FileNotFoundError) and error.__cause__ is not None:  # fsspec's word for whatever failed
-            return StorageUnavailableError(
-                f"{where} cannot be reached: {type(error.__cause__).__name__}",
-                hint="Check address and network.",
-                key=where,
-            )
-        return super().own_error(name, error)
-
-
-def _status_of(error: BaseException) -> int:
-    """Return the HTTP status that an error came from, 0 if there was no answer."""
-    return int(getattr(error, "status", 0) or getattr(error.__cause__, "status", 0) or 0)
+        return web_failure(error, where) or super().own_error(name, error)

@@ -127,7 +127,11 @@ class LocalBackend(LocalDoctor):
             finish(descriptor)
             target = self._root / key
             make_folders(target.parent)
-            temp.replace(target)
+            try:
+                temp.replace(target)
+            except IsADirectoryError:
+                self._is_object(key)
+                raise
             fsync_folder(target.parent)
 
     def open(self, key: str) -> BinaryIO:
@@ -324,7 +328,7 @@ class LocalBackend(LocalDoctor):
         target = self._root / key
         try:
             self._link(temp, target)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             make_folders(target.parent)
             self._link(temp, target)
         fsync_folder(target.parent)

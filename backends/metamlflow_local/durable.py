@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from metamlflow.errors import AccessDeniedError
+from metamlflow.errors import AccessDeniedError, StorageError
 
 
 def finish(descriptor: int) -> None:
@@ -23,7 +23,11 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Create a folder and its missing parents, each durably."""
+    """Create a folder and its missing parents, each durably.
+
+    Raises:
+        StorageError: something else lies there, or no folder can be made.
+    """
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -34,6 +38,12 @@ def make_folders(folder: Path) -> None:
         except FileNotFoundError as error:  # not a missing parent, but a place such as /proc that takes no folders
             raise AccessDeniedError(
                 f"{path}: no folder can be made here", hint="Choose another place for the store.", key=str(path)
+            ) from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StorageError(
+                f"{path}: what is not a folder lies where a folder belongs",
+                hint="Remove it, and try again.",
+                key=str(path),
             ) from error
         fsync_folder(path.parent)
 

@@ -152,7 +152,7 @@ def _children(
                 return None
         with os.scandir(f"/{folder}") as found:
             # A folder sorts as its name and a slash: so names come in the order of their bytes.
-            names = sorted((f"{entry.name}/" if entry.is_dir() else entry.name for entry in found), key=os.fsencode)
+            names = sorted((f"{entry.name}/" if _leads_on(entry) else entry.name for entry in found), key=os.fsencode)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -162,6 +162,14 @@ def _children(
         problems.append(f"/{folder}: the folder cannot be read ({error.strerror})")
         return None
     return own, (folder + name for name in names)
+
+
+def _leads_on(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder. What cannot be looked at is not: its own look says why."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _seen(name: str, problems: list[str]) -> Sighting | None:

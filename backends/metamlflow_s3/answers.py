@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from metamlflow.backend.tags import bare_tag
+from metamlflow.backend.translation import causes_of, row_of
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -193,7 +194,7 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
     """Return our error for what an S3 client raised (ours as it is), or None if it is nothing of S3's."""
     if isinstance(error, MetaMLFlowError):
         return error
-    for cause in _causes(error):
+    for cause in causes_of(error):
         if isinstance(cause, RecursionError):
             # After a redirect botocore asks for the bucket's region, and takes a redirect of that question likewise.
             return StorageError("the server redirects requests and does not say to where", hint=_REDIRECTED)
@@ -201,8 +202,7 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
         if isinstance(response, dict) and ("Error" in response or "ResponseMetadata" in response):
             return answered({"Error": {}, **response})
         # Their order decides: a TLS error is a connection error is an error of botocore.
-        row = next((_BY_CLASS[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in _BY_CLASS), None)
-        if row is not None:
+        if (row := row_of(cause, _BY_CLASS)) is not None:
             return row[0](f"{row[1]}: {_shown(str(cause) or type(cause).__name__)}", hint=row[2])
     return None
 
@@ -214,7 +214,7 @@ def says_no_more_than_denied(error: MetaMLFlowError) -> bool:
 
 def status_of(error: BaseException) -> int:
     """Return the HTTP status of the answer that an error came from; 0 if there was none."""
-    for cause in _causes(error):
+    for cause in causes_of(error):
         response = getattr(cause, "response", None)
         if isinstance(response, dict):
             return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -280,10 +280,3 @@ def _headers_of(response: Mapping[str, Any]) -> Mapping[str, str]:
 def _shown(text: str) -> str:
     text = redact(" ".join(text.split()))
     return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}…"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = 0
-    while error is not None and seen < 10:  # noqa: PLR2004 (chains are short; a loop would be somebody's bug)
-        yield error
-        error, seen = error.__cause__, seen + 1

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from metamlflow.backend.threads import keep_resolving
-from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageUnavailableError
+from metamlflow.errors import InvalidInputError, StorageUnavailableError
 from metamlflow_s3.answers import s3_error, status_of
 from metamlflow_s3.logs import hide_in_logs
 from metamlflow_s3.options import endpoint_of, secrets_of
@@ -134,7 +134,7 @@ class Connection:
             return False
         try:
             self.call("head_bucket")
-        except Exception as error:
+        except Exception as error:  # raised again, unless S3 answered it
             if s3_error(error) is None:
                 raise
             return status_of(error) == _GONE
@@ -185,10 +185,10 @@ class Connection:
             raise InvalidInputError(f"s3fs does not take these storage options: {error}") from error
 
     def _make_own(self) -> Any:
-        from metamlflow_s3.staying import StayingSession
+        from metamlflow_s3.guarding import GuardedSession
 
         config = {
-            "http_session_cls": StayingSession,
+            "http_session_cls": GuardedSession,
             "max_pool_connections": _POOL,
             # Requests are repeated here. Twice would turn a storm into minutes of silence, and hide who lost a race.
             "retries": {"total_max_attempts": 1, "mode": "standard"},
@@ -266,22 +266,20 @@ class Connection:
             return answer, data
 
     def _repeated(self, call: Callable[[], T], *, once: bool) -> T:
-        began = time.monotonic()
-        for attempt in range(ATTEMPTS):
+        began, attempt = time.monotonic(), 1
+        while True:
             try:
                 return call()
-            except Exception as error:
-                failure = error if isinstance(error, MetaMLFlowError) else s3_error(error)
-                last = attempt + 1 == ATTEMPTS or time.monotonic() - began > PATIENCE_SECONDS
-                if last or not isinstance(failure, StorageUnavailableError):
-                    raise
-                status = status_of(error)
+            except Exception as error:  # raised again, unless it is one that may pass
+                failure, status = s3_error(error), status_of(error)
                 # An upload that is gone (404) stays gone: it is begun anew, higher up.
-                if status == _GONE or (once and status not in _REFUSALS):
+                passes = status in _REFUSALS if once else status != _GONE
+                late = attempt == ATTEMPTS or time.monotonic() - began > PATIENCE_SECONDS
+                if late or not passes or not isinstance(failure, StorageUnavailableError):
                     raise
-                _log.debug("attempt %d: %s", attempt + 1, failure.message)
-            time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (spreads load)
-        raise AssertionError  # pragma: no cover (the last attempt returned or raised)
+                _log.debug("attempt %d: %s", attempt, failure.message)
+            time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311 (spreads load)
+            attempt += 1
 
 
 def _session(arguments: Mapping[str, Any]) -> Any:

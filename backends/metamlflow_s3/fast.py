@@ -9,11 +9,13 @@ same errors, and a defect of this one costs time and nothing else.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -22,15 +24,20 @@ from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError
 from metamlflow.redaction import printable, without_secrets
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import GetResult, ObjectMeta
     from obstore.store import ClientConfig, S3Config
 
 _log = logging.getLogger("metamlflow")
 _ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks for credentials anew five minutes before they expire; the s3fs session renews them earlier than that."""
 _PAGE = 1000
-_PAGE_SECONDS = 15  # then s3fs lists, which sees each page; here a server might go on for ever
-_PIECE_BYTES = 1024 * 1024
+_PAGE_SECONDS = 2  # then s3fs lists, which sees each page; here a server might go on for ever, and all of it is held
+_PATIENCE_SECONDS = 3.0
+"""For the bytes of an answer, besides their number by the speed below; then s3fs asks, which has more patience."""
+_BYTES_PER_SECOND = 16 * 1024
+_RESERVED_BYTES = 32 * 1024 * 1024  # ahead of the bytes, whatever the server announces
+_LETTING_GO_SECONDS = 0.02
+"""After which no thread of obstore holds on to what it answered. One that does while Python ends aborts the process."""
 _STATUS = re.compile(r"non-2xx status code: ([0-9]{3})")
 _REFUSALS = frozenset({"400", "401", "403", "404", "405", "409", "429", "501", "503"})
 _BEYOND_END = "416"
@@ -46,6 +53,18 @@ def _note_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_note_fork)
+
+_last_page = 0.0
+
+
+def _note_page() -> None:
+    global _last_page  # noqa: PLW0603 (a fact of the process)
+    _last_page = time.monotonic()
+
+
+@atexit.register
+def _let_go() -> None:
+    time.sleep(max(0.0, _last_page + _LETTING_GO_SECONDS - time.monotonic()))
 
 
 def usable_in_this_process() -> bool:
@@ -105,6 +124,7 @@ class FastEngine:
         )
         self._lock = threading.Lock()
         self._in_a_row = 0
+        self._strayed = False
         self.worked = False
         self._last_failure = ""
 
@@ -128,7 +148,7 @@ class FastEngine:
                 raise self._not_plain(error) from error
             self._worked()
             raise AlreadyExistsError(f"s3://{self._bucket}/{key} exists already", key=key) from error
-        except Exception as error:
+        except Exception as error:  # whatever it is: see the top
             raise self._not_plain(error) from error
         self._worked()
         return made["version"]
@@ -140,19 +160,19 @@ class FastEngine:
             ObjectNotFoundError: there is no such object.
             NotPlainError: anything else.
         """
-        if end is not None:
-            return self._get(key, lambda: self._range(key, start, end))
-        options: Any = {"range": {"offset": start}} if start else None
-        return self._get(key, lambda: self._obstore.get(self._store, key, options=options).bytes())
+        options: Any = {"range": (start, end)} if end is not None else {"range": {"offset": start}} if start else None
 
-    def _range(self, key: str, start: int, end: int) -> Any:
-        try:
-            return self._obstore.get_range(self._store, key, start=start, end=end)
-        except Exception as error:
-            status = _STATUS.search(str(error))
-            if status is not None and status[1] == _BEYOND_END:  # as of every range of an empty object
-                return b""
-            raise
+        def get() -> Any:
+            try:
+                answer = self._obstore.get(self._store, key, options=options)
+            except Exception as error:  # raised again, but for one
+                status = _STATUS.search(str(error))
+                if end is not None and status is not None and status[1] == _BEYOND_END:  # also of any range of nothing
+                    return b""
+                raise
+            return _taken(answer, None)
+
+        return self._get(key, get)
 
     def read_whole(self, key: str, most: int | None = None) -> tuple[bytes, str, str | None]:
         """Return all of an object, or its first ``most`` bytes, its ETag and its version, if it has one; one request.
@@ -164,15 +184,7 @@ class FastEngine:
 
         def get() -> tuple[bytes, str, str | None]:
             answer = self._obstore.get(self._store, key)
-            tag, version = answer.meta["e_tag"] or "", answer.meta["version"]
-            if most is None or answer.meta["size"] <= most:  # HTTP cuts off what is more than was announced
-                return bytes(answer.bytes()), tag, version
-            data = bytearray()
-            for piece in answer.stream(min_chunk_size=_PIECE_BYTES):
-                data += piece
-                if len(data) >= most:
-                    break
-            return bytes(data[:most]), tag, version
+            return bytes(_taken(answer, most)), answer.meta["e_tag"] or "", answer.meta["version"]
 
         found: tuple[bytes, str, str | None] = self._get(key, get)
         return found
@@ -185,7 +197,7 @@ class FastEngine:
             if "<Code>NoSuchKey</Code>" not in str(error):  # the bucket, perhaps
                 raise self._not_plain(error) from error
             raise ObjectNotFoundError(f"there is no object s3://{self._bucket}/{key}", key=key) from error
-        except Exception as error:
+        except Exception as error:  # whatever it is: see the top
             raise self._not_plain(error) from error
         self._worked()
         return data
@@ -198,26 +210,30 @@ class FastEngine:
         """
         from fsspec.asyn import get_loop, sync
 
+        if self._strayed:
+            raise NotPlainError("a listing went astray before")
         last = after
         while True:
             _log.debug("list (obstore) s3://%s/%s after %s", self._bucket, folder, last)
             try:
                 page = sync(get_loop(), self._page, folder, last)
-            except Exception as error:
+            except TimeoutError as error:
+                raise self._astray("the listing takes too long") from error
+            except Exception as error:  # whatever it is: see the top
                 raise self._not_plain(error) from error
             for item in page:
                 # A name that ends in a slash is shortened on its way to the server: so what is before it comes again.
                 if last == after and item["path"] <= after:
                     continue
                 if item["path"] <= last or not item["path"].startswith(folder):
-                    raise self._not_plain(ValueError(f"the listing goes astray to {item['path']!r}"))
+                    raise self._astray(f"the listing goes astray to {item['path']!r}")
                 last = item["path"]
                 yield item
             self._worked()
             if len(page) < _PAGE:
                 return
             if page[-1]["path"] < last or last == after:
-                raise self._not_plain(ValueError("the listing does not go on"))
+                raise self._astray("the listing does not go on")
 
     async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
         """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
@@ -228,7 +244,15 @@ class FastEngine:
                 return page
             return ()
 
-        return await asyncio.wait_for(first(), _PAGE_SECONDS)
+        try:
+            return await asyncio.wait_for(first(), _PAGE_SECONDS)
+        finally:
+            _note_page()
+
+    def _astray(self, what: str) -> NotPlainError:
+        """Leave all listings to the other engine from now on, which sees each page of the server."""
+        self._strayed = True
+        return self._not_plain(ValueError(what))
 
     def _worked(self) -> None:
         self._in_a_row = 0
@@ -244,3 +268,34 @@ class FastEngine:
         _log.debug("not plain (obstore): %s", self._last_failure)
         status = _STATUS.search(said)
         return NotPlainError(self._last_failure, refused=status is not None and status[1] in _REFUSALS)
+
+
+def _taken(answer: GetResult, most: int | None) -> Any:
+    """Return the bytes of an answer: no more than it announces, or than ``most``, and not for as long as it likes.
+
+    Neither is a matter of course: an answer in chunks may be longer than it announces, and none has to end.
+
+    Raises:
+        TimeoutError: they come too slowly.
+        ValueError: they are fewer.
+    """
+    start, end = answer.range
+    size = end - start if most is None else min(end - start, most)
+    data, received, began = bytearray(), 0, time.monotonic()
+    for piece in answer.stream(min_chunk_size=1) if size else ():
+        taken = memoryview(piece)[: size - received]
+        if len(taken) == size:
+            return taken
+        data = data or bytearray(min(size, _RESERVED_BYTES))
+        before, received = received, received + len(taken)
+        if received <= len(data):
+            memoryview(data)[before:received] = taken  # assigned without a view, it would be copied twice
+        else:
+            data[before:] = taken
+        if received == size:
+            break
+        if time.monotonic() - began > _PATIENCE_SECONDS + received / _BYTES_PER_SECOND:
+            raise TimeoutError(f"the answer arrives by drops: {received} of {size} bytes")
+    if received < size:
+        raise ValueError(f"the answer ends after {received} of {size} bytes")
+    return data

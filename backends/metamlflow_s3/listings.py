@@ -8,16 +8,17 @@ decode it jump over hundreds of objects. Pages that overlap, go back, leave the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from heapq import merge
+from operator import itemgetter
 from typing import Any
 
-from metamlflow.errors import MetaMLFlowError, StorageError, StorageUnavailableError
+from metamlflow.backend.course import Course
+from metamlflow.errors import MetaMLFlowError, StorageUnavailableError
 from metamlflow_s3.connection import Connection
 from metamlflow_s3.wording import Wording
 
 PAGE = 1000
 """Keys in a page, the most that S3 takes."""
-_EMPTY_PAGES = 100  # in a row, that say that more follows
-_REMEDY = "The server, or something on the way to it, lists wrongly. Use another one, or a newer version of it."
 _UNREADABLE = "Try again; if it stays, the server lists wrongly."
 
 _Page = Mapping[str, Any]
@@ -39,12 +40,12 @@ class Listings:
 
     def objects(self, prefix: str, after: str = "", size: int = PAGE) -> Iterator[_Page]:
         """Yield pages of the current objects, in the order of their keys, each with at most ``size`` of them."""
-        course = _Course(f"{self._url}/{prefix}", prefix, after)
+        course = Course(f"{self._url}/{prefix}", prefix, after)
         where: dict[str, Any] = {"StartAfter": after} if after else {}
         while True:
             page = self._ask("list_objects_v2", prefix, size, where)
             keys = [field(item, "Key") for item in page.get("Contents", ())]
-            course.follow(keys)
+            course.follow((key, None) for key in keys)
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -63,14 +64,14 @@ class Listings:
 
     def versions(self, prefix: str, after: str = "") -> Iterator[_Page]:
         """Yield pages of all versions, in the order of their keys, each key's newest first."""
-        course = _Course(f"{self._url}/{prefix}", prefix, after)
+        course = Course(f"{self._url}/{prefix}", prefix, after)
         where: dict[str, Any] = {"KeyMarker": after} if after else {}
         while True:
             page = self._ask("list_object_versions", prefix, PAGE, where)
             lists = (page.get("Versions", ()), page.get("DeleteMarkers", ()))
-            for items in lists:
-                course.follow([field(item, "Key") for item in items], [item.get("VersionId") for item in items])
-            course.end_page()
+            # Each list is in the order of the keys; what is out of order in one of them stays so in both together.
+            told = ([(field(item, "Key"), item.get("VersionId")) for item in items] for items in lists)
+            course.follow(merge(*told, key=itemgetter(0)))
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -85,67 +86,6 @@ class Listings:
         with self._wording.translated(f"{self._url}/{prefix}"):
             page: _Page = self._connection.call(method, Prefix=prefix, MaxKeys=size, **where)
         return page
-
-
-class _Course:
-    """Where a listing has come to, and whether it may go there."""
-
-    def __init__(self, url: str, prefix: str, after: str) -> None:
-        self._url = url
-        self._prefix = prefix
-        self.last = after  # key of the page before, or what the listing begins after
-        self._newest = after  # key in the page that is read
-        self._boundary: set[str | None] = set()  # versions of the last key that were listed
-        self._found: list[tuple[str, str | None]] = []
-        self._empty = 0
-        self._markers: set[str] = set()
-
-    def follow(self, keys: list[str], versions: list[str | None] | None = None) -> None:
-        """Take in the keys of a page (or one of its lists), which are to go on from the page before.
-
-        Raises:
-            StorageError: they do not.
-        """
-        before = self.last
-        for number, key in enumerate(keys):
-            again = key == before and versions is not None
-            if key < before or (key == before and not (again and (number or self._boundary))):
-                raise self._refused(f"after {before!r} it tells {key!r}")
-            if not key.startswith(self._prefix):
-                raise self._refused(f"it tells {key!r}, which is outside of it")
-            if versions is not None:
-                if key == self.last and versions[number] in self._boundary:
-                    raise self._refused(f"it tells the version {versions[number]} of {key!r} a second time")
-                self._found.append((key, versions[number]))
-            before = key
-        self._empty = 0 if keys else self._empty
-        if versions is None:
-            self.last = before
-        self._newest = max(self._newest, before)
-
-    def end_page(self) -> None:
-        """Go on to the next page of versions, whose first key may be the last of this one."""
-        same = self._newest == self.last
-        found = {version for key, version in self._found if key == self._newest}
-        self._boundary = (self._boundary | found) if same else found
-        self.last, self._found = self._newest, []
-
-    def marker(self, told: str | None) -> str:
-        """Return what a page without keys says to go on from.
-
-        Raises:
-            StorageError: it says nothing new.
-        """
-        self._empty += 1
-        if not told or told in self._markers:
-            raise self._refused("it is cut off, and does not tell where it goes on")
-        if self._empty > _EMPTY_PAGES:
-            raise self._refused(f"{_EMPTY_PAGES} pages without a key, and no end")
-        self._markers.add(told)
-        return told
-
-    def _refused(self, what: str) -> StorageError:
-        return StorageError(f"the listing of {self._url} cannot be relied on: {what}", hint=_REMEDY, key=self._url)
 
 
 def _after_last(page: _Page, last: str) -> dict[str, Any]:

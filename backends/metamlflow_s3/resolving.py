@@ -8,6 +8,7 @@ by asking it for the names that it knows, so that a name of a later release is n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 PROTOCOLS = ("s3", "s3a")
 """By which s3fs looks up its defaults in fsspec's configuration."""
@@ -25,7 +26,6 @@ _PINNED = frozenset(
 )
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _NOWHERE = "http://127.0.0.1:9"
-_EVERY_HOST = "*,0.0.0.0/0,::/0"  # the first means names alone
 
 
 def proxies_for(given: Mapping[str, str] | None, endpoint: str) -> dict[str, str]:
@@ -38,12 +38,16 @@ def proxies_for(given: Mapping[str, str] | None, endpoint: str) -> dict[str, str
 def proxy_options(proxies: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """Return how obstore is told the proxy for an endpoint, or to use none whatever the environment says.
 
-    Given a proxy, it does not look into the environment for others (``ALL_PROXY``, a CIDR in ``NO_PROXY``).
+    Given a proxy, it does not look into the environment for others (``ALL_PROXY``, a CIDR in ``NO_PROXY``). Where none
+    is wanted it is given one that is nowhere, for all hosts but the endpoint's: it follows redirects, and cannot be
+    told not to; one to another host ends there.
     """
     from botocore.httpsession import ProxyConfiguration
 
     proxy = ProxyConfiguration(proxies=dict(proxies)).proxy_url_for(endpoint)
-    return {"proxy_url": proxy} if proxy else {"proxy_url": _NOWHERE, "proxy_excludes": _EVERY_HOST}
+    if proxy:
+        return {"proxy_url": proxy}
+    return {"proxy_url": _NOWHERE, "proxy_excludes": urlsplit(endpoint).hostname or ""}
 
 
 def certificates_of_obstore_alone(environment: Mapping[str, str]) -> list[str]:

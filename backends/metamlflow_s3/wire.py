@@ -17,6 +17,7 @@ from metamlflow.backend.threads import ThreadPool
 from metamlflow_s3.resolving import proxies_for
 
 _THREADS = 8
+_MOST_ANSWERED_BYTES = 64 * 1024  # to a part: nothing, or an error document
 
 
 class PartWire:
@@ -54,8 +55,22 @@ class PartWire:
         request.body = memoryview(request.body.getbuffer() if hasattr(request.body, "getbuffer") else request.body)
         # The upload was begun with the same credentials: there is nothing to ask leave for.
         request.headers.pop("Expect", None)
-        answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._session.send, request)
-        return AioAWSResponse(answer.url, answer.status_code, answer.headers, _Body(answer.content))
+        answer, data = await asyncio.get_running_loop().run_in_executor(self._pool, self._exchange, request)
+        return AioAWSResponse(answer.url, answer.status_code, answer.headers, _Body(data))
+
+    def _exchange(self, request: Any) -> tuple[Any, bytes]:
+        from botocore.exceptions import HTTPClientError
+        from urllib3.exceptions import HTTPError
+
+        request.stream_output = True  # else all of the answer would be taken in, and it may have no end
+        answer = self._session.send(request)
+        try:
+            data = answer.raw.read(_MOST_ANSWERED_BYTES)
+        except HTTPError as error:
+            raise HTTPClientError(error=error) from error
+        if len(data) == _MOST_ANSWERED_BYTES:
+            answer.raw.close()  # what is left
+        return answer, data
 
 
 class _Body:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from metamlflow.backend.translation import translated_errors
+from metamlflow.backend.translation import placed, translated_errors
 from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
 from metamlflow.redaction import printable, scrubbed
 from metamlflow_s3.answers import MISSING_BUCKET, s3_error
@@ -41,6 +41,5 @@ class Wording:
 
     def placed(self, where: str, error: MetaMLFlowError) -> MetaMLFlowError:
         """Say where it happened, and no secret."""
-        place = {"uri": self._root} if isinstance(error, StoreNotFoundError) else {"key": where}
         message = printable(scrubbed(error.message, self._secrets), keep="\n")
-        return type(error)(f"{where}: {message}", hint=error.hint, **place)
+        return placed(error, where, self._root, message=message)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from metamlflow._moved import find_old_modules
+
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, Pointer
     from metamlflow.client import MetaMLFlowClient
@@ -106,6 +108,9 @@ _HOMES = {
     "migrate": "metamlflow.migration",
 }
 """Where a public name is defined, if it is not an error."""
+
+
+find_old_modules()
 
 
 def __getattr__(name: str) -> Any:

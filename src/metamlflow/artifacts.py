@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
+from metamlflow._session import Session
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded
-from metamlflow.model.findings import LEVELS, Finding, Level
-from metamlflow.model.looks import bytes_text, counted, minute_text, one_line, table_of
+from metamlflow.lineage import Lineage
+from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
-from metamlflow.model.metadata import decode
+from metamlflow.model.metadata import decode, encode_mapping
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
-from metamlflow.origins import Origins
-from metamlflow.sessions import Refresh, Session
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import Recorder, current_run
+from metamlflow.store.lineage.walk import walk
 from metamlflow.store.publish.derive import Changes, materialize, refresh, strengthen
 from metamlflow.store.read.content import Content, content_of
 from metamlflow.store.read.download import download_artifact, download_entry, local_folder
 from metamlflow.store.read.local_copies import copy_of_file, copy_of_folder
 from metamlflow.store.repair.report import RepairedObject, RepairReport
 from metamlflow.store.transfer.progress import Progress, ProgressCallback
-from metamlflow.store.transfer.rate_limit import Pace
-from metamlflow.store.verify.lineage import lineage_findings
 from metamlflow.store.verify.report import Unreadable, Verification, VerifyReport
-from metamlflow.store.verify.signatures import Signature
-from metamlflow.store.verify.verify import Journal, verify
+from metamlflow.store.verify.signatures import Signature, sign, signatures_of
+from metamlflow.store.verify.verify import verify_each
 
 __all__ = [
     "Artifact",
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 
-class Artifact(Origins):
+class Artifact:
     """One version of a named artifact: immutable, whatever happens to the name later.
 
     Comes from a client, never from its constructor. Facts are read from the manifest that the artifact was loaded with
@@ -67,7 +67,7 @@ class Artifact(Origins):
     def __init__(self, session: Session, loaded: Loaded) -> None:
         self._session = session
         self._loaded = loaded
-        self._run: Recorder | None = current_run(session.store.url)
+        self._run: Recorder | None = current_run(session.store)
 
     @property
     def _manifest(self) -> Manifest:
@@ -143,6 +143,16 @@ class Artifact(Origins):
     def pointed(self) -> tuple[Pointed, ...]:
         """The places that it points to, as they were given at registration; empty if all of it is stored."""
         return self._manifest.pointed
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The artifact versions that it was made from."""
+        return self._loaded.manifest.inputs
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that it was registered in, if there was one: ``client.get_run`` tells of it."""
+        return self._loaded.manifest.run
 
     @property
     def storage_path(self) -> str:
@@ -275,14 +285,40 @@ class Artifact(Origins):
         Returns:
             A report that is true in a condition if all is well and names everything that is not.
         """
-        if level not in LEVELS:
-            raise InvalidInputError(f"level is {', '.join(LEVELS)}, not {level!r:.80}")
-        journal = None if resume is None else Journal(resume, self._store, level)
-        pace = Pace(objects_per_second, bytes_per_second)
-        report = verify(self._store, self._loaded, level, progress, pace=pace, journal=journal, executor=executor)
-        if journal:
-            journal.finish()
-        return report.with_findings(lineage_findings(self._store, self._loaded)) if lineage else report
+        (report,) = verify_each(
+            self._store,
+            [self._loaded],
+            level,
+            lineage=lineage,
+            objects_per_second=objects_per_second,
+            bytes_per_second=bytes_per_second,
+            resume=resume,
+            executor=executor,
+            progress=progress,
+        )
+        return cast("VerifyReport", report)
+
+    # --- origin -------------------------------------------------------------------------------------------------------
+
+    def upstream(self, depth: int | None = None) -> Lineage:
+        """Return what it was made from, and what that was made from, as a graph. A read for each version."""
+        return Lineage(self._session.store, walk(self._session.store, self._loaded, "upstream", depth))
+
+    def downstream(self, depth: int | None = None) -> Lineage:
+        """Return what was made from it, and from that, as a graph. A listing, and a read for each consumer."""
+        return Lineage(self._session.store, walk(self._session.store, self._loaded, "downstream", depth))
+
+    def sign(self, private_key: Any) -> Signature:
+        """Sign the version's manifest; return the signature. A second one with the same key changes nothing.
+
+        The key is ed25519: the path of a PEM file without a password, PEM in bytes, or a key of ``cryptography``.
+        """
+        return sign(self._session.store, self._loaded, private_key)
+
+    @property
+    def signatures(self) -> list[Signature]:
+        """The good signatures over its manifest, whoever made them: compare their keys with those you trust."""
+        return signatures_of(self._session.store, self._loaded)
 
     # --- pointers -----------------------------------------------------------------------------------------------------
 
@@ -334,7 +370,7 @@ class Artifact(Origins):
 
     def _used(self) -> None:
         """Tell the run that it was got in, and the one that is under way here, that its bytes are used."""
-        now = current_run(self._store.url)
+        now = current_run(self._store)
         for run in {id(run): run for run in (self._run, now) if run is not None}.values():
             run.note_use(self._loaded)
 
@@ -355,6 +391,38 @@ class Artifact(Origins):
         return wanted_entry(self.entries, os.fspath(path), self.name, self.version)
 
     # --- identity and looks -------------------------------------------------------------------------------------------
+
+    def to_json(self, entries: int | None = 0) -> dict[str, Any]:
+        """Return its facts as JSON values; metadata as stored, where NaN, which JSON lacks, is ``{"$float": "NaN"}``.
+
+        Args:
+            entries: how many of its files are listed; None lists all, and 0 leaves the field out.
+        """
+        try:
+            path = self.storage_path
+        except PointerPolicyError:  # whoever only looks at the facts opens nothing
+            path = None
+        manifest = self._manifest
+        document: dict[str, Any] = {
+            "name": self.name,
+            "version": self.version,
+            "artifact_id": self.artifact_id,
+            "artifact_type": self.artifact_type,
+            "created_at": utc_text(self.created_at),
+            "created_by": self.created_by,
+            "files": len(self.entries),
+            "size": self.size,
+            "digest": self.digest,
+            "manifest_digest": self.manifest_digest,
+            "storage_path": path,
+            "metadata": encode_mapping(self.metadata),
+            "schema": self.schema,
+            "pointers": [place.to_json() for place in manifest.pointed],
+            "inputs": [source.to_json() for source in manifest.inputs],
+        }
+        if entries != 0:
+            document["entries"] = [entry.to_json() for entry in islice(self.entries, entries)]
+        return document
 
     def __getstate__(self) -> tuple[Session, Loaded]:
         return self._session, self._loaded
@@ -399,3 +467,26 @@ class Artifact(Origins):
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
         return table_of(f"{self.name}@{self.version}", facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What :meth:`Artifact.refresh` did. True in a condition if something had changed.
+
+    Attributes:
+        artifact: the version that has what is there now.
+        changes: what was added, removed and modified since the version that was refreshed.
+    """
+
+    artifact: Artifact
+    changes: Changes
+
+    def __repr__(self) -> str:
+        return f"<Refresh of {self.artifact.name}, now @{self.artifact.version}: {repr(self.changes)[10:-1]}>"
+
+    def _repr_html_(self) -> str:
+        return self.changes._repr_html_()
+
+    def __bool__(self) -> bool:
+        """Whether something had changed, so that a version was published."""
+        return bool(self.changes)

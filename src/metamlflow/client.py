@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from metamlflow.artifacts import Artifact, Input
+from metamlflow._arguments import blamed_on
+from metamlflow._session import (
+    EVENTS_VARIABLE,
+    Session,
+    bytes_of,
+    check_grace,
+    checked_key,
+    checked_type,
+    opened_store,
+    source_store,
+)
+from metamlflow.artifacts import Artifact, Input, Unreadable, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
-from metamlflow.given_versions import Inputs, given_inputs, meant_reference
-from metamlflow.model.blaming import blamed_on
+from metamlflow.given_versions import Inputs, Version, damaged_version, given_inputs, meant_reference, used_version
+from metamlflow.lineage import Lineage
+from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import Pointer, Strength
+from metamlflow.model.runs import RunRecord
 from metamlflow.openlineage import check_address
-from metamlflow.provenance import Provenance
-from metamlflow.sessions import Session
-from metamlflow.settings import EVENTS_VARIABLE, bytes_of, check_grace, checked_key, checked_type, opened_store
+from metamlflow.runs import Run, joined, recorded_run
 from metamlflow.store.cache.file_cache import FileCache
-from metamlflow.store.catalog.aliases import set_alias
+from metamlflow.store.catalog.aliases import aliases_of, set_alias
+from metamlflow.store.catalog.history import History, history_of
 from metamlflow.store.catalog.listing import latest_of_each, versions_of
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_reference
-from metamlflow.store.ingest.sources import source_of
-from metamlflow.store.lineage.current_run import current_run
-from metamlflow.store.lineage.inputs import checked_used, resolved_inputs
+from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
+from metamlflow.store.ingest.from_value import source_of
+from metamlflow.store.lineage.current_run import current_run, recorded_in
+from metamlflow.store.lineage.inputs import checked_used, load_used, resolved_inputs
 from metamlflow.store.lineage.stale_metadata import OnStale
+from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 from metamlflow.store.pointers.registering import pointer_source
 from metamlflow.store.publish.blobs import RELIANCES, Reliance
 from metamlflow.store.publish.publish import Draft, publish
 from metamlflow.store.transfer.progress import ProgressCallback
+from metamlflow.store.verify.selection import every_version, wanted_versions
+from metamlflow.store.verify.signatures import public_keys
 from metamlflow.store.verify.signatures import require_signature as check_signature
-from metamlflow.upkeep import Upkeep
+from metamlflow.store.verify.verify import verify_each
+
+if TYPE_CHECKING:
+    from metamlflow.backend.diagnosis import AccessPolicy, Role
+    from metamlflow.store.doctor import Diagnosis
+    from metamlflow.store.repair.report import RepairReport
 
 __all__ = ["MetaMLFlowClient"]
 
 
-class MetaMLFlowClient(Provenance, Upkeep):
+class MetaMLFlowClient:
     """A store of artifacts, kept in nothing but a folder or a bucket.
 
     Making a client touches no network and creates nothing; the first registration creates the store. Thread-safe and
@@ -174,14 +196,14 @@ class MetaMLFlowClient(Provenance, Upkeep):
             StorageError: the storage failed; nothing was registered, and a retry finishes the work.
         """
         parsed = ArtifactName.parse(name)
-        given = given_inputs(inputs, self._store.url)
+        given = given_inputs(inputs, self._store)
         if if_unchanged not in {"new_version", "reuse"}:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
         if prove is not None and prove not in RELIANCES:
             raise InvalidInputError(f"unknown proof {prove!r:.80}: use {', '.join(map(repr, RELIANCES))} or None")
         # Before anything is read: a dict that the caller goes on changing must not change what is registered.
         encoded = encode_mapping(metadata)
-        run = current_run(self._store.url)
+        run = current_run(self._store)
         draft = Draft(
             name=parsed,
             metadata=encoded,
@@ -319,15 +341,17 @@ class MetaMLFlowClient(Provenance, Upkeep):
             StoreNotFoundError: there is no store.
         """
         store, reference = self._store, meant_reference(name, version)
+        with blamed_on("require_signature"):
+            keys = None if require_signature is None else public_keys(require_signature)
         if store.is_open:
             loaded = load_reference(store, reference)
         else:
             loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)
         if isinstance(name, Input):
             checked_used(store, loaded, name)
-        if require_signature is None:
+        if keys is None:
             return Artifact(self._session, loaded)
-        check_signature(store, loaded, require_signature)
+        check_signature(store, loaded, keys)
         return Artifact(replace(self._session, store=store.for_signed()), loaded)
 
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
@@ -352,3 +376,262 @@ class MetaMLFlowClient(Provenance, Upkeep):
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
+
+    def list_names(self) -> list[str]:
+        """Return every name, sorted; one listing. A name may have no version yet.
+
+        Raises:
+            StoreNotFoundError: there is no store.
+        """
+        self._store.marker()
+        return sorted(map(str, list_names(self._store)))
+
+    def list_versions(self, name: str) -> list[int]:
+        """Return the numbers of the versions of a name whose bytes are there, ascending; one listing.
+
+        Raises:
+            ArtifactNotFoundError: there is no such name.
+            StoreNotFoundError: there is no store.
+        """
+        self._store.marker()
+        statuses = known_versions(self._store, ArtifactName.parse(name))
+        return [status.version for status in statuses if status.available]
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the aliases of a name with the versions that they stand for; empty if it has none.
+
+        A listing, and a read of each alias.
+
+        Raises:
+            ArtifactNotFoundError: there is no such name.
+            StoreNotFoundError: there is no store.
+        """
+        self._store.marker()
+        parsed = ArtifactName.parse(name)
+        found = aliases_of(self._store, parsed)
+        if not found:
+            known_versions(self._store, parsed)  # or a mistyped name would pass as one without aliases
+        return dict(sorted(found.items()))
+
+    # --- where things come from ---------------------------------------------------------------------------------------
+
+    def run(self, name: str, params: Mapping[str, Any] | None = None, *, capture_user: bool = True) -> Run:
+        """Return a run: ``with client.run("train", params={…}) as run:``, or a decorator, each call a run of its own.
+
+        Inside, artifacts whose bytes are used become inputs, and those that are registered name all that was used. What
+        is captured of code and machine is listed in ``docs/lineage.md``; no environment variable is.
+
+        Args:
+            name: what is run, such as ``train``.
+            params: JSON-like values.
+            capture_user: whether user and host are recorded.
+        """
+        return Run(self._session, name, params, capture_user=capture_user)
+
+    def join_run(self, token: str) -> AbstractContextManager[None]:
+        """Return a context in which this process belongs to a run of another one: that with this :attr:`Run.token`."""
+        return recorded_in(joined(self._session, token))
+
+    def get_run(self, run_id: str) -> RunRecord:
+        """Return what is recorded of a run: its beginning, what it used, and its end, which an unfinished one has not.
+
+        Parameters and metrics come back as metadata do: ``docs/metadata.md`` tells what comes back how.
+
+        Args:
+            run_id: as :attr:`Run.id` gives it; a version's is in ``artifact.run_id``.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        self._store.marker()
+        return recorded_run(self._store, run_id)
+
+    def lineage(self, ref: Version, direction: Direction = "both", depth: int | None = None) -> Lineage:
+        """Return what a version was made from and what was made from it, as a graph.
+
+        Upstream it costs a read for each version; downstream a listing and a read for each consumer.
+
+        Args:
+            ref: an artifact, a dataset, an input of another artifact, or a reference such as ``"model@3"``.
+            direction: ``upstream``, ``downstream`` or ``both``.
+            depth: how many steps; None walks to the ends.
+
+        Raises:
+            ArtifactNotFoundError: there is no such version.
+        """
+        if direction not in DIRECTIONS:
+            raise InvalidInputError(
+                f"unknown direction {direction!r:.80}", hint="Give 'upstream', 'downstream' or 'both'."
+            )
+        store = self._store
+        if isinstance(ref, str):
+            store.marker()
+        return Lineage(store, walk(store, load_used(store, used_version(store, ref)), direction, depth))
+
+    def history(self, name: str) -> History:
+        """Return all versions of a name, those that were pruned included, and whether each follows the one before.
+
+        Every manifest is read, and its digest compared with what the next one recorded. Nothing is recorded yet of the
+        newest, so what was done to it alone is not seen.
+
+        Raises:
+            ArtifactNotFoundError: there is no such name.
+        """
+        store = self._store
+        store.marker()
+        return history_of(store, ArtifactName.parse(name))
+
+    # --- upkeep -------------------------------------------------------------------------------------------------------
+
+    def verify_each(
+        self,
+        names: Iterable[str] | None = None,
+        level: Level = "full",
+        *,
+        lineage: bool = False,
+        objects_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Iterator[VerifyReport | Unreadable]:
+        """Verify as :meth:`verify_all` does; yield the report of each version when it is done.
+
+        Arguments are checked, and ``names`` are looked up, before this returns. A version whose record cannot be read
+        is yielded as :class:`~metamlflow.artifacts.Unreadable`.
+        """
+        wanted = [names] if isinstance(names, str) else names
+        return verify_each(
+            self._store,
+            every_version(self._store) if wanted is None else wanted_versions(self._store, wanted),
+            level,
+            lineage=lineage,
+            objects_per_second=objects_per_second,
+            bytes_per_second=bytes_per_second,
+            resume=resume,
+            executor=executor,
+            progress=progress,
+        )
+
+    def verify_all(
+        self,
+        names: Iterable[str] | None = None,
+        level: Level = "full",
+        *,
+        lineage: bool = False,
+        objects_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Verification:
+        """Check that versions are there as they were registered, and that none of a name's is missing.
+
+        Goes on after a finding, whatever it is.
+
+        Args:
+            names: each means all versions of that name; a reference such as ``features@2`` that version alone. Default:
+                every version of every name.
+            level: as for :meth:`Artifact.verify`, which explains the rest as well.
+            lineage: prove also what each was made from; likewise.
+            objects_per_second: look at or read at most this many objects a second; None: no limit.
+            bytes_per_second: read at most this many bytes a second; None: no limit.
+            resume: a file that keeps what is done, so that what was stopped goes on from there.
+            executor: that parts of the work are given to.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` of the version that is being checked.
+
+        Raises:
+            ArtifactNotFoundError: one of ``names`` does not exist; nothing was checked.
+            StoreNotFoundError: there is no store.
+        """
+        return Verification.of(
+            self.verify_each(
+                names,
+                level,
+                lineage=lineage,
+                objects_per_second=objects_per_second,
+                bytes_per_second=bytes_per_second,
+                resume=resume,
+                executor=executor,
+                progress=progress,
+            )
+        )
+
+    def repair(
+        self,
+        ref: Version,
+        source: Any,
+        *,
+        source_options: Mapping[str, Any] | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> RepairReport:
+        """Put back what a full verification of a version finds missing or modified, under the very key.
+
+        Every version that shares an object is healed with it. Only bytes with the digest in the object's name are
+        written, and they are read back; what is good already is left alone. So repairing twice, or twice at once, does
+        no harm, and a repair that was killed leaves each object as it was or whole. What is only pointed to is not
+        repaired.
+
+        A damaged list of files, or manifest, is put back from another store that has it. Which manifest is the right
+        one is known from the next version, or from an artifact that was loaded before the damage.
+
+        Args:
+            ref: a reference such as ``"features@2"``, an artifact, a dataset, or an input of another artifact.
+            source: that has good bytes: a file, a folder with the files under their logical paths (such as an earlier
+                download), the URL of another store, or a client on one.
+            source_options: fsspec options of the source, if it is a store that is given by its URL.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Returns:
+            What was put back and what is still damaged, each with path, key and reason. True in a condition if nothing
+            is damaged any more.
+
+        Raises:
+            SourceNotFoundError: there is nothing at ``source``, or it has no good copy of the version's manifest.
+            ArtifactNotFoundError: there is no such version.
+            ArtifactPrunedError: the version's bytes were given up.
+            InvalidInputError: ``source`` is the store itself.
+            AccessDeniedError: the manifest may not be overwritten. (Of other objects that is told in the report.)
+        """
+        from metamlflow.store.repair.donors import donor_of
+        from metamlflow.store.repair.repair import repair_version
+
+        if isinstance(source, MetaMLFlowClient):
+            if source_options:
+                raise InvalidInputError(
+                    "options were given for a client, which has its own", hint="Give them when you make the client."
+                )
+            source = source._store  # noqa: SLF001 (its own kind)
+        donor = donor_of(source, self._store, partial(source_store, options=source_options))
+        return repair_version(self._store, damaged_version(ref), donor, progress)
+
+    def doctor(self) -> Diagnosis:
+        """Examine the store, the place where it is, and the local cache; every check is made, whatever others find.
+
+        Creates no store and writes nothing, but that it tries to create the marker of an existing store a second time.
+        ``docs/doctor.md`` explains each check.
+        """
+        from metamlflow.store.doctor import Diagnosis, examine
+
+        return Diagnosis(self.storage_uri, tuple(examine(self._store, self._session.cache)))
+
+    def access_policy(self, role: Role) -> AccessPolicy:
+        """Return the least access that a role needs for the store. Touches no network.
+
+        Args:
+            role: ``reader`` (gets and lists), ``writer`` (also creates, and overwrites nothing) or ``collector`` (also
+                deletes).
+
+        Raises:
+            InvalidInputError: no such role, or the backend of the store has no policy to offer.
+        """
+        from metamlflow.store.doctor import access_policy
+
+        return access_policy(self._store, role)
+
+    def clear_cache(self) -> int:
+        """Delete the local copies that no living process was handed; return how many bytes that freed.
+
+        The cache is shared: copies of other stores go too. Each is made again when it is next asked for.
+        """
+        return self._session.cache.clear()

@@ -14,8 +14,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.ingest.schemas import is_data_file, is_visible_data_file
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.transfer.scheduler import in_parallel
-from metamlflow.tables.frames import CONVERSION_ERRORS
-from metamlflow.tables.reading import format_of, imported, read_arrow, read_pandas
+from metamlflow.tables.reading import conversion_errors, format_of, imported, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
 
 __all__ = ["Dataset"]
@@ -161,7 +160,7 @@ class Dataset:
         try:
             ordered = [table.select(tables[0].column_names) for table in tables]
             return pa.concat_tables(ordered, promote_options="permissive")
-        except CONVERSION_ERRORS as error:
+        except conversion_errors(pa) as error:
             raise InvalidInputError(f"the files' columns do not fit together: {error}", hint=_ONE_BY_ONE) from error
 
     def __repr__(self) -> str:
@@ -207,6 +206,7 @@ class Dataset:
 
     def _read(self, path: str | None, parse: Callable[[str, BinaryIO], Any], columns: str) -> list[Any]:
         def read(path: str) -> Any:
+            """Return one file, parsed once all of it was verified."""
             with self._opened(path) as stream:
                 # A jump has all of it verified, so that no parser trips over damage, or stops before it shows.
                 stream.seek(1)
@@ -214,7 +214,7 @@ class Dataset:
                 stream.seek(0)
                 try:
                     return parse(path, stream)
-                except Exception as error:
+                except Exception as error:  # of whatever parser; it is named besides, and goes on as it is
                     error.add_note(f"while reading {path!r} of {self.name}@{self.version}")
                     raise
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from metamlflow.redaction import printable, redact, without_secrets
+from metamlflow.redaction import UNDECODED, printable, redact, without_secrets
 
 __all__ = [
     "AccessDeniedError",
@@ -98,10 +98,7 @@ def _shown(text: str, facts: dict[str, Any]) -> str:
                 text = text.replace(item, printable(item))
     text = without_secrets(text)
     # Bytes of a file name that are not text stay as Python holds them: the command line shows them as they are.
-    return text if text.isprintable() else printable(text, keep="\n" + "".join(_NOT_TEXT & set(text)))
-
-
-_NOT_TEXT = frozenset(map(chr, range(0xDC80, 0xDD00)))
+    return text if text.isprintable() else printable(text, keep="\n" + UNDECODED)
 
 
 def _rebuild(kind: type[MetaMLFlowError], message: str, hint: str | None, facts: dict[str, Any]) -> MetaMLFlowError:

@@ -33,18 +33,23 @@ Inputs: TypeAlias = "Version | Iterable[Version | Iterable[Version]] | Mapping[s
 """A version, several, or several by role."""
 
 
-def given_inputs(inputs: Inputs, store_url: str) -> list[Given]:
+def given_inputs(inputs: Inputs, store: Store) -> list[Given]:
     """Return inputs as a caller gave them, checked.
 
     Raises:
         InvalidInputError: something is neither a version of this store nor a reference.
     """
-    if not isinstance(inputs, Mapping):
-        return list(_given(inputs, None, store_url))
     found: list[Given] = []
-    for role, items in inputs.items():
-        check_text(role, "a role", _MOST_ROLE_CHARACTERS)
-        found += _given(items, role, store_url)
+    try:
+        if not isinstance(inputs, Mapping):
+            return list(_given(inputs, None, store))
+        for role, items in inputs.items():
+            check_text(role, "a role", _MOST_ROLE_CHARACTERS)
+            found += _given(items, role, store)
+    except RecursionError as error:
+        raise InvalidInputError(
+            "the inputs hold themselves, or are nested too deeply", hint="Give one list, or one for each role."
+        ) from error
     return found
 
 
@@ -57,8 +62,24 @@ def used_version(store: Store, version: Version) -> Loaded | Reference:
     """
     if _is_several(version):
         raise _wrong(version)
-    ((_, found),) = _given(version, None, store.url)
+    ((_, found),) = _given(version, None, store)
     return load_used(store, found) if isinstance(found, Input) else found
+
+
+def damaged_version(version: Version) -> Loaded | Reference:
+    """Return a version that may be damaged, so that none of it is read: as it was loaded before, or its reference.
+
+    Raises:
+        InvalidInputError: it is nothing that names a version.
+    """
+    if isinstance(version, Input):
+        return Reference(version.name, version.version)
+    artifact = version if isinstance(version, Artifact) else getattr(version, "artifact", None)
+    if isinstance(artifact, Artifact):
+        return artifact._loaded  # noqa: SLF001 (its own session)
+    if not isinstance(version, str):
+        raise _wrong(version)
+    return Reference.parse(version)
 
 
 def meant_reference(name: str | Input, version: int | str) -> Reference:
@@ -80,10 +101,10 @@ def meant_reference(name: str | Input, version: int | str) -> Reference:
     return Reference.parse(name, version)
 
 
-def _given(item: Any, role: str | None, store_url: str) -> Iterator[Given]:
+def _given(item: Any, role: str | None, store: Store) -> Iterator[Given]:
     if _is_several(item):
         for one in item:
-            yield from _given(one, role, store_url)
+            yield from _given(one, role, store)
         return
     if isinstance(item, str):
         yield role, Reference.parse(item)
@@ -94,7 +115,7 @@ def _given(item: Any, role: str | None, store_url: str) -> Iterator[Given]:
     artifact = item if isinstance(item, Artifact) else getattr(item, "artifact", None)
     if not isinstance(artifact, Artifact):
         raise _wrong(item, role)
-    if artifact._store.url != store_url:  # noqa: SLF001 (its own session)
+    if not artifact._store.is_same_as(store):  # noqa: SLF001 (its own session)
         raise InvalidInputError(
             f"{artifact.name}@{artifact.version} lies in another store", hint="Register it here, or point to it."
         )

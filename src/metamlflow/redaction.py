@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus
 
+UNDECODED = "".join(map(chr, range(0xDC80, 0xDD00)))
+"""What Python puts in a text for the bytes of a file name that are not UTF-8."""
+
 _HIDDEN = "…"
 _LONG = 8  # characters from which a secret is hidden wherever it stands
 _SHORT = 4  # a word of fewer characters tells nobody that it is a secret, and hiding it makes texts unreadable

@@ -10,21 +10,23 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
+from metamlflow._looks import counted, one_line, table_of
+from metamlflow._session import Session
 from metamlflow.artifacts import Artifact
-from metamlflow.errors import InvalidInputError, LineageWarning, redact
+from metamlflow.errors import InvalidInputError, LineageWarning, RunNotFoundError, redact
 from metamlflow.format.manifests import is_record_id
-from metamlflow.model.looks import counted, one_line, table_of
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode, encode_mapping
-from metamlflow.model.runs import RunStart
+from metamlflow.model.runs import RunRecord, RunStart
 from metamlflow.openlineage import Emitter
-from metamlflow.sessions import Session
+from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import innermost_run, recorded_in
 from metamlflow.store.lineage.distributions import store_distributions
 from metamlflow.store.lineage.inputs import warn_user
-from metamlflow.store.lineage.runs import StoredRun
+from metamlflow.store.lineage.runs import StoredRun, load_run
 
 __all__ = ["Run"]
 
@@ -225,7 +227,7 @@ class Run:
         artifact = used if isinstance(used, Artifact) else getattr(used, "artifact", None)
         if not isinstance(artifact, Artifact):
             raise InvalidInputError(f"a run uses an artifact or a dataset, not {type(used).__name__}")
-        if artifact._store.url != self._running.store_url:  # noqa: SLF001 (its own session)
+        if not self._running.is_of(artifact._store):  # noqa: SLF001 (its own session)
             warn_user(f"{artifact.name}@{artifact.version} lies in another store: it is no input", LineageWarning)
         else:
             self._running.note_use(artifact._loaded, role)  # noqa: SLF001 (as above)
@@ -308,7 +310,7 @@ def joined(session: Session, token: str) -> StoredRun:
         facts = json.loads(base64.urlsafe_b64decode(token.encode()))
         run_id, code = facts["run"], facts["code"]
         good = is_record_id(run_id) is None and isinstance(code, dict | None)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:
         raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.")
@@ -324,3 +326,19 @@ def _caller() -> Any:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in passed_over:
         frame = frame.f_back
     return frame
+
+
+def recorded_run(store: Store, run_id: str) -> RunRecord:
+    """Return what a store has of a run, with the values that its job gave instead of the JSON that stands for them.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+    """
+    if is_record_id(str(run_id)) or (record := load_run(store, str(run_id))) is None:
+        raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
+    start, end = record.start, record.end
+    return replace(
+        record,
+        start=replace(start, params=decode(start.params)),
+        end=None if end is None else replace(end, metrics=decode(end.metrics)),
+    )

@@ -5,16 +5,18 @@ Nothing here is made by a caller; the methods that return or take these say what
 
 from __future__ import annotations
 
+from metamlflow.backend.diagnosis import AccessPolicy, Role, Verdict
 from metamlflow.data import ArtifactClient
 from metamlflow.given_versions import HoldsArtifact, Inputs, Version
 from metamlflow.migration import Place
 from metamlflow.model.findings import Level, Status
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
-from metamlflow.model.names import ArtifactName
+from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.pointers import PointedKind, Strength
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import History, HistoryEntry
+from metamlflow.store.doctor import Check, Diagnosis
 from metamlflow.store.lineage.stale_metadata import OnStale
 from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
@@ -22,8 +24,11 @@ from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 
 __all__ = [
+    "AccessPolicy",
     "ArtifactClient",
     "ArtifactName",
+    "Check",
+    "Diagnosis",
     "Direction",
     "EmptyFolder",
     "Entries",
@@ -39,12 +44,15 @@ __all__ = [
     "Place",
     "PointedKind",
     "Proof",
+    "Reference",
     "Reliance",
+    "Role",
     "RunEnd",
     "RunRecord",
     "RunStart",
     "Status",
     "Strength",
+    "Verdict",
     "Version",
     "Versions",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import MetaMLFlowError, PointerDriftError, StorageError
+from metamlflow.errors import MetaMLFlowError, NotFoundError, PointerDriftError, StorageError
 from metamlflow.testing import blob_of
 from metamlflow_local import LocalBackend
 
@@ -60,6 +61,34 @@ def test_every_call_of_the_backend_answers_at_once_and_none_takes_it_for_an_obje
         backend.put("a/odd", blob_of(b"1"))
     assert not backend.holds("a/odd", 0)
     assert [info.key for info in backend.list_objects()] == ["a/there"]
+    assert not list((tmp_path / "store/.tmp").iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_replacement_takes_the_place_of_whatever_is_not_a_folder(backend, tmp_path, kind):
+    odd = tmp_path / "store/a/odd"
+    kind(odd)
+    if odd.is_dir():
+        with pytest.raises(StorageError, match="a folder lies where an object belongs"):
+            backend.replace("a/odd", blob_of(b"1"))
+    else:
+        backend.replace("a/odd", blob_of(b"1"))
+        assert backend.read("a/odd") == b"1"
+    assert not list((tmp_path / "store/.tmp").iterdir())
+
+
+@pytest.mark.parametrize("kind", [*(kind for kind in KINDS.values() if kind is not Path.mkdir), Path.touch])
+def test_nothing_is_stored_below_what_is_not_a_folder_and_the_error_says_so(backend, tmp_path, kind):
+    kind(tmp_path / "store/a/odd")
+    writes = {
+        "create": lambda: backend.create("a/odd/x", b"1"),
+        "put": lambda: backend.put("a/odd/x", blob_of(b"1")),
+        "replace": lambda: backend.replace("a/odd/x", blob_of(b"1")),
+    }
+    for name, write in writes.items():
+        with pytest.raises(StorageError, match=r"not a folder lies where a folder belongs|lead round") as caught:
+            write()
+        assert not isinstance(caught.value, NotFoundError), name
     assert not list((tmp_path / "store/.tmp").iterdir())
 
 
@@ -132,7 +161,7 @@ def test_a_client_whose_clock_is_days_ahead_sweeps_by_the_time_of_the_disk(backe
 
 def test_a_store_folder_deeper_than_pythons_stack_is_listed(tmp_path):
     backend = LocalBackend(tmp_path / "s")
-    key = "/".join("d" * 1500) + "/x"
+    key = "/".join("d" * (sys.getrecursionlimit() + 100)) + "/x"
     try:
         backend.create(key, b"1")
         assert [info.key for info in backend.list_objects()] == [key]

@@ -224,7 +224,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_handed_out(root, place, make)
     assert hit(FileCache(root)) == TRUE
 
 
-@pytest.mark.parametrize("stamp", [b"[]", b"1", b'{"size": "4"}', b"\xff"])
+@pytest.mark.parametrize("stamp", [b"[]", b"1", b'{"size": "4"}', b"\xff", b"[" * 100_000])
 def test_a_stamp_of_another_shape_is_no_hit(root, stamp):
     (plant(root) / "stamp").write_bytes(stamp)
     assert get(FileCache(root)) == TRUE

@@ -172,6 +172,7 @@ TOO_LONG = {
         MetaMLFlowClient(client.storage_uri, cache_dir=place).get_artifact("a").local_path()
     ),
     "a migration": lambda client, place: metamlflow.migrate(client.storage_uri, place),
+    "a repair": lambda client, place: client.repair("a", place),
 }
 
 
@@ -205,6 +206,10 @@ def test_a_home_that_takes_no_cache_is_told_with_the_variable(open_folder, as_no
         lambda client: MetaMLFlowClient("~/store"),
         lambda client: client.register_pointer("a", "~/x"),
         lambda client: MetaMLFlowClient(client.storage_uri, cache_dir=Path("~/cache")),
+        lambda client: client.register_artifact("b", "~/x"),
+        lambda client: client.register_artifact("b", {"x": "file://~/x"}),
+        lambda client: client.register_artifact("b", b"1").download("~/out"),
+        lambda client: client.repair("b", "~/copy"),
     ],
 )
 def test_a_tilde_without_a_home_makes_no_folder_of_that_name(client, monkeypatch, tmp_path, use):

@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import shutil
+import socket
 import subprocess
 import time
 
@@ -130,6 +131,26 @@ def test_what_zsh_and_fish_ask_is_answered_with_whole_words(home, shell):
     )  # fmt: skip
     assert "bikes/rides@production" in asked.stdout
     assert asked.stderr == ""
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "S3://bucket/x", "gs://bucket/x", "{url}/x"])
+def test_a_tab_asks_nobody_on_a_network(home, place):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        variables = {
+            "METAMLFLOW_STORAGE_URI": place.format(url=url),
+            "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
+            "STORAGE_EMULATOR_HOST": url,
+            "_METAMLFLOW_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "metamlflow show b",
+        }  # fmt: skip
+        asked = subprocess.run(
+            [COMMAND], env=environment(home) | variables,
+            cwd=home, capture_output=True, text=True, check=False, timeout=SECONDS,
+        )  # fmt: skip
+        assert "bikes" not in asked.stdout
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_home_that_cannot_be_written_is_told(home):

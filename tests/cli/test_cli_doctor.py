@@ -15,7 +15,7 @@ from metamlflow.backend.diagnosis import Examination, Finding
 from metamlflow.errors import InvalidInputError, StorageError
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.doctor import access_policy, examine
+from metamlflow.store.doctor import Check, access_policy, examine
 from metamlflow.testing import MemoryBackend
 
 CHECK = {"name": str, "verdict": str, "found": str, "remedy": (str, type(None))}
@@ -184,10 +184,10 @@ def test_every_engine_is_probed_and_no_error_hides_the_other_checks(tmp_path):
         "conditional-writes-a": "ok",
         "conditional-writes-b": "failed",
     }
-    assert (checks["defect"].verdict, checks["defect"].finding.found) == ("unknown", "RuntimeError: oops")
-    assert (checks["vital"].verdict, checks["vital"].finding.remedy) == ("failed", "find it")
+    assert (checks["defect"].verdict, checks["defect"].found) == ("unknown", "RuntimeError: oops")
+    assert (checks["vital"].verdict, checks["vital"].remedy) == ("failed", "find it")
     assert checks["setting"].verdict == "unknown"
-    assert checks["last"].finding == Finding("ok", "metamlflow.json")
+    assert checks["last"] == Check("last", "ok", "metamlflow.json")
 
 
 def test_a_backend_without_advice_says_so():

@@ -106,7 +106,7 @@ def test_verify_of_a_damaged_record(work, documents, rides):
     document = documents("verify", "bikes/rides", code=1)
     (error,) = document["errors"]
     assert_shape(error, UNREADABLE)
-    assert (error["reference"], error["error"]) == ("bikes/rides", "StoreFormatError")
+    assert (error["reference"], error["error"]) == ("bikes/rides@latest", "StoreFormatError")
 
 
 def test_demo(documents):

@@ -6,12 +6,12 @@ import hashlib
 import json
 import time
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 from cli_process import call, files_below
 
+from loopback import serving
 from metamlflow import MetaMLFlowClient
 
 
@@ -123,14 +123,8 @@ class Guarded(SimpleHTTPRequestHandler):
 @pytest.fixture
 def guarded(lake):
     """The address of a server that gives the folder's files to those who have the key."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Guarded, directory=str(lake))) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(partial(Guarded, directory=str(lake))) as url:
+        yield url
 
 
 def test_a_key_comes_from_an_option_or_the_environment_and_is_not_stored(work, ask, guarded, monkeypatch):

@@ -228,3 +228,17 @@ def test_a_damaged_file_is_told_on_a_narrow_terminal(folder, tmp_path):
     code, shown = on_a_terminal("verify", "a", cwd=tmp_path, COLUMNS="40", NO_COLOR="1")
     assert code == 1
     assert "modified" in shown
+
+
+def test_a_repair_is_told_in_words(tmp_path):
+    files = {"a.txt": b"content", "b.txt": b"other"}
+    MetaMLFlowClient(tmp_path / "store").register_artifact("a", files)
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "a.txt").write_bytes(b"content")
+    for path in (tmp_path / "store" / "blobs").rglob("*.txt"):
+        path.unlink()
+    code, shown = on_a_terminal("repair", "a", "--from", "good", cwd=tmp_path, NO_COLOR="1", TERM="dumb")
+    assert code == 1
+    assert shown.startswith("failed  a@1  1 repaired, 1 damaged\n  repaired: a.txt\n    object    blobs/sha256/")
+    assert "\n  damaged: b.txt\n" in shown
+    assert re.search(r"^    reason    \S+", shown, re.MULTILINE)

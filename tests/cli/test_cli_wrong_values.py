@@ -127,7 +127,7 @@ def test_an_argument_in_python_is_blamed_in_words_of_python(tmp_path):
         MetaMLFlowClient(tmp_path / "store", storage_options={"k": 1})
     with pytest.raises(InvalidInputError, match=r"^storage_uri: 's3://b/p' names no bucket"):
         MetaMLFlowClient("s3://b/p")
-    with pytest.raises(InvalidInputError, match=r"^level is full, checksum, stat, not 'foo'"):
+    with pytest.raises(InvalidInputError, match=r"^unknown verification level 'foo': use 'full'"):
         client.verify_all(level="foo")  # type: ignore[arg-type]
 
 

@@ -23,6 +23,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.emulator)
+            if _needs_more_than_wheels(item):
+                item.add_marker(pytest.mark.full)
+
+
+def _needs_more_than_wheels(item):
+    """Tell whether a test is against LocalStack or a real gateway, which no extra of the package can bring."""
+    case = item.callspec.id.split("-") if hasattr(item, "callspec") else ()
+    return "localstack_server" in item.fixturenames or "localstack" in case or item.path.parent.name == "radosgw"
 
 
 def _server(name):

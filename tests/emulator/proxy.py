@@ -46,6 +46,7 @@ class FaultProxy:
         self._let_through: dict[str, float] = {}  # when a write of each object was last let through
         self._wires: set[Wire] = set()
         self._late: list[threading.Thread] = []
+        self._at_work: dict[str, threading.Event] = {}  # the server, on a request whose client has gone, by object
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._name = f"fault-proxy {self.url}"
@@ -145,6 +146,21 @@ class FaultProxy:
         with self._lock:
             thread.start()  # inside, or settle() could take it before it can be joined
             self._late.append(thread)
+
+    def leave_at_work(self, place: str, finish: Callable[[], None]) -> None:
+        """Let the server end a request whose client has gone; what comes for the same object waits for that."""
+        done = self._at_work[place] = threading.Event()
+
+        def work() -> None:
+            finish()
+            done.set()
+
+        self.later(0, work)
+
+    def await_turn(self, place: str) -> None:
+        """Return when the server is no longer at work on a request for the object whose client has gone."""
+        if place in self._at_work:
+            self._at_work[place].wait(UPSTREAM_SECONDS)
 
     def _faults(self, request: Request) -> tuple[Fault, ...]:
         struck = []

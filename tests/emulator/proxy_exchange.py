@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import format_datetime, formatdate, parsedate_to_datetime
@@ -60,6 +61,8 @@ class Proxy(Protocol):
     def note(self, request: Request, **statuses: int) -> None: ...
     def connect(self) -> Wire: ...
     def later(self, seconds: float, work: Callable[[], None]) -> None: ...
+    def leave_at_work(self, place: str, finish: Callable[[], None]) -> None: ...
+    def await_turn(self, place: str) -> None: ...
 
 
 @dataclass
@@ -102,6 +105,7 @@ class Exchange:
         peeks = names_itself_in_the_body(head.target) and not self._expects
         self._beginning = self._client.peek(min(self._framing.length or 0, BEGINNING)) if peeks else b""
         self._request = proxy.book(head, self._beginning)
+        self._place = f"{self._request.operation.bucket}/{self._request.key}"
 
     def run(self) -> bool:
         if delay := self._fault(Delay):
@@ -113,6 +117,7 @@ class Exchange:
         if late := self._fault(Late):
             return self._apply_later(late)
         head = without_conditions(self._head) if self._fault(StripConditions) else self._head
+        self._proxy.await_turn(self._place)
         upstream = self._connection.to_server(self._proxy)
         upstream.send(head.encode())
         if self._resets("headers"):
@@ -122,7 +127,7 @@ class Exchange:
         if reply is None:
             self._send_body(upstream)
             if self._resets("body") or self._resets("before_reply"):
-                return self._connection.reset()
+                return self._break_request(upstream)
             reply = read_reply(upstream)
         return self._answer(upstream, reply, keeps=keeps and self._head.keeps_alive)
 
@@ -203,6 +208,19 @@ class Exchange:
         self._proxy.note(self._request, status=refusal.status)
         self._send(head if keeps else head.having("Connection", "close"), b"" if self._head.method == "HEAD" else body)
         return keeps
+
+    def _break_request(self, upstream: Wire) -> bool:
+        if self._resets("body"):
+            return self._connection.reset()
+        self._connection.upstream = None  # the server's stays, for it is at work now
+
+        def finish() -> None:
+            with suppress(OSError):  # its answer is for nobody
+                read_reply(upstream)
+            upstream.close()
+
+        self._proxy.leave_at_work(self._place, finish)
+        return self._connection.reset()
 
     # --- the reply ----------------------------------------------------------------------------------------------------
 

@@ -75,7 +75,9 @@ class Reset:
     """Both connections break.
 
     ``start``: nothing is forwarded. ``headers``: after the request's head. ``body``: in the middle of its body.
-    ``before_reply``: after all of it; whether the server applies it is open. ``reply``: in the middle of the reply.
+    ``before_reply``: after all of it; whether the server applies it is open. The next request of the same object
+    reaches the server when it is done with this one: S3 takes one after the other, and emulators break where two meet.
+    ``reply``: in the middle of the reply.
     """
 
     at: Place

@@ -74,7 +74,7 @@ def test_a_good_store_on_s3_passes_every_check_and_is_left_as_it_was(s3_server, 
     checks = place.checks()
     assert bad(checks) == {}
     assert checks["conditional-writes-s3fs"].verdict == "ok"
-    assert checks["permissions"].finding.found.startswith("get: yes, list: yes, put: yes")
+    assert checks["permissions"].found.startswith("get: yes, list: yes, put: yes")
     assert place.etags() == before
 
 
@@ -82,7 +82,7 @@ def test_a_good_store_on_gcs_passes_every_check_but_for_its_access_lists(gcs):
     checks = gcs.filled().checks()
     assert bad(checks) == {"uniform-access": "warning"}
     assert checks["conditional-writes-json-api"].verdict == "ok"
-    assert checks["bucket"].finding.found == "it exists, in US-CENTRAL1 (region), storage class STANDARD"
+    assert checks["bucket"].found == "it exists, in US-CENTRAL1 (region), storage class STANDARD"
 
 
 @pytest.mark.parametrize("kind", ["moto", "gcs"])
@@ -114,7 +114,7 @@ def test_a_storage_that_ignores_conditions_fails_and_the_marker_stays_the_same(r
     marker = place.store().backend.read("metamlflow.json")
     probes = [c for n, c in place.checks(place.server.through(proxy.url)).items() if n.startswith("conditional")]
     assert [probe.verdict for probe in probes] == ["failed"] * (2 if kind == "moto" else 1)
-    assert all(probe.finding.remedy for probe in probes)
+    assert all(probe.remedy for probe in probes)
     assert place.store().backend.read("metamlflow.json") == marker
 
 
@@ -125,7 +125,7 @@ def test_a_reader_is_told_that_it_is_one(request, kind, write, fault_proxy):
     proxy.add(Rule(ACCESS_DENIED, op=write, times=None))
     checks = place.checks(place.server.through(proxy.url))
     assert checks["permissions"].verdict == "warning"
-    assert "put: no" in checks["permissions"].finding.found
+    assert "put: no" in checks["permissions"].found
     assert "failed" not in bad(checks).values()
 
 
@@ -136,7 +136,7 @@ def test_checks_go_on_after_one_that_fails(request, kind, read, fault_proxy):
     proxy.add(Rule(ACCESS_DENIED, op=read, times=None))
     checks = place.checks(place.server.through(proxy.url))
     assert (checks["store"].verdict, checks["permissions"].verdict) == ("failed", "failed")
-    assert "get: no, list: yes" in checks["permissions"].finding.found
+    assert "get: no, list: yes" in checks["permissions"].found
     assert checks["bucket"].verdict == checks["lifecycle"].verdict == "ok"
 
 
@@ -146,7 +146,7 @@ def test_a_bucket_that_does_not_exist_is_a_failure(request, kind):
     place.url = f"{place.scheme}://no-{place.bucket}/x"
     checks = place.checks()
     assert (checks["store"].verdict, checks["bucket"].verdict) == ("failed", "failed")
-    assert "does not exist" in checks["bucket"].finding.found
+    assert "does not exist" in checks["bucket"].found
 
 
 @pytest.mark.parametrize("kind", ["moto", "gcs"])
@@ -157,7 +157,7 @@ def test_an_endpoint_that_nobody_serves_ends_it_soon(request, kind):
         begun = time.monotonic()
         checks = place.checks(place.server.through(f"http://127.0.0.1:{taken.getsockname()[1]}"))
     assert bad(checks) == {"store": "failed"}
-    assert checks["bucket"].finding.found == "not asked, since the storage does not answer"
+    assert checks["bucket"].found == "not asked, since the storage does not answer"
     assert time.monotonic() - begun < 20
 
 
@@ -185,7 +185,7 @@ def test_the_clock_is_read_from_a_refusal_too(moto, fault_proxy):
 
 
 def test_whose_the_credentials_are_is_asked_where_they_are_used(moto):
-    found = moto.checks()["credentials"].finding.found
+    found = moto.checks()["credentials"].found
     assert found.startswith("arn:aws:sts::123456789012:")
     assert found.endswith("credentials from the storage options")
 
@@ -212,7 +212,7 @@ def test_no_credentials_are_needed_where_none_are_wanted(moto):
 def test_another_region_is_told_with_what_to_set(moto):
     bucket = moto.checks(client_kwargs={"region_name": "eu-central-1"})["bucket"]
     assert bucket.verdict == "warning"
-    assert "'region_name': 'us-east-1'" in bucket.finding.remedy
+    assert "'region_name': 'us-east-1'" in bucket.remedy
 
 
 def test_relaxed_checksums_are_told(moto):
@@ -236,7 +236,7 @@ def test_a_default_retention_blocks_collecting(moto):
     locked = {"ObjectLockEnabled": "Enabled", "Rule": rule}
     moto.server.raw().put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=locked)
     lock = moto.checks()["object-lock"]
-    assert (lock.verdict, lock.finding.found) == ("warning", "new objects are kept for 3 days (GOVERNANCE)")
+    assert (lock.verdict, lock.found) == ("warning", "new objects are kept for 3 days (GOVERNANCE)")
 
 
 def put_rule(place: Place, **rule: Any) -> None:
@@ -273,7 +273,7 @@ def test_unfinished_uploads_of_today_may_be_under_way(localstack_server, tmp_pat
     place = Place(localstack_server, tmp_path)
     place.server.raw().create_multipart_upload(Bucket=place.bucket, Key=f"{PREFIX}/blobs/a")
     uploads = place.checks()["unfinished-uploads"]
-    assert (uploads.verdict, uploads.finding.found) == ("ok", "1 unfinished, 0 of them begun more than a day ago")
+    assert (uploads.verdict, uploads.found) == ("ok", "1 unfinished, 0 of them begun more than a day ago")
 
 
 def test_old_unfinished_uploads_are_told_with_the_command_that_ends_them(moto):
@@ -283,8 +283,8 @@ def test_old_unfinished_uploads_are_told_with_the_command_that_ends_them(moto):
     raw.create_multipart_upload(Bucket=moto.bucket, Key="elsewhere")
     check = moto.checks()["unfinished-uploads"]
     assert check.verdict == "warning"
-    assert check.finding.found.startswith("1 unfinished, 1 of them")
-    assert f"--key '{PREFIX}/blobs/a b' --upload-id {upload} --endpoint-url" in check.finding.remedy
+    assert check.found.startswith("1 unfinished, 1 of them")
+    assert f"--key '{PREFIX}/blobs/a b' --upload-id {upload} --endpoint-url" in check.remedy
 
 
 def test_settings_that_may_not_be_seen_are_unknown(moto, fault_proxy):

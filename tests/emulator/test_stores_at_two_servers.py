@@ -8,7 +8,7 @@ import pytest
 from proxy_faults import Refuse, Rule
 
 from metamlflow import MetaMLFlowClient, compare, migrate
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, LineageWarning
 
 pytestmark = pytest.mark.emulator
 
@@ -53,6 +53,52 @@ def test_two_ways_to_one_store_are_one(moto_server, gcs_server, fault_proxy):
         for options in (server.storage_options, other_way):
             with pytest.raises(InvalidInputError, match="the same store"):
                 migrate(source, MetaMLFlowClient(f"{schemes[1]}://{bucket}/ml/", storage_options=options))
+
+
+@pytest.fixture
+def twins(moto_server, localstack_server, fault_proxy):
+    """Clients on two stores with one URL, at two servers, and of the second one through another way to it."""
+    bucket = moto_server.fresh_name()
+    for server in (moto_server, localstack_server):
+        server.raw().create_bucket(Bucket=bucket)
+    ways = moto_server, localstack_server, localstack_server.through(fault_proxy(localstack_server).url)
+    return [MetaMLFlowClient(f"s3://{bucket}/ml", storage_options=server.storage_options) for server in ways]
+
+
+def test_a_version_at_another_server_is_no_input_though_the_urls_are_the_same(twins):
+    here, there, _ = twins
+    here.register_artifact("table", b"1")
+    foreign = there.register_artifact("table", b"2")
+    for use in (lambda: here.register_artifact("made", b"3", inputs=[foreign]), lambda: here.lineage(foreign)):
+        with pytest.raises(InvalidInputError, match="lies in another store"):
+            use()
+    with here.run("job") as run:
+        assert there.get_artifact("table").read_bytes() == b"2"
+        with pytest.warns(LineageWarning, match="lies in another store"):
+            run.use(foreign)
+        assert here.register_artifact("made", b"4").inputs == ()
+
+
+def test_a_version_that_was_got_in_another_way_is_an_input(twins):
+    _, there, other_way = twins
+    there.register_artifact("table", b"2")
+    assert there.register_artifact("made", b"3", inputs=other_way.get_artifact("table")).inputs[0].name == "table"
+    with there.run("job"):
+        other_way.get_artifact("table").read_bytes()
+        assert [used.name for used in there.register_artifact("made", b"4").inputs] == ["table"]
+
+
+def test_a_store_of_the_same_url_at_another_server_repairs_this_one(twins, moto_server):
+    here, there, _ = twins
+    artifact = here.register_artifact("table", b"1")
+    migrate(here, there)
+    bucket, _, key = artifact.storage_path.removeprefix("s3://").partition("/")
+    moto_server.raw().delete_object(Bucket=bucket, Key=key)
+    with pytest.raises(InvalidInputError, match="damaged store itself"):
+        here.repair("table", here)
+    assert not artifact.verify()
+    assert here.repair("table", there)
+    assert artifact.verify()
 
 
 REFUSALS = {

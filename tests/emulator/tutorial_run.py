@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from extras import need
 from metamlflow import MetaMLFlowClient
 
 TUTORIAL = Path(__file__).parents[1] / "data" / "tutorial.py"
@@ -17,6 +18,7 @@ PLACE = 'client = MetaMLFlowClient(storage_uri=f"file://{META_MLFLOW_STORAGE_PAT
 
 def run_tutorial(url: str, options: dict[str, Any], folder: Path) -> None:
     """Run it in a process of its own, and look at what it left with a new client and with pandas."""
+    need("joblib", "sklearn")
     text = TUTORIAL.read_text("utf-8")
     assert text.count(PLACE) == 1
     script = folder / "tutorial.py"

@@ -8,7 +8,8 @@ import traceback
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import InvalidInputError, StoreNotFoundError
+from metamlflow.errors import AccessDeniedError, InvalidInputError, StoreNotFoundError
+from metamlflow.testing import FailBefore, FaultyBackend, MemoryBackend, MemoryBucket, client_on
 
 
 @pytest.mark.parametrize("uri", ["store", "./store", "file://./store", "file://store", "FILE://./store", "x/../store/"])
@@ -116,6 +117,17 @@ def test_reading_where_there_is_no_store_says_so_and_creates_nothing(tmp_path):
             read()
         assert caught.value.uri == f"file://{tmp_path}/none"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("beside", [None, "metamlflow.json.bak"])
+def test_a_marker_that_may_not_be_read_is_missing_where_the_listing_does_not_show_it(beside):
+    """Some servers answer so for what is not there; an object whose name begins with the marker's is another one."""
+    bucket = MemoryBucket()
+    if beside:
+        bucket.insert(beside, b"{}")
+    denied = [FailBefore(verb="read", key="metamlflow.json", times=None, error=AccessDeniedError)]
+    with pytest.raises(StoreNotFoundError):
+        client_on(FaultyBackend(MemoryBackend(bucket), denied)).list_artifacts()
 
 
 def test_an_artifact_says_who_registered_it(client, monkeypatch):

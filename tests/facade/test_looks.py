@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from metamlflow import Dataset, MetaMLFlowClient, Pointer, compare, migrate
+from metamlflow._looks import bytes_text, grid_of, one_line, table_of
 from metamlflow.errors import IntegrityError
 from metamlflow.migration import MigrationReport, VersionReport
 from metamlflow.model.findings import Finding
-from metamlflow.model.looks import bytes_text, grid_of, one_line, table_of
 from metamlflow.model.runs import RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.history import History, HistoryEntry
 from metamlflow.store.repair.report import RepairedObject, RepairReport

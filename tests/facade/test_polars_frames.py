@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-import polars as pl
 import pyarrow as pa
 import pytest
 
+from extras import imported
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError
+
+pl = imported("polars")
 
 SPECIES = pl.Enum(["setosa", "versicolor", "never seen"])
 
@@ -31,6 +33,12 @@ COLUMNS = {
     ),
     "bytes": pl.Series([b"a", None]),
     "nothing": pl.Series([None, None]),
+    "lists of nothing": pl.Series([[None], None], dtype=pl.List(pl.Null)),
+    "arrays of nothing": pl.Series([[None, None], None], dtype=pl.Array(pl.Null, 2)),
+    "structs of nothing": pl.Series([{"a": None}, None], dtype=pl.Struct({"a": pl.Null})),
+    "arrays of structs": pl.Series([[{"a": 1}, {"a": None}], None], dtype=pl.Array(pl.Struct({"a": pl.Int8}), 2)),
+    "decimals in arrays": pl.Series([[Decimal("1.10"), None], None], dtype=pl.Array(pl.Decimal(38, 2), 2)),
+    "time spans in lists": pl.Series([[dt.timedelta(days=1)], []], dtype=pl.List(pl.Duration("ms"))),
 }
 
 
@@ -43,6 +51,7 @@ def test_a_polars_frame_comes_back_as_it_was(client, column):
         assert found.equals(given)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [pl.List(SPECIES), pl.List(pl.Categorical), pl.Struct({"e": SPECIES})], ids=str)
 def test_categories_within_lists_and_structs_are_read_from_many_row_groups(client, kind):
     first, last = ({"e": name} if kind == pl.Struct else [name] for name in ("setosa", "versicolor"))
@@ -102,6 +111,8 @@ KEPT = {
     "long texts in categories": pa.array(["a", None], pa.large_string()).dictionary_encode(),
     "ordered categories": pa.DictionaryArray.from_arrays([1, None], ["z", "a"], ordered=True),
     "ids": pa.array([b"\0" * 16, None], pa.uuid()),
+    "ids in structs": pa.StructArray.from_arrays([pa.array([b"\0" * 16, None], pa.uuid())], ["id"]),
+    "ids in lists": pa.ListArray.from_arrays([0, 1, 2], pa.array([b"\0" * 16, None], pa.uuid())),
     "half floats": pa.nulls(2, pa.float16()),
     "views": pa.array(["a", None], pa.string_view()),
     "lists": pa.array([[1], None]),

@@ -4,6 +4,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from extras import imported
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError
 
@@ -54,7 +55,7 @@ def test_two_columns_whose_names_become_one_text_are_refused(client):
 
 NO_TABLES = {
     "a pandas series": (lambda: pd.Series([1.0]), "Series", "to_frame()"),
-    "a polars series": (lambda: pytest.importorskip("polars").Series([1.0]), "Series", "to_frame()"),
+    "a polars series": (lambda: imported("polars").Series([1.0]), "Series", "to_frame()"),
     "an Arrow array": (lambda: pa.chunked_array([[1]]), "ChunkedArray", "names its columns"),
 }
 

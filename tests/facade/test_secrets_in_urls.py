@@ -19,6 +19,7 @@ import pytest
 
 import metamlflow
 from metamlflow import MetaMLFlowClient, Pointer
+from metamlflow.cli.running import run
 from metamlflow.data import Dataset
 from metamlflow.errors import MetaMLFlowError
 
@@ -147,21 +148,28 @@ COMMANDS = {
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("url", [URLS["user info of a bucket"], URLS["user info of a server"]])
-def test_no_command_shows_the_secret_of_a_url(server, anonymous, tmp_path, url, arguments):
-    url = url.format(server=server)
-    command = [sys.executable, "-m", "metamlflow", *(argument.replace("URL", url) for argument in arguments)]
+def test_no_command_shows_the_secret_of_a_url(server, anonymous, tmp_path, monkeypatch, capfd, url, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "500")
     for more in ([], ["--debug"]):
-        done = subprocess.run(
-            [*command[:3], *more, *command[3:]],
-            cwd=tmp_path,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "500"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode not in {0, 70}
-        assert "HUSH" not in done.stdout + done.stderr
+        code = run([*more, *(argument.replace("URL", url.format(server=server)) for argument in arguments)])
+        assert code not in {0, 70}
+        assert "HUSH" not in "".join(capfd.readouterr())
+
+
+def test_no_process_shows_the_secret_of_a_url(anonymous, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "metamlflow", "--debug", "list", "--store", URLS["user info of a bucket"]],
+        cwd=tmp_path,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "500"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode not in {0, 70}
+    assert "HUSH" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("variable", ["METAMLFLOW_STORAGE_URI"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extras import imported, need
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import ArtifactNotFoundError
 
@@ -18,6 +19,7 @@ FEATURES, MODEL = "ecommerce_processed_features", "my_first_logistic_model"
 @pytest.fixture(scope="module")
 def tutorial(tmp_path_factory):
     """The tutorial's working folder after it ran, and what it printed."""
+    need("joblib", "sklearn")
     folder = tmp_path_factory.mktemp("tutorial")
     done = subprocess.run([sys.executable, TUTORIAL], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -59,7 +61,7 @@ def test_a_list_that_it_goes_on_changing_does_not_change_what_was_registered(rea
 
 
 def test_its_model_is_found_and_loads(reader):
-    joblib = pytest.importorskip("joblib")
+    joblib = imported("joblib")
     model = reader.get_artifact(MODEL)
     assert (model.version, model.artifact_type) == (1, "model")
     assert model.metadata["training_data_version"] == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 from collections.abc import Callable
 
 from hostile_server import Answer, Handler, Lie, keys_below, listing_of
@@ -148,10 +147,34 @@ def _drip(handler: Handler, answer: Answer) -> bool | None:
     if answer.key != "metamlflow.json" or answer.op != "GetObject":
         return None
     handler.head(answer)
-    for byte in answer.body[:8]:
-        handler.wfile.write(bytes([byte]))
-        time.sleep(0.5)
-    handler.reset()
+    handler.drip(answer.body)
+    return True
+
+
+@_case("a drip of headers")
+def _drip_of_headers(handler: Handler, answer: Answer) -> bool | None:
+    if answer.key != "metamlflow.json" or answer.op != "GetObject":
+        return None
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    handler.drip(b"x" * 8_000)
+    return True
+
+
+@_case("headers without end")
+def _endless_headers(handler: Handler, answer: Answer) -> bool | None:
+    if not _is_record(answer):
+        return None
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    handler.pour(b"X: %b\r\n" % (b"x" * 100) * 10_000)
+    return True
+
+
+@_case("a listing that drips")
+def _drip_of_keys(handler: Handler, answer: Answer) -> bool | None:
+    if answer.op != "ListObjectsV2":
+        return None
+    handler.head(answer)
+    handler.drip(answer.body)
     return True
 
 
@@ -182,10 +205,20 @@ _listing_case("a listing of control characters", lambda h, a: listing_of(
 _listing_case("a listing of nonsense sizes and times", lambda h, a: listing_of(_found(h, a)).replace(
     b"<Size>", b"<Size>-9e999").replace(b"2026-01-31", b"9999999-99-99"))  # fmt: skip
 _listing_case("a listing of 10 MB", lambda *_: listing_of([("x" * 900 + str(i), 1, "0" * 32) for i in range(10_000)]))
-_listing_case("a listing that laughs a billion times", lambda *_: (
+LAUGHS = (
     b'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha">'
     + b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(12))
-    + b"]><ListBucketResult><Name>&m;</Name></ListBucketResult>"
+    + b"]>"
+)
+_listing_case("a listing that laughs a billion times", lambda *_: (
+    LAUGHS + b"<ListBucketResult><Name>&m;</Name></ListBucketResult>"
+))  # fmt: skip
+_listing_case("a listing of keys that laugh a billion times", lambda h, a: (
+    LAUGHS + listing_of(_found(h, a)).partition(b"?>")[2].replace(b"<Key>", b"<Key>&m;")
+))  # fmt: skip
+_listing_case("a listing that laughs in UTF-16", lambda h, a: (
+    (LAUGHS + listing_of(_found(h, a)).partition(b"?>")[2].replace(b"<Key>", b"<Key>&m;"))
+    .replace(b'"1.0"', b'"1.0" encoding="UTF-16"').decode().encode("utf-16")
 ))  # fmt: skip
 _listing_case("a listing that is no XML", lambda *_: b"{}")
 
@@ -196,7 +229,8 @@ def _endless_listing(handler: Handler, answer: Answer) -> bool | None:
         return None
     handler.head(answer, Content_Length="", Connection="close")
     handler.wfile.write(answer.body.partition(b"<Contents>")[0])
-    handler.pour(b"<Contents><Key>x</Key></Contents>" * 10_000)
+    # The fast engine holds what arrives in the seconds that it gives a page, and here not at the speed of memory.
+    handler.pour(b"<Contents><Key>x</Key></Contents>" * 10_000, seconds=20, pause=0.005 if handler.is_fast else 0)
     return True
 
 

@@ -45,14 +45,13 @@ Lie = Callable[["Handler", Answer], bool | None]
 class HostileServer:
     """The server; a context manager. ``counts`` are requests by operation."""
 
-    def __init__(self, folder: Path, lie: Lie) -> None:
+    def __init__(self, folder: Path, lie: Lie, handler: type[Handler] | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        self.sent = 0
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler or Handler)
         server.daemon_threads = True
+        self.url = server.url = f"http://127.0.0.1:{server.server_address[1]}"
         server.folder, server.lie, server.counts = folder, lie, self.counts
         self._server = server
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -92,6 +91,9 @@ class Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
         answer = self._object(key) if key else _listing(self.server.folder, query)
         answer.query, answer.asked = query, self.headers.get("Range", "")
+        self._told(answer)
+
+    def _told(self, answer: Answer) -> None:
         self.server.counts[answer.op] += 1
         answer.number = self.server.counts.total()
         try:
@@ -137,12 +139,25 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    def pour(self, data: bytes, seconds: float = 2) -> None:
+    @property
+    def is_fast(self) -> bool:
+        """Whether the fast engine asks."""
+        return "object_store" in self.headers.get("User-Agent", "")
+
+    def pour(self, data: bytes, seconds: float = 2, pause: float = 0) -> None:
         """Send data again and again, until the client has had enough or a time is over."""
         self.close_connection = True
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.wfile.write(data)
+            time.sleep(pause)
+
+    def drip(self, data: bytes) -> None:
+        """Send a byte a second, until the client has had enough."""
+        self.close_connection = True
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            time.sleep(1)
 
     def reset(self) -> None:
         """Break the connection."""

@@ -1,101 +1,108 @@
-"""Whoever controls the server, or the network before it, cannot make a reader take wrong bytes, or take it down."""
+"""Whoever controls the server, or the network before it, cannot make a reader take wrong bytes, or take it down.
+
+Every reading call is made on each server that lies, through each engine, in children with little memory. Each outcome
+is exactly that of the honest store, or an error of the library, or a report that says that something is wrong.
+"""
 
 from __future__ import annotations
 
 import pytest
 from cases_of_servers import CASES
-from honest_store import build
-from hostile_server import BUCKET, HostileServer
-from reading_process import Order, ReadingProcess
+from hostile_server import BUCKET, HostileServer, listing_of
+from reading_calls import CALLS
+from reading_process import CALL_SECONDS, Order
 from test_hostile_stores import problem_of
 
-CALLS = ("get-alias", "list", "read-bytes", "verify-full")
+ENGINES = ("auto", "s3fs")
 GROWTH_BYTES = 400 * 1024 * 1024
-SECONDS = 60  # of one call: some wait for a server that may recover
-REQUESTS = 2_000
-WAITING = {
-    ("a listing that laughs a billion times", "auto"): "the fast engine takes it for a listing of nothing",
-}
-"""Known faults: each of these cases fails, and says so once it does not."""
-WITHOUT_END = {
-    ("content of 3 GB where 9 bytes were asked for", "auto"): "the fast engine takes all that is announced",
-    ("a drip of one byte a second", "auto"): "the fast engine waits, and the other one after it",
-    ("a listing of empty pages", "auto"): "the fast engine is given 15 s, and the other one begins after it",
-    **{("a listing without end", engine): "a client of S3 takes in all of an answer" for engine in ("auto", "s3fs")},
-}
-"""Known faults that take minutes to show: these are not run."""
-
-
-def cases():
-    for case in CASES:
-        for engine in ("auto", "s3fs"):
-            known, slow = WAITING.get((case, engine)), WITHOUT_END.get((case, engine))
-            marks = [pytest.mark.xfail(reason=known or slow, strict=True, run=not slow)] if known or slow else []
-            yield pytest.param(case, engine, marks=marks, id=f"{case}-{engine}")
-
-
-@pytest.fixture(scope="module")
-def honest(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("honest")
-    build(folder / "store", folder / "lake")
-    return folder / "store"
-
-
-@pytest.fixture(scope="module")
-def readers():
-    with ReadingProcess() as process:
-        yield process
+REQUESTS = 2_000  # of all calls together
+CHILDREN = 4  # that share the calls of a case
+EMPTY_PAGES = "a listing of empty pages"
+"""s3fs asks for a hundred of them, and the fast engine for those that come in two seconds: a bound for each call."""
+DRIPS = {"a drip of one byte a second", "a drip of headers", "a listing that drips"}
+"""Cases in which every call waits until it has waited enough: half of all calls at a time."""
+DRIP_SECONDS = 120  # for a call that waits; the doctor makes one check after the other
+SILENCE = {"connect_timeout": 1, "read_timeout": 1}
+"""How long a server may be silent, and take for the head of an answer: reads go on trying, and a test cannot wait."""
+SAYS_NOTHING = {("a listing that laughs a billion times", "auto")}
+"""The fast engine reads no entities, so it finds a listing of nothing; and a server may say that there is nothing."""
 
 
 @pytest.fixture
 def read(readers, honest, tmp_path):
-    def read_all(lie, engine):
-        scratch = tmp_path / "scratch"
-        scratch.mkdir(exist_ok=True)
+    def read_all(lie, engine, children=CHILDREN, **config):
+        """Return each call's outcome, what is told of each child, and the number of requests."""
         with HostileServer(honest, lie) as server:
-            options = {
-                "key": "test",
-                "secret": "test",
-                "endpoint_url": server.url,
-                "client_kwargs": {"region_name": "us-east-1"},
-            }
-            variables = {"METAMLFLOW_S3_ENGINE": engine, "AWS_EC2_METADATA_DISABLED": "true"}
-            order = Order(f"s3://{BUCKET}", str(honest), str(scratch), list(CALLS), [], options, remote=True)
-            order.variables = variables
-            return readers.run(order), server.counts
+            orders = [
+                order_of(honest, server.url, engine, scratch, list(CALLS)[first::children], config)
+                for first, scratch in enumerate(tmp_path / str(number) for number in range(children))
+            ]
+            outcomes = readers.run_all(orders)
+            told = [found.pop("") for found in outcomes]
+            return {name: found[name] for found in outcomes for name in found}, told, server.counts.total()
 
     return read_all
 
 
-@pytest.fixture(scope="module")
-def expected(readers, honest, tmp_path_factory):
-    return readers.run(Order(f"file://{honest}", str(honest), str(tmp_path_factory.mktemp("s")), list(CALLS)))
-
-
-@pytest.mark.parametrize("engine", ["auto", "s3fs"])
-def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
-    outcomes, _ = read(lambda *_: None, engine)
-    assert outcomes.pop("")["seen"] == []
-    assert {name: outcome.get("value", outcome) for name, outcome in outcomes.items()} == {
-        name: expected[name]["value"] for name in outcomes
+def order_of(honest, url, engine, scratch, calls, config):
+    scratch.mkdir(exist_ok=True)
+    options = {
+        "key": "test",
+        "secret": "test",
+        "endpoint_url": url,
+        "client_kwargs": {"region_name": "us-east-1"},
+        "config_kwargs": config,
     }
+    variables = {"METAMLFLOW_S3_ENGINE": engine, "AWS_EC2_METADATA_DISABLED": "true"}
+    return Order(f"s3://{BUCKET}", str(honest), str(scratch), calls, [], options, variables, remote=True)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_honest_server_is_read_as_the_folder_is(engine, read, expected):
+    outcomes, told, requests = read(lambda *_: None, engine)
+    assert [child["seen"] for child in told] == [[]] * CHILDREN
+    assert {name: outcome.get("value") for name, outcome in outcomes.items()} == {
+        name: expected[name].get("value") for name in CALLS
+    }
+    assert requests < REQUESTS
+
+
+def assert_within_bounds(outcomes, told, requests, most=REQUESTS):
+    assert not [child for child in told if "died" in child]
+    assert [seen for child in told for seen in child["seen"]] == []
+    assert max(child["grown"] for child in told) < GROWTH_BYTES
+    assert requests < most
+    assert set(outcomes) == set(CALLS)
 
 
 @pytest.mark.emulator
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("case", "engine"), [*cases()])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", CASES)
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engine, read, expected):
-    outcomes, counts = read(CASES[case], engine)
-    told = outcomes.pop("")
-    assert "died" not in told, told
-    assert told["seen"] == []
-    assert told["grown"] < GROWTH_BYTES
-    assert counts.total() < REQUESTS
-    found = {name: problem_of(name, outcome | {"requests": {}}, expected[name]) for name, outcome in outcomes.items()}
+    silence = SILENCE if case == "a drip of headers" else {}
+    children, seconds = (len(CALLS) // 2, DRIP_SECONDS) if case in DRIPS else (CHILDREN, CALL_SECONDS)
+    outcomes, told, requests = read(CASES[case], engine, children, **silence)
+    assert_within_bounds(outcomes, told, requests, REQUESTS * (len(CALLS) if case == EMPTY_PAGES else 1))
+    found = {
+        name: problem_of(name, outcome | {"requests": {}}, expected[name], seconds)
+        for name, outcome in outcomes.items()
+    }
     problems = {name: problem for name, problem in found.items() if problem}
+    if problems and (case, engine) in SAYS_NOTHING:
+        nothing, _, _ = read(lists_nothing, engine)
+        assert {name: outcomes[name].get("value") for name in problems} == {
+            name: nothing[name].get("value") for name in problems
+        }
+        return
     assert not problems, "\n\n".join(f"{name}: {problem}" for name, problem in problems.items())
+
+
+def lists_nothing(_, answer):
+    if answer.op == "ListObjectsV2":
+        answer.body = listing_of([])
 
 
 def test_there_are_as_many_cases_as_promised():
     assert len(CASES) >= 20
-    assert {case for case, _ in WAITING | WITHOUT_END} <= CASES.keys()
+    assert {EMPTY_PAGES, *DRIPS, *(case for case, _ in SAYS_NOTHING)} <= CASES.keys()

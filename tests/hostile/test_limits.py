@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 import tracemalloc
+from base64 import b64encode
 
 import pytest
 from honest_store import HostileStore, build, write_record
@@ -268,3 +269,32 @@ def test_a_record_of_another_that_is_too_large_is_not_taken_for_ours():
     with pytest.raises(StoreFormatError):
         client.register_artifact("a", b"2")
     assert backend.stat("artifacts/a/_versions/9999999997_v2.json").size == MAX_DOCUMENT_BYTES + 1
+
+
+BOTTOMLESS = '{"a":' * 100_000
+
+
+def nested(depth):
+    value = "allow"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("variable", ["METAMLFLOW_SOURCE_OPTIONS", "METAMLFLOW_POINTER_POLICY"])
+def test_a_variable_without_end_is_refused_by_its_name(store_folder, monkeypatch, variable):
+    monkeypatch.setenv(variable, BOTTOMLESS)
+    with pytest.raises(InvalidInputError, match=variable):
+        MetaMLFlowClient(store_folder).register_artifact("a", "https://localhost/x")
+
+
+def test_arguments_without_end_are_refused(client, store_folder, tmp_path):
+    client.register_artifact("a", b"1")
+    (tmp_path / "journal").write_text(BOTTOMLESS)
+    for use in (
+        lambda: client.verify_all(resume=tmp_path / "journal"),
+        lambda: client.join_run(b64encode(BOTTOMLESS.encode()).decode()),
+        lambda: MetaMLFlowClient(store_folder, pointer_policy={"file": nested(10_000)}),
+    ):
+        with pytest.raises(InvalidInputError):
+            use()

@@ -135,6 +135,7 @@ def test_a_relative_name_that_begins_with_a_tilde_is_a_name(client, folder, monk
     assert paths(client.register_artifact("a", name)) == [name]
 
 
+@pytest.mark.usefixtures("deep_tree")
 def test_a_deep_folder_is_no_problem(client, folder):
     deep = folder.joinpath(*["d"] * 500)
     deep.mkdir(parents=True)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import traceback
 import zipfile
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import SimpleHTTPRequestHandler
 from uuid import uuid4
 
 import fsspec
 import pytest
 from fsspec.registry import known_implementations
 
+from loopback import serving
 from metamlflow.errors import (
+    AccessDeniedError,
     InvalidPathError,
     MissingDependencyError,
+    SourceChangedError,
     SourceNotFoundError,
+    StorageUnavailableError,
     UnsupportedSourceError,
 )
 
@@ -42,7 +44,6 @@ def archive(folder):
     return folder / "a.zip"
 
 
-@contextmanager
 def served(answer):
     """An HTTP server on the loopback that answers with ``answer(handler)``."""
 
@@ -55,14 +56,20 @@ def served(answer):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Handler)
+
+
+def content(data, *, length):
+    """An answer with content of a length that the server states."""
+
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(length))
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(data)
+
+    return answer
 
 
 def test_a_file_elsewhere_keeps_its_name(client, memory):
@@ -145,20 +152,39 @@ def test_a_damaged_archive_is_an_error_of_ours_and_registers_nothing(client, arc
     assert raw.manifests() == []
 
 
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tell_size(monkeypatch):
+    """Make the memory file system tell this size of everything."""
+    kind = type(fsspec.filesystem("memory"))
+    honest = kind.info
+    return lambda size: monkeypatch.setattr(kind, "info", lambda *given: {**honest(*given), "size": size})
+
+
+@pytest.mark.parametrize("size", [None, -1, "4", 4])
+def test_a_size_that_is_no_size_is_not_compared(client, memory, tell_size, size):
+    url = memory("t.csv", b"four")
+    tell_size(size)
+    assert client.register_artifact("a", f"{url}/t.csv").read_bytes() == b"four"
+
+
+@pytest.mark.parametrize("size", [0, 3, 5])
+def test_another_size_than_was_told_is_told_as_a_change(client, raw, memory, tell_size, size):
+    url = memory("t.csv", b"four")
+    tell_size(size)
+    with pytest.raises(SourceChangedError, match=f"it had {size} bytes, and 4 were read"):
+        client.register_artifact("a", f"{url}/t.csv")
+    assert raw.manifests() == []
+
+
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_fetched_over_http_and_no_part_of_a_signature_is_kept(client, raw):
     pytest.importorskip("aiohttp")
-
-    def answer(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "5")
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(b"a\n1\n\n")
-
-    with served(answer) as url:
+    with served(content(b"a\n1\n\n", length=5)) as url:
         one = client.register_artifact("a", f"{url}/dir/t.csv?sig=HU/SH")
         two = client.register_artifact("b", [f"{url}/t.csv?sig=HU/SH"])
     assert paths(one) == paths(two) == ["t.csv"]
@@ -166,12 +192,14 @@ def test_a_file_is_fetched_over_http_and_no_part_of_a_signature_is_kept(client, 
     assert not any(b"SH" in path.read_bytes() for path in raw.root.rglob("*.json"))
 
 
-@pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, status):
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, AccessDeniedError), (404, SourceNotFoundError), (500, StorageUnavailableError)]
+)
+def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, status, kind):
     pytest.importorskip("aiohttp")
     with (
         served(lambda handler: handler.send_error(status)) as url,
-        pytest.raises((SourceNotFoundError, UnsupportedSourceError)) as caught,
+        pytest.raises(kind) as caught,
     ):
         client.register_artifact("a", f"{url.replace('//', '//user:HUSH@')}/t.csv?sig=HUSH")
     assert "HUSH" not in str(caught.value)
@@ -180,15 +208,7 @@ def test_a_server_that_refuses_is_an_error_that_shows_no_signature(client, raw, 
 
 def test_a_transfer_that_breaks_off_registers_nothing(client, raw):
     pytest.importorskip("aiohttp")
-
-    def answer(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "500000")
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(b"x" * 1000)
-
-    with served(answer) as url, pytest.raises(UnsupportedSourceError) as caught:
+    with served(content(b"x" * 1000, length=500_000)) as url, pytest.raises(UnsupportedSourceError) as caught:
         client.register_artifact("a", f"{url}/t.csv?sig=HUSH")
     assert "HUSH" not in str(caught.value)
     assert "HUSH" not in caught.value.message

@@ -8,7 +8,7 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.data import Dataset
-from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError
+from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError, RunNotFoundError
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,36 @@ def test_a_version_of_another_store_is_refused(client, other, raw, make, told):
     assert raw.keys() == before
 
 
+def nested(depth):
+    inputs = "table@1"
+    for _ in range(depth):
+        inputs = [inputs]
+    return inputs
+
+
+def test_inputs_without_end_are_refused(client, raw):
+    before, ring = raw.keys(), []
+    ring.append(ring)
+    for inputs in (ring, {"train": ring}, nested(10_000), {"train": nested(10_000)}):
+        with pytest.raises(InvalidInputError, match="nested too deeply") as caught:
+            client.register_artifact("made", b"x", inputs=inputs)
+        assert "one for each role" in caught.value.hint
+    with pytest.raises(InvalidInputError, match="not list"):
+        client.lineage(ring)
+    assert raw.keys() == before
+
+
+def test_a_version_that_was_got_through_a_link_to_the_store_is_one_of_it(client, raw, tmp_path, manifest_inputs):
+    (tmp_path / "link").symlink_to(raw.root)
+    for way in (str(tmp_path / "link"), f"file://{tmp_path}/./link"):
+        other = MetaMLFlowClient(way)
+        client.register_artifact("made", b"x", inputs=[other.get_artifact("table", 1)])
+        assert manifest_inputs("made") == ["table@1"]
+        with client.run("job") as run:
+            other.get_artifact("table", 2).read_bytes()
+        assert [used.version for used in run.inputs] == [2]
+
+
 def test_an_input_that_this_store_does_not_have_is_refused(client, other):
     other.register_artifact("elsewhere", b"e")
     used = other.register_artifact("model", b"n", inputs=["elsewhere@1"]).inputs
@@ -158,6 +188,14 @@ def test_a_version_that_was_pruned_is_an_input_by_what_names_it_and_by_no_alias(
         client.register_artifact("made", b"x", inputs="base@good")
     with pytest.raises(ArtifactPrunedError):
         client.get_artifact(inputs[1])
+
+
+@pytest.mark.parametrize("nothing", [None, 7, object(), ["table@1"]], ids=lambda value: type(value).__name__)
+def test_what_names_no_version_is_not_verified_and_no_run(client, nothing):
+    with pytest.raises(InvalidInputError):
+        client.verify_all([nothing])
+    with pytest.raises(RunNotFoundError):
+        client.get_run(nothing)
 
 
 @pytest.mark.parametrize("nothing", [None, 7, object(), ["table@1"]], ids=lambda value: type(value).__name__)

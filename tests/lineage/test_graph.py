@@ -208,19 +208,18 @@ def watched(bucket: MemoryBucket) -> tuple[MetaMLFlowClient, FaultyBackend]:
     return client, backend
 
 
-def test_a_thousand_consumers_cost_a_listing_and_a_read_each():
+def test_many_consumers_cost_a_listing_and_a_read_each():
     bucket = MemoryBucket()
     maker = client_on(MemoryBackend(bucket))
     source = maker.register_artifact("source", b"s")
-    for number in range(1000):
+    for number in range(200):
         maker.register_artifact(f"consumer-{number}", b"c", inputs=[source])
     _, backend = watched(bucket)
     artifact = client_on(backend).get_artifact("source", 1)
     backend.calls.clear()
     lineage = artifact.downstream(1)
-    assert len(lineage.artifacts) == 1001
-    assert len(backend.calls) <= 2 + 1000
-    assert Counter(call.verb for call in backend.calls) == {"list_objects": 1, "read": 1000}
+    assert len(lineage.artifacts) == 201
+    assert Counter(call.verb for call in backend.calls) == {"list_objects": 1, "read": 200}
 
 
 def test_a_walk_upstream_reads_each_version_once():

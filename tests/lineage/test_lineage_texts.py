@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from extras import imported
 from metamlflow import MetaMLFlowClient
 from metamlflow.testing import MemoryBackend, MemoryBucket, client_on
 
@@ -126,7 +127,7 @@ def test_json_holds_nodes_links_and_facts(chain):
 
 
 def test_networkx_takes_it_over(chain):
-    networkx = pytest.importorskip("networkx")
+    networkx = imported("networkx")
     graph = chain.lineage("features@1").to_networkx()
     assert networkx.is_directed_acyclic_graph(graph)
     assert list(networkx.topological_sort(graph)) == [f"{name}@1" for name in CHAIN]

@@ -116,6 +116,7 @@ def test_a_coroutine_function_that_is_wrapped_belongs_to_the_run_and_a_generator
     assert [str(used.name) for used in run.inputs] == ["a"]
 
 
+@pytest.mark.full
 def test_more_than_a_thousand_inputs_of_many_tasks_are_all_recorded_once(client, runs):
     for number in range(3):
         client.register_artifact(f"a/{number}", b"1")

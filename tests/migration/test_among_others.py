@@ -62,6 +62,7 @@ def ended(process) -> str:
     return out
 
 
+@pytest.mark.full
 @pytest.mark.timeout(240)
 def test_ten_publishers_a_reader_and_a_publisher_of_other_names_lose_nothing(tmp_path):
     here, there, end = tmp_path / "source", tmp_path / "destination", tmp_path / "end"

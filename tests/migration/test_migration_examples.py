@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from full_stores import assert_same
 
+from extras import need
 from metamlflow import MetaMLFlowClient
 
 SCRIPTS = Path(__file__).parents[2] / "examples/migration"
@@ -23,8 +24,10 @@ def run(script, *arguments, code=0, **variables) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", ["nightly_mirror.py", "with_dask.py"])
+@pytest.mark.parametrize("script", ["nightly_mirror.py", pytest.param("with_dask.py", marks=pytest.mark.full)])
 def test_a_store_is_brought_and_again_only_what_is_new(light_source, tmp_path, script):
+    if script == "with_dask.py":
+        need("distributed")
     destination = tmp_path / "destination"
     assert "6 migrated" in run(script, light_source, destination, "--markdown", tmp_path / "report.md")
     assert_same(light_source, destination)

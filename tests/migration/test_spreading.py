@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 import pytest
 from full_stores import assert_same
 
+from extras import imported
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
 from metamlflow.migration import dask_executor
@@ -40,7 +42,7 @@ def processes():
 
 @contextmanager
 def dask():
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )
@@ -48,18 +50,24 @@ def dask():
         yield executor, lambda: os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
 
-EXECUTORS = [threads, processes, pytest.param(dask, marks=DASK_WARNS)]
+EXECUTORS = [threads, processes, pytest.param(dask, marks=[DASK_WARNS, pytest.mark.full])]
+
+
+@pytest.fixture(scope="module")
+def spread(filled_lightly, tmp_path_factory):
+    """Enough content for several shares."""
+    folder = tmp_path_factory.mktemp("spread")
+    source = shutil.copytree(filled_lightly, folder / "source")
+    (folder / "more").mkdir()
+    for number in range(1_500):
+        (folder / f"more/{number:04}").write_bytes(b"%d" % number)
+    MetaMLFlowClient(source).register_artifact("more", folder / "more")
+    return source
 
 
 @pytest.fixture
-def source(light_source, tmp_path):
-    """Enough content for several shares."""
-    folder = tmp_path / "more"
-    folder.mkdir()
-    for number in range(1_500):
-        (folder / f"{number:04}").write_bytes(b"%d" % number)
-    MetaMLFlowClient(light_source).register_artifact("more", folder)
-    return light_source
+def source(spread, tmp_path):
+    return shutil.copytree(spread, tmp_path / "source")
 
 
 def told(report) -> dict:
@@ -176,7 +184,7 @@ def test_a_share_shows_no_option_of_a_store():
 
 
 def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypatch):
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     monkeypatch.setattr("metamlflow.migration._DASK_SECONDS", 1)
     with pytest.raises(StorageUnavailableError, match="no Dask scheduler"), dask_executor("tcp://127.0.0.1:1"):
         pass
@@ -189,9 +197,10 @@ def test_a_scheduler_that_is_not_there_and_one_without_workers_are_told(monkeypa
     assert distributed
 
 
+@pytest.mark.full
 @DASK_WARNS
 def test_the_command_line_spreads_over_a_cluster(light_source, tmp_path):
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
+from loopback import running
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import MetaMLFlowError
 
@@ -90,16 +91,18 @@ def denied_at_length(handler):
     handler.pour(bytes(MIB), FAR_TOO_MUCH)
 
 
+def by_drops(handler):
+    handler.begin(200, {"Content-Length": str(len(DATA))})
+    for byte in DATA:
+        handler.wfile.write(bytes([byte]))
+        time.sleep(0.2)
+
+
 @pytest.fixture
 def server():
-    with Server() as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Server()
+    with running(server):
+        yield server
 
 
 @pytest.fixture
@@ -141,4 +144,28 @@ def test_a_server_that_ignores_ranges_is_read_as_before(client, server):
     with artifact.open() as file:
         file.seek(3)
         assert file.read(4) == DATA[3:7]
+    assert artifact.read_bytes() == DATA
+
+
+def test_an_answer_that_comes_by_drops_is_not_waited_for(client, server, monkeypatch):
+    monkeypatch.setattr("metamlflow.backend.paced.PATIENCE_SECONDS", 0.5)
+    artifact = client.register_pointer("a", f"{server.url}/x.csv", evidence="stat")
+    server.get = by_drops
+    for use in (artifact.read_bytes, lambda: artifact.open().read(), artifact.materialize):
+        began = time.monotonic()
+        with pytest.raises(MetaMLFlowError, match="by drops"):
+            use()
+        assert time.monotonic() < began + 2
+
+
+def test_an_answer_that_is_late_and_whole_is_taken(client, server, monkeypatch):
+    monkeypatch.setattr("metamlflow.backend.paced.PATIENCE_SECONDS", 0.3)
+    artifact = client.register_pointer("a", f"{server.url}/x.csv", evidence="stat")
+
+    def late(handler):
+        handler.begin(200, {"Content-Length": str(len(DATA))})
+        time.sleep(0.6)
+        handler.wfile.write(DATA)
+
+    server.get = late
     assert artifact.read_bytes() == DATA

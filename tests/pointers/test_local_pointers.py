@@ -185,13 +185,14 @@ def test_links_are_followed_and_keep_the_name_of_the_link(client, data, tmp_path
 def test_all_that_is_no_data_is_refused_by_name_at_once(client, raw, data):
     (data / "loop").symlink_to(data)
     (data / "deep/dangling").symlink_to(data / "nothing")
+    (data / "ring").symlink_to("ring")
     os.mkfifo(data / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(data / "socket"))
         with pytest.raises(UnsupportedSourceError) as caught:
             client.register_pointer("a", data)
     assert {problem.partition(":")[0] for problem in caught.value.problems} == {
-        f"{data}/{name}" for name in ("deep/dangling", "loop/", "pipe", "socket")
+        f"{data}/{name}" for name in ("deep/dangling", "loop/", "pipe", "ring", "socket")
     }
     assert all(problem in str(caught.value) for problem in caught.value.problems)
     assert raw.manifests() == []

@@ -11,7 +11,7 @@ from test_web_pointers import KINDS, served
 
 from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.data import Dataset
-from metamlflow.errors import MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
 
 pytest.importorskip("aiohttp")
 
@@ -74,6 +74,16 @@ def test_source_options_hold_for_every_way_to_register(store_folder, guarded, mo
         options = None
     artifact = way(MetaMLFlowClient(store_folder, pointer_policy=policy, source_options=options), guarded.url)
     assert artifact.read_bytes(next(iter(artifact.entries)).path) == TABLE
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_an_option_that_nobody_knows_is_named_and_not_taken_for_a_fault_of_the_network(store_folder, guarded, way):
+    options = {f"{guarded.url}/": {"haeders": {"X-Key": "HUSH"}}}
+    client = MetaMLFlowClient(store_folder, pointer_policy={guarded.url: "allow"}, source_options=options)
+    with pytest.raises(InvalidInputError, match="haeders") as caught:
+        way(client, guarded.url)
+    assert "network" not in str(caught.value)
+    assert "HUSH" not in str(caught.value)
 
 
 @pytest.mark.parametrize("way", [way for name, way in WAYS.items() if "pointer" not in name])

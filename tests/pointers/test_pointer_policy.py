@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from metamlflow import MetaMLFlowClient, Pointer, migrate
-from metamlflow.cli.documents import artifact_document, fact_rows
+from metamlflow.cli.documents import fact_rows
 from metamlflow.data import Dataset
-from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
+from metamlflow.errors import IntegrityError, InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
 from metamlflow.format.layout import relocation_key
 from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend, MemoryBucket
@@ -146,6 +146,18 @@ def test_a_verification_opens_nothing_either_and_says_that_it_knows_nothing(plan
     assert not [what for what in opened if str(secret) in what]
 
 
+@pytest.mark.parametrize("rule", ["*", "file", "{folder}", "{file}"])
+def test_a_verification_tells_which_rule_refused_and_calls_nothing_damaged(reader, secret, rule):
+    rule = rule.format(folder=secret.parent.as_uri(), file=secret.as_uri())
+    reader({"file": "allow"}).register_pointer("pointer", secret, evidence="full")
+    report = reader({rule: "refuse"}).get_artifact("pointer").verify("full")
+    assert f"the pointer policy refuses {rule!r}" in report.findings[0].actual
+    with pytest.raises(IntegrityError, match="could not be verified") as caught:
+        report.raise_if_failed()
+    assert rule in caught.value.message
+    assert "Restore" not in caught.value.hint
+
+
 def test_a_prefix_and_a_glob_are_not_listed(bucket, reader, secret, opened):
     writer = reader({"file": "allow"})
     writer.register_pointer("prefix", secret.parent)
@@ -228,7 +240,7 @@ def test_no_path_is_handed_out_that_the_policy_does_not_let_be_opened(planted, b
             use(artifact.storage_path)
     assert not any(SECRET in stored.data for stored in bucket.objects.values())
     assert secret.as_uri() in artifact._repr_html_()  # where it leads is shown, to whoever looks
-    assert artifact_document(artifact)["storage_path"] is None
+    assert artifact.to_json()["storage_path"] is None
     assert dict(fact_rows(artifact))["points to"] == secret.as_uri()
     assert reader({"file": "allow"}).get_artifact("evil").storage_path == secret.as_uri()
 

@@ -59,7 +59,7 @@ RULES = [
     ({"file://": "allow"}, BUCKET, "file:///etc/passwd", True),
     ({"file:///": "allow"}, BUCKET, "file:///etc/passwd", True),
     ({"file:///etc": "refuse"}, LOCAL, "file:///etc/passwd", False),
-    ({"file:///etc": "refuse"}, LOCAL, "file:///proc/self/root/etc/passwd", False),
+    ({"file:///etc": "refuse"}, LOCAL, "file:///proc/self/root/etc/hosts", False),
     ({"file:///etc": "refuse"}, LOCAL, "file:////etc/passwd", False),
     ({"file:///etc": "refuse"}, LOCAL, "file:///x", True),
     ({"s3": "refuse", "s3://lake": "allow"}, BUCKET, "s3://lake/x", True),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import SimpleHTTPRequestHandler
 from urllib.parse import quote
 
 import pytest
 
+from loopback import serving
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import PointerDriftError, SourceNotFoundError
 
@@ -28,10 +28,6 @@ class WithoutHead(Quiet):
         self.send_error(405)
 
 
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128  # else connections that come at once are let in a second later
-
-
 @pytest.fixture
 def client(store_folder, tmp_path):
     """A client that is allowed to ask servers of this machine."""
@@ -45,14 +41,8 @@ def url(request, folder):
     for name in NAMES:
         (folder / "dir" / name).write_bytes(name.encode())
         os.utime(folder / "dir" / name, (1_700_000_000, 1_700_000_000))
-    with Server(("127.0.0.1", 0), partial(request.param, directory=str(folder))) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(partial(request.param, directory=str(folder))) as url:
+        yield url
 
 
 def read_all(artifact):

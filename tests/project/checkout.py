@@ -14,6 +14,11 @@ def source_files() -> list[Path]:
     return sorted(path for package in PACKAGES for path in package.rglob("*.py"))
 
 
+def sources_of_tests() -> list[Path]:
+    """Every Python file of the tests, what they share included; the tutorial is verbatim from elsewhere."""
+    return sorted(path for path in (ROOT / "tests").rglob("*.py") if path.parent != ROOT / "tests/data")
+
+
 def files() -> list[str]:
     """Every file of the project, as a path from the root: what git tracks, or what an unpacked archive holds."""
     answer = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)

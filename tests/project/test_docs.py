@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from markdown_blocks import RUN, blocks_of
+
+from extras import LARGE, need
 
 RUNNER = Path(__file__).with_name("run_page.py")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -42,8 +45,17 @@ def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def code_of(page: Path) -> str:
+    """All that is run of a page."""
+    blocks = blocks_of(page.read_text("utf-8"))
+    return "\n".join(block.code for block in blocks if block.language in RUN and block.not_run is None)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if code_of(page)], ids=name_of)
 def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
+    code = code_of(page)
+    if large := LARGE.intersection(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)):
+        need(*large)
     answer = run(page, tmp_path)
     assert answer.returncode == 0, answer.stdout
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 import source_rules
-from checkout import ROOT, source_files
+from checkout import ROOT, source_files, sources_of_tests
+
+from extras import LARGE
 
 Rule = Callable[[str], list[str]]
 
@@ -22,6 +25,7 @@ RULES = [
 
 BROKEN = {
     "a file of 301 lines of code": (source_rules.long_files, "x = 1\n" * 301),
+    "a test file of 401 lines of code": (source_rules.long_test_files, "x = 1\n" * 401),
     "a function of 61 lines": (source_rules.long_functions, "def f():\n" + "    x = 1\n" * 60),
     "a module without a docstring": (source_rules.undocumented_names, "x = 1\n"),
     "a function without a docstring": (source_rules.undocumented_names, '"""M."""\ndef f(): ...\n'),
@@ -42,6 +46,10 @@ KEPT = {
     "a file of 300 lines of code, and as many that explain them": (
         source_rules.long_files,
         '"""M.' + "\n" * 200 + '"""\n' + "# Why.\n\n" * 100 + "x = 1\n" * 300,
+    ),
+    "a test file of 400 lines of code, and as many that explain them": (
+        source_rules.long_test_files,
+        '"""M.' + "\n" * 200 + '"""\n' + "# Why.\n\n" * 100 + "x = 1\n" * 400,
     ),
     "a function of 60 lines and a long docstring": (
         source_rules.long_functions,
@@ -71,6 +79,15 @@ def test_no_shipped_file_breaks(rule: Rule) -> None:
     assert not broken, "\n".join([rule.__doc__ or "", *broken])
 
 
+def test_no_file_of_tests_is_long() -> None:
+    sources = {path: path.read_text("utf-8") for path in sources_of_tests()}
+    assert len(sources) > 100
+    broken = [
+        f"{path.relative_to(ROOT)}:{place}" for path in sources for place in source_rules.long_test_files(sources[path])
+    ]
+    assert not broken, "\n".join(broken)
+
+
 @pytest.mark.parametrize(("rule", "source"), BROKEN.values(), ids=BROKEN)
 def test_a_rule_notices(rule: Rule, source: str) -> None:
     assert len(rule(source)) == 1
@@ -83,3 +100,8 @@ def test_a_rule_permits(rule: Rule, source: str) -> None:
 
 def test_the_layout_module_is_where_keys_are_spelled() -> None:
     assert source_rules.spelled_keys(LAYOUT.read_text("utf-8"))
+
+
+def test_what_only_the_larger_extra_brings_is_imported_where_a_test_can_be_skipped() -> None:
+    imports = re.compile(rf"^\s*(?:import|from) (?:{'|'.join(LARGE)})\b", re.MULTILINE)
+    assert [path for path in sources_of_tests() if imports.search(path.read_text("utf-8"))] == [], "see tests/extras.py"

@@ -120,6 +120,7 @@ def _counted(function: Callable, calls: list) -> Callable:
     return call
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["first-version-in-a-new-store", "next-version-with-a-key"])
 def test_a_kill_around_any_link_fsync_or_unlink_leaves_the_old_or_the_new_world(name, tmp_path, monkeypatch):
     assert _kill_between_system_calls(Stage(SCENARIOS[name], tmp_path), DURABILITY, monkeypatch) == {True, False}

@@ -40,6 +40,7 @@ def assert_one_version_of_the_job(world: World, told: list[int | None], others: 
     assert len(set(told) - {None}) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_crashed_try_and_two_retries_inside_one_another_make_one_version(before):
     for crash, nested in itertools.product(range(1, CALLS), repeat=2):
@@ -53,6 +54,7 @@ def test_a_crashed_try_and_two_retries_inside_one_another_make_one_version(befor
         assert_one_version_of_the_job(world, told, before)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_stranger_s_version_and_a_crashed_try_inside_another_make_one_version_of_the_job(before):
     for nested, crash in itertools.product(range(1, CALLS), repeat=2):

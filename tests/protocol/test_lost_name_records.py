@@ -55,5 +55,5 @@ def test_doctor_names_the_names_that_no_list_shows(kind, store_folder, tmp_path)
     check = names_check(world, tmp_path)
     assert check.verdict == "warning"
     told = f"1 of 2 names that were looked at have versions and no record, so lists of names leave them out: {NAME}"
-    assert check.finding.found == told
-    assert "writes the record again" in check.finding.remedy
+    assert check.found == told
+    assert "writes the record again" in check.remedy

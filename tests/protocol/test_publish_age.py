@@ -161,6 +161,7 @@ def test_any_time_may_pass_at_any_call_before_the_commit(prepare):
         publish_while(prepare, {nth: time}, at_commit=LATE)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("prepare", WORLDS.values(), ids=WORLDS)
 def test_time_may_pass_at_any_two_calls(prepare):
     for first, second in itertools.combinations(CALLS, 2):

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
-from worlds import IMPATIENT, NAME, RAW_NAME, MemoryWorld
+import shutil
 
-from metamlflow.errors import ObjectNotFoundError
+import pytest
+from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld, manifest_key
+
+from metamlflow.errors import ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.format.records import encode_state
 from metamlflow.testing import FaultyBackend, client_on
 
 
 class TakingBack(FaultyBackend):
-    """Others' newest records below ``prefix`` go between a listing and the read of them."""
+    """Others' newest records below ``prefix`` go between a listing and the read of them, once ``after`` were read."""
 
-    def __init__(self, world, prefix: str, times: int) -> None:
+    def __init__(self, world, prefix: str, times: int, *, after: int = 0) -> None:
         super().__init__(world.backend())
-        self._world, self._prefix, self._left = world, prefix, times
+        self._world, self._prefix, self._left, self._after = world, prefix, times, after
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         if key.startswith(self._prefix) and self._left:
-            self._left -= 1
-            self._world.remove(key)
+            if not self._after:
+                self._left -= 1
+                self._world.remove(key)
+            self._after = max(self._after - 1, 0)
         return super().read(key, start, end)
 
 
@@ -44,6 +49,43 @@ def test_an_alias_is_set_after_the_record_before(world):
     assert world.client().get_artifact(NAME, "prod").version == 1
 
 
+def test_the_newest_version_is_the_one_before(world):
+    client = client_on(TakingBack(world, f"artifacts/{RAW_NAME}/_versions/", 2), IMPATIENT)
+    assert client.get_artifact(NAME).version == 2
+
+
+def test_an_alias_stands_for_what_it_stood_for_before(world):
+    client = client_on(TakingBack(world, f"artifacts/{RAW_NAME}/_aliases/", 2), IMPATIENT)
+    assert client.get_artifact(NAME, "prod").version == 2
+
+
+def test_a_list_of_versions_is_of_those_that_stayed(world):
+    client = client_on(TakingBack(world, manifest_key(4), 1), IMPATIENT)
+    assert [artifact.version for artifact in client.list_artifacts(NAME)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("reference", [4, "prod", "latest"])
+def test_a_version_whose_pruning_was_taken_back_is_there(world, reference):
+    state = manifest_key(4).removesuffix(".json") + ".state-1.json"
+    world.write(state, encode_state("pruned", "c" * 32, IMPATIENT.now()))
+    with pytest.raises(ArtifactPrunedError):
+        world.client().get_artifact(NAME, 4)
+    client = client_on(TakingBack(world, state, 1), IMPATIENT)
+    assert client.get_artifact(NAME, reference).version == (3 if reference == "latest" else 4)
+
+
+def test_a_relocation_that_was_taken_back_moves_nothing(tmp_path):
+    world, place = LocalWorld(tmp_path / "store"), tmp_path / "place"
+    place.mkdir()
+    (place / "data.bin").write_bytes(b"pointed to")
+    pointer = world.client().register_pointer("pointer", place / "data.bin", evidence="full")
+    shutil.copytree(place, tmp_path / "moved")
+    world.client().relocate(place.as_uri(), (tmp_path / "moved").as_uri())
+    shutil.rmtree(tmp_path / "moved")
+    client = client_on(TakingBack(world, "relocations/", 1), IMPATIENT)
+    assert client.get_artifact(pointer.name).read_bytes() == b"pointed to"
+
+
 def test_a_listing_that_never_agrees_with_the_reads_is_told(world):
     class Listed(FaultyBackend):
         def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
@@ -55,3 +97,23 @@ def test_a_listing_that_never_agrees_with_the_reads_is_told(world):
     with pytest.raises(ObjectNotFoundError):
         client_on(backend, IMPATIENT).register_artifact(NAME, b"mine")
     assert len(backend.calls) < 20
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_verification_of_all_goes_on_without_what_was_taken_back(world, damaged):
+    if damaged:
+        world.write(manifest_key(1), b"{}")
+    client = client_on(TakingBack(world, manifest_key(4), 1), IMPATIENT)
+    report = client.verify_all()
+    assert bool(report) is not damaged
+    assert [version.version for version in report.reports] == ([2, 3] if damaged else [1, 2, 3])
+
+
+@pytest.mark.parametrize(("key", "missing"), [(manifest_key(4), 0), (manifest_key(2), 1)])
+@pytest.mark.parametrize("reads", [0, 1])
+def test_a_history_misses_what_was_deleted_and_not_what_was_taken_back(world, key, missing, reads):
+    client = client_on(TakingBack(world, key, 1, after=reads), IMPATIENT)
+    history = client.history(NAME)
+    assert len(history.versions) == 3 + reads
+    assert len(history.problems) == missing
+    assert len(client.history(NAME).problems) == missing

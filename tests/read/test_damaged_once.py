@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metamlflow import MetaMLFlowClient, migrate
-from metamlflow.errors import IntegrityError
+from metamlflow.errors import IntegrityError, PointerDriftError
 from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend
 from metamlflow_local.lake import LocalLake
@@ -127,20 +127,101 @@ def test_a_repair_asks_its_source_again(backend, client, artifact, tmp_path, num
     assert damaged.verify_all()
 
 
-@pytest.mark.parametrize("number", [0, 2])
-@pytest.mark.parametrize("way", ["download", "verify"])
-def test_what_is_pointed_to_is_asked_for_again_too(tmp_path, monkeypatch, way, number):
+class DamagedAnswers:
+    """Alters a bit in the middle of each of the answers with these numbers, of those with content."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.damaged: range = range(0)
+        self.count = 0
+        honest = LocalLake.read
+
+        def read(lake: Any, seen: Any, start: int, end: int) -> Any:
+            data = bytearray(honest(lake, seen, start, end))
+            if self.count in self.damaged:
+                data[len(data) // 2] ^= 1
+            self.count += 1
+            return data
+
+        monkeypatch.setattr(LocalLake, "read", read)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    return DamagedAnswers(monkeypatch)
+
+
+@pytest.fixture
+def pointer(tmp_path, answers):
     (tmp_path / "x.bin").write_bytes(LARGE)
     artifact = MetaMLFlowClient(tmp_path / "store").register_pointer("p", tmp_path / "x.bin", evidence="full")
-    honest, answers = LocalLake.read, []
+    answers.count = 0
+    return artifact
 
-    def damaging(lake: Any, seen: Any, start: int, end: int) -> Any:
-        data = bytearray(honest(lake, seen, start, end))
-        answers.append(start)
-        if len(answers) == number + 1:
-            data[len(data) // 2] ^= 1
-        return data
 
-    monkeypatch.setattr(LocalLake, "read", damaging)
-    assert WAYS[way](artifact, tmp_path) == LARGE
-    assert len(answers) > number
+def read_in_pieces(artifact, _):
+    with artifact.open("x.bin") as file:
+        return b"".join(iter(lambda: file.read(100_000), b""))
+
+
+POINTER_WAYS = {name: WAYS[name] for name in ("open", "download", "verify")}
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("way", POINTER_WAYS)
+def test_what_is_pointed_to_is_asked_for_again_too(pointer, answers, tmp_path, way, number):
+    answers.damaged = range(number, number + 1)
+    assert POINTER_WAYS[way](pointer, tmp_path) == LARGE
+    assert answers.count > number
+
+
+def test_the_last_part_of_what_is_pointed_to_is_asked_for_again(pointer, answers, tmp_path):
+    assert read_in_pieces(pointer, tmp_path) == LARGE
+    last = answers.count - 1
+    answers.count, answers.damaged = 0, range(last, last + 1)
+    assert read_in_pieces(pointer, tmp_path) == LARGE
+
+
+def test_parts_of_what_is_pointed_to_that_were_handed_out_are_compared_as_well(pointer, answers):
+    answers.damaged = range(1)
+    with pointer.open("x.bin") as file:
+        file.read(MIB)  # the altered byte among them
+        with pytest.raises(IntegrityError, match="damaged on its way") as caught:
+            file.read()
+        assert not isinstance(caught.value, PointerDriftError)
+        file.seek(0)
+        assert file.read() == LARGE
+
+
+@pytest.mark.parametrize("size", [1, MIB])
+def test_what_was_altered_past_its_time_is_told_as_drift_each_time(tmp_path, answers, size):
+    place = tmp_path / "x.bin"
+    place.write_bytes(bytes(size))
+    artifact = MetaMLFlowClient(tmp_path / "store").register_pointer("p", place, evidence="full")
+    was = place.stat()
+    place.write_bytes(bytes(size - 1) + b"1")
+    os.utime(place, ns=(was.st_atime_ns, was.st_mtime_ns))
+    with pytest.raises(PointerDriftError), artifact.open("x.bin") as file:
+        read_to_end(file)
+
+
+def read_to_end(file) -> None:
+    """Read on, past an error: none of the last bytes comes."""
+    while True:
+        try:
+            if not file.read(100_000):
+                return
+        except PointerDriftError:
+            file.read(100_000)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_after_a_relocation_it_is_asked_for_again_too(pointer, answers, tmp_path, number):
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "x.bin").rename(tmp_path / "moved/x.bin")
+    client = MetaMLFlowClient(tmp_path / "store")
+    client.relocate((tmp_path / "x.bin").as_uri(), (tmp_path / "moved/x.bin").as_uri())
+    answers.count, answers.damaged = 0, range(number, number + 1)
+    with MetaMLFlowClient(tmp_path / "store").get_artifact("p").open() as file:
+        file.seek(1)
+        assert file.read(1) == LARGE[1:2]
+    assert answers.count > number

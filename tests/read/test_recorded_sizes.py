@@ -8,6 +8,7 @@ import os
 import tracemalloc
 
 import pytest
+from test_reading_content import Folder as FolderStore
 
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import IntegrityError
@@ -36,19 +37,8 @@ def known_of(pointer) -> str:
     return f'null,"{pointer["uri"]}",null,null,{pointer["modified_ns"]}'
 
 
-class Folder:
+class Folder(FolderStore):
     """A store on a disk."""
-
-    def __init__(self, tmp_path):
-        self.root = tmp_path / "store"
-        self.client = MetaMLFlowClient(self.root, cache_dir=tmp_path / "cache")
-
-    def get(self, key):
-        return (self.root / key).read_bytes()
-
-    def set(self, key, data):
-        (self.root / key).unlink()
-        (self.root / key).write_bytes(data)
 
     def requests(self):
         return []

@@ -157,6 +157,7 @@ def test_a_download_under_way_is_neither_swept_nor_registered(client, artifact, 
 # --- deeper than a path may be long -----------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_a_tree_deeper_than_a_path_can_name_is_downloaded_whole_and_taken_back_whole(client, out):
     path = "/".join("d" * 2000) + "/x.txt"
     artifact = client.register_artifact("deep", {path: b"deep", "y.txt": b"1"})

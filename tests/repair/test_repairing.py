@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import pytest
 
-from metamlflow import MetaMLFlowClient, migrate
+from metamlflow import Dataset, MetaMLFlowClient, migrate
 from metamlflow.errors import (
     ArtifactNotFoundError,
     ArtifactPrunedError,
@@ -71,6 +71,16 @@ def test_all_that_is_missing_or_damaged_comes_back(client, raw, artifact, copy, 
     assert not raw.temp_files()
     again = client.repair(artifact, source)
     assert (again.repaired, again.damaged) == ((), ())
+
+
+def test_what_the_library_hands_out_for_a_version_is_repaired(client, raw, artifact, copy):
+    client.register_artifact("made", b"m", inputs=[artifact])
+    for ref in (artifact, client.get_artifact("made").inputs[0], Dataset.open(client, "name"), "name@1"):
+        damage(raw, artifact)
+        assert client.repair(ref, copy)
+        assert artifact.verify()
+    with pytest.raises(InvalidInputError, match="not int"):
+        client.repair(1, copy)
 
 
 def test_one_file_puts_back_what_it_is_and_says_what_it_is_not(client, raw, artifact, tmp_path):

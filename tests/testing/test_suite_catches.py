@@ -84,11 +84,13 @@ def failures():
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("backend", CAUGHT)
 def test_the_suite_names_the_fault_of_a_backend_that(backend, failures):
     assert failures[backend] == set(CAUGHT[backend])
 
 
+@pytest.mark.full
 def test_the_suite_has_nothing_to_say_about_a_sound_backend(failures):
     assert failures["Sound"] == set()
 

@@ -28,6 +28,7 @@ def assert_passed(run):
     assert set(counts) == {"passed"}, "nothing is skipped: such backends can be raced by processes"
 
 
+@pytest.mark.full
 def test_the_backend_of_the_docs_passes_the_suite(tmp_path):
     page, _, lakes = (ROOT / "docs/backends.md").read_text().partition("## Teaching a scheme to pointers")
     assert lakes  # they are no backends
@@ -37,6 +38,7 @@ def test_the_backend_of_the_docs_passes_the_suite(tmp_path):
     assert_passed(run_pytest("test_docs.py", tmp_path))
 
 
+@pytest.mark.full
 def test_the_toy_backend_passes_the_suite():
     assert_passed(run_pytest("tests", TOY, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(TOY / "src")))
 

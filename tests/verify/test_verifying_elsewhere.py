@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from extras import imported
 from metamlflow.artifacts import Pointer
 
 DASK_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -27,7 +28,7 @@ def processes():
 
 @contextmanager
 def dask():
-    distributed = pytest.importorskip("distributed")
+    distributed = imported("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )
@@ -50,7 +51,7 @@ def damaged(client, raw, quick_folder):
     return client
 
 
-@pytest.mark.parametrize("executor", [threads, processes, pytest.param(dask, marks=DASK_WARNS)])
+@pytest.mark.parametrize("executor", [threads, processes, pytest.param(dask, marks=[DASK_WARNS, pytest.mark.full])])
 def test_the_report_is_the_same_wherever_the_work_is_done(damaged, executor):
     expected = damaged.verify_all(level="full").to_json()
     assert expected["counts"] == {"ok": 1_100, "modified": 2, "missing": 2, "unreadable": 0, "unverifiable": 0}

@@ -88,7 +88,7 @@ def test_a_store_that_does_not_exist_does_not_pass_as_an_empty_one(tmp_path):
 
 @pytest.mark.parametrize("level", ["", "FULL", None])
 def test_an_unknown_level_is_told_which_there_are(filled, level):
-    with pytest.raises(InvalidInputError, match="full, checksum, stat"):
+    with pytest.raises(InvalidInputError, match="use 'full', 'checksum', 'stat'"):
         filled.verify_all(level=level)
 
 
@@ -258,12 +258,14 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
-def test_a_file_that_is_no_journal_of_this_is_refused_and_left_alone(filled, tmp_path, other):
+def test_a_file_that_is_not_of_this_verification_is_refused_and_left_alone(filled, tmp_path, other):
     journal = tmp_path / "journal"
     lines = stopped(filled.verify_all, journal, 4)
     journal.write_text(other(json.loads(lines[0])) + "\n")
     before = journal.read_bytes()
-    with pytest.raises(InvalidInputError, match="is no journal of a verification of this store at this level"):
+    with pytest.raises(
+        InvalidInputError, match=r"^resume: .* does not hold what is done of a verification of this store at this level"
+    ):
         filled.verify_all(resume=journal)
     assert journal.read_bytes() == before
 

@@ -114,7 +114,7 @@ def test_a_report_is_json(artifact, raw):
 
 @pytest.mark.parametrize("level", ["", "FULL", "quick", None, 3])
 def test_an_unknown_level_is_told_which_there_are(artifact, level):
-    with pytest.raises(InvalidInputError, match="full, checksum, stat"):
+    with pytest.raises(InvalidInputError, match="use 'full', 'checksum', 'stat'"):
         artifact.verify(level)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
+    InvalidInputError,
     MetaMLFlowError,
     ObjectNotFoundError,
     StorageError,
     StorageFullError,
     StorageUnavailableError,
+    StoreNotFoundError,
     UnsupportedStoreError,
     redact,
 )
@@ -45,8 +48,49 @@ _BY_ERRNO: dict[int, tuple[type[StorageError], str, str]] = {
     errno.ESTALE: (StorageUnavailableError, "the network disk was remade below", "Mount it again, and try again."),
 }
 
+_WEB_DENIES, _WEB_LACKS = frozenset({401, 403, 407}), frozenset({404, 410})
+_WEB_REFUSES = frozenset(range(400, 500)) - {408, 409, 423, 425, 429} | {501, 505, 506, 510}
+"""Statuses that stay what they are, however often a web server is asked."""
+
 Table = Callable[[Exception], MetaMLFlowError | None]
 """A backend's own rows: returns an error to raise instead, without key and cause, or None if it knows none."""
+_MOST_CAUSES = 10  # chains are short; a loop would be somebody's bug
+Row = TypeVar("Row")
+
+
+def causes_of(error: BaseException, *, implied: bool = False) -> list[BaseException]:
+    """Return an error and what caused it, the root last.
+
+    Args:
+        error: what was raised.
+        implied: whether an error that was merely being handled counts as a cause too.
+    """
+    found: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and len(found) < _MOST_CAUSES:
+        found.append(following)
+        following = following.__cause__ or (following.__context__ if implied else None)
+    return found
+
+
+def row_of(error: BaseException, table: Mapping[str, Row]) -> Row | None:
+    """Return the row of the error's class, or of the nearest class above it, by name: so clients need no import."""
+    return next((table[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in table), None)
+
+
+def placed(error: MetaMLFlowError, where: str, root: str, *, message: str | None = None) -> MetaMLFlowError:
+    """Return an error of the same kind that says where it happened.
+
+    Args:
+        error: one of ours, without a place.
+        where: the URL of the object concerned.
+        root: that of the store, for one that is not there.
+        message: in place of the error's own.
+    """
+    facts: dict[str, Any] = {"uri": root} if isinstance(error, StoreNotFoundError) else {"key": where}
+    if isinstance(error, StorageUnavailableError) and error.throttled:
+        facts["throttled"] = True
+    return type(error)(f"{where}: {error.message if message is None else message}", hint=error.hint, **facts)
 
 
 @contextmanager
@@ -78,6 +122,47 @@ def translated_errors(where: str, *, own: Table | None = None) -> Iterator[None]
 def passing_failure(error: OSError, where: str) -> MetaMLFlowError:
     """Return our error for a failure of this machine or its disk that has nothing to do with the file at ``where``."""
     return _common(error, where)
+
+
+def web_status(error: BaseException) -> int:
+    """Return the HTTP status that an error, or the cause of it, came from; 0 where there was no answer."""
+    return next((code for e in (error, error.__cause__) if isinstance(code := getattr(e, "status", None), int)), 0)
+
+
+def web_failure(error: BaseException, where: str) -> MetaMLFlowError | None:
+    """Return our error for what fsspec's web client raised; None for what is nothing of it.
+
+    It raises FileNotFoundError for whatever goes wrong, with what went wrong as its cause.
+    """
+    cause = error.__cause__
+    if status := web_status(error):
+        return _web_answer(status, where)
+    if isinstance(cause or error, TypeError):
+        return InvalidInputError(
+            f"{where} cannot be opened with these source_options: {redact(str(cause or error))}",
+            hint="They are those of fsspec's HTTPFileSystem and of aiohttp's requests, such as {'headers': {…}}.",
+        )
+    if isinstance(error, FileNotFoundError) and cause is not None and not isinstance(cause, LookupError):
+        return StorageUnavailableError(
+            f"{where} cannot be reached: {type(cause).__name__}", hint="Check address and network.", key=where
+        )
+    return None
+
+
+def _web_answer(status: int, where: str) -> StorageError:
+    if status in _WEB_DENIES:
+        return AccessDeniedError(
+            f"{where}: access is denied (status {status})",
+            hint="Give what the server asks for in source_options, such as {'https://host/': {'headers': {…}}}.",
+            key=where,
+        )
+    if status in _WEB_LACKS:
+        return ObjectNotFoundError(f"there is no object {where}", key=where)
+    if status in _WEB_REFUSES:
+        return StorageError(
+            f"{where}: the server refuses the request (status {status})", hint="Check the address.", key=where
+        )
+    return StorageUnavailableError(f"{where}: the server answered {status}", hint="Try again.", key=where)
 
 
 def _common(error: OSError, where: str) -> MetaMLFlowError:

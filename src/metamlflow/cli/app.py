@@ -16,7 +16,7 @@ from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, re
 from metamlflow.cli.checking import Limits, check_all
 from metamlflow.cli.completing import names, references
 from metamlflow.cli.doctoring import advised, examined
-from metamlflow.cli.documents import LEFT_OUT, LISTED, artifact_document, entry_rows, fact_rows, listed_row
+from metamlflow.cli.documents import LEFT_OUT, LISTED, entry_rows, fact_rows, listed_row
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.lineage import lineage_app
@@ -44,7 +44,6 @@ from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
 from metamlflow.cli.repairing import repair_app
-from metamlflow.model.blaming import blamed_on
 
 # The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
 
@@ -154,7 +153,7 @@ def register(
             progress=progress,
         )
     if as_json:
-        emit_document("artifact", artifact_document(artifact))
+        emit_document("artifact", artifact.to_json())
     else:
         emit(f"{artifact.name}@{artifact.version}")
 
@@ -182,11 +181,6 @@ def get(
     Nothing appears in the folder before everything was fetched and verified.
     """
     keys = [Path(file) for file in require_signature or ()] or None
-    if keys:
-        from metamlflow.store.verify.signatures import public_keys
-
-        with blamed_on("--require-signature"):
-            public_keys(keys)
     artifact = client_for(store, options, source_options).get_artifact(reference, require_signature=keys)
     with interruptible() as interruption, shown_progress("fetching", interruption) as progress:
         found = artifact.download(destination, path=path, overwrite=overwrite, progress=progress)
@@ -215,7 +209,7 @@ def ls(
     """
     found = client_for(store, options).list_artifacts(name, artifact_type=artifact_type)
     if as_json:
-        emit_document("artifacts", {"artifacts": [artifact_document(artifact) for artifact in found]})
+        emit_document("artifacts", {"artifacts": [artifact.to_json() for artifact in found]})
     else:
         emit_rows(map(listed_row, found), LISTED if found else (), LEFT_OUT)
 
@@ -236,7 +230,7 @@ def show(
     artifact = client_for(store, options).get_artifact(reference)
     count = None if listed < 0 else listed
     if as_json:
-        emit_document("artifact", artifact_document(artifact, entries=count))
+        emit_document("artifact", artifact.to_json(entries=count))
         return
     emit_rows(fact_rows(artifact))
     emit_rows(entry_rows(artifact, count))

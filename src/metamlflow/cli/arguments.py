@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from metamlflow._arguments import absolute_path, blamed_on
 from metamlflow.cli.interrupting import Interruption, PipeReader
 from metamlflow.cli.output import note
 from metamlflow.cli.wording import in_the_shell
 from metamlflow.errors import InvalidInputError
-from metamlflow.model.blaming import blamed_on
-from metamlflow.model.names import Reference
-from metamlflow.store.transfer.local_paths import absolute_path
 
 if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient
@@ -140,7 +138,7 @@ def parse_byte_rate(text: str, option: str) -> int:
     Raises:
         InvalidInputError: it spells none.
     """
-    from metamlflow.store.cache.leases import parse_size
+    from metamlflow._arguments import parse_size
 
     with blamed_on(option):
         if not (size := parse_size(text)):
@@ -216,7 +214,7 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
         value = json.loads(Path(file).read_text("utf-8"))
     except OSError as error:
         raise typer.BadParameter(f"{file!r} cannot be read: {error.strerror}", param_hint="--meta-file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{file!r} is not JSON in UTF-8: {error}", param_hint="--meta-file") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{file!r} does not hold a JSON object", param_hint="--meta-file")
@@ -225,6 +223,8 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
 
 def read_inputs(given: Iterable[str] | None) -> dict[str, list[str]] | list[str]:
     """Return what ``--input`` names, as ``register_artifact`` takes it: by role if one has a role."""
+    from metamlflow.types import Reference
+
     split = [text.partition("=") for text in given or ()]
     with blamed_on("--input"):
         for role, has_role, reference in split:

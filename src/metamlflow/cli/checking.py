@@ -13,12 +13,10 @@ from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.output import emit, emit_document, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
-from metamlflow.model.blaming import blamed_on
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Unreadable, VerifyReport
     from metamlflow.client import MetaMLFlowClient
-    from metamlflow.format.manifests import Loaded
 
 
 _LINES = "\n"
@@ -47,49 +45,38 @@ def check_all(
     Raises:
         NotFoundError: one of them, or the store, does not exist.
     """
-    from metamlflow.store.transfer.rate_limit import Pace
-    from metamlflow.store.verify.lineage import lineage_findings
-    from metamlflow.store.verify.report import Unreadable, Verification
-    from metamlflow.store.verify.selection import every_version, loaded_references
-    from metamlflow.store.verify.verify import Journal, verify
+    from metamlflow.artifacts import Verification
 
     objects, size = limits.objects_per_second, limits.bytes_per_second
-    pace = Pace(
-        None if objects is None else parse_rate(objects, "--objects-per-second"),
-        None if size is None else parse_byte_rate(size, "--bytes-per-second"),
-    )
-    resume = None if limits.resume is None else file_to_write(limits.resume, "--resume")
-    store = client._store  # noqa: SLF001 (one version at a time, to show each as it is done)
-    versions = loaded_references(store, references) if references else every_version(store)
-    with blamed_on("--resume"):
-        journal = Journal(resume, store, level) if resume else None
-
-    def checked(version: Loaded | Unreadable) -> VerifyReport | Unreadable:
-        if isinstance(version, Unreadable):
-            return version
-        what = f"verifying {version.manifest.name}@{version.manifest.version}"
-        with interruptible() as interruption, shown_progress(what, interruption) as progress:
-            report = verify(store, version, level, progress, pace=pace, journal=journal)
-        return report.with_findings(lineage_findings(store, version)) if limits.lineage else report
-
-    found = []
-    for version in versions:
-        found.append(checked(version))
-        if not as_json:
-            _show(found[-1])
-    if journal:
-        journal.finish()
-    verification = Verification(
-        tuple(report for report in found if not isinstance(report, Unreadable)),
-        tuple(error for error in found if isinstance(error, Unreadable)),
-    )
+    wanted = [reference if "@" in reference else f"{reference}@latest" for reference in references]
+    found: list[VerifyReport | Unreadable] = []
+    with interruptible() as interruption:
+        reports = client.verify_each(
+            wanted or None,
+            level,
+            lineage=limits.lineage,
+            objects_per_second=None if objects is None else parse_rate(objects, "--objects-per-second"),
+            bytes_per_second=None if size is None else parse_byte_rate(size, "--bytes-per-second"),
+            resume=None if limits.resume is None else file_to_write(limits.resume, "--resume"),
+            progress=lambda state: draw(state),  # noqa: PLW0108 (each version has a bar of its own)
+        )
+        while True:
+            # A bar for each version: what is found is written while there is none.
+            with shown_progress("verifying", interruption) as draw:
+                report = next(reports, None)
+            if report is None:
+                break
+            found.append(report)
+            if not as_json:
+                _show(report)
+    verification = Verification.of(found)
     if as_json:
         emit_document("verification", verification.to_json())
     return ExitCode.GOOD if verification else ExitCode.CHECK_FAILED
 
 
 def _show(found: VerifyReport | Unreadable) -> None:
-    from metamlflow.store.verify.report import Unreadable
+    from metamlflow.artifacts import Unreadable
 
     if isinstance(found, Unreadable):
         if sys.stdout.isatty():

@@ -6,28 +6,22 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metamlflow.cli.documents import CHECKED, check_document, check_row
+from metamlflow.cli.documents import CHECKED, check_row
 from metamlflow.cli.output import emit, emit_document, emit_rows, note, printable
 
 if TYPE_CHECKING:
-    from metamlflow.backend.diagnosis import Role
     from metamlflow.client import MetaMLFlowClient
-    from metamlflow.store.doctor import Check
+    from metamlflow.types import Check, Role
 
 
 def examined(client: MetaMLFlowClient, *, as_json: bool) -> bool:
     """Make and show all checks of a client's store; return whether none failed."""
-    from metamlflow.store.doctor import examine
-
-    session = client._session  # noqa: SLF001 (the store and the cache have no public name)
-    checks = list(examine(session.store, session.cache))
-    good = not any(check.verdict == "failed" for check in checks)
+    diagnosis = client.doctor()
     if as_json:
-        documents = [check_document(check) for check in checks]
-        emit_document("doctor", {"uri": client.storage_uri, "ok": good, "checks": documents})
+        emit_document("doctor", diagnosis.to_json())
     else:
-        _show(checks)
-    return good
+        _show(diagnosis.checks)
+    return diagnosis.ok
 
 
 def _show(checks: Sequence[Check]) -> None:
@@ -37,15 +31,13 @@ def _show(checks: Sequence[Check]) -> None:
     emit_rows((check_row(check)[:3] for check in checks), CHECKED)
     # Below the table: commands are to be copied, and a narrow column would break them.
     for check in checks:
-        if check.finding.remedy:
-            emit(f"\n{check.name}: {printable(check.finding.remedy)}")
+        if check.remedy:
+            emit(f"\n{check.name}: {printable(check.remedy)}")
 
 
 def advised(client: MetaMLFlowClient, role: Role, *, as_json: bool) -> None:
     """Show the least that a role needs for a client's store: the policy on stdout, what to know about it on stderr."""
-    from metamlflow.store.doctor import access_policy
-
-    policy = access_policy(client._store, role)  # noqa: SLF001 (as above)
+    policy = client.access_policy(role)
     if as_json:
         content = {"uri": client.storage_uri, "role": role, "text": policy.text, "document": policy.document}
         emit_document("policy", {**content, "notes": list(policy.notes)})

@@ -1,4 +1,4 @@
-"""How artifacts and reports look: as JSON documents, and as rows."""
+"""Artifacts and reports as rows of a table."""
 
 from __future__ import annotations
 
@@ -7,73 +7,16 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.cli.output import Row, Size, printable, utc_text
-from metamlflow.errors import PointerPolicyError
-from metamlflow.model.metadata import encode_mapping
+from metamlflow._looks import bytes_text, counted, utc_text
+from metamlflow.cli.output import Row, Size, printable
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact, VerifyReport
-    from metamlflow.model.manifests import FileEntry
-    from metamlflow.store.doctor import Check
+    from metamlflow.types import Check
 
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
 LEFT_OUT = ("BY", "FILES", "TYPE", "CREATED", "SIZE")
 CHECKED = ("CHECK", "VERDICT", "FOUND")
-
-
-def _path_to_open(artifact: Artifact) -> str | None:
-    """Return the URL that other tools may open; None where the policy does not let that be opened."""
-    try:
-        return artifact.storage_path
-    except PointerPolicyError:
-        return None
-
-
-def artifact_document(artifact: Artifact, *, entries: int | None = 0) -> dict[str, Any]:
-    """Return an artifact as JSON values, with its first ``entries`` entries (None: all; 0: no such field)."""
-    document: dict[str, Any] = {
-        "name": artifact.name,
-        "version": artifact.version,
-        "artifact_id": artifact.artifact_id,
-        "artifact_type": artifact.artifact_type,
-        "created_at": utc_text(artifact.created_at),
-        "created_by": artifact.created_by,
-        "files": len(artifact.entries),
-        "size": artifact.size,
-        "digest": artifact.digest,
-        "manifest_digest": artifact.manifest_digest,
-        "storage_path": _path_to_open(artifact),
-        # As stored: NaN, which JSON lacks, is {"$float": "NaN"}.
-        "metadata": encode_mapping(artifact.metadata),
-        "schema": artifact.schema,
-        "pointers": [{"path": p.path, "uri": p.uri, "kind": p.kind, "evidence": p.evidence} for p in artifact.pointed],
-        "inputs": [
-            {"name": str(i.name), "version": i.version, "manifest_digest": i.manifest_digest, "role": i.role}
-            for i in artifact.inputs
-        ],
-    }
-    if entries != 0:
-        document["entries"] = [_entry_document(entry) for entry in islice(artifact.entries, entries)]
-    return document
-
-
-def _entry_document(entry: FileEntry) -> dict[str, Any]:
-    names = ("path", "size", "sha256", "crc32c", "key", "executable")
-    document: dict[str, Any] = {name: getattr(entry, name) for name in names}
-    if entry.uri is not None:
-        evidence = entry.evidence
-        document |= {
-            "uri": entry.uri,
-            "version": entry.version,
-            "evidence": {
-                "strength": evidence.strength,
-                "etag": evidence.etag,
-                "modified_ns": evidence.modified_ns,
-                "held": dict(evidence.held),
-                "computed": dict(evidence.computed),
-            },
-        }
-    return document
 
 
 def listed_row(artifact: Artifact) -> Row:
@@ -101,14 +44,15 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
     yield "digest", artifact.digest
     yield "manifest", artifact.manifest_digest
     yield "id", artifact.artifact_id
-    path = _path_to_open(artifact)
+    document = artifact.to_json()
+    path = document["storage_path"]
     if path is not None and path not in {place.uri for place in artifact.pointed}:
         yield "stored", path
     for place in artifact.pointed:
         yield "points to", place.uri
     for source in artifact.inputs:
         yield "input", f"{source.name}@{source.version}"
-    for name, value in encode_mapping(artifact.metadata).items():
+    for name, value in document["metadata"].items():
         yield f"metadata.{name}", json.dumps(value, ensure_ascii=False)
     schema: Mapping[str, Any] = artifact.schema or {}
     for field in schema.get("fields", ()):
@@ -132,11 +76,9 @@ def report_rows(report: VerifyReport) -> Iterator[Row]:
 
 def report_lines(report: VerifyReport) -> Iterator[str]:
     """Yield a report as lines for people."""
-    from rich.filesize import decimal
-
-    files = f"{report.files:,} file{'' if report.files == 1 else 's'}"
+    files, size = counted(report.files, "file"), bytes_text(report.bytes)
     verdict = "ok    " if report.ok else "failed"
-    yield f"{verdict}  {report.name}@{report.version}  {files}, {decimal(report.bytes)} read, level {report.level}"
+    yield f"{verdict}  {report.name}@{report.version}  {files}, {size} read, level {report.level}"
     for finding in report.findings:
         yield f"  {finding.status}: {printable(finding.path) or 'a record of a version'}"
         yield f"    object    {printable(finding.key)}"
@@ -144,12 +86,6 @@ def report_lines(report: VerifyReport) -> Iterator[str]:
         yield f"    actual    {printable(finding.actual)}"
 
 
-def check_document(check: Check) -> dict[str, str | None]:
-    """Return a check of the doctor's as JSON values."""
-    finding = check.finding
-    return {"name": check.name, "verdict": finding.verdict, "found": finding.found, "remedy": finding.remedy}
-
-
 def check_row(check: Check) -> Row:
     """Return a check of the doctor's as a row: name, verdict, what was found, and a remedy or a dash."""
-    return check.name, check.verdict, check.finding.found, check.finding.remedy or "-"
+    return check.name, check.verdict, check.found, check.remedy or "-"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from metamlflow._arguments import blamed_on
 from metamlflow.backend import translated_errors
 from metamlflow.cli.arguments import client_for, file_to_write
 from metamlflow.cli.exits import ExitCode
@@ -20,8 +21,6 @@ from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
-from metamlflow.model.blaming import blamed_on
-from metamlflow.model.names import ArtifactName
 
 if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport
@@ -111,6 +110,7 @@ def migrate(
     In a pipe: NAME@VERSION, status, files, objects and bytes new to DST, and manifest digest, separated by tabs.
     """
     from metamlflow.migration import migrate as bring
+    from metamlflow.types import ArtifactName
 
     with blamed_on("--name"):
         for name in names or ():

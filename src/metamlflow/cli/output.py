@@ -15,6 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TextIO
 
+from metamlflow import redaction
+from metamlflow._looks import bytes_text, utc_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -87,11 +90,8 @@ def coloured(descriptor: int) -> bool:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return text with control characters escaped: metadata must not move a cursor, nor a file name forge a line."""
-    return "".join(
-        char if char.isprintable() or char in keep or "\udc80" <= char <= "\udcff" else repr(char)[1:-1]
-        for char in text
-    )
+    """Return text with control characters escaped; bytes of a file name that is not UTF-8 stay what they are."""
+    return redaction.printable(text, keep=keep + redaction.UNDECODED)
 
 
 def emit(text: str) -> None:
@@ -153,11 +153,6 @@ def console(*, width: int | None = None, error: bool = False) -> Console:
     return _Quiet(width=width, markup=False, highlight=False, emoji=False, color_system=system, stderr=error)
 
 
-def utc_text(moment: datetime) -> str:
-    """Return a time as RFC 3339, in UTC."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _exact(cell: Cell) -> str:
     return utc_text(cell) if isinstance(cell, datetime) else str(cell)
 
@@ -167,9 +162,7 @@ def _friendly(cell: Cell) -> str:
         case datetime():
             return f"{cell.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         case Size():
-            from rich.filesize import decimal
-
-            return decimal(cell)
+            return bytes_text(cell)
         case int():
             return f"{cell:,}"
     return cell

@@ -11,7 +11,6 @@ import typer
 
 from metamlflow.cli.arguments import client_for, read_inputs, read_metadata
 from metamlflow.cli.completing import names
-from metamlflow.cli.documents import artifact_document
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import (
@@ -154,7 +153,7 @@ def refresh(
         done = artifact.refresh(progress=progress)
     changes = {what: getattr(done.changes, what) for what in ("added", "removed", "modified")}
     if as_json:
-        document = artifact_document(done.artifact)
+        document = done.artifact.to_json()
         emit_document(
             "refresh", {"changed": bool(done), "counts": done.changes.counts, **changes, "artifact": document}
         )
@@ -190,6 +189,6 @@ def relocate(
 
 def _show(artifact: Artifact, *, as_json: bool) -> None:
     if as_json:
-        emit_document("artifact", artifact_document(artifact))
+        emit_document("artifact", artifact.to_json())
     else:
         emit(f"{artifact.name}@{artifact.version}")

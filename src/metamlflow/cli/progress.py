@@ -40,6 +40,7 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
         bar = bars.add_task(description, total=None, files="")
 
         def draw(state: Progress) -> None:
+            """Show how far the work is, or raise if it is to stop."""
             interruption.check()
             of_all = f"/{state.total_files:,}" if state.total_files is not None else ""
             # The size of a stream is not known before its end: its total stays behind what was read.
@@ -47,7 +48,7 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
             ending = _AT_THE_END.get(state.operation, "finishing…") if state.finishing else None
             bars.update(
                 bar,
-                description=ending or description,
+                description=ending or f"{description} {state.reference}".rstrip(),
                 completed=state.bytes,
                 total=state.total_bytes if known and not ending else None,
                 files=f"{state.files:,}{of_all} files",

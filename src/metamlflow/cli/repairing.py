@@ -5,22 +5,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metamlflow._arguments import blame_by_names
 from metamlflow.cli.arguments import client_for, parse_assignments
 from metamlflow.cli.exits import ExitCode
 from metamlflow.cli.interrupting import interruptible
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
-from metamlflow.cli.output import Row, emit_document, emit_rows
+from metamlflow.cli.output import Row, emit, emit_document, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
 from metamlflow.errors import InvalidInputError
-from metamlflow.model.blaming import blame_by_names
 
 if TYPE_CHECKING:
-    from metamlflow.store.repair.report import RepairReport
+    from metamlflow.artifacts import RepairReport
 
 repair_app = typer.Typer()
 
@@ -48,8 +49,8 @@ def repair(
     """Put back what a full verification of a version finds missing or modified. Exits with 1 if some of it stays so.
 
     Only bytes with the digest in the object's name are written, under that name, and read back. Running it again does
-    no harm. In a pipe, separated by tabs: NAME@VERSION, ok or failed, how many were
-    repaired and are damaged; then of each: NAME@VERSION, repaired or damaged, path, object, and the reason.
+    no harm. In a pipe, separated by tabs: NAME@VERSION, ok or failed, how many were repaired and are damaged; then of
+    each: NAME@VERSION, repaired or damaged, path, object, and the reason.
     """
     client = client_for(store, options)
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
@@ -61,6 +62,9 @@ def repair(
             raise
     if as_json:
         emit_document("repair", report.to_json())
+    elif sys.stdout.isatty():
+        for line in _lines(report):
+            emit(line)
     else:
         emit_rows(_rows(report))
     return ExitCode.GOOD if report else ExitCode.CHECK_FAILED
@@ -73,3 +77,15 @@ def _rows(report: RepairReport) -> Iterator[Row]:
         yield reference, "repaired", found.path or "-", found.key
     for found in report.damaged:
         yield reference, "damaged", found.path or "-", found.key, found.reason
+
+
+def _lines(report: RepairReport) -> Iterator[str]:
+    """Yield a report as lines for people, in the form of those of ``verify``."""
+    verdict, (repaired, damaged) = "ok    " if report.ok else "failed", (len(report.repaired), len(report.damaged))
+    yield f"{verdict}  {report.name}@{report.version}  {repaired:,} repaired, {damaged:,} damaged"
+    for status, objects in (("repaired", report.repaired), ("damaged", report.damaged)):
+        for found in objects:
+            yield f"  {status}: {printable(found.path) or 'a record of a version'}"
+            yield f"    object    {printable(found.key)}"
+            if found.reason:
+                yield f"    reason    {printable(found.reason)}"

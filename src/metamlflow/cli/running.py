@@ -8,15 +8,19 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from metamlflow.cli.completing import COMPLETION_VARIABLE, answered
 from metamlflow.cli.exits import ExitCode, UsageError, exit_code_of, tell
 from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
 from metamlflow.redaction import without_secrets
+
+COMPLETION_VARIABLE = "_METAMLFLOW_COMPLETE"
+"""Set by a shell that asks what the next word may be."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code. Nothing but a failure of the interpreter itself is raised."""
     if COMPLETION_VARIABLE in os.environ:
+        from metamlflow.cli.shell import answered
+
         return answered(arguments)
     # Read here and not by the parser, because errors of the parser are to be told in the same way as all others.
     flags = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)

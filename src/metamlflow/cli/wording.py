@@ -19,6 +19,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "bytes_per_second": "--bytes-per-second",
         "overwrite=True": "--overwrite",
         "path=": "--path",
+        "require_signature": "--require-signature",
         "inputs=": "--input",
         "copy_pointers": "--copy-pointers",
         "server_side=True": "--server-side",
@@ -28,7 +29,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
 # Not inside of a name, a path or a quotation: there it is what somebody wrote.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
 # Arguments that are words of English are such only where a message begins with them.
-_BLAMED = re.compile(r"^(expected|version)s?(?=: )")
+_BLAMED = re.compile(r"^(expected|resume|version)s?(?=: )")
 # How the package that checks values introduces what a parser said.
 _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from metamlflow.model.looks import one_line
+from metamlflow._looks import one_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from metamlflow.lineage.elements import Graph, Node
+from metamlflow.redaction import printable
 
 _SHAPES = {"artifact": ("[", "]"), "run": ("([", "])"), "source": ("[(", ")]"), "missing": ("{{", "}}")}
 _MOST_LABEL = 160
@@ -13,7 +14,7 @@ _WIDEST = 240  # characters of indentation
 
 def _plain(text: str) -> str:
     """Return text without control characters: a name must not forge a line. Of a long one the middle is left out."""
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    shown = printable(text)
     return shown if len(shown) <= _MOST_LABEL else f"{shown[: _MOST_LABEL // 2]}…{shown[-_MOST_LABEL // 2 :]}"
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Any, Literal
 
+from metamlflow._looks import bytes_text, one_line
 from metamlflow.model.json_lines import encode_line
-from metamlflow.model.looks import bytes_text, one_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Pointed, PointerEntry
 
@@ -38,6 +38,10 @@ class Entry:
     key: str
     executable: bool = False
     extra: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known of the file as JSON values."""
+        return {name: getattr(self, name) for name in ("path", "size", "sha256", "crc32c", "key", "executable")}
 
     def __repr__(self) -> str:
         return f"<Entry '{one_line(self.path)}': {bytes_text(self.size)}, sha256 {self.sha256[:12]}…>"
@@ -133,6 +137,11 @@ class Input:
     version: int
     manifest_digest: str
     role: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the input as JSON values."""
+        names = ("version", "manifest_digest", "role")
+        return {"name": str(self.name), **{name: getattr(self, name) for name in names}}
 
     def __repr__(self) -> str:
         role = f" as '{one_line(self.role, 30)}'" if self.role else ""

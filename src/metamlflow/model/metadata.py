@@ -36,12 +36,13 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any, cast
 from uuid import UUID
 
+from metamlflow._looks import type_name, utc_text
 from metamlflow.errors import InvalidMetadataError
 from metamlflow.model.array_values import exact_seconds, is_array, is_missing, plain_array
 
@@ -68,7 +69,7 @@ def encode_mapping(value: object, place: str = "metadata") -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise _refusal(place, f"it is a mapping of names to values, not {_kind(value)}")
+        raise _refusal(place, f"it is a mapping of names to values, not {type_name(value)}")
     return cast("dict[str, Any]", _encode(value, place, ()))
 
 
@@ -105,14 +106,14 @@ def _encode(value: object, place: str, parents: tuple[int, ...]) -> Any:  # noqa
             return _encode(_converted(value, convert, place), place, parents)
     if is_array(value) or is_missing(value):
         return _array(value, place, parents)
-    raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON", _REMEDIES.get(_family(value)))
+    raise _refusal(place, f"a value of type {type_name(value)} cannot be stored as JSON", _REMEDIES.get(_family(value)))
 
 
 def _converted(value: Any, convert: Callable[[Any], Any], place: str) -> Any:
     try:
         return convert(value)
     except ValueError as error:
-        raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON: {error}") from error
+        raise _refusal(place, f"a value of type {type_name(value)} cannot be stored as JSON: {error}") from error
 
 
 def _container(value: Any, place: str, parents: tuple[int, ...]) -> Any:
@@ -158,7 +159,7 @@ def _key(key: object, place: str) -> str:
             raise _refusal(place, f"its key, an integer of {key.bit_length():,} bits, is too long")
         case float():
             return json.dumps(float(key))
-    raise _refusal(place, f"its key {key!r:.80} is of type {_kind(key)}; keys are text or numbers")
+    raise _refusal(place, f"its key {key!r:.80} is of type {type_name(key)}; keys are text or numbers")
 
 
 def _text(value: str, place: str) -> str:
@@ -186,7 +187,7 @@ def _array(value: Any, place: str, parents: tuple[int, ...]) -> Any:
     try:
         plain = plain_array(value)
     except ValueError as error:
-        raise _refusal(place, f"a value of type {_kind(value)} cannot be stored as JSON: {error}") from error
+        raise _refusal(place, f"a value of type {type_name(value)} cannot be stored as JSON: {error}") from error
     return _encode(plain, place, parents)
 
 
@@ -196,7 +197,7 @@ def _datetime(value: datetime) -> str | None:
     if value.tzinfo is None:
         return value.isoformat()
     try:
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return utc_text(value)
     except OverflowError:  # a "for ever" at the edge of the calendar keeps its own offset
         return value.isoformat()
 
@@ -240,8 +241,3 @@ _REMEDIES = {
     "Period": "Give str(value).",
     "Interval": "Give str(value).",
 }
-
-
-def _kind(value: object) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

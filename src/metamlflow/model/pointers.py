@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from metamlflow._looks import bytes_text, one_line
 from metamlflow.errors import redact
 from metamlflow.model.json_lines import encode_line
-from metamlflow.model.looks import bytes_text, one_line
 
 Strength = Literal["stat", "checksum", "full"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
@@ -39,6 +39,16 @@ class Evidence:
     modified_ns: int | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     computed: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the evidence as JSON values, with its strength."""
+        return {
+            "strength": self.strength,
+            "etag": self.etag,
+            "modified_ns": self.modified_ns,
+            "held": dict(self.held),
+            "computed": dict(self.computed),
+        }
 
     def __repr__(self) -> str:
         known = ", ".join(self.digests) or ("etag" if self.etag else "size and time")
@@ -81,6 +91,11 @@ class PointerEntry:
     version: str | None = None
     evidence: Evidence = Evidence()
     extra: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known of the file as JSON values; ``key`` is null, since it has none in the store."""
+        names = ("path", "size", "sha256", "crc32c", "key", "executable", "uri", "version")
+        return {**{name: getattr(self, name) for name in names}, "evidence": self.evidence.to_json()}
 
     def __repr__(self) -> str:
         place = one_line(redact(self.uri), 40)
@@ -157,6 +172,10 @@ class Pointed:
     uri: str
     kind: PointedKind
     evidence: Strength | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the place as JSON values."""
+        return {name: getattr(self, name) for name in ("path", "uri", "kind", "evidence")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from metamlflow.model.looks import counted, minute_text, one_line, table_of
+from metamlflow._looks import counted, minute_text, one_line, table_of
 from metamlflow.model.manifests import Input
 
 Outcome = Literal["finished", "failed"]

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, get_args
 
+from metamlflow._looks import counted, grid_of
 from metamlflow.backend import Backend
 from metamlflow.backend.diagnosis import (
     AccessPolicy,
@@ -42,7 +44,7 @@ from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.store import Store, lists_marker
 
 _KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
 
@@ -58,15 +60,57 @@ _UNHONOURED = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check that was made: its name, and what was found."""
+    """A check that was made.
+
+    Attributes:
+        name: of the check: the same in every release.
+        verdict: ``ok``, ``warning`` (costs something, or may break later), ``failed`` or ``unknown`` (could not be
+            found out).
+        found: the facts, without secrets.
+        remedy: what to do about it, unless all is well.
+    """
 
     name: str
-    finding: Finding
+    verdict: Verdict
+    found: str
+    remedy: str | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the check as JSON values."""
+        return {"name": self.name, "verdict": self.verdict, "found": self.found, "remedy": self.remedy}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What an examination of a store found. True in a condition if no check failed.
+
+    Attributes:
+        uri: of the store.
+        checks: those that were made, in their order.
+    """
+
+    uri: str
+    checks: tuple[Check, ...]
 
     @property
-    def verdict(self) -> Verdict:
-        """How it went."""
-        return self.finding.verdict
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return not any(check.verdict == "failed" for check in self.checks)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        worst = [f"{check.verdict}: {check.name}" for check in self.checks if check.verdict in {"failed", "warning"}]
+        return f"<Diagnosis of {self.uri}: {', '.join(worst) or counted(len(self.checks), 'check') + ', all well'}>"
+
+    def _repr_html_(self) -> str:
+        rows = ((check.name, check.verdict, check.found, check.remedy or "") for check in self.checks)
+        return grid_of(f"Diagnosis of {self.uri}", ("check", "verdict", "found", "remedy"), rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the diagnosis as JSON values."""
+        return {"uri": self.uri, "ok": self.ok, "checks": [check.to_json() for check in self.checks]}
 
 
 def examine(store: Store, cache: FileCache) -> Iterator[Check]:
@@ -90,8 +134,10 @@ def access_policy(store: Store, role: Role) -> AccessPolicy:
     """Return the least that ``role`` needs for a store. Touches no network.
 
     Raises:
-        InvalidInputError: the backend does not know.
+        InvalidInputError: no such role, or the backend has no policy to offer.
     """
+    if role not in get_args(Role):
+        raise InvalidInputError(f"unknown role {role!r:.80}: use {', '.join(map(repr, get_args(Role)))}")
     if not isinstance(store.backend, AdvisesAccess):
         raise InvalidInputError(
             f"the backend of {store.url} has no policy to offer", hint="docs/doctor.md says what each role does."
@@ -101,15 +147,17 @@ def access_policy(store: Store, role: Role) -> AccessPolicy:
 
 def _made(examination: Examination, examined: _Examined) -> Check:
     """Make one check; what goes wrong with it is its finding, and no reason to leave out the others."""
+    name = examination.name
     if examination.remote and not examined.answers:
-        return Check(examination.name, Finding("unknown", "not asked, since the storage does not answer"))
+        return Check(name, "unknown", "not asked, since the storage does not answer")
     trouble: Verdict = "failed" if examination.vital else "unknown"
     try:
-        return Check(examination.name, examination.look())
+        finding = examination.look()
     except MetaMLFlowError as error:
-        return Check(examination.name, Finding(trouble, error.message, error.hint))
+        return Check(name, trouble, error.message, error.hint)
     except Exception as error:  # noqa: BLE001 (what a client raises in a rare case must not hide the other checks)
-        return Check(examination.name, Finding(trouble, redact(f"{type(error).__name__}: {error}")))
+        return Check(name, trouble, redact(f"{type(error).__name__}: {error}"))
+    return Check(name, finding.verdict, finding.found, finding.remedy)
 
 
 @dataclass
@@ -135,6 +183,7 @@ class _Examined:
 
     def _note(self, permission: str, look: Callable[[], Finding]) -> Callable[[], Finding]:
         def noting() -> Finding:
+            """Look, and note whether these credentials may."""
             try:
                 finding = look()
             except AccessDeniedError:
@@ -175,8 +224,8 @@ class _Examined:
         )
 
     def _listing(self) -> Finding:
-        listed = next(iter(self.backend.list_objects(MARKER, limit=1)), None)
-        if self.marker is not None and listed is None:
+        listed = lists_marker(self.backend)
+        if self.marker is not None and not listed:
             return Finding(
                 "failed",
                 "the marker can be read, and the listing does not show it",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
-from metamlflow.tables.frames import UNREADABLE_ERRORS, Problem, refusal, unstorable
-from metamlflow.tables.reading import read_arrow
+from metamlflow.tables.frames import Problem, refusal, unstorable
+from metamlflow.tables.reading import as_parquet, read_arrow, unreadable_errors
 
 
 def schema_problems(pa: Any, schema: Any) -> list[Problem]:
@@ -18,10 +17,10 @@ def schema_problems(pa: Any, schema: Any) -> list[Problem]:
     of a dictionary's texts.
     """
     try:
-        found = _read_back(pa, schema.empty_table()).schema
-    except UNREADABLE_ERRORS as error:
+        found = _read_back(pa, empty(pa, schema)).schema
+    except unreadable_errors(pa) as error:
         columns = ((field.name, pa.schema([field])) for field in schema)
-        named = unstorable(columns, lambda alone: _read_back(pa, alone.empty_table()), "type")
+        named = unstorable(pa, columns, lambda alone: _read_back(pa, empty(pa, alone)), "type")
         return named or [("type", f"the schema, or its metadata, cannot be read back from Parquet: {error}")]
     problems: list[Problem] = []
     for field in schema:
@@ -33,6 +32,11 @@ def schema_problems(pa: Any, schema: Any) -> list[Problem]:
     if lost := _lost(schema.metadata, found.metadata):
         problems.append(("type", f"the schema's metadata {lost!r:.200} would be lost"))
     return problems
+
+
+def empty(pa: Any, schema: Any) -> Any:
+    """Return a table without rows; the schema's own way to make one knows no extension type within another type."""
+    return pa.Table.from_batches([], schema=schema)
 
 
 def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
@@ -57,16 +61,22 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
     try:
         schema = convert(frame.clear()).schema
         found = polars.from_arrow(_read_back(pa, convert(frame.head(1)))).schema
-    except UNREADABLE_ERRORS as error:
+    except unreadable_errors(pa) as error:
         parts = ((name, frame.select(polars.col(name)).head(1)) for name in frame.columns)
-        named = unstorable(parts, lambda part: _read_back(pa, convert(part)), "type")
+        named = unstorable(pa, parts, lambda part: _read_back(pa, convert(part)), "type")
         raise refusal(named or [("type", f"the frame cannot be stored as Parquet: {error}")], unstored=True) from error
     for name, kind in frame.schema.items():
         if found[name] != kind:
             problems.append(("type", f"column {name!r}: type {kind} would come back as {found[name]}"))
     if problems:
         raise refusal(problems)
-    return schema, (convert(frame.slice(start, rows)).cast(schema) for start in range(0, frame.height, rows))
+    return schema, (_cast(pa, convert(frame.slice(start, rows)), schema) for start in range(0, frame.height, rows))
+
+
+def _cast(pa: Any, table: Any, schema: Any) -> Any:
+    """Return a table with the types of a schema; what has them stays, for a cast spoils arrays of nothing."""
+    pairs = zip(table.columns, schema.types, strict=True)
+    return pa.table([column if column.type == kind else column.cast(kind) for column, kind in pairs], schema=schema)
 
 
 def _name_problems(columns: Iterable[tuple[str, Any]], outer: str = "") -> Iterator[Problem]:
@@ -89,11 +99,7 @@ def _holds_objects(polars: Any, kind: Any) -> bool:
 
 def _read_back(pa: Any, table: Any) -> Any:
     """Return what a reader of a table's file gets."""
-    file = io.BytesIO()
-    with importlib.import_module("pyarrow.parquet").ParquetWriter(file, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    file.seek(0)
-    return read_arrow(pa, "table.parquet", cast("Any", file))
+    return read_arrow(pa, "table.parquet", as_parquet(table))
 
 
 def _lost(given: dict[bytes, bytes] | None, found: dict[bytes, bytes] | None) -> dict[bytes, bytes]:

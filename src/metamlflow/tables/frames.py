@@ -2,9 +2,10 @@
 
 pandas and pyarrow convert silently: labels become text, categories that are not text become plain columns, sets become
 lists. So a part of each table is written and read before the version exists, the way that readers take, and compared:
-types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects. Of columns
-that hold texts, bytes or bools alone the first values tell. The values of all other columns have one form in Arrow, but
-for NaN in a nullable column: they are not looked at, and this costs milliseconds, whatever the size.
+types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects, or of a
+type that neither pandas nor numpy brings. Of columns that hold texts, bytes or bools alone the first values tell. The
+values of all other columns have one form in Arrow, but for NaN in a nullable column: they are not looked at, and this
+costs milliseconds, whatever the size.
 
 Mending what is lost at reading was turned down: other readers of the file, pandas' own among them, would still see it
 otherwise.
@@ -12,20 +13,23 @@ otherwise.
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
+from metamlflow._looks import type_name
 from metamlflow.errors import InvalidInputError
-from metamlflow.tables.reading import imported, read_pandas
+from metamlflow.tables.reading import (
+    as_parquet,
+    conversion_errors,
+    imported,
+    read_arrow,
+    read_pandas,
+    unreadable_errors,
+)
 from metamlflow.tables.values import same_json, same_value
 
-# What pandas and pyarrow raise for values that they cannot convert; pyarrow's own errors derive from these.
-CONVERSION_ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError)
-# The same where the file is in memory, so that an OSError is about the table: "schema too deeply nested".
-UNREADABLE_ERRORS = (*CONVERSION_ERRORS, OSError, KeyError)
 _GROUP_ROWS = 128 * 1024
 _MOST_NAMED = 9
 _MOST_PROBLEMS = 50
@@ -74,7 +78,7 @@ def _converted(frame: Any) -> Any:
         plain.index = frame.index.set_names([None] * frame.index.nlevels)
     try:
         table = pa.Table.from_pandas(plain)
-    except CONVERSION_ERRORS as error:
+    except conversion_errors(pa) as error:
         raise refusal([*problems, *_unconvertible(pa, frame, error)], unstored=True) from error
     changes, cause = _changes(pandas, pa, frame, plain, table)
     if problems := [*problems, *changes]:
@@ -92,13 +96,15 @@ def check_names(names: Iterable[Any]) -> None:
         raise InvalidInputError(f"several columns are called {_some(map(repr, twice))}", hint="Rename them.")
 
 
-def unstorable(parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], hint: str = "column") -> list[Problem]:
+def unstorable(
+    pa: Any, parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], hint: str = "column"
+) -> list[Problem]:
     """Return the columns with which alone ``convert`` fails, each with the reason."""
     problems = []
     for name, part in parts:
         try:
             convert(part)
-        except UNREADABLE_ERRORS as reason:
+        except unreadable_errors(pa) as reason:
             problems.append((hint, f"column {name!r} cannot be stored as Parquet: {reason}"))
     return problems
 
@@ -123,7 +129,7 @@ def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
         (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # a list of places would copy the values
         for place, name in enumerate(frame.columns)
     )
-    found = unstorable(parts, pa.Table.from_pandas)
+    found = unstorable(pa, parts, pa.Table.from_pandas)
     return found or [("index", f"the frame's index cannot be stored as Parquet: {error}")]
 
 
@@ -134,16 +140,16 @@ def _attrs_problems(attrs: dict[Any, Any]) -> Iterator[Problem]:
     for name, value in attrs.items():
         try:
             kept = type(name) is str and same_json(value, json.loads(json.dumps(value)))
-        except (*CONVERSION_ERRORS, RecursionError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             kept = False
         if not kept:
-            yield "attrs", f"attrs[{name!r:.80}], {_kind(value)}, has no form in JSON that comes back as it was"
+            yield "attrs", f"attrs[{name!r:.80}], {type_name(value)}, has no form in JSON that comes back as it was"
 
 
 def _index_name_problems(names: Iterable[Any]) -> Iterator[Problem]:
     for name in names:
         if name is not None and not isinstance(name, str):  # pyarrow warns, too
-            yield "index", f"the index is named {name!r:.80} ({_kind(name)}), and only text comes back as it was"
+            yield "index", f"the index is named {name!r:.80} ({type_name(name)}), and only text comes back as it was"
 
 
 def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
@@ -153,12 +159,12 @@ def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
     levels = [labels.get_level_values(level) for level in range(labels.nlevels)]
     if any(level.inferred_type.startswith("mixed") for level in levels):
         # pyarrow makes text of them, and warns.
-        odd = dict.fromkeys(f"{value!r:.80} ({_kind(value)})" for level in levels for value in level)
+        odd = dict.fromkeys(f"{value!r:.80} ({type_name(value)})" for level in levels for value in level)
         return [("labels", f"column labels of mixed types would come back as text: {_some(odd)}")]
     try:
         found = _read_back(pandas, pa.Table.from_pandas(pandas.DataFrame(columns=labels))).columns
-    except UNREADABLE_ERRORS as error:
-        kinds = _some(dict.fromkeys(_kind(value) for level in levels for value in level))
+    except unreadable_errors(pa) as error:
+        kinds = _some(dict.fromkeys(type_name(value) for level in levels for value in level))
         named = "" if labels.names == [None] * labels.nlevels else f", named {list(labels.names)!r:.200},"
         shown = _some(repr(label) for label in labels)
         return [("labels", f"column labels of type {kinds}{named} cannot be read back ({shown}): {error}")]
@@ -177,7 +183,7 @@ def _label_changes(given: Any, found: Any, what: str) -> list[str]:
     pairs = zip(given, found, strict=True)
     odd = [(label, got) for label, got in pairs if not _same_label(label, got)]
     if odd:
-        told = _some(f"{label!r:.80} ({_kind(label)}) as {got!r:.80} ({_kind(got)})" for label, got in odd)
+        told = _some(f"{label!r:.80} ({type_name(label)}) as {got!r:.80} ({type_name(got)})" for label, got in odd)
         changes.append(f"{what}s would come back changed: {told}")
     elif _types(given) != _types(found):
         changes.append(f"{what}s of type {_some(_types(given))} would come back as {_some(_types(found))}")
@@ -209,7 +215,7 @@ def _changes(pandas: Any, pa: Any, frame: Any, plain: Any, table: Any) -> tuple[
     sample = _sample(pandas, pa, table, [*columns, *levels])
     try:
         found = _read_back(pandas, sample)
-    except UNREADABLE_ERRORS as error:
+    except unreadable_errors(pa) as error:
         return _unreadable(pandas, pa, frame, sample, error), error
     if found.shape[1] != len(columns):
         return [("index", f"the index {index!r:.200} would come back otherwise")], None
@@ -239,11 +245,7 @@ def _extremes(pandas: Any, values: Any) -> set[int]:
 
 def _read_back(pandas: Any, table: Any) -> Any:
     """Return what a reader of a table's file gets."""
-    file = io.BytesIO()
-    with imported("pyarrow.parquet", "pandas").ParquetWriter(file, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    file.seek(0)
-    return read_pandas(pandas, "table.parquet", cast("Any", file), {})
+    return read_pandas(pandas, "table.parquet", as_parquet(table), {})
 
 
 def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception) -> list[Problem]:
@@ -254,7 +256,7 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
             facts = pa.Table.from_pandas(alone).schema.metadata  # what pandas wants to know of the column
             part = sample.select([place]).rename_columns(["column"])
             _read_back(pandas, part.replace_schema_metadata(facts))
-        except UNREADABLE_ERRORS as reason:
+        except unreadable_errors(pa) as reason:
             told = f"column {name!r} of type {frame.dtypes.iloc[place]} cannot be stored as Parquet: {reason}"
             problems.append(("column", told))
     return problems or [("index", f"the frame's index cannot be read back from Parquet: {error}")]
@@ -264,23 +266,51 @@ def _column_change(pandas: Any, given: Any, found: Any, stored: Any, same: Same 
     """Tell how a column, or a level of the index, would come back otherwise."""
     if type_change := _type_change(given.dtype, found.dtype):
         return type_change
-    if given.dtype != object:
-        return _nan_change(pandas, given)
+    if given.dtype == object:
+        return _object_change(pandas, given, stored, same)
+    if type(given.dtype).__module__.partition(".")[0] not in {"pandas", "numpy"}:
+        return _foreign_change(given, stored)
+    return _nan_change(pandas, given)
+
+
+def _object_change(pandas: Any, given: Any, stored: Any, same: Same) -> str | None:
     if not len(given):
         return None
     kind = pandas.api.types.infer_dtype(given, skipna=True)
-    rows = getattr(given, "iloc", given)
     if kind == "string" or kind in _SURE:
+        rows = getattr(given, "iloc", given)
         first = [rows[place] for place in sorted(_extremes(pandas, given))]
         odd = next((value for value in first if not _is_plain(value, or_nan=kind == "string")), None)
         if odd is None and kind in _SURE:
             odd = next((value for value in given[pandas.isna(given)] if value is not None), None)
-        return None if odd is None else f"{odd!r:.80} ({_kind(odd)}) would come back as {_plainer(odd)}"
+        return None if odd is None else f"{odd!r:.80} ({type_name(odd)}) would come back as {_plainer(odd)}"
+    return _value_change(given, stored, lambda part: part.to_pandas(), same)
+
+
+def _foreign_change(given: Any, stored: Any) -> str | None:
+    """Tell how values of another package's type, which converts them as it likes, would come back otherwise."""
+    pa = imported("pyarrow", "pandas")
+
+    def back(part: Any) -> Any:
+        """Return what a reader makes of some of the column."""
+        table = pa.table([part], ["column"])
+        return given.dtype.__from_arrow__(read_arrow(pa, "table.parquet", as_parquet(table)).column(0))
+
+    try:
+        return _value_change(given, stored, back, same_value)
+    except unreadable_errors(pa) as error:  # of that package, or of values that cannot be compared
+        return f"its values of type {given.dtype} cannot be read back: {error}"
+
+
+def _value_change(given: Any, stored: Any, back: Callable[[Any], Any], same: Same) -> str | None:
+    rows = getattr(given, "iloc", given)
     for start in range(0, len(given), _GROUP_ROWS):
-        back = stored.slice(start, _GROUP_ROWS).to_pandas()
-        for value, got in zip(rows[start : start + _GROUP_ROWS], back, strict=True):
+        values, found = rows[start : start + _GROUP_ROWS], back(stored.slice(start, _GROUP_ROWS))
+        if len(values) != len(found):
+            return f"{len(values):,} values would come back as {len(found):,}"
+        for value, got in zip(values, found, strict=True):
             if not same(value, got):
-                return f"{value!r:.80} ({_kind(value)}) would come back as {got!r:.80} ({_kind(got)})"
+                return f"{value!r:.80} ({type_name(value)}) would come back as {got!r:.80} ({type_name(got)})"
     return None
 
 
@@ -317,7 +347,7 @@ def _type_change(given: Any, found: Any) -> str | None:
             return None
         before, after = _spelled(given), _spelled(found)
         if before == after:  # zones of two libraries, which print alike
-            before, after = (f"{before} (a zone of {_kind(getattr(one, 'tz', one))})" for one in (given, found))
+            before, after = (f"{before} (a zone of {type_name(getattr(one, 'tz', one))})" for one in (given, found))
         return f"type {before} would come back as {after}"
     if given.ordered != found.ordered:
         return f"ordered={given.ordered} would come back as ordered={found.ordered}"
@@ -342,13 +372,11 @@ def _index_changes(pandas: Any, index: Any, levels: list[Any], found: Any, table
         yield f"the index is named {list(index.names)!r:.200} and would come back as {list(found.names)!r:.200}"
     for level, (values, place) in enumerate(zip(levels, places, strict=True)):
         back = found.get_level_values(level)
-        if change := _column_change(pandas, values, back, table.column(place), _same_label):
+        change = _column_change(pandas, values, back, table.column(place), _same_label)
+        if not change and index.nlevels > 1:  # whole numbers with a missing one among them are shown as floats
+            change = _type_change(index.levels[level].dtype, found.levels[level].dtype)
+        if change:
             yield f"the index{f' level {level}' if len(levels) > 1 else ''}: {change}"
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _spelled(dtype: Any) -> str:

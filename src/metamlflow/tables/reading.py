@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -25,6 +26,25 @@ def imported(module: str, extra: str) -> Any:
     except ImportError as error:
         hint = f"pip install 'metamlflow[{extra}]'"
         raise MissingDependencyError(f"{module} cannot be imported: {error}", hint=hint, extra=extra) from error
+
+
+def conversion_errors(pa: Any) -> tuple[type[Exception], ...]:
+    """Return what pandas, polars and pyarrow raise for values that they cannot convert, and not for want of memory."""
+    return ValueError, TypeError, OverflowError, NotImplementedError, pa.ArrowCapacityError, pa.ArrowSerializationError
+
+
+def unreadable_errors(pa: Any) -> tuple[type[Exception], ...]:
+    """Return the same for a file in memory, where an OSError is about the table: "schema too deeply nested"."""
+    return *conversion_errors(pa), OSError, KeyError
+
+
+def as_parquet(table: Any) -> BinaryIO:
+    """Return a small table as a Parquet file in memory, written as it would be on a disk."""
+    file = io.BytesIO()
+    with imported("pyarrow.parquet", "arrow").ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    file.seek(0)
+    return file
 
 
 def format_of(path: str) -> tuple[str, str | None]:
@@ -63,7 +83,7 @@ def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
         file = reader.ParquetFile(stream)
         try:
             return file.read()
-        except NotImplementedError:  # categories within lists or structs, from more row groups than one
+        except pa.ArrowNotImplementedError:  # categories within lists or structs, from more row groups than one
             return pa.concat_tables([file.read_row_group(group) for group in range(file.num_row_groups)])
     source = pa.CompressedInputStream(stream, codec) if codec else stream
     blocks = reader.ReadOptions(block_size=_BLOCK_BYTES)

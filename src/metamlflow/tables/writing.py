@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from metamlflow._arguments import blamed_on
 from metamlflow.errors import InvalidInputError, StorageFullError
-from metamlflow.model.blaming import blamed_on
 from metamlflow.model.paths import path_problem
 from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, temp_folder
-from metamlflow.tables.arrow import polars_pieces, schema_problems
-from metamlflow.tables.frames import CONVERSION_ERRORS, check_names, frame_as_arrow, refusal, unstorable
-from metamlflow.tables.reading import imported
+from metamlflow.tables.arrow import empty, polars_pieces, schema_problems
+from metamlflow.tables.frames import check_names, frame_as_arrow, refusal, unstorable
+from metamlflow.tables.reading import as_parquet, conversion_errors, imported
 
 _GROUP_ROWS = 128 * 1024  # of a row group
 _GROUP_BYTES = 64 * 1024 * 1024  # the same for a stream, which is never in memory as a whole
@@ -84,14 +83,14 @@ def _write_parquet(data: Any, path: Path) -> None:
         raise refusal(problems)
     if not schema.names and (rows := getattr(data, "num_rows", getattr(data, "height", 0))):
         raise refusal([("type", f"a table of {rows:,} rows without columns would come back without rows")])
-    piece = schema.empty_table()
+    piece = empty(pa, schema)
     try:
         with path.open("wb") as sink, pq.ParquetWriter(sink, schema) as writer:
             for piece in pieces:
                 writer.write_table(piece.combine_chunks())
-    except CONVERSION_ERRORS as error:
+    except conversion_errors(pa) as error:
         parts = ((name, piece.select([name])) for name in schema.names)
-        if problems := unstorable(parts, lambda part: pq.write_table(part, io.BytesIO()), "type"):
+        if problems := unstorable(pa, parts, as_parquet, "type"):
             raise refusal(problems, unstored=True) from error
         raise  # of a stream's own making
     except OSError as error:
@@ -110,7 +109,7 @@ def _pieces(pa: Any, data: Any) -> tuple[Any, Iterable[Any]]:
         return polars_pieces(pa, data, _GROUP_ROWS)
     try:
         reader = data if isinstance(data, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(data)
-    except CONVERSION_ERRORS as error:
+    except conversion_errors(pa) as error:
         kind = type(data).__name__
         hint = (
             "Register what its to_frame() returns."

@@ -12,7 +12,7 @@ import pytest
 from clouds import Cloud
 from proxy_faults import ACCESS_DENIED, Rule, StripConditions
 
-pytestmark = pytest.mark.emulator
+pytestmark = [pytest.mark.emulator, pytest.mark.full]
 
 SCRIPT = Path(__file__).parents[3] / "examples/conformance_on_a_bucket.py"
 QUICK = "second_create or bytes_as_they_are or put_says or key_order"

@@ -11,7 +11,7 @@ from forged import overwrite, with_size
 from metamlflow import migrate
 from metamlflow.errors import IntegrityError
 
-pytestmark = pytest.mark.emulator
+pytestmark = [pytest.mark.emulator, pytest.mark.full]
 
 MIB = 1024 * 1024
 SMALL, LARGE = b"12345", bytes(range(256)) * (9 * 4096)

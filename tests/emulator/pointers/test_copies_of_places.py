@@ -9,7 +9,7 @@ from lakesides import NEW, OLD, S3Place
 
 from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.data import Dataset
-from metamlflow.errors import SourceNotFoundError
+from metamlflow.errors import InvalidInputError, SourceNotFoundError
 from metamlflow_s3.connection import Connection
 
 pytestmark = pytest.mark.emulator
@@ -54,6 +54,42 @@ def test_options_from_the_environment_hold_for_every_way(plain_place, tmp_path, 
     monkeypatch.setenv("METAMLFLOW_SOURCE_OPTIONS", json.dumps(plain_place.source_options()))
     client = MetaMLFlowClient(tmp_path / "store")
     assert set(contents(way(client, plain_place.uri("data.csv"))).values()) == {OLD}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("given", ["source options", "environment", "options of the store"])
+def test_another_server_of_the_environment_is_never_asked(new_place, fault_proxy, tmp_path, monkeypatch, way, given):
+    place = new_place("moto")
+    place.put("data.csv", OLD)
+    wrong = fault_proxy(place.server)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, wrong.url)
+    if given == "source options":
+        client = place.client(tmp_path)
+    elif given == "environment":
+        monkeypatch.setenv("METAMLFLOW_SOURCE_OPTIONS", json.dumps(place.source_options()))
+        client = MetaMLFlowClient(tmp_path / "store")
+    else:
+        client = MetaMLFlowClient(place.uri("store"), storage_options=place.server.storage_options)
+    assert set(contents(way(client, place.uri("data.csv"))).values()) == {OLD}
+    assert wrong.log == []
+
+
+MISSPELT = {
+    "endpont_url": "https://lake.example.com",  # without it the service's own address would be asked
+    "proyect": "lake",
+    "kms_key_nme": "key",
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("name", MISSPELT)
+def test_an_option_that_nobody_knows_is_refused_for_every_way(plain_place, tmp_path, way, name):
+    plain_place.put("data.csv", OLD)
+    options = {plain_place.scheme: {**plain_place.server.storage_options, name: MISSPELT[name]}}
+    client = MetaMLFlowClient(tmp_path / "store", source_options=options)
+    with pytest.raises(InvalidInputError, match=name):
+        way(client, plain_place.uri("data.csv"))
 
 
 @pytest.mark.parametrize("elsewhere", [None, {"endpoint_url": "http://127.0.0.1:1"}])

@@ -76,3 +76,21 @@ def test_an_interrupted_transfer_ends_soon_and_leaves_nothing(proxied, source, t
     client = root.client()
     client.register_artifact("a", source)
     assert client.get_artifact("a").verify()
+
+
+LISTING = """
+import json, sys
+from metamlflow_s3 import open_backend
+
+url, options = sys.argv[1:]
+assert len(list(open_backend(url, json.loads(options)).list_objects())) == 20
+"""
+
+
+def test_a_process_that_ends_right_after_a_listing_ends_well(moto_root):
+    """A thread of the fast engine may hold on to a page for a moment; if Python ends in it, the process is aborted."""
+    for number in range(20):
+        moto_root.write(f"{number:02}", b"content")
+    command = [sys.executable, "-c", LISTING, moto_root.url, json.dumps(moto_root.options)]
+    children = [subprocess.Popen(command) for _ in range(10)]
+    assert [child.wait(100) for child in children] == [0] * 10

@@ -6,8 +6,11 @@ import os
 
 import pytest
 from fsspec.config import conf
+from proxy_faults import Refuse, Rule
 
 from metamlflow import MetaMLFlowClient
+from metamlflow.errors import StorageError
+from metamlflow.testing import blob_of
 from metamlflow_s3.engines import ENGINE_VARIABLE
 from metamlflow_s3.uploads import PART_BYTES
 
@@ -68,6 +71,31 @@ def test_the_endpoint_that_was_given_is_the_only_one_that_is_asked(sides, name, 
     work(root.url, {**KEYS, **region, "endpoint_url": right.url}, engine, monkeypatch)
     of_each_client(right)
     assert wrong.log == []
+
+
+CALLS = {
+    "read": lambda backend: backend.read("there"),
+    "fetch": lambda backend: backend.fetch("there", 0, 3),
+    "open": lambda backend: backend.open("there"),
+    "stat": lambda backend: backend.stat("there"),
+    "list": lambda backend: list(backend.list_objects()),
+    "create": lambda backend: backend.create("new", b"a secret"),
+    "put": lambda backend: backend.put("large", blob_of(CONTENT["large"])),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_is_redirected_to_another_host_is_an_error_and_goes_nowhere(sides, status, engine, monkeypatch):
+    root, right, wrong = sides
+    monkeypatch.setenv(ENGINE_VARIABLE, engine)
+    root.write("there", b"content")
+    place = wrong.url.replace("127.0.0.1", "localhost")
+    right.add(Rule(Refuse(status, "Redirect", headers=(("Location", f"{place}/stolen"),)), times=None))
+    for name, call in CALLS.items():
+        with pytest.raises(StorageError):
+            call(root.through(right).open())
+        assert wrong.log == [], name
 
 
 @pytest.mark.parametrize("engine", ENGINES)

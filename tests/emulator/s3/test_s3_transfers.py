@@ -9,6 +9,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.httpsession import URLLib3Session
 from proxy_faults import CONFLICT, SLOW_DOWN, LoseReply, Refuse, Reset, Rule, TruncateReply
 
 from metamlflow.backend import Blob
@@ -55,6 +56,25 @@ def test_a_part_that_fails_for_good_ends_the_upload_and_leaves_nothing(proxied, 
     with pytest.raises(StorageError, match="InvalidRequest"):
         root.open().put("blob", blob)
     assert (root.keys(), root.unfinished_uploads(), proxy.counts["AbortMultipartUpload"]) == ([], [], 1)
+    assert root.open().put("blob", blob) is True
+
+
+def test_the_answer_to_a_part_is_read_no_further_than_an_error_is_long(proxied, blob, monkeypatch):
+    root, proxy = proxied
+    told = b"<Error><Code>InvalidRequest</Code><Message>no</Message></Error>"
+    proxy.add(Rule(Refuse(400, body=told + b" " * 64 * MIB), op="UploadPart", nth=1))
+    seen = []
+    send = URLLib3Session.send
+
+    def watched(session, request):
+        answer = send(session, request)
+        seen.append(answer.raw)
+        return answer
+
+    monkeypatch.setattr(URLLib3Session, "send", watched)
+    with pytest.raises(StorageError, match=r"does not speak S3|InvalidRequest"):
+        root.open().put("blob", blob)
+    assert max(raw.tell() for raw in seen) < MIB
     assert root.open().put("blob", blob) is True
 
 

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from metamlflow._arguments import absolute_path
 from metamlflow.cli.demo.narration import Narrator
 from metamlflow.cli.demo.story import Story
 from metamlflow.errors import DestinationExistsError, InvalidInputError
-from metamlflow.store.transfer.local_paths import absolute_path
 
 __all__ = ["play"]
 

@@ -22,8 +22,6 @@ from metamlflow.cli.demo.rides import (
 )
 from metamlflow.client import MetaMLFlowClient
 from metamlflow.errors import IntegrityError, MetaMLFlowError
-from metamlflow.format.layout import BLOBS, MARKER, NAMES, manifest_key, name_key
-from metamlflow.model.names import ArtifactName
 
 DATA = "bikes/rides"
 MODEL = "bikes/model"
@@ -150,16 +148,20 @@ class Story:
 
     def _labels(self) -> dict[str, str]:
         labels = {
-            MARKER: "says that this is a store",
-            BLOBS.rstrip("/"): "content, named by its own SHA-256",
-            NAMES.rstrip("/"): "so that listing names is quick",
+            "metamlflow.json": "says that this is a store",
+            "blobs": "content, named by its own SHA-256",
+            "names": "so that listing names is quick",
         }
+        for file in self._store.rglob("*.json"):
+            record = json.loads(file.read_bytes())
+            if "artifact_id" in record:
+                told = f"the record of {record['name']}@{record['version']}: metadata, digests"
+                labels[file.relative_to(self._store).as_posix()] = told
+            elif "name" in record:
+                labels[file.relative_to(self._store).as_posix()] = f"the name {record['name']}"
         for artifact in self._all_versions():
-            name = ArtifactName.parse(artifact.name)
-            labels[name_key(name)] = f"the name {name}"
-            labels[manifest_key(name, artifact.version)] = f"the record of {name}@{artifact.version}: metadata, digests"
             for entry in artifact.entries:
-                labels[str(entry.key)] = f"{entry.path} of {name}@{artifact.version}"
+                labels[str(entry.key)] = f"{entry.path} of {artifact.name}@{artifact.version}"
         return labels
 
     def _go_back(self, first: Artifact) -> None:

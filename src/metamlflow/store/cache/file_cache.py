@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from metamlflow._arguments import absolute_path
 from metamlflow.errors import AccessDeniedError, InvalidInputError
 from metamlflow.store.cache.entries import CachedFile, CachedFolder, file_name, parsed_digest
 from metamlflow.store.cache.leases import (
@@ -36,7 +37,6 @@ from metamlflow.store.cache.leases import (
     survey,
 )
 from metamlflow.store.cache.privacy import SUBFOLDERS, is_own, make_private, remove_tree, require_private
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.regular_files import NotAFileError, open_regular, read_small
 
 # Who waits for another's fetch of the same content is done waiting after this, and fetches as well: no stopped or
@@ -44,6 +44,8 @@ from metamlflow.store.transfer.regular_files import NotAFileError, open_regular,
 _PATIENCE_SECONDS = 10.0
 _PATIENCE_BYTES_PER_SECOND = 20e6
 _LONG_COUNT_SECONDS = 0.05
+_NO_STAMP = (ValueError, LookupError, TypeError, RecursionError)
+"""What reading a stamp raises that says something else."""
 
 
 class FileCache:
@@ -164,7 +166,7 @@ class FileCache:
                 found = wanted.find(self._content(wanted.entry), json.loads(seen))
                 if found:
                     _touch(self._stamp(wanted.entry))
-            except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError):
+            except (FileNotFoundError, NotADirectoryError, *_NO_STAMP):
                 found = None  # changed by hand, or being replaced after such a change, or cut short by a power loss
         return found, seen
 
@@ -174,7 +176,7 @@ class FileCache:
             require_private(self.root)
             seen = self._read_stamp(wanted.entry)
             return None if seen is None else wanted.find(self._content(wanted.entry), json.loads(seen))
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, *_NO_STAMP):
             return None
 
     def _bring(self, wanted: CachedFile | CachedFolder, seen: bytes | None) -> bool:

@@ -14,32 +14,27 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
+from metamlflow._arguments import blamed_on, parse_size
 from metamlflow.errors import (
     AccessDeniedError,
-    InvalidInputError,
     StorageFullError,
     StorageUnavailableError,
     UnsupportedStoreError,
 )
-from metamlflow.model.blaming import blamed_on
 
 FOLDER_VARIABLE = "METAMLFLOW_CACHE_DIR"
 SIZE_VARIABLE = "METAMLFLOW_CACHE_SIZE"
 DEFAULT_MAX_BYTES = 10 * 1024**3
 
 ELSEWHERE = f"Name a folder of your own in {FOLDER_VARIABLE}."
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|[kmgt]?b|[kmgt]ib)")
-_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -86,20 +81,6 @@ def default_max_bytes() -> int:
         return DEFAULT_MAX_BYTES
     with blamed_on(SIZE_VARIABLE):
         return parse_size(text)
-
-
-def parse_size(text: str) -> int:
-    """Read ``10GB`` (1000s), ``500 MiB`` (1024s) or plain bytes; case does not matter.
-
-    Raises:
-        InvalidInputError: it is none of these.
-    """
-    match = _SIZE.fullmatch(text.strip().lower())
-    if not match:
-        message = f"{text!r:.80} is not a size"
-        raise InvalidInputError(message, hint="Give bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB.")
-    number, unit = match[1], match[2]
-    return int(Decimal(number) * (1024 if "i" in unit else 1000) ** _POWERS[unit[:1]])
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from metamlflow.errors import InvalidNameError
-from metamlflow.format.layout import alias_key, alias_of_key, aliases_prefix, every_alias_prefix, parse_alias_key
+from metamlflow.format.layout import alias_key, alias_of_key, every_alias_prefix
 from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import Losses, claim, looked_again, retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import check_available, load_reference, version_status
+from metamlflow.store.catalog.versions import check_available, load_reference, newest_alias_record, version_status
 
 
 def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
@@ -43,6 +43,10 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
 
 def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
     """Return the aliases of a name with the versions that they stand for: a listing, and a read of each alias."""
+    return looked_again(lambda: _aliases_of(store, name), store.clock)
+
+
+def _aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
     newest: dict[str, str] = {}
     for info in retried(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
         if alias := alias_of_key(name, info.key):
@@ -60,16 +64,8 @@ def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -
     data = encode_alias(version, record_id, store.clock.now())
     losses = Losses(store.clock)
     while True:
-        number, held = looked_again(lambda: _newest(store, name, alias), store.clock)
+        number, held = looked_again(lambda: newest_alias_record(store, name, alias), store.clock)
         key = alias_key(name, alias, number + 1)
         if claim(store.backend, key, data, record_id, store.clock) is not None:
             return held
         losses.note(key)
-
-
-def _newest(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
-    prefix = aliases_prefix(name, alias)
-    for info in retried(lambda: list(store.backend.list_objects(prefix, limit=1)), store.clock):
-        number = parse_alias_key(name, alias, info.key) or 0
-        return number, decode_alias(retried(partial(read_record, store.backend, info.key), store.clock), info.key)
-    return 0, None

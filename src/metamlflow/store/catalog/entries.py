@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import overload
 
+from metamlflow._looks import one_line
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
 from metamlflow.model.likeness import alike, told_apart
-from metamlflow.model.looks import one_line
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
 from metamlflow.store.catalog.fetching import absent, fetch_whole

@@ -95,6 +95,18 @@ def absent(blob: Entry | Shard) -> IntegrityError:
     )
 
 
+def damaged_on_its_way(path: str, expected: str, key: str) -> IntegrityError:
+    """Return the error for content that is good where it lies, and of which other bytes were handed out before."""
+    return IntegrityError(
+        f"{path!r} was damaged on its way: what was read before is not what was registered",
+        hint="The object itself is good. Throw away what was read, and open it again.",
+        expected=expected,
+        actual="other bytes, once",
+        path=path,
+        key=key,
+    )
+
+
 def _named(blob: Entry | Shard) -> str:
     return "a part of the artifact's list of files" if blob.path is None else repr(blob.path)
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from metamlflow._looks import counted, grid_of, minute_text, one_line
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import ARTIFACTS, manifest_key, name_of_versions_key
 from metamlflow.format.manifests import decode_manifest, digest_of
-from metamlflow.model.looks import counted, grid_of, minute_text, one_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import VersionStatus, list_names, list_versions, not_found
+from metamlflow.store.catalog.versions import VersionStatus, known_versions, list_names, list_versions, version_status
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _HINT = "Restore this object from a copy of the store."
@@ -96,9 +96,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
     Raises:
         ArtifactNotFoundError: there is no such name.
     """
-    statuses = sorted(list_versions(store, name), key=lambda status: status.version)
-    if not statuses:
-        raise not_found(store, name, None)
+    statuses = known_versions(store, name)
 
     def entry(status: VersionStatus) -> HistoryEntry | None:
         key = manifest_key(name, status.version)
@@ -143,6 +141,9 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
         try:
             data = retried(lambda key=key: read_record(store.backend, key), store.clock)  # type: ignore[misc]
         except ObjectNotFoundError:
+            if version_status(store, name, version).info is None:
+                last -= 1  # taken back since it was listed; if it was deleted, the next version shows that
+                continue
             yield from _gap(name, version, version)
             previous = None
             continue

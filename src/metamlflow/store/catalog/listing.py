@@ -9,8 +9,9 @@ from typing import Any
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, DamagedRecordWarning, StoreFormatError
 from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.store.catalog.records import looked_again
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_names, list_versions, load_manifest, load_reference, not_found
+from metamlflow.store.catalog.versions import known_versions, list_names, load_manifest, load_reference
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
@@ -20,11 +21,12 @@ def versions_of(store: Store, name: ArtifactName) -> list[Loaded]:
     Raises:
         ArtifactNotFoundError: there is no such name.
     """
-    statuses = list(list_versions(store, name))
-    if not statuses:
-        raise not_found(store, name, None)
-    numbers = [status.version for status in reversed(statuses) if status.available]
-    return _readable(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
+    return _readable(looked_again(lambda: _load_versions(store, name), store.clock))
+
+
+def _load_versions(store: Store, name: ArtifactName) -> list[Loaded | StoreFormatError | None]:
+    numbers = [status.version for status in known_versions(store, name) if status.available]
+    return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
 
 
 def latest_of_each(store: Store) -> list[Loaded]:

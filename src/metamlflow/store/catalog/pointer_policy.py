@@ -8,7 +8,6 @@ nobody thought of is refused.
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import re
 import shlex
@@ -21,6 +20,7 @@ from metamlflow.backend.addresses import address_of, is_public
 from metamlflow.backend.lakes import shown
 from metamlflow.errors import InvalidInputError, PointerPolicyError
 from metamlflow.model.uris import WEB, plain_scheme, split_uri
+from metamlflow.store.catalog.local_places import LocalPath
 
 VARIABLE = "METAMLFLOW_POINTER_POLICY"
 BUCKETS = frozenset({"s3", "gs", "az", "abfs", "abfss"})
@@ -63,7 +63,8 @@ class PointerPolicy:
             if not isinstance(place, str) or not place:
                 raise _misgiven("and a place is a text")
             if verdict not in _VERDICTS:
-                raise _misgiven(f"and {verdict!r:.40} is neither")
+                told = repr(verdict)[:40] if isinstance(verdict, str) else f"a {type(verdict).__name__}"
+                raise _misgiven(f"and {told} is neither")
             if "@" in place.partition("://")[2].partition("/")[0]:
                 raise _misgiven("and a place holds no user info")
             known = _canonical_place(place)
@@ -143,16 +144,20 @@ class PointerPolicy:
 
     def _rule(self, uri: str) -> tuple[str, str] | None:
         scheme = plain_scheme(uri.partition("://")[0])
-        canonical = ""
+        canonical, path = "", LocalPath(_path_of(uri))
         for place, verdict in self.rules:
             if place in (_ANYTHING, scheme):
                 return place, verdict
-            if place.startswith(f"{scheme}://"):
-                canonical = canonical or _canonical(uri)
-                # Here and not when it was given: a link may lead elsewhere by now.
-                known = _canonical(place) if scheme == "file" else place
-                if covers(known, canonical) or (scheme in WEB and covers(known, _at_any_port(canonical))):
+            if not place.startswith(f"{scheme}://"):
+                continue
+            if scheme == "file":
+                # What leads nobody knows where is refused by each rule that refuses, and allowed by none.
+                if path.lies_below(_path_of(place)) if path.is_known else verdict == "refuse":
                     return place, verdict
+                continue
+            canonical = canonical or _canonical(uri)
+            if covers(place, canonical) or (scheme in WEB and covers(place, _at_any_port(canonical))):
+                return place, verdict
         return None
 
 
@@ -220,8 +225,6 @@ def _canonical(uri: str) -> str:
     """Return a URI as one that leads to the same is written, too: so that rules by its beginning cannot be evaded."""
     scheme, _, rest = uri.partition("://")
     scheme = plain_scheme(scheme)
-    if scheme == "file":
-        return "file://" + os.path.realpath("/" + rest.lstrip("/"))  # links, and /proc/self/root
     if scheme in WEB:
         authority, slash, name = rest.partition("/")
         if authority.endswith(_ANY_PORT):
@@ -237,6 +240,10 @@ def _canonical(uri: str) -> str:
         return f"{scheme}://{host}{shown_port}{path.rstrip('/')}"
     root = f"{scheme}://{rest[:1]}"  # of hdfs:///data the third slash is no end of a name
     return root + rest[1:].rstrip("/")
+
+
+def _path_of(uri: str) -> str:
+    return "/" + uri.partition("://")[2].lstrip("/")
 
 
 def _at_any_port(web: str) -> str:

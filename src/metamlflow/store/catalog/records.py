@@ -158,13 +158,7 @@ def claim_ahead(backend: Backend, key: str, data: bytes, record_id: str, clock: 
 
 def retried(call: Callable[[], T], clock: Clock) -> T:
     """Return what ``call`` returns, after up to four attempts against failures that may pass. For idempotent calls."""
-    for attempt in range(1, 4):
-        try:
-            return call()
-        except StorageUnavailableError as error:
-            _log.debug("attempt %d: %s", attempt, error)
-            clock.back_off(attempt)
-    return call()
+    return _repeated(call, clock, StorageUnavailableError)
 
 
 def looked_again(look: Callable[[], T], clock: Clock) -> T:
@@ -173,13 +167,17 @@ def looked_again(look: Callable[[], T], clock: Clock) -> T:
     A writer takes back a record that the storage let it create although another might have created it as well (a bucket
     begins to keep versions). Nobody was told that it is there, but others may have seen it listed.
     """
+    return _repeated(look, clock, ObjectNotFoundError)
+
+
+def _repeated(call: Callable[[], T], clock: Clock, failure: type[StorageError]) -> T:
     for attempt in range(1, 4):
         try:
-            return look()
-        except ObjectNotFoundError as error:
+            return call()
+        except failure as error:
             _log.debug("attempt %d: %s", attempt, error)
             clock.back_off(attempt)
-    return look()
+    return call()
 
 
 def patiently(call: Callable[[], T], clock: Clock) -> T:

@@ -18,7 +18,7 @@ from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import MAX_URI_BYTES, uri_problem
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.clock import Clock
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import looked_again, retried
 
 if TYPE_CHECKING:
     from metamlflow.backend.lakes import Sighting
@@ -57,7 +57,7 @@ class Relocations:
         with self._lock:
             is_fresh = self._read_at is not None and clock.elapsed() < self._read_at + _FRESH_SECONDS
             if fresh or not is_fresh:
-                self._rules = tuple(self._read())
+                self._rules = tuple(looked_again(self._read, clock))
                 self._read_at = clock.elapsed()
             return self._rules
 

@@ -136,6 +136,25 @@ class Store:
         """Whether the storage was probed besides, and the marker was looked at lately."""
         return self.is_open and self._probed and not self._is_overdue()
 
+    def has_way_of(self, other: Store) -> bool:
+        """Whether the other is reached in the same way, so that it is this store without anybody being asked."""
+        return (self.url, self._options) == (other.url, other._options)
+
+    def is_same_as(self, other: Store, *, asking: bool = True) -> bool:
+        """Whether both are ways to one store: its id tells, and not its URL, which two servers may have in common.
+
+        Ids that are not known yet are asked for where the ways differ; without ``asking`` the URLs decide there.
+        """
+        if not (self.is_open and other.is_open):
+            if self.has_way_of(other):
+                return True
+            if not asking:
+                return self.url == other.url
+        try:
+            return self.marker().store_id == other.marker().store_id
+        except StoreNotFoundError:
+            return False
+
     def meanwhile(self, look: Callable[[], T], open_store: Callable[[], object]) -> T:
         """Return what ``look`` finds while ``open_store`` asks for the marker: so a first call is a round trip shorter.
 
@@ -279,15 +298,14 @@ class Store:
 
     def _lists_marker(self, backend: Backend) -> bool | None:
         try:
-            found = retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+            return retried(lambda: lists_marker(backend), self.clock)
         except AccessDeniedError:
             return None
-        return bool(found)
 
     def _no_store(self, backend: Backend) -> StoreNotFoundError:
         """Return the error for a place without a store; a bucket that is not there is told by the listing's own."""
         try:
-            retried(lambda: list(backend.list_objects(MARKER, limit=1)), self.clock)
+            self._lists_marker(backend)
         except StoreNotFoundError as error:
             return error
         except StorageError:
@@ -349,6 +367,11 @@ class Store:
                 f"and the format needs {LONGEST_KEY}",
                 hint="Choose a shorter path or prefix for the store.",
             )
+
+
+def lists_marker(backend: Backend) -> bool:
+    """Whether a listing shows the store's marker itself, and not only keys that begin with its name. One request."""
+    return [info.key for info in backend.list_objects(MARKER, limit=1)] == [MARKER]
 
 
 def _identity(info: ObjectInfo) -> tuple[object, ...]:

@@ -35,7 +35,7 @@ from metamlflow.format.manifests import Loaded, decode_manifest
 from metamlflow.format.records import decode_alias, decode_state
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import looked_again, retried
 from metamlflow.store.catalog.store import Store
 
 _PAGE = 100  # keys: enough for the newest version and its states in one small answer
@@ -66,6 +66,17 @@ class VersionStatus:
 def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
     """Yield the versions of a name, newest first, lazily: the first page tells the newest, however many there are."""
     return (status for status in all_statuses(store, name) if status.committed)
+
+
+def known_versions(store: Store, name: ArtifactName) -> list[VersionStatus]:
+    """Return all versions of a name, ascending; one listing.
+
+    Raises:
+        ArtifactNotFoundError: there is no such name.
+    """
+    if not (found := list(list_versions(store, name))):
+        raise not_found(store, name, None)
+    return sorted(found, key=lambda status: status.version)
 
 
 def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
@@ -205,9 +216,14 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
     """
     name, version = reference.name, reference.version
     if isinstance(version, str) and version != LATEST:
-        version = _resolve_alias(store, name, version)
+        alias = version
+        version = looked_again(lambda: _resolve_alias(store, name, alias), store.clock)
     if isinstance(version, int):
         return load_version(store, name, version)
+    return looked_again(lambda: _load_newest(store, name), store.clock)
+
+
+def _load_newest(store: Store, name: ArtifactName) -> Loaded:
     newest: VersionStatus | None = None
     for status in list_versions(store, name):
         if status.available:
@@ -220,10 +236,18 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
 
 def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> None:
     """Raise ArtifactPrunedError if the version's bytes were given up or never came here."""
-    if status.available:
+    known = [status]
+
+    def look() -> str | None:
+        seen = known.pop() if known else version_status(store, name, status.version)
+        if seen.available:
+            return None
+        key = state_key(name, seen.version, seen.state)
+        return decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
+
+    state = looked_again(look, store.clock)
+    if state is None:
         return
-    key = state_key(name, status.version, status.state)
-    state = decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
     if state == "absent":
         why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
     else:
@@ -236,13 +260,22 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
     )
 
 
+def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
+    """Return the number of the record that holds, and the version in it; 0 and None if there is none.
+
+    The record lists first, but for what others left there: a folder's marker, a file of the desktop.
+    """
+    for info in _pages(store, aliases_prefix(name, alias), 1):
+        if number := parse_alias_key(name, alias, info.key):
+            return number, decode_alias(retried(partial(read_record, store.backend, info.key), store.clock), info.key)
+    return 0, None
+
+
 def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
-    for key in [info.key for info in _page(store, aliases_prefix(name, alias), "", 1)]:
-        if parse_alias_key(name, alias, key) is not None:
-            version = decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
-            if version is not None:
-                return version
-    raise not_found(store, name, alias)
+    _, version = newest_alias_record(store, name, alias)
+    if version is None:
+        raise not_found(store, name, alias)
+    return version
 
 
 def not_found(store: Store, name: ArtifactName, version: int | str | None) -> ArtifactNotFoundError:

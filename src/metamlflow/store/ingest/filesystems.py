@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -13,16 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from metamlflow._arguments import absolute_path, local_path
 from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.backend.translation import web_failure
 from metamlflow.errors import (
     InvalidInputError,
+    MetaMLFlowError,
     MissingDependencyError,
+    ObjectNotFoundError,
     UnsupportedSourceError,
     redact,
 )
 from metamlflow.model.manifests import EmptyFolder
-from metamlflow.model.uris import plain_scheme, secret_problem
+from metamlflow.model.uris import WEB, plain_scheme, secret_problem
 from metamlflow.redaction import quotes_secret, secrets_in
+from metamlflow.store.ingest.originals import BUCKETS, Look, Original, bucket_at, changed, looked_at
 from metamlflow.store.ingest.sources import (
     OptionsOf,
     Problems,
@@ -34,12 +40,8 @@ from metamlflow.store.ingest.sources import (
     source_error,
 )
 from metamlflow.store.transfer.download_staging import is_staging_folder
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.regular_files import open_regular
 from metamlflow.store.transfer.spooling import may_pass
-
-_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
-"""Schemes whose URLs name a bucket and an object and nothing else."""
 
 _MOST_WAYS = 100
 """So many ways may links lead to one folder: a few folders of links would else hold more paths than can be walked."""
@@ -60,10 +62,10 @@ def place_source(place: str | bytes, store_url: str, options_of: OptionsOf) -> S
         raise InvalidInputError("an empty path names nothing", hint="Use '.' for the current folder.")
     if "\0" in place:
         raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
-    if "://" in place and not place.startswith("file://"):
+    here = local_path(place)
+    if here is None:
         return _remote_source(place, options_of)
-    # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
-    path = Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111
+    path = Path(here)
     try:
         status = path.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
@@ -248,27 +250,29 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 class RemoteFolder(Source):
     """A folder that fsspec reads. Its listing is taken once and held; empty folders are not seen."""
 
-    def __init__(self, filesystem: Any, root: str, url: str) -> None:
+    def __init__(self, filesystem: Any, root: str, url: str, look: Look | None) -> None:
         self._filesystem = filesystem
         self._url = url
         with _source_errors(url):
             found = filesystem.find(root, detail=True)
         # Not the length of the root and a slash: the root of an archive is empty.
         start = len(root.rstrip("/"))
-        self._files = sorted(
-            (path[start:].lstrip("/"), path, info.get("size"))
-            for path, info in found.items()
-            if not is_folder_marker(path, info.get("size"))
-        )
+        inside = {path[start:].lstrip("/"): path for path in found}
+        self._files = [
+            (logical, path, _original(_shown(url, logical), found[path], look))
+            for logical, path in sorted(inside.items())
+            if not is_folder_marker(path, found[path].get("size"))
+        ]
 
     def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
         """Yield the folder's files, in path order."""
-        for logical, path, size in self._files:
-            yield SourceFile(logical, size, _opener(self._filesystem, path, self._url))
+        for logical, path, original in self._files:
+            opener = _opener(self._filesystem, path, self._url)
+            yield SourceFile(logical, original.size, opener, compare=original.compare)
 
 
 def _remote_source(url: str, options_of: OptionsOf) -> Source:
-    if url.partition("://")[0].lower() in _BUCKETS and (problem := secret_problem(url)):
+    if url.partition("://")[0].lower() in BUCKETS and (problem := secret_problem(url)):
         raise InvalidInputError(  # not even redacted: the client would take the secret for the name of a bucket
             f"the URL to register cannot be accepted: {problem}",
             hint="Give credentials in the environment or in source_options.",
@@ -278,14 +282,32 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     # Of a chain (zip://…::s3://…) each part has its own.
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
+    # Also of a chain, since fsspec drops options that it does not know: another server would be read.
+    lakes = [bucket_at(part, options) for part in parts]
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
+        filesystem.invalidate_cache()  # a listing that it holds is as old as the call that made it
         info = filesystem.info(path)
+    look = None if len(lakes) > 1 or lakes[0] is None else partial(looked_at, lakes[0])
     if info["type"] == "directory":
-        return RemoteFolder(filesystem, path, url)
+        return RemoteFolder(filesystem, path, url, look)
     # First the query: a signature may hold slashes, and none of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
-    return SingleFile(SourceFile(name, info.get("size"), _opener(filesystem, path, url)))
+    original = _original(url, info, look)
+    return SingleFile(SourceFile(name, original.size, _opener(filesystem, path, url), compare=original.compare))
+
+
+def _shown(url: str, logical: str) -> str:
+    """Return where a file of a folder lies, for messages."""
+    return f"{logical!r} of {url}" if "::" in url else f"{url.rstrip('/')}/{logical}"
+
+
+def _original(url: str, info: Mapping[str, Any], look: Look | None) -> Original:
+    return Original(printable(redact(url)), info, None if look is None else partial(look, info))
+
+
+def _is_web(url: str) -> bool:
+    return any(part.partition("://")[0].lower() in WEB for part in url.split("::"))
 
 
 def _plain(part: str) -> str:
@@ -304,7 +326,13 @@ def _source_errors(url: str) -> Iterator[None]:
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
     except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        ours = source_error(url, error)
+        # So s3fs tells that a read on condition of an ETag failed.
+        is_replaced = isinstance(error, OSError) and error.errno == errno.EBUSY
+        ours: MetaMLFlowError | None = changed(printable(redact(url)), "it was replaced") if is_replaced else None
+        if ours is None and _is_web(url):
+            ours = web_failure(error, printable(redact(url)))
+        if ours is None or isinstance(ours, ObjectNotFoundError):
+            ours = source_error(url, error)
         if not secrets_in(url) and not quotes_secret(error):
             raise ours from error
         try:

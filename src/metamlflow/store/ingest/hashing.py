@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from metamlflow.errors import MetaMLFlowError, SourceChangedError
 from metamlflow.store.ingest.sources import SourceFile, printable, source_error
 from metamlflow.store.transfer.progress import TwoPasses
 from metamlflow.store.transfer.regular_files import NotAFileError, open_regular
-from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, new_spool, spool_errors
 
 
 class Hasher:
@@ -139,10 +138,13 @@ def _signature(status: os.stat_result) -> tuple[int, int]:
 
 
 def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
-    folder = os.environ.get(TEMP_DIR_VARIABLE) or None
     hasher = Hasher()
     passes = TwoPasses(on_bytes)
-    spool = tempfile.SpooledTemporaryFile(max_size=SMALL, dir=folder)  # noqa: SIM115 (lives as long as what is staged)
+    spool = new_spool()
+
+    def rewound(passes: TwoPasses | None = None) -> BinaryIO:
+        return cast("BinaryIO", _Rewound(spool, passes))
+
     try:
         with file.open() as source:
             while chunk := source.read(CHUNK):
@@ -152,6 +154,8 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
                 passes.hashed(len(chunk))
         with spool_errors():
             spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
+        if file.compare is not None:
+            file.compare(hasher.blob(rewound))
     except OSError as error:
         discard(spool)
         if isinstance(error, MetaMLFlowError):
@@ -160,10 +164,6 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
     except BaseException:
         discard(spool)
         raise
-
-    def rewound(passes: TwoPasses | None = None) -> BinaryIO:
-        return cast("BinaryIO", _Rewound(spool, passes))
-
     return Staged(hasher.blob(partial(rewound, passes)), rewound, cast("BinaryIO", spool), passes)
 
 
@@ -213,6 +213,7 @@ class _CheckedReader(io.FileIO):
         self._size, self._passes = size, passes
 
     def read(self, size: int | None = -1) -> bytes:
+        """Return up to ``size`` bytes; raises SourceChangedError instead of the last ones, if it is another file."""
         chunk = super().read(size)
         self._left -= len(chunk)
         self._passes.stored(self._size - self._left)

@@ -7,27 +7,23 @@ files takes no more memory than the names in its largest directory.
 from __future__ import annotations
 
 import heapq
-import io
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 from metamlflow import redaction
-from metamlflow.backend import passing_failure
+from metamlflow.backend import Blob, passing_failure
 from metamlflow.errors import (
-    InvalidInputError,
     InvalidPathError,
     MetaMLFlowError,
     SourceNotFoundError,
     UnsupportedSourceError,
     redact,
 )
-from metamlflow.model.blaming import blamed_on
 from metamlflow.model.manifests import EmptyFolder, Item, Kind
 from metamlflow.model.paths import OrderCheck, path_problem
-from metamlflow.model.pointers import Pointed, Pointer, PointerEntry
+from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.store.transfer.spooling import may_pass
 
 MAX_PROBLEMS = 50
@@ -44,6 +40,7 @@ class SourceFile:
         open: returns a reader of its content from the start.
         local: its path on this machine, where it has one: content that can be read twice needs no spooling.
         executable: whether its owner may execute it.
+        compare: raises if what was read is not what is known of the content where it lies.
     """
 
     path: str
@@ -51,6 +48,7 @@ class SourceFile:
     open: Callable[[], BinaryIO]
     local: str | None = None
     executable: bool = False
+    compare: Callable[[Blob], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +212,6 @@ def _moved(item: SourceItem, path: str) -> SourceItem:
     return replace(item, path=path)
 
 
-PointerSource = Callable[[Pointer], Source]
 OptionsOf = Callable[[str], Mapping[str, Any]]
 """Returns the options that fsspec opens a URL with."""
 
@@ -222,137 +219,6 @@ OptionsOf = Callable[[str], Mapping[str, Any]]
 def no_options(_: str) -> Mapping[str, Any]:
     """Return no options, for any URL."""
     return {}
-
-
-def source_of(
-    value: Any,
-    default_name: str,
-    *,
-    store_url: str = "",
-    point: PointerSource | None = None,
-    options_of: OptionsOf = no_options,
-) -> Source:
-    """Return what a caller gave to be registered as a source. One file in a mapping or a list is that file.
-
-    Args:
-        value: a path, an fsspec URL, bytes, a binary file object, a list of them, or a mapping of logical path to them.
-        default_name: the file name of content that has none of its own.
-        store_url: where the store is: a folder that contains it is refused.
-        point: returns what a pointer points to as a source; without it, pointers are refused.
-        options_of: of URLs.
-
-    Raises:
-        SourceNotFoundError: a path or URL does not exist.
-        InvalidInputError: ``value`` is nothing that can be registered.
-    """
-    try:
-        source = _source_of(value, default_name, store_url, point, options_of)
-    except RecursionError as error:
-        raise InvalidInputError(
-            "the mapping holds itself, or is nested too deeply", hint="Give whole paths in one mapping: {'a/b': data}."
-        ) from error
-    if is_one_file(source):
-        source.kind = "file"
-    return source
-
-
-def _source_of(
-    value: Any, default_name: str, store_url: str, point: PointerSource | None, options_of: OptionsOf
-) -> Source:
-    from metamlflow.store.ingest.streams import file_object_source
-
-    if isinstance(value, Mapping):
-        return _mapping_source(value, store_url, point, options_of)
-    if isinstance(value, Pointer) and point is not None:
-        return point(value)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
-        return _list_source(value, store_url, options_of)
-    # Before paths, for some of these have one: of a file that is being written it is not the content.
-    if (source := file_object_source(value, default_name)) is not None:
-        return source
-    if isinstance(value, str | os.PathLike):
-        from metamlflow.store.ingest.filesystems import place_source
-
-        return place_source(os.fspath(value), store_url, options_of)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return _bytes_source(value, default_name)
-    raise InvalidInputError(
-        f"a value of type {_kind(value)} cannot be registered",
-        hint="Give a path, a URL, bytes, a binary file object, or a list or mapping of those; "
-        "metamlflow.Dataset.register(client, name, frame) registers data frames, also in a mapping.",
-    )
-
-
-def _kind(value: object) -> str:
-    kind = type(value)  # with its module, for there are a Path and a DataFrame of several
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-
-
-def _mapping_source(
-    mapping: Mapping[Any, Any], store_url: str, point: PointerSource | None, options_of: OptionsOf
-) -> Source:
-    from metamlflow.store.ingest.streams import refuse_shared
-
-    if not mapping:
-        raise InvalidInputError("an empty mapping registers nothing", hint="Give at least one file.")
-    refuse_shared(mapping)
-    members = {}
-    for path, item in mapping.items():
-        logical = _logical(path)
-        with blamed_on(f"the value of {logical!r:.200}"):
-            members[logical] = _source_of(item, "data", store_url, point, options_of)
-    if len(members) < len(mapping):
-        raise InvalidPathError("two keys of the mapping, a text and a path, are the same logical path")
-    return Collection(members)
-
-
-def _bytes_source(value: bytes | bytearray | memoryview, default_name: str) -> Source:
-    try:
-        data = bytes(value)
-    except ValueError as error:
-        raise InvalidInputError(f"the memory cannot be read: {error}", hint="Give it before its release.") from error
-    return SingleFile(SourceFile(default_name, len(data), lambda: io.BytesIO(data)))
-
-
-def _logical(path: Any) -> str:
-    if isinstance(path, os.PathLike):
-        path = os.fspath(path)
-    if problem := path_problem(path):
-        raise InvalidPathError(f"{path!r:.200} is no logical path: {problem}", problems=(f"{path!r:.200}: {problem}",))
-    return cast("str", path)
-
-
-def _list_source(values: Sequence[Any], store_url: str, options_of: OptionsOf) -> Source:
-    from metamlflow.store.ingest.streams import is_open_file
-
-    if not values:
-        raise InvalidInputError("an empty list registers nothing", hint="Give at least one file.")
-    members: dict[str, Source] = {}
-    twice = []
-    for value in values:
-        if not isinstance(value, str | os.PathLike) and not is_open_file(value):
-            raise InvalidInputError(
-                f"a list holds paths or URLs, not {type(value).__name__}",
-                hint="Give a mapping of logical path to content instead.",
-            )
-        source = _source_of(value, "data", store_url, None, options_of)
-        name = source.file.path if isinstance(source, SingleFile) else _folder_name(os.fsdecode(value))
-        if name in members:
-            twice.append(f"{name!r}: two files of the list have this name")
-        members[_logical(name)] = source
-    if twice:
-        raise InvalidPathError(
-            "the files of a list are stored under their names, and some are equal:\n  " + "\n  ".join(twice),
-            hint="Give a mapping of logical path to file instead.",
-            problems=tuple(twice),
-        )
-    return Collection(members)
-
-
-def _folder_name(place: str) -> str:
-    if "://" in place:
-        place = place.partition("::")[0]  # what follows names the archive that the folder lies in
-    return place.rstrip("/").rpartition("/")[2]
 
 
 def printable(path: str) -> str:

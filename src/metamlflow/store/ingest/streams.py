@@ -172,6 +172,7 @@ class _Borrowed(io.RawIOBase):
                 stream.seek(0)  # which writes what stands in a buffer
 
     def read(self, size: int | None = -1) -> bytes:
+        """Return up to ``size`` bytes; raises InvalidInputError if the object gives something else."""
         with _readable(self._stream):
             chunk = self._stream.read(size)
         if not isinstance(chunk, bytes | bytearray | memoryview):

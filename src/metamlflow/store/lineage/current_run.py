@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from metamlflow.format.manifests import Loaded
 from metamlflow.model.manifests import Input
+from metamlflow.store.catalog.store import Store
 
 
 class Recorder(Protocol):
     """A run that is under way. Thread-safe; nothing here ever fails a job."""
 
-    @property
-    def store_url(self) -> str:
-        """The store that it is recorded in: artifacts of other stores are none of its inputs."""
+    def is_of(self, store: Store) -> bool:
+        """Whether it is recorded in this store: artifacts of other stores are none of its inputs. Asks nobody."""
 
     @property
     def code(self) -> Mapping[str, Any] | None:
@@ -50,10 +50,10 @@ class Recorder(Protocol):
 _current: ContextVar[Recorder | None] = ContextVar("metamlflow_run", default=None)
 
 
-def current_run(store_url: str) -> Recorder | None:
+def current_run(store: Store) -> Recorder | None:
     """Return the run of this thread or task, if it is recorded in this store."""
     run = innermost_run()
-    return run if run is not None and run.store_url == store_url else None
+    return run if run is not None and run.is_of(store) else None
 
 
 def innermost_run() -> Recorder | None:

@@ -7,7 +7,7 @@ import logging
 
 from metamlflow.errors import AlreadyExistsError, MetaMLFlowError
 from metamlflow.format.layout import distributions_key
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import patiently
 from metamlflow.store.catalog.store import Store
 
 _log = logging.getLogger("metamlflow")
@@ -19,7 +19,7 @@ def store_distributions(store: Store, listed: bytes) -> dict[str, str]:
     digest = hashlib.sha256(listed).hexdigest()
     if (store.url, digest) not in _known:
         try:
-            retried(lambda: store.backend.create(distributions_key(digest), listed), store.clock)
+            patiently(lambda: store.backend.create(distributions_key(digest), listed), store.clock)
         except AlreadyExistsError:
             pass
         except MetaMLFlowError as error:

@@ -84,10 +84,9 @@ class StoredRun:
         """Whether it takes in nothing more."""
         return self._ended
 
-    @property
-    def store_url(self) -> str:
-        """The store that it is recorded in."""
-        return self._store.url
+    def is_of(self, store: Store) -> bool:
+        """Whether it is recorded in this store. Asks nobody."""
+        return self._store.is_same_as(store, asking=False)
 
     def open(self) -> bool:
         """Create the store if there is none; return whether anything can be recorded in it."""

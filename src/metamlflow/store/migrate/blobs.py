@@ -21,7 +21,7 @@ from metamlflow.errors import (
 )
 from metamlflow.model.manifests import Entry, Shard
 from metamlflow.store.catalog.fetching import check_size, held_checksum
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import patiently, retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.read.resending import blob_from, sent_again_if_damaged
 from metamlflow.store.read.verified import copy_blob
@@ -151,7 +151,7 @@ class Mover:
         copied = self._copy_on_server(content) if on_server else None
         if copied is None:
             blob = blob_from(self._source, content, self._on_bytes)
-            created = sent_again_if_damaged(lambda: retried(lambda: backend.put(content.key, blob), clock))
+            created = sent_again_if_damaged(lambda: patiently(lambda: backend.put(content.key, blob), clock))
         else:
             created = copied
         if created and self._how.proof == "sent":
@@ -187,7 +187,7 @@ class Mover:
         assert isinstance(backend, CopiesOnServer)  # noqa: S101 (looked at when the migration began)
         check_size(self._source, content)  # a copy in parts is planned by it
         try:
-            copied = retried(
+            copied = patiently(
                 lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c), clock
             )
         except (StorageError, NotFoundError) as error:

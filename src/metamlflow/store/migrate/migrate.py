@@ -280,8 +280,7 @@ def _carry_out(
     looks = how.proof != "sent"
     files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
     # How much there is to look at is not known before it is read.
-    totals = {} if looks else {"total_files": files, "total_bytes": size}
-    counter = Counter("migrate", progress, **totals)
+    counter = Counter("migrate", progress, total_files=None if looks else files, total_bytes=None if looks else size)
     ledger = Ledger(ends.destination)
     surveyed = frozenset(state.name for state in states)
     migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now(), surveyed)

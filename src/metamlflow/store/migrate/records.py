@@ -7,11 +7,12 @@ from contextlib import suppress
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
+from metamlflow.backend.lakes import is_folder_marker
 from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
 from metamlflow.format.layout import NAMES
 from metamlflow.format.manifests import record_id_of
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.records import claim, patiently, retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.blobs import Ends
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -52,19 +53,20 @@ def copy_record(ends: Ends, key: str) -> None:
         stored = claim(destination.backend, key, data, record_id, destination.clock)
     else:  # an edge, or a list of distributions: its key tells all
         with suppress(AlreadyExistsError):
-            retried(lambda: destination.backend.create(key, data), destination.clock)
+            patiently(lambda: destination.backend.create(key, data), destination.clock)
         stored = data
     if stored != data and not key.startswith(NAMES):  # any record of a name is as good
         raise ConflictError(f"{key}: the destination has another record", hint=HISTORY_HINT)
 
 
 def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
-    """Yield everything below a prefix, going on where a failure that may pass has cut it off."""
+    """Yield everything below a prefix but markers of folders, going on where a failure that may pass has cut it off."""
     after, failures = "", 0
     while True:
         try:
             for info in store.backend.list_objects(prefix, after=after):
-                yield info
+                if not is_folder_marker(info.key, info.size):
+                    yield info
                 after, failures = info.key, 0
         except StorageUnavailableError:
             failures += 1
@@ -76,8 +78,9 @@ def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
 
 
 def listed(store: Store, prefix: str) -> list[ObjectInfo]:
-    """Return everything below a prefix."""
-    return retried(lambda: list(store.backend.list_objects(prefix)), store.clock)
+    """Return everything below a prefix but markers of folders: a disk has no room for them beside the folders."""
+    found = retried(lambda: list(store.backend.list_objects(prefix)), store.clock)
+    return [info for info in found if not is_folder_marker(info.key, info.size)]
 
 
 def read_or_none(store: Store, key: str) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from metamlflow.model.looks import bytes_text, counted, grid_of
+from metamlflow._looks import bytes_text, counted, grid_of
 
 _GOOD = frozenset({"migrated", "absent", "present", "planned"})
 

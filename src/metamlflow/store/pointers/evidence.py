@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from metamlflow.backend.lakes import shown
-from metamlflow.errors import EvidenceUnavailableError, IntegrityError, ObjectNotFoundError
+from metamlflow.errors import EvidenceUnavailableError, ObjectNotFoundError
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import split_uri
 from metamlflow.store.catalog.external import entry_of, seen_as
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.ingest.originals import not_as_told
 from metamlflow.store.pointers.reading import digest_pointer, drifted_since
 from metamlflow.store.transfer.digests import checkable
 from metamlflow.store.transfer.spooling import OnBytes
@@ -98,12 +99,4 @@ def gather_read(store: Store, entry: PointerEntry, on_bytes: OnBytes, more: tupl
 def _compare(entry: PointerEntry, found: dict[str, str]) -> None:
     for name, value in entry.evidence.digests.items():
         if found.get(name, value) != value:
-            raise IntegrityError(
-                f"{shown(entry.uri)}: what was read is not what its server, or an earlier reading, says of it: "
-                f"expected {name}:{value}, got {name}:{found[name]}",
-                hint="Try again; if it stays, the object is damaged where it lies. Nothing was registered.",
-                expected=f"{name}:{value}",
-                actual=f"{name}:{found[name]}",
-                path=entry.path,
-                key=shown(entry.uri),
-            )
+            raise not_as_told(shown(entry.uri), f"{name}:{value}", f"{name}:{found[name]}", entry.path)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from metamlflow.backend.lakes import Sighting, drifted
 from metamlflow.backend.seeking import SeekableReader
-from metamlflow.errors import ObjectNotFoundError, PointerDriftError, UnsupportedSourceError
+from metamlflow.errors import IntegrityError, ObjectNotFoundError, PointerDriftError, UnsupportedSourceError
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.external import seen_as
+from metamlflow.store.catalog.fetching import damaged_on_its_way
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.digests import Digester, checkable, is_conditional
@@ -74,14 +76,21 @@ class _Object:
             known = self._relocations.settled_as(entry)
             if expected and (known is None or known.difference(found)):
                 if found.held.get(expected[0]) != expected[1]:
-                    _check(entry, expected, self._digested(found, expected[0]))
+                    _check(entry, expected, self._digested(found, expected))
                 self._relocations.settle(entry, found)
             self._seen, self._is_settled = found, True
 
-    def _digested(self, found: Sighting, name: str) -> Digester:
+    def _digested(self, found: Sighting, expected: tuple[str, str]) -> Digester:
+        """Read all of it; once more if it is not what was registered, for it may have been damaged on its way."""
+        name, value = expected
+        digester = self._read_all(found, name)
+        return digester if digester.digests()[name] == value else self._read_all(found, name)
+
+    def _read_all(self, found: Sighting, name: str) -> Digester:
         digester = Digester([name])
         for start in range(0, found.size, RANGE_BYTES):
-            digester.update(self._lake.read(found, start, min(start + RANGE_BYTES, found.size)))
+            end = min(start + RANGE_BYTES, found.size)
+            digester.update(retried(partial(self._lake.read, found, start, end), self._clock))
         return digester
 
     def _is_renewed(self, failed: Sighting) -> bool:
@@ -102,7 +111,7 @@ class _Object:
                 found = self._lake.look(failed.name)
                 if found.size != self.entry.size:
                     return False
-                digester = self._digested(found, expected[0])
+                digester = self._digested(found, expected)
             except (PointerDriftError, ObjectNotFoundError, UnsupportedSourceError):
                 return False
             _check(self.entry, expected, digester)
@@ -224,7 +233,7 @@ class PointerReader(SeekableReader):
         self._held, self._held_at = memoryview(b""), 0
         expected = checkable(entry)
         self._expected = expected
-        self._digester = Digester([expected[0]]) if expected else None
+        self._digester = Digester([expected[0]] if expected else [])
         if entry.size <= _FIRST_WINDOW:
             self._take(self._object.fetch(0, entry.size), 0)  # also if it is empty: it may be gone
 
@@ -241,6 +250,19 @@ class PointerReader(SeekableReader):
         self._position += len(chunk)
         return len(chunk)
 
+    def readall(self) -> bytes:
+        """Return the rest. Where that is all of it, what was damaged on its way is read anew."""
+        start = self._position
+        try:
+            return super().readall()
+        except PointerDriftError:
+            raise
+        except IntegrityError:
+            if start:
+                raise
+        self._position, self._held = start, memoryview(b"")
+        return super().readall()
+
     def _fill(self, wanted: int) -> None:
         in_order = bool(self._held_at or self._held) and self._position == self._held_at + len(self._held)
         self._window = min(self._window * 2, _LAST_WINDOW) if in_order else _FIRST_WINDOW
@@ -248,11 +270,36 @@ class PointerReader(SeekableReader):
         self._take(self._object.fetch(self._position, end), self._position)
 
     def _take(self, data: Buffer, start: int) -> None:
-        if self._digester and self._expected and self._digester.size == start:
+        """Take what was read as what is at hand, compared where it is the next of a reading from the start."""
+        expected = self._expected
+        if expected and start == 0:
+            self._digester = Digester([expected[0]])
+        if expected and self._digester.size == start:
+            before = self._digester.copy()
             self._digester.update(data)
-            if self._digester.size == self._entry.size:
-                _check(self._entry, self._expected, self._digester)
+            if self._digester.size == self._entry.size and self._digester.digests()[expected[0]] != expected[1]:
+                self._digester = before  # whoever reads on gets no byte that was not compared
+                data = self._read_again(expected, start)
+                self._digester.update(data)
         self._held, self._held_at = memoryview(data), start
+
+    def _read_again(self, expected: tuple[str, str], start: int) -> Buffer:
+        """Read all of it once more, and return what begins at ``start``: no server states a checksum of a range.
+
+        Raises:
+            PointerDriftError: it is not what was registered.
+            IntegrityError: it is, and what was handed out before ``start`` was not.
+        """
+        digester = Digester([expected[0]])
+        for at in range(0, start, RANGE_BYTES):
+            digester.update(self._object.fetch(at, min(at + RANGE_BYTES, start)))
+        begins_the_same = digester.digests() == self._digester.digests()
+        data = self._object.fetch(start, self._entry.size)
+        digester.update(data)
+        _check(self._entry, expected, digester)
+        if not begins_the_same:
+            raise damaged_on_its_way(self._entry.path, ":".join(expected), self._entry.uri)
+        return data
 
     def close(self) -> None:
         """Let go of what is at hand."""

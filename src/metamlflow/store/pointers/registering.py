@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from itertools import islice
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
+from metamlflow._arguments import absolute_path
 from metamlflow.backend.lakes import Lake, Sighting, is_folder_marker, shown
 from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import (
@@ -31,8 +31,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.ingest.sources import Problems, SingleFile, Source, SourceItem, SourcePointer
 from metamlflow.store.pointers.evidence import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.pointers.listings import in_order
-from metamlflow.store.transfer.local_paths import absolute_path
-from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+from metamlflow.store.transfer.spooling import OnBytes, discard, new_spool, spool_errors
 
 _WILDCARD = re.compile(r"[*?\[]")
 _SPOOLED_TOGETHER = 512
@@ -243,8 +242,7 @@ class _Recorded:
                 yield Sighting(*facts)
 
     def _record(self) -> Iterator[Sighting]:
-        folder = os.environ.get(TEMP_DIR_VARIABLE) or None
-        spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=folder))  # noqa: SIM115 (lives as long as this)
+        spool = new_spool(_IN_MEMORY_BYTES)
         found, chunks = self._listing(), 0
         try:
             while chunk := list(islice(found, _SPOOLED_TOGETHER)):

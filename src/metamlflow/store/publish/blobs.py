@@ -193,7 +193,8 @@ class BlobWriter:
 
 
 def _is_of(key: str, blob: Blob, extension: str) -> bool:
-    return (sha256_of_blob_key(key), extension_of_blob_key(key)) == (blob.sha256, extension)
+    plain = blob_key(blob.sha256, extension)  # which nearly all keys are
+    return key == plain or (sha256_of_blob_key(key), extension_of_blob_key(key)) == (blob.sha256, extension)
 
 
 def _content_of(key: str, blob: Blob) -> Entry:

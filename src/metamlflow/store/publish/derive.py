@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, BinaryIO, cast
 
+from metamlflow._looks import grid_of
 from metamlflow.format.manifests import Loaded
-from metamlflow.model.looks import grid_of
 from metamlflow.model.manifests import EmptyFolder, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import split_uri
@@ -128,7 +128,7 @@ def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = No
 
 
 def _publish(store: Store, loaded: Loaded, source: Source, progress: ProgressCallback | None) -> Loaded:
-    manifest, run = loaded.manifest, current_run(store.url)
+    manifest, run = loaded.manifest, current_run(store)
     draft = Draft(
         name=manifest.name,
         source=source,

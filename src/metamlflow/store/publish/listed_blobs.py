@@ -49,10 +49,11 @@ class ListedBlobs:
 
     def may_have(self, key: str, size: int) -> bool:
         """Return False if it is known that there is no object with this key and size, in bytes."""
-        with self._lock:
-            if self._page is None:
-                self._page = self._look()
-        return self._page.may_have(key, size)
+        page = self._page
+        if page is None:  # once it is there, threads need not wait for one another
+            with self._lock:
+                page = self._page = self._page or self._look()
+        return page.may_have(key, size)
 
     def _look(self) -> _Page:
         first = min(self._named, default="")

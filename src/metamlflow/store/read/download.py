@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from metamlflow._arguments import absolute_path, local_path
 from metamlflow.backend import translated_errors
 from metamlflow.errors import DestinationExistsError, InvalidInputError, InvalidPathError, StorageError, redact
 from metamlflow.model.likeness import quoted
@@ -20,7 +21,6 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.read.content import content_of
 from metamlflow.store.transfer.download_staging import staging_folder
 from metamlflow.store.transfer.handles import Inside, open_folder
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -37,11 +37,12 @@ def local_folder(destination: str | os.PathLike[str]) -> Path:
     place = os.fspath(destination)
     if not place:
         raise InvalidInputError("an empty destination names nothing", hint="Use '.' for the current folder.")
-    if "://" in place and not place.startswith("file://"):
+    path = local_path(place)
+    if path is None:
         raise InvalidInputError(
             f"{redact(place)!r} is no local folder", hint="A download goes to a folder; fsspec copies it on from there."
         )
-    return Path(os.path.expanduser(place.removeprefix("file://")))  # noqa: PTH111 (leaves a folder named ~x alone)
+    return Path(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from metamlflow.backend import Blob, replace_content
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import patiently
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.read.resending import sent_again_if_damaged
 from metamlflow.store.read.verified import copy_blob
@@ -31,10 +31,10 @@ def put_back(store: Store, content: Entry, blob: Blob) -> bool:
             key=content.key,
         )
     backend, clock = store.backend, store.clock
-    if not sent_again_if_damaged(lambda: retried(lambda: backend.put(content.key, blob), clock)):
+    if not sent_again_if_damaged(lambda: patiently(lambda: backend.put(content.key, blob), clock)):
         if is_good(store, content):
             return False  # something else put it back first
-        sent_again_if_damaged(lambda: retried(lambda: replace_content(backend, content.key, blob), clock))
+        sent_again_if_damaged(lambda: patiently(lambda: replace_content(backend, content.key, blob), clock))
     return True
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 
 from metamlflow.backend import CheapLooks
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Manifest
-from metamlflow.store.catalog.fetching import absent, check_size, compare, fetch_whole, range_fetcher
+from metamlflow.store.catalog.fetching import (
+    absent,
+    check_size,
+    compare,
+    damaged_on_its_way,
+    fetch_whole,
+    range_fetcher,
+)
 from metamlflow.store.catalog.records import retried
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import check_available, version_status
 from metamlflow.store.transfer.ranges import copy_ranges, not_told, write_all
-from metamlflow.store.transfer.spooling import CHUNK, SMALL, TEMP_DIR_VARIABLE, OnBytes, discard, spool_errors
+from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, new_spool, spool_errors
 
 
 def verifying_reader(store: Store, manifest: Manifest, entry: Entry) -> io.RawIOBase:
@@ -89,17 +94,6 @@ def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
     """Return the error for content that is not there, unless the version was pruned meanwhile: then raise that."""
     check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
     return absent(entry)
-
-
-def _damaged_on_its_way(entry: Entry) -> IntegrityError:
-    return IntegrityError(
-        f"{entry.path!r} was damaged on its way from the store: what was read before is not what was registered",
-        hint="The object in the store is good. Throw away what was read, and open it again.",
-        expected=f"sha256:{entry.sha256}",
-        actual="other bytes, once",
-        path=entry.path,
-        key=entry.key,
-    )
 
 
 class _VerifyingReader(SeekableReader):
@@ -199,8 +193,7 @@ class _VerifyingReader(SeekableReader):
             source: IO[bytes] = on_failure.enter_context(self._open_blob())
             kept = source
             if not is_local:
-                folder = os.environ.get(TEMP_DIR_VARIABLE) or None
-                kept = cast("IO[bytes]", tempfile.SpooledTemporaryFile(SMALL, dir=folder))  # noqa: SIM115 (closed below)
+                kept = new_spool()
                 on_failure.callback(discard, kept)
             begins_the_same = self._copy_verified(source, None if is_local else kept)
             on_failure.pop_all()
@@ -210,7 +203,7 @@ class _VerifyingReader(SeekableReader):
         self._source = kept
         self._verified = True
         if not begins_the_same:
-            raise _damaged_on_its_way(self._entry)
+            raise damaged_on_its_way(self._entry.path, f"sha256:{self._entry.sha256}", self._entry.key)
 
     def _copy_verified(self, source: IO[bytes], target: IO[bytes] | None) -> bool:
         """Read to the end, compared; return whether it begins with what was hashed before."""

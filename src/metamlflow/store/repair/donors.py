@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
-from metamlflow.backend import Blob
-from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, SourceNotFoundError
-from metamlflow.format.layout import blob_key, extension_of_blob_key
+from metamlflow._arguments import local_path
+from metamlflow.backend import Blob, translated_errors
+from metamlflow.errors import (
+    IntegrityError,
+    InvalidInputError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    SourceNotFoundError,
+)
+from metamlflow.format.layout import MARKER, blob_key, extension_of_blob_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import Entry
 from metamlflow.store.catalog.bounded import read_record
@@ -35,6 +43,49 @@ class Donor(Protocol):
 
     def record(self, key: str, digest: str) -> bytes:
         """Return a record with this digest; errors as of :meth:`blob`."""
+
+
+def donor_of(source: object, store: Store, opened: Callable[[str], Store]) -> Donor:
+    """Return what a caller names as a source of good bytes.
+
+    Args:
+        source: another store, its URL or folder, or a local file or folder with the content.
+        store: that is to be repaired.
+        opened: opens a store by its URL or path.
+
+    Raises:
+        SourceNotFoundError: there is nothing at that place.
+        InvalidInputError: it is not one of these, or the damaged store itself.
+    """
+    if not isinstance(source, Store):
+        place = _local(source)
+        if place is not None and not _is_store(place):
+            return FileDonor(place)
+        source = opened(os.fspath(cast("str", source)))
+    if source.has_way_of(store):  # and not the id, which a copy made past the library has too
+        raise InvalidInputError("the source is the damaged store itself", hint="Give a copy of it.")
+    return StoreDonor(source)
+
+
+def _local(source: object) -> Path | None:
+    """Return the local path that a source of good bytes is, or None."""
+    if not isinstance(source, str | os.PathLike):
+        raise InvalidInputError(f"a source is a path, a URL or a client, not {type(source).__name__}")
+    text = os.fspath(source)
+    if not text:
+        raise InvalidInputError("an empty source names nothing", hint="Use '.' for the current folder.")
+    path = local_path(text)
+    return None if path is None else Path(path)
+
+
+def _is_store(place: Path) -> bool:
+    """Return whether a store lies at a path, where something does."""
+    with translated_errors(str(place)):
+        if (place / MARKER).is_file():
+            return True
+        if not place.exists():
+            raise SourceNotFoundError(f"there is nothing at {place}", hint="Check the path.", source=str(place))
+    return False
 
 
 class StoreDonor:

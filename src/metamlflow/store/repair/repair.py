@@ -15,7 +15,7 @@ from metamlflow.model.findings import Finding
 from metamlflow.model.manifests import Entry
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.entries import Entries
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import patiently
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import (
     check_available,
@@ -125,8 +125,8 @@ class _Repair:
                 raise failure.with_hint(f"{failure.hint} If it was lost, it cannot be put back: {_UNKNOWN}.") from None
             raise failure.with_hint(f"It cannot be put back: {_UNKNOWN}.") from None
         blob = stage_bytes(self._donor.record(key, digest))
-        if not retried(lambda: store.backend.put(key, blob), store.clock):
-            retried(lambda: replace_content(store.backend, key, blob), store.clock)
+        if not patiently(lambda: store.backend.put(key, blob), store.clock):
+            patiently(lambda: replace_content(store.backend, key, blob), store.clock)
         loaded = load_manifest(store, name, version)
         if loaded.digest != digest:
             raise IntegrityError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.model.looks import grid_of, one_line
+from metamlflow._looks import grid_of, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -38,6 +38,13 @@ class Digester:
             self._sums[name] = extend(self._sums[name], view)
         self.size += view.nbytes
 
+    def copy(self) -> Digester:
+        """Return one that has taken in the same bytes."""
+        twin = Digester(())
+        twin._hashes = {name: digest.copy() for name, digest in self._hashes.items()}
+        twin._sums, twin._extend, twin.size = dict(self._sums), self._extend, self.size
+        return twin
+
     def digests(self) -> dict[str, str]:
         """Return what passed, by name, in hex."""
         sums = {name: f"{value:0{DIGEST_HEX[name]}x}" for name, value in self._sums.items()}

@@ -14,12 +14,13 @@ class Progress:
     """How far an operation is.
 
     Attributes:
-        operation: ``register``, ``download``, ``verify``, ``migrate``, ``compare``, ``relocate``, or ``copy`` (of
-            what is only pointed to).
+        operation: ``register``, ``download``, ``verify``, ``repair``, ``migrate``, ``compare``, ``relocate``, or
+            ``copy`` (of what is only pointed to).
         files: done so far.
         bytes: done so far.
         total_files: in all, or None while that is not known.
         total_bytes: in all, or None while that is not known.
+        reference: the version that is being worked on, such as ``features@2``, where one of many is; else empty.
     """
 
     operation: str
@@ -27,6 +28,7 @@ class Progress:
     bytes: int = 0
     total_files: int | None = None
     total_bytes: int | None = None
+    reference: str = ""
 
     @property
     def finishing(self) -> bool:
@@ -105,11 +107,12 @@ class Counter:
         *,
         total_files: int | None = None,
         total_bytes: int | None = None,
+        reference: str = "",
     ) -> None:
         self._callback = callback
         self._cancelled = False
         self._lock = threading.Lock()
-        self._state = Progress(operation, total_files=total_files, total_bytes=total_bytes)
+        self._state = Progress(operation, total_files=total_files, total_bytes=total_bytes, reference=reference)
         self._tell()
 
     def cancel(self) -> None:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, cast
 
 from metamlflow.backend import passing_failure
 from metamlflow.errors import StorageError, StorageFullError
@@ -26,6 +26,11 @@ def may_pass(error: OSError) -> bool:
     return error.errno in _PASSING
 
 
+def new_spool(most_in_memory: int = SMALL) -> IO[bytes]:
+    """Return an empty file that only its holder sees, in memory up to so many bytes; :func:`discard` removes it."""
+    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(most_in_memory, dir=_folder()))
+
+
 def discard(spool: IO[bytes]) -> None:
     """Close a spool, which removes it. That its last bytes find no room matters no more."""
     with suppress(OSError):
@@ -40,7 +45,7 @@ def temp_folder() -> Iterator[str]:
         StorageError: the temp folder is missing or cannot be used.
     """
     with spool_errors():
-        made = tempfile.TemporaryDirectory(prefix="metamlflow-", dir=os.environ.get(TEMP_DIR_VARIABLE) or None)
+        made = tempfile.TemporaryDirectory(prefix="metamlflow-", dir=_folder())
     with made as folder:
         yield folder
 
@@ -51,7 +56,7 @@ def spool_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        folder = os.environ.get(TEMP_DIR_VARIABLE) or tempfile.tempdir or "of the system"
+        folder = _folder() or tempfile.tempdir or "of the system"
         if may_pass(error):
             raise passing_failure(error, f"the temp folder {folder}") from error
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
@@ -65,6 +70,10 @@ def spool_errors() -> Iterator[None]:
             hint=f"Set {TEMP_DIR_VARIABLE} to a folder that exists and can be written to.",
             key=folder,
         ) from error
+
+
+def _folder() -> str | None:
+    return os.environ.get(TEMP_DIR_VARIABLE) or None
 
 
 def _free(folder: str) -> str:

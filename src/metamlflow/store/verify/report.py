@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from metamlflow._looks import counted as _counted
+from metamlflow._looks import grid_of
 from metamlflow.errors import IntegrityError, StoreFormatError
 from metamlflow.model.findings import STATUSES, Finding, Level
-from metamlflow.model.looks import counted as _counted
-from metamlflow.model.looks import grid_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,9 +71,15 @@ class VerifyReport:
         lines = "\n  ".join(
             f"{f.path or f.key}: {f.status}, expected {f.expected}, got {f.actual}" for f in self.findings
         )
+        if any(finding.status in ("modified", "missing") for finding in self.findings):
+            what = "is not as it was registered"
+            hint = "Restore these objects from a copy of the store, or use another version."
+        else:
+            what = "could not be verified"
+            hint = "Nothing of it is known to be damaged. Mend what kept it from being read, and verify it again."
         raise IntegrityError(
-            f"{self.name}@{self.version} is not as it was registered:\n  {lines}",
-            hint="Restore these objects from a copy of the store, or use another version.",
+            f"{self.name}@{self.version} {what}:\n  {lines}",
+            hint=hint,
             expected=first.expected,
             actual=first.actual,
             path=first.path,
@@ -146,6 +152,15 @@ class Verification:
 
     reports: tuple[VerifyReport, ...] = field(default=())
     errors: tuple[Unreadable, ...] = field(default=())
+
+    @classmethod
+    def of(cls, found: Iterable[VerifyReport | Unreadable]) -> Verification:
+        """Return what was found of many versions, as one."""
+        found = list(found)
+        return cls(
+            tuple(report for report in found if isinstance(report, VerifyReport)),
+            tuple(error for error in found if isinstance(error, Unreadable)),
+        )
 
     @property
     def ok(self) -> bool:

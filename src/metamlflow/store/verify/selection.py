@@ -1,10 +1,11 @@
-"""Which versions a verification of many is of."""
+"""Resolves which versions a verification of many covers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from metamlflow.errors import ArtifactNotFoundError, IntegrityError, StoreFormatError
+from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.manifests import Loaded
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
@@ -24,7 +25,7 @@ def every_version(store: Store) -> Iterator[Loaded | Unreadable]:
         yield from _versions_of(store, name)
 
 
-def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unreadable]:
+def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[Loaded | Unreadable]:
     """Return the versions that are meant, before the first is checked: a mistyped name does not cost an hour.
 
     Args:
@@ -37,7 +38,7 @@ def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unread
     store.marker()
     found: list[Loaded | Unreadable] = []
     for text in wanted:
-        if "@" in text:
+        if isinstance(text, str) and "@" in text:
             found.append(_loaded(store, text))
             continue
         name = ArtifactName.parse(text)
@@ -48,20 +49,14 @@ def wanted_versions(store: Store, wanted: Iterable[str]) -> list[Loaded | Unread
     return found
 
 
-def loaded_references(store: Store, wanted: Iterable[str]) -> list[Loaded | Unreadable]:
-    """Return the versions that references mean; a name alone means its latest."""
-    store.marker()
-    return [_loaded(store, text) for text in wanted]
-
-
 def _versions_of(store: Store, name: ArtifactName) -> Iterator[Loaded | Unreadable]:
     for number in sorted(status.version for status in list_versions(store, name) if status.available):
         try:
             yield load_manifest(store, name, number)
         except (StoreFormatError, IntegrityError) as error:
             yield Unreadable(f"{name}@{number}", error)
-        except ArtifactNotFoundError as error:  # deleted since it was listed
-            yield Unreadable(f"{name}@{number}", IntegrityError(error.message, expected="a manifest", actual="missing"))
+        except ObjectNotFoundError:  # gone since it was listed; if it should be there, the history tells
+            continue
     for problem in history_problems(store, name):
         yield Unreadable(str(name), problem)
 

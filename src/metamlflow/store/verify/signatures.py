@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from metamlflow._looks import minute_text
 from metamlflow.errors import (
     ConflictError,
     InvalidInputError,
@@ -21,7 +22,6 @@ from metamlflow.errors import (
 from metamlflow.format.layout import signature_key, signatures_prefix
 from metamlflow.format.manifests import Loaded
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
-from metamlflow.model.looks import minute_text
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import claim, retried
 from metamlflow.store.catalog.store import Store

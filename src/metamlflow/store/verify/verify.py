@@ -1,144 +1,97 @@
-"""Looking whether what versions name is there, and is what was registered."""
+"""Verifies that the objects a version names exist, and have the sizes and digests that were registered."""
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
-from dataclasses import asdict
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-from metamlflow.backend import translated_errors
+from metamlflow._arguments import blamed_on
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import Loaded
-from metamlflow.model.findings import Finding, Level, Status
+from metamlflow.model.findings import LEVELS, Finding, Level, Status
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store, store_from
 from metamlflow.store.catalog.versions import load_manifest
-from metamlflow.store.transfer.local_paths import absolute_path
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import Pace
+from metamlflow.store.verify.lineage import lineage_findings
 from metamlflow.store.verify.parts import Checking, Part, PartResult, check_part, parts_of
 from metamlflow.store.verify.report import Unreadable, VerifyReport
+from metamlflow.store.verify.resume_file import ResumeFile
 
 _AT_A_TIME = 64  # parts that an executor has to do or has done
 
 
-class Journal:
-    """What is done of a verification, in a file of this machine, so that a run that was stopped goes on from there.
-
-    The file is removed when the verification has come to its end. What was unreadable is tried again.
-
-    Raises:
-        InvalidInputError: the file is something else, or of another verification.
-    """
-
-    def __init__(self, file: str | os.PathLike[str], store: Store, level: Level) -> None:
-        self._file = Path(absolute_path(os.fspath(file)))
-        self._head = {"verification": store.url, "level": level}
-        self._done: dict[tuple[str, str], PartResult] = {}
-        with translated_errors(str(self._file)):
-            self._begun = self._file.exists() and self._file.stat().st_size > 0
-            if self._begun:
-                self._read()
-
-    def _read(self) -> None:
-        # A run that was killed may have left half a line: what it said is done again.
-        lines = [_parsed(line) for line in self._file.read_text("utf-8", errors="replace").splitlines()]
-        if not lines or lines[0] != self._head:
-            raise InvalidInputError(
-                f"{self._file} is no journal of a verification of this store at this level",
-                hint="Give another file, or remove this one to begin anew.",
-            )
-        for line in lines[1:]:
-            with suppress(KeyError, TypeError):  # of another shape: not written by this library
-                findings = tuple(Finding(**finding) for finding in line["findings"])
-                self._done[line["manifest"], json.dumps(line["part"])] = PartResult(line["bytes"], findings)
-
-    def done(self, loaded: Loaded, part: Part) -> PartResult | None:
-        """Return what an earlier run found of a part, if nothing in it was unreadable."""
-        found = self._done.get((loaded.digest, json.dumps(asdict(part))))
-        return None if found is None or any(f.status == "unreadable" for f in found.findings) else found
-
-    def note(self, loaded: Loaded, part: Part, result: PartResult) -> None:
-        """Write down that a part is done."""
-        findings = [finding.to_json() for finding in result.findings]
-        line = {"manifest": loaded.digest, "part": asdict(part), "bytes": result.bytes, "findings": findings}
-        with translated_errors(str(self._file)), self._file.open("a", encoding="utf-8") as file:
-            if not self._begun:
-                file.write(f"{json.dumps(self._head)}\n")
-                self._begun = True
-            file.write(f"{json.dumps(line)}\n")
-
-    def finish(self) -> None:
-        """Remove the file."""
-        self._file.unlink(missing_ok=True)
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-@callback_errors()
-def verify(
-    store: Store,
-    loaded: Loaded,
-    level: Level,
-    progress: ProgressCallback | None = None,
-    *,
-    pace: Pace | None = None,
-    journal: Journal | None = None,
-    executor: Executor | None = None,
-) -> VerifyReport:
+def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallback | None = None) -> VerifyReport:
     """Check a version: its manifest, its lists of files, and each file at ``level``. Goes on after a finding."""
-    found = verify_versions(store, [loaded], level, progress, pace=pace, journal=journal, executor=executor)
-    (report,) = (report for report in found if isinstance(report, VerifyReport))
+    (report,) = verify_each(store, [loaded], level, progress=progress)
+    assert isinstance(report, VerifyReport)  # noqa: S101 (only what could not be loaded has none)
     return report
 
 
-def verify_versions(
+def verify_each(
     store: Store,
     versions: Iterable[Loaded | Unreadable],
     level: Level,
-    progress: ProgressCallback | None = None,
     *,
-    pace: Pace | None = None,
-    journal: Journal | None = None,
+    lineage: bool = False,
+    objects_per_second: float | None = None,
+    bytes_per_second: float | None = None,
+    resume: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Iterator[VerifyReport | Unreadable]:
-    """Yield a report of each version, in their order; what cannot be read is passed on.
+    """Return an iterator over a report of each version, in their order; what cannot be read is passed on.
 
-    With an ``executor`` parts of many versions are under way at a time, each in a task of its own, which opens the
-    store anew where it is carried out.
+    The arguments are those of :meth:`Artifact.verify`, and are checked before this returns. With an ``executor`` parts
+    of many versions are under way at a time, each in a task of its own, which opens the store anew where it runs.
+
+    Raises:
+        InvalidInputError: an argument cannot be accepted.
     """
-    pace = pace or Pace()
+    if level not in LEVELS:
+        raise InvalidInputError(f"unknown verification level {level!r:.80}: use {', '.join(map(repr, LEVELS))}")
+    pace = Pace(objects_per_second, bytes_per_second)
+    done = None
+    if resume is not None:
+        with blamed_on("resume"):
+            done = ResumeFile(resume, store, level)
+
+    def begun(loaded: Loaded) -> _Version:
+        return _Version(Checking(store, loaded, level, pace), progress, done, executor, lineage=lineage)
+
+    return _reports(versions, begun, done, at_once=executor is not None)
+
+
+def _reports(
+    versions: Iterable[Loaded | Unreadable],
+    begun: Callable[[Loaded], _Version],
+    done: ResumeFile | None,
+    *,
+    at_once: bool,
+) -> Iterator[VerifyReport | Unreadable]:
     under_way: deque[Unreadable | _Version] = deque()
     try:
-        for version in versions:
-            if isinstance(version, Unreadable):
-                under_way.append(version)
-            else:
-                under_way.append(_Version(Checking(store, version, level, pace), progress, journal, executor))
-            while under_way and (executor is None or _parts_in(under_way) > _AT_A_TIME):
+        with callback_errors():
+            for version in versions:
+                under_way.append(version if isinstance(version, Unreadable) else begun(version))
+                while under_way and (not at_once or _parts_in(under_way) > _AT_A_TIME):
+                    yield _ended(under_way[0])
+                    under_way.popleft()
+            while under_way:
                 yield _ended(under_way[0])
                 under_way.popleft()
-        while under_way:
-            yield _ended(under_way[0])
-            under_way.popleft()
     finally:  # the executor is the caller's: what was given to it in vain is taken back
-        for begun in under_way:
-            if isinstance(begun, _Version):
-                begun.cancel()
+        for left in under_way:
+            if isinstance(left, _Version):
+                left.cancel()
+    if done:
+        done.finish()
 
 
 def _parts_in(under_way: Iterable[Unreadable | _Version]) -> int:
@@ -156,16 +109,22 @@ class _Version:
         self,
         checking: Checking,
         progress: ProgressCallback | None,
-        journal: Journal | None,
+        resume: ResumeFile | None,
         executor: Executor | None,
+        *,
+        lineage: bool,
     ) -> None:
         manifest = checking.loaded.manifest
         self._checking = checking
-        self._journal = journal
+        self._resume = resume
         self._executor = executor
+        self._lineage = lineage
         to_read = manifest.size if checking.level == "full" else 0
-        self._counter = Counter("verify", progress, total_files=manifest.files, total_bytes=to_read)
-        self._left = deque(parts_of(manifest, fine=executor is not None or journal is not None))
+        reference = f"{manifest.name}@{manifest.version}"
+        self._counter = Counter(
+            "verify", progress, total_files=manifest.files, total_bytes=to_read, reference=reference
+        )
+        self._left = deque(parts_of(manifest, fine=executor is not None or resume is not None))
         self._submitted: deque[tuple[Part, PartResult | Future[PartResult]]] = deque()
         self.parts = len(self._left)
         self._submit()
@@ -182,17 +141,19 @@ class _Version:
         return store, str(manifest.name), manifest.version, checking.loaded.digest, checking.level, checking.pace, part
 
     def _done(self, part: Part) -> PartResult | None:
-        return self._journal.done(self._checking.loaded, part) if self._journal else None
+        return self._resume.done(self._checking.loaded, part) if self._resume else None
 
     def report(self) -> VerifyReport:
         """Check what is left, and return what was found of all."""
         manifest = self._checking.loaded.manifest
         read, findings = 0, list[Finding]()
         for part, result in self._results():
-            if self._journal and self._done(part) is None:
-                self._journal.note(self._checking.loaded, part, result)
+            if self._resume and self._done(part) is None:
+                self._resume.note(self._checking.loaded, part, result)
             read += result.bytes
             findings += result.findings
+        if self._lineage:
+            findings += lineage_findings(self._checking.store, self._checking.loaded)
         level = self._checking.level
         return VerifyReport(manifest.name, manifest.version, level, manifest.files, read, tuple(findings))
 

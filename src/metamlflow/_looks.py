@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+
+from metamlflow.redaction import printable
 
 _LEFT = "style='text-align:left'"
 _MOST_ROWS = 50
@@ -16,7 +18,7 @@ _STEP = 1000
 
 def one_line(text: str, most: int = 60) -> str:
     """Return a text in one line of at most so many characters; what is not printable is escaped."""
-    shown = _printable(text[: 2 * most])
+    shown = printable(text[: 2 * most])
     return shown if len(shown) <= most and len(text) <= 2 * most else f"{shown[: most - 1]}…"
 
 
@@ -33,9 +35,20 @@ def bytes_text(size: int) -> str:
     return f"{size / _STEP**power:,.1f} {_UNITS[power - 1]}"
 
 
+def type_name(value: object) -> str:
+    """Return what a value's type is called: ``int``, ``pandas.Timestamp``; the package, and no modules inside of it."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+
+
 def minute_text(moment: datetime) -> str:
     """Return a time that is in UTC to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a time as RFC 3339, in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def table_of(title: str, facts: Mapping[str, Any]) -> str:
@@ -64,9 +77,5 @@ def _cell(value: Any) -> str:
 
 def _text(value: Any) -> str:
     text = str(value)
-    shown = _printable(text[:_MOST_CHARACTERS], keep="\n\t")
+    shown = printable(text[:_MOST_CHARACTERS], keep="\n\t")
     return html.escape(f"{shown}…" if len(text) > _MOST_CHARACTERS else shown)
-
-
-def _printable(text: str, keep: str = "") -> str:
-    return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)

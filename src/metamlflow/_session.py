@@ -1,4 +1,4 @@
-"""What a client is told, checked: where the store is, options, types, keys."""
+"""What the artifacts of one client share; and what a client is given, checked: the store, options, types, keys."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
+from metamlflow._arguments import absolute_path, blame, blame_by_names, blamed_on, parse_size
 from metamlflow.backend.registry import installed_schemes
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import artifact_type_problem
-from metamlflow.model.blaming import blame, blamed_on
-from metamlflow.store.cache.leases import parse_size
+from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.pointer_policy import VARIABLE as POLICY_VARIABLE
 from metamlflow.store.catalog.pointer_policy import PointerPolicy
 from metamlflow.store.catalog.source_options import check_source_options
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.transfer.local_paths import absolute_path
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
@@ -26,6 +25,16 @@ EVENTS_VARIABLE = "METAMLFLOW_OPENLINEAGE"
 SOURCES_VARIABLE = "METAMLFLOW_SOURCE_OPTIONS"
 
 _MAX_KEY_CHARACTERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the artifacts of one client share."""
+
+    store: Store
+    cache: FileCache
+    events: str | None = None
+    """Where OpenLineage events of runs go to: a path or a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,19 @@ def opened_store(
         return Store(url, storage_options, source_options=source_options, pointer_policy=pointer_policy)
     except InvalidInputError as error:
         blame(error, _culprit(url, source_options, pointer_policy, given))
+        raise
+
+
+def source_store(source: str, options: Mapping[str, Any] | None) -> Store:
+    """Return the store that a caller names as a source of good bytes. Touches no network.
+
+    Raises:
+        InvalidInputError: no store can be there; the message names ``source`` or ``source_options``.
+    """
+    try:
+        return opened_store(source, options, None)
+    except InvalidInputError as error:
+        blame_by_names(error, {"storage_uri": "source", "storage_options": "source_options"})
         raise
 
 
@@ -145,7 +167,7 @@ def options_from_environment(variable: str) -> Mapping[str, Any]:
         return {}
     try:
         options = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidInputError(f"{variable} is not valid JSON") from None  # its value may be secret
     if not isinstance(options, dict):
         raise InvalidInputError(f"{variable} is not a JSON object")

@@ -1,0 +1,70 @@
+"""Where classes are that older releases pickled under another name. docs/decisions/0020-old-pickles.md has the reason.
+
+A pickle names classes by module. Clients, artifacts and reports that were pickled, by Dask or joblib for example, are
+read by later releases; so a class that moves gets a line here.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.machinery import ModuleSpec
+
+_STORE = "metamlflow.store"
+_MOVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "metamlflow.sessions": {"Session": "metamlflow._session", "Refresh": "metamlflow.artifacts"},
+        f"{_STORE}.ancestry": {"Walked": f"{_STORE}.lineage.walk"},
+        f"{_STORE}.clock": dict.fromkeys(
+            ("Clock", "elapsed_seconds", "new_record_id", "utc_now"), f"{_STORE}.catalog.clock"
+        ),
+        f"{_STORE}.comparing": {"Difference": f"{_STORE}.migrate.compare"},
+        f"{_STORE}.deriving": {"Changes": f"{_STORE}.publish.derive"},
+        f"{_STORE}.entries": {"Entries": f"{_STORE}.catalog.entries"},
+        f"{_STORE}.findings": dict.fromkeys(
+            ("Finding", "Unreadable", "Verification", "VerifyReport"), f"{_STORE}.verify.report"
+        ),
+        f"{_STORE}.history": dict.fromkeys(("History", "HistoryEntry"), f"{_STORE}.catalog.history"),
+        f"{_STORE}.lakes": {"Lakes": f"{_STORE}.catalog.external"},
+        f"{_STORE}.migration_report": dict.fromkeys(("MigrationReport", "VersionReport"), f"{_STORE}.migrate.report"),
+        f"{_STORE}.opening": {"Store": f"{_STORE}.catalog.store"},
+        f"{_STORE}.progress": {"Progress": f"{_STORE}.transfer.progress"},
+        f"{_STORE}.signing": {"Signature": f"{_STORE}.verify.signatures"},
+        f"{_STORE}.versions": {"Loaded": "metamlflow.format.manifests"},
+    }
+)
+
+
+class _OldModules:
+    """Finds the modules of older releases: each is empty, and gives a class from where it is now."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG004
+        """Return how to make the module, if it is one of these."""
+        return type(__spec__)(name, _OldModules) if name in _MOVED else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Let the interpreter make an empty module."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Let the module give the classes that older releases had there."""
+        homes = _MOVED[module.__name__]
+
+        def moved(name: str) -> Any:
+            if name not in homes:
+                raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+            return getattr(import_module(homes[name]), name)
+
+        module.__getattr__ = moved  # type: ignore[method-assign]
+
+
+def find_old_modules() -> None:
+    """Let a pickle find the modules of older releases; what exists today is found before them."""
+    sys.meta_path.append(_OldModules)

@@ -1,0 +1,55 @@
+"""Answers a shell that asks, at a Tab, what the next word of a command may be."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import MutableMapping, Sequence
+from contextlib import redirect_stdout
+
+from metamlflow.cli.app import app
+
+_BREAKS = frozenset({"@", ":", "="})  # of what bash takes for the end of a word
+
+
+def answered(arguments: Sequence[str]) -> int:
+    """Answer a shell that asks what to offer, or how to ask; return the exit code."""
+    broken_off = _rejoin(os.environ) if os.environ.get("_METAMLFLOW_COMPLETE") == "complete_bash" else ""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        try:
+            app(list(arguments), prog_name="metamlflow", standalone_mode=False)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    sys.stdout.write("".join(line.removeprefix(broken_off) for line in told.getvalue().splitlines(keepends=True)))
+    sys.stdout.flush()
+    return code
+
+
+def _rejoin(environment: MutableMapping[str, str]) -> str:
+    """Put words together that bash has taken apart at ``@``, ``:`` and ``=``; return what stays of the last.
+
+    Bash replaces what stands behind the last of these characters, an ``@`` included; so only that is to be offered.
+    """
+    try:
+        words, current = environment["COMP_WORDS"].split("\n"), int(environment["COMP_CWORD"])
+    except (KeyError, ValueError):
+        return ""
+    words += [""] * (current + 1 - len(words))
+    joined, apart = words[:1], ""
+    for number, word in enumerate(words[1 : current + 1], 1):
+        before = words[number - 1] if number > 1 else ""
+        if number > 1 and (word in _BREAKS or before in _BREAKS):
+            if word != "@" and before != "@":
+                apart = joined[-1] + (word if word in _BREAKS else "")
+            elif word == "@":
+                apart = joined[-1]
+            joined[-1] += word
+        else:
+            apart = ""
+            joined.append(word)
+    place = len(joined) - 1
+    environment["COMP_WORDS"], environment["COMP_CWORD"] = "\n".join(joined), str(place)
+    return apart

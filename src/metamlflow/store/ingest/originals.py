@@ -1,0 +1,147 @@
+"""Comparing what was copied out of another place with what its storage says of it.
+
+A copy is read in ranges, and of a range no server states a checksum: bytes that were damaged on their way, or are those
+of two objects of which one replaced the other meanwhile, would be registered as they came.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from metamlflow.backend import Blob
+from metamlflow.backend.lakes import Lake, Sighting
+from metamlflow.backend.registry import open_lake
+from metamlflow.backend.tags import bare_tag, same_tag
+from metamlflow.errors import (
+    IntegrityError,
+    MissingDependencyError,
+    ObjectNotFoundError,
+    SourceChangedError,
+)
+from metamlflow.model.pointers import DIGEST_HEX
+from metamlflow.model.uris import split_uri
+from metamlflow.store.transfer.digests import Digester
+from metamlflow.store.transfer.spooling import CHUNK
+
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
+"""Schemes whose URLs name a bucket and an object and nothing else."""
+
+
+class Original:
+    """An object that is copied, as its storage tells of it.
+
+    Args:
+        url: of the object, as it may be shown.
+        info: what a look or a listing of fsspec tells of it.
+        look: looks at it once more and returns the digests that its storage holds, where it may hold some; one request,
+            which is made only if ``info`` does not prove the content.
+    """
+
+    def __init__(self, url: str, info: Mapping[str, Any], look: Callable[[], Sighting] | None = None) -> None:
+        self._url = url
+        self._tag = bare_tag(info.get("ETag"))
+        self._crc32c = _crc32c(info)
+        self._look = look
+        size = info.get("size")
+        self.size: int | None = size if isinstance(size, int) and size >= 0 else None  # plug-ins tell all sorts
+
+    def compare(self, blob: Blob) -> None:
+        """Compare what was read with all that is known of the object.
+
+        Raises:
+            SourceChangedError: it has another size, or is another object by now.
+            IntegrityError: it has another digest than its storage holds.
+        """
+        if self.size is not None and blob.size != self.size:
+            raise changed(self._url, f"it had {self.size:,} bytes, and {blob.size:,} were read")
+        if self._look is not None and not self._is_told(blob):
+            self._compare_with(self._look, blob)
+
+    def _is_told(self, blob: Blob) -> bool:
+        """Whether the listing proves what was read. An ETag that is not its MD5 may be made in another way."""
+        if self._crc32c is not None:
+            return self._crc32c == blob.crc32c
+        return len(self._tag) == DIGEST_HEX["md5"] and _digest("md5", blob) == self._tag
+
+    def _compare_with(self, look: Callable[[], Sighting], blob: Blob) -> None:
+        try:
+            seen = look()
+        except ObjectNotFoundError:
+            raise changed(self._url, "it is gone") from None
+        if seen.size != blob.size or not self._is_same(seen):
+            raise changed(self._url, "another object lies there by now")
+        known = {"sha256": blob.sha256, "crc32c": blob.crc32c}
+        for name in (name for name in DIGEST_HEX if name in seen.held):
+            with suppress(ImportError, MissingDependencyError):  # CRC64NVME takes a package
+                self._require(name, seen.held[name], known.get(name) or _digest(name, blob))
+                return
+
+    def _require(self, name: str, expected: str, actual: str) -> None:
+        if actual != expected:
+            raise not_as_told(self._url, f"{name}:{expected}", f"{name}:{actual}")
+
+    def _is_same(self, seen: Sighting) -> bool:
+        if self._crc32c is not None and seen.held.get("crc32c", self._crc32c) != self._crc32c:
+            return False
+        return not self._tag or not seen.etag or same_tag(seen.etag, self._tag)
+
+
+Look = Callable[[Mapping[str, Any]], Sighting]
+"""Looks again at the object that an ``info`` of fsspec is of."""
+
+
+def bucket_at(url: str, options: Mapping[str, Mapping[str, Any]]) -> Lake | None:
+    """Return the bucket that a URL leads to, which tells digests that its server holds; None for other places.
+
+    Raises:
+        InvalidInputError: one of its options is unknown.
+    """
+    scheme = url.partition("://")[0]
+    return open_lake(split_uri(url)[0], options[scheme]) if scheme in BUCKETS and "://" in url else None
+
+
+def looked_at(lake: Lake, info: Mapping[str, Any]) -> Sighting:
+    """Look at the object that an ``info`` of fsspec is of, for the digests that its server holds."""
+    version = info.get("VersionId")
+    return lake.look(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
+
+
+def changed(where: str, how: str, hint: str = "Try again once it is complete.") -> SourceChangedError:
+    """Return the error for a source that is not what it was when it was looked at first."""
+    return SourceChangedError(
+        f"{where} changed while it was being registered: {how}; nothing was registered", hint=hint, source=where
+    )
+
+
+def not_as_told(url: str, expected: str, actual: str, path: str | None = None) -> IntegrityError:
+    """Return the error for content of another digest than its storage, or an earlier reading, says."""
+    return IntegrityError(
+        f"{url}: what was read is not what its server, or an earlier reading, says of it: "
+        f"expected {expected}, got {actual}",
+        hint="Try again; if it stays, the object is damaged where it lies. Nothing was registered.",
+        expected=expected,
+        actual=actual,
+        path=path,
+        key=url,
+    )
+
+
+def _crc32c(info: Mapping[str, Any]) -> str | None:
+    """Return the CRC32C of the content in hex, where a listing tells it, as that of GCS does."""
+    told = info.get("crc32c")
+    with suppress(binascii.Error, ValueError):
+        value = base64.b64decode(told, validate=True).hex() if isinstance(told, str) else ""
+        return value if len(value) == DIGEST_HEX["crc32c"] else None
+    return None
+
+
+def _digest(name: str, blob: Blob) -> str:
+    digester = Digester([name])
+    with blob.open() as content:
+        while chunk := content.read(CHUNK):
+            digester.update(chunk)
+    return digester.digests()[name]

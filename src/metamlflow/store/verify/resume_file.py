@@ -1,0 +1,76 @@
+"""What is done of a verification, kept in a file, so that one that was stopped goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from metamlflow._arguments import absolute_path
+from metamlflow.backend import translated_errors
+from metamlflow.errors import InvalidInputError
+from metamlflow.format.manifests import Loaded
+from metamlflow.model.findings import Finding, Level
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.verify.parts import Part, PartResult
+
+
+class ResumeFile:
+    """What is done of a verification, in a file of this machine, so that a run that was stopped goes on from there.
+
+    The file is removed when the verification has come to its end. What was unreadable is tried again.
+
+    Raises:
+        InvalidInputError: the file is something else, or of another verification.
+    """
+
+    def __init__(self, file: str | os.PathLike[str], store: Store, level: Level) -> None:
+        self._file = Path(absolute_path(os.fspath(file)))
+        self._head = {"verification": store.url, "level": level}
+        self._done: dict[tuple[str, str], PartResult] = {}
+        with translated_errors(str(self._file)):
+            self._begun = self._file.exists() and self._file.stat().st_size > 0
+            if self._begun:
+                self._read()
+
+    def _read(self) -> None:
+        # A run that was killed may have left half a line: what it said is done again.
+        lines = [_parsed(line) for line in self._file.read_text("utf-8", errors="replace").splitlines()]
+        if not lines or lines[0] != self._head:
+            raise InvalidInputError(
+                f"{self._file} does not hold what is done of a verification of this store at this level",
+                hint="Give another file, or remove this one to begin anew.",
+            )
+        for line in lines[1:]:
+            with suppress(KeyError, TypeError):  # of another shape: not written by this library
+                findings = tuple(Finding(**finding) for finding in line["findings"])
+                self._done[line["manifest"], json.dumps(line["part"])] = PartResult(line["bytes"], findings)
+
+    def done(self, loaded: Loaded, part: Part) -> PartResult | None:
+        """Return what an earlier run found of a part, if nothing in it was unreadable."""
+        found = self._done.get((loaded.digest, json.dumps(asdict(part))))
+        return None if found is None or any(f.status == "unreadable" for f in found.findings) else found
+
+    def note(self, loaded: Loaded, part: Part, result: PartResult) -> None:
+        """Write down that a part is done."""
+        findings = [finding.to_json() for finding in result.findings]
+        line = {"manifest": loaded.digest, "part": asdict(part), "bytes": result.bytes, "findings": findings}
+        with translated_errors(str(self._file)), self._file.open("a", encoding="utf-8") as file:
+            if not self._begun:
+                file.write(f"{json.dumps(self._head)}\n")
+                self._begun = True
+            file.write(f"{json.dumps(line)}\n")
+
+    def finish(self) -> None:
+        """Remove the file."""
+        self._file.unlink(missing_ok=True)
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
