@@ -28,16 +28,16 @@ from metamlflow.errors import (
     ObjectNotFoundError,
     StorageUnavailableError,
 )
-from metamlflow_gcs.answers import Refusal
-from metamlflow_gcs.connection import Answer, Connection, Request, object_path
-from metamlflow_gcs.copies import GCSCopies
+from metamlflow_gcs.connection import Answer, GCSConnection, Request, object_path
 from metamlflow_gcs.doctor import GCSDoctor
+from metamlflow_gcs.error_table import Refusal
 from metamlflow_gcs.listings import PAGE, listed
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
 from metamlflow_gcs.options import PROTOCOLS, check_options, is_emulator, parse_url, spare_emulators_grpc
 from metamlflow_gcs.policy import GCSPolicies
 from metamlflow_gcs.reader import GCSStream
-from metamlflow_gcs.uploads import CHUNK_BYTES, Uploader, chunk_bytes
+from metamlflow_gcs.server_copy import GCSCopies
+from metamlflow_gcs.uploads import CHUNK_BYTES, GCSUploader, chunk_bytes
 
 if find_spec("gcsfs") is None:  # imported when first used; but whoever opens a store is told now
     raise ModuleNotFoundError("No module named 'gcsfs'", name="gcsfs")
@@ -69,8 +69,8 @@ class GCSBackend(GCSCopies, GCSDoctor, GCSPolicies):
             spare_emulators_grpc()
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._connection = Connection(self._options)
-        self._uploader = Uploader(self._connection, bucket, self._options.get("kms_key_name"))
+        self._connection = GCSConnection(self._options)
+        self._uploader = GCSUploader(self._connection, bucket, self._options.get("kms_key_name"))
 
     @property
     def url(self) -> str:

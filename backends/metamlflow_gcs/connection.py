@@ -26,7 +26,7 @@ import google_crc32c
 from metamlflow.backend.paced import PacedBody
 from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import StorageUnavailableError
-from metamlflow_gcs.answers import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
+from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
 from metamlflow_gcs.options import OURS, is_emulator
 
 ATTEMPTS = 3
@@ -126,7 +126,7 @@ def object_path(bucket: str, name: str = "", *, kind: str = "") -> str:
     return f"{path}/{quote(name, safe='')}" if name else path
 
 
-class Connection:
+class GCSConnection:
     """A gcsfs file system made when it is first needed, anew in each process, and requests through it. Thread-safe."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:

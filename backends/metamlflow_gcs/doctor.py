@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from metamlflow.backend.diagnosis import Create, Examination, Finding, clock_finding, installed_versions, overlaps
+from metamlflow.backend.diagnosis import Create, Examination, Observation, clock_finding, installed_versions, overlaps
 from metamlflow.backend.seam import Backend
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, StoreNotFoundError
-from metamlflow_gcs.answers import gcs_error
-from metamlflow_gcs.connection import Answer, Connection, Request
+from metamlflow_gcs.connection import Answer, GCSConnection, Request
+from metamlflow_gcs.error_table import gcs_error
 
 _NEEDED = ("storage.objects.get", "storage.objects.list", "storage.objects.create")
 _ASKED = (*_NEEDED, "storage.objects.delete")
@@ -24,7 +24,7 @@ _SECONDS_A_DAY = 86_400
 
 
 class _GCSBackend(Backend, Protocol):
-    _connection: Connection
+    _connection: GCSConnection
 
 
 class GCSDoctor:
@@ -50,7 +50,7 @@ class GCSDoctor:
 class _Bucket:
     """A bucket, asked for its settings once."""
 
-    def __init__(self, connection: Connection, url: str) -> None:
+    def __init__(self, connection: GCSConnection, url: str) -> None:
         self._connection = connection
         self.name, _, prefix = url.removeprefix("gs://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
@@ -74,58 +74,58 @@ class _Bucket:
         return self._answer
 
 
-def _packages() -> Finding:
-    return Finding("ok", installed_versions("gcsfs", "google-auth", "aiohttp"))
+def _packages() -> Observation:
+    return Observation("ok", installed_versions("gcsfs", "google-auth", "aiohttp"))
 
 
-def _credentials(backend: _GCSBackend) -> Finding:
+def _credentials(backend: _GCSBackend) -> Observation:
     with translated_errors(backend.url, own=gcs_error):
         used = backend.filesystem.credentials
     kind = used.method or "given"
     if kind == "anon":
-        return Finding("ok", "none are sent (token anon): enough to read a public bucket, and for emulators")
+        return Observation("ok", "none are sent (token anon): enough to read a public bucket, and for emulators")
     held = used.credentials
     account = getattr(held, "service_account_email", None) or getattr(held, "account", None)
     made_of = f"{type(held).__module__}.{type(held).__name__}" if held is not None else "a bare token"
-    return Finding("ok", f"token {kind}, {made_of}{f' of {account}' if account else ''}")
+    return Observation("ok", f"token {kind}, {made_of}{f' of {account}' if account else ''}")
 
 
-def _location(bucket: _Bucket) -> Finding:
+def _location(bucket: _Bucket) -> Observation:
     try:
         settings = bucket.answer().json()
     except AccessDeniedError as error:
-        return Finding("unknown", error.message, _MAY_SEE)
+        return Observation("unknown", error.message, _MAY_SEE)
     place = f"{settings.get('location', 'an unknown place')} ({settings.get('locationType', 'type unknown')})"
-    return Finding("ok", f"it exists, in {place}, storage class {settings.get('storageClass', 'unknown')}")
+    return Observation("ok", f"it exists, in {place}, storage class {settings.get('storageClass', 'unknown')}")
 
 
-def _clock(bucket: _Bucket) -> Finding:
+def _clock(bucket: _Bucket) -> Observation:
     answer = bucket.ask("/o", {"prefix": bucket.prefix, "maxResults": "1", "fields": "nextPageToken"})
     now = datetime.now(UTC)
     date = answer.headers.get("Date")
     if not date:
-        return Finding("unknown", "the server's answer has no date")
+        return Observation("unknown", "the server's answer has no date")
     return clock_finding(parsedate_to_datetime(date).astimezone(UTC), now)
 
 
-def _checksums() -> Finding:
-    return Finding("ok", "CRC32C is sent along, and what the server holds is compared")
+def _checksums() -> Observation:
+    return Observation("ok", "CRC32C is sent along, and what the server holds is compared")
 
 
-def _permissions(bucket: _Bucket) -> Finding:
+def _permissions(bucket: _Bucket) -> Observation:
     """Ask the server which permissions these credentials have: https://cloud.google.com/storage/docs/json_api."""
     query = "&".join(f"permissions={name}" for name in _ASKED)
     try:
         held = bucket.ask(f"/iam/testPermissions?{query}").json().get("permissions", ())
     except StoreNotFoundError:  # the one answer for a bucket that is not there, and for a question nobody takes
-        return Finding("unknown", "the server does not answer that question")
+        return Observation("unknown", "the server does not answer that question")
     missing = [name for name in _ASKED if name not in held]
     if not missing:
-        return Finding("ok", f"{', '.join(held)} on the whole bucket")
+        return Observation("ok", f"{', '.join(held)} on the whole bucket")
     found = f"not on the whole bucket: {', '.join(missing)}"
     if missing == ["storage.objects.delete"]:
-        return Finding("ok", f"{found}; only collecting needs it")
-    return Finding(
+        return Observation("ok", f"{found}; only collecting needs it")
+    return Observation(
         "warning",
         found,
         "Fine where they are granted for the store's prefix alone, which this question does not tell; else "
@@ -136,29 +136,29 @@ def _permissions(bucket: _Bucket) -> Finding:
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
-def _setting(bucket: _Bucket, look: Any) -> Finding:
+def _setting(bucket: _Bucket, look: Any) -> Observation:
     try:
         settings = bucket.answer().json()
     except AccessDeniedError:
-        return Finding("unknown", "these credentials may not see the bucket's settings", _MAY_SEE)
-    finding: Finding = look(settings, bucket.prefix)
+        return Observation("unknown", "these credentials may not see the bucket's settings", _MAY_SEE)
+    finding: Observation = look(settings, bucket.prefix)
     return finding
 
 
-def _versioning(settings: Mapping[str, Any], prefix: str) -> Finding:
+def _versioning(settings: Mapping[str, Any], prefix: str) -> Observation:
     if not settings.get("versioning", {}).get("enabled"):
-        return Finding("ok", "off: nothing that a store needs")
+        return Observation("ok", "off: nothing that a store needs")
     rules = settings.get("lifecycle", {}).get("rule", ())
     if any(_deletes(rule) and _means_old_versions(rule) and _covers(rule, prefix) for rule in rules):
-        return Finding("ok", "on, and old versions expire")
-    return Finding(
+        return Observation("ok", "on, and old versions expire")
+    return Observation(
         "warning",
         "on, and no lifecycle rule removes old versions: what is collected goes on taking space",
         "Add a rule that deletes noncurrent versions (daysSinceNoncurrentTime).",
     )
 
 
-def _lifecycle(settings: Mapping[str, Any], prefix: str) -> Finding:
+def _lifecycle(settings: Mapping[str, Any], prefix: str) -> Observation:
     rules = settings.get("lifecycle", {}).get("rule", ())
     harm = [
         f"a rule deletes objects where {rule.get('condition')}"
@@ -166,12 +166,12 @@ def _lifecycle(settings: Mapping[str, Any], prefix: str) -> Finding:
         if _deletes(rule) and not _means_old_versions(rule) and _concerns(rule, prefix)
     ]
     if harm:
-        return Finding(
+        return Observation(
             "failed",
             "; ".join(harm),
             "Limit these rules to other prefixes (matchesPrefix): versions name objects that would be gone.",
         )
-    return Finding("ok", f"{len(rules)} rules, none of which removes what is stored")
+    return Observation("ok", f"{len(rules)} rules, none of which removes what is stored")
 
 
 def _deletes(rule: Mapping[str, Any]) -> bool:
@@ -194,42 +194,42 @@ def _covers(rule: Mapping[str, Any], prefix: str) -> bool:
     return "matchesSuffix" not in condition and (not wanted or any(prefix.startswith(start) for start in wanted))
 
 
-def _retention(settings: Mapping[str, Any], _: str) -> Finding:
+def _retention(settings: Mapping[str, Any], _: str) -> Observation:
     policy = settings.get("retentionPolicy")
     held = " and new objects are put under an event-based hold" if settings.get("defaultEventBasedHold") else ""
     if not policy and not held:
-        return Finding("ok", "none")
+        return Observation("ok", "none")
     days = int(policy.get("retentionPeriod", 0)) / _SECONDS_A_DAY if policy else 0
     locked = ", locked" if policy and policy.get("isLocked") else ""
-    return Finding(
+    return Observation(
         "warning",
         f"objects are kept for {days:g} days{locked}{held}",
         "Until then nothing can be collected. That is fine if it is meant; else take the policy or the hold away.",
     )
 
 
-def _soft_delete(settings: Mapping[str, Any], _: str) -> Finding:
+def _soft_delete(settings: Mapping[str, Any], _: str) -> Observation:
     seconds = int(settings.get("softDeletePolicy", {}).get("retentionDurationSeconds", 0))
     if not seconds:
-        return Finding("ok", "off")
-    return Finding(
+        return Observation("ok", "off")
+    return Observation(
         "ok", f"{seconds / _SECONDS_A_DAY:g} days: what is collected can be brought back, and is billed, so long"
     )
 
 
-def _uniform_access(settings: Mapping[str, Any], _: str) -> Finding:
+def _uniform_access(settings: Mapping[str, Any], _: str) -> Observation:
     if settings.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"):
-        return Finding("ok", "on")
-    return Finding(
+        return Observation("ok", "on")
+    return Observation(
         "warning",
         "off: access lists of single objects count too, and roles cannot be limited to a prefix",
         "Switch uniform bucket-level access on, if nobody needs those lists.",
     )
 
 
-def _encryption(settings: Mapping[str, Any], _: str) -> Finding:
+def _encryption(settings: Mapping[str, Any], _: str) -> Observation:
     key = settings.get("encryption", {}).get("defaultKmsKeyName")
-    return Finding("ok", f"the bucket's default: {key or 'keys of the provider'}")
+    return Observation("ok", f"the bucket's default: {key or 'keys of the provider'}")
 
 
 _SETTINGS = {

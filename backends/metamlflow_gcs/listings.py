@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from metamlflow.backend.course import Course
-from metamlflow_gcs.answers import UnreadableAnswer
-from metamlflow_gcs.connection import Answer, Connection, Request, object_path
+from metamlflow_gcs.connection import Answer, GCSConnection, Request, object_path
+from metamlflow_gcs.error_table import UnreadableAnswer
 from metamlflow_gcs.objects import told_errors
 
 PAGE = 1000
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def listed(
-    connection: Connection,
+    connection: GCSConnection,
     bucket: str,
     params: Mapping[str, str],
     parsed: Callable[[Mapping[str, Any], Answer], T],

@@ -13,8 +13,8 @@ from typing import Any
 from metamlflow.backend.seam import ObjectInfo
 from metamlflow.backend.translation import placed, translated_errors
 from metamlflow.errors import MetaMLFlowError
-from metamlflow_gcs.answers import UnreadableAnswer, gcs_error
 from metamlflow_gcs.connection import Answer, Request, object_path
+from metamlflow_gcs.error_table import UnreadableAnswer, gcs_error
 from metamlflow_gcs.uploads import crc32c_of
 
 FIELDS = "name,size,timeCreated,updated,generation,etag,crc32c,md5Hash"

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from metamlflow.backend.paced import PacedBody
-from metamlflow_gcs.connection import Connection
+from metamlflow_gcs.connection import GCSConnection
 
 
 class GCSStream:
@@ -20,7 +20,7 @@ class GCSStream:
     """
 
     def __init__(
-        self, connection: Connection, body: Any, translated: Callable[[], AbstractContextManager[None]]
+        self, connection: GCSConnection, body: Any, translated: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._connection = connection
         self._body = PacedBody(body)

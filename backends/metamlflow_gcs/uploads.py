@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from metamlflow.backend.seam import Blob
 from metamlflow.backend.uploading import read_exactly
 from metamlflow.errors import IntegrityError, StorageUnavailableError
-from metamlflow_gcs.answers import Refusal, UnreadableAnswer, gcs_error, number_in
-from metamlflow_gcs.connection import ATTEMPTS, Answer, Connection, Request, object_path, pause_before
+from metamlflow_gcs.connection import ATTEMPTS, Answer, GCSConnection, Request, object_path, pause_before
+from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, gcs_error, number_in
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """Up to this size content goes in one request; above, in chunks of it. GCS wants a multiple of 256 KiB."""
@@ -38,7 +38,7 @@ def chunk_bytes(size: int) -> int:
     return CHUNK_BYTES if size <= 2 * _LARGE_CHUNK_BYTES else _LARGE_CHUNK_BYTES
 
 
-class Uploader:
+class GCSUploader:
     """Uploads into one bucket.
 
     Args:
@@ -47,7 +47,7 @@ class Uploader:
         kms_key: the resource name of the key to encrypt with, where it is not the bucket's default.
     """
 
-    def __init__(self, connection: Connection, bucket: str, kms_key: str | None) -> None:
+    def __init__(self, connection: GCSConnection, bucket: str, kms_key: str | None) -> None:
         self._connection = connection
         self._bucket = bucket
         self._key = {"kmsKeyName": kms_key} if kms_key else {}

@@ -1,5 +1,5 @@
-"""Data on web servers that an artifact points to; see :mod:`metamlflow.backend.lakes`."""
+"""Data on web servers that an artifact points to; see :mod:`metamlflow.backend.external`."""
 
-from metamlflow_http.lake import open_lake
+from metamlflow_http.external import open_external
 
-__all__ = ["open_lake"]
+__all__ = ["open_external"]

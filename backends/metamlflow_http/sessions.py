@@ -19,7 +19,7 @@ import aiohttp.abc
 import yarl
 
 from metamlflow.backend.addresses import address_of, is_public
-from metamlflow.backend.lakes import Bounds
+from metamlflow.backend.external import Bounds
 from metamlflow.errors import StorageUnavailableError, redact
 from metamlflow_http.bodies import BoundedResponse
 

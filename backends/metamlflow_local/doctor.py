@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from metamlflow.backend.diagnosis import AccessPolicy, Create, Examination, Finding, Role, StoreKeys
+from metamlflow.backend.diagnosis import AccessPolicy, Create, Examination, Observation, Role, StoreKeys
 from metamlflow.backend.seam import Backend
 
 TEMP = ".tmp"
@@ -70,63 +70,67 @@ _NOTES: Mapping[Role, tuple[str, ...]] = {
 }
 
 
-def _folder(root: Path) -> Finding:
+def _folder(root: Path) -> Observation:
     try:
         status = root.stat()
     except FileNotFoundError:
-        return Finding("unknown", f"{root} does not exist yet")
+        return Observation("unknown", f"{root} does not exist yet")
     found = f"{root}: mode {stat.S_IMODE(status.st_mode):04o}, uid {status.st_uid}, gid {status.st_gid}"
     if not stat.S_ISDIR(status.st_mode):
-        return Finding("failed", f"{root} is not a folder", "Check the store's path.")
+        return Observation("failed", f"{root} is not a folder", "Check the store's path.")
     if not os.access(root, os.R_OK | os.X_OK):
-        return Finding("failed", f"{found}; it cannot be read", "`metamlflow policy --role reader` prints what to set.")
+        return Observation(
+            "failed", f"{found}; it cannot be read", "`metamlflow policy --role reader` prints what to set."
+        )
     if not os.access(root, os.W_OK):
         remedy = "Enough for a reader. `metamlflow policy --role writer` prints what to set."
-        return Finding("warning", f"{found}; it cannot be written", remedy)
+        return Observation("warning", f"{found}; it cannot be written", remedy)
     if status.st_mode & stat.S_IWOTH:
-        return Finding("warning", f"{found}; everybody may write", f"chmod o-w {shlex.quote(str(root))}")
-    return Finding("ok", found)
+        return Observation("warning", f"{found}; everybody may write", f"chmod o-w {shlex.quote(str(root))}")
+    return Observation("ok", found)
 
 
-def _disk(root: Path) -> Finding:
+def _disk(root: Path) -> Observation:
     place = _existing(root)
     usage = shutil.disk_usage(place)
     disk = _disk_of(place)
     found = f"{disk.kind or 'a disk of unknown kind'}, {usage.free:,} of {usage.total:,} bytes free"
     if disk.read_only:
-        return Finding("warning", f"{found}, read-only", "Enough for a reader.")
+        return Observation("warning", f"{found}, read-only", "Enough for a reader.")
     if usage.free < _LITTLE_ROOM:
-        return Finding("warning", found, "Free some space; a write that finds none leaves nothing behind.")
+        return Observation("warning", found, "Free some space; a write that finds none leaves nothing behind.")
     if disk.kind in _NETWORK:
-        return Finding(
+        return Observation(
             "warning",
             f"{found}; a network disk",
             "Its link() must be atomic between machines: that is so on NFS, and not proven here for others.",
         )
-    return Finding("ok", found)
+    return Observation("ok", found)
 
 
-def _hard_links(root: Path) -> Finding:
+def _hard_links(root: Path) -> Observation:
     kind = _disk_of(_existing(root)).kind
     if kind in _WITHOUT_LINKS:
-        return Finding("failed", f"{kind} has no hard links, so a version cannot be claimed safely", _NATIVE)
+        return Observation("failed", f"{kind} has no hard links, so a version cannot be claimed safely", _NATIVE)
     if kind in _WITH_LINKS | _NETWORK:
-        return Finding("ok", f"{kind} has them")
+        return Observation("ok", f"{kind} has them")
     # link() onto the marker fails because the marker is there, on every disk: so the probe proves nothing about this.
-    return Finding("unknown", "known only from a disk's kind without writing", "The first registration tells for sure.")
+    return Observation(
+        "unknown", "known only from a disk's kind without writing", "The first registration tells for sure."
+    )
 
 
-def _case_folding(root: Path, marker: str) -> Finding:
+def _case_folding(root: Path, marker: str) -> Observation:
     if not (root / marker).exists():
-        return Finding("unknown", "there is no file yet to look for under another name")
+        return Observation("unknown", "there is no file yet to look for under another name")
     if (root / marker.swapcase()).exists():
-        return Finding(
+        return Observation(
             "ok", "the disk takes upper and lower case for the same; keys are spelled so that they stay apart"
         )
-    return Finding("ok", "the disk tells upper from lower case")
+    return Observation("ok", "the disk tells upper from lower case")
 
 
-def _leftovers(folder: Path) -> Finding:
+def _leftovers(folder: Path) -> Observation:
     count = size = old = 0
     try:
         entries = list(os.scandir(folder))
@@ -141,8 +145,8 @@ def _leftovers(folder: Path) -> Finding:
         old += status.st_mtime < time.time() - _SWEPT_AFTER_SECONDS
     found = f"{count} temporary files, {size:,} bytes, {old} of them older than a day"
     if old:
-        return Finding("warning", found, "Killed processes left them; the next process that writes removes them.")
-    return Finding("ok", found)
+        return Observation("warning", found, "Killed processes left them; the next process that writes removes them.")
+    return Observation("ok", found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,22 +28,22 @@ from metamlflow.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from metamlflow_s3.answers import WEB_PAGE, says_no_more_than_denied, status_of
-from metamlflow_s3.connection import Connection
-from metamlflow_s3.copies import S3Copies
+from metamlflow_s3.connection import S3Connection
 from metamlflow_s3.deletions import Deletions
 from metamlflow_s3.doctor import S3Doctor
 from metamlflow_s3.engines import EngineChoice
-from metamlflow_s3.fast import NotPlainError
+from metamlflow_s3.error_context import Wording
+from metamlflow_s3.error_table import WEB_PAGE, says_no_more_than_denied, status_of
 from metamlflow_s3.listings import PAGE, Listings, field
 from metamlflow_s3.object_facts import checksums_of, date_of, real_version
+from metamlflow_s3.obstore_engine import NotPlainError
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import S3Policies
 from metamlflow_s3.reader import S3Stream
 from metamlflow_s3.resolving import PROTOCOLS
-from metamlflow_s3.uploads import PART_BYTES, Uploader
+from metamlflow_s3.server_copy import S3Copies
+from metamlflow_s3.uploads import PART_BYTES, S3Uploader
 from metamlflow_s3.vigilance import Create, Vigilance
-from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -80,11 +80,11 @@ class S3Backend(S3Copies, S3Doctor, S3Policies):
         self._given = dict(options)
         self._options = with_configured_defaults(options, PROTOCOLS)
         self._wording = Wording(self.url, self._options)
-        self._connection = Connection(bucket, self._options)
+        self._connection = S3Connection(bucket, self._options)
         self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
         self._deletions = Deletions(self._connection, self._wording, self._prefix, self.url_of)
         self._vigilance = Vigilance(self._deletions.delete_version)
-        self._uploader = Uploader(self._connection)
+        self._uploader = S3Uploader(self._connection)
         self._engine = EngineChoice(self._connection, bucket, self._options)
         self._tags_are_md5 = True  # until an object shows otherwise: with KMS, say, they are not
 

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import InvalidInputError, StorageUnavailableError
-from metamlflow_s3.answers import s3_error, status_of
-from metamlflow_s3.logs import hide_in_logs
+from metamlflow_s3.error_table import s3_error, status_of
+from metamlflow_s3.log_redaction import hide_in_logs
 from metamlflow_s3.options import endpoint_of, secrets_of
+from metamlflow_s3.part_sender import PartWire
 from metamlflow_s3.resolving import proxies_for
-from metamlflow_s3.wire import PartWire
 
 ATTEMPTS = 4
 PATIENCE_SECONDS = 2.0
@@ -40,7 +40,7 @@ Keys = tuple[str, str, str | None]
 """Access key, secret key, session token."""
 
 
-class Connection:
+class S3Connection:
     """The file system, and requests in its words and with all of its options. Thread-safe.
 
     Args:

@@ -8,10 +8,10 @@ from itertools import islice
 from metamlflow.backend.seam import DeleteFailure
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError
-from metamlflow_s3.answers import answered
-from metamlflow_s3.connection import Connection
+from metamlflow_s3.connection import S3Connection
+from metamlflow_s3.error_context import Wording
+from metamlflow_s3.error_table import answered
 from metamlflow_s3.listings import PAGE
-from metamlflow_s3.wording import Wording
 
 _AT_A_TIME = 8
 
@@ -26,7 +26,7 @@ class Deletions:
         url_of: tells the URL of a key, for messages.
     """
 
-    def __init__(self, connection: Connection, wording: Wording, prefix: str, url_of: Callable[[str], str]) -> None:
+    def __init__(self, connection: S3Connection, wording: Wording, prefix: str, url_of: Callable[[str], str]) -> None:
         self._connection = connection
         self._wording = wording
         self._prefix = prefix

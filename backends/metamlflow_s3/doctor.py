@@ -11,13 +11,13 @@ from shlex import join
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from metamlflow.backend.diagnosis import Create, Examination, Finding, clock_finding, installed_versions, overlaps
+from metamlflow.backend.diagnosis import Create, Examination, Observation, clock_finding, installed_versions, overlaps
 from metamlflow.backend.seam import Backend
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
-from metamlflow_s3.answers import s3_error
-from metamlflow_s3.connection import Connection
+from metamlflow_s3.connection import S3Connection
 from metamlflow_s3.engines import ON_DEMAND, EngineChoice
+from metamlflow_s3.error_table import s3_error
 
 _UPLOADS_ARE_OLD_AFTER = timedelta(days=1)
 _SHOWN = 3
@@ -30,7 +30,7 @@ _REGION = "Set storage_options={'client_kwargs': {'region_name': '%s'}}."
 
 
 class _S3Backend(Backend, Protocol):
-    _connection: Connection
+    _connection: S3Connection
     _engine: EngineChoice
 
     def create_by_s3fs(self, key: str, data: bytes) -> None: ...
@@ -63,7 +63,7 @@ class S3Doctor:
 class _Bucket:
     """A bucket, asked through the connection of a backend."""
 
-    def __init__(self, connection: Connection, url: str) -> None:
+    def __init__(self, connection: S3Connection, url: str) -> None:
         self.connection = connection
         self.name, _, prefix = url.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
@@ -111,17 +111,17 @@ def response_of(error: BaseException | None) -> dict[str, Any]:
     return {}
 
 
-def _packages() -> Finding:
-    return Finding("ok", installed_versions("s3fs", "aiobotocore", "botocore", "obstore"))
+def _packages() -> Observation:
+    return Observation("ok", installed_versions("s3fs", "aiobotocore", "botocore", "obstore"))
 
 
-def _engine(choice: EngineChoice) -> Finding:
+def _engine(choice: EngineChoice) -> Observation:
     reason = choice.reason
     if reason is None:
-        return Finding("ok", "obstore moves small objects, ranges and listings; s3fs does the rest")
+        return Observation("ok", "obstore moves small objects, ranges and listings; s3fs does the rest")
     if reason == ON_DEMAND:
-        return Finding("ok", f"s3fs makes all requests, as {reason}")
-    return Finding(
+        return Observation("ok", f"s3fs makes all requests, as {reason}")
+    return Observation(
         "warning",
         f"s3fs makes all requests, which takes several times as long for many small files: {reason}",
         "Nothing is wrong; for more speed, change what it names. See docs/s3.md.",
@@ -131,12 +131,12 @@ def _engine(choice: EngineChoice) -> Finding:
 # --- who and where ----------------------------------------------------------------------------------------------------
 
 
-def _credentials(bucket: _Bucket) -> Finding:
+def _credentials(bucket: _Bucket) -> Observation:
     from fsspec.asyn import sync
 
     filesystem = bucket.filesystem
     if filesystem.anon:
-        return Finding("ok", "none are sent (anon): enough to read a public bucket")
+        return Observation("ok", "none are sent (anon): enough to read a public bucket")
     source: list[str] = []
     try:
         with translated_errors(f"s3://{bucket.name}", own=s3_error):
@@ -144,11 +144,11 @@ def _credentials(bucket: _Bucket) -> Finding:
     except MetaMLFlowError as error:
         if not source or (bucket.on_aws and isinstance(error, AccessDeniedError)):
             raise
-        return Finding(
+        return Observation(
             "unknown",
             f"credentials from {source[0]}; whose they are is not known, for STS did not say: {error.message}",
         )
-    return Finding("ok", f"{who['Arn']}, account {who['Account']}, credentials from {source[0]}")
+    return Observation("ok", f"{who['Arn']}, account {who['Account']}, credentials from {source[0]}")
 
 
 async def _caller(bucket: _Bucket, source: list[str]) -> dict[str, Any]:
@@ -182,26 +182,26 @@ async def _caller(bucket: _Bucket, source: list[str]) -> dict[str, Any]:
         return cast("dict[str, Any]", await sts.get_caller_identity())
 
 
-def _exists(bucket: _Bucket) -> Finding:
+def _exists(bucket: _Bucket) -> Observation:
     try:
         answer = bucket.ask("head_bucket")
     except AccessDeniedError:
-        return Finding("unknown", "the credentials may not ask (HeadBucket takes s3:ListBucket without a prefix)")
+        return Observation("unknown", "the credentials may not ask (HeadBucket takes s3:ListBucket without a prefix)")
     except (ObjectNotFoundError, StoreNotFoundError):
-        return Finding(
+        return Observation(
             "failed", f"the bucket {bucket.name} does not exist", "Create it, or check its name and the endpoint."
         )
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region")
     if not region:
-        return Finding("ok", f"it exists; the server names no region, requests are signed for {bucket.region}")
+        return Observation("ok", f"it exists; the server names no region, requests are signed for {bucket.region}")
     if region == bucket.region:
-        return Finding("ok", f"it exists, in {region}")
+        return Observation("ok", f"it exists, in {region}")
     found = f"it exists in {region}, and requests are signed for {bucket.region}"
-    return Finding("warning", found, _REGION % region)
+    return Observation("warning", found, _REGION % region)
 
 
-def _clock(bucket: _Bucket) -> Finding:
+def _clock(bucket: _Bucket) -> Observation:
     try:
         answer = bucket.ask("head_bucket")
     except MetaMLFlowError as error:
@@ -211,38 +211,40 @@ def _clock(bucket: _Bucket) -> Finding:
     now = datetime.now(UTC)
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if not date:
-        return Finding("unknown", "the server's answer has no date")
+        return Observation("unknown", "the server's answer has no date")
     return clock_finding(parsedate_to_datetime(date).astimezone(UTC), now)
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
-def _checksums(bucket: _Bucket) -> Finding:
+def _checksums(bucket: _Bucket) -> Observation:
     if not bucket.connection.checksums:
-        return Finding(
+        return Observation(
             "warning",
             "not sent (request_checksum_calculation is when_required): damage on the way is found when reading",
             "Leave that setting out (storage options, AWS_REQUEST_CHECKSUM_CALCULATION or profile) if the server takes "
             "checksums.",
         )
-    return Finding("ok", "SHA-256 or CRC32C is sent along; a server that checks it refuses what was damaged on its way")
+    return Observation(
+        "ok", "SHA-256 or CRC32C is sent along; a server that checks it refuses what was damaged on its way"
+    )
 
 
-def _versioning(bucket: _Bucket) -> Finding:
+def _versioning(bucket: _Bucket) -> Observation:
     status = bucket.ask("get_bucket_versioning").get("Status")
     if status == "Suspended":
-        return Finding(
+        return Observation(
             "warning",
             "suspended: versions from before still take space, and an overwritten or deleted object is lost",
             "Switch it on again, or remove the old versions by a lifecycle rule (NoncurrentVersionExpiration).",
         )
     if status != "Enabled":
-        return Finding("ok", "off: nothing that a store needs; on, it brings back what was deleted from outside")
+        return Observation("ok", "off: nothing that a store needs; on, it brings back what was deleted from outside")
     with suppress(MetaMLFlowError):
         if any(expires_old_versions(rule, bucket.prefix) for rule in _rules(bucket)):
-            return Finding("ok", "on, and old versions expire")
-    return Finding(
+            return Observation("ok", "on, and old versions expire")
+    return Observation(
         "warning",
         "on, and no lifecycle rule that can be seen expires old versions: what is collected goes on taking space",
         "Add a rule with NoncurrentVersionExpiration for the store's prefix. Some servers other than AWS ignore "
@@ -250,29 +252,29 @@ def _versioning(bucket: _Bucket) -> Finding:
     )
 
 
-def _object_lock(bucket: _Bucket) -> Finding:
+def _object_lock(bucket: _Bucket) -> Observation:
     answer = bucket.ask("get_object_lock_configuration", absent="ObjectLockConfigurationNotFoundError")
     lock = answer.get("ObjectLockConfiguration", {})
     if lock.get("ObjectLockEnabled") != "Enabled":
-        return Finding("ok", "none")
+        return Observation("ok", "none")
     retention = lock.get("Rule", {}).get("DefaultRetention")
     if not retention:
-        return Finding("ok", "on, without a default retention")
+        return Observation("ok", "on, without a default retention")
     length = f"{retention['Days']} days" if "Days" in retention else f"{retention.get('Years')} years"
-    return Finding(
+    return Observation(
         "warning",
         f"new objects are kept for {length} ({retention.get('Mode')})",
         "Until then nothing can be collected. That is fine if it is meant; else remove the default retention.",
     )
 
 
-def _lifecycle(bucket: _Bucket) -> Finding:
+def _lifecycle(bucket: _Bucket) -> Observation:
     tagged = bucket.option("Tagging") is not None
     rules = _rules(bucket)
     harm = [text for rule in rules for text in harmful_rules(rule, bucket.prefix, tagged=tagged)]
     if not harm:
-        return Finding("ok", f"{len(rules)} rules, none of which removes or archives what is stored")
-    return Finding(
+        return Observation("ok", f"{len(rules)} rules, none of which removes or archives what is stored")
+    return Observation(
         "failed",
         "; ".join(harm),
         "Limit these rules to other prefixes: versions name objects that would be gone or not be readable at once.",
@@ -284,7 +286,7 @@ def _rules(bucket: _Bucket) -> list[dict[str, Any]]:
     return [rule for rule in answer.get("Rules", ()) if rule.get("Status") == "Enabled"]
 
 
-def _uploads(bucket: _Bucket) -> Finding:
+def _uploads(bucket: _Bucket) -> Observation:
     answer = bucket.ask("list_multipart_uploads", Prefix=bucket.prefix)
     limit = datetime.now(UTC) - _UPLOADS_ARE_OLD_AFTER
     listed = [upload for upload in answer.get("Uploads", ()) if upload["Key"].startswith(bucket.prefix)]
@@ -292,9 +294,9 @@ def _uploads(bucket: _Bucket) -> Finding:
     more = " or more" if answer.get("IsTruncated") else ""
     found = f"{len(listed)}{more} unfinished, {len(old)}{more} of them begun more than a day ago"
     if not old:
-        return Finding("ok", found)
+        return Observation("ok", found)
     commands = "; ".join(_abort_command(bucket, upload) for upload in old[:_SHOWN])
-    return Finding(
+    return Observation(
         "warning",
         f"{found}; their parts take space",
         f"{commands}{' …' if len(old) > _SHOWN else ''}. A lifecycle rule with AbortIncompleteMultipartUpload does "
@@ -308,7 +310,7 @@ def _abort_command(bucket: _Bucket, upload: Mapping[str, Any]) -> str:
     return join(words if bucket.on_aws else [*words, "--endpoint-url", bucket.filesystem.s3.meta.endpoint_url])
 
 
-def _encryption(bucket: _Bucket) -> Finding:
+def _encryption(bucket: _Bucket) -> Observation:
     asked = bucket.option("ServerSideEncryption")
     absent = "ServerSideEncryptionConfigurationNotFoundError"
     rules = bucket.ask("get_bucket_encryption", absent=absent).get("ServerSideEncryptionConfiguration", {})
@@ -318,7 +320,7 @@ def _encryption(bucket: _Bucket) -> Finding:
         for default in defaults
     )
     here = f"; the storage options ask for {asked}" if asked else ""
-    return Finding("ok", f"the bucket's default: {told or 'none'}{here}")
+    return Observation("ok", f"the bucket's default: {told or 'none'}{here}")
 
 
 # --- lifecycle rules, as GetBucketLifecycleConfiguration lists them ---------------------------------------------------

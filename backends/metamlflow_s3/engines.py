@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from metamlflow_s3.connection import Connection
-from metamlflow_s3.fast import FastEngine, usable_in_this_process
+from metamlflow_s3.connection import S3Connection
+from metamlflow_s3.obstore_engine import FastEngine, usable_in_this_process
 from metamlflow_s3.options import endpoint_of
 from metamlflow_s3.resolving import (
     certificates_of_obstore_alone,
@@ -67,7 +67,7 @@ class EngineChoice:
         options: of ``s3fs.S3FileSystem``, checked.
     """
 
-    def __init__(self, connection: Connection, bucket: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, connection: S3Connection, bucket: str, options: Mapping[str, Any]) -> None:
         self._connection = connection
         self._bucket = bucket
         self._options = options
@@ -103,7 +103,7 @@ class EngineChoice:
             return engine
 
 
-def fast_engine(connection: Connection, bucket: str, options: Mapping[str, Any]) -> FastEngine | str:
+def fast_engine(connection: S3Connection, bucket: str, options: Mapping[str, Any]) -> FastEngine | str:
     """Return the engine, or why s3fs makes all requests. Makes no request to S3 itself."""
     if reason := _unavailable() or untranslated(options):
         return reason
@@ -197,7 +197,7 @@ class _Client:
         )
 
     @classmethod
-    def connected(cls, connection: Connection) -> Self:
+    def connected(cls, connection: S3Connection) -> Self:
         """Return it as the client has it."""
         meta = connection.client.meta
         return cls(

@@ -14,8 +14,8 @@ from typing import Any
 
 from metamlflow.backend.course import Course
 from metamlflow.errors import MetaMLFlowError, StorageUnavailableError
-from metamlflow_s3.connection import Connection
-from metamlflow_s3.wording import Wording
+from metamlflow_s3.connection import S3Connection
+from metamlflow_s3.error_context import Wording
 
 PAGE = 1000
 """Keys in a page, the most that S3 takes."""
@@ -33,7 +33,7 @@ class Listings:
         url: of the bucket.
     """
 
-    def __init__(self, connection: Connection, wording: Wording, url: str) -> None:
+    def __init__(self, connection: S3Connection, wording: Wording, url: str) -> None:
         self._connection = connection
         self._wording = wording
         self._url = url

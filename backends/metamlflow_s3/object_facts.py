@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from metamlflow_s3.answers import is_composite
+from metamlflow_s3.error_table import is_composite
 
 
 def date_of(answer: Mapping[str, Any]) -> datetime:

@@ -17,9 +17,9 @@ from metamlflow.backend.seam import Blob
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.backend.uploading import read_part
 from metamlflow.errors import AlreadyExistsError, StorageUnavailableError
-from metamlflow_s3.answers import s3_error
-from metamlflow_s3.connection import Connection
-from metamlflow_s3.wire import Borrowed
+from metamlflow_s3.connection import S3Connection
+from metamlflow_s3.error_table import s3_error
+from metamlflow_s3.part_sender import Borrowed
 
 PART_BYTES = 16 * 1024 * 1024
 """Up to this size content goes in one request; above, in parts of it, each of which costs the client some 3 ms."""
@@ -27,10 +27,10 @@ MAX_PARTS = 9_900  # S3 takes 10,000
 _PARTS_AT_A_TIME = 3  # of one object; and one more is read meanwhile
 
 
-class Uploader:
+class S3Uploader:
     """Uploads to one bucket."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: S3Connection) -> None:
         self._connection = connection
 
     def send(self, key: str, data: bytes, sha256: bytes, *, once: bool, over: bool = False) -> str | None:

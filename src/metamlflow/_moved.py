@@ -19,23 +19,25 @@ _STORE = "metamlflow.store"
 _MOVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "metamlflow.sessions": {"Session": "metamlflow._session", "Refresh": "metamlflow.artifacts"},
-        f"{_STORE}.ancestry": {"Walked": f"{_STORE}.lineage.walk"},
+        f"{_STORE}.ancestry": {"Walked": f"{_STORE}.lineage.walk:Subgraph"},
         f"{_STORE}.clock": dict.fromkeys(
             ("Clock", "elapsed_seconds", "new_record_id", "utc_now"), f"{_STORE}.catalog.clock"
         ),
         f"{_STORE}.comparing": {"Difference": f"{_STORE}.migrate.compare"},
         f"{_STORE}.deriving": {"Changes": f"{_STORE}.publish.derive"},
         f"{_STORE}.entries": {"Entries": f"{_STORE}.catalog.entries"},
-        f"{_STORE}.findings": dict.fromkeys(
-            ("Finding", "Unreadable", "Verification", "VerifyReport"), f"{_STORE}.verify.report"
-        ),
+        f"{_STORE}.findings": {
+            **dict.fromkeys(("Verification", "VerifyReport"), f"{_STORE}.verify.report"),
+            "Finding": "metamlflow.model.findings",
+            "Unreadable": f"{_STORE}.verify.report:UnreadableVersion",
+        },
         f"{_STORE}.history": dict.fromkeys(("History", "HistoryEntry"), f"{_STORE}.catalog.history"),
-        f"{_STORE}.lakes": {"Lakes": f"{_STORE}.catalog.external"},
+        f"{_STORE}.lakes": {"Lakes": f"{_STORE}.catalog.external:ExternalStores"},
         f"{_STORE}.migration_report": dict.fromkeys(("MigrationReport", "VersionReport"), f"{_STORE}.migrate.report"),
         f"{_STORE}.opening": {"Store": f"{_STORE}.catalog.store"},
         f"{_STORE}.progress": {"Progress": f"{_STORE}.transfer.progress"},
         f"{_STORE}.signing": {"Signature": f"{_STORE}.verify.signatures"},
-        f"{_STORE}.versions": {"Loaded": "metamlflow.format.manifests"},
+        f"{_STORE}.versions": {"Loaded": "metamlflow.format.manifests:StoredManifest"},
     }
 )
 
@@ -60,7 +62,8 @@ class _OldModules:
         def moved(name: str) -> Any:
             if name not in homes:
                 raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-            return getattr(import_module(homes[name]), name)
+            home, _, today = homes[name].partition(":")
+            return getattr(import_module(home), today or name)
 
         module.__getattr__ = moved  # type: ignore[method-assign]
 

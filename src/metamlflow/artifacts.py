@@ -15,7 +15,7 @@ from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_
 from metamlflow._session import Session
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.lineage import Lineage
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
@@ -31,7 +31,7 @@ from metamlflow.store.read.download import download_artifact, download_entry, lo
 from metamlflow.store.read.local_copies import copy_of_file, copy_of_folder
 from metamlflow.store.repair.report import RepairedObject, RepairReport
 from metamlflow.store.transfer.progress import Progress, ProgressCallback
-from metamlflow.store.verify.report import Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.report import UnreadableVersion, Verification, VerifyReport
 from metamlflow.store.verify.signatures import Signature, sign, signatures_of
 from metamlflow.store.verify.verify import verify_each
 
@@ -51,7 +51,7 @@ __all__ = [
     "RepairReport",
     "RepairedObject",
     "Signature",
-    "Unreadable",
+    "UnreadableVersion",
     "Verification",
     "VerifyReport",
 ]
@@ -64,7 +64,7 @@ class Artifact:
     and cost nothing; content is read from the store when it is asked for, and verified. Thread-safe and picklable.
     """
 
-    def __init__(self, session: Session, loaded: Loaded) -> None:
+    def __init__(self, session: Session, loaded: StoredManifest) -> None:
         self._session = session
         self._loaded = loaded
         self._run: Recorder | None = current_run(session.store)
@@ -168,7 +168,7 @@ class Artifact:
         """
         place, is_outside = self._place()
         if is_outside:
-            self._store.lakes.policy.check(place)
+            self._store.external.policy.check(place)
         return place
 
     def _place(self) -> tuple[str, bool]:
@@ -365,7 +365,7 @@ class Artifact:
         loaded, changes = refresh(self._store, self._loaded, progress)
         return Refresh(self._next(loaded), changes)
 
-    def _next(self, loaded: Loaded) -> Artifact:
+    def _next(self, loaded: StoredManifest) -> Artifact:
         return self if loaded is self._loaded else Artifact(self._session, loaded)
 
     def _used(self) -> None:
@@ -424,10 +424,10 @@ class Artifact:
             document["entries"] = [entry.to_json() for entry in islice(self.entries, entries)]
         return document
 
-    def __getstate__(self) -> tuple[Session, Loaded]:
+    def __getstate__(self) -> tuple[Session, StoredManifest]:
         return self._session, self._loaded
 
-    def __setstate__(self, state: tuple[Session, Loaded]) -> None:
+    def __setstate__(self, state: tuple[Session, StoredManifest]) -> None:
         self._session, self._loaded = state
         self._run = None
 

@@ -23,7 +23,7 @@ from metamlflow._session import (
     opened_store,
     source_store,
 )
-from metamlflow.artifacts import Artifact, Input, Unreadable, Verification, VerifyReport
+from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
 from metamlflow.given_versions import Inputs, Version, damaged_version, given_inputs, meant_reference, used_version
 from metamlflow.lineage import Lineage
@@ -47,7 +47,7 @@ from metamlflow.store.lineage.stale_metadata import OnStale
 from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 from metamlflow.store.pointers.registering import pointer_source
 from metamlflow.store.publish.blobs import RELIANCES, Reliance
-from metamlflow.store.publish.publish import Draft, publish
+from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.transfer.progress import ProgressCallback
 from metamlflow.store.verify.selection import every_version, wanted_versions
 from metamlflow.store.verify.signatures import public_keys
@@ -204,7 +204,7 @@ class MetaMLFlowClient:
         # Before anything is read: a dict that the caller goes on changing must not change what is registered.
         encoded = encode_mapping(metadata)
         run = current_run(self._store)
-        draft = Draft(
+        draft = PublishRequest(
             name=parsed,
             metadata=encoded,
             source=source_of(
@@ -212,7 +212,7 @@ class MetaMLFlowClient:
                 parsed.rpartition("/")[2],
                 store_url=self._store.url,
                 point=partial(pointer_source, self._store),
-                options_of=self._store.lakes.copy_options,
+                options_of=self._store.external.copy_options,
             ),
             artifact_type=checked_type(artifact_type),
             reuse_unchanged=if_unchanged == "reuse",
@@ -494,11 +494,11 @@ class MetaMLFlowClient:
         resume: str | os.PathLike[str] | None = None,
         executor: Executor | None = None,
         progress: ProgressCallback | None = None,
-    ) -> Iterator[VerifyReport | Unreadable]:
+    ) -> Iterator[VerifyReport | UnreadableVersion]:
         """Verify as :meth:`verify_all` does; yield the report of each version when it is done.
 
         Arguments are checked, and ``names`` are looked up, before this returns. A version whose record cannot be read
-        is yielded as :class:`~metamlflow.artifacts.Unreadable`.
+        is yielded as :class:`~metamlflow.artifacts.UnreadableVersion`.
         """
         wanted = [names] if isinstance(names, str) else names
         return verify_each(

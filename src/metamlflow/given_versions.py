@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import LATEST, Reference
 from metamlflow.runs import check_text
@@ -53,7 +53,7 @@ def given_inputs(inputs: Inputs, store: Store) -> list[Given]:
     return found
 
 
-def used_version(store: Store, version: Version) -> Loaded | Reference:
+def used_version(store: Store, version: Version) -> StoredManifest | Reference:
     """Return a version that a caller means: loaded already, or by a reference.
 
     Raises:
@@ -66,7 +66,7 @@ def used_version(store: Store, version: Version) -> Loaded | Reference:
     return load_used(store, found) if isinstance(found, Input) else found
 
 
-def damaged_version(version: Version) -> Loaded | Reference:
+def damaged_version(version: Version) -> StoredManifest | Reference:
     """Return a version that may be damaged, so that none of it is read: as it was loaded before, or its reference.
 
     Raises:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from metamlflow.errors import InvalidInputError, MissingDependencyError, redact
 from metamlflow.model.uris import secret_problem
-from metamlflow.store.lineage.runs import Touched
+from metamlflow.store.lineage.runs import DatasetFacts
 
 PRODUCER = "urn:metamlflow"
 _SECONDS, _ATTEMPTS = 5.0, 2
@@ -83,7 +83,7 @@ class Emitter:
         self._parent = parent
 
     def emit(
-        self, state: str, moment: datetime, inputs: Iterable[Touched] = (), outputs: Iterable[Touched] = ()
+        self, state: str, moment: datetime, inputs: Iterable[DatasetFacts] = (), outputs: Iterable[DatasetFacts] = ()
     ) -> None:
         """Send one event: ``START``, ``COMPLETE`` or ``FAIL``. Whatever goes wrong is raised as it is."""
         from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
@@ -143,7 +143,7 @@ def _retries() -> dict[str, Any]:
     return {"total": _ATTEMPTS, "backoff_factor": 0.3, "status_forcelist": failed, "allowed_methods": ["POST"]}
 
 
-def _facets(touched: Touched) -> dict[str, Any]:
+def _facets(touched: DatasetFacts) -> dict[str, Any]:
     from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
     from openlineage.client.generated.datasource_dataset import DatasourceDatasetFacet
     from openlineage.client.generated.schema_dataset import SchemaDatasetFacet, SchemaDatasetFacetFields

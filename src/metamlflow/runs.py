@@ -26,7 +26,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import innermost_run, recorded_in
 from metamlflow.store.lineage.distributions import store_distributions
 from metamlflow.store.lineage.inputs import warn_user
-from metamlflow.store.lineage.runs import StoredRun, load_run
+from metamlflow.store.lineage.runs import ActiveRun, load_run
 
 __all__ = ["Run"]
 
@@ -56,7 +56,7 @@ class Run:
         self._params = encode_mapping(params)
         self._capture_user = capture_user
         self._function: Callable[..., Any] | None = None
-        self._stored: StoredRun | None = None
+        self._stored: ActiveRun | None = None
         self._metrics: dict[str, Any] = {}
         self._notes: list[str] = []
         self._pid = os.getpid()
@@ -72,7 +72,7 @@ class Run:
 
         store = self._session.store
         code = {"run": self._name, **capturing.captured_code(_caller(), self._function)}
-        self._stored = StoredRun(store, store.clock.new_id(), code)
+        self._stored = ActiveRun(store, store.clock.new_id(), code)
         parent = self._stored.outer = innermost_run()
         environment = capturing.captured_environment()
         if self._stored.open():  # nothing may lie in a store before its marker does
@@ -147,7 +147,7 @@ class Run:
     # --- facts --------------------------------------------------------------------------------------------------------
 
     @property
-    def _running(self) -> StoredRun:
+    def _running(self) -> ActiveRun:
         if self._stored is None:
             raise InvalidInputError("the run has not begun", hint="Use it as `with client.run(…) as run:`.")
         return self._stored
@@ -282,7 +282,7 @@ def check_text(value: object, what: str, most: int = _MOST_NAME_CHARACTERS) -> N
 class _Wrapped:
     """A function that belongs to a run."""
 
-    def __init__(self, session: Session, token: str, running: StoredRun | None, function: Callable[..., Any]) -> None:
+    def __init__(self, session: Session, token: str, running: ActiveRun | None, function: Callable[..., Any]) -> None:
         self._session, self._token, self._running, self._function = session, token, running, function
         functools.update_wrapper(self, function, updated=())
 
@@ -300,7 +300,7 @@ class _Wrapped:
             return self._function(*args, **kwargs)
 
 
-def joined(session: Session, token: str) -> StoredRun:
+def joined(session: Session, token: str) -> ActiveRun:
     """Return the run that a token speaks of, for another process to add to.
 
     Raises:
@@ -314,7 +314,7 @@ def joined(session: Session, token: str) -> StoredRun:
         good = False
     if not good:
         raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.")
-    run = StoredRun(session.store, run_id, code)
+    run = ActiveRun(session.store, run_id, code)
     run.handed_over = True
     return run
 

@@ -17,9 +17,9 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-from metamlflow.backend.registry import open_lake
+from metamlflow.backend.registry import open_external
 try:
-    open_lake(sys.argv[1], {})
+    open_external(sys.argv[1], {})
 except MissingDependencyError as error:
     print(error.extra, error.hint)
 """

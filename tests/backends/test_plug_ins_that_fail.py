@@ -57,7 +57,7 @@ def test_a_plug_in_of_others_is_told_with_its_own_name_and_no_extra(plugged, mod
 
 
 def test_a_lake_of_others_is_told_likewise(plugged, tmp_path):
-    plugged("metamlflow_gcsx", "import adlfs_of_nobody", "lakes", "open_lake")
+    plugged("metamlflow_gcsx", "import adlfs_of_nobody", "external", "open_external")
     client = MetaMLFlowClient(tmp_path / "store", pointer_policy={"plugged": "allow"})
     with pytest.raises(MissingDependencyError) as caught:
         client.register_pointer("p", "plugged://bucket/key")

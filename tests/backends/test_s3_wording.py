@@ -10,10 +10,10 @@ import pytest
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import StorageError
-from metamlflow_s3.answers import s3_error
-from metamlflow_s3.fast import FastEngine
-from metamlflow_s3.logs import hide_in_logs
-from metamlflow_s3.wording import Wording
+from metamlflow_s3.error_context import Wording
+from metamlflow_s3.error_table import s3_error
+from metamlflow_s3.log_redaction import hide_in_logs
+from metamlflow_s3.obstore_engine import FastEngine
 
 
 @pytest.mark.parametrize(

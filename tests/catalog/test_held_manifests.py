@@ -12,7 +12,7 @@ import pytest
 from metamlflow import MetaMLFlowClient
 from metamlflow.backend import open_backend
 from metamlflow.errors import StoreFormatError
-from metamlflow.store.catalog.manifest_cache import _MOST, HeldManifests
+from metamlflow.store.catalog.manifest_cache import _MOST, ManifestCache
 from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FaultyBackend, MemoryBackend
 
@@ -118,7 +118,7 @@ def test_where_an_etag_is_an_md5_it_tells_whether_the_object_is_the_one_that_was
     (held,) = client._store.manifests._held.values()
     (info,) = client._store.backend.list_objects("artifacts/")
     seen = type(info)(info.key, info.size, info.modified, etag='"0123456789abcdef0123456789abcdef"')
-    manifests = HeldManifests()
+    manifests = ManifestCache()
     manifests.keep(info.key, held.loaded, None)
     assert manifests.get(info.key, seen) is None
     assert json.loads(held.loaded.data)["version"] == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metamlflow.cli.running import run
+from metamlflow.cli.entry import run
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from cli_process import call, clean_environment, files_below
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.cli.demo.rides import BASE_COLUMNS, DERIVED, LinearModel, make_rides, split, with_derived
+from metamlflow.cli.demo.scenes import BASE_COLUMNS, DERIVED, LinearModel, make_rides, split, with_derived
 
 # What the base install does not bring cannot be imported here.
 BASE_ONLY = """

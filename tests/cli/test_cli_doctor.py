@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from cli_process import files_below
 
-from metamlflow.backend.diagnosis import Examination, Finding
+from metamlflow.backend.diagnosis import Examination, Observation
 from metamlflow.errors import InvalidInputError, StorageError
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
@@ -161,7 +161,7 @@ class Odd(MemoryBackend):
         yield Examination("defect", lambda: fail(RuntimeError("oops")))
         yield Examination("vital", lambda: fail(StorageError("gone", hint="find it")), vital=True)
         yield Examination("setting", lambda: fail(StorageError("no such question")))
-        yield Examination("last", lambda: Finding("ok", marker))
+        yield Examination("last", lambda: Observation("ok", marker))
 
 
 def examined(backend, tmp_path) -> dict:

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.cli.running import run
+from metamlflow.cli.entry import run
 
 
 @pytest.fixture

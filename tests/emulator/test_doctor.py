@@ -14,7 +14,7 @@ from proxy_faults import ACCESS_DENIED, Refuse, Rule, SkewDate, StripConditions
 import metamlflow_gcs
 import metamlflow_s3
 from metamlflow import MetaMLFlowClient
-from metamlflow.cli.running import run
+from metamlflow.cli.entry import run
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.doctor import Check, examine

@@ -101,7 +101,7 @@ def test_a_second_run_costs_listings_and_little_else(source, tmp_path, localstac
 
 
 def test_the_command_line_migrates_to_a_bucket_and_compares(source, tmp_path, gcs_server, capsys, monkeypatch):
-    from metamlflow.cli.running import run
+    from metamlflow.cli.entry import run
 
     for name in list(os.environ):
         if name.startswith("METAMLFLOW_"):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from metamlflow import ArtifactNotFoundError, InvalidInputError, MetaMLFlowClient, StoreNotFoundError
-from metamlflow.artifacts import Unreadable, VerifyReport
+from metamlflow.artifacts import UnreadableVersion, VerifyReport
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_each_report_is_there_before_the_next_version_is_looked_at(client, tmp_p
     manifest.chmod(0o600)
     manifest.write_bytes(b"damaged")
     rest = list(reports)
-    assert [type(report) for report in rest] == [VerifyReport, Unreadable]
+    assert [type(report) for report in rest] == [VerifyReport, UnreadableVersion]
     assert rest[1].reference == "b@1"
 
 

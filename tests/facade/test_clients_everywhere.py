@@ -17,7 +17,7 @@ from metamlflow.errors import (
     MetaMLFlowError,
     OutcomeUnknownError,
 )
-from metamlflow.store.catalog.external import Lakes
+from metamlflow.store.catalog.external import ExternalStores
 from metamlflow.store.catalog.store import Store
 
 
@@ -58,7 +58,7 @@ def test_an_artifact_that_a_release_without_policies_pickled_is_read(client, tmp
     (tmp_path / "data.bin").write_bytes(b"pointed to")
     pointed = client.register_artifact("p", Pointer((tmp_path / "data.bin").as_uri()))
     with monkeypatch.context() as older:  # pickling as it did
-        older.setattr(Lakes, "__getstate__", lambda self: self._by_place)
+        older.setattr(ExternalStores, "__getstate__", lambda self: self._by_place)
         state = Store.__getstate__
         older.setattr(Store, "__getstate__", lambda self: {k: v for k, v in state(self).items() if k != "_for_signed"})
         old = pickle.dumps((client, client.register_artifact("a", b"1"), pointed))

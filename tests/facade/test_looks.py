@@ -16,7 +16,7 @@ from metamlflow.model.findings import Finding
 from metamlflow.model.runs import RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.history import History, HistoryEntry
 from metamlflow.store.repair.report import RepairedObject, RepairReport
-from metamlflow.store.verify.report import Unreadable, Verification, VerifyReport
+from metamlflow.store.verify.report import UnreadableVersion, Verification, VerifyReport
 
 ATTACK = "<script>alert('x')</script>\"&\n\x1b[31m\u202e"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -140,7 +140,7 @@ def test_what_went_wrong_is_said_first():
     missing = Finding("x", "missing", "blobs/1", "sha256:1", "missing")
     report = VerifyReport("a", 1, "full", 3, 0, (missing, missing))
     assert repr(report) == "<VerifyReport a@1: failed: 2 missing of 3 files, level full>"
-    damaged = Unreadable("a@2", IntegrityError("the manifest is damaged"))
+    damaged = UnreadableVersion("a@2", IntegrityError("the manifest is damaged"))
     good = [VerifyReport("b", n, "full", 1, 1, ()) for n in range(1000)]
     many = Verification((*good, report), (damaged,))
     assert repr(many) == "<Verification failed: 1 of 1,001 versions, 1,003 files, 1 record damaged or missing>"

@@ -19,7 +19,7 @@ import pytest
 
 import metamlflow
 from metamlflow import MetaMLFlowClient, Pointer
-from metamlflow.cli.running import run
+from metamlflow.cli.entry import run
 from metamlflow.data import Dataset
 from metamlflow.errors import MetaMLFlowError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from metamlflow import Dataset, MetaMLFlowClient, compare, migrate
 from metamlflow.artifacts import Artifact
-from metamlflow.cli.running import run as run_command
+from metamlflow.cli.entry import run as run_command
 
 PUBLIC_KEY_SEED = b"k" * 32
 

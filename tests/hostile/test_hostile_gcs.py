@@ -143,13 +143,13 @@ def test_content_goes_to_the_server_that_the_records_go_to(opened, tmp_path):
 @pytest.mark.parametrize("case", list(PAGES))
 def test_a_hostile_listing_of_a_lake_has_an_end(case, older, honest):
     """Pages without end end in an error; of the others no object is told twice, or outside of the prefix."""
-    from metamlflow_gcs.lake import open_lake
+    from metamlflow_gcs.external import open_external
 
     with HostileServer(honest, CASES[case], GCSHandler) as server:
-        lake = open_lake(f"gs://{BUCKET}", {"endpoint_url": server.url, "token": "anon"})
+        lake = open_external(f"gs://{BUCKET}", {"endpoint_url": server.url, "token": "anon"})
         seen = []
         with suppress(MetaMLFlowError):
-            seen.extend((found.name, found.version) for found in lake.look_below("artifacts/", older=older))
+            seen.extend((found.name, found.version) for found in lake.list_objects("artifacts/", older=older))
         assert server.counts.total() < REQUESTS
     assert len(set(seen)) == len(seen)
     assert all(name.startswith("artifacts/") for name, _ in seen)

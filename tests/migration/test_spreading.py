@@ -177,7 +177,9 @@ def test_damaged_content_fails_its_version_alone(source, tmp_path):
 def test_a_share_shows_no_option_of_a_store():
     options = {"key": "AKIAOPEN", "secret": "TOPSECRET"}
     stores = [MetaMLFlowClient(f"s3://bucket/{n}", storage_options=options)._store for n in "ab"]
-    spreader = spreading.Spreader(spreading.Ends(*stores), spreading.How(datetime.now(UTC)), Counter("migrate", None))
+    spreader = spreading.CopyPool(
+        spreading.StorePair(*stores), spreading.CopyOptions(datetime.now(UTC)), Counter("migrate", None)
+    )
     (share,) = spreader._shares([Entry("a", 1, "0" * 64, "0" * 8, "blobs/a")])
     assert b"TOPSECRET" in share.source  # it travels, with the task alone
     assert "TOPSECRET" not in f"{share!r} {share} {(spreading.move_share, share)}"

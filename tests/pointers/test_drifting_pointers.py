@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from metamlflow.backend.lakes import Sighting
+from metamlflow.backend.external import ObjectMeta
 from metamlflow.errors import MetaMLFlowError, PointerDriftError
 
 NANOSECONDS = 1_700_000_000_123_456_789
@@ -236,5 +236,5 @@ def test_drift_of_one_file_leaves_the_others_readable(client, folder, tmp_path):
 
 
 def test_a_time_that_no_calendar_has_is_told_as_a_number():
-    far = Sighting("a", 1, modified_ns=10**30)
-    assert far.difference(Sighting("a", 1)) == (f"modified {10**30}", "modified none")
+    far = ObjectMeta("a", 1, modified_ns=10**30)
+    assert far.difference(ObjectMeta("a", 1)) == (f"modified {10**30}", "modified none")

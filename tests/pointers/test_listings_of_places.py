@@ -9,10 +9,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.backend.lakes import Sighting
+from metamlflow.backend.external import ObjectMeta
 from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import StorageUnavailableError
-from metamlflow_local.lake import LocalLake
+from metamlflow_local.external import LocalExternalStore
 
 COUNT = 30
 
@@ -28,12 +28,14 @@ def lake(tmp_path):
 @pytest.fixture
 def lying(monkeypatch):
     """Makes listings lie: what they would show goes through a function."""
-    real, looks = LocalLake.look_below, []
-    look = LocalLake.look
+    real, looks = LocalExternalStore.list_objects, []
+    look = LocalExternalStore.head
 
     def lie(change):
-        monkeypatch.setattr(LocalLake, "look_below", lambda self, prefix, **how: change(real(self, prefix, **how)))
-        monkeypatch.setattr(LocalLake, "look", lambda self, *what: looks.append(what) or look(self, *what))
+        monkeypatch.setattr(
+            LocalExternalStore, "list_objects", lambda self, prefix, **how: change(real(self, prefix, **how))
+        )
+        monkeypatch.setattr(LocalExternalStore, "head", lambda self, *what: looks.append(what) or look(self, *what))
         return looks
 
     return lie
@@ -79,7 +81,7 @@ LACKING = {
     "without its end": lambda found: itertools.islice(found, 10),
     "without its beginning": lambda found: itertools.islice(found, 20, None),
     "with a gap": lambda found: (seen for number, seen in enumerate(found) if not 5 <= number < 25),
-    "of other sizes": lambda found: (Sighting(seen.name, seen.size + 1, modified_ns=1) for seen in found),
+    "of other sizes": lambda found: (ObjectMeta(seen.name, seen.size + 1, modified_ns=1) for seen in found),
 }
 
 

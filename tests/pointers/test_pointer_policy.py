@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from metamlflow import MetaMLFlowClient, Pointer, migrate
-from metamlflow.cli.documents import fact_rows
+from metamlflow.cli.rows import fact_rows
 from metamlflow.data import Dataset
 from metamlflow.errors import IntegrityError, InvalidInputError, MetaMLFlowError, PointerPolicyError, StoreFormatError
 from metamlflow.format.layout import relocation_key

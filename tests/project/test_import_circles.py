@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import networkx as nx
 import pytest
 
+from extras import imported
+
+nx = imported("networkx")
 grimp = pytest.importorskip("grimp", reason="of import-linter, which the dev extra brings")
 
 PACKAGES = ("metamlflow", "metamlflow_gcs", "metamlflow_http", "metamlflow_local", "metamlflow_s3")

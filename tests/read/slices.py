@@ -14,7 +14,7 @@ from metamlflow.model.findings import Finding
 from metamlflow.model.json_lines import encode_line
 from metamlflow.model.manifests import Entry
 from metamlflow.store.catalog.fetching import absent, compare, damaged, range_fetcher
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.read.content import Content
 from metamlflow.store.transfer.ranges import write_all
 
@@ -123,7 +123,7 @@ class _Reader(SeekableReader):
 
 def _size_of(store, key):
     try:
-        return retried(lambda: store.backend.stat(key), store.clock).size
+        return with_retries(lambda: store.backend.stat(key), store.clock).size
     except ObjectNotFoundError:
         return None
 

@@ -13,7 +13,7 @@ from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import IntegrityError, PointerDriftError
 from metamlflow.store.catalog.store import Store
 from metamlflow.testing import MemoryBackend
-from metamlflow_local.lake import LocalLake
+from metamlflow_local.external import LocalExternalStore
 
 MIB = 1024 * 1024
 LARGE = os.urandom(17 * MIB)  # three ranges
@@ -133,7 +133,7 @@ class DamagedAnswers:
     def __init__(self, monkeypatch) -> None:
         self.damaged: range = range(0)
         self.count = 0
-        honest = LocalLake.read
+        honest = LocalExternalStore.read
 
         def read(lake: Any, seen: Any, start: int, end: int) -> Any:
             data = bytearray(honest(lake, seen, start, end))
@@ -142,7 +142,7 @@ class DamagedAnswers:
             self.count += 1
             return data
 
-        monkeypatch.setattr(LocalLake, "read", read)
+        monkeypatch.setattr(LocalExternalStore, "read", read)
 
 
 @pytest.fixture

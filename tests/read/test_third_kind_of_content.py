@@ -9,13 +9,13 @@ import pytest
 from slices import DOCUMENT, SliceContent, SliceEntry, slices_of
 
 from metamlflow import MetaMLFlowClient, Pointer, migrate
-from metamlflow.cli.documents import artifact_document, entry_rows
+from metamlflow.cli.rows import artifact_document, entry_rows
 from metamlflow.errors import IntegrityError, StoreFormatError
 from metamlflow.format.entries import SPECIAL
 from metamlflow.model.manifests import EmptyFolder
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.ingest.sources import Source
-from metamlflow.store.publish.publish import Draft, publish
+from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.read.content import KINDS
 from metamlflow.testing import FaultyBackend
 from metamlflow.testing.clients import client_on
@@ -43,7 +43,7 @@ def _registered(monkeypatch):
 
 
 def published(client, name, items):
-    draft = Draft(name=ArtifactName(name), source=Taken(items), artifact_type="dataset", metadata={})
+    draft = PublishRequest(name=ArtifactName(name), source=Taken(items), artifact_type="dataset", metadata={})
     publish(client._store, draft)
     return client.get_artifact(name)
 

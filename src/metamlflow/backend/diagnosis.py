@@ -22,7 +22,7 @@ CLOCK_FAILURE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Observation:
     """What a check found.
 
     Attributes:
@@ -49,7 +49,7 @@ class Examination:
     """
 
     name: str
-    look: Callable[[], Finding]
+    look: Callable[[], Observation]
     vital: bool = False
     remote: bool = True
 
@@ -119,19 +119,19 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def clock_finding(server: datetime, local: datetime) -> Finding:
+def clock_finding(server: datetime, local: datetime) -> Observation:
     """Compare the server's clock with this machine's; both aware."""
     skew = local - server
     seconds = f"{abs(skew).total_seconds():.0f} s"
     remedy = "Set this machine's clock by NTP (for example `timedatectl set-ntp true`)."
     # The server tells whole seconds, and its answer took some time.
     if abs(skew) <= timedelta(seconds=2):
-        return Finding("ok", "this machine's clock agrees with the server's")
+        return Observation("ok", "this machine's clock agrees with the server's")
     side = "ahead of" if skew > timedelta() else "behind"
     found = f"this machine's clock is {seconds} {side} the server's"
     if abs(skew) > CLOCK_FAILURE:
-        return Finding("failed", found, f"{remedy} Requests signed with such a clock are refused.")
-    return Finding("warning", found, remedy) if abs(skew) > CLOCK_WARNING else Finding("ok", found)
+        return Observation("failed", found, f"{remedy} Requests signed with such a clock are refused.")
+    return Observation("warning", found, remedy) if abs(skew) > CLOCK_WARNING else Observation("ok", found)
 
 
 def overlaps(rule: str, prefix: str) -> bool:

@@ -1,4 +1,4 @@
-"""Finding the backend of a URL's scheme, and the lake of a URI's."""
+"""Finding the backend of a URL's scheme, and the external store of a URI's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from metamlflow.backend.fsspec_lake import FsspecLake
-from metamlflow.backend.lakes import Bounded, Bounds, Lake, LakeFactory
+from metamlflow.backend.external import Bounded, Bounds, ExternalStore, LakeFactory
+from metamlflow.backend.fsspec_external import FsspecExternalStore
 from metamlflow.backend.seam import Backend
 from metamlflow.errors import InvalidInputError, MissingDependencyError, redact
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "metamlflow.backends"
-LAKES = "metamlflow.lakes"
+LAKES = "metamlflow.external"
 _OURS = "metamlflow"
 
 BackendFactory = Callable[[str, Mapping[str, Any]], Backend]
@@ -50,8 +50,8 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         raise not_loaded(f"the backend for {scheme}://", installed[scheme], error) from error
 
 
-def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = None) -> Lake:
-    """Open the lake at the root of a URI, within bounds if there are any. Touches no network.
+def open_external(root: str, options: Mapping[str, Any], bounds: Bounds | None = None) -> ExternalStore:
+    """Open the external store at the root of a URI, within bounds if there are any. Touches no network.
 
     Raises:
         InvalidInputError: the options are not known, or no file system of fsspec handles the scheme.
@@ -60,8 +60,8 @@ def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = Non
     scheme = root.partition("://")[0]
     point = _installed(LAKES, tuple(sys.path)).get(scheme)
     try:
-        factory = FsspecLake if point is None else cast("LakeFactory", point.load())
-        lake = factory(root, options)
+        factory = FsspecExternalStore if point is None else cast("LakeFactory", point.load())
+        external = factory(root, options)
     except ImportError as error:
         if isinstance(error, MissingDependencyError):
             raise
@@ -71,9 +71,9 @@ def open_lake(root: str, options: Mapping[str, Any], bounds: Bounds | None = Non
             f"data at {scheme}:// needs a package that is not installed: {error.name or error}",
             hint="Install what the message names.",
         ) from error
-    if bounds is not None and isinstance(lake, Bounded):
-        lake.bound(bounds)
-    return lake
+    if bounds is not None and isinstance(external, Bounded):
+        external.bound(bounds)
+    return external
 
 
 def installed_schemes() -> frozenset[str]:

@@ -132,7 +132,7 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class CheapLooks(Protocol):
+class CheapStat(Protocol):
     """Optional, for a backend where a look at an object costs next to nothing, such as a disk.
 
     There a publish looks whether the blobs that it relies on are in place, so that registering content again mends what
@@ -166,7 +166,7 @@ class ConfirmsCreation(Protocol):
 
 
 @runtime_checkable
-class FetchesContent(Protocol):
+class UncheckedRead(Protocol):
     """Optional, for a backend that reads content at less cost where its caller compares the content's digest."""
 
     def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
@@ -190,10 +190,10 @@ class ReplacesContent(Protocol):
 
 
 @runtime_checkable
-class CopiesOnServer(Protocol):
+class ServerSideCopy(Protocol):
     """Optional, for a backend whose provider copies objects from one place to another by itself."""
 
-    def why_not_from(self, source: Backend) -> str | None:
+    def obstacle_to(self, source: Backend) -> str | None:
         """Return why the provider cannot copy from another backend, or None if it can. No network."""
 
     def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:
@@ -203,7 +203,7 @@ class CopiesOnServer(Protocol):
         caller compares its checksum.
 
         Args:
-            source: where :meth:`why_not_from` found nothing in the way.
+            source: where :meth:`obstacle_to` found nothing in the way.
             key: of the object, at both ends.
             size: in bytes.
             crc32c: of the content, 8 hex digits, for servers that check it; empty if it is not known.

@@ -13,14 +13,11 @@ from typing import Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
-from metamlflow.cli.checking import Limits, check_all
-from metamlflow.cli.completing import names, references
-from metamlflow.cli.doctoring import advised, examined
-from metamlflow.cli.documents import LEFT_OUT, LISTED, entry_rows, fact_rows, listed_row
-from metamlflow.cli.exits import ExitCode
-from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.completion import names, references
+from metamlflow.cli.doctor import advised, examined
+from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.lineage import lineage_app
-from metamlflow.cli.migrating import migration_app
+from metamlflow.cli.migrate import migration_app
 from metamlflow.cli.options import (
     BytesPerSecondOption,
     DebugOption,
@@ -43,7 +40,10 @@ from metamlflow.cli.options import (
 from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
-from metamlflow.cli.repairing import repair_app
+from metamlflow.cli.repair import repair_app
+from metamlflow.cli.rows import LEFT_OUT, LISTED, entry_rows, fact_rows, listed_row
+from metamlflow.cli.signals import interruptible
+from metamlflow.cli.verify import Limits, check_all
 
 # The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from metamlflow._arguments import absolute_path, blamed_on
-from metamlflow.cli.interrupting import Interruption, PipeReader
 from metamlflow.cli.output import note
+from metamlflow.cli.signals import Interruption, PipeReader
 from metamlflow.cli.wording import in_the_shell
 from metamlflow.errors import InvalidInputError
 
@@ -59,9 +59,9 @@ def client_for(
         )
     from metamlflow.client import MetaMLFlowClient
 
-    lakes = parse_assignments(source_options, "--source-option", nested=True) if source_options else None
+    external_stores = parse_assignments(source_options, "--source-option", nested=True) if source_options else None
     try:
-        return MetaMLFlowClient(store, storage_options=given, source_options=lakes)
+        return MetaMLFlowClient(store, storage_options=given, source_options=external_stores)
     except InvalidInputError as error:
         names = {"storage_uri": place, "storage_options": option, "source_options": "--source-option"}
         error.message = in_the_shell(error.message, names)

@@ -13,8 +13,8 @@ import typer
 from metamlflow._arguments import blamed_on
 from metamlflow._looks import utc_text
 from metamlflow.cli.arguments import client_for, file_to_write, parse_whole
-from metamlflow.cli.completing import names
-from metamlflow.cli.exits import ExitCode
+from metamlflow.cli.completion import names
+from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note
 

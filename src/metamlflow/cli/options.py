@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import URI_VARIABLE
-from metamlflow.cli.completing import references
+from metamlflow.cli.completion import references
 
 StoreOption = Annotated[
     str | None,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import client_for, read_inputs, read_metadata
-from metamlflow.cli.completing import names
-from metamlflow.cli.exits import ExitCode
-from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.completion import names
+from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import (
     DebugOption,
     IdempotencyOption,
@@ -29,6 +28,7 @@ from metamlflow.cli.options import (
 )
 from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
+from metamlflow.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact

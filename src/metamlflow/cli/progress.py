@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from metamlflow.cli.interrupting import Interruption
 from metamlflow.cli.output import console
+from metamlflow.cli.signals import Interruption
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn

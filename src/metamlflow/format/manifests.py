@@ -51,7 +51,7 @@ def digest_of(data: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class StoredManifest:
     """A manifest together with its bytes as stored, over which its digest goes."""
 
     manifest: Manifest

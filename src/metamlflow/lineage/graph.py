@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.backend.lakes import shown
+from metamlflow.backend.external import shown
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.lineage.elements import Link, Node
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.lineage.runs import facts_of, load_run
-from metamlflow.store.lineage.walk import Walked
+from metamlflow.store.lineage.walk import Subgraph
 from metamlflow.store.transfer.scheduler import in_parallel
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Lineage:
     other, where one did.
     """
 
-    def __init__(self, store: Store, walked: Walked) -> None:
+    def __init__(self, store: Store, walked: Subgraph) -> None:
         self._store = store
         self._walked = walked
 

@@ -22,7 +22,7 @@ from metamlflow.backend.diagnosis import (
     Create,
     Diagnosable,
     Examination,
-    Finding,
+    Observation,
     Role,
     StoreKeys,
     Verdict,
@@ -181,8 +181,8 @@ class _Examined:
             yield Examination("conditional-writes", partial(self._probe, self.backend.create))
         yield Examination("permissions", self._permissions)
 
-    def _note(self, permission: str, look: Callable[[], Finding]) -> Callable[[], Finding]:
-        def noting() -> Finding:
+    def _note(self, permission: str, look: Callable[[], Observation]) -> Callable[[], Observation]:
+        def noting() -> Observation:
             """Look, and note whether these credentials may."""
             try:
                 finding = look()
@@ -194,7 +194,7 @@ class _Examined:
 
         return noting
 
-    def _store(self) -> Finding:
+    def _store(self) -> Observation:
         try:
             self.marker = read_record(self.backend, MARKER)
         except ObjectNotFoundError:
@@ -204,48 +204,48 @@ class _Examined:
             raise
         marker = decode_marker(self.marker)
         grace = str(marker.grace).removesuffix(", 0:00:00")
-        return Finding(
+        return Observation(
             "ok",
             f"format {FORMAT}, id {marker.store_id}, created {marker.created_at:%Y-%m-%d}, grace {grace}",
         )
 
-    def _no_store(self) -> Finding:
+    def _no_store(self) -> Observation:
         other = next(iter(self.backend.list_objects("", limit=1)), None)
         if other is not None:
-            return Finding(
+            return Observation(
                 "failed",
                 f"{self.backend.url} holds something that is no metamlflow store: {other.key}",
                 "Choose an empty or new place for the store.",
             )
-        return Finding(
+        return Observation(
             "warning",
             f"there is no store at {self.backend.url} yet",
             "Check the URI. The first registration creates a store, and so does `metamlflow init`.",
         )
 
-    def _listing(self) -> Finding:
+    def _listing(self) -> Observation:
         listed = lists_marker(self.backend)
         if self.marker is not None and not listed:
-            return Finding(
+            return Observation(
                 "failed",
                 "the marker can be read, and the listing does not show it",
                 "Use a storage whose listings are complete at once: versions are found by listing.",
             )
         if self.marker is not None and (nameless := self._nameless()):
             return nameless
-        return Finding("ok", "the marker is listed" if listed else "an empty listing came back")
+        return Observation("ok", "the marker is listed" if listed else "an empty listing came back")
 
-    def _reading(self) -> Finding:
+    def _reading(self) -> Observation:
         if self.marker is None:
-            return Finding("unknown", "nothing to read: there is no store")
+            return Observation("unknown", "nothing to read: there is no store")
         blob = next(iter(self.backend.list_objects(BLOBS, limit=1)), None)
         if blob is None:
-            return Finding("ok", "the marker was read; there is no content yet")
+            return Observation("ok", "the marker was read; there is no content yet")
         self.backend.stat(blob.key)
         self.backend.read(blob.key, 0, 1)
-        return Finding("ok", f"the first byte of {blob.key}")
+        return Observation("ok", f"the first byte of {blob.key}")
 
-    def _nameless(self) -> Finding | None:
+    def _nameless(self) -> Observation | None:
         """Tell of names that have versions and no record: lists of names leave them out."""
         listed = self.backend.list_objects(ARTIFACTS, limit=_SOME_KEYS)
         names = dict.fromkeys(name for info in listed if (name := name_of_versions_key(info.key)))
@@ -254,7 +254,7 @@ class _Examined:
         if not lost:
             return None
         some = ", ".join(lost[:_SHOWN]) + (" and others" if len(lost) > _SHOWN else "")
-        return Finding(
+        return Observation(
             "warning",
             f"{len(lost)} of {len(names)} names that were looked at have versions and no record, so lists of names "
             f"leave them out: {some}",
@@ -272,18 +272,18 @@ class _Examined:
             return False
         return True
 
-    def _probe(self, create: Create) -> Finding:
+    def _probe(self, create: Create) -> Observation:
         """Create the marker again with its own bytes: refused is right, and accepted has changed nothing."""
         if self.marker is None:
-            return Finding("unknown", "not probed, since nothing is created here: there is no store")
+            return Observation("unknown", "not probed, since nothing is created here: there is no store")
         try:
             create(MARKER, self.marker)
         except AlreadyExistsError:
             self.permitted["put"] = True
-            return Finding("ok", "a second creation of the marker was refused")
+            return Observation("ok", "a second creation of the marker was refused")
         except AccessDeniedError as error:
             self.permitted["put"] = False
-            return Finding(
+            return Observation(
                 "warning",
                 f"not probed, since these credentials may not create objects: {error.message}",
                 "Enough for a reader. `metamlflow policy --role writer` prints what a writer needs.",
@@ -291,26 +291,28 @@ class _Examined:
         except StorageUnavailableError:
             raise
         except StorageError as error:  # for good: nothing can ever be registered here
-            return Finding("failed", error.message, error.hint or _UNHONOURED)
-        return Finding("failed", "a second creation of one key was accepted: two writers could both win", _UNHONOURED)
+            return Observation("failed", error.message, error.hint or _UNHONOURED)
+        return Observation(
+            "failed", "a second creation of one key was accepted: two writers could both win", _UNHONOURED
+        )
 
-    def _permissions(self) -> Finding:
+    def _permissions(self) -> Observation:
         words = {True: "yes", False: "no", None: "not known"}
         told = ", ".join(f"{name}: {words[self.permitted.get(name)]}" for name in ("get", "list", "put"))
         found = f"{told}, delete: not asked, since asking could delete"
         if not all(self.permitted.get(name, True) for name in ("get", "list")):
-            return Finding("failed", found, "`metamlflow policy --role reader` prints what reading needs.")
+            return Observation("failed", found, "`metamlflow policy --role reader` prints what reading needs.")
         if not self.permitted.get("put", True):
-            return Finding("warning", found, "`metamlflow policy --role writer` prints what writing needs.")
-        return Finding("ok" if len(self.permitted) == 3 else "unknown", found)  # noqa: PLR2004 (get, list and put)
+            return Observation("warning", found, "`metamlflow policy --role writer` prints what writing needs.")
+        return Observation("ok" if len(self.permitted) == 3 else "unknown", found)  # noqa: PLR2004 (get, list and put)
 
 
-def _versions() -> Finding:
+def _versions() -> Observation:
     python = ".".join(map(str, sys.version_info[:3]))
-    return Finding("ok", f"python {python}, {installed_versions('metamlflow', 'fsspec')}")
+    return Observation("ok", f"python {python}, {installed_versions('metamlflow', 'fsspec')}")
 
 
-def _cache(cache: FileCache) -> Finding:
+def _cache(cache: FileCache) -> Observation:
     place = cache.root
     while not place.exists():
         place = place.parent
@@ -318,9 +320,9 @@ def _cache(cache: FileCache) -> Finding:
     used = f"{cache.size():,} bytes used" if place == cache.root else "not made yet"
     found = f"{cache.root}: {used}, {cache.max_bytes:,} allowed, {free:,} free on its disk"
     if place == cache.root and place.stat().st_uid != os.geteuid():
-        return Finding("warning", f"{found}; it belongs to another user", _CACHE_ELSEWHERE)
+        return Observation("warning", f"{found}; it belongs to another user", _CACHE_ELSEWHERE)
     if not os.access(place, os.W_OK | os.X_OK):
-        return Finding("warning", f"{found}; {place} cannot be written", _CACHE_ELSEWHERE)
+        return Observation("warning", f"{found}; {place} cannot be written", _CACHE_ELSEWHERE)
     if free < _LITTLE_ROOM:
-        return Finding("warning", f"{found}; that is little", f"Free some space. {_CACHE_ELSEWHERE}")
-    return Finding("ok", found)
+        return Observation("warning", f"{found}; that is little", f"Free some space. {_CACHE_ELSEWHERE}")
+    return Observation("ok", found)

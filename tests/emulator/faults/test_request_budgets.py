@@ -16,7 +16,7 @@ FILES = {f"folder/{number:03d}.csv": b"%d" % number for number in range(N)}
 
 
 @dataclass
-class Ledger:
+class DestinationIndex:
     """What operations took, and what they may take."""
 
     cloud: Cloud
@@ -34,7 +34,7 @@ class Ledger:
 
 
 def test_every_operation_keeps_to_its_budget(plain_cloud: Cloud, tmp_path):
-    ledger = Ledger(plain_cloud)
+    ledger = DestinationIndex(plain_cloud)
     count, cold = ledger.count, plain_cloud.client
     count("first write, creates the store", 4 + 2 + 8, lambda: cold().register_artifact("warm", b"up"))
     count("first write of a client", 4 + 2, lambda: cold().register_artifact("cold", b"new"))
@@ -48,7 +48,7 @@ def test_every_operation_keeps_to_its_budget(plain_cloud: Cloud, tmp_path):
     assert {what for what, (taken, budget) in ledger.rows.items() if taken > budget} == set(), f"\n{ledger}"
 
 
-def _count_writes(ledger: Ledger, client) -> None:
+def _count_writes(ledger: DestinationIndex, client) -> None:
     count = ledger.count
     count("register one small file, new name", 4, lambda: client.register_artifact("model", b"1"))
     count("register one small file, next version", 4, lambda: client.register_artifact("model", b"2"))
@@ -66,7 +66,7 @@ def _count_writes(ledger: Ledger, client) -> None:
     count("the same key again", 3, lambda: client.register_artifact("model", b"3", **job))
 
 
-def _count_reads(ledger: Ledger, client, tmp_path) -> None:
+def _count_reads(ledger: DestinationIndex, client, tmp_path) -> None:
     count = ledger.count
     count("get by number, 3 versions", 2, lambda: client.get_artifact("model", 1))
     count("get latest, 3 versions", 2, lambda: client.get_artifact("model"))

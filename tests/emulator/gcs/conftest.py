@@ -12,7 +12,7 @@ import pytest
 from metamlflow import MetaMLFlowClient
 from metamlflow.store.catalog.store import Store
 from metamlflow_gcs import GCSBackend, open_backend
-from metamlflow_gcs.connection import Connection
+from metamlflow_gcs.connection import GCSConnection
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def root(gcs_server, bucket) -> Root:
 def sent(monkeypatch) -> list[str]:
     """Every request that a backend of this process sends from now on, as ``METHOD path``."""
     requests: list[str] = []
-    send = Connection._send
+    send = GCSConnection._send
 
     async def remember(self, request):
         requests.append(f"{request.method} {request.path}")
         return await send(self, request)
 
-    monkeypatch.setattr(Connection, "_send", remember)
+    monkeypatch.setattr(GCSConnection, "_send", remember)
     return requests

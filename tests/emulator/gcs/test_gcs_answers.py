@@ -24,7 +24,7 @@ from metamlflow.errors import (
     StoreNotFoundError,
 )
 from metamlflow_gcs import open_backend
-from metamlflow_gcs.answers import credentials_error, gcs_error, refusal_of
+from metamlflow_gcs.error_table import credentials_error, gcs_error, refusal_of
 
 pytestmark = pytest.mark.emulator
 

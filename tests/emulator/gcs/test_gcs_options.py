@@ -12,7 +12,7 @@ from fsspec.config import conf
 
 from metamlflow.errors import InvalidInputError
 from metamlflow_gcs import open_backend
-from metamlflow_gcs.lake import open_lake
+from metamlflow_gcs.external import open_external
 from metamlflow_gcs.options import KNOWN
 
 pytestmark = pytest.mark.emulator
@@ -42,7 +42,7 @@ def test_an_option_that_would_be_ignored_is_refused(options, named):
 @pytest.mark.parametrize(("options", "named"), REFUSED.values(), ids=list(REFUSED))
 def test_it_is_refused_as_well_in_fsspecs_configuration(monkeypatch, options, named):
     monkeypatch.setitem(conf, "gcs", options)
-    for open_it in (lambda: open_backend("gs://bucket/prefix", {}), lambda: open_lake("gs://bucket", {})):
+    for open_it in (lambda: open_backend("gs://bucket/prefix", {}), lambda: open_external("gs://bucket", {})):
         with pytest.raises(InvalidInputError) as caught:
             open_it()
         assert named in str(caught.value)

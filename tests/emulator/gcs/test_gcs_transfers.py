@@ -22,7 +22,7 @@ from metamlflow.errors import (
     StorageUnavailableError,
 )
 from metamlflow.testing import blob_of
-from metamlflow_gcs.connection import Connection
+from metamlflow_gcs.connection import GCSConnection
 from metamlflow_gcs.uploads import CHUNK_BYTES
 
 pytestmark = pytest.mark.emulator
@@ -40,7 +40,7 @@ def proxied(root, fault_proxy):
 @pytest.fixture
 def broken_chunks(monkeypatch):
     """Let chunks of resumable uploads fail: the server names its own address for them, past any proxy."""
-    send, seen, failing = Connection._send, [], {}
+    send, seen, failing = GCSConnection._send, [], {}
 
     async def send_or_fail(self, request):
         if request.method == "PUT" and "Content-Range" in request.headers:
@@ -49,7 +49,7 @@ def broken_chunks(monkeypatch):
                 raise failing[len(seen)]
         return await send(self, request)
 
-    monkeypatch.setattr(Connection, "_send", send_or_fail)
+    monkeypatch.setattr(GCSConnection, "_send", send_or_fail)
     return seen, failing
 
 

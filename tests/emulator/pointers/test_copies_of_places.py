@@ -10,7 +10,7 @@ from lakesides import NEW, OLD, S3Place
 from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.data import Dataset
 from metamlflow.errors import InvalidInputError, SourceNotFoundError
-from metamlflow_s3.connection import Connection
+from metamlflow_s3.connection import S3Connection
 
 pytestmark = pytest.mark.emulator
 
@@ -154,7 +154,7 @@ def test_a_pointer_to_a_version_keeps_it_and_a_refresh_shows_what_is_there_now(v
 def test_a_server_that_leaves_the_quotes_of_tags_out_shows_no_drift(new_place, tmp_path, monkeypatch, where):
     place = new_place("moto")
     place.put_many([f"{number:02d}.csv" for number in range(12)], OLD)
-    real = Connection.call
+    real = S3Connection.call
 
     def call(self, method, **arguments):
         answer = real(self, method, **arguments)
@@ -164,7 +164,7 @@ def test_a_server_that_leaves_the_quotes_of_tags_out_shows_no_drift(new_place, t
             item["ETag"] = item["ETag"].strip('"')
         return answer
 
-    monkeypatch.setattr(Connection, "call", call)
+    monkeypatch.setattr(S3Connection, "call", call)
     artifact = place.client(tmp_path).register_pointer("a", place.uri())
     assert artifact.read_bytes("03.csv") == OLD
     assert artifact.verify("stat")

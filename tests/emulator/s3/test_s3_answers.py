@@ -23,7 +23,7 @@ from metamlflow.errors import (
 )
 from metamlflow.testing import blob_of
 from metamlflow_s3 import open_backend
-from metamlflow_s3.answers import answered, s3_error
+from metamlflow_s3.error_table import answered, s3_error
 from metamlflow_s3.uploads import PART_BYTES
 
 HTML = (("Content-Type", "text/html; charset=utf-8"),)

@@ -19,9 +19,9 @@ from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.doctor import examine
 from metamlflow_s3 import open_backend
-from metamlflow_s3.answers import answered
 from metamlflow_s3.engines import ENGINE_VARIABLE
-from metamlflow_s3.lake import open_lake
+from metamlflow_s3.error_table import answered
+from metamlflow_s3.external import open_external
 from metamlflow_s3.uploads import PART_BYTES
 
 MODE = "x-amz-checksum-mode"
@@ -67,8 +67,8 @@ def test_where_checksums_are_relaxed_nothing_asks_for_them(proxied):
     backend = root.open(**RELAXED)
     backend.create("a", b"1")
     assert (backend.read("a"), backend.stat("a").size) == (b"1", 1)
-    lake = open_lake(f"s3://{root.bucket}", {**root.options, **RELAXED})
-    seen = lake.look(f"{root.prefix}/a")
+    lake = open_external(f"s3://{root.bucket}", {**root.options, **RELAXED})
+    seen = lake.head(f"{root.prefix}/a")
     assert lake.read(seen, 0, 1) == b"1"
     assert {request.op for request in proxy.log} >= {"HeadObject", "GetObject"}
     assert all(MODE not in request.headers for request in proxy.log)
@@ -93,8 +93,8 @@ def test_a_checksum_over_parts_that_says_so_nowhere_is_none_of_the_content(proxi
     raw.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
     assert raw.head_object(**place, ChecksumMode="ENABLED")["ETag"].endswith('-1"')
     assert root.open().stat("a").checksums == {}
-    lake = open_lake(f"s3://{root.bucket}", root.options)
-    seen = lake.look(place["Key"])
+    lake = open_external(f"s3://{root.bucket}", root.options)
+    seen = lake.head(place["Key"])
     assert set(seen.held) <= {"sha256-composite"}
     assert lake.read(seen, 0, 4) == b"text"
 
@@ -148,15 +148,15 @@ def test_a_message_says_no_none(engine):
 
 def test_a_missing_bucket_is_one_error_whatever_is_asked(moto_server):
     backend = open_backend("s3://there-is-none/ml", moto_server.storage_options)
-    lake = open_lake("s3://there-is-none", moto_server.storage_options)
+    lake = open_external("s3://there-is-none", moto_server.storage_options)
     calls = {
         "read": lambda: backend.read("a"),
         "stat": lambda: backend.stat("a"),
         "open": lambda: backend.open("a"),
         "list": lambda: list(backend.list_objects("a/")),
         "create": lambda: backend.create("a", b"1"),
-        "look": lambda: lake.look("a"),
-        "look_below": lambda: list(lake.look_below("a/")),
+        "look": lambda: lake.head("a"),
+        "list_objects": lambda: list(lake.list_objects("a/")),
         "client": lambda: MetaMLFlowClient("s3://there-is-none/m", storage_options=moto_server.storage_options)
         .register_artifact("a", b"x" * (PART_BYTES + 1)),
     }  # fmt: skip

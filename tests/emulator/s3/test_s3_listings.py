@@ -10,7 +10,7 @@ from listing_server import ListingServer
 from metamlflow.errors import AccessDeniedError, ObjectNotFoundError, StorageError
 from metamlflow_s3 import fast, open_backend
 from metamlflow_s3.engines import ENGINE_VARIABLE
-from metamlflow_s3.lake import open_lake
+from metamlflow_s3.external import open_external
 
 # In the middle of a page and at its end: what clients and servers encode, and do not.
 NAMES = [f"p/{name}{number:02}" for name in ("a%3A", "b+", "c d", "e:", "ü", "%2B%20") for number in range(7)]
@@ -23,11 +23,11 @@ def listed(server, way, monkeypatch, *, after="") -> list[str]:
     if way.startswith("store"):
         backend = open_backend("s3://bucket", server.options)
         return [info.key for info in backend.list_objects("p/", after=after)]
-    lake = open_lake("s3://bucket", server.options)
+    lake = open_external("s3://bucket", server.options)
     if way == "lake-objects":
         refused = AccessDeniedError("no")
         return [seen.name for seen in lake._plain_listing("p/", after, refused, none_kept=False)]
-    return [seen.name for seen in lake.look_below("p/", after=after)]
+    return [seen.name for seen in lake.list_objects("p/", after=after)]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -97,16 +97,16 @@ def versioned(server, count) -> tuple[str, list[tuple[str, str, bool]]]:
 def test_pages_that_break_off_within_a_key_lose_no_version(moto_server, monkeypatch):
     bucket, expected = versioned(moto_server, 21)
     monkeypatch.setattr("metamlflow_s3.listings.PAGE", 5)
-    lake = open_lake(f"s3://{bucket}", moto_server.storage_options)
-    found = [(seen.name, seen.version, seen.current) for seen in lake.look_below("p/", older=True)]
+    lake = open_external(f"s3://{bucket}", moto_server.storage_options)
+    found = [(seen.name, seen.version, seen.current) for seen in lake.list_objects("p/", older=True)]
     assert sorted(found) == sorted(expected)
     assert len(found) == 63
-    assert [seen.name for seen in lake.look_below("p/")] == sorted({name for name, _, latest in expected if latest})
+    assert [seen.name for seen in lake.list_objects("p/")] == sorted({name for name, _, latest in expected if latest})
 
 
 def test_a_page_that_is_damaged_on_its_way_is_an_error_of_ours(moto_root, fault_proxy):
     """A name of an object, or a date, that was altered: never a bare KeyError."""
     with ListingServer(SAFE, "objects-without-names") as server, pytest.raises(StorageError):
-        list(open_lake("s3://bucket", server.options).look_below("p/"))
+        list(open_external("s3://bucket", server.options).list_objects("p/"))
     with pytest.raises(ObjectNotFoundError):
-        open_lake(f"s3://{moto_root.bucket}", moto_root.options).look("absent")
+        open_external(f"s3://{moto_root.bucket}", moto_root.options).head("absent")

@@ -9,7 +9,7 @@ from fsspec.config import conf
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import InvalidInputError
 from metamlflow_s3 import open_backend, option_names
-from metamlflow_s3.lake import open_lake
+from metamlflow_s3.external import open_external
 
 MISSPELT = {
     "ServerSideEncrypton": ({"s3_additional_kwargs": {"ServerSideEncrypton": "aws:kms"}}, "ServerSideEncryption"),
@@ -62,7 +62,7 @@ WRONG_VALUES = {
 def test_a_value_that_would_not_mean_what_it_says_is_refused(moto_root, name):
     given, told = WRONG_VALUES[name]
     options = {**moto_root.options, **given}
-    for open_it in (lambda: open_backend(moto_root.url, options), lambda: open_lake("s3://bucket", options)):
+    for open_it in (lambda: open_backend(moto_root.url, options), lambda: open_external("s3://bucket", options)):
         with pytest.raises(InvalidInputError) as caught:
             open_it()
         assert told in str(caught.value)
@@ -80,7 +80,7 @@ def test_a_switch_that_counts_as_what_it_says_is_taken(moto_root, given):
 def test_a_misspelt_option_is_refused_with_what_may_have_been_meant(moto_root, name):
     given, meant = MISSPELT[name]
     options = {**moto_root.options, **given}
-    for open_it in (lambda: open_backend(moto_root.url, options), lambda: open_lake("s3://bucket", options)):
+    for open_it in (lambda: open_backend(moto_root.url, options), lambda: open_external("s3://bucket", options)):
         with pytest.raises(InvalidInputError) as caught:
             open_it()
         assert meant in str(caught.value)

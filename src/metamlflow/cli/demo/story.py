@@ -9,7 +9,7 @@ from typing import Any
 
 from metamlflow.artifacts import Artifact, VerifyReport
 from metamlflow.cli.demo.narration import Narrator
-from metamlflow.cli.demo.rides import (
+from metamlflow.cli.demo.scenes import (
     BASE_COLUMNS,
     DERIVED,
     HELD_OUT,

@@ -9,7 +9,7 @@ from metamlflow.format.layout import alias_key, alias_of_key, every_alias_prefix
 from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import Losses, claim, looked_again, retried
+from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import check_available, load_reference, newest_alias_record, version_status
 
@@ -48,11 +48,11 @@ def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
 
 def _aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
     newest: dict[str, str] = {}
-    for info in retried(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
+    for info in with_retries(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
         if alias := alias_of_key(name, info.key):
             newest.setdefault(alias, info.key)  # the newest record of an alias lists first
     found = {
-        alias: decode_alias(retried(partial(read_record, store.backend, key), store.clock), key)
+        alias: decode_alias(with_retries(partial(read_record, store.backend, key), store.clock), key)
         for alias, key in newest.items()
     }
     return {alias: version for alias, version in found.items() if version is not None}
@@ -66,6 +66,6 @@ def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -
     while True:
         number, held = looked_again(lambda: newest_alias_record(store, name, alias), store.clock)
         key = alias_key(name, alias, number + 1)
-        if claim(store.backend, key, data, record_id, store.clock) is not None:
+        if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
             return held
         losses.note(key)

@@ -1,4 +1,4 @@
-"""The lakes that a store's artifacts point to, each with the credentials that its place takes."""
+"""The external stores that a store's artifacts point to, each with the credentials that its place takes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from metamlflow.backend.fsspec_lake import FsspecLake
-from metamlflow.backend.lakes import Lake, Sighting
-from metamlflow.backend.registry import open_lake
+from metamlflow.backend.external import ExternalStore, ObjectMeta
+from metamlflow.backend.fsspec_external import FsspecExternalStore
+from metamlflow.backend.registry import open_external
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import WEB, plain_scheme, split_uri
 from metamlflow.store.catalog.pointer_policy import (
     HOSTS,
     CopyBounds,
-    LakeBounds,
+    ExternalBounds,
     PointerPolicy,
     covers,
     web_place_covers,
@@ -24,11 +24,11 @@ from metamlflow.store.catalog.pointer_policy import (
 from metamlflow.store.catalog.source_options import check_source_options
 
 
-class Lakes:
-    """Opens lakes when they are first needed. Thread-safe and picklable; its options travel along.
+class ExternalStores:
+    """Opens external stores when they are first needed. Thread-safe and picklable; its options travel along.
 
     Args:
-        store_url: of the store, whose own options hold for lakes of its scheme that have none.
+        store_url: of the store, whose own options hold for external stores of its scheme that have none.
         store_options: those.
         by_place: options by scheme (``s3``) or by the beginning of a URI (``s3://partner-``); the longest that fits
             holds, alone.
@@ -57,7 +57,7 @@ class Lakes:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], Lake] = {}
+        self._open: dict[tuple[str, str], ExternalStore] = {}
 
     def __getstate__(self) -> tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]:
         return self._by_place, self.policy
@@ -70,11 +70,11 @@ class Lakes:
         self._reset()
 
     def guarded_for(self, store_url: str) -> None:
-        """Take the policy that a store's lakes have by default, for what was pickled without one."""
+        """Take the policy that a store's external stores have by default, for what was pickled without one."""
         self.policy = self.policy if self.policy.store else PointerPolicy.parse(store_url, None)
 
-    def lake_of(self, uri: str) -> tuple[Lake, str]:
-        """Return the lake that an object lies in, and the object's name there. No network.
+    def external_of(self, uri: str) -> tuple[ExternalStore, str]:
+        """Return the external store that an object lies in, and the object's name there. No network.
 
         Every pointer is opened through this, whoever asks.
 
@@ -89,8 +89,8 @@ class Lakes:
             self._reset()
         with self._lock:
             if (root, place) not in self._open:
-                bounds = LakeBounds(self.policy, place)
-                self._open[root, place] = open_lake(root, self._by_place.get(place, {}), bounds)
+                bounds = ExternalBounds(self.policy, place)
+                self._open[root, place] = open_external(root, self._by_place.get(place, {}), bounds)
             return self._open[root, place], name
 
     def filesystem_of(self, uri: str) -> tuple[Any, str]:
@@ -124,8 +124,8 @@ class Lakes:
         scheme = url.partition("://")[0].lower()
         if scheme not in WEB:
             return options
-        lake = open_lake(split_uri(url)[0], options, CopyBounds(self.policy, self._place(url)))
-        return lake.filesystem_options() if isinstance(lake, FsspecLake) else options
+        external = open_external(split_uri(url)[0], options, CopyBounds(self.policy, self._place(url)))
+        return external.filesystem_options() if isinstance(external, FsspecExternalStore) else options
 
     def _place(self, uri: str) -> str:
         scheme = uri.partition("://")[0]
@@ -149,10 +149,10 @@ def _plain(place: str) -> str:
     return plain_scheme(scheme) + separator + rest
 
 
-def seen_as(entry: PointerEntry) -> Sighting:
+def seen_as(entry: PointerEntry) -> ObjectMeta:
     """Return what an entry says of its object, as a look would: what reads and later looks are compared with."""
     evidence = entry.evidence
-    return Sighting(
+    return ObjectMeta(
         name=split_uri(entry.uri)[1],
         size=entry.size,
         version=entry.version,
@@ -162,7 +162,7 @@ def seen_as(entry: PointerEntry) -> Sighting:
     )
 
 
-def entry_of(path: str, root: str, seen: Sighting, computed: Mapping[str, str] | None = None) -> PointerEntry:
+def entry_of(path: str, root: str, seen: ObjectMeta, computed: Mapping[str, str] | None = None) -> PointerEntry:
     """Return the entry for an object that was seen."""
     evidence = Evidence(
         etag=seen.etag, modified_ns=seen.modified_ns, held=dict(seen.held), computed=dict(computed or {})

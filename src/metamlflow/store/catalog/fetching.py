@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError
 from metamlflow.model.manifests import Entry, Shard
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.ranges import RANGE_BYTES, Fetch
 
@@ -31,7 +31,7 @@ def fetch_whole(store: Store, blob: Entry | Shard) -> Buffer:
     if blob.size > RANGE_BYTES:
         check_size(store, blob)
     for _ in range(2):
-        data = retried(lambda: store.fetch(blob.key, 0, blob.size + 1), store.clock)
+        data = with_retries(lambda: store.fetch(blob.key, 0, blob.size + 1), store.clock)
         size, sha256 = memoryview(data).nbytes, hashlib.sha256(data).hexdigest()
         if (size, sha256) == (blob.size, blob.sha256):
             return data
@@ -41,7 +41,7 @@ def fetch_whole(store: Store, blob: Entry | Shard) -> Buffer:
 
 def range_fetcher(store: Store, key: str) -> Fetch:
     """Return a function that fetches a range of a blob, and repeats what may pass."""
-    return lambda start, end: retried(lambda: store.fetch(key, start, end), store.clock)
+    return lambda start, end: with_retries(lambda: store.fetch(key, start, end), store.clock)
 
 
 def check_size(store: Store, blob: Entry | Shard) -> None:
@@ -51,7 +51,7 @@ def check_size(store: Store, blob: Entry | Shard) -> None:
         ObjectNotFoundError: it is not there.
         IntegrityError: it has another size.
     """
-    info = retried(lambda: store.backend.stat(blob.key), store.clock)
+    info = with_retries(lambda: store.backend.stat(blob.key), store.clock)
     if info.size != blob.size:
         raise damaged(blob, f"{info.size} bytes")
 

@@ -12,7 +12,7 @@ from metamlflow.format.layout import ARTIFACTS, manifest_key, name_of_versions_k
 from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import VersionStatus, known_versions, list_names, list_versions, version_status
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -102,7 +102,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
         key = manifest_key(name, status.version)
         digest = ""
         try:
-            data = retried(lambda: read_record(store.backend, key), store.clock)
+            data = with_retries(lambda: read_record(store.backend, key), store.clock)
             digest = digest_of(data)
             manifest = decode_manifest(data, key, name, status.version)
         except ObjectNotFoundError:
@@ -118,7 +118,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
 def names_in_use(store: Store) -> list[ArtifactName]:
     """Return every name that has a record or a version, sorted: a name record that was lost hides nothing."""
     names = set(list_names(store))
-    for info in retried(lambda: list(store.backend.list_objects(ARTIFACTS)), store.clock):
+    for info in with_retries(lambda: list(store.backend.list_objects(ARTIFACTS)), store.clock):
         if name := name_of_versions_key(info.key):
             names.add(ArtifactName(name))
     return sorted(names)
@@ -139,7 +139,7 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
         last = version
         key = manifest_key(name, version)
         try:
-            data = retried(lambda key=key: read_record(store.backend, key), store.clock)  # type: ignore[misc]
+            data = with_retries(lambda key=key: read_record(store.backend, key), store.clock)  # type: ignore[misc]
         except ObjectNotFoundError:
             if version_status(store, name, version).info is None:
                 last -= 1  # taken back since it was listed; if it was deleted, the next version shows that

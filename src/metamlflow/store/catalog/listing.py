@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, DamagedRecordWarning, StoreFormatError
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.records import looked_again
 from metamlflow.store.catalog.store import Store
@@ -15,7 +15,7 @@ from metamlflow.store.catalog.versions import known_versions, list_names, load_m
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
-def versions_of(store: Store, name: ArtifactName) -> list[Loaded]:
+def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
     """Return the versions of a name that have their bytes, ascending.
 
     Raises:
@@ -24,15 +24,15 @@ def versions_of(store: Store, name: ArtifactName) -> list[Loaded]:
     return _readable(looked_again(lambda: _load_versions(store, name), store.clock))
 
 
-def _load_versions(store: Store, name: ArtifactName) -> list[Loaded | StoreFormatError | None]:
+def _load_versions(store: Store, name: ArtifactName) -> list[StoredManifest | StoreFormatError | None]:
     numbers = [status.version for status in known_versions(store, name) if status.available]
     return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
 
 
-def latest_of_each(store: Store) -> list[Loaded]:
+def latest_of_each(store: Store) -> list[StoredManifest]:
     """Return the latest version of each name that has one, in the order of the names."""
 
-    def latest(name: ArtifactName) -> Loaded | None:
+    def latest(name: ArtifactName) -> StoredManifest | None:
         try:
             return load_reference(store, Reference(name))
         except (ArtifactNotFoundError, ArtifactPrunedError):
@@ -41,10 +41,12 @@ def latest_of_each(store: Store) -> list[Loaded]:
     return _readable(in_parallel(_or_error(latest), sorted(list_names(store))))
 
 
-def _or_error(load: Callable[[Any], Loaded | None]) -> Callable[[Any], Loaded | StoreFormatError | None]:
+def _or_error(
+    load: Callable[[Any], StoredManifest | None],
+) -> Callable[[Any], StoredManifest | StoreFormatError | None]:
     """Return ``load`` with a damaged record as its result: it must not hide those beside it."""
 
-    def loaded_or_error(what: Any) -> Loaded | StoreFormatError | None:
+    def loaded_or_error(what: Any) -> StoredManifest | StoreFormatError | None:
         try:
             return load(what)
         except StoreFormatError as error:
@@ -53,7 +55,7 @@ def _or_error(load: Callable[[Any], Loaded | None]) -> Callable[[Any], Loaded | 
     return loaded_or_error
 
 
-def _readable(found: Iterable[Loaded | StoreFormatError | None]) -> list[Loaded]:
+def _readable(found: Iterable[StoredManifest | StoreFormatError | None]) -> list[StoredManifest]:
     readable = []
     for item in found:
         if isinstance(item, StoreFormatError):

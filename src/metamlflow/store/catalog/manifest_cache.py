@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.tags import entity_tag
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 
 _MOST = 64
 _MOST_BYTES = 1024 * 1024
@@ -19,11 +19,11 @@ _MD5_CHARACTERS = 32
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    loaded: Loaded
+    loaded: StoredManifest
     info: ObjectInfo | None
 
 
-class HeldManifests:
+class ManifestCache:
     """A few manifests by key. Thread-safe.
 
     Each is handed out only to who has just seen its object in a listing, and if that is the very object that was read:
@@ -34,7 +34,7 @@ class HeldManifests:
         self._lock = threading.Lock()
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
-    def keep(self, key: str, loaded: Loaded, info: ObjectInfo | None) -> None:
+    def keep(self, key: str, loaded: StoredManifest, info: ObjectInfo | None) -> None:
         """Keep a manifest. ``info`` is what a listing said of its object; None: this client has just created it."""
         if len(loaded.data) > _MOST_BYTES:
             return
@@ -55,7 +55,7 @@ class HeldManifests:
             pairs = [(held, info) for info in listed if (held := self._held.get(info.key)) is not None]
         return any(_same(held, info) is False for held, info in pairs)
 
-    def get(self, key: str, seen: ObjectInfo) -> Loaded | None:
+    def get(self, key: str, seen: ObjectInfo) -> StoredManifest | None:
         """Return the manifest at ``key`` if it is held and still the object that was ``seen`` now."""
         with self._lock:
             held = self._held.get(key)

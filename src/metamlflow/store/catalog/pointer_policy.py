@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from metamlflow.backend.addresses import address_of, is_public
-from metamlflow.backend.lakes import shown
+from metamlflow.backend.external import shown
 from metamlflow.errors import InvalidInputError, PointerPolicyError
 from metamlflow.model.uris import WEB, plain_scheme, split_uri
 from metamlflow.store.catalog.local_places import LocalPath
@@ -162,12 +162,12 @@ class PointerPolicy:
 
 
 @dataclass(frozen=True)
-class LakeBounds:
-    """How far one lake goes, as :class:`metamlflow.backend.lakes.Bounds` promises.
+class ExternalBounds:
+    """How far one external store goes, as :class:`metamlflow.backend.external.Bounds` promises.
 
     Args:
         policy: what is asked before each connection.
-        place: the scheme, or the beginning of a URI, that the lake's options were given for; empty if it has none.
+        place: the scheme, or the beginning of a URI, that its options were given for; empty if it has none.
     """
 
     policy: PointerPolicy
@@ -190,7 +190,7 @@ class LakeBounds:
         return self.policy.refusal(uri, why)
 
 
-class CopyBounds(LakeBounds):
+class CopyBounds(ExternalBounds):
     """Those of data that the user names in order to store it: any address, and options for their place alone."""
 
     def check(self, uri: str) -> None:

@@ -74,7 +74,7 @@ class Losses:
         self._clock.back_off(min(self.count, 6))
 
 
-def claim(
+def create_exclusively(
     backend: Backend, key: str, data: bytes, record_id: str, clock: Clock, *, in_time: Callable[[], bool] = _always
 ) -> bytes | None:
     """Create the record ``data``, which carries ``record_id``, at ``key``; return the record if it is ours, else None.
@@ -139,15 +139,17 @@ def _is_ours(backend: Backend, key: str, stored: bytes, record_id: str) -> bool:
     return True
 
 
-def claim_ahead(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bytes | None:
-    """As :func:`claim`, for a record that goes ahead of a commit: while its outcome is unclear nothing is registered.
+def create_before_commit(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bytes | None:
+    """Do as :func:`create_exclusively` for a record that goes ahead of a commit.
+
+    While its outcome is unclear nothing is registered.
 
     Raises:
         StorageUnavailableError: after all attempts it is not known whether the record is there.
         StorageError: the storage refused for good (access, space).
     """
     try:
-        return claim(backend, key, data, record_id, clock)
+        return create_exclusively(backend, key, data, record_id, clock)
     except OutcomeUnknownError as error:
         raise StorageUnavailableError(
             f"{key} could not be created for certain: {error.__cause__}",
@@ -156,7 +158,7 @@ def claim_ahead(backend: Backend, key: str, data: bytes, record_id: str, clock: 
         ) from error
 
 
-def retried(call: Callable[[], T], clock: Clock) -> T:
+def with_retries(call: Callable[[], T], clock: Clock) -> T:
     """Return what ``call`` returns, after up to four attempts against failures that may pass. For idempotent calls."""
     return _repeated(call, clock, StorageUnavailableError)
 
@@ -181,7 +183,7 @@ def _repeated(call: Callable[[], T], clock: Clock, failure: type[StorageError]) 
 
 
 def patiently(call: Callable[[], T], clock: Clock) -> T:
-    """As :func:`retried`, for idempotent creations: waits for as long as a rate limit may take.
+    """As :func:`with_retries`, for idempotent creations: waits for as long as a rate limit may take.
 
     Some storages let one write a second of one key through, and every client's first write is of the marker.
     """

@@ -18,10 +18,10 @@ from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import MAX_URI_BYTES, uri_problem
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.clock import Clock
-from metamlflow.store.catalog.records import looked_again, retried
+from metamlflow.store.catalog.records import looked_again, with_retries
 
 if TYPE_CHECKING:
-    from metamlflow.backend.lakes import Sighting
+    from metamlflow.backend.external import ObjectMeta
 
 _FRESH_SECONDS = 60.0
 _SETTLED = 10_000
@@ -49,7 +49,7 @@ class Relocations:
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._rules: tuple[tuple[int, Relocation], ...] = ()
-        self._settled: dict[tuple[str, str], Sighting] = {}
+        self._settled: dict[tuple[str, str], ObjectMeta] = {}
 
     def rules(self, *, fresh: bool = False) -> tuple[tuple[int, Relocation], ...]:
         """Return the relocations with their numbers, the newest first."""
@@ -64,7 +64,7 @@ class Relocations:
     def _read(self) -> list[tuple[int, Relocation]]:
         backend, clock = self._backend_of(), self._clock
         known = dict(self._rules)
-        keys = [info.key for info in retried(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
+        keys = [info.key for info in with_retries(lambda: list(backend.list_objects(RELOCATIONS)), clock)]
         by_number = {number: key for key in keys if (number := parse_relocation_key(key))}
         if len(by_number) > MAX_RELOCATIONS:
             raise StoreFormatError(
@@ -74,7 +74,7 @@ class Relocations:
                 problems=(f"more than {MAX_RELOCATIONS:,} relocations",),
             )
         for number in by_number.keys() - known.keys():
-            data = retried(partial(read_record, backend, by_number[number]), clock)
+            data = with_retries(partial(read_record, backend, by_number[number]), clock)
             known[number] = decode_relocation(data, by_number[number])
         return sorted(((number, known[number]) for number in by_number), reverse=True, key=itemgetter(0))
 
@@ -118,13 +118,13 @@ class Relocations:
             return places
         return tuple(replace(place, uri=self.place(place.uri)) for place in places)
 
-    def settle(self, entry: PointerEntry, seen: Sighting) -> None:
+    def settle(self, entry: PointerEntry, seen: ObjectMeta) -> None:
         """Remember that an object, as it was seen, has the content that an entry was registered with."""
         with self._lock:
             if len(self._settled) < _SETTLED:
                 self._settled[_identity(entry)] = seen
 
-    def settled_as(self, entry: PointerEntry) -> Sighting | None:
+    def settled_as(self, entry: PointerEntry) -> ObjectMeta | None:
         """Return the object that is known to have an entry's content."""
         return self._settled.get(_identity(entry))
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from metamlflow.backend import Backend, CheapLooks, FetchesContent, ObjectInfo, open_backend
+from metamlflow.backend import Backend, CheapStat, ObjectInfo, UncheckedRead, open_backend
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
     AccessDeniedError,
@@ -27,10 +27,10 @@ from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.clock import Clock
-from metamlflow.store.catalog.external import Lakes
-from metamlflow.store.catalog.manifest_cache import HeldManifests
+from metamlflow.store.catalog.external import ExternalStores
+from metamlflow.store.catalog.manifest_cache import ManifestCache
 from metamlflow.store.catalog.probe import probe
-from metamlflow.store.catalog.records import claim_ahead, retried
+from metamlflow.store.catalog.records import create_before_commit, with_retries
 from metamlflow.store.catalog.relocations import Relocations
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Store:
     Args:
         url: with a scheme; a local one with an absolute path.
         options: fsspec options of the backend.
-        source_options: options of lakes, by scheme or by the beginning of a URI.
-        pointer_policy: which lakes are opened, by the same.
+        source_options: options of external stores, by scheme or by the beginning of a URI.
+        pointer_policy: which external stores are opened, by the same.
         backend: use this one instead of the one installed for the scheme (for tests of backends).
         clock: where time comes from.
     """
@@ -69,7 +69,7 @@ class Store:
         clock: Clock | None = None,
     ) -> None:
         self.url = url
-        self.lakes = Lakes(url, options, source_options or {}, pointer_policy)
+        self.external = ExternalStores(url, options, source_options or {}, pointer_policy)
         self.clock = clock or Clock()
         self._options = dict(options)
         self._given = backend
@@ -78,12 +78,13 @@ class Store:
         self._check_length(self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("url", "clock", "lakes", "_options", "_given", "_for_signed")
+        kept = ("url", "clock", "external", "_options", "_given", "_for_signed")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({"_for_signed": False, **state})  # which older releases did not pickle
-        self.lakes.guarded_for(self.url)
+        # Older releases did not pickle the one, and pickled the other under another name.
+        self.__dict__.update({"_for_signed": False, "external": state.get("lakes"), **state})
+        self.external.guarded_for(self.url)
         self._reset()
 
     def for_signed(self) -> Store:
@@ -102,7 +103,7 @@ class Store:
         self._marker_info: ObjectInfo | None = None
         self._marker_seen = 0.0
         self._probed = False
-        self.manifests = HeldManifests()
+        self.manifests = ManifestCache()
         self.named: set[str] = set()  # names whose record this client has made sure of
         self.relocations = Relocations(lambda: self.backend, self.clock, for_signed=self._for_signed)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
@@ -123,7 +124,7 @@ class Store:
         """Return a range of content, whose digest the caller compares: it may have been damaged on its way."""
         backend, fetch = self.backend, self._fetch
         if fetch is None:  # two threads at once find the same
-            self._fetch = fetch = backend.fetch if isinstance(backend, FetchesContent) else backend.read
+            self._fetch = fetch = backend.fetch if isinstance(backend, UncheckedRead) else backend.read
         return fetch(key, start, end)
 
     @property
@@ -218,7 +219,7 @@ class Store:
             StoreNotFoundError: the store is gone.
             ConflictError: another store lies in its place.
         """
-        if self.is_open and (isinstance(self.backend, CheapLooks) or self._is_overdue()):
+        if self.is_open and (isinstance(self.backend, CheapStat) or self._is_overdue()):
             self.recheck()
 
     def recheck(self) -> None:
@@ -286,7 +287,7 @@ class Store:
 
     def _read_marker(self, backend: Backend) -> tuple[Marker, bytes] | None:
         try:
-            data = retried(lambda: read_record(backend, MARKER), self.clock)
+            data = with_retries(lambda: read_record(backend, MARKER), self.clock)
         except ObjectNotFoundError:
             return None
         except AccessDeniedError:
@@ -298,7 +299,7 @@ class Store:
 
     def _lists_marker(self, backend: Backend) -> bool | None:
         try:
-            return retried(lambda: lists_marker(backend), self.clock)
+            return with_retries(lambda: lists_marker(backend), self.clock)
         except AccessDeniedError:
             return None
 
@@ -333,7 +334,7 @@ class Store:
             record_id=self.clock.new_id(), store_id=self.clock.new_id(), created_at=self.clock.now(), grace=grace
         )
         data = encode_marker(marker)
-        if claim_ahead(backend, MARKER, data, marker.record_id, self.clock):
+        if create_before_commit(backend, MARKER, data, marker.record_id, self.clock):
             return decode_marker(data), data
         found = self._read_marker(backend)
         if found is None:
@@ -342,7 +343,7 @@ class Store:
 
     def _found_after_all(self, backend: Backend) -> tuple[Marker, bytes] | None:
         """Return the marker of a store that was made since the first look for it; refuse what is no store."""
-        other = retried(lambda: next(iter(backend.list_objects("", limit=1)), None), self.clock)
+        other = with_retries(lambda: next(iter(backend.list_objects("", limit=1)), None), self.clock)
         if other is not None:
             # Perhaps another client created the store between our look at the marker and the listing.
             if found := self._read_marker(backend):

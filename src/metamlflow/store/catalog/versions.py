@@ -31,11 +31,11 @@ from metamlflow.format.layout import (
     version_prefix,
     versions_prefix,
 )
-from metamlflow.format.manifests import Loaded, decode_manifest
+from metamlflow.format.manifests import StoredManifest, decode_manifest
 from metamlflow.format.records import decode_alias, decode_state
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import looked_again, retried
+from metamlflow.store.catalog.records import looked_again, with_retries
 from metamlflow.store.catalog.store import Store
 
 _PAGE = 100  # keys: enough for the newest version and its states in one small answer
@@ -116,7 +116,7 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
 
 def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> list[ObjectInfo] | None:
     try:
-        return retried(lambda: backend.list_after(after, _ACROSS), store.clock)
+        return with_retries(lambda: backend.list_after(after, _ACROSS), store.clock)
     except AccessDeniedError:  # these credentials may list below some prefixes alone
         return None
 
@@ -153,7 +153,7 @@ def _merged(name: ArtifactName, infos: Iterable[ObjectInfo]) -> Iterator[Version
 
 
 def _page(store: Store, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
-    return retried(lambda: list(store.backend.list_objects(prefix, after=after, limit=limit)), store.clock)
+    return with_retries(lambda: list(store.backend.list_objects(prefix, after=after, limit=limit)), store.clock)
 
 
 def version_status(store: Store, name: ArtifactName, version: int) -> VersionStatus:
@@ -168,7 +168,7 @@ def list_names(store: Store) -> Iterator[ArtifactName]:
         StoreNotFoundError: there is none, for the store is gone since this client opened it.
         ConflictError: another store lies in its place, and has none either.
     """
-    found = retried(lambda: list(store.backend.list_objects(NAMES)), store.clock)
+    found = with_retries(lambda: list(store.backend.list_objects(NAMES)), store.clock)
     if not found:
         store.recheck()
     for info in found:
@@ -176,7 +176,7 @@ def list_names(store: Store) -> Iterator[ArtifactName]:
             yield ArtifactName(name)
 
 
-def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
+def load_version(store: Store, name: ArtifactName, version: int) -> StoredManifest:
     """Return a version's manifest: one listing and one read, at the same time.
 
     Raises:
@@ -194,19 +194,19 @@ def load_version(store: Store, name: ArtifactName, version: int) -> Loaded:
     return loaded
 
 
-def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> Loaded:
+def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> StoredManifest:
     """Read and check a manifest, whatever its state; not again if this client holds the one that was ``seen`` now."""
     key = manifest_key(name, version)
     if seen is not None and (held := store.manifests.get(key, seen)) is not None:
         return held
-    data = retried(lambda: read_record(store.backend, key), store.clock)
-    loaded = Loaded(decode_manifest(data, key, name, version), data)
+    data = with_retries(lambda: read_record(store.backend, key), store.clock)
+    loaded = StoredManifest(decode_manifest(data, key, name, version), data)
     if seen is not None:
         store.manifests.keep(key, loaded, seen)
     return loaded
 
 
-def load_reference(store: Store, reference: Reference) -> Loaded:
+def load_reference(store: Store, reference: Reference) -> StoredManifest:
     """Return the manifest that a reference means.
 
     Raises:
@@ -223,7 +223,7 @@ def load_reference(store: Store, reference: Reference) -> Loaded:
     return looked_again(lambda: _load_newest(store, name), store.clock)
 
 
-def _load_newest(store: Store, name: ArtifactName) -> Loaded:
+def _load_newest(store: Store, name: ArtifactName) -> StoredManifest:
     newest: VersionStatus | None = None
     for status in list_versions(store, name):
         if status.available:
@@ -243,7 +243,7 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
         if seen.available:
             return None
         key = state_key(name, seen.version, seen.state)
-        return decode_state(retried(lambda: read_record(store.backend, key), store.clock), key)
+        return decode_state(with_retries(lambda: read_record(store.backend, key), store.clock), key)
 
     state = looked_again(look, store.clock)
     if state is None:
@@ -267,7 +267,9 @@ def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[i
     """
     for info in _pages(store, aliases_prefix(name, alias), 1):
         if number := parse_alias_key(name, alias, info.key):
-            return number, decode_alias(retried(partial(read_record, store.backend, info.key), store.clock), info.key)
+            return number, decode_alias(
+                with_retries(partial(read_record, store.backend, info.key), store.clock), info.key
+            )
     return 0, None
 
 

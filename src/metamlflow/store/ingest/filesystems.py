@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from metamlflow._arguments import absolute_path, local_path
-from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.backend.external import is_folder_marker
 from metamlflow.backend.translation import web_failure
 from metamlflow.errors import (
     InvalidInputError,
@@ -31,11 +31,11 @@ from metamlflow.redaction import quotes_secret, secrets_in
 from metamlflow.store.ingest.originals import BUCKETS, Look, Original, bucket_at, changed, looked_at
 from metamlflow.store.ingest.sources import (
     OptionsOf,
-    Problems,
     SingleFile,
     Source,
     SourceFile,
     SourceItem,
+    SourceProblems,
     printable,
     source_error,
 )
@@ -142,7 +142,7 @@ class LocalFolder(Source):
         self._store_url = store_url
         self._store: tuple[int, int] | None = None
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
         """Yield the folder's files, in path order."""
         try:
             status = self._root.stat()
@@ -191,7 +191,7 @@ class LocalFolder(Source):
             return f"links lead to this folder in more than {_MOST_WAYS} ways"
         return None
 
-    def _children(self, folder: str, prefix: str, problems: Problems) -> Iterator[SourceItem | _Folder]:
+    def _children(self, folder: str, prefix: str, problems: SourceProblems) -> Iterator[SourceItem | _Folder]:
         try:
             with os.scandir(folder) as entries:
                 # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
@@ -219,7 +219,7 @@ class LocalFolder(Source):
                 yield _local_file(prefix + name, inner, status)
 
     @staticmethod
-    def _status(path: str, problems: Problems) -> os.stat_result | None:
+    def _status(path: str, problems: SourceProblems) -> os.stat_result | None:
         try:
             status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
         except OSError as error:
@@ -264,7 +264,7 @@ class RemoteFolder(Source):
             if not is_folder_marker(path, found[path].get("size"))
         ]
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:  # noqa: ARG002 (scan() checks the paths)
         """Yield the folder's files, in path order."""
         for logical, path, original in self._files:
             opener = _opener(self._filesystem, path, self._url)
@@ -283,12 +283,12 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
     # Also of a chain, since fsspec drops options that it does not know: another server would be read.
-    lakes = [bucket_at(part, options) for part in parts]
+    external_stores = [bucket_at(part, options) for part in parts]
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
         filesystem.invalidate_cache()  # a listing that it holds is as old as the call that made it
         info = filesystem.info(path)
-    look = None if len(lakes) > 1 or lakes[0] is None else partial(looked_at, lakes[0])
+    look = None if len(external_stores) > 1 or external_stores[0] is None else partial(looked_at, external_stores[0])
     if info["type"] == "directory":
         return RemoteFolder(filesystem, path, url, look)
     # First the query: a signature may hold slashes, and none of it may become a name.

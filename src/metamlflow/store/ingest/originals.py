@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from metamlflow.backend import Blob
-from metamlflow.backend.lakes import Lake, Sighting
-from metamlflow.backend.registry import open_lake
+from metamlflow.backend.external import ExternalStore, ObjectMeta
+from metamlflow.backend.registry import open_external
 from metamlflow.backend.tags import bare_tag, same_tag
 from metamlflow.errors import (
     IntegrityError,
@@ -41,7 +41,7 @@ class Original:
             which is made only if ``info`` does not prove the content.
     """
 
-    def __init__(self, url: str, info: Mapping[str, Any], look: Callable[[], Sighting] | None = None) -> None:
+    def __init__(self, url: str, info: Mapping[str, Any], look: Callable[[], ObjectMeta] | None = None) -> None:
         self._url = url
         self._tag = bare_tag(info.get("ETag"))
         self._crc32c = _crc32c(info)
@@ -67,7 +67,7 @@ class Original:
             return self._crc32c == blob.crc32c
         return len(self._tag) == DIGEST_HEX["md5"] and _digest("md5", blob) == self._tag
 
-    def _compare_with(self, look: Callable[[], Sighting], blob: Blob) -> None:
+    def _compare_with(self, look: Callable[[], ObjectMeta], blob: Blob) -> None:
         try:
             seen = look()
         except ObjectNotFoundError:
@@ -84,30 +84,30 @@ class Original:
         if actual != expected:
             raise not_as_told(self._url, f"{name}:{expected}", f"{name}:{actual}")
 
-    def _is_same(self, seen: Sighting) -> bool:
+    def _is_same(self, seen: ObjectMeta) -> bool:
         if self._crc32c is not None and seen.held.get("crc32c", self._crc32c) != self._crc32c:
             return False
         return not self._tag or not seen.etag or same_tag(seen.etag, self._tag)
 
 
-Look = Callable[[Mapping[str, Any]], Sighting]
+Look = Callable[[Mapping[str, Any]], ObjectMeta]
 """Looks again at the object that an ``info`` of fsspec is of."""
 
 
-def bucket_at(url: str, options: Mapping[str, Mapping[str, Any]]) -> Lake | None:
+def bucket_at(url: str, options: Mapping[str, Mapping[str, Any]]) -> ExternalStore | None:
     """Return the bucket that a URL leads to, which tells digests that its server holds; None for other places.
 
     Raises:
         InvalidInputError: one of its options is unknown.
     """
     scheme = url.partition("://")[0]
-    return open_lake(split_uri(url)[0], options[scheme]) if scheme in BUCKETS and "://" in url else None
+    return open_external(split_uri(url)[0], options[scheme]) if scheme in BUCKETS and "://" in url else None
 
 
-def looked_at(lake: Lake, info: Mapping[str, Any]) -> Sighting:
+def looked_at(external: ExternalStore, info: Mapping[str, Any]) -> ObjectMeta:
     """Look at the object that an ``info`` of fsspec is of, for the digests that its server holds."""
     version = info.get("VersionId")
-    return lake.look(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
+    return external.head(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
 
 
 def changed(where: str, how: str, hint: str = "Try again once it is complete.") -> SourceChangedError:

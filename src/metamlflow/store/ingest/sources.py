@@ -80,7 +80,7 @@ SourceItem = SourceFile | SourcePointer | Item
 """What a source yields; an entry is taken over from an earlier version as it is."""
 
 
-class Problems:
+class SourceProblems:
     """What cannot be registered, each with its reason; collected so that one error names them all."""
 
     def __init__(self) -> None:
@@ -119,10 +119,10 @@ class Source(ABC):
     _scanned: list[SourceItem] | None = None
 
     @abstractmethod
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
         """Yield the items in path order. What cannot be registered is noted instead."""
 
-    def items(self, problems: Problems) -> Iterator[SourceItem]:
+    def items(self, problems: SourceProblems) -> Iterator[SourceItem]:
         """Yield the items with a good path, in path order; others are noted. After a scan, those that it found."""
         if self._scanned is not None:
             yield from self._scanned
@@ -141,7 +141,7 @@ class Source(ABC):
             InvalidPathError: names that cannot be logical paths, or that stand twice.
             UnsupportedSourceError: things that are no data.
         """
-        problems = Problems()
+        problems = SourceProblems()
         files = 0
         size: int | None = 0
         found: list[SourceItem] | None = []
@@ -166,7 +166,7 @@ class SingleFile(Source):
     def __init__(self, file: SourceFile | SourcePointer) -> None:
         self.file = file
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (nothing to note)
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:  # noqa: ARG002 (nothing to note)
         """Yield the file."""
         yield self.file
 
@@ -185,14 +185,14 @@ class Collection(Source):
             for pointed in member.pointed
         )
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
         """Yield the members' items merged into path order."""
         files = (_moved(member.file, path) for path, member in self._files)
         folders = (self._inside(path, member, problems) for path, member in self._folders.items())
         yield from heapq.merge(files, *folders, key=lambda item: item.path)
 
     @staticmethod
-    def _inside(path: str, member: Source, problems: Problems) -> Iterator[SourceItem]:
+    def _inside(path: str, member: Source, problems: SourceProblems) -> Iterator[SourceItem]:
         empty = True
         for item in member.walk(problems):
             empty = False

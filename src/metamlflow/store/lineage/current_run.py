@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.store import Store
 
@@ -37,10 +37,10 @@ class Recorder(Protocol):
 
     handed_over: bool
 
-    def note_use(self, loaded: Loaded, role: str | None = None) -> None:
+    def note_use(self, loaded: StoredManifest, role: str | None = None) -> None:
         """Take in that the bytes of a version are used."""
 
-    def note_output(self, loaded: Loaded) -> None:
+    def note_output(self, loaded: StoredManifest) -> None:
         """Take in that a version was registered."""
 
     def used(self) -> tuple[Input, ...]:

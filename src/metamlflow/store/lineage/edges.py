@@ -7,11 +7,11 @@ from functools import partial
 
 from metamlflow.errors import AlreadyExistsError, NotFoundError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import edge_key, edges_prefix, parse_edge_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.records import patiently, retried
+from metamlflow.store.catalog.records import patiently, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -37,7 +37,7 @@ def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> N
         pass
 
 
-def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[Loaded]:
+def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[StoredManifest]:
     """Yield what was made from any of these versions: a listing of each, and one read of each consumer, in parallel.
 
     An edge of a writer that lost its race is not believed: only the inputs of the consumer's own manifest count. One
@@ -46,10 +46,12 @@ def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[Loaded]:
     own = set(sources)
 
     def hints(source: VersionId) -> list[VersionId]:
-        keys = retried(lambda: [info.key for info in store.backend.list_objects(edges_prefix(*source))], store.clock)
+        keys = with_retries(
+            lambda: [info.key for info in store.backend.list_objects(edges_prefix(*source))], store.clock
+        )
         return [consumer for key in keys if (consumer := parse_edge_key(source, key))]
 
-    def load(consumer: VersionId) -> Loaded | None:
+    def load(consumer: VersionId) -> StoredManifest | None:
         try:
             loaded = load_manifest(store, *consumer)
         except (ObjectNotFoundError, NotFoundError, StoreFormatError):

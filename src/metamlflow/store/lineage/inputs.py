@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metamlflow.errors import InvalidInputError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode
 from metamlflow.model.names import ArtifactName, Reference
@@ -22,7 +22,7 @@ _NAME, _VERSION = "_artifact_name", "_version"
 # This library, and the frames that its decorators put between.
 _PASSED_OVER = (os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep, contextlib.__file__)  # noqa: PTH120 (of frames)
 
-Given = tuple[str | None, Loaded | Reference | Input]
+Given = tuple[str | None, StoredManifest | Reference | Input]
 """A role, and a version that was loaded or is to be; an input of another artifact is that very version."""
 
 
@@ -74,21 +74,21 @@ def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     return tuple(used for key, used in found.items() if key[2] is not None or key[:2] not in with_role)
 
 
-def load_used(store: Store, source: Loaded | Reference | Input) -> Loaded:
+def load_used(store: Store, source: StoredManifest | Reference | Input) -> StoredManifest:
     """Return a version that was given, loaded.
 
     Raises:
         ArtifactNotFoundError: there is no such version.
         InvalidInputError: what this store has under an input's name and number is another version.
     """
-    if isinstance(source, Loaded):
+    if isinstance(source, StoredManifest):
         return source
     if isinstance(source, Reference):
         return load_recorded(store, source)
     return checked_used(store, load_recorded(store, Reference(source.name, source.version)), source)
 
 
-def checked_used(store: Store, loaded: Loaded, used: Input) -> Loaded:
+def checked_used(store: Store, loaded: StoredManifest, used: Input) -> StoredManifest:
     """Return what a store has under an input's name and number, if it is the very version that was used.
 
     Raises:
@@ -103,7 +103,7 @@ def checked_used(store: Store, loaded: Loaded, used: Input) -> Loaded:
     return loaded
 
 
-def load_recorded(store: Store, reference: Reference) -> Loaded:
+def load_recorded(store: Store, reference: Reference) -> StoredManifest:
     """Return the version that a reference means; by number also one whose bytes were given up.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 from metamlflow.errors import ConflictError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.runs import (
     decode_end,
     decode_input,
@@ -25,7 +25,7 @@ from metamlflow.format.runs import (
 from metamlflow.model.manifests import Input
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.records import create_exclusively, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.inputs import warn_user
@@ -36,7 +36,7 @@ _log = logging.getLogger("metamlflow")
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class DatasetFacts:
     """What is told of a version that a run used or made.
 
     Attributes:
@@ -52,7 +52,7 @@ class Touched:
     columns: tuple[tuple[str, str], ...]
 
 
-class StoredRun:
+class ActiveRun:
     """A run under way, in this process or handed over to it. What cannot be recorded is told with a warning."""
 
     def __init__(self, store: Store, run_id: str, code: Mapping[str, Any] | None = None) -> None:
@@ -62,7 +62,7 @@ class StoredRun:
         self._lock = threading.Lock()
         self._used: dict[tuple[str, int, str | None], Input] = {}
         self._outputs: dict[tuple[str, int], Input] = {}
-        self._touched: dict[tuple[str, int], Touched] = {}
+        self._touched: dict[tuple[str, int], DatasetFacts] = {}
         self.outer: Recorder | None = None
         """The run that it was begun in."""
         self._ended = self._broken = False
@@ -105,7 +105,7 @@ class StoredRun:
         key = run_key(self._run_id, "start")
         self._recorded("its beginning", partial(self._claim, key, data, start.record_id))
 
-    def note_use(self, loaded: Loaded, role: str | None = None) -> None:
+    def note_use(self, loaded: StoredManifest, role: str | None = None) -> None:
         """Take in that the bytes of a version are used; recorded at once, for the job may be killed."""
         manifest = loaded.manifest
         used = Input(manifest.name, manifest.version, loaded.digest, role)
@@ -119,7 +119,7 @@ class StoredRun:
             self._touch(loaded)
             self._recorded(f"its input {used.name}@{used.version}", partial(self._extend, used))
 
-    def note_output(self, loaded: Loaded) -> None:
+    def note_output(self, loaded: StoredManifest) -> None:
         """Take in that a version was registered."""
         manifest = loaded.manifest
         with self._lock:
@@ -129,14 +129,14 @@ class StoredRun:
             self._outputs[str(manifest.name), manifest.version] = output
             self._touch(loaded)
 
-    def _touch(self, loaded: Loaded) -> None:
+    def _touch(self, loaded: StoredManifest) -> None:
         manifest = loaded.manifest
         place = manifest.pointed[0].uri if len(manifest.pointed) == 1 else self._store.url
         columns = tuple(columns_of(manifest.schema or {}).items())
-        touched = Touched(str(manifest.name), manifest.version, place, columns)
+        touched = DatasetFacts(str(manifest.name), manifest.version, place, columns)
         self._touched[touched.name, touched.version] = touched
 
-    def touched(self, versions: Iterable[Input]) -> list[Touched]:
+    def touched(self, versions: Iterable[Input]) -> list[DatasetFacts]:
         """Return what is told of versions that were used or made."""
         with self._lock:
             keys = dict.fromkeys((str(used.name), used.version) for used in versions)
@@ -186,7 +186,7 @@ class StoredRun:
             raise ConflictError("another process has ended it already")
 
     def _claim(self, key: str, data: bytes, record_id: str) -> bytes | None:
-        return claim(self._store.backend, key, data, record_id, self._store.clock)
+        return create_exclusively(self._store.backend, key, data, record_id, self._store.clock)
 
     def _extend(self, used: Input) -> None:
         """Create the record of what was used. That another process of the run did so first is as good."""
@@ -237,10 +237,10 @@ def facts_of(record: RunRecord | None) -> dict[str, Any]:
 def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
     """Return what a run is recorded to have used: a listing, and a read of each record, in parallel."""
     prefix = run_inputs_prefix(run_id)
-    keys = retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+    keys = with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
 
     def read(key: str) -> tuple[datetime, Input]:
-        return decode_input(retried(lambda: read_record(store.backend, key), store.clock), key)
+        return decode_input(with_retries(lambda: read_record(store.backend, key), store.clock), key)
 
     found = list(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
     return tuple(used for _, used in sorted(found, key=lambda item: item[0]))
@@ -253,13 +253,13 @@ def load_run(store: Store, run_id: str) -> RunRecord | None:
         StoreFormatError: one of its records is damaged.
     """
     try:
-        start_data = retried(lambda: read_record(store.backend, run_key(run_id, "start")), store.clock)
+        start_data = with_retries(lambda: read_record(store.backend, run_key(run_id, "start")), store.clock)
     except ObjectNotFoundError:
         return None
     start = decode_start(start_data, run_key(run_id, "start"), run_id)
     inputs = recorded_inputs(store, run_id)
     try:
-        end_data = retried(lambda: read_record(store.backend, run_key(run_id, "end")), store.clock)
+        end_data = with_retries(lambda: read_record(store.backend, run_key(run_id, "end")), store.clock)
     except ObjectNotFoundError:
         return RunRecord(start, inputs, None)
     return RunRecord(start, inputs, decode_end(end_data, run_key(run_id, "end")))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
@@ -20,7 +20,7 @@ MOST_VERSIONS = 100_000
 
 
 @dataclass
-class Walked:
+class Subgraph:
     """What a walk met.
 
     Attributes:
@@ -31,7 +31,7 @@ class Walked:
     """
 
     start: VersionId
-    versions: dict[VersionId, Loaded] = field(default_factory=dict)
+    versions: dict[VersionId, StoredManifest] = field(default_factory=dict)
     problems: dict[VersionId, str] = field(default_factory=dict)
     cut: bool = False
 
@@ -44,7 +44,7 @@ class Walked:
                     yield used, consumer
 
 
-def walk(store: Store, start: Loaded, direction: Direction, depth: int | None = None) -> Walked:
+def walk(store: Store, start: StoredManifest, direction: Direction, depth: int | None = None) -> Subgraph:
     """Walk from a version, ``depth`` steps at most; the versions of one step are read in parallel.
 
     Raises:
@@ -53,7 +53,7 @@ def walk(store: Store, start: Loaded, direction: Direction, depth: int | None = 
     if depth is not None and depth < 0:
         raise InvalidInputError(f"a depth is a whole number from 0 on, or None, not {depth!r:.80}")
     own = start.manifest.name, start.manifest.version
-    walked = Walked(own, {own: start})
+    walked = Subgraph(own, {own: start})
     if direction != "downstream":
         _walk_up(store, walked, [start], depth)
     if direction != "upstream":
@@ -61,7 +61,7 @@ def walk(store: Store, start: Loaded, direction: Direction, depth: int | None = 
     return walked
 
 
-def _walk_up(store: Store, walked: Walked, frontier: list[Loaded], depth: int | None) -> None:
+def _walk_up(store: Store, walked: Subgraph, frontier: list[StoredManifest], depth: int | None) -> None:
     steps = 0
     while frontier and (depth is None or steps < depth):
         steps += 1
@@ -70,14 +70,14 @@ def _walk_up(store: Store, walked: Walked, frontier: list[Loaded], depth: int | 
         frontier = _new(walked, found)
 
 
-def _load_all(store: Store, walked: Walked, wanted: list[VersionId]) -> Mapping[VersionId, Loaded]:
-    def load(version: VersionId) -> Loaded | str:
+def _load_all(store: Store, walked: Subgraph, wanted: list[VersionId]) -> Mapping[VersionId, StoredManifest]:
+    def load(version: VersionId) -> StoredManifest | str:
         try:
             return load_manifest(store, *version)
         except MetaMLFlowError as error:
             return error.message
 
-    found: dict[VersionId, Loaded] = {}
+    found: dict[VersionId, StoredManifest] = {}
     for version, outcome in zip(wanted, in_parallel(load, wanted), strict=True):
         if isinstance(outcome, str):
             walked.problems[version] = outcome
@@ -86,11 +86,11 @@ def _load_all(store: Store, walked: Walked, wanted: list[VersionId]) -> Mapping[
     return found
 
 
-def _walk_down(store: Store, walked: Walked, frontier: list[Loaded], depth: int | None) -> None:
+def _walk_down(store: Store, walked: Subgraph, frontier: list[StoredManifest], depth: int | None) -> None:
     steps = 0
     while frontier and (depth is None or steps < depth):
         steps += 1
-        found: dict[VersionId, Loaded] = {}
+        found: dict[VersionId, StoredManifest] = {}
         for consumer in consumers(store, [(item.manifest.name, item.manifest.version) for item in frontier]):
             found[consumer.manifest.name, consumer.manifest.version] = consumer
         frontier = _new(
@@ -98,7 +98,7 @@ def _walk_down(store: Store, walked: Walked, frontier: list[Loaded], depth: int 
         )
 
 
-def _new(walked: Walked, found: Mapping[VersionId, Loaded]) -> list[Loaded]:
+def _new(walked: Subgraph, found: Mapping[VersionId, StoredManifest]) -> list[StoredManifest]:
     if len(walked.versions) + len(found) > MOST_VERSIONS:
         walked.cut = True
         return []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from metamlflow.backend import CopiesOnServer, ObjectInfo
+from metamlflow.backend import ObjectInfo, ServerSideCopy
 from metamlflow.errors import (
     ConflictError,
     EvidenceUnavailableError,
@@ -21,7 +21,7 @@ from metamlflow.errors import (
 )
 from metamlflow.model.manifests import Entry, Shard
 from metamlflow.store.catalog.fetching import check_size, held_checksum
-from metamlflow.store.catalog.records import patiently, retried
+from metamlflow.store.catalog.records import patiently, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.read.resending import blob_from, sent_again_if_damaged
 from metamlflow.store.read.verified import copy_blob
@@ -39,7 +39,7 @@ RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class CopyOptions:
     """How content is moved.
 
     Attributes:
@@ -56,7 +56,7 @@ class How:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class CopiedBlob:
     """Content that is at the destination.
 
     Attributes:
@@ -76,13 +76,13 @@ class Moved:
     until: float | None = None
     note: str = ""
 
-    def since(self, began: float) -> Moved:
+    def since(self, began: float) -> CopiedBlob:
         """Return the same, of a move that began at this time of the caller's clock, or later."""
         return replace(self, until=None if self.trusted is None else began + self.trusted)
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class StorePair:
     """The two stores of a migration."""
 
     source: Store
@@ -94,7 +94,7 @@ class Ends:
         Raises:
             PointerPolicyError: so it is.
         """
-        self.source.lakes.policy.check_carried(self.destination.lakes.policy, uri)
+        self.source.external.policy.check_carried(self.destination.external.policy, uri)
 
 
 def shard_content(shard: Shard) -> Entry:
@@ -103,11 +103,11 @@ def shard_content(shard: Shard) -> Entry:
 
 
 def bytes_in_memory(content: Entry) -> int | None:
-    """Return how many bytes :meth:`Mover.move` has in memory at a time; None: it takes them from the budget itself."""
+    """Return how many bytes :meth:`BlobCopier.move` has in memory at a time; None: it takes them from the budget."""
     return content.size if content.size <= SMALL else None
 
 
-class Mover:
+class BlobCopier:
     """Moves content, each in a worker thread.
 
     Args:
@@ -119,7 +119,7 @@ class Mover:
     """
 
     def __init__(
-        self, ends: Ends, how: How, counter: Counter, stop: threading.Event, large: threading.Semaphore
+        self, ends: StorePair, how: CopyOptions, counter: Counter, stop: threading.Event, large: threading.Semaphore
     ) -> None:
         self._source, self._destination = ends.source, ends.destination
         self._how = how
@@ -129,7 +129,7 @@ class Mover:
         self._grace = ends.destination.marker().grace.total_seconds()
         self._no_copies = ""  # why the server refused to copy, once it did
 
-    def move(self, content: Entry) -> Moved:
+    def move(self, content: Entry) -> CopiedBlob:
         """Make sure that the destination has some content, and that it is what the manifest says.
 
         Raises:
@@ -142,11 +142,11 @@ class Mover:
             began = self._destination.clock.elapsed()
             return replace(self._move(content).since(began), note=self._no_copies)
 
-    def _move(self, content: Entry) -> Moved:
+    def _move(self, content: Entry) -> CopiedBlob:
         backend, clock = self._destination.backend, self._destination.clock
         if self._how.look_first and self._is_in_place(content):
             self._counter.add(files=1, size=content.size)
-            return Moved(content.key, content.size, is_new=False, trusted=self._grace * RELIABLE_AGE)
+            return CopiedBlob(content.key, content.size, is_new=False, trusted=self._grace * RELIABLE_AGE)
         on_server = self._how.on_server and content.size > SMALL and not self._no_copies
         copied = self._copy_on_server(content) if on_server else None
         if copied is None:
@@ -156,19 +156,19 @@ class Mover:
             created = copied
         if created and self._how.proof == "sent":
             self._counter.add(files=1)
-            return Moved(content.key, content.size, is_new=True, trusted=self._grace * RELIABLE_AGE)
-        info = retried(lambda: backend.stat(content.key), clock)
+            return CopiedBlob(content.key, content.size, is_new=True, trusted=self._grace * RELIABLE_AGE)
+        info = with_retries(lambda: backend.stat(content.key), clock)
         self._prove(content, info, found=not created)
         self._counter.add(files=1)
         age = ((info.observed or clock.now()) - info.modified).total_seconds()
         trusted = self._grace * RELIABLE_AGE - age
         is_new = created or info.modified >= self._how.begun
-        return Moved(content.key, content.size, is_new, trusted if trusted > 0 else None)
+        return CopiedBlob(content.key, content.size, is_new, trusted if trusted > 0 else None)
 
     def _is_in_place(self, content: Entry) -> bool:
         """Whether a living version has its content; what it has otherwise is an error."""
         try:
-            info = retried(lambda: self._destination.backend.stat(content.key), self._destination.clock)
+            info = with_retries(lambda: self._destination.backend.stat(content.key), self._destination.clock)
         except ObjectNotFoundError:
             return False
         self._prove(content, info, found=True)
@@ -184,7 +184,7 @@ class Mover:
     def _copy_on_server(self, content: Entry) -> bool | None:
         """Let the provider copy it; return whether it was not there, or None if the bytes have to go through here."""
         backend, clock = self._destination.backend, self._destination.clock
-        assert isinstance(backend, CopiesOnServer)  # noqa: S101 (looked at when the migration began)
+        assert isinstance(backend, ServerSideCopy)  # noqa: S101 (looked at when the migration began)
         check_size(self._source, content)  # a copy in parts is planned by it
         try:
             copied = patiently(
@@ -199,7 +199,7 @@ class Mover:
         self._on_bytes(content.size)
         if copied:
             # The server's own checksum of what it has written; where it has none, every byte is read once more.
-            info = retried(lambda: backend.stat(content.key), clock)
+            info = with_retries(lambda: backend.stat(content.key), clock)
             if held_checksum(info, content) is None:
                 copy_blob(self._destination, content, None, lambda _: None)
             else:

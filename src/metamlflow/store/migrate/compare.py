@@ -11,7 +11,7 @@ from typing import Any, Literal
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.format.layout import BLOBS, CACHE, MARKER
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.records import everything_below
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
@@ -101,7 +101,7 @@ def _difference(here: Store, there: Store, full: bool, counter: Counter, pair: P
 def _digest(store: Store, key: str) -> str:
     digest = hashlib.sha256()
     try:
-        with retried(lambda: store.backend.open(key), store.clock) as reader:
+        with with_retries(lambda: store.backend.open(key), store.clock) as reader:
             while chunk := reader.read(256 * 1024):
                 digest.update(chunk)
     except MetaMLFlowError as error:

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass, field
 from functools import partial
 
-from metamlflow.backend import CheapLooks, CopiesOnServer
+from metamlflow.backend import CheapStat, ServerSideCopy
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import (
     DISTRIBUTIONS,
@@ -22,20 +22,20 @@ from metamlflow.format.layout import (
     runs_prefix,
 )
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
-from metamlflow.store.migrate.blobs import PROOFS, Ends, How, Proof
-from metamlflow.store.migrate.plan import Planned, before_of, planned
-from metamlflow.store.migrate.pointers import NewLake, copy_pointers, expect_copies
+from metamlflow.store.migrate.blobs import PROOFS, CopyOptions, Proof, StorePair
+from metamlflow.store.migrate.plan import VersionTask, before_of, planned
+from metamlflow.store.migrate.pointers import CopyTarget, copy_pointers, expect_copies
 from metamlflow.store.migrate.records import copy_record, copy_records, listed
 from metamlflow.store.migrate.relocations import asked_relocations, bring_relocations
 from metamlflow.store.migrate.report import MigrationReport, VersionReport
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.migrate.survey import NameState, look, look_at
-from metamlflow.store.migrate.version import Ledger, Migration, conflict, new_contents, once
-from metamlflow.store.migrate.workers import Spreader
+from metamlflow.store.migrate.version import DestinationIndex, Migration, conflict, new_contents, once
+from metamlflow.store.migrate.workers import CopyPool
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.ranges import RANGE_BYTES
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -68,12 +68,12 @@ def migrate_store(
         InvalidInputError: source and destination are one store, or no server can copy between them.
     """
     began = time.monotonic()
-    ends = Ends(source, destination)
+    ends = StorePair(source, destination)
     _check(ends, verify, server_side=server_side)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise InvalidInputError(f"executor is {executor!r:.80}, which is none", hint="See concurrent.futures.Executor.")
     asked = asked_relocations(relocations)
-    lake = NewLake.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
+    external = CopyTarget.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
     _check_identity(ends)
     states = look(ends, names, versions)
     if not dry_run:
@@ -87,21 +87,21 @@ def migrate_store(
     plan = planned(ends, states, lambda name: look_at(ends, name, versions), every=names is None)
     if dry_run:
         report.versions += in_parallel(partial(_expected, ends), plan)
-        if lake is not None:
-            expect_copies(ends, [state.name for state in states], lake, report)
+        if external is not None:
+            expect_copies(ends, [state.name for state in states], external, report)
     else:
         how = _how(ends, verify, server_side=server_side)
         _carry_out(ends, states, plan, report, how, executor, progress, every=names is None)
         moved = [state.name for state in states if state.conflict is None]
         _bring(report, "relocations", lambda: report.problems.extend(bring_relocations(ends, moved, asked)))
-        if lake is not None:
-            copy_pointers(ends, lake, report, progress)
+        if external is not None:
+            copy_pointers(ends, external, report, progress)
     report.versions.sort(key=lambda version: (version.name, version.version))
     report.seconds = time.monotonic() - began
     return report
 
 
-def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
+def _check(ends: StorePair, verify: Proof, *, server_side: bool) -> None:
     inner, outer = sorted((_real(ends.source), _real(ends.destination)), key=len, reverse=True)
     if inner.startswith(outer) and inner != outer and not _are_apart(ends):
         raise InvalidInputError(f"{inner[:-1]} lies within {outer[:-1]}", hint=_BESIDE)
@@ -111,7 +111,7 @@ def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
             hint="'checksum' compares what the destination's storage holds, 'full' reads every byte back.",
         )
     backend = ends.destination.backend
-    if verify == "checksum" and isinstance(backend, CheapLooks):
+    if verify == "checksum" and isinstance(backend, CheapStat):
         raise InvalidInputError(
             f"{ends.destination.url} is on a disk, which holds no checksums",
             hint="Ask for 'full' (--verify full), which reads every byte back.",
@@ -121,14 +121,14 @@ def _check(ends: Ends, verify: Proof, *, server_side: bool) -> None:
             f"no server can copy from {ends.source.url} to {ends.destination.url}: {why}",
             hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
         )
-    if server_side and not isinstance(backend, CopiesOnServer):
+    if server_side and not isinstance(backend, ServerSideCopy):
         raise InvalidInputError(
             f"no server can copy to {ends.destination.url}: its storage offers no such copies",
             hint="Leave out server_side (--server-side): the bytes then pass through this machine.",
         )
 
 
-def _check_identity(ends: Ends) -> None:
+def _check_identity(ends: StorePair) -> None:
     """Refuse two ways to one store. Its id tells, and not its URL: two servers may have a bucket of one name.
 
     Raises:
@@ -148,17 +148,17 @@ def _check_identity(ends: Ends) -> None:
 _BESIDE = "Give a destination beside the source."
 
 
-def _obstacle(ends: Ends) -> str:
+def _obstacle(ends: StorePair) -> str:
     """Return why no server can copy from one end to the other; empty if one can."""
     backend = ends.destination.backend
-    if not isinstance(backend, CopiesOnServer):
+    if not isinstance(backend, ServerSideCopy):
         return "its storage offers no such copies"
-    return backend.why_not_from(ends.source.backend) or ""
+    return backend.obstacle_to(ends.source.backend) or ""
 
 
-def _are_apart(ends: Ends) -> bool:
+def _are_apart(ends: StorePair) -> bool:
     """Whether the two ends are at different servers, where equal URLs mean different places."""
-    return isinstance(ends.destination.backend, CopiesOnServer) and bool(_obstacle(ends))
+    return isinstance(ends.destination.backend, ServerSideCopy) and bool(_obstacle(ends))
 
 
 def _real(store: Store) -> str:
@@ -167,12 +167,12 @@ def _real(store: Store) -> str:
     return f"{scheme}://{os.path.realpath(place) if scheme == 'file' else place}/"
 
 
-def _how(ends: Ends, verify: Proof, *, server_side: bool) -> How:
+def _how(ends: StorePair, verify: Proof, *, server_side: bool) -> CopyOptions:
     """Return how content is moved; what is older than this look was there before."""
     destination = ends.destination
     destination.recheck()  # a client of it may have opened it long ago
-    seen = retried(lambda: destination.backend.stat(MARKER), destination.clock)
-    return How(seen.observed or destination.clock.now(), verify, server_side)
+    seen = with_retries(lambda: destination.backend.stat(MARKER), destination.clock)
+    return CopyOptions(seen.observed or destination.clock.now(), verify, server_side)
 
 
 def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionReport]:
@@ -192,7 +192,7 @@ def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionRepor
 # --- what would be done -----------------------------------------------------------------------------------------------
 
 
-def _expected(ends: Ends, item: Planned) -> VersionReport:
+def _expected(ends: StorePair, item: VersionTask) -> VersionReport:
     """Return what a version would take. What lies at the destination for other reasons is not looked for."""
     name, number = item.id
     report = VersionReport(str(name), number, "planned", files=item.files, reason=item.problem)
@@ -203,7 +203,7 @@ def _expected(ends: Ends, item: Planned) -> VersionReport:
     return report
 
 
-def _add_expected(ends: Ends, item: Planned, report: VersionReport) -> None:
+def _add_expected(ends: StorePair, item: VersionTask, report: VersionReport) -> None:
     name, number = item.id
     loaded = load_manifest(ends.source, name, number, seen=item.state.info)
     report.manifest_digest = loaded.digest
@@ -220,7 +220,7 @@ def _add_expected(ends: Ends, item: Planned, report: VersionReport) -> None:
 
 
 @dataclass
-class _Line:
+class _Queue:
     """The versions on their way: each waits for those that it needs, which began before it."""
 
     migration: Migration
@@ -230,7 +230,7 @@ class _Line:
     cancelled: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def bring(self, item: Planned) -> VersionReport:
+    def bring(self, item: VersionTask) -> VersionReport:
         """Bring a version as soon as it may go. Runs in a worker thread."""
         with self.changed:
             self.changed.wait_for(lambda: self.cancelled or all(need in self.ended for need in item.needs))
@@ -267,11 +267,11 @@ class _Line:
 
 
 def _carry_out(
-    ends: Ends,
+    ends: StorePair,
     states: list[NameState],
-    plan: list[Planned],
+    plan: list[VersionTask],
     report: MigrationReport,
-    how: How,
+    how: CopyOptions,
     executor: Executor | None,
     progress: ProgressCallback | None,
     *,
@@ -281,12 +281,12 @@ def _carry_out(
     files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
     # How much there is to look at is not known before it is read.
     counter = Counter("migrate", progress, total_files=None if looks else files, total_bytes=None if looks else size)
-    ledger = Ledger(ends.destination)
+    ledger = DestinationIndex(ends.destination)
     surveyed = frozenset(state.name for state in states)
-    migration = Migration(ends, Spreader(ends, how, counter, executor), ledger, ledger.now(), surveyed)
+    migration = Migration(ends, CopyPool(ends, how, counter, executor), ledger, ledger.now(), surveyed)
     if looks:
         report.versions += _looked_at(migration, states)
-    line = _Line(migration, frozenset(state.name for state in states if state.conflict is not None))
+    line = _Queue(migration, frozenset(state.name for state in states if state.conflict is not None))
     report.versions += in_parallel(line.bring, plan, size_of=lambda _: None, cancel=line.cancel)
     report.notes += sorted(migration.notes)
     refused = line.refused | line.conflicts
@@ -308,7 +308,7 @@ def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[Versio
     yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None, cancel=cancel)
 
 
-def _bring_signatures(ends: Ends, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
+def _bring_signatures(ends: StorePair, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
     """Bring the signatures of all names that got through; of a whole store with one listing."""
     prefixes = {state.name: all_signatures_prefix(state.name) for state in states}
     if every:
@@ -318,7 +318,7 @@ def _bring_signatures(ends: Ends, states: list[NameState], refused: set[Artifact
             pass
 
 
-def _bring_runs(ends: Ends, *, every: bool) -> None:
+def _bring_runs(ends: StorePair, *, every: bool) -> None:
     """Bring what runs have recorded: of a whole store of all, else of those that the destination knows."""
     if every:
         copy_records(ends, RUNS)

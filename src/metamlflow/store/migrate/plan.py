@@ -12,13 +12,13 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
-from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.survey import NameState, VersionState
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class VersionTask:
     """A version that is to go, and what has to be there before it.
 
     Attributes:
@@ -50,18 +50,18 @@ class Planned:
 
 
 def planned(
-    ends: Ends,
+    ends: StorePair,
     states: list[NameState],
     again: Callable[[ArtifactName], NameState | None],
     *,
     every: bool,
-) -> list[Planned]:
+) -> list[VersionTask]:
     """Read the manifests that are to go, and return them in an order in which each comes after what it needs.
 
     What was made from an input that was registered since the listings is not brought without it: the input's name is
     looked at ``again``, if it is one of those that are to go, or if ``every`` name is.
     """
-    plan: dict[VersionId, Planned] = {}
+    plan: dict[VersionId, VersionTask] = {}
     known = {(state.name, number) for state in states for number in state.present}
     looked: set[ArtifactName] = set()
     waiting = [state for state in states if state.conflict is None]
@@ -92,21 +92,21 @@ def _with_before(state: NameState) -> Iterator[tuple[VersionState, int | None]]:
             live.add(version.number)
 
 
-def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> Planned:
+def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> VersionTask:
     name, state, before = due
     needs = ((name, state.number - 1),) if state.number > 1 else ()
     try:
         manifest = load_manifest(source, name, state.number, seen=state.info).manifest
-        item = Planned((name, state.number), state, before=before, files=manifest.files)
+        item = VersionTask((name, state.number), state, before=before, files=manifest.files)
         inputs = tuple((used.name, used.version) for used in manifest.inputs)
         known = before_of(source, item)
         objects, size = _expected(manifest, known) if item.moves else (0, 0)
         return replace(item, needs=(*needs, *inputs), inputs=inputs, objects=objects, size=size)
     except MetaMLFlowError as error:
-        return Planned((name, state.number), state, needs, before=before, problem=error.message)
+        return VersionTask((name, state.number), state, needs, before=before, problem=error.message)
 
 
-def before_of(source: Store, item: Planned) -> Manifest | None:
+def before_of(source: Store, item: VersionTask) -> Manifest | None:
     """Return the manifest of the version before, if what it names is not sent again."""
     return load_manifest(source, item.id[0], item.before, seen=item.state.before).manifest if item.before else None
 
@@ -124,7 +124,7 @@ def _expected(manifest: Manifest, known: Manifest | None) -> tuple[int, int]:
     return files + len(lists), int(manifest.size * share) + sum(shard.size for shard in lists)
 
 
-def _ordered(plan: dict[VersionId, Planned]) -> Iterator[Planned]:
+def _ordered(plan: dict[VersionId, VersionTask]) -> Iterator[VersionTask]:
     """Yield each version after all that it needs; without recursion, for a chain may be long."""
     done: set[VersionId] = set()
     for first in sorted(plan):

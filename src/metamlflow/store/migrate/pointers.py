@@ -1,4 +1,4 @@
-"""Copying what artifacts only point to into another lake, and recording where it is now."""
+"""Copying what artifacts only point to into another external store, and recording where it is now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from metamlflow.backend import translated_errors
 from metamlflow.backend.budget import content_budget
-from metamlflow.backend.lakes import shown
+from metamlflow.backend.external import shown
 from metamlflow.errors import ConflictError, InvalidInputError, MetaMLFlowError
 from metamlflow.format.records import Relocation
 from metamlflow.model.names import ArtifactName
@@ -21,7 +21,7 @@ from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.relocations import covers
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.report import MigrationReport
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
 from metamlflow.store.pointers.registering import fixed_prefix, full_uri
@@ -36,17 +36,17 @@ _HELD_BYTES = 4 * _BLOCK_BYTES  # a window of the reader's, what is read of it, 
 
 
 @dataclass(frozen=True, slots=True)
-class NewLake:
+class CopyTarget:
     """Where pointed-to data is copied to: each object below the name of its bucket, under its own name.
 
     Args:
-        uri: of the lake, ending in a slash.
+        uri: of the external store, ending in a slash.
     """
 
     uri: str
 
     @classmethod
-    def parse(cls, ends: Ends, uri: str) -> NewLake:
+    def parse(cls, ends: StorePair, uri: str) -> CopyTarget:
         """Read what a user gave, and look whether it can be.
 
         Raises:
@@ -56,24 +56,24 @@ class NewLake:
             raise InvalidInputError(
                 "copy_pointers: an empty text is not a place to copy to", hint="Give a bucket, a prefix or a folder."
             )
-        lake = cls(f"{full_uri(uri).rstrip('/')}/")
-        scheme = lake.uri.partition("://")[0]
+        target = cls(f"{full_uri(uri).rstrip('/')}/")
+        scheme = target.uri.partition("://")[0]
         if scheme not in _WRITABLE:
             raise InvalidInputError(
-                f"copy_pointers: {shown(lake.uri)} is not a place to copy to",
+                f"copy_pointers: {shown(target.uri)} is not a place to copy to",
                 hint="Give a folder, or a bucket of S3 or GCS.",
             )
         for store in (ends.source, ends.destination):
-            if f"{store.url}/".startswith(lake.uri) or lake.uri.startswith(f"{store.url}/"):
+            if f"{store.url}/".startswith(target.uri) or target.uri.startswith(f"{store.url}/"):
                 raise InvalidInputError(
-                    f"{shown(lake.uri)} overlaps with the store {store.url}", hint="Give a place beside the stores."
+                    f"{shown(target.uri)} overlaps with the store {store.url}", hint="Give a place beside the stores."
                 )
-        lake.check(ends.destination)
-        return lake
+        target.check(ends.destination)
+        return target
 
     def check(self, store: Store) -> None:
         """Raise InvalidInputError unless there is a bucket, or a folder that can be written to."""
-        filesystem, path = store.lakes.filesystem_of(self.uri)
+        filesystem, path = store.external.filesystem_of(self.uri)
         if self.uri.startswith("file://"):
             folder = next(place for place in (Path(path), *Path(path).parents) if place.exists())
             if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -104,7 +104,9 @@ class _Copy:
         return self.entry.moved_to(self.target)
 
 
-def copy_pointers(ends: Ends, lake: NewLake, report: MigrationReport, progress: ProgressCallback | None) -> None:
+def copy_pointers(
+    ends: StorePair, target: CopyTarget, report: MigrationReport, progress: ProgressCallback | None
+) -> None:
     """Copy what the destination's live versions point to, and record it there; what went wrong gets into the report.
 
     Each object is read as it was registered, at the place that the source knows it to be, and every byte of the copy is
@@ -116,12 +118,12 @@ def copy_pointers(ends: Ends, lake: NewLake, report: MigrationReport, progress: 
     pointers = list(pointers_of(destination, names))
     pairs = list(_pairs(destination, names))
     for old in _outer(_places(destination, names)):
-        if not covers(lake.uri, old):
-            relocation = Relocation(old, lake.place(old))
+        if not covers(target.uri, old):
+            relocation = Relocation(old, target.place(old))
             with _told(report, old):
                 if moved := expected_there(pointers, relocation):
                     due = [
-                        _Copy(ends.source.relocations.entry(registered), lake.place(there.uri))
+                        _Copy(ends.source.relocations.entry(registered), target.place(there.uri))
                         for registered, there in pairs
                         if covers(old, there.uri)
                     ]
@@ -131,9 +133,9 @@ def copy_pointers(ends: Ends, lake: NewLake, report: MigrationReport, progress: 
     later = [
         _Copy(ends.source.relocations.entry(registered), there.uri)
         for registered, there in pairs
-        if covers(lake.uri, there.uri)
+        if covers(target.uri, there.uri)
     ]
-    with _told(report, lake.uri):
+    with _told(report, target.uri):
         _copy(ends, later, report, progress, reads_back=True)
 
 
@@ -146,10 +148,10 @@ def _told(report: MigrationReport, where: str) -> Iterator[None]:
         report.problems.append(f"{shown(where)}: {error.message}{f' {error.hint}' if error.hint else ''}")
 
 
-def expect_copies(ends: Ends, names: Iterable[ArtifactName], lake: NewLake, report: MigrationReport) -> None:
+def expect_copies(ends: StorePair, names: Iterable[ArtifactName], target: CopyTarget, report: MigrationReport) -> None:
     """Add to a report what would be copied of some names of the source, if nothing of it lies there yet."""
     source = ends.source
-    pointers = [entry for entry in pointers_of(source, names) if not covers(lake.uri, entry.uri)]
+    pointers = [entry for entry in pointers_of(source, names) if not covers(target.uri, entry.uri)]
     for entry in pointers:
         if entry.evidence.digest() is None:
             report.problems.append(f"{shown(entry.uri)}: it was registered without a digest, and would not be copied")
@@ -191,13 +193,13 @@ def _pairs(store: Store, names: Iterable[ArtifactName]) -> Iterator[tuple[Pointe
 
 
 def _copy(
-    ends: Ends, due: list[_Copy], report: MigrationReport, progress: ProgressCallback | None, *, reads_back: bool
+    ends: StorePair, due: list[_Copy], report: MigrationReport, progress: ProgressCallback | None, *, reads_back: bool
 ) -> None:
     total = sum(copy.entry.size for copy in due)
     counter = Counter("copy", progress, total_files=len(due), total_bytes=total)
 
     def bring(copy: _Copy) -> int | None:
-        filesystem, path = ends.destination.lakes.filesystem_of(copy.target)
+        filesystem, path = ends.destination.external.filesystem_of(copy.target)
         with translated_errors(shown(copy.target)):
             if filesystem.exists(path):
                 size = int(filesystem.info(path)["size"])
@@ -220,11 +222,11 @@ def _in_the_way(copy: _Copy, size: int) -> ConflictError:
     return ConflictError(
         f"{shown(copy.target)} exists, and is not what was to be copied there: it has {size:,} bytes, not "
         f"{copy.entry.size:,}",
-        hint="Nothing is overwritten. Give another lake, or remove it.",
+        hint="Nothing is overwritten. Give another external store, or remove it.",
     )
 
 
-def _write(ends: Ends, copy: _Copy, filesystem: Any, path: str) -> None:
+def _write(ends: StorePair, copy: _Copy, filesystem: Any, path: str) -> None:
     """Write an object: whole, or not at all."""
     is_local = copy.target.startswith("file://")
     if is_local:

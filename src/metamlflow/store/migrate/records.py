@@ -7,21 +7,21 @@ from contextlib import suppress
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.backend.lakes import is_folder_marker
+from metamlflow.backend.external import is_folder_marker
 from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
 from metamlflow.format.layout import NAMES
 from metamlflow.format.manifests import record_id_of
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim, patiently, retried
+from metamlflow.store.catalog.records import create_exclusively, patiently, with_retries
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.transfer.scheduler import in_parallel
 
 HISTORY_HINT = "The two stores have different histories: migrate to an empty store, or under other names."
 _ATTEMPTS = 4  # without a single object
 
 
-def copy_records(ends: Ends, prefix: str, *, but: tuple[str, ...] = ()) -> None:
+def copy_records(ends: StorePair, prefix: str, *, but: tuple[str, ...] = ()) -> None:
     """Create every record below a prefix of the source that the destination does not have.
 
     Args:
@@ -38,7 +38,7 @@ def copy_records(ends: Ends, prefix: str, *, but: tuple[str, ...] = ()) -> None:
         pass
 
 
-def copy_record(ends: Ends, key: str) -> None:
+def copy_record(ends: StorePair, key: str) -> None:
     """Create a record of the source at the destination. One that is there already is as good.
 
     Raises:
@@ -50,7 +50,7 @@ def copy_record(ends: Ends, key: str) -> None:
     destination = ends.destination
     record_id = record_id_of(data)
     if record_id is not None:
-        stored = claim(destination.backend, key, data, record_id, destination.clock)
+        stored = create_exclusively(destination.backend, key, data, record_id, destination.clock)
     else:  # an edge, or a list of distributions: its key tells all
         with suppress(AlreadyExistsError):
             patiently(lambda: destination.backend.create(key, data), destination.clock)
@@ -79,13 +79,13 @@ def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
 
 def listed(store: Store, prefix: str) -> list[ObjectInfo]:
     """Return everything below a prefix but markers of folders: a disk has no room for them beside the folders."""
-    found = retried(lambda: list(store.backend.list_objects(prefix)), store.clock)
+    found = with_retries(lambda: list(store.backend.list_objects(prefix)), store.clock)
     return [info for info in found if not is_folder_marker(info.key, info.size)]
 
 
 def read_or_none(store: Store, key: str) -> bytes | None:
     """Return the bytes of a record, or None if there is none."""
     try:
-        return retried(lambda: read_record(store.backend, key), store.clock)
+        return with_retries(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from metamlflow.backend.lakes import shown
+from metamlflow.backend.external import shown
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import RELOCATIONS, parse_relocation_key
 from metamlflow.format.manifests import record_id_of
@@ -16,7 +16,7 @@ from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.relocations import covers
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.records import listed, read_or_none
 from metamlflow.store.pointers.registering import full_uri
 from metamlflow.store.pointers.relocating import append_relocation, expected_there, live_versions, verify_moved
@@ -41,7 +41,7 @@ def asked_relocations(olds: Iterable[str]) -> frozenset[str]:
     return frozenset(spelled for uri in full for spelled in (uri, f"{uri.rstrip('/')}/"))
 
 
-def bring_relocations(ends: Ends, names: Iterable[ArtifactName], asked: frozenset[str] = frozenset()) -> list[str]:
+def bring_relocations(ends: StorePair, names: Iterable[ArtifactName], asked: frozenset[str] = frozenset()) -> list[str]:
     """Append relocations of the source to those of the destination, in their order and as they are.
 
     Brought is what moves a pointer of the names that were migrated, as the destination knows it. The destination's own
@@ -93,7 +93,7 @@ def _not_brought(rule: Relocation, error: MetaMLFlowError) -> str:
     )
 
 
-def _missing(ends: Ends) -> Iterator[_Record]:
+def _missing(ends: StorePair) -> Iterator[_Record]:
     """Yield the relocations of the source that the destination does not have, the oldest first."""
     keys = sorted((info.key for info in listed(ends.source, RELOCATIONS)), reverse=True)  # the oldest is the last
     ours = [key for key in keys if parse_relocation_key(key)]

@@ -8,15 +8,15 @@ from metamlflow.errors import ConflictError
 from metamlflow.format.layout import state_key
 from metamlflow.format.records import State, decode_state, encode_state
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.records import create_exclusively, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
-from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.records import copy_record, read_or_none
 from metamlflow.store.migrate.survey import VersionState
 
 
-def has_come_apart(ends: Ends, version: VersionId, state: VersionState) -> bool:
+def has_come_apart(ends: StorePair, version: VersionId, state: VersionState) -> bool:
     """Whether the newest state at the destination is its own: it left the version out, or gave it up by itself."""
     newest = max(state.there, default=0)
     if not newest:
@@ -25,7 +25,7 @@ def has_come_apart(ends: Ends, version: VersionId, state: VersionState) -> bool:
     return newest not in state.states or read_or_none(ends.source, key) != read_or_none(ends.destination, key)
 
 
-def is_given_up_there(ends: Ends, version: VersionId, state: VersionState) -> bool:
+def is_given_up_there(ends: StorePair, version: VersionId, state: VersionState) -> bool:
     """Whether the destination gave up the bytes by itself. Then they are not brought again."""
     newest = max(state.there, default=0)
     key = state_key(*version, newest)
@@ -41,7 +41,7 @@ class StatesBrought:
     absent: int | None = None
 
 
-def bring_states(ends: Ends, version: VersionId, state: VersionState, *, bytes_are_there: bool) -> StatesBrought:
+def bring_states(ends: StorePair, version: VersionId, state: VersionState, *, bytes_are_there: bool) -> StatesBrought:
     """Create the state records that the destination lacks, never one that claims bytes that are not there.
 
     Goes ahead of the manifest of a new version.
@@ -80,9 +80,9 @@ def create_state(store: Store, version: VersionId, number: int, state: State) ->
     key = state_key(*version, number)
     record_id = store.clock.new_id()
     data = encode_state(state, record_id, store.clock.now())
-    if claim(store.backend, key, data, record_id, store.clock) is not None:
+    if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
         return
-    if decode_state(retried(lambda: read_record(store.backend, key), store.clock), key) != state:
+    if decode_state(with_retries(lambda: read_record(store.backend, key), store.clock), key) != state:
         raise ConflictError(
             f"{version[0]}@{version[1]}: somebody changed its state at the destination meanwhile",
             hint="Migrate again.",

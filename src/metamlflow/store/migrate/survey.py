@@ -13,7 +13,7 @@ from metamlflow.format.layout import ARTIFACTS, artifact_prefix, manifest_key, n
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.migrate.blobs import Ends
+from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.records import everything_below, listed, read_or_none
 from metamlflow.store.migrate.selection import Selection, Versions, wanted_names
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -79,7 +79,7 @@ class NameState:
     live_at_both: frozenset[int] = frozenset()
 
 
-def look(ends: Ends, names: Iterable[str] | None, versions: Versions | None) -> list[NameState]:
+def look(ends: StorePair, names: Iterable[str] | None, versions: Versions | None) -> list[NameState]:
     """Compare what both stores list: of all names with one listing of each store, of some with one of each name.
 
     Of each name one manifest is read at both ends, unless the listings show that it is the same.
@@ -98,7 +98,7 @@ def look(ends: Ends, names: Iterable[str] | None, versions: Versions | None) -> 
     return states
 
 
-def look_at(ends: Ends, name: ArtifactName, versions: Versions | None) -> NameState | None:
+def look_at(ends: StorePair, name: ArtifactName, versions: Versions | None) -> NameState | None:
     """Compare what both stores list of one name."""
     (listing,) = _listings_of(ends, [name])
     return _compared(ends, Selection(ends.source, versions), listing)
@@ -109,7 +109,7 @@ def look_at(ends: Ends, name: ArtifactName, versions: Versions | None) -> NameSt
 Listing = tuple[ArtifactName, list[ObjectInfo], list[ObjectInfo]]
 
 
-def _listings_of(ends: Ends, names: Iterable[ArtifactName]) -> Iterator[Listing]:
+def _listings_of(ends: StorePair, names: Iterable[ArtifactName]) -> Iterator[Listing]:
     def lists(name: ArtifactName) -> Listing:
         prefix = artifact_prefix(name)
         return name, listed(ends.source, prefix), listed(ends.destination, prefix)
@@ -117,7 +117,7 @@ def _listings_of(ends: Ends, names: Iterable[ArtifactName]) -> Iterator[Listing]
     return in_parallel(lists, names)
 
 
-def _listings_of_all(ends: Ends) -> Iterator[Listing]:
+def _listings_of_all(ends: StorePair) -> Iterator[Listing]:
     """Merge the listings of both stores by name. The keys of a name stand together, for no other name's lie between."""
     theirs = _by_name(ends.destination)
     there = next(theirs, None)
@@ -141,7 +141,7 @@ def _by_name(store: Store) -> Iterator[tuple[ArtifactName, list[ObjectInfo]]]:
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def _compared(ends: Ends, selection: Selection, listing: Listing) -> NameState | None:
+def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameState | None:
     name, ours, theirs = listing
     manifests, states, others = _sorted(name, ours)
     manifests_there, states_there, others_there = _sorted(name, theirs)

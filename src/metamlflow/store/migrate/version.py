@@ -15,21 +15,21 @@ from metamlflow.errors import (
     StorageUnavailableError,
 )
 from metamlflow.format.layout import manifest_key, name_key, runs_prefix
-from metamlflow.format.manifests import Loaded, digest_of
+from metamlflow.format.manifests import StoredManifest, digest_of
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.history import names_in_use
-from metamlflow.store.catalog.records import claim
+from metamlflow.store.catalog.records import create_exclusively
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import list_versions, load_manifest, version_status
 from metamlflow.store.lineage.edges import VersionId, write_edges
-from metamlflow.store.migrate.blobs import Ends, Moved, shard_content
-from metamlflow.store.migrate.plan import Planned, before_of
+from metamlflow.store.migrate.blobs import CopiedBlob, StorePair, shard_content
+from metamlflow.store.migrate.plan import VersionTask, before_of
 from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, copy_records, read_or_none
 from metamlflow.store.migrate.report import VersionReport
 from metamlflow.store.migrate.states import bring_states, create_state, is_given_up_there
-from metamlflow.store.migrate.workers import Spreader
+from metamlflow.store.migrate.workers import CopyPool
 
 _REMEMBERED = 200_000
 _FEW_OBJECTS, _FEW_BYTES = 16, 4 * 1024 * 1024
@@ -38,7 +38,7 @@ _HOPELESS = 32
 _LISTING_HOLDS = 1 / 4  # of the grace: for so long what a listing showed to be live is relied on
 
 
-class Ledger:
+class DestinationIndex:
     """What a migration knows of the destination's content. Thread-safe."""
 
     def __init__(self, destination: Store) -> None:
@@ -60,7 +60,7 @@ class Ledger:
         hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
         return found if found and found[1] > self.now() + hold else None
 
-    def enter(self, moved: Moved) -> tuple[bool, float]:
+    def enter(self, moved: CopiedBlob) -> tuple[bool, float]:
         """Take in what was moved; return as :meth:`find` does.
 
         Raises:
@@ -106,9 +106,9 @@ class Ledger:
 class Migration:
     """One migration under way. Several versions may be brought at a time."""
 
-    ends: Ends
-    spreader: Spreader
-    ledger: Ledger
+    ends: StorePair
+    spreader: CopyPool
+    ledger: DestinationIndex
     began: float
     surveyed: frozenset[ArtifactName] = frozenset()
     notes: set[str] = field(default_factory=set)
@@ -123,7 +123,7 @@ class Migration:
         """Whether storage has refused or not answered for many versions in a row: the others would fare no better."""
         return self._unanswered >= _HOPELESS
 
-    def bring(self, item: Planned) -> VersionReport:
+    def bring(self, item: VersionTask) -> VersionReport:
         """Bring one version: blobs, run, edges, name, states, manifest. Whatever fails is in the report."""
         name, number = item.id
         report = VersionReport(str(name), number, "migrated", files=item.files)
@@ -159,7 +159,7 @@ class Migration:
             report.status, report.reason = "failed", f"{error.message}{f' {error.hint}' if error.hint else ''}"
         return report
 
-    def _bring(self, item: Planned, loaded: Loaded, report: VersionReport) -> None:
+    def _bring(self, item: VersionTask, loaded: StoredManifest, report: VersionReport) -> None:
         manifest, state = loaded.manifest, item.state
         moves = item.moves and not (state.is_committed and is_given_up_there(self.ends, item.id, state))
         until = float("inf")
@@ -203,10 +203,10 @@ class Migration:
                     hint=HISTORY_HINT,
                 )
 
-    def _commit(self, item: Planned, loaded: Loaded, absent: int | None) -> None:
+    def _commit(self, item: VersionTask, loaded: StoredManifest, absent: int | None) -> None:
         key = manifest_key(*item.id)
         destination = self.ends.destination
-        stored = claim(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
+        stored = create_exclusively(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
         if stored == loaded.data:
             return
         if absent is not None:  # another's version has this number, and must not be hidden
@@ -215,7 +215,7 @@ class Migration:
 
     # --- blobs --------------------------------------------------------------------------------------------------------
 
-    def _move(self, item: Planned, manifest: Manifest, report: VersionReport) -> float:
+    def _move(self, item: VersionTask, manifest: Manifest, report: VersionReport) -> float:
         """Move what the destination does not have; return until when all of it may be relied on."""
         until = float("inf")
         contents = new_contents(self.ends.source, manifest, self._before(item), carried=self.ends.check_carried)
@@ -243,12 +243,12 @@ class Migration:
                 note(moved.size, is_new=is_new)
         return until
 
-    def _turn(self, item: Planned) -> AbstractContextManager[object]:
+    def _turn(self, item: VersionTask) -> AbstractContextManager[object]:
         """Of versions with much content a few go at a time: each of them is moved in parallel by itself."""
         few = item.objects <= _FEW_OBJECTS and item.size <= _FEW_BYTES
         return nullcontext() if few or self.spreader.executor is not None else self.many
 
-    def _before(self, item: Planned) -> Manifest | None:
+    def _before(self, item: VersionTask) -> Manifest | None:
         """Return the version before, if it lives at the destination: what it names is relied on without a request."""
         name = item.id[0]
         if item.before is None or (name, item.before) in self._given_up:

@@ -14,7 +14,14 @@ from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.manifests import Entry
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.store import store_from
-from metamlflow.store.migrate.blobs import LARGE_AT_A_TIME, Ends, How, Moved, Mover, bytes_in_memory
+from metamlflow.store.migrate.blobs import (
+    LARGE_AT_A_TIME,
+    BlobCopier,
+    CopiedBlob,
+    CopyOptions,
+    StorePair,
+    bytes_in_memory,
+)
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -27,7 +34,7 @@ _log = logging.getLogger("metamlflow")
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CopyBatch:
     """Content that one task moves.
 
     Its text names no option of a store, and neither store is shown: executors write tasks to their logs.
@@ -35,21 +42,21 @@ class Share:
 
     source: bytes = field(repr=False)
     destination: bytes = field(repr=False)
-    how: How
+    how: CopyOptions
     contents: tuple[Entry, ...] = field(repr=False)
 
 
-def move_share(share: Share) -> list[Moved] | MetaMLFlowError:
+def move_share(share: CopyBatch) -> list[CopiedBlob] | MetaMLFlowError:
     """Move a share in another thread, process or machine; return the first error instead, if there is one."""
-    ends = Ends(store_from(share.source), store_from(share.destination))
+    ends = StorePair(store_from(share.source), store_from(share.destination))
     try:
-        return list(Spreader(ends, share.how, Counter("migrate", None)).move(share.contents))
+        return list(CopyPool(ends, share.how, Counter("migrate", None)).move(share.contents))
     except MetaMLFlowError as error:
         return error
 
 
 @dataclass(frozen=True, slots=True)
-class Spreader:
+class CopyPool:
     """Moves the content of versions.
 
     Attributes:
@@ -59,17 +66,17 @@ class Spreader:
         executor: carries it out; None for this process.
     """
 
-    ends: Ends
-    how: How
+    ends: StorePair
+    how: CopyOptions
     counter: Counter
     executor: Executor | None = None
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LARGE_AT_A_TIME))
 
-    def looking_first(self) -> Spreader:
+    def looking_first(self) -> CopyPool:
         """Return one that looks for content before it is read."""
         return replace(self, how=replace(self.how, look_first=True))
 
-    def move(self, contents: Iterable[Entry]) -> Iterator[Moved]:
+    def move(self, contents: Iterable[Entry]) -> Iterator[CopiedBlob]:
         """Move some content; the first failure cancels the rest of it.
 
         A share whose worker was lost is done again, and in the end in this process.
@@ -91,25 +98,25 @@ class Spreader:
             for task in under_way:
                 task.cancel()
 
-    def _move_here(self, contents: Iterable[Entry]) -> Iterator[Moved]:
+    def _move_here(self, contents: Iterable[Entry]) -> Iterator[CopiedBlob]:
         stop = threading.Event()
-        mover = Mover(self.ends, self.how, self.counter, stop, self._large)
+        mover = BlobCopier(self.ends, self.how, self.counter, stop, self._large)
         yield from in_parallel(mover.move, contents, size_of=bytes_in_memory, cancel=stop.set)
 
-    def _shares(self, contents: Iterable[Entry]) -> Iterator[Share]:
+    def _shares(self, contents: Iterable[Entry]) -> Iterator[CopyBatch]:
         source, destination = pickle.dumps(self.ends.source), pickle.dumps(self.ends.destination)
         together: list[Entry] = []
         size = 0
         for content in contents:
             if together and (size + content.size > SHARE_BYTES or len(together) >= SHARE_OBJECTS):
-                yield Share(source, destination, self.how, tuple(together))
+                yield CopyBatch(source, destination, self.how, tuple(together))
                 together, size = [], 0
             together.append(content)
             size += content.size
         if together:
-            yield Share(source, destination, self.how, tuple(together))
+            yield CopyBatch(source, destination, self.how, tuple(together))
 
-    def _result(self, task: _Task) -> Iterator[Moved]:
+    def _result(self, task: _Task) -> Iterator[CopiedBlob]:
         result = task.result(self.counter.add)
         if isinstance(result, MetaMLFlowError):
             raise result
@@ -123,14 +130,14 @@ class Spreader:
 class _Task:
     """A share that was given to an executor."""
 
-    def __init__(self, executor: Executor, share: Share, clock: Clock) -> None:
+    def __init__(self, executor: Executor, share: CopyBatch, clock: Clock) -> None:
         self.share = share
         self.began = clock.elapsed()
         self._executor = executor
         self._attempts = 0
         self._future = self._submit()
 
-    def _submit(self) -> Future[list[Moved] | MetaMLFlowError] | None:
+    def _submit(self) -> Future[list[CopiedBlob] | MetaMLFlowError] | None:
         self._attempts += 1
         try:
             return self._executor.submit(move_share, self.share)
@@ -138,7 +145,7 @@ class _Task:
             _log.warning("the executor takes no more work, which goes on in this process: %s", error)
             return None
 
-    def result(self, check: Callable[[], None]) -> list[Moved] | MetaMLFlowError | None:
+    def result(self, check: Callable[[], None]) -> list[CopiedBlob] | MetaMLFlowError | None:
         """Wait for the result, calling ``check`` meanwhile; None: the executor could not carry it out."""
         while (future := self._future) is not None:
             check()
@@ -157,7 +164,7 @@ class _Task:
 
     def _is_whole(self, result: object) -> bool:
         """Whether a worker's result speaks of all content of the share."""
-        keys = [moved.key for moved in result if isinstance(moved, Moved)] if isinstance(result, list) else None
+        keys = [moved.key for moved in result if isinstance(moved, CopiedBlob)] if isinstance(result, list) else None
         return keys == [content.key for content in self.share.contents]
 
     def cancel(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from metamlflow.backend.lakes import Sighting
+from metamlflow.backend.external import ObjectMeta
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Manifest
 from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.model.uris import WEB, split_uri
 from metamlflow.store.catalog.external import seen_as
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.listings import Standing, in_order, name_order
 from metamlflow.store.pointers.reading import copy_pointer, drifted_since
@@ -30,7 +30,7 @@ class Listed:
     object that it does not show, or shows as another, is looked at until its standing is good.
     """
 
-    found: Sighting | None
+    found: ObjectMeta | None
     standing: Standing
     certain: bool = True
 
@@ -42,7 +42,7 @@ class Listings:
     looked at, and each failure has its name.
 
     Args:
-        store: whose lakes are listed.
+        store: whose external stores are listed.
         manifest: of the version.
         level: that is asked for.
         from_start: whether the entries begin with the first; else listings begin shortly before the first of them.
@@ -75,8 +75,8 @@ class _Merge:
         self._store = store
         self._root, name = split_uri(place.uri)
         self._prefix = fixed_prefix(name) if place.kind == "glob" else name
-        self._found: Iterator[Sighting] | None = None
-        self._next: Sighting | None = None
+        self._found: Iterator[ObjectMeta] | None = None
+        self._next: ObjectMeta | None = None
         # A listing of the web is in the order of its escapes, and looks at each object in any case.
         self._usable = self._root.partition("://")[0] not in WEB
         self._from_start = from_start
@@ -98,15 +98,15 @@ class _Merge:
 
     def _advance(self, entry: PointerEntry, name: str) -> Listed:
         if self._found is None:
-            lake, _ = self._store.lakes.lake_of(entry.uri)
+            external, _ = self._store.external.external_of(entry.uri)
             # A version that was registered may have become an older one.
             after = "" if self._from_start else _before(name, self._prefix)
-            found = lake.look_below(self._prefix, after=after, older=True)
+            found = external.list_objects(self._prefix, after=after, older=True)
             self._found = in_order(found, f"{self._root}/{self._prefix}", older=True)
             self._next = next(self._found, None)
         while self._next is not None and name_order(self._next.name) < self._last:
             self._next = next(self._found, None)
-        best: Sighting | None = None
+        best: ObjectMeta | None = None
         while self._next is not None and self._next.name == name:
             seen, self._next = self._next, next(self._found, None)
             if (entry.version is not None and seen.version == entry.version) or (seen.current and best is None):
@@ -128,7 +128,7 @@ def check_look(
     """Compare an object with what was registered, from a listing if that tells enough, else with one request.
 
     Args:
-        store: whose lake it lies in.
+        store: whose external store it lies in.
         entry: what was registered.
         shown: what a listing shows of it, if it tells.
         level: that is asked for.
@@ -150,29 +150,29 @@ def check_look(
     return _compare_digests(entry, found) if level == "checksum" else None
 
 
-def _is_bad(known: Sighting, found: Sighting | None) -> bool:
+def _is_bad(known: ObjectMeta, found: ObjectMeta | None) -> bool:
     return found is None or known.difference(found) is not None
 
 
-def _tells_too_little(shown: Listed, known: Sighting, level: Level) -> bool:
+def _tells_too_little(shown: Listed, known: ObjectMeta, level: Level) -> bool:
     if _is_bad(known, shown.found):
         return not shown.standing.is_believed or (shown.found is None and not shown.certain)
     return level == "checksum" and shown.found is not None and not shown.found.held
 
 
-def _look(store: Store, entry: PointerEntry) -> Sighting | None:
-    lake, name = store.lakes.lake_of(entry.uri)
+def _look(store: Store, entry: PointerEntry) -> ObjectMeta | None:
+    external, name = store.external.external_of(entry.uri)
     try:
-        return retried(lambda: lake.look(name, entry.version), store.clock)
+        return with_retries(lambda: external.head(name, entry.version), store.clock)
     except ObjectNotFoundError:
         pass
     try:
-        return retried(lambda: lake.look(name), store.clock) if entry.version else None
+        return with_retries(lambda: external.head(name), store.clock) if entry.version else None
     except ObjectNotFoundError:
         return None
 
 
-def _compare_digests(entry: PointerEntry, found: Sighting) -> Finding | None:
+def _compare_digests(entry: PointerEntry, found: ObjectMeta) -> Finding | None:
     recorded = entry.evidence.digests
     both = sorted(set(recorded) & set(found.held))
     for name in both:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from metamlflow.backend.lakes import shown
+from metamlflow.backend.external import shown
 from metamlflow.errors import EvidenceUnavailableError, ObjectNotFoundError
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import split_uri
 from metamlflow.store.catalog.external import entry_of, seen_as
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.ingest.originals import not_as_told
 from metamlflow.store.pointers.reading import digest_pointer, drifted_since
@@ -61,10 +61,10 @@ def look_again(store: Store, entry: PointerEntry) -> PointerEntry:
     Raises:
         PointerDriftError: it is another object by now, or gone.
     """
-    lake, name = store.lakes.lake_of(entry.uri)
+    external, name = store.external.external_of(entry.uri)
     known = seen_as(entry)
     try:
-        seen = retried(lambda: lake.look(name, entry.version), store.clock)
+        seen = with_retries(lambda: external.head(name, entry.version), store.clock)
     except ObjectNotFoundError:
         raise drifted_since(entry, None) from None
     if known.difference(seen):

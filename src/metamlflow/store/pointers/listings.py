@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metamlflow.backend.lakes import is_folder_marker, shown
+from metamlflow.backend.external import is_folder_marker, shown
 from metamlflow.errors import ObjectNotFoundError, StorageUnavailableError
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 
 if TYPE_CHECKING:
-    from metamlflow.backend.lakes import Sighting
+    from metamlflow.backend.external import ObjectMeta
     from metamlflow.model.pointers import PointerEntry
     from metamlflow.store.catalog.store import Store
 
@@ -22,7 +22,7 @@ def name_order(name: str) -> bytes:
     return name.encode(errors="surrogateescape")
 
 
-def in_order(found: Iterator[Sighting], where: str, *, older: bool = False) -> Iterator[Sighting]:
+def in_order(found: Iterator[ObjectMeta], where: str, *, older: bool = False) -> Iterator[ObjectMeta]:
     """Yield a listing, as long as its names rise; with older versions a name may come several times.
 
     Raises:
@@ -73,9 +73,9 @@ def confirm_removed(store: Store, entry: PointerEntry, standing: Standing) -> No
     """
     if standing.is_believed or is_folder_marker(entry.uri, entry.size):
         return
-    lake, name = store.lakes.lake_of(entry.uri)
+    external, name = store.external.external_of(entry.uri)
     try:
-        retried(lambda: lake.look(name), store.clock)
+        with_retries(lambda: external.head(name), store.clock)
     except ObjectNotFoundError:
         standing.note(agrees=True)
         return

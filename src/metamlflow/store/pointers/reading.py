@@ -6,13 +6,13 @@ import threading
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.external import ObjectMeta, drift_error
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, PointerDriftError, UnsupportedSourceError
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.external import seen_as
 from metamlflow.store.catalog.fetching import damaged_on_its_way
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.digests import Digester, checkable, is_conditional
 from metamlflow.store.transfer.ranges import RANGE_BYTES, copy_ranges, not_told, write_all
@@ -26,10 +26,10 @@ _LAST_WINDOW = 8 * 1024 * 1024
 
 
 class _Object:
-    """One object of a lake, read in ranges that are each on condition of what was registered."""
+    """One object of an external store, read in ranges that are each on condition of what was registered."""
 
     def __init__(self, store: Store, entry: PointerEntry, *, is_compared: bool = True) -> None:
-        self._lake, _ = store.lakes.lake_of(entry.uri)
+        self._external, _ = store.external.external_of(entry.uri)
         self._clock = store.clock
         self._relocations = store.relocations
         self._registered = self._seen = seen_as(entry)
@@ -49,7 +49,7 @@ class _Object:
             self._settle()
         seen = self._seen
         try:
-            return retried(lambda: self._lake.read(seen, start, end), self._clock)
+            return with_retries(lambda: self._external.read(seen, start, end), self._clock)
         except PointerDriftError as error:
             if not self._is_renewed(seen):
                 raise _of_entry(self.entry, error) from error.__cause__
@@ -68,7 +68,7 @@ class _Object:
                 return
             entry, expected = self.entry, checkable(self.entry)
             try:
-                found = retried(lambda: self._lake.look(self._registered.name), self._clock)
+                found = with_retries(lambda: self._external.head(self._registered.name), self._clock)
             except ObjectNotFoundError:
                 raise drifted_since(entry, None) from None
             if found.size != entry.size:
@@ -80,20 +80,20 @@ class _Object:
                 self._relocations.settle(entry, found)
             self._seen, self._is_settled = found, True
 
-    def _digested(self, found: Sighting, expected: tuple[str, str]) -> Digester:
+    def _digested(self, found: ObjectMeta, expected: tuple[str, str]) -> Digester:
         """Read all of it; once more if it is not what was registered, for it may have been damaged on its way."""
         name, value = expected
         digester = self._read_all(found, name)
         return digester if digester.digests()[name] == value else self._read_all(found, name)
 
-    def _read_all(self, found: Sighting, name: str) -> Digester:
+    def _read_all(self, found: ObjectMeta, name: str) -> Digester:
         digester = Digester([name])
         for start in range(0, found.size, RANGE_BYTES):
             end = min(start + RANGE_BYTES, found.size)
-            digester.update(retried(partial(self._lake.read, found, start, end), self._clock))
+            digester.update(with_retries(partial(self._external.read, found, start, end), self._clock))
         return digester
 
-    def _is_renewed(self, failed: Sighting) -> bool:
+    def _is_renewed(self, failed: ObjectMeta) -> bool:
         """Whether only the time of writing tells a change, and the content, read anew, is what was registered.
 
         A file that was touched, or restored from a copy, is then read on condition of its new time.
@@ -108,7 +108,7 @@ class _Object:
             if expected is None or failed.version or failed.etag or failed is not self._registered:
                 return False
             try:
-                found = self._lake.look(failed.name)
+                found = self._external.head(failed.name)
                 if found.size != self.entry.size:
                     return False
                 digester = self._digested(found, expected)
@@ -125,9 +125,9 @@ def _of_entry(entry: PointerEntry, error: PointerDriftError) -> PointerDriftErro
     return PointerDriftError(f"{entry.path!r}: {error.message}", hint=error.hint, **facts)
 
 
-def drifted_since(entry: PointerEntry, found: Sighting | None) -> PointerDriftError:
+def drifted_since(entry: PointerEntry, found: ObjectMeta | None) -> PointerDriftError:
     """Return the error for an object that is another now, or gone."""
-    return _of_entry(entry, drifted(entry.uri, seen_as(entry), found))
+    return _of_entry(entry, drift_error(entry.uri, seen_as(entry), found))
 
 
 def drifted_content(entry: PointerEntry, expected: str, actual: str) -> PointerDriftError:
@@ -219,7 +219,7 @@ def digest_pointer(
 
 
 class PointerReader(SeekableReader):
-    """A seekable reader of an object of a lake. Each range is on condition of what was registered.
+    """A seekable reader of an object of an external store. Each range is on condition of what was registered.
 
     It asks for little at a jump and for more the longer it is read in order, so the footer of a Parquet file costs
     kilobytes. Read from start to end, it compares the content with the evidence before it gives the last of it.

@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from metamlflow._arguments import absolute_path
-from metamlflow.backend.lakes import Lake, Sighting, is_folder_marker, shown
+from metamlflow.backend.external import ExternalStore, ObjectMeta, is_folder_marker, shown
 from metamlflow.backend.tags import entity_tag
 from metamlflow.errors import (
     IntegrityError,
@@ -28,7 +28,7 @@ from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKin
 from metamlflow.model.uris import WEB, plain_scheme, split_uri, uri_problem
 from metamlflow.store.catalog.external import entry_of
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.ingest.sources import Problems, SingleFile, Source, SourceItem, SourcePointer
+from metamlflow.store.ingest.sources import SingleFile, Source, SourceItem, SourcePointer, SourceProblems
 from metamlflow.store.pointers.evidence import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.pointers.listings import in_order
 from metamlflow.store.transfer.spooling import OnBytes, discard, new_spool, spool_errors
@@ -59,12 +59,12 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
     version = None
     if known_kind is None:
         uri, version = _versioned(uri)
-    lake, name = store.lakes.lake_of(uri)
+    external, name = store.external.external_of(uri)
     with _of_source(uri):
         if version is not None:
-            kind, seen = _looked(lake, name, "object", version)
+            kind, seen = _looked(external, name, "object", version)
         else:
-            kind, seen = _kind_of(lake, uri, name) if known_kind is None else _looked(lake, name, known_kind)
+            kind, seen = _kind_of(external, uri, name) if known_kind is None else _looked(external, name, known_kind)
     if kind == "object":
         assert seen is not None  # noqa: S101 (for the type checker)
         return PointedObject(store, uri, seen, pointer)
@@ -129,20 +129,20 @@ def _versioned(uri: str) -> tuple[str, str | None]:
 
 
 def _looked(
-    lake: Lake, name: str, kind: PointedKind, version: str | None = None
-) -> tuple[PointedKind, Sighting | None]:
-    return kind, lake.look(name, version) if kind == "object" else None
+    external: ExternalStore, name: str, kind: PointedKind, version: str | None = None
+) -> tuple[PointedKind, ObjectMeta | None]:
+    return kind, external.head(name, version) if kind == "object" else None
 
 
-def _kind_of(lake: Lake, uri: str, name: str) -> tuple[PointedKind, Sighting | None]:
+def _kind_of(external: ExternalStore, uri: str, name: str) -> tuple[PointedKind, ObjectMeta | None]:
     if not name or name.endswith("/"):
         return "prefix", None
     try:
-        return "object", lake.look(name)  # first, for wildcards are legal letters of names
+        return "object", external.head(name)  # first, for wildcards are legal letters of names
     except ObjectNotFoundError:
         if _is_glob(uri, name):
             return "glob", None
-    if next(iter(lake.look_below(f"{name}/")), None) is None:
+    if next(iter(external.list_objects(f"{name}/")), None) is None:
         raise SourceNotFoundError(
             f"there is nothing at {shown(uri)}", hint="Check the URI; nothing was registered.", source=shown(uri)
         )
@@ -157,7 +157,7 @@ def _is_glob(uri: str, name: str) -> bool:
 class PointedObject(SingleFile):
     """One object."""
 
-    def __init__(self, store: Store, uri: str, seen: Sighting, pointer: Pointer) -> None:
+    def __init__(self, store: Store, uri: str, seen: ObjectMeta, pointer: Pointer) -> None:
         root, name = split_uri(uri)
         entry = entry_of(_file_name(root, name), root, seen)
         super().__init__(_item(store, entry, pointer.evidence, looked=True, expected=pointer.expected))
@@ -178,7 +178,7 @@ class PointedTree(Source):
         self._evidence = pointed.evidence
         self._uri = pointed.uri
         self._root, name = split_uri(pointed.uri)
-        self._lake, _ = store.lakes.lake_of(pointed.uri)
+        self._external, _ = store.external.external_of(pointed.uri)
         self._is_web = self._root.partition("://")[0] in WEB
         self._matches: Callable[[str], Any] = lambda _: True
         self._prefix = name
@@ -190,7 +190,7 @@ class PointedTree(Source):
         self._listing = _Recorded(self._look)
         self.pointed = (pointed,)
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
         """Yield the objects, in path order."""
         empty = True
         with _of_source(self._uri):
@@ -209,8 +209,8 @@ class PointedTree(Source):
                 source=shown(self._uri),
             )
 
-    def _look(self) -> Iterator[Sighting]:
-        listed = self._lake.look_below(self._prefix)
+    def _look(self) -> Iterator[ObjectMeta]:
+        listed = self._external.list_objects(self._prefix)
         # The web is listed in the order of its escapes, and paths have none.
         by_path = sorted(listed, key=lambda seen: unquote(seen.name)) if self._is_web else in_order(listed, self._uri)
         for seen in by_path:
@@ -227,21 +227,21 @@ def fixed_prefix(glob: str) -> str:
 class _Recorded:
     """A listing that is taken once and then read again from memory or, if it is long, from a temp file."""
 
-    def __init__(self, listing: Callable[[], Iterator[Sighting]]) -> None:
+    def __init__(self, listing: Callable[[], Iterator[ObjectMeta]]) -> None:
         self._listing = listing
         self._spool: IO[bytes] | None = None
         self._chunks = 0
 
-    def __iter__(self) -> Iterator[Sighting]:
+    def __iter__(self) -> Iterator[ObjectMeta]:
         if self._spool is None:
             yield from self._record()
             return
         self._spool.seek(0)
         for _ in range(self._chunks):
             for facts in pickle.load(self._spool):  # noqa: S301 (a temp file of this process's own)
-                yield Sighting(*facts)
+                yield ObjectMeta(*facts)
 
-    def _record(self) -> Iterator[Sighting]:
+    def _record(self) -> Iterator[ObjectMeta]:
         spool = new_spool(_IN_MEMORY_BYTES)
         found, chunks = self._listing(), 0
         try:
@@ -264,7 +264,7 @@ def _item(
     """Return an object as an item, with what is still to be done for the evidence that was asked for.
 
     Args:
-        store: whose lakes it lies in.
+        store: whose external stores it lies in.
         entry: what was seen.
         evidence: that was asked for.
         looked: whether the object itself was looked at, or only a listing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from metamlflow.backend.lakes import shown
+from metamlflow.backend.external import shown
 from metamlflow.errors import (
     ConflictError,
     EvidenceUnavailableError,
@@ -13,13 +13,13 @@ from metamlflow.errors import (
     PointerDriftError,
 )
 from metamlflow.format.layout import relocation_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.records import Relocation, encode_relocation, relocation_problem
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import names_in_use
-from metamlflow.store.catalog.records import Losses, claim
+from metamlflow.store.catalog.records import Losses, create_exclusively
 from metamlflow.store.catalog.relocations import MAX_RELOCATIONS, covers
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import list_versions, load_manifest
@@ -63,7 +63,7 @@ def record_relocation(
     append_relocation(store, encode_relocation(relocation, record_id, store.clock.now()), record_id)
 
 
-def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[Loaded]:
+def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[StoredManifest]:
     """Yield all versions of some names that have their bytes, of each name the newest first."""
     found = ((name, status) for name in names for status in list_versions(store, name) if status.available)
     yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
@@ -184,7 +184,7 @@ def append_relocation(store: Store, data: bytes, record_id: str) -> None:
             )
         number = max((number for number, _ in rules), default=0) + 1
         key = relocation_key(number)
-        if claim(store.backend, key, data, record_id, store.clock) is not None:
+        if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
             store.relocations.rules(fresh=True)
             return
         losses.note(key)

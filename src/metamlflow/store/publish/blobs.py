@@ -9,12 +9,12 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Literal, get_args
 
-from metamlflow.backend import Blob, CheapLooks, ObjectInfo
+from metamlflow.backend import Blob, CheapStat, ObjectInfo
 from metamlflow.errors import AccessDeniedError, ObjectNotFoundError, UnsupportedStoreError
 from metamlflow.format.layout import blob_key, extension_of_blob_key, sha256_of_blob_key
 from metamlflow.model.manifests import Entry
 from metamlflow.store.catalog.fetching import held_checksum
-from metamlflow.store.catalog.records import patiently, retried
+from metamlflow.store.catalog.records import patiently, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.publish.listed_blobs import ListedBlobs
 from metamlflow.store.read.healing import is_good, put_back
@@ -48,7 +48,7 @@ class BlobWriter:
         self._trusted_age = grace / 2
         self._prove = prove
         backend = store.backend
-        self._cheap_looks = backend if isinstance(backend, CheapLooks) else None
+        self._cheap_looks = backend if isinstance(backend, CheapStat) else None
         self._listed = ListedBlobs(store, ())
         self._lock = threading.Lock()
         # A key, and the time of this machine's clock after which its object was created.
@@ -187,7 +187,7 @@ class BlobWriter:
 
     def _look_at(self, key: str) -> ObjectInfo | None:
         try:
-            return retried(lambda: self._store.backend.stat(key), self._store.clock)
+            return with_retries(lambda: self._store.backend.stat(key), self._store.clock)
         except (ObjectNotFoundError, AccessDeniedError):
             return None
 

@@ -15,7 +15,7 @@ from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Predecessor
 from metamlflow.store.ingest.hashing import Staged, stage, stage_bytes
 from metamlflow.store.ingest.schemas import capture_schema, is_visible_data_file
-from metamlflow.store.ingest.sources import Problems, Source, SourceFile, SourcePointer
+from metamlflow.store.ingest.sources import Source, SourceFile, SourcePointer, SourceProblems
 from metamlflow.store.publish.blobs import BlobWriter
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import QUICK_BYTES, Ready, in_parallel
@@ -99,7 +99,7 @@ class _Step(Protocol):
 
 def _steps(source: Source, predecessor: Predecessor) -> Iterator[_Step]:
     """Yield the step of each item: the one place where it matters what kind of thing a source yields."""
-    problems = Problems()
+    problems = SourceProblems()
     schema_found = False
     for item in source.items(problems):
         if isinstance(item, SourceFile):

@@ -9,18 +9,18 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 from metamlflow._looks import grid_of
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import EmptyFolder, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import split_uri
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.ingest.sources import Collection, Problems, Source, SourceFile, SourceItem, SourcePointer
+from metamlflow.store.ingest.sources import Collection, Source, SourceFile, SourceItem, SourcePointer, SourceProblems
 from metamlflow.store.lineage.current_run import current_run
 from metamlflow.store.pointers.evidence import gather_held, gather_read
 from metamlflow.store.pointers.listings import Standing, confirm_removed
 from metamlflow.store.pointers.registering import fixed_prefix, pointer_source, same_object
-from metamlflow.store.publish.publish import Draft, publish
+from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.read.content import Content, content_of
 from metamlflow.store.transfer.progress import ProgressCallback
 
@@ -61,7 +61,9 @@ class Changes:
             getattr(self, what).append(path)
 
 
-def strengthen(store: Store, loaded: Loaded, strength: Strength, progress: ProgressCallback | None = None) -> Loaded:
+def strengthen(
+    store: Store, loaded: StoredManifest, strength: Strength, progress: ProgressCallback | None = None
+) -> StoredManifest:
     """Publish the next version with at least this evidence of each pointer; return it, or this one if it has it all.
 
     Raises:
@@ -89,7 +91,7 @@ def _is_weaker(entry: PointerEntry, strength: Strength) -> bool:
     return STRENGTHS.index(entry.strength) < STRENGTHS.index(strength)
 
 
-def materialize(store: Store, loaded: Loaded, progress: ProgressCallback | None = None) -> Loaded:
+def materialize(store: Store, loaded: StoredManifest, progress: ProgressCallback | None = None) -> StoredManifest:
     """Publish the next version with the bytes of all pointers stored; return it, or this one if it has none.
 
     Raises:
@@ -112,7 +114,9 @@ def _whole(content: Content[Any]) -> io.BufferedReader:
     return io.BufferedReader(content.raw(), 1024 * 1024)
 
 
-def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = None) -> tuple[Loaded, Changes]:
+def refresh(
+    store: Store, loaded: StoredManifest, progress: ProgressCallback | None = None
+) -> tuple[StoredManifest, Changes]:
     """Look again at the places that a version points to; publish the next version if anything changed there.
 
     Evidence of what did not change is kept, however strong it is.
@@ -127,9 +131,9 @@ def refresh(store: Store, loaded: Loaded, progress: ProgressCallback | None = No
     return (_publish(store, loaded, source, progress) if changes else loaded), changes
 
 
-def _publish(store: Store, loaded: Loaded, source: Source, progress: ProgressCallback | None) -> Loaded:
+def _publish(store: Store, loaded: StoredManifest, source: Source, progress: ProgressCallback | None) -> StoredManifest:
     manifest, run = loaded.manifest, current_run(store)
-    draft = Draft(
+    draft = PublishRequest(
         name=manifest.name,
         source=source,
         artifact_type=manifest.artifact_type,
@@ -145,14 +149,14 @@ class _Derived(Source):
     """The items of a version, each as ``change`` returns it."""
 
     def __init__(
-        self, store: Store, loaded: Loaded, change: Callable[[Item], SourceItem], pointed: tuple[Pointed, ...]
+        self, store: Store, loaded: StoredManifest, change: Callable[[Item], SourceItem], pointed: tuple[Pointed, ...]
     ) -> None:
         self.kind = loaded.manifest.kind
         self.pointed = pointed
         self._items = Entries(store, loaded.manifest)
         self._change = change
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:  # noqa: ARG002 (they are a version's already)
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:  # noqa: ARG002 (they are a version's already)
         """Yield the items, in path order."""
         return map(self._change, self._items.items())
 
@@ -166,7 +170,7 @@ def _lists(place: Pointed, uri: str) -> bool:
 class _Refreshed(Source):
     """What is at the places of a version now, and beside it what the version stores itself."""
 
-    def __init__(self, store: Store, loaded: Loaded) -> None:
+    def __init__(self, store: Store, loaded: StoredManifest) -> None:
         manifest = loaded.manifest
         self.kind = manifest.kind
         self.pointed = store.relocations.pointed(manifest.pointed)
@@ -181,7 +185,7 @@ class _Refreshed(Source):
         members = {place.path: source for place, source in places.items() if place.path}
         self._found = whole[0] if whole else Collection(members)
 
-    def walk(self, problems: Problems) -> Iterator[SourceItem]:
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
         """Yield the items, in path order; what differs from the version is noted in ``changes``."""
         self.changes = Changes()
         old = self._items.items()

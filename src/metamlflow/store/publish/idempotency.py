@@ -6,11 +6,11 @@ import hashlib
 
 from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim_ahead, retried
+from metamlflow.store.catalog.records import create_before_commit, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
 
@@ -30,10 +30,10 @@ class Claims:
         self._newest: Claim | None = None
         self._count = 0
 
-    def published(self) -> Loaded | None:
+    def published(self) -> StoredManifest | None:
         """Return what was published under this key before, or None. Takes over the newest claim there is."""
         prefix = idempotency_prefix(self._name, self._digest)
-        found = retried(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
+        found = with_retries(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
         numbers = [number for info in found if (number := parse_idempotency_key(self._name, self._digest, info.key))]
         if not numbers:
             return None
@@ -52,17 +52,17 @@ class Claims:
             number = self._count + 1
             key = idempotency_key(self._name, self._digest, number)
             data = encode_claim(wanted, self._store.clock.now())
-            claim_ahead(self._store.backend, key, data, wanted.record_id, self._store.clock)
+            create_before_commit(self._store.backend, key, data, wanted.record_id, self._store.clock)
             # Whoever created this claim: what it says holds for all.
             self._take_over(number)
         return self._newest
 
     def _take_over(self, number: int) -> None:
         key = idempotency_key(self._name, self._digest, number)
-        data = retried(lambda: read_record(self._store.backend, key), self._store.clock)
+        data = with_retries(lambda: read_record(self._store.backend, key), self._store.clock)
         self._newest, self._count = decode_claim(data, key), number
 
-    def _carried_out(self) -> Loaded | None:
+    def _carried_out(self) -> StoredManifest | None:
         assert self._newest is not None  # noqa: S101 (for the type checker)
         try:
             loaded = load_manifest(self._store, self._name, self._newest.version)

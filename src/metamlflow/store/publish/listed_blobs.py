@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from metamlflow.errors import StorageError
 from metamlflow.format.layout import BLOBS
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 
 _LISTED = 999  # keys: with the one that a listing starts from, what servers give with one request
@@ -62,7 +62,9 @@ class ListedBlobs:
         limit = 1 if len(self._named) == 1 else _LISTED
         backend, after = self._store.backend, first[:-1]
         try:
-            found = retried(lambda: list(backend.list_objects(prefix, after=after, limit=limit)), self._store.clock)
+            found = with_retries(
+                lambda: list(backend.list_objects(prefix, after=after, limit=limit)), self._store.clock
+            )
         except StorageError as error:  # a writer need not be allowed to list content
             _log.debug("what is relied on is not looked at: %s", error)
             return _Page({}, "", "")

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from metamlflow.backend import CheapLooks
+from metamlflow.backend import CheapStat
 from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
 from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
-from metamlflow.format.manifests import Loaded, decode_manifest, encode_manifest
+from metamlflow.format.manifests import StoredManifest, decode_manifest, encode_manifest
 from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
-from metamlflow.store.catalog.records import Losses, claim, claim_ahead, looked_again
+from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively, looked_again
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest, newest_status, version_status
 from metamlflow.store.ingest.sources import Source
@@ -39,7 +39,7 @@ _ATTEMPTS = 3  # of a publish whose checks grow too old; a machine may be suspen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class PublishRequest:
     """What is to become a version, all of it checked."""
 
     name: ArtifactName
@@ -53,25 +53,25 @@ class Draft:
     code: Mapping[str, Any] | None = None
     on_stale: OnStale = "warn"
     prove: Reliance | None = None
-    based_on: Loaded | None = None
+    based_on: StoredManifest | None = None
     """The newest version, if this one is derived from it: schema and inputs are taken over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Newest:
     """The newest version of a name, whatever its state; number 0 if there is none.
 
     ``was_known`` says whether its manifest was held already, and not read for this.
     """
 
     number: int = 0
-    loaded: Loaded | None = None
+    loaded: StoredManifest | None = None
     available: bool = False
     was_known: bool = False
 
 
 @callback_errors()
-def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None) -> Loaded:
+def publish(store: Store, draft: PublishRequest, progress: ProgressCallback | None = None) -> StoredManifest:
     """Make ``draft`` the next version of its name; return the manifest that was committed (or, if reused, found).
 
     Raises:
@@ -83,7 +83,7 @@ def publish(store: Store, draft: Draft, progress: ProgressCallback | None = None
     started = store.clock.elapsed()
     seen = None
     if not store.is_open_for_writing:
-        seen = started, store.meanwhile(lambda: read_head(store, draft.name), store.writable_marker)
+        seen = started, store.meanwhile(lambda: read_newest(store, draft.name), store.writable_marker)
     publication = _Publication(store, draft, store.writable_marker().grace, totals, progress, seen=seen)
     published = publication.published()
     if draft.run:
@@ -97,11 +97,11 @@ class _Publication:
     def __init__(
         self,
         store: Store,
-        draft: Draft,
+        draft: PublishRequest,
         grace: timedelta,
         totals: tuple[int, int | None],
         progress: ProgressCallback | None,
-        seen: tuple[float, Head] | None,
+        seen: tuple[float, Newest] | None,
     ) -> None:
         self._seen = seen  # the name as it was seen already, and when
         self._store = store
@@ -114,7 +114,7 @@ class _Publication:
         self._artifact_id = str(uuid.UUID(store.clock.new_id()))
         self._claims = Claims(store, draft.name, draft.idempotency_key) if draft.idempotency_key is not None else None
 
-    def published(self) -> Loaded:
+    def published(self) -> StoredManifest:
         """Publish, in as few attempts as it takes; each goes on from what those before have stored and is young enough.
 
         Raises:
@@ -131,13 +131,13 @@ class _Publication:
             hint="Register fewer files at a time, or use a store with a longer grace (metamlflow init --grace).",
         )
 
-    def attempt(self) -> Loaded | None:
+    def attempt(self) -> StoredManifest | None:
         """Store the content and commit it; None if so much time has passed that all checks must start again."""
         if self._claims and (earlier := self._claims.published()):
             self._prove_earlier(earlier)
             return earlier
         seen, self._seen = self._seen, None
-        started, head = seen or (self._store.clock.elapsed(), read_head(self._store, self._draft.name))
+        started, head = seen or (self._store.clock.elapsed(), read_newest(self._store, self._draft.name))
         self._check_base(head)
         content = self._store_content(head, started)
         losses = Losses(self._store.clock)
@@ -159,16 +159,16 @@ class _Publication:
             if (published := self._commit(manifest, started)) is not None:
                 return published
             losses.note(manifest_key(manifest.name, manifest.version))
-            head = read_head(self._store, self._draft.name)
+            head = read_newest(self._store, self._draft.name)
             self._check_base(head)
 
-    def _prove_earlier(self, earlier: Loaded) -> None:
+    def _prove_earlier(self, earlier: StoredManifest) -> None:
         """Look at what a retry is answered with as hard as was asked for: the good bytes are at hand, and heal it."""
         number = earlier.manifest.version
         if self._draft.prove and version_status(self._store, self._draft.name, number).available:
-            self._store_content(Head(number, earlier, available=True), self._store.clock.elapsed())
+            self._store_content(Newest(number, earlier, available=True), self._store.clock.elapsed())
 
-    def _check_base(self, head: Head) -> None:
+    def _check_base(self, head: Newest) -> None:
         """Refuse to derive from what is not the newest version: its blobs are relied on, and its changes would go."""
         base = self._draft.based_on
         if base is None or (head.available and head.loaded and head.loaded.digest == base.digest):
@@ -184,7 +184,7 @@ class _Publication:
         # requests that land late.
         return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
 
-    def _target(self, head: Head, content: VersionContent) -> Claim:
+    def _target(self, head: Newest, content: VersionContent) -> Claim:
         """Return the number and the ids to publish as; an existing number if that version is to be returned."""
         if head.number == 0 or self._may_lack_its_record(head):
             self._create_name()
@@ -196,14 +196,14 @@ class _Publication:
             manifest_key(self._draft.name, wanted.version)  # a number that cannot be is refused before it is claimed
         return self._claims.bind(head.number, wanted) if self._claims else wanted
 
-    def _existing(self, head: Head, version: int) -> Loaded:
+    def _existing(self, head: Newest, version: int) -> StoredManifest:
         if head.loaded and head.number == version:
             return head.loaded
         return load_manifest(self._store, self._draft.name, version)
 
-    def _later_head(self, target: Claim) -> Head:
+    def _later_head(self, target: Claim) -> Newest:
         """Look again: whoever made the claim saw more versions, and the manifest must name the one before it."""
-        head = read_head(self._store, self._draft.name)
+        head = read_newest(self._store, self._draft.name)
         if target.version > head.number + 1:
             raise StoreFormatError(
                 f"{self._draft.name}: an idempotency record claims version {target.version}, and the newest is "
@@ -213,12 +213,19 @@ class _Publication:
             )
         return head
 
-    def _is_unchanged(self, head: Head, content: VersionContent) -> bool:
+    def _is_unchanged(self, head: Newest, content: VersionContent) -> bool:
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
-        return (_traits(last.items), last.shards, last.digest, last.kind, last.artifact_type, dump(last.metadata)) == (
-            _traits(content.items),
+        return (
+            _without_keys(last.items),
+            last.shards,
+            last.digest,
+            last.kind,
+            last.artifact_type,
+            dump(last.metadata),
+        ) == (
+            _without_keys(content.items),
             content.shards,
             content.digest,
             self._draft.source.kind,
@@ -226,7 +233,7 @@ class _Publication:
             dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
         )
 
-    def _may_lack_its_record(self, head: Head) -> bool:
+    def _may_lack_its_record(self, head: Newest) -> bool:
         """Whether to write the name's record again, in case it was lost: once, where that takes no request too many.
 
         On a disk a look tells. Elsewhere it is done by a client that has read or registered the name before, for which
@@ -235,7 +242,7 @@ class _Publication:
         if self._draft.name in self._store.named:
             return False
         backend = self._store.backend
-        if not isinstance(backend, CheapLooks):
+        if not isinstance(backend, CheapStat):
             return head.was_known
         try:
             backend.stat(name_key(self._draft.name))
@@ -247,7 +254,7 @@ class _Publication:
         """Make the name listable, before its first version exists. That another did so first is as good."""
         clock, record_id = self._store.clock, self._store.clock.new_id()
         data = encode_name(self._draft.name, record_id, clock.now())
-        claim_ahead(self._store.backend, name_key(self._draft.name), data, record_id, clock)
+        create_before_commit(self._store.backend, name_key(self._draft.name), data, record_id, clock)
         self._store.named.add(self._draft.name)
 
     def _inputs(self) -> tuple[Input, ...]:
@@ -259,7 +266,7 @@ class _Publication:
         used = self._draft.run.used() if self._draft.run else ()
         return merged([*self._draft.inputs, *used, *base])
 
-    def _manifest(self, target: Claim, head: Head, content: VersionContent) -> Manifest:
+    def _manifest(self, target: Claim, head: Newest, content: VersionContent) -> Manifest:
         base = self._draft.based_on.manifest if self._draft.based_on else None
         return Manifest(
             record_id=target.record_id,
@@ -286,13 +293,15 @@ class _Publication:
             previous=head.loaded.digest if head.loaded else None,
         )
 
-    def _commit(self, manifest: Manifest, started: float) -> Loaded | None:
+    def _commit(self, manifest: Manifest, started: float) -> StoredManifest | None:
         """Create the manifest: the commit. None if another publish got the number."""
         data = encode_manifest(manifest)
         key = manifest_key(manifest.name, manifest.version)
         backend, clock = self._store.backend, self._store.clock
         try:
-            stored = claim(backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(started))
+            stored = create_exclusively(
+                backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(started)
+            )
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
                 f"{manifest.name}@{manifest.version} may or may not have been registered: {error.message}",
@@ -306,15 +315,15 @@ class _Publication:
         if stored is None:
             return None
         if stored == data:
-            loaded = Loaded(manifest, data)
+            loaded = StoredManifest(manifest, data)
             # On a disk the look is cheap, and tells the object from one that takes its place later.
-            info = backend.stat(key) if isinstance(backend, CheapLooks) else None
+            info = backend.stat(key) if isinstance(backend, CheapStat) else None
             self._store.manifests.keep(key, loaded, info)
             return loaded
         # Several retries under one key may have created it together: what lies there is what counts.
-        return Loaded(decode_manifest(stored, key, manifest.name, manifest.version), stored)
+        return StoredManifest(decode_manifest(stored, key, manifest.name, manifest.version), stored)
 
-    def _store_content(self, head: Head, started: float) -> VersionContent:
+    def _store_content(self, head: Newest, started: float) -> VersionContent:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
         last = head.loaded.manifest if head.loaded and head.available else None
@@ -324,14 +333,14 @@ class _Publication:
         return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
 
-def _traits(items: tuple[Item, ...] | None) -> list[Item] | None:
+def _without_keys(items: tuple[Item, ...] | None) -> list[Item] | None:
     """Items without the keys of their blobs: under which of its keys content lies is no change of it."""
     if items is None:
         return None
     return [item.without_keys() for item in items]
 
 
-def read_head(store: Store, name: ArtifactName) -> Head:
+def read_newest(store: Store, name: ArtifactName) -> Newest:
     """Return the newest version of a name, with its manifest: two requests, or one where there is none.
 
     Raises:
@@ -340,7 +349,7 @@ def read_head(store: Store, name: ArtifactName) -> Head:
     return looked_again(lambda: _read_head(store, name), store.clock)
 
 
-def _read_head(store: Store, name: ArtifactName) -> Head:
+def _read_head(store: Store, name: ArtifactName) -> Newest:
     status = newest_status(store, name)
     if not status.committed:
         raise ConflictError(
@@ -348,10 +357,10 @@ def _read_head(store: Store, name: ArtifactName) -> Head:
             hint="Register again when the migration is through; if it was given up, finish it first.",
         )
     if status.version == 0:
-        return Head()
+        return Newest()
     was_known = store.manifests.has_any_below(manifest_key(name, status.version))
     loaded = load_manifest(store, name, status.version, seen=status.info)
-    return Head(status.version, loaded, status.available, was_known)
+    return Newest(status.version, loaded, status.available, was_known)
 
 
 def user_name() -> str:

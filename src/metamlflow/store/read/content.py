@@ -18,7 +18,7 @@ from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Manifest
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.fetching import damaged, fetch_whole, held_checksum
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.checking import Listed, Listings, check_content, check_look
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
@@ -182,7 +182,7 @@ class StoredContent(Content[Entry]):
             return None
         entry = self.entry
         try:
-            info = retried(lambda: self.store.backend.stat(entry.key), self.store.clock)
+            info = with_retries(lambda: self.store.backend.stat(entry.key), self.store.clock)
         except ObjectNotFoundError:
             raise self._missing() from None
         if info.size != entry.size:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import FileEntry
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
@@ -14,14 +14,14 @@ from metamlflow.store.read.content import content_of
 from metamlflow.store.read.download import fill_folder
 
 
-def copy_of_folder(store: Store, cache: FileCache, loaded: Loaded) -> Path:
+def copy_of_folder(store: Store, cache: FileCache, loaded: StoredManifest) -> Path:
     """Return a folder with all files of a version, verified."""
     manifest = loaded.manifest
     key = loaded.digest.removeprefix("sha256:")
     return cache.folder(key, lambda folder: fill_folder(store, manifest, folder), size=manifest.size)
 
 
-def copy_of_file(store: Store, cache: FileCache, loaded: Loaded, entry: FileEntry) -> Path:
+def copy_of_file(store: Store, cache: FileCache, loaded: StoredManifest, entry: FileEntry) -> Path:
     """Return a copy of one file, verified."""
     name = entry.path.rpartition("/")[2]
     content = content_of(store, loaded.manifest, entry)

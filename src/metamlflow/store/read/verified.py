@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import IO, Any, BinaryIO
 
-from metamlflow.backend import CheapLooks
+from metamlflow.backend import CheapStat
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Manifest
@@ -21,7 +21,7 @@ from metamlflow.store.catalog.fetching import (
     fetch_whole,
     range_fetcher,
 )
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import check_available, version_status
 from metamlflow.store.transfer.ranges import copy_ranges, not_told, write_all
@@ -38,7 +38,7 @@ def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], Binar
 
     def open_blob() -> BinaryIO:
         try:
-            return retried(lambda: store.backend.open(entry.key), store.clock)
+            return with_retries(lambda: store.backend.open(entry.key), store.clock)
         except ObjectNotFoundError:
             raise missing(store, manifest, entry) from None
 
@@ -57,8 +57,8 @@ def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: On
         if target is not None:
             write_all(target, data)
         on_bytes(entry.size)
-    elif isinstance(store.backend, CheapLooks):
-        _copy_stream(lambda: retried(lambda: store.backend.open(entry.key), store.clock), entry, target, on_bytes)
+    elif isinstance(store.backend, CheapStat):
+        _copy_stream(lambda: with_retries(lambda: store.backend.open(entry.key), store.clock), entry, target, on_bytes)
     else:
         _copy_ranges(store, entry, target, on_bytes)
 

@@ -22,11 +22,11 @@ from metamlflow.format.layout import MARKER, blob_key, extension_of_blob_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.manifests import Entry
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.ingest.filesystems import place_source
 from metamlflow.store.ingest.hashing import stage
-from metamlflow.store.ingest.sources import Problems, SourceFile, no_options
+from metamlflow.store.ingest.sources import SourceFile, SourceProblems, no_options
 from metamlflow.store.read.resending import blob_from
 from metamlflow.store.transfer.spooling import OnBytes
 
@@ -110,7 +110,7 @@ class StoreDonor:
     def record(self, key: str, digest: str) -> bytes:
         """Return a record from under the same key."""
         try:
-            data = retried(lambda: read_record(self._store.backend, key), self._store.clock)
+            data = with_retries(lambda: read_record(self._store.backend, key), self._store.clock)
         except ObjectNotFoundError as error:
             raise self._not_there(error) from None
         if digest_of(data) != digest:
@@ -136,7 +136,7 @@ class FileDonor:
             with _as_told():
                 source = place_source(str(file), "", no_options)
                 source.scan()
-                (item,) = source.items(Problems())
+                (item,) = source.items(SourceProblems())
                 blob = stage(cast("SourceFile", item), on_bytes).blob  # it was a file when it was looked at
             if (blob.size, blob.sha256) == (content.size, content.sha256):
                 return blob

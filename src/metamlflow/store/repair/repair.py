@@ -10,7 +10,7 @@ from functools import partial
 from metamlflow.backend import replace_content
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.findings import Finding
 from metamlflow.model.manifests import Entry
 from metamlflow.model.names import LATEST, ArtifactName, Reference
@@ -44,7 +44,7 @@ _UNKNOWN = (
 
 @callback_errors()
 def repair_version(
-    store: Store, wanted: Reference | Loaded, donor: Donor, progress: ProgressCallback | None = None
+    store: Store, wanted: Reference | StoredManifest, donor: Donor, progress: ProgressCallback | None = None
 ) -> RepairReport:
     """Put back what a full verification of a version finds missing or modified.
 
@@ -76,12 +76,12 @@ class _Repair:
 
     # --- the manifest -------------------------------------------------------------------------------------------------
 
-    def manifest(self, wanted: Reference | Loaded) -> Loaded:
+    def manifest(self, wanted: Reference | StoredManifest) -> StoredManifest:
         """Return the manifest, put back if it is damaged and its digest is known."""
         store = self._store
         store.marker()
-        held: Loaded | None = wanted if isinstance(wanted, Loaded) else None
-        if isinstance(wanted, Loaded):
+        held: StoredManifest | None = wanted if isinstance(wanted, StoredManifest) else None
+        if isinstance(wanted, StoredManifest):
             name, version = wanted.manifest.name, wanted.manifest.version
         else:
             name, version = wanted.name, self._number(wanted)
@@ -117,7 +117,7 @@ class _Repair:
 
     def _manifest_from_donor(
         self, name: ArtifactName, version: int, digest: str | None, failure: MetaMLFlowError
-    ) -> Loaded:
+    ) -> StoredManifest:
         key, store = manifest_key(name, version), self._store
         if digest is None:
             if isinstance(failure, ObjectNotFoundError):  # most often there never was one
@@ -137,7 +137,7 @@ class _Repair:
 
     # --- lists of files, and files ------------------------------------------------------------------------------------
 
-    def content(self, loaded: Loaded) -> RepairReport:
+    def content(self, loaded: StoredManifest) -> RepairReport:
         """Put back lists of files first: only they tell which files there are."""
         manifest = loaded.manifest
         shards = {shard.key: shard_content(shard) for shard in manifest.shards or ()}
@@ -159,7 +159,7 @@ class _Repair:
         still += self._put_all_back(loaded, due)
         return RepairReport(str(manifest.name), manifest.version, tuple(self._repaired), tuple(still))
 
-    def _put_all_back(self, loaded: Loaded, due: list[tuple[Finding, Entry]]) -> list[RepairedObject]:
+    def _put_all_back(self, loaded: StoredManifest, due: list[tuple[Finding, Entry]]) -> list[RepairedObject]:
         """Put objects back, each once however many files have its content; return those that are still damaged."""
         objects = {content.key: content for _, content in due}
         counter = Counter("repair", self._progress, total_files=len(objects))
@@ -172,7 +172,7 @@ class _Repair:
             (still if reason else self._repaired).append(found)
         return still
 
-    def _put_one_back(self, loaded: Loaded, counter: Counter, content: Entry) -> tuple[str, str | None]:
+    def _put_one_back(self, loaded: StoredManifest, counter: Counter, content: Entry) -> tuple[str, str | None]:
         """Return the key, and why its object is still damaged."""
         on_bytes: OnBytes = lambda size: counter.add(size=size)  # noqa: E731 (a callback)
         try:
@@ -185,7 +185,7 @@ class _Repair:
             counter.add(files=1)
         return content.key, None
 
-    def _check_live(self, loaded: Loaded) -> None:
+    def _check_live(self, loaded: StoredManifest) -> None:
         """Look again whether the version is live if that was long ago: what is not may be collected meanwhile."""
         store, now = self._store, self._store.clock.elapsed()
         if now - self._seen > store.marker().grace.total_seconds() * 3 / 8:

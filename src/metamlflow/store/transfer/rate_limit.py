@@ -8,7 +8,7 @@ import time
 from metamlflow.errors import InvalidInputError
 
 
-class Pace:
+class RateLimit:
     """Lets so many objects and bytes pass a second, on the average of the last moment. Thread-safe and picklable.
 
     Args:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from metamlflow.errors import ObjectNotFoundError, StorageError, StoreFormatError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import Loaded, decode_manifest, digest_of
+from metamlflow.format.manifests import StoredManifest, decode_manifest, digest_of
 from metamlflow.model.findings import Finding
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
-def lineage_findings(store: Store, loaded: Loaded) -> list[Finding]:
+def lineage_findings(store: Store, loaded: StoredManifest) -> list[Finding]:
     """Return what is not as it was used on the way from a version back to all that it was made from.
 
     Each manifest is read once, and its bytes are compared with the digest that each of its consumers recorded. Beyond
@@ -39,7 +39,7 @@ def _check(store: Store, used: Input) -> Finding | list[Input]:
     """Return what is wrong with a manifest that was used, or its own inputs."""
     key = manifest_key(used.name, used.version)
     try:
-        data = retried(lambda: read_record(store.backend, key), store.clock)
+        data = with_retries(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:
         return Finding("", "missing", key, used.manifest_digest, "missing")
     except (StorageError, StoreFormatError) as error:

@@ -9,23 +9,23 @@ from typing import Any
 
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import Loaded, digest_of
+from metamlflow.format.manifests import StoredManifest, digest_of
 from metamlflow.model.findings import Finding, Level, Status
 from metamlflow.model.manifests import EmptyFolder, Item, Manifest, Shard
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.entries import Entries
-from metamlflow.store.catalog.records import retried
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.read.content import Content, Survey
 from metamlflow.store.transfer.progress import Counter
-from metamlflow.store.transfer.rate_limit import Pace
+from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _TOGETHER = 1024  # entries of a manifest without shards, where parts of it are wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Slice:
     """Some of a version's items, by the shards or by the places in the manifest where they stand.
 
     Attributes:
@@ -40,7 +40,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class PartResult:
+class SliceResult:
     """What was found of a part, and how many bytes were read."""
 
     bytes: int
@@ -52,24 +52,24 @@ class Checking:
     """How a version is checked."""
 
     store: Store
-    loaded: Loaded
+    loaded: StoredManifest
     level: Level
-    pace: Pace
+    pace: RateLimit
 
 
-def parts_of(manifest: Manifest, *, fine: bool) -> Iterator[Part]:
+def slices_of(manifest: Manifest, *, fine: bool) -> Iterator[Slice]:
     """Yield the parts of a version: without ``fine`` one, else each shard, or some of the items at a time."""
     sharded = manifest.shards is not None
     count = len(manifest.shards or ()) if sharded else len(manifest.items or ())
     if not fine or not count:
-        yield Part()
+        yield Slice()
         return
     size = 1 if sharded else _TOGETHER
     for start in range(0, count, size):
-        yield Part(start, start + size, first=start == 0)
+        yield Slice(start, start + size, first=start == 0)
 
 
-def check_part(checking: Checking, part: Part, counter: Counter) -> PartResult:
+def check_slice(checking: Checking, part: Slice, counter: Counter) -> SliceResult:
     """Check some of a version's items; goes on after a finding."""
     findings = _check_manifest(checking) if part.first else []
     read = 0
@@ -81,7 +81,7 @@ def check_part(checking: Checking, part: Part, counter: Counter) -> PartResult:
     for finding, size in in_parallel(work, map(survey.of, files), size_of=in_memory, cancel=counter.cancel):
         findings += [finding] if finding else []
         read += size
-    return PartResult(read, tuple(findings))
+    return SliceResult(read, tuple(findings))
 
 
 def _shard_finding(error: IntegrityError | StoreFormatError) -> Finding:
@@ -91,7 +91,7 @@ def _shard_finding(error: IntegrityError | StoreFormatError) -> Finding:
     return Finding("", status, error.key or "", error.expected, error.actual)
 
 
-def _items_of(checking: Checking, part: Part, findings: list[Finding]) -> Iterator[Item]:
+def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Iterator[Item]:
     """Yield the items of a part; a shard that is damaged is a finding, and the next one follows."""
     manifest = checking.loaded.manifest
     entries = Entries(checking.store, manifest)
@@ -121,7 +121,7 @@ def _check_manifest(checking: Checking) -> list[Finding]:
     store, loaded = checking.store, checking.loaded
     key = manifest_key(loaded.manifest.name, loaded.manifest.version)
     try:
-        actual = digest_of(retried(lambda: read_record(store.backend, key), store.clock))
+        actual = digest_of(with_retries(lambda: read_record(store.backend, key), store.clock))
     except ObjectNotFoundError:
         return [Finding("", "missing", key, loaded.digest, "missing")]
     except StoreFormatError as error:  # it has grown past all that a manifest can be

@@ -119,7 +119,7 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableVersion:
     """A version whose record is damaged, so that not even its files are known; or a gap in a name's versions.
 
     Attributes:
@@ -151,15 +151,15 @@ class Verification:
     """
 
     reports: tuple[VerifyReport, ...] = field(default=())
-    errors: tuple[Unreadable, ...] = field(default=())
+    errors: tuple[UnreadableVersion, ...] = field(default=())
 
     @classmethod
-    def of(cls, found: Iterable[VerifyReport | Unreadable]) -> Verification:
+    def of(cls, found: Iterable[VerifyReport | UnreadableVersion]) -> Verification:
         """Return what was found of many versions, as one."""
         found = list(found)
         return cls(
             tuple(report for report in found if isinstance(report, VerifyReport)),
-            tuple(error for error in found if isinstance(error, Unreadable)),
+            tuple(error for error in found if isinstance(error, UnreadableVersion)),
         )
 
     @property
@@ -213,7 +213,7 @@ class Verification:
         return table
 
 
-def _page(title: str, reports: Iterable[VerifyReport], errors: Iterable[Unreadable]) -> str:
+def _page(title: str, reports: Iterable[VerifyReport], errors: Iterable[UnreadableVersion]) -> str:
     """Return what was found as HTML: what failed goes first, since only so much is shown."""
     rows: list[tuple[object, ...]] = [(error.reference, "unreadable", error.error.message) for error in errors]
     for report in sorted(reports, key=bool):

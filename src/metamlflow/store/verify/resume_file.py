@@ -12,10 +12,10 @@ from typing import Any
 from metamlflow._arguments import absolute_path
 from metamlflow.backend import translated_errors
 from metamlflow.errors import InvalidInputError
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.findings import Finding, Level
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.verify.parts import Part, PartResult
+from metamlflow.store.verify.parts import Slice, SliceResult
 
 
 class ResumeFile:
@@ -30,7 +30,7 @@ class ResumeFile:
     def __init__(self, file: str | os.PathLike[str], store: Store, level: Level) -> None:
         self._file = Path(absolute_path(os.fspath(file)))
         self._head = {"verification": store.url, "level": level}
-        self._done: dict[tuple[str, str], PartResult] = {}
+        self._done: dict[tuple[str, str], SliceResult] = {}
         with translated_errors(str(self._file)):
             self._begun = self._file.exists() and self._file.stat().st_size > 0
             if self._begun:
@@ -47,14 +47,14 @@ class ResumeFile:
         for line in lines[1:]:
             with suppress(KeyError, TypeError):  # of another shape: not written by this library
                 findings = tuple(Finding(**finding) for finding in line["findings"])
-                self._done[line["manifest"], json.dumps(line["part"])] = PartResult(line["bytes"], findings)
+                self._done[line["manifest"], json.dumps(line["part"])] = SliceResult(line["bytes"], findings)
 
-    def done(self, loaded: Loaded, part: Part) -> PartResult | None:
+    def done(self, loaded: StoredManifest, part: Slice) -> SliceResult | None:
         """Return what an earlier run found of a part, if nothing in it was unreadable."""
         found = self._done.get((loaded.digest, json.dumps(asdict(part))))
         return None if found is None or any(f.status == "unreadable" for f in found.findings) else found
 
-    def note(self, loaded: Loaded, part: Part, result: PartResult) -> None:
+    def note(self, loaded: StoredManifest, part: Slice, result: SliceResult) -> None:
         """Write down that a part is done."""
         findings = [finding.to_json() for finding in result.findings]
         line = {"manifest": loaded.digest, "part": asdict(part), "bytes": result.bytes, "findings": findings}

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import list_versions, load_manifest, load_reference, not_found
-from metamlflow.store.verify.report import Unreadable
+from metamlflow.store.verify.report import UnreadableVersion
 
 
-def every_version(store: Store) -> Iterator[Loaded | Unreadable]:
+def every_version(store: Store) -> Iterator[StoredManifest | UnreadableVersion]:
     """Yield all versions of all names that have their bytes, in the order of the names, and what is wrong with a name.
 
     Raises:
@@ -25,7 +25,7 @@ def every_version(store: Store) -> Iterator[Loaded | Unreadable]:
         yield from _versions_of(store, name)
 
 
-def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[Loaded | Unreadable]:
+def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[StoredManifest | UnreadableVersion]:
     """Return the versions that are meant, before the first is checked: a mistyped name does not cost an hour.
 
     Args:
@@ -36,7 +36,7 @@ def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[Loaded | Unread
         NotFoundError: one of them does not exist.
     """
     store.marker()
-    found: list[Loaded | Unreadable] = []
+    found: list[StoredManifest | UnreadableVersion] = []
     for text in wanted:
         if isinstance(text, str) and "@" in text:
             found.append(_loaded(store, text))
@@ -49,20 +49,20 @@ def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[Loaded | Unread
     return found
 
 
-def _versions_of(store: Store, name: ArtifactName) -> Iterator[Loaded | Unreadable]:
+def _versions_of(store: Store, name: ArtifactName) -> Iterator[StoredManifest | UnreadableVersion]:
     for number in sorted(status.version for status in list_versions(store, name) if status.available):
         try:
             yield load_manifest(store, name, number)
         except (StoreFormatError, IntegrityError) as error:
-            yield Unreadable(f"{name}@{number}", error)
+            yield UnreadableVersion(f"{name}@{number}", error)
         except ObjectNotFoundError:  # gone since it was listed; if it should be there, the history tells
             continue
     for problem in history_problems(store, name):
-        yield Unreadable(str(name), problem)
+        yield UnreadableVersion(str(name), problem)
 
 
-def _loaded(store: Store, text: str) -> Loaded | Unreadable:
+def _loaded(store: Store, text: str) -> StoredManifest | UnreadableVersion:
     try:
         return load_reference(store, Reference.parse(text))
     except (StoreFormatError, IntegrityError) as error:
-        return Unreadable(text, error)
+        return UnreadableVersion(text, error)

@@ -20,10 +20,10 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format.layout import signature_key, signatures_prefix
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import claim, retried
+from metamlflow.store.catalog.records import create_exclusively, with_retries
 from metamlflow.store.catalog.store import Store
 
 _KEY_BYTES = 32
@@ -47,7 +47,7 @@ class Signature:
         return f"<Signature of key {self.key_id[:16]}…, {minute_text(self.created_at)}>"
 
 
-def sign(store: Store, loaded: Loaded, private_key: Any) -> Signature:
+def sign(store: Store, loaded: StoredManifest, private_key: Any) -> Signature:
     """Sign a version's manifest; a second signature with one key changes nothing.
 
     Raises:
@@ -67,7 +67,7 @@ def sign(store: Store, loaded: Loaded, private_key: Any) -> Signature:
     )
     store.writable_marker()
     place = signature_key(loaded.manifest.name, loaded.manifest.version, record.key_id)
-    if claim(store.backend, place, encode_signature(record), record.record_id, store.clock) is not None:
+    if create_exclusively(store.backend, place, encode_signature(record), record.record_id, store.clock) is not None:
         return Signature(record.key_id, public, record.created_at)
     for earlier in signatures_of(store, loaded):
         if earlier.public_key == public:
@@ -78,16 +78,16 @@ def sign(store: Store, loaded: Loaded, private_key: Any) -> Signature:
     )
 
 
-def signatures_of(store: Store, loaded: Loaded) -> list[Signature]:
+def signatures_of(store: Store, loaded: StoredManifest) -> list[Signature]:
     """Return the good signatures over a version's manifest as it was loaded: a listing, and a read of each.
 
     One that is damaged, or over another manifest, counts for nothing.
     """
     prefix = signatures_prefix(loaded.manifest.name, loaded.manifest.version)
     found = []
-    for key in retried(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock):
+    for key in with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock):
         try:
-            record = decode_signature(retried(lambda key=key: read_record(store.backend, key), store.clock), key)  # type: ignore[misc]
+            record = decode_signature(with_retries(lambda key=key: read_record(store.backend, key), store.clock), key)  # type: ignore[misc]
         except (StoreFormatError, ObjectNotFoundError):
             continue
         if _is_good(record, loaded.digest):
@@ -95,7 +95,7 @@ def signatures_of(store: Store, loaded: Loaded) -> list[Signature]:
     return found
 
 
-def require_signature(store: Store, loaded: Loaded, trusted: Any) -> None:
+def require_signature(store: Store, loaded: StoredManifest, trusted: Any) -> None:
     """Refuse a version that none of the trusted keys has signed.
 
     Raises:

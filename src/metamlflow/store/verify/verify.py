@@ -12,22 +12,24 @@ from functools import lru_cache
 from metamlflow._arguments import blamed_on
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import Loaded
+from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.findings import LEVELS, Finding, Level, Status
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store, store_from
 from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
-from metamlflow.store.transfer.rate_limit import Pace
+from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.verify.lineage import lineage_findings
-from metamlflow.store.verify.parts import Checking, Part, PartResult, check_part, parts_of
-from metamlflow.store.verify.report import Unreadable, VerifyReport
+from metamlflow.store.verify.parts import Checking, Slice, SliceResult, check_slice, slices_of
+from metamlflow.store.verify.report import UnreadableVersion, VerifyReport
 from metamlflow.store.verify.resume_file import ResumeFile
 
 _AT_A_TIME = 64  # parts that an executor has to do or has done
 
 
-def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallback | None = None) -> VerifyReport:
+def verify(
+    store: Store, loaded: StoredManifest, level: Level, progress: ProgressCallback | None = None
+) -> VerifyReport:
     """Check a version: its manifest, its lists of files, and each file at ``level``. Goes on after a finding."""
     (report,) = verify_each(store, [loaded], level, progress=progress)
     assert isinstance(report, VerifyReport)  # noqa: S101 (only what could not be loaded has none)
@@ -36,7 +38,7 @@ def verify(store: Store, loaded: Loaded, level: Level, progress: ProgressCallbac
 
 def verify_each(
     store: Store,
-    versions: Iterable[Loaded | Unreadable],
+    versions: Iterable[StoredManifest | UnreadableVersion],
     level: Level,
     *,
     lineage: bool = False,
@@ -45,7 +47,7 @@ def verify_each(
     resume: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
-) -> Iterator[VerifyReport | Unreadable]:
+) -> Iterator[VerifyReport | UnreadableVersion]:
     """Return an iterator over a report of each version, in their order; what cannot be read is passed on.
 
     The arguments are those of :meth:`Artifact.verify`, and are checked before this returns. With an ``executor`` parts
@@ -56,30 +58,30 @@ def verify_each(
     """
     if level not in LEVELS:
         raise InvalidInputError(f"unknown verification level {level!r:.80}: use {', '.join(map(repr, LEVELS))}")
-    pace = Pace(objects_per_second, bytes_per_second)
+    pace = RateLimit(objects_per_second, bytes_per_second)
     done = None
     if resume is not None:
         with blamed_on("resume"):
             done = ResumeFile(resume, store, level)
 
-    def begun(loaded: Loaded) -> _Version:
+    def begun(loaded: StoredManifest) -> _Version:
         return _Version(Checking(store, loaded, level, pace), progress, done, executor, lineage=lineage)
 
     return _reports(versions, begun, done, at_once=executor is not None)
 
 
 def _reports(
-    versions: Iterable[Loaded | Unreadable],
-    begun: Callable[[Loaded], _Version],
+    versions: Iterable[StoredManifest | UnreadableVersion],
+    begun: Callable[[StoredManifest], _Version],
     done: ResumeFile | None,
     *,
     at_once: bool,
-) -> Iterator[VerifyReport | Unreadable]:
-    under_way: deque[Unreadable | _Version] = deque()
+) -> Iterator[VerifyReport | UnreadableVersion]:
+    under_way: deque[UnreadableVersion | _Version] = deque()
     try:
         with callback_errors():
             for version in versions:
-                under_way.append(version if isinstance(version, Unreadable) else begun(version))
+                under_way.append(version if isinstance(version, UnreadableVersion) else begun(version))
                 while under_way and (not at_once or _parts_in(under_way) > _AT_A_TIME):
                     yield _ended(under_way[0])
                     under_way.popleft()
@@ -94,12 +96,12 @@ def _reports(
         done.finish()
 
 
-def _parts_in(under_way: Iterable[Unreadable | _Version]) -> int:
+def _parts_in(under_way: Iterable[UnreadableVersion | _Version]) -> int:
     return sum(version.parts for version in under_way if isinstance(version, _Version))
 
 
-def _ended(version: Unreadable | _Version) -> VerifyReport | Unreadable:
-    return version if isinstance(version, Unreadable) else version.report()
+def _ended(version: UnreadableVersion | _Version) -> VerifyReport | UnreadableVersion:
+    return version if isinstance(version, UnreadableVersion) else version.report()
 
 
 class _Version:
@@ -124,8 +126,8 @@ class _Version:
         self._counter = Counter(
             "verify", progress, total_files=manifest.files, total_bytes=to_read, reference=reference
         )
-        self._left = deque(parts_of(manifest, fine=executor is not None or resume is not None))
-        self._submitted: deque[tuple[Part, PartResult | Future[PartResult]]] = deque()
+        self._left = deque(slices_of(manifest, fine=executor is not None or resume is not None))
+        self._submitted: deque[tuple[Slice, SliceResult | Future[SliceResult]]] = deque()
         self.parts = len(self._left)
         self._submit()
 
@@ -135,12 +137,12 @@ class _Version:
             done = self._done(part)
             self._submitted.append((part, done or self._executor.submit(check_elsewhere, *self._task(part))))
 
-    def _task(self, part: Part) -> tuple[bytes, str, int, str, Level, Pace, Part]:
+    def _task(self, part: Slice) -> tuple[bytes, str, int, str, Level, RateLimit, Slice]:
         checking, manifest = self._checking, self._checking.loaded.manifest
         store = pickle.dumps(checking.store)
         return store, str(manifest.name), manifest.version, checking.loaded.digest, checking.level, checking.pace, part
 
-    def _done(self, part: Part) -> PartResult | None:
+    def _done(self, part: Slice) -> SliceResult | None:
         return self._resume.done(self._checking.loaded, part) if self._resume else None
 
     def report(self) -> VerifyReport:
@@ -160,17 +162,17 @@ class _Version:
     def cancel(self) -> None:
         """Take back what was given to the executor and has not begun."""
         for _, submitted in self._submitted:
-            if not isinstance(submitted, PartResult):
+            if not isinstance(submitted, SliceResult):
                 submitted.cancel()
 
-    def _results(self) -> Iterator[tuple[Part, PartResult]]:
+    def _results(self) -> Iterator[tuple[Slice, SliceResult]]:
         while self._submitted or self._left:
             if self._executor is None:
                 part = self._left.popleft()
-                yield part, self._done(part) or check_part(self._checking, part, self._counter)
+                yield part, self._done(part) or check_slice(self._checking, part, self._counter)
                 continue
             part, submitted = self._submitted[0]
-            result = submitted if isinstance(submitted, PartResult) else submitted.result()
+            result = submitted if isinstance(submitted, SliceResult) else submitted.result()
             self._submitted.popleft()
             self._submit()
             self._counter.add(size=result.bytes)
@@ -178,8 +180,8 @@ class _Version:
 
 
 def check_elsewhere(
-    store_state: bytes, name: str, version: int, digest: str, level: Level, pace: Pace, part: Part
-) -> PartResult:
+    store_state: bytes, name: str, version: int, digest: str, level: Level, pace: RateLimit, part: Slice
+) -> SliceResult:
     """Check a part of a version in another thread, process or machine."""
     store = store_from(store_state)
     try:
@@ -187,17 +189,17 @@ def check_elsewhere(
     except MetaMLFlowError as error:
         status: Status = "missing" if isinstance(error, ObjectNotFoundError) else "unreadable"
         key = manifest_key(ArtifactName(name), version)
-        return PartResult(0, (Finding("", status, key, digest, error.message),))
+        return SliceResult(0, (Finding("", status, key, digest, error.message),))
     # What was loaded there counts: had the manifest been altered in between, that is a finding of the first part.
     checking = Checking(store, loaded, level, _pace_of(pace.rates))
-    result = check_part(checking, part, Counter("verify", None))
+    result = check_slice(checking, part, Counter("verify", None))
     if loaded.digest == digest:
         return result
     changed = Finding("", "modified", name, digest, loaded.digest)
-    return PartResult(result.bytes, (changed, *result.findings))
+    return SliceResult(result.bytes, (changed, *result.findings))
 
 
 @lru_cache(maxsize=8)
-def _pace_of(rates: tuple[float | None, float | None]) -> Pace:
+def _pace_of(rates: tuple[float | None, float | None]) -> RateLimit:
     """Return the pace of this process: tasks come with their own, and share it here."""
-    return Pace(*rates)
+    return RateLimit(*rates)

@@ -16,11 +16,11 @@ import typer
 from metamlflow._arguments import blamed_on
 from metamlflow.backend import translated_errors
 from metamlflow.cli.arguments import client_for, file_to_write
-from metamlflow.cli.exits import ExitCode
-from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
+from metamlflow.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import AlreadyExistsError
-from metamlflow_s3.connection import Connection
-from metamlflow_s3.uploads import MAX_PARTS, PART_BYTES, Uploader
+from metamlflow_s3.connection import S3Connection
+from metamlflow_s3.uploads import MAX_PARTS, PART_BYTES, S3Uploader
 
 if TYPE_CHECKING:
     from metamlflow.backend.seam import Backend
@@ -24,16 +24,16 @@ _AMAZON = ".amazonaws.com"
 
 
 class S3Copies:
-    """The part of an S3 backend that copies from another; see :class:`metamlflow.backend.CopiesOnServer`."""
+    """The part of an S3 backend that copies from another; see :class:`metamlflow.backend.ServerSideCopy`."""
 
     _bucket: str
     _prefix: str
-    _connection: Connection
+    _connection: S3Connection
     _translated: Callable[[str], AbstractContextManager[None]]
-    _uploader: Uploader
+    _uploader: S3Uploader
     _exists: Callable[[str], bool | None]
 
-    def why_not_from(self, source: Backend) -> str | None:
+    def obstacle_to(self, source: Backend) -> str | None:
         """Return None for buckets at one endpoint, or both at Amazon."""
         if not isinstance(source, S3Copies):
             return "the other end is no S3 bucket"
@@ -48,7 +48,7 @@ class S3Copies:
 
     def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:
         """Copy an object; it must not be there, and that is looked at first: some servers know no condition here."""
-        assert isinstance(source, S3Copies)  # noqa: S101 (why_not_from tells)
+        assert isinstance(source, S3Copies)  # noqa: S101 (obstacle_to tells)
         if self._exists(key):
             return False
         place = {"Bucket": source._bucket, "Key": source._prefix + key}  # noqa: SLF001 (its own kind)

@@ -13,11 +13,11 @@ import typer
 
 from metamlflow._arguments import blame_by_names
 from metamlflow.cli.arguments import client_for, parse_assignments
-from metamlflow.cli.exits import ExitCode
-from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
+from metamlflow.cli.signals import interruptible
 from metamlflow.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.external import ObjectMeta, drift_error
 from metamlflow.backend.translation import translated_errors
 from metamlflow.backend.walking import walk
 from metamlflow.errors import (
@@ -27,8 +27,8 @@ _TAGS = ("ETag", "etag", "e_tag", "checksum", "version")
 _TIMES = ("mtime", "modified", "last_modified", "LastModified", "Last-Modified", "created", "updated")
 
 
-class FsspecLake:
-    """A lake on a file system that fsspec opens for the scheme; every promise is in :class:`Lake`.
+class FsspecExternalStore:
+    """An external store on a file system that fsspec opens for the scheme; every promise is in :class:`ExternalStore`.
 
     What tells a change are the size, an ETag where the file system gives one, else the time of writing. It cannot be
     asked for one version of an object; so each read is between two looks, and a change in between is found.
@@ -68,7 +68,7 @@ class FsspecLake:
                 hint="Check the scheme of the URI and source_options.",
             ) from None  # its arguments may hold secrets
 
-    def look(self, name: str, version: str | None = None) -> Sighting:
+    def head(self, name: str, version: str | None = None) -> ObjectMeta:
         """Return what ``info`` of the file system tells."""
         with self.translated(name):
             filesystem, path = self.filesystem, self._path(name)
@@ -81,13 +81,13 @@ class FsspecLake:
             raise ObjectNotFoundError(f"there is no version {version} of {redact(self.url_of(name))}")
         return found
 
-    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:  # noqa: ARG002 (there are none)
+    def list_objects(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[ObjectMeta]:  # noqa: ARG002 (there are none)
         """Yield the files below a folder: a listing of each folder."""
         filesystem, base = self.filesystem, self._path("")
         for name, info in walk(filesystem, base, prefix, prefix, after, self.translated):
-            yield self.look(name) if info.get("size") is None else self._sighting(name, info)
+            yield self.head(name) if info.get("size") is None else self._sighting(name, info)
 
-    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+    def read(self, seen: ObjectMeta, start: int, end: int) -> Buffer:
         """Return a range, if a look before it and one after it show what was seen."""
         self._check(seen)
         if end <= start:
@@ -110,7 +110,7 @@ class FsspecLake:
 
     # --- for subclasses -----------------------------------------------------------------------------------------------
 
-    def range_of(self, seen: Sighting, start: int, end: int) -> bytes:
+    def range_of(self, seen: ObjectMeta, start: int, end: int) -> bytes:
         """Ask for a range; more may come."""
         return bytes(self.filesystem.cat_file(self._path(seen.name), start=start, end=min(end, seen.size)))
 
@@ -127,18 +127,18 @@ class FsspecLake:
             hint="Check its address, source_options and the network; try again.",
         )
 
-    def _check(self, seen: Sighting) -> None:
+    def _check(self, seen: ObjectMeta) -> None:
         try:
-            found = self.look(seen.name)
+            found = self.head(seen.name)
         except ObjectNotFoundError:
-            raise drifted(self.url_of(seen.name), seen, None) from None
+            raise drift_error(self.url_of(seen.name), seen, None) from None
         if seen.difference(found):
-            raise drifted(self.url_of(seen.name), seen, found)
+            raise drift_error(self.url_of(seen.name), seen, found)
 
     def _path(self, name: str) -> str:
         return str(self.filesystem._strip_protocol(self.url_of(name)))  # noqa: SLF001 (each scheme has its own rules)
 
-    def _sighting(self, name: str, info: Mapping[str, Any]) -> Sighting:
+    def _sighting(self, name: str, info: Mapping[str, Any]) -> ObjectMeta:
         size = info.get("size")
         if size is None:
             raise UnsupportedSourceError(
@@ -147,7 +147,7 @@ class FsspecLake:
             )
         tag = next((info[key] for key in _TAGS if info.get(key)), None)
         time = next((info[key] for key in _TIMES if info.get(key)), None)
-        return Sighting(name, int(size), etag=None if tag is None else str(tag), modified_ns=_nanoseconds(time))
+        return ObjectMeta(name, int(size), etag=None if tag is None else str(tag), modified_ns=_nanoseconds(time))
 
 
 def _nanoseconds(time: object) -> int | None:

@@ -8,11 +8,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.external import ObjectMeta, drift_error
 from metamlflow.backend.options import with_configured_defaults
 from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
-from metamlflow_gcs.answers import Refusal, UnreadableAnswer, number_in
-from metamlflow_gcs.connection import Answer, Connection, Request, object_path
+from metamlflow_gcs.connection import Answer, GCSConnection, Request, object_path
+from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, number_in
 from metamlflow_gcs.listings import PAGE, listed
 from metamlflow_gcs.objects import FIELDS, media_request, object_info, told_errors
 from metamlflow_gcs.options import PROTOCOLS, check_options, is_emulator, parse_url, spare_emulators_grpc
@@ -25,18 +25,18 @@ _PARTIAL = 206
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def open_lake(root: str, options: Mapping[str, Any]) -> GCSLake:
+def open_external(root: str, options: Mapping[str, Any]) -> GCSExternalStore:
     """Open a bucket, ``gs://bucket``; ``options`` are those of ``gcsfs.GCSFileSystem``. No network.
 
     Raises:
         InvalidInputError: the URL names no bucket, or gcsfs would ignore an option.
     """
     check_options(with_configured_defaults(options, PROTOCOLS))
-    return GCSLake(parse_url(root)[0], options)
+    return GCSExternalStore(parse_url(root)[0], options)
 
 
-class GCSLake:
-    """A bucket as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`.
+class GCSExternalStore:
+    """A bucket as an external store; every promise is in :class:`metamlflow.backend.external.ExternalStore`.
 
     Every object has a generation, in a bucket that keeps versions or not: reads go to it, and where it is gone, that is
     told. An ETag of GCS changes with an object's metadata, so it stands for nothing here.
@@ -48,7 +48,7 @@ class GCSLake:
         if is_emulator(configured):
             spare_emulators_grpc()
         self._bucket = bucket
-        self._connection = Connection(configured)
+        self._connection = GCSConnection(configured)
 
     def __getstate__(self) -> tuple[str, dict[str, Any]]:
         return self._bucket, self._given
@@ -60,14 +60,14 @@ class GCSLake:
         """Return the URI of an object."""
         return f"gs://{self._bucket}/{name}"
 
-    def look(self, name: str, version: str | None = None) -> Sighting:
+    def head(self, name: str, version: str | None = None) -> ObjectMeta:
         """Return what the object's resource tells; one request."""
         params = {"fields": FIELDS} | ({"generation": version} if version else {})
         with told_errors(self.url_of(name), f"gs://{self._bucket}"):
             answer = self._connection.request(Request("GET", object_path(self._bucket, name), params))
             return _sighting(answer.json(), answer)
 
-    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
+    def list_objects(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[ObjectMeta]:
         """Yield the listing, a page of 1,000 at a time; older generations of a name come newest first."""
         params = {"prefix": prefix, "maxResults": str(PAGE), "fields": f"nextPageToken,items({FIELDS},timeDeleted)"}
         params |= {"versions": "true"} if older else {}
@@ -75,15 +75,15 @@ class GCSLake:
         for _, versions in groupby(found, key=attrgetter("name")):
             yield from sorted(versions, key=lambda seen: int(seen.version or 0), reverse=True)
 
-    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+    def read(self, seen: ObjectMeta, start: int, end: int) -> Buffer:
         """Return a range of the generation that was seen; one request."""
         if end <= start:
             try:
-                found = self.look(seen.name, seen.version)
+                found = self.head(seen.name, seen.version)
             except (ObjectNotFoundError, StoreNotFoundError):
                 raise self._drifted(seen) from None
             if seen.difference(found):
-                raise drifted(self.url_of(seen.name), seen, found)
+                raise drift_error(self.url_of(seen.name), seen, found)
             return b""
         # A range also of a whole: never more than was registered.
         request = media_request(self._bucket, seen.name, start, end, seen.version, as_stored=True)
@@ -99,7 +99,7 @@ class GCSLake:
             raise self._drifted(seen)
         return data
 
-    def _asked(self, request: Request, seen: Sighting) -> Answer:
+    def _asked(self, request: Request, seen: ObjectMeta) -> Answer:
         try:
             return self._connection.request(request)
         except Refusal as refusal:
@@ -107,11 +107,11 @@ class GCSLake:
                 raise self._drifted(seen) from None
             raise
 
-    def _drifted(self, seen: Sighting) -> MetaMLFlowError:
+    def _drifted(self, seen: ObjectMeta) -> MetaMLFlowError:
         try:
-            return drifted(self.url_of(seen.name), seen, self.look(seen.name))
+            return drift_error(self.url_of(seen.name), seen, self.head(seen.name))
         except (ObjectNotFoundError, StoreNotFoundError):  # the bucket, perhaps
-            return drifted(self.url_of(seen.name), seen, None)
+            return drift_error(self.url_of(seen.name), seen, None)
 
 
 def _whole_size(content_range: str) -> int | None:
@@ -119,12 +119,12 @@ def _whole_size(content_range: str) -> int | None:
     return number_in(content_range.rpartition("/")[2])
 
 
-def _sighting(resource: Mapping[str, Any], answer: Answer) -> Sighting:
+def _sighting(resource: Mapping[str, Any], answer: Answer) -> ObjectMeta:
     info = object_info(None, resource, answer)
     if info.version is None:
         raise UnreadableAnswer("an object without a generation")
     since = info.modified - _EPOCH
-    return Sighting(
+    return ObjectMeta(
         name=info.key,
         size=info.size,
         version=info.version,

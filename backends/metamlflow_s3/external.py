@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.external import ObjectMeta, drift_error
 from metamlflow.backend.options import with_configured_defaults
 from metamlflow.backend.tags import bare_tag, entity_tag
 from metamlflow.errors import (
@@ -20,12 +20,12 @@ from metamlflow.errors import (
     StorageError,
     StoreNotFoundError,
 )
-from metamlflow_s3.answers import is_composite, parts_of, status_of
-from metamlflow_s3.connection import Connection
+from metamlflow_s3.connection import S3Connection
+from metamlflow_s3.error_context import Wording
+from metamlflow_s3.error_table import is_composite, parts_of, status_of
 from metamlflow_s3.listings import Listings, field
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.resolving import PROTOCOLS
-from metamlflow_s3.wording import Wording
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -46,24 +46,24 @@ _UNPINNED = (
 )
 
 
-def open_lake(root: str, options: Mapping[str, Any]) -> S3Lake:
+def open_external(root: str, options: Mapping[str, Any]) -> S3ExternalStore:
     """Open a bucket, ``s3://bucket``; ``options`` are those of ``s3fs.S3FileSystem``. No network.
 
     Raises:
         InvalidInputError: the URL names no bucket, or an option would not be honoured.
     """
     check_options(with_configured_defaults(options, PROTOCOLS))
-    return S3Lake(parse_url(root)[0], options)
+    return S3ExternalStore(parse_url(root)[0], options)
 
 
-class S3Lake:
-    """A bucket as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`."""
+class S3ExternalStore:
+    """A bucket as an external store; every promise is in :class:`metamlflow.backend.external.ExternalStore`."""
 
     def __init__(self, bucket: str, options: Mapping[str, Any]) -> None:
         self._bucket = bucket
         self._given = dict(options)
         self._options = with_configured_defaults(options, PROTOCOLS)
-        self._connection = Connection(bucket, self._options)
+        self._connection = S3Connection(bucket, self._options)
         self._wording = Wording(f"s3://{bucket}", self._options)
         self._listings = Listings(self._connection, self._wording, f"s3://{bucket}")
 
@@ -77,7 +77,7 @@ class S3Lake:
         """Return the URI of an object."""
         return f"s3://{self._bucket}/{name}"
 
-    def look(self, name: str, version: str | None = None) -> Sighting:
+    def head(self, name: str, version: str | None = None) -> ObjectMeta:
         """Return what HEAD tells; one request."""
         pinned: dict[str, Any] = {"VersionId": version} if version else {}
         try:
@@ -87,7 +87,7 @@ class S3Lake:
             if self._connection.bucket_is_missing():
                 raise self._wording.missing_bucket() from error
             raise
-        return Sighting(
+        return ObjectMeta(
             name=name,
             size=field(answer, "ContentLength"),
             version=real_version(answer.get("VersionId")),
@@ -96,7 +96,7 @@ class S3Lake:
             held=held_digests(answer) | self._md5(answer),
         )
 
-    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
+    def list_objects(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[ObjectMeta]:
         """Yield the listing of versions, a page of 1,000 at a time; where that is not to be had, that of objects."""
         try:
             pages = self._listings.versions(prefix, after)
@@ -119,7 +119,7 @@ class S3Lake:
                 if current or older:
                     yield self._listed(item, real_version(item.get("VersionId")), current=current)
 
-    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+    def read(self, seen: ObjectMeta, start: int, end: int) -> Buffer:
         """Return a range of a version, or on condition of the ETag; one request."""
         if end <= start:
             self._check(seen)
@@ -145,7 +145,7 @@ class S3Lake:
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _ranged(self, seen: Sighting, start: int, end: int, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
+    def _ranged(self, seen: ObjectMeta, start: int, end: int, arguments: Mapping[str, Any]) -> tuple[Any, bytearray]:
         try:
             # Of an object of parts the checksum may be one over those of the parts, and not say so.
             checked = not parts_of({"ETag": seen.etag})
@@ -155,21 +155,23 @@ class S3Lake:
                 raise self._drifted(seen) from None
             raise
 
-    def _check(self, seen: Sighting) -> None:
+    def _check(self, seen: ObjectMeta) -> None:
         try:
-            found = self.look(seen.name, seen.version)
+            found = self.head(seen.name, seen.version)
         except (ObjectNotFoundError, StoreNotFoundError):
             raise self._drifted(seen) from None
         if seen.difference(found):
-            raise drifted(self.url_of(seen.name), seen, found)
+            raise drift_error(self.url_of(seen.name), seen, found)
 
-    def _drifted(self, seen: Sighting) -> MetaMLFlowError:
+    def _drifted(self, seen: ObjectMeta) -> MetaMLFlowError:
         try:
-            return drifted(self.url_of(seen.name), seen, self.look(seen.name))
+            return drift_error(self.url_of(seen.name), seen, self.head(seen.name))
         except (ObjectNotFoundError, StoreNotFoundError):  # the bucket, perhaps
-            return drifted(self.url_of(seen.name), seen, None)
+            return drift_error(self.url_of(seen.name), seen, None)
 
-    def _plain_listing(self, prefix: str, after: str, error: MetaMLFlowError, *, none_kept: bool) -> Iterator[Sighting]:
+    def _plain_listing(
+        self, prefix: str, after: str, error: MetaMLFlowError, *, none_kept: bool
+    ) -> Iterator[ObjectMeta]:
         """Yield the current objects where versions cannot be listed.
 
         Raises:
@@ -196,8 +198,8 @@ class S3Lake:
         with self._wording.translated(self.url_of(name)):
             return "VersionId" in self._connection.call("head_object", Key=name)
 
-    def _listed(self, item: Mapping[str, Any], version: str | None, *, current: bool) -> Sighting:
-        return Sighting(
+    def _listed(self, item: Mapping[str, Any], version: str | None, *, current: bool) -> ObjectMeta:
+        return ObjectMeta(
             name=field(item, "Key"),
             size=field(item, "Size"),
             version=version,

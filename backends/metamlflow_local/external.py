@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from metamlflow.backend.lakes import Sighting, drifted
+from metamlflow.backend.external import ObjectMeta, drift_error
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import InvalidInputError, ObjectNotFoundError, StorageError, UnsupportedSourceError
 
@@ -21,24 +21,24 @@ _PASSING = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM}  
 _MOST_WAYS = 100  # a few folders of links would else hold more paths than can be walked
 
 
-def open_lake(root: str, options: Mapping[str, Any]) -> LocalLake:
+def open_external(root: str, options: Mapping[str, Any]) -> LocalExternalStore:
     """Open this machine's files, network folders included; names are absolute paths without their first slash."""
     if options or root != "file://":
         raise InvalidInputError(
             "local files take no source options" if options else f"{root!r} names files of another machine",
             hint="Write local files as file:///absolute/path.",
         )
-    return LocalLake()
+    return LocalExternalStore()
 
 
-class LocalLake:
-    """This machine's files as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`."""
+class LocalExternalStore:
+    """This machine's files; every promise is in :class:`metamlflow.backend.external.ExternalStore`."""
 
     def url_of(self, name: str) -> str:
         """Return the URI of a file."""
         return f"file:///{name}"
 
-    def look(self, name: str, version: str | None = None) -> Sighting:
+    def head(self, name: str, version: str | None = None) -> ObjectMeta:
         """Return size and time of a file; links are followed."""
         try:
             with translated_errors(self.url_of(name)):
@@ -53,7 +53,7 @@ class LocalLake:
             raise ObjectNotFoundError(f"there is no file {self.url_of(name)}", key=self.url_of(name))
         return _sighting(name, status)
 
-    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:  # noqa: ARG002 (there are none)
+    def list_objects(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[ObjectMeta]:  # noqa: ARG002 (there are none)
         """Yield the files below a folder; what is no file is refused, all of it, at the end."""
         problems: list[str] = []
         yield from _walk(prefix, after, problems)
@@ -66,17 +66,17 @@ class LocalLake:
                 problems=tuple(problems),
             )
 
-    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+    def read(self, seen: ObjectMeta, start: int, end: int) -> Buffer:
         """Return a range, if the file is what was seen before it is read and after."""
         where = self.url_of(seen.name)
         try:
-            self.look(seen.name)  # first: to open a pipe or a device may do something to it
+            self.head(seen.name)  # first: to open a pipe or a device may do something to it
             with translated_errors(where):
                 descriptor = os.open(f"/{seen.name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except ObjectNotFoundError:
-            raise drifted(where, seen, None) from None
+            raise drift_error(where, seen, None) from None
         except UnsupportedSourceError as error:
-            raise drifted(where, seen, error.message.removeprefix(f"{where} is ")) from None
+            raise drift_error(where, seen, error.message.removeprefix(f"{where} is ")) from None
         try:
             self._check(seen, descriptor)
             with translated_errors(where):
@@ -86,18 +86,18 @@ class LocalLake:
             os.close(descriptor)
         return data
 
-    def _check(self, seen: Sighting, descriptor: int) -> None:
+    def _check(self, seen: ObjectMeta, descriptor: int) -> None:
         found = _sighting(seen.name, os.fstat(descriptor))
         if seen.difference(found):
-            raise drifted(self.url_of(seen.name), seen, found)
+            raise drift_error(self.url_of(seen.name), seen, found)
 
 
 def _unsupported(url: str, what: str) -> UnsupportedSourceError:
     return UnsupportedSourceError(f"{url} is {what}", hint="Point to a file or a folder.", problems=(f"{url}: {what}",))
 
 
-def _sighting(name: str, status: os.stat_result) -> Sighting:
-    return Sighting(name, status.st_size, modified_ns=status.st_mtime_ns)
+def _sighting(name: str, status: os.stat_result) -> ObjectMeta:
+    return ObjectMeta(name, status.st_size, modified_ns=status.st_mtime_ns)
 
 
 def _read(descriptor: int, start: int, end: int) -> bytearray:
@@ -108,7 +108,7 @@ def _read(descriptor: int, start: int, end: int) -> bytearray:
     return data
 
 
-def _walk(folder: str, after: str, problems: list[str]) -> Iterator[Sighting]:
+def _walk(folder: str, after: str, problems: list[str]) -> Iterator[ObjectMeta]:
     """Yield the files below ``folder``, which ends in a slash or is empty, in the order of their names."""
     inside: list[tuple[int, int]] = []
     entered: Counter[tuple[int, int]] = Counter()
@@ -172,7 +172,7 @@ def _leads_on(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _seen(name: str, problems: list[str]) -> Sighting | None:
+def _seen(name: str, problems: list[str]) -> ObjectMeta | None:
     try:
         status = os.stat(f"/{name}")  # noqa: PTH116 (as above)
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any
 from metamlflow.backend.translation import placed, translated_errors
 from metamlflow.errors import MetaMLFlowError, StoreNotFoundError
 from metamlflow.redaction import printable, scrubbed
-from metamlflow_s3.answers import MISSING_BUCKET, s3_error
+from metamlflow_s3.error_table import MISSING_BUCKET, s3_error
 from metamlflow_s3.options import secrets_of
 
 

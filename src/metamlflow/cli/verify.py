@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from metamlflow.cli.arguments import file_to_write, parse_byte_rate, parse_rate
-from metamlflow.cli.documents import report_lines, report_rows
-from metamlflow.cli.exits import ExitCode
-from metamlflow.cli.interrupting import interruptible
+from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.output import emit, emit_document, emit_rows, printable
 from metamlflow.cli.progress import shown_progress
+from metamlflow.cli.rows import report_lines, report_rows
+from metamlflow.cli.signals import interruptible
 
 if TYPE_CHECKING:
-    from metamlflow.artifacts import Unreadable, VerifyReport
+    from metamlflow.artifacts import UnreadableVersion, VerifyReport
     from metamlflow.client import MetaMLFlowClient
 
 
@@ -49,7 +49,7 @@ def check_all(
 
     objects, size = limits.objects_per_second, limits.bytes_per_second
     wanted = [reference if "@" in reference else f"{reference}@latest" for reference in references]
-    found: list[VerifyReport | Unreadable] = []
+    found: list[VerifyReport | UnreadableVersion] = []
     with interruptible() as interruption:
         reports = client.verify_each(
             wanted or None,
@@ -75,10 +75,10 @@ def check_all(
     return ExitCode.GOOD if verification else ExitCode.CHECK_FAILED
 
 
-def _show(found: VerifyReport | Unreadable) -> None:
-    from metamlflow.artifacts import Unreadable
+def _show(found: VerifyReport | UnreadableVersion) -> None:
+    from metamlflow.artifacts import UnreadableVersion
 
-    if isinstance(found, Unreadable):
+    if isinstance(found, UnreadableVersion):
         if sys.stdout.isatty():
             emit(f"failed  {found.reference}  {printable(found.error.message, keep=_LINES)}")
         else:

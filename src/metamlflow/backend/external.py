@@ -1,8 +1,8 @@
 """Where data lies that is only pointed to: looking at objects without reading them, and reading just what was seen.
 
-A lake is opened for the root of a URI (``s3://bucket``, ``gs://bucket``, ``file://``, ``https://host``) and names its
-objects by what follows. A scheme's own lake comes through the entry-point group ``metamlflow.lakes``; every other
-scheme of fsspec is served by a generic one.
+An external store is opened for the root of a URI (``s3://bucket``, ``gs://bucket``, ``file://``, ``https://host``) and
+names its objects by what follows. A scheme's own external store comes through the entry-point group
+``metamlflow.external``; every other scheme of fsspec is served by a generic one.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def _told(name: str, value: int | str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ObjectMeta:
     """What a look at an object tells, without reading it.
 
     Attributes:
-        name: of the object, below the lake's root.
+        name: of the object, below the external store's root.
         size: in bytes.
         version: version id or generation, if reads can be made to go to it; never S3's ``null``.
         etag: the server's tag of the content, where there is one.
@@ -54,7 +54,7 @@ class Sighting:
     held: Mapping[str, str] = field(default_factory=dict)
     current: bool = True
 
-    def difference(self, found: Sighting) -> tuple[str, str] | None:
+    def difference(self, found: ObjectMeta) -> tuple[str, str] | None:
         """Return what was expected and what was ``found`` instead, or None if nothing tells them apart.
 
         Where a version is known it alone decides what lies there; a time of writing counts only where there is no tag.
@@ -75,26 +75,26 @@ def is_folder_marker(name: str, size: int | None) -> bool:
     return size == 0 and name.endswith(("/", "_$folder$"))
 
 
-class Lake(Protocol):
+class ExternalStore(Protocol):
     """A place outside of the store. Every method may be called from several threads at once; it is picklable.
 
     Failures are errors of :mod:`metamlflow.errors`, as a backend's are: ``ObjectNotFoundError`` for a missing object.
-    Opening a lake touches no network.
+    Opening an external store touches no network.
     """
 
-    def look(self, name: str, version: str | None = None) -> Sighting:
+    def head(self, name: str, version: str | None = None) -> ObjectMeta:
         """Return what is known of an object as it is now, or of one version of it, with the digests that are held."""
 
-    def look_below(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[Sighting]:
+    def list_objects(self, prefix: str, *, after: str = "", older: bool = False) -> Iterator[ObjectMeta]:
         """Yield the objects whose names begin with ``prefix``, in the order of the names' bytes; complete, and lazy.
 
         Args:
-            prefix: empty, or ending in a slash where the lake is a file system.
+            prefix: empty, or ending in a slash where the external store is a file system.
             after: only names greater than this one.
             older: also versions that are not current, each name's newest first.
         """
 
-    def read(self, seen: Sighting, start: int, end: int) -> Buffer:
+    def read(self, seen: ObjectMeta, start: int, end: int) -> Buffer:
         """Return the bytes from ``start`` to before ``end`` of just the object that was seen; one request at best.
 
         Raises:
@@ -103,7 +103,7 @@ class Lake(Protocol):
 
 
 class Bounds(Protocol):
-    """How far a lake goes that may be led elsewhere: by a redirect, or by what a name resolves to. Picklable."""
+    """How far an external store may be led elsewhere: by a redirect, or by what a name resolves to. Picklable."""
 
     def check(self, uri: str) -> None:
         """Let a URI pass, or raise ``PointerPolicyError``. Of a host's name it cannot tell where that leads."""
@@ -112,7 +112,7 @@ class Bounds(Protocol):
         """Whether the user allowed this web address by its host, so that it may lead to a private address too."""
 
     def is_at_home(self, uri: str) -> bool:
-        """Whether the lake's options were given for this URI; to any other nothing of them may go."""
+        """Whether the external store's options were given for this URI; to any other nothing of them may go."""
 
     def refusal(self, uri: str, why: str) -> PointerPolicyError:
         """Return the error for a URI that may not be opened."""
@@ -120,13 +120,13 @@ class Bounds(Protocol):
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A lake that may be led elsewhere."""
+    """An external store that may be led elsewhere."""
 
     def bound(self, bounds: Bounds) -> None:
         """Keep within these bounds from now on. Called once, before the first look."""
 
 
-LakeFactory = Callable[[str, Mapping[str, Any]], Lake]
+LakeFactory = Callable[[str, Mapping[str, Any]], ExternalStore]
 """What an entry point names: takes the root and the user's fsspec options, returns the lake."""
 
 
@@ -138,7 +138,7 @@ def shown(url: str) -> str:
     return redact(url) if url.startswith(("http://", "https://")) else printable(url)
 
 
-def drifted(url: str, seen: Sighting, found: Sighting | str | None) -> PointerDriftError:
+def drift_error(url: str, seen: ObjectMeta, found: ObjectMeta | str | None) -> PointerDriftError:
     """Return the error for an object that is not what was seen.
 
     Args:
@@ -161,7 +161,7 @@ def drifted(url: str, seen: Sighting, found: Sighting | str | None) -> PointerDr
     )
 
 
-def _known(seen: Sighting) -> str:
+def _known(seen: ObjectMeta) -> str:
     for name in ("version", "etag"):
         if value := getattr(seen, name):
             return f"{name} {value}"

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from metamlflow.cli.exits import ExitCode, UsageError, exit_code_of, tell
+from metamlflow.cli.exit_codes import ExitCode, UsageError, exit_code_of, tell
 from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
 from metamlflow.redaction import without_secrets
 

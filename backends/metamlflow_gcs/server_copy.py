@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.errors import AlreadyExistsError
-from metamlflow_gcs.answers import UnreadableAnswer
-from metamlflow_gcs.connection import API, Connection, Request, object_path
+from metamlflow_gcs.connection import API, GCSConnection, Request, object_path
+from metamlflow_gcs.error_table import UnreadableAnswer
 
 if TYPE_CHECKING:
     from metamlflow.backend.seam import Backend
@@ -17,15 +17,15 @@ _FEW_REQUESTS, _LEAST_BYTES = 16, 1024 * 1024  # a request copies 1 MiB or more
 
 
 class GCSCopies:
-    """The part of a GCS backend that copies from another; see :class:`metamlflow.backend.CopiesOnServer`."""
+    """The part of a GCS backend that copies from another; see :class:`metamlflow.backend.ServerSideCopy`."""
 
     _bucket: str
     _prefix: str
     _options: dict[str, Any]
-    _connection: Connection
+    _connection: GCSConnection
     _translated: Callable[[str], AbstractContextManager[None]]
 
-    def why_not_from(self, source: Backend) -> str | None:
+    def obstacle_to(self, source: Backend) -> str | None:
         """Return None for buckets at one endpoint."""
         if not isinstance(source, GCSCopies):
             return "the other end is no GCS bucket"
@@ -34,7 +34,7 @@ class GCSCopies:
 
     def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:  # noqa: ARG002 (the server knows it)
         """Let GCS rewrite an object on condition that there is none, in as many requests as it wants."""
-        assert isinstance(source, GCSCopies)  # noqa: S101 (why_not_from tells)
+        assert isinstance(source, GCSCopies)  # noqa: S101 (obstacle_to tells)
         origin = object_path(source._bucket, source._prefix + key)  # noqa: SLF001 (its own kind)
         target = object_path(self._bucket, self._prefix + key).removeprefix(API)
         params = {"ifGenerationMatch": "0"}

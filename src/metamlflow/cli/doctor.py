@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metamlflow.cli.documents import CHECKED, check_row
 from metamlflow.cli.output import emit, emit_document, emit_rows, note, printable
+from metamlflow.cli.rows import CHECKED, check_row
 
 if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient

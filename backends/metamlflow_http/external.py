@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from metamlflow.backend.fsspec_lake import FsspecLake
-from metamlflow.backend.lakes import Bounds, Sighting, drifted
+from metamlflow.backend.external import Bounds, ObjectMeta, drift_error
+from metamlflow.backend.fsspec_external import FsspecExternalStore
 from metamlflow.backend.translation import web_failure, web_status
 from metamlflow.errors import (
     InvalidInputError,
@@ -18,17 +18,17 @@ from metamlflow.errors import (
     redact,
 )
 
-if find_spec("aiohttp") is None:  # imported when first used; but whoever opens a lake is told now
+if find_spec("aiohttp") is None:  # imported when first used; but whoever opens an external store is told now
     raise ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp")
 
 _PRECONDITION_FAILED, _BEYOND_END = 412, 416
 
 
-def open_lake(root: str, options: Mapping[str, Any]) -> HTTPLake:
+def open_external(root: str, options: Mapping[str, Any]) -> HTTPExternalStore:
     """Open a web server, ``https://host``; ``options`` are those of fsspec's ``HTTPFileSystem``. No network."""
     if root.endswith("://"):
         raise InvalidInputError(f"{root!r} names no host", hint="Write it as https://host/path.")
-    return HTTPLake(root, options)
+    return HTTPExternalStore(root, options)
 
 
 class _NoQueries(logging.Filter):
@@ -45,8 +45,8 @@ class _NoQueries(logging.Filter):
 _no_queries = _NoQueries()
 
 
-class HTTPLake(FsspecLake):
-    """A web server as a lake; every promise is in :class:`metamlflow.backend.lakes.Lake`."""
+class HTTPExternalStore(FsspecExternalStore):
+    """A web server as an external store; every promise is in :class:`metamlflow.backend.external.ExternalStore`."""
 
     def __init__(self, root: str, options: Mapping[str, Any]) -> None:
         super().__init__(root, options)
@@ -83,7 +83,7 @@ class HTTPLake(FsspecLake):
         except MetaMLFlowError as error:
             raise error from None
 
-    def range_of(self, seen: Sighting, start: int, end: int) -> bytes:
+    def range_of(self, seen: ObjectMeta, start: int, end: int) -> bytes:
         """Ask for a range, on condition of the ETag where it is one that stands for the very bytes."""
         headers = {**self.options.get("headers", {}), "Accept-Encoding": "identity"}  # these replace the client's own
         if seen.etag and not seen.etag.startswith("W/"):
@@ -93,7 +93,7 @@ class HTTPLake(FsspecLake):
             data = bytes(self.filesystem.cat_file(path, start=start, end=min(end, seen.size), headers=headers))
         except Exception as error:  # of a client that is imported when first used; only the status counts
             if web_status(error) in {_PRECONDITION_FAILED, _BEYOND_END}:
-                raise drifted(self.url_of(seen.name), seen, self.look(seen.name)) from None
+                raise drift_error(self.url_of(seen.name), seen, self.head(seen.name)) from None
             raise
         # A server that ignores ranges: of a longer object there is more, of one that ends here there must not be.
         return data[: end - start] if end < seen.size else data
