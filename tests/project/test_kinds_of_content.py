@@ -21,7 +21,6 @@ ALLOWED = {
     "store/publish/content.py:counted": "the features that the items of a version take",
     "store/publish/derive.py:_either": "what a place has now is pointers and empty folders",
     "store/ingest/sources.py:_moved": "a pointer of a source has its path in its entry",
-    "cli/documents.py:_entry_document": "no branch: the fields that all kinds have, by their names",
     "given_versions.py:_given": "no entry, but what a caller gave",
     "given_versions.py:_wrong": "no entry, but what a caller gave",
     "model/metadata.py:_container": "no entry, but a value of a set",

@@ -38,6 +38,10 @@ class SliceEntry:
     def objects(self):
         return (self.pack,)
 
+    def to_json(self):
+        names = ("path", "size", "sha256", "crc32c", "key", "executable")
+        return {name: getattr(self, name) for name in names}
+
     def digest_line(self):
         return encode_line([self.path, self.size, self.sha256])
 

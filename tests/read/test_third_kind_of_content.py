@@ -9,7 +9,7 @@ import pytest
 from slices import DOCUMENT, SliceContent, SliceEntry, slices_of
 
 from metamlflow import MetaMLFlowClient, Pointer, migrate
-from metamlflow.cli.rows import artifact_document, entry_rows
+from metamlflow.cli.rows import entry_rows
 from metamlflow.errors import IntegrityError, StoreFormatError
 from metamlflow.format.entries import SPECIAL
 from metamlflow.model.manifests import EmptyFolder
@@ -69,7 +69,7 @@ def test_it_is_listed_and_looked_up_like_others(artifact, raw):
 
 
 def test_it_is_shown_like_others(artifact):
-    (first, *_) = artifact_document(artifact, entries=1)["entries"]
+    (first, *_) = artifact.to_json(entries=1)["entries"]
     assert (first["path"], first["key"], first["sha256"]) == ("a.csv", None, hashlib.sha256(b"1,2\n").hexdigest())
     assert "uri" not in first
     assert [row[3] for row in entry_rows(artifact, 1)] == [f"sha256:{first['sha256']}"]
