@@ -16,6 +16,7 @@ import pytest
 
 from metamlflow import _moved
 from metamlflow.client import MetaMLFlowClient
+from metamlflow.errors import StoreFormatError
 
 ZIP = Path(__file__).parent / "data" / "before.zip"
 OLD = b"/data/before"
@@ -52,8 +53,15 @@ def test_a_pickled_client_opens_its_store_and_writes_to_it(before):
     client = unpickled(before, "client")
     assert isinstance(client, MetaMLFlowClient)
     assert client.list_names() == ["lake/p", "n/x", "n/y", "tab"]
-    assert client.verify_all()
+    assert client.verify_all(["n/x", "n/y", "tab"])
     assert client.register_artifact("n/y", b"abcd").version == 2
+
+
+def test_a_pointer_of_before_is_refused_with_the_reason(before):
+    """Its time is a number that most parsers of JSON round, and the digest of the content is over it."""
+    with pytest.raises(StoreFormatError, match="from before format 1 was settled") as caught:
+        unpickled(before, "client").get_artifact("lake/p")
+    assert "register the data again" in caught.value.hint
 
 
 def test_a_pickled_artifact_has_its_facts_and_its_content(before):

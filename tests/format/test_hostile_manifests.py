@@ -129,6 +129,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "seconds since 1970": (lambda: altered(created_at=1769860800), ("created_at: expected a time in UTC",)),
     # numbers
     "negative size": (lambda: altered(size=-1), ("size: expected a whole number from 0",)),
+    "2**53": (lambda: altered(size=2**53), ("size: expected a whole number from 0 to 9007199254740991",)),
+    "an entry of 2**53 bytes": (lambda: entry(size=2**53), ("entries[0].size: expected a whole number from 0",)),
     "2**70": (lambda: altered(size=2**70), ("size: expected a whole number from 0",)),
     "true files": (lambda: altered(files=True), ("files: expected a whole number, got true",)),
     "sizes that do not sum": (lambda: altered(size=15), ("size: expected 14, the sum of the entries, got 15",)),

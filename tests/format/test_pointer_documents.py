@@ -15,7 +15,7 @@ from metamlflow.errors import StoreFormatError
 from metamlflow.format.entries import decode_shard, encode_shard
 from metamlflow.format.manifests import encode_manifest
 from metamlflow.model.manifests import EmptyFolder, Entry, Shard, content_digest
-from metamlflow.model.pointers import COMPOSITE, DIGEST_HEX, Evidence, Pointed, PointerEntry
+from metamlflow.model.pointers import COMPOSITE, DIGEST_HEX, DIGEST_ORDER, Evidence, Pointed, PointerEntry
 from metamlflow.model.uris import uri_problem
 
 GOLDEN = (DATA / "pointer_manifest.json").read_bytes()
@@ -23,6 +23,8 @@ HELLO = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 TABLE = "492d5ea496056f1a6a6592241032fab764c321596317930b4fa0e1e8bc3b7470"
 LAKE = "s3://lake/größe ?#%20/2026"
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+DIGITS = "expected a text of digits"
 
 MODEL, FIRST, SECOND, THIRD, LAST = 2, 3, 4, 5, 6  # the pointers' places among the entries
 
@@ -78,13 +80,50 @@ def test_the_content_digest_is_the_hash_of_lines_that_anyone_can_write():
         f'["model.bin",8,"{TABLE}"]',
         f'["part-1.csv",100,"sha256-composite:{HELLO}-2"]',
         '["part-2.csv",1000,"md5:d41d8cd98f00b204e9800998ecf8427e"]',
-        f'["part-3.csv",46,null,"{LAKE}/part-3.csv",null,"\\"y\\"",-1]',
+        f'["part-3.csv",46,null,"{LAKE}/part-3.csv",null,"\\"y\\"","-1"]',
         '["x/y/z.csv",0,null,"gs://lake/a/z.csv",null,null,null]',
     ]
     manifest = read(GOLDEN)
     data = "".join(line + "\n" for line in lines).encode()
     assert manifest.digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
     assert manifest.digest == content_digest(manifest.items)
+
+
+@pytest.mark.parametrize("place", range(len(DIGEST_ORDER)))
+def test_of_several_digests_the_first_in_one_order_stands_for_the_content(place):
+    of_content = ["sha256", "sha1", "md5", "crc64nvme", "crc32c", "crc32"]  # as SPEC.md has them
+    of_parts = [f"{name}-composite" for name in of_content]
+    value = {name: "0" * DIGEST_HEX[name.removesuffix("-composite")] for name in of_content + of_parts}
+    value |= {name: f"{value[name]}-2" for name in of_parts}
+    known = dict(list(value.items())[place:])
+    entry = PointerEntry("a", 1, "s3://lake/a", None, Evidence(held=dict(reversed(known.items()))))
+    first = (of_content + of_parts)[place]
+    shown = value[first] if first == "sha256" else f"{first}:{value[first]}"
+    assert entry.digest_line() == f'["a",1,"{shown}"]'
+
+
+def test_a_computed_digest_goes_before_one_of_its_name_that_is_held():
+    evidence = Evidence(held={"md5": "0" * 32}, computed={"md5": "1" * 32})
+    assert PointerEntry("a", 1, "s3://lake/a", None, evidence).digest_line() == f'["a",1,"md5:{"1" * 32}"]'
+
+
+def test_a_digest_line_escapes_what_json_does_not_take_and_nothing_else():
+    every = "".join(chr(code) for code in [*range(1, 0x30), 0x5C, 0x7F, 0x80, 0xE9, 0x2028, 0xFEFF, 0x1F389])
+    escaped = "\\u0001\\u0002\\u0003\\u0004\\u0005\\u0006\\u0007\\b\\t\\n\\u000b\\f\\r\\u000e\\u000f" + "".join(
+        f"\\u00{code:02x}" for code in range(0x10, 0x20)
+    )
+    spelled = escaped + " !\\\"#$%&'()*+,-./" + "\\\\" + "\x7f\x80\xe9\u2028\ufeff\U0001f389"
+    entry = PointerEntry("a", 1, f"s3://lake/{every}", f"v{every}", Evidence(etag=every, modified_ns=-5))
+    assert entry.digest_line() == f'["a",1,null,"s3://lake/{spelled}","v{spelled}","{spelled}","-5"]'
+    assert f'"etag":"{spelled}"'.encode() in encode_shard([entry])  # as documents are written
+
+
+@pytest.mark.parametrize("nanoseconds", [-(2**63), -1, 0, 2**53 + 1, 2**63 - 1])
+def test_a_time_survives_a_parser_that_has_nothing_but_doubles(nanoseconds):
+    entry = PointerEntry("a", 1, "s3://lake/a", None, Evidence(modified_ns=nanoseconds))
+    parsed = json.loads(encode_shard([entry]), parse_int=float)
+    assert parsed["modified_ns"] == str(nanoseconds)
+    assert entry.digest_line().endswith(f',"{nanoseconds}"]')
 
 
 def test_it_is_written_as_it_was_with_its_unknown_fields():
@@ -244,11 +283,20 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         "entries[3].held.sha256: expected 64 lower-case hex digits",
     ),
     "digests are a list": (lambda: entry(FIRST, held=[HELLO]), "entries[3].held: expected an object"),
-    "time as a float": (lambda: entry(THIRD, modified_ns=1.5), "entries[5].modified_ns: expected a whole number"),
-    "time as a text": (lambda: entry(THIRD, modified_ns="1"), "entries[5].modified_ns: expected a whole number"),
-    "time as true": (lambda: entry(THIRD, modified_ns=True), "entries[5].modified_ns: expected a whole number"),
-    "time of 2**70": (lambda: entry(THIRD, modified_ns=2**70), "entries[5].modified_ns: expected a whole number"),
-    "time of -2**70": (lambda: entry(THIRD, modified_ns=-(2**70)), "entries[5].modified_ns: expected a whole number"),
+    "time as a float": (lambda: entry(THIRD, modified_ns=1.5), "entries[5].modified_ns: expected a string"),
+    "time as a number": (
+        lambda: entry(THIRD, modified_ns=1),
+        "entries[5].modified_ns: expected a text of digits, got the number 1, as a metamlflow from before format 1",
+    ),
+    "time as true": (lambda: entry(THIRD, modified_ns=True), "entries[5].modified_ns: expected a string"),
+    "time of 2**63": (lambda: entry(THIRD, modified_ns=str(2**63)), f"entries[5].modified_ns: {DIGITS}"),
+    "time of -2**63 - 1": (lambda: entry(THIRD, modified_ns=str(-(2**63) - 1)), f"entries[5].modified_ns: {DIGITS}"),
+    "time of 5,000 digits": (lambda: entry(THIRD, modified_ns="9" * 5000), f"entries[5].modified_ns: {DIGITS}"),
+    "time with a zero before it": (lambda: entry(THIRD, modified_ns="01"), f"entries[5].modified_ns: {DIGITS}"),
+    "time of minus zero": (lambda: entry(THIRD, modified_ns="-0"), f"entries[5].modified_ns: {DIGITS}"),
+    "time with a plus": (lambda: entry(THIRD, modified_ns="+1"), f"entries[5].modified_ns: {DIGITS}"),
+    "time of no digits": (lambda: entry(THIRD, modified_ns=""), f"entries[5].modified_ns: {DIGITS}"),
+    "time in other digits": (lambda: entry(THIRD, modified_ns="\u0661"), f"entries[5].modified_ns: {DIGITS}"),
     "etag as a number": (lambda: entry(THIRD, etag=7), "entries[5].etag: expected a string"),
     "version as a number": (lambda: entry(FIRST, version=7), "entries[3].version: expected a string"),
     "negative size": (lambda: entry(LAST, size=-1), "entries[6].size: expected a whole number from 0"),

@@ -112,8 +112,8 @@ CASES |= {
         store.shards()[0]["key"], (store.root / store.shards()[0]["key"]).read_bytes()[:100]
     ),
     "a list of files of 3 GB": lambda store: store.sparse(store.shards()[0]["key"], 3 * GIB),
-    "a list of files of 2^62 bytes": _shard_lies(size=2**62),
-    "a list of 2^62 files": _shard_lies(count=2**62),
+    "a list of files of 2^52 bytes": _shard_lies(size=2**52),
+    "a list of 2^52 files": _shard_lies(count=2**52),
     "a list that begins elsewhere": _shard_lies(first="00000x"),
     "lists of files in another order": _shards_turned,
     "lists of files that overlap": _shards_overlap,
@@ -125,7 +125,7 @@ CASES |= {
     "a pointer with a password": _pointer("https://user:secret@127.0.0.1/x"),
     "a signed pointer": _pointer("https://127.0.0.1/x?X-Amz-Signature=ab"),
     "a pointer with a line break": _pointer("file:///a\nerror: all is well"),
-    "a pointer of 2^62 bytes": lambda store: _pointer(f"file://{store.lake}/part-1.csv", size=2**62)(store),
+    "a pointer of 2^52 bytes": lambda store: _pointer(f"file://{store.lake}/part-1.csv", size=2**52)(store),
     "a pointer without evidence": lambda store: _pointer(
         f"file://{store.root.parent}/outside", evidence="stat", computed={}, held={}
     )(store),

@@ -9,6 +9,7 @@ import pytest
 
 from metamlflow.backend.external import ObjectMeta
 from metamlflow.errors import MetaMLFlowError, PointerDriftError
+from metamlflow.store.catalog.external import entry_of
 
 NANOSECONDS = 1_700_000_000_123_456_789
 LATER = NANOSECONDS + 1
@@ -233,6 +234,12 @@ def test_drift_of_one_file_leaves_the_others_readable(client, folder, tmp_path):
     assert [artifact.read_bytes(name) for name in "ac"] == [b"a", b"c"]
     assert artifact.download(tmp_path / "out", path="c").read_bytes() == b"c"
     assert [(f.path, f.status) for f in artifact.verify("stat").findings] == [("b", "modified")]
+
+
+@pytest.mark.parametrize("time", [2**63, -(2**63) - 1, 10**30])
+def test_a_time_that_no_document_holds_is_not_recorded(time):
+    assert entry_of("a", "s3://lake", ObjectMeta("a", 1, etag="x", modified_ns=time)).evidence.modified_ns is None
+    assert entry_of("a", "s3://lake", ObjectMeta("a", 1, modified_ns=2**63 - 1)).evidence.modified_ns == 2**63 - 1
 
 
 def test_a_time_that_no_calendar_has_is_told_as_a_number():

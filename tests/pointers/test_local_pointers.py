@@ -53,7 +53,7 @@ def test_a_file_is_registered_and_none_of_it_is_stored(client, raw, data):
     assert stored["requires"] == ["pointers"]
     assert stored["pointers"] == [{"evidence": None, "kind": "object", "path": "", "uri": uri}]
     assert stored["entries"] == [
-        {"evidence": "stat", "modified_ns": NANOSECONDS, "path": "a.csv", "size": 4, "uri": uri},
+        {"evidence": "stat", "modified_ns": str(NANOSECONDS), "path": "a.csv", "size": 4, "uri": uri},
     ]
     assert (stored["kind"], stored["type"], stored["size"], stored["files"]) == ("file", "dataset", 4, 1)
     assert raw.blobs() == set()
@@ -275,7 +275,7 @@ def test_full_evidence_is_what_anyone_computes_from_the_bytes(client, raw, data)
     (entry,) = raw.manifest("a")["entries"]
     crc32c = f"{google_crc32c.value(b'a' + bytes([10]) + b'1' + bytes([10])):08x}"
     assert entry["computed"] == {"crc32c": crc32c, "sha256": hashlib.sha256(b"a\n1\n").hexdigest()}
-    assert (entry["evidence"], entry["modified_ns"]) == ("full", NANOSECONDS)
+    assert (entry["evidence"], entry["modified_ns"]) == ("full", str(NANOSECONDS))
     assert raw.manifest("a")["pointers"][0]["evidence"] == "full"
 
 

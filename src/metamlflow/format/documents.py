@@ -23,6 +23,12 @@ MAX_PROBLEMS = 20
 # ASCII digits alone, and no hour 24, which newer Pythons read as the next day.
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _NEWER = "It was written by a newer metamlflow; update yours to read it."
+_DAMAGED = "The document is damaged or was altered; nothing of it was used."
+BEFORE = "a metamlflow from before format 1 was settled"
+"""Stands in a problem that only documents of that time have."""
+_BEFORE = "Such stores are not read any more: register the data again."
+MAX_WHOLE = 2**53 - 1
+"""The largest whole number of a document: up to there every parser of JSON keeps each of them."""
 
 _SHOWN = 80  # characters: a line's worth
 _encoder = json.JSONEncoder()
@@ -85,9 +91,10 @@ class Problems:
         if more := self.count - len(shown):
             shown.append(f"and {more:,} more")
         newer = any("unknown feature" in problem or "newer format" in problem for problem in shown)
+        before = any(BEFORE in problem for problem in shown)
         raise StoreFormatError(
             f"{self.key} is no {what} of format {FORMAT}:\n  " + "\n  ".join(shown),
-            hint=_NEWER if newer else "The document is damaged or was altered; nothing of it was used.",
+            hint=_NEWER if newer else _BEFORE if before else _DAMAGED,
             key=self.key,
             problems=tuple(shown),
         )
@@ -279,7 +286,7 @@ class Fields:
         """As :meth:`text`, but null and a missing field are None."""
         return None if self.value(name) is None else self.text(name, problem)
 
-    def integer(self, name: str, least: int, most: int = 2**63 - 1) -> int:
+    def integer(self, name: str, least: int, most: int = MAX_WHOLE) -> int:
         """Return a whole number within bounds."""
         value = self._typed(name, int, "a whole number")
         if value is None:

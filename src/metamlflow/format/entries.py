@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from metamlflow.format.documents import Fields, Problems, dump_text, parse_object, pattern
+from metamlflow.format.documents import MAX_WHOLE, Fields, Problems, dump_text, parse_object, pattern
 from metamlflow.format.layout import sha256_of_blob_key
 from metamlflow.format.pointers import FEATURE, pointer_entry_from, pointer_entry_to_json
 from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Shard
@@ -94,7 +94,7 @@ def _is_usual(value: Any) -> bool:
     return (
         type(path) is type(sha256) is type(crc32c) is type(key) is str
         and type(size) is int
-        and 0 <= size < 2**63
+        and 0 <= size <= MAX_WHOLE
         and sha256_of_blob_key(key) == sha256
         and not _is_crc32c(crc32c)
         and not path_problem(path)

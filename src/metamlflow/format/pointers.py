@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
-from metamlflow.format.documents import Fields, Problems, pattern
+from metamlflow.format.documents import BEFORE, Fields, Problems, pattern, shown
 from metamlflow.model.paths import path_problem
 from metamlflow.model.pointers import (
     COMPOSITE,
@@ -22,6 +23,7 @@ from metamlflow.model.uris import uri_problem
 FEATURE = "pointers"
 """What ``requires`` of a manifest names if it points to anything."""
 
+_DIGITS = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _DIGEST_PROBLEM = {name: pattern(f"[0-9a-f]{{{n}}}", f"{n} lower-case hex digits") for name, n in DIGEST_HEX.items()}
 _DIGEST_PROBLEM |= {
     name + COMPOSITE: pattern(f"[0-9a-f]{{{n}}}-[1-9][0-9]{{0,4}}", f"{n} lower-case hex digits, '-' and a number")
@@ -37,7 +39,7 @@ def pointer_entry_to_json(entry: PointerEntry) -> dict[str, Any]:
         "computed": dict(evidence.computed),
         "etag": evidence.etag,
         "held": dict(evidence.held),
-        "modified_ns": evidence.modified_ns,
+        "modified_ns": None if evidence.modified_ns is None else str(evidence.modified_ns),
         "version": entry.version,
     }
     return document | {name: value for name, value in optional.items() if value not in (None, {})}
@@ -45,10 +47,9 @@ def pointer_entry_to_json(entry: PointerEntry) -> dict[str, Any]:
 
 def pointer_entry_from(fields: Fields, path: str) -> PointerEntry:
     """Read an entry that lies elsewhere; its path has been read."""
-    modified = None if fields.value("modified_ns") is None else fields.integer("modified_ns", -(2**63))
     evidence = Evidence(
         etag=fields.optional_text("etag"),
-        modified_ns=modified,
+        modified_ns=_nanoseconds(fields),
         held=_digests(fields, "held"),
         computed=_digests(fields, "computed"),
     )
@@ -63,6 +64,23 @@ def pointer_entry_from(fields: Fields, path: str) -> PointerEntry:
         evidence=evidence,
         extra=fields.unknown() or None,
     )
+
+
+def _nanoseconds(fields: Fields) -> int | None:
+    """Read a time in nanoseconds: a text of digits, for as a number most parsers of JSON would round it."""
+    value = fields.value("modified_ns")
+    if isinstance(value, int) and not isinstance(value, bool):
+        fields.note("modified_ns", f"expected a text of digits, got the number {shown(value)}, as {BEFORE} wrote it")
+        return None
+    text = fields.optional_text("modified_ns", digits_problem)
+    return int(text) if text and digits_problem(text) is None else None
+
+
+def digits_problem(value: str) -> str | None:
+    """Return what is wrong with ``value`` as a whole number that is written as a text, or None."""
+    if _DIGITS.fullmatch(value) and -(2**63) <= int(value) < 2**63:
+        return None
+    return "expected a text of digits from -2**63 to 2**63 - 1"
 
 
 def _uri(fields: Fields) -> str:

@@ -22,6 +22,8 @@ DIGEST_HEX = {"sha256": 64, "sha1": 40, "md5": 32, "crc64nvme": 16, "crc32c": 8,
 """The digests that evidence may hold, from the strongest on, and their hex digits."""
 COMPOSITE = "-composite"
 """Ends the name of a digest over the digests of an upload's parts; its value ends in ``-<number of parts>``."""
+DIGEST_ORDER = (*DIGEST_HEX, *(name + COMPOSITE for name in DIGEST_HEX))
+"""All names of digests; the first of them that is known stands for the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,11 @@ class PointerEntry:
     def identity(self) -> list[Any]:
         """Return, as JSON values, what stands for its content where no digest does: a look at it finds the same."""
         known = self.evidence.digests
-        if found := self.evidence.digest() or next(iter(sorted(known.items())), None):
-            name, value = found
-            return [self.path, self.size, value if name == "sha256" else f"{name}:{value}"]
-        return [self.path, self.size, None, self.uri, self.version, self.evidence.etag, self.evidence.modified_ns]
+        for name in DIGEST_ORDER:
+            if name in known:
+                return [self.path, self.size, known[name] if name == "sha256" else f"{name}:{known[name]}"]
+        modified = None if self.evidence.modified_ns is None else str(self.evidence.modified_ns)
+        return [self.path, self.size, None, self.uri, self.version, self.evidence.etag, modified]
 
     def digest_line(self) -> str:
         """Return what the digest of an artifact's content takes in of it."""

@@ -11,6 +11,7 @@ from metamlflow.backend.external import ExternalStore, ObjectMeta
 from metamlflow.backend.fsspec_external import FsspecExternalStore
 from metamlflow.backend.registry import open_external
 from metamlflow.errors import InvalidInputError
+from metamlflow.format.pointers import digits_problem
 from metamlflow.model.pointers import Evidence, PointerEntry
 from metamlflow.model.uris import WEB, plain_scheme, split_uri
 from metamlflow.store.catalog.pointer_policy import (
@@ -163,8 +164,12 @@ def seen_as(entry: PointerEntry) -> ObjectMeta:
 
 
 def entry_of(path: str, root: str, seen: ObjectMeta, computed: Mapping[str, str] | None = None) -> PointerEntry:
-    """Return the entry for an object that was seen."""
+    """Return the entry for an object that was seen. A time that no document holds is as good as none."""
+    known = seen.modified_ns is not None and digits_problem(str(seen.modified_ns)) is None
     evidence = Evidence(
-        etag=seen.etag, modified_ns=seen.modified_ns, held=dict(seen.held), computed=dict(computed or {})
+        etag=seen.etag,
+        modified_ns=seen.modified_ns if known else None,
+        held=dict(seen.held),
+        computed=dict(computed or {}),
     )
     return PointerEntry(path, seen.size, f"{root}/{seen.name}", seen.version, evidence)
