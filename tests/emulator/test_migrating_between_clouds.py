@@ -46,7 +46,7 @@ def source(data, tmp_path):
     state = tmp_path / "source" / state_key(ArtifactName("a.json/Model"), 1, 1)
     state.write_bytes(encode_state("pruned", "0" * 32, utc_now()))
     for number in (2, 3):  # given back, and given up again: the bytes stay behind
-        state.with_name(f"9999999998_v1.state-{number}.json").write_bytes(
+        state.with_name(f"9999999998_v1.state-{9_999_999_999 - number:010d}.json").write_bytes(
             encode_state("restored" if number == 2 else "pruned", f"{number:032}", utc_now())
         )
     return tmp_path / "source"

@@ -120,9 +120,11 @@ def test_a_handwritten_marker_is_read():
 def test_handwritten_small_records_are_read():
     origin = f'"format": 1, "record_id": "{ID}", "created_at": "2026-01-31T12:00:00Z"'
     version_2 = "artifacts/a/_versions/9999999997_v2"
-    assert decode_state(f'{{{origin}, "state": "pruned"}}'.encode(), f"{version_2}.state-1.json") == "pruned"
-    assert decode_state(f'{{{origin}, "state": "restored"}}'.encode(), f"{version_2}.state-2.json") == "restored"
-    assert decode_state(f'{{{origin}, "state": "absent"}}'.encode(), f"{version_2}.state-3.json") == "absent"
+    assert decode_state(f'{{{origin}, "state": "pruned"}}'.encode(), f"{version_2}.state-9999999998.json") == "pruned"
+    assert (
+        decode_state(f'{{{origin}, "state": "restored"}}'.encode(), f"{version_2}.state-9999999997.json") == "restored"
+    )
+    assert decode_state(f'{{{origin}, "state": "absent"}}'.encode(), f"{version_2}.state-9999999996.json") == "absent"
     assert decode_alias(f'{{{origin}, "version": 2}}'.encode(), "k") == 2
     assert decode_alias(f'{{{origin}, "version": null}}'.encode(), "k") is None
     claim = f'{{{origin}, "version": 4, "artifact_id": "7a0c3f6e-9f4b-4c1d-8e2a-5b6c7d8e9f00"}}'

@@ -19,7 +19,7 @@ MARKER = ORIGIN | {"requires": [], "store_id": "f" * 32, "grace_seconds": 604800
 STATE = ORIGIN | {"state": "pruned"}
 ALIAS = ORIGIN | {"version": 2}
 CLAIM = ORIGIN | {"version": 2, "artifact_id": "7a0c3f6e-9f4b-4c1d-8e2a-5b6c7d8e9f00"}
-STATE_KEY = "artifacts/a/_versions/9999999998_v1.state-1.json"
+STATE_KEY = "artifacts/a/_versions/9999999998_v1.state-9999999998.json"
 
 
 def without(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def state(data: bytes) -> object:
 
 
 def restored_state(data: bytes) -> object:
-    return decode_state(data, STATE_KEY.replace("state-1", "state-2"))
+    return decode_state(data, STATE_KEY.replace("state-9999999998", "state-9999999997"))
 
 
 def alias(data: bytes) -> object:
@@ -43,7 +43,7 @@ def alias(data: bytes) -> object:
 
 
 def claim(data: bytes) -> object:
-    return decode_claim(data, f"artifacts/a/_idempotency/{'0' * 64}/0000000001.json")
+    return decode_claim(data, f"artifacts/a/_idempotency/{'0' * 64}/9999999998.json")
 
 
 Reader = Callable[[bytes], object]

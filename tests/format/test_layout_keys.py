@@ -1,5 +1,6 @@
 """Keys: spelled in one place, unmistakable, safe on disks that fold case, and the same as in SPEC.md."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifest_strategies import HEX32, HEX64, NAMES, SEGMENT
 
+from metamlflow.errors import StoreFormatError
 from metamlflow.format.layout import (
     LONGEST_KEY,
     MARKER,
@@ -21,7 +23,9 @@ from metamlflow.format.layout import (
     name_of_key,
     parse_alias_key,
     parse_idempotency_key,
+    parse_relocation_key,
     parse_version_key,
+    relocation_key,
     sha256_of_blob_key,
     state_key,
     state_number_of_key,
@@ -42,9 +46,9 @@ EXAMPLES = {
     name_key(ArtifactName("a.json/b")): "names/a!.json/b.json",
     manifest_key(NAME, 1): "artifacts/!fraud/features/_versions/9999999998_v1.json",
     manifest_key(NAME, 12): "artifacts/!fraud/features/_versions/9999999987_v12.json",
-    state_key(NAME, 12, 1): "artifacts/!fraud/features/_versions/9999999987_v12.state-1.json",
+    state_key(NAME, 12, 1): "artifacts/!fraud/features/_versions/9999999987_v12.state-9999999998.json",
     alias_key(NAME, "Best", 2): "artifacts/!fraud/features/_aliases/!best/9999999997.json",
-    idempotency_key(NAME, HEX, 1): f"artifacts/!fraud/features/_idempotency/{HEX}/0000000001.json",
+    idempotency_key(NAME, HEX, 1): f"artifacts/!fraud/features/_idempotency/{HEX}/9999999998.json",
     blob_key(HEX): f"blobs/sha256/58/{HEX}",
     blob_key(HEX, ".csv.gz", ID): f"blobs/sha256/58/{HEX}-{ID}.csv.gz",
 }
@@ -93,7 +97,7 @@ def test_newer_versions_list_first(name, one, other):
         assert state_key(name, newer, 1) < manifest_key(name, older)
 
 
-@given(NAMES, VERSIONS, st.integers(1, 10**6))
+@given(NAMES, VERSIONS, VERSIONS)
 def test_a_version_key_is_read_back_and_lists_before_its_states(name, version, number):
     manifest, state = manifest_key(name, version), state_key(name, version, number)
     found = parse_version_key(name, manifest)
@@ -102,6 +106,20 @@ def test_a_version_key_is_read_back_and_lists_before_its_states(name, version, n
     assert (found.version, found.state) == (version, number)
     assert (state_number_of_key(manifest), state_number_of_key(state)) == (None, number)
     assert manifest < state
+
+
+@given(NAMES, SEGMENT, VERSIONS, VERSIONS)
+def test_in_every_series_a_number_is_the_inverse_of_ten_digits_and_the_newest_lists_first(name, alias, one, other):
+    series = [
+        partial(state_key, name, 1),
+        partial(alias_key, name, alias),
+        partial(idempotency_key, name, HEX),
+        relocation_key,
+    ]
+    for key in series:
+        assert key(one).removesuffix(".json").endswith(f"{9_999_999_999 - one:010d}")
+        assert (key(one) < key(other)) == (one > other)
+    assert parse_relocation_key(relocation_key(one)) == one
 
 
 @given(NAMES, st.integers(1, 1000), st.integers(1, 1000))
@@ -125,6 +143,9 @@ def test_numbered_records_are_read_back(name, alias, number):
         "artifacts/a/_versions/9999999998_v1.json.tmp",
         "artifacts/a/_versions/9999999998_v1.state-0.json",
         "artifacts/a/_versions/9999999998_v1.state-01.json",
+        "artifacts/a/_versions/9999999998_v1.state-0000000000.json",  # 9,999,999,999 is the number of none
+        "artifacts/a/_versions/9999999998_v1.state-9999999999.json",  # and neither is 0
+        "artifacts/a/_versions/9999999998_v1.state-99999999980.json",
         "artifacts/a/_versions/9999999998_v1.state-.json",
         "artifacts/a/_versions/x/9999999998_v1.json",
         "artifacts/b/_versions/9999999998_v1.json",
@@ -135,6 +156,15 @@ def test_numbered_records_are_read_back(name, alias, number):
 )
 def test_a_key_that_is_no_versions_is_not_taken_for_one(key):
     assert parse_version_key(ArtifactName("a"), key) is None
+
+
+@pytest.mark.parametrize("number", [1, 2, 10, 999_999_999])
+def test_a_state_as_it_was_spelled_before_is_refused_and_not_ignored(number):
+    key = f"artifacts/a/_versions/9999999998_v1.state-{number}.json"
+    with pytest.raises(StoreFormatError, match="from before format 1 was settled") as caught:
+        parse_version_key(ArtifactName("a"), key)
+    assert caught.value.key == key
+    assert parse_version_key(ArtifactName("b"), key) is None
 
 
 @pytest.mark.parametrize("file", ["0000000000.json", "9999999999.json", "1.json", "9999999998", "x.json"])
@@ -198,7 +228,7 @@ def test_no_key_is_longer_than_a_store_leaves_room_for():
     longest = ArtifactName.parse("/".join(["A" * 99, "A" * 100]))
     keys = [
         name_key(longest),
-        state_key(longest, MAX_VERSION, 10**9),
+        state_key(longest, MAX_VERSION, MAX_VERSION),
         alias_key(longest, "A" * 100, MAX_VERSION),
         idempotency_key(longest, HEX, MAX_VERSION),
         blob_key(HEX, ".12345678.12345678", ID),

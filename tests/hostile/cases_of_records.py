@@ -17,7 +17,8 @@ def _alias(number: int, **fields: object) -> Case:
 
 
 def _state(name: str, version: int, number: int | str, state: str) -> Case:
-    key = f"artifacts/{name}/_versions/{NUMBERS - version:010d}_v{version}.state-{number}.json"
+    spelled = number if isinstance(number, str) else f"{NUMBERS - number:010d}"
+    key = f"artifacts/{name}/_versions/{NUMBERS - version:010d}_v{version}.state-{spelled}.json"
     return lambda store: write_record(store.root / key, {"state": state})
 
 
@@ -95,7 +96,10 @@ CASES |= {
     "a state that contradicts its number": _state("data", 2, 1, "restored"),
     "a state that comes without the ones before": _state("data", 2, 7, "pruned"),
     "a state that brings back what was pruned": _state("old", 1, 2, "restored"),
-    "a state of 3 GB": lambda store: store.sparse("artifacts/old/_versions/9999999998_v1.state-1.json", 3 * GIB),
+    "a state as it was spelled before format 1 was settled": _state("data", 2, "1", "pruned"),
+    "a state of 3 GB": lambda store: store.sparse(
+        "artifacts/old/_versions/9999999998_v1.state-9999999998.json", 3 * GIB
+    ),
     "a version with the largest number": _stray_version,
     "a version that is missing": lambda store: (store.root / store.manifest_key("data", 2)).unlink(),
     "names of nothing": _names,

@@ -40,7 +40,7 @@ def build(root: Path, lake: Path) -> None:
     client.register_artifact("report", b"report", inputs=[model])
     model.sign(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
     client.register_artifact("old", b"old")
-    write_record(root / "artifacts/old/_versions/9999999998_v1.state-1.json", {"state": "pruned"})
+    write_record(root / "artifacts/old/_versions/9999999998_v1.state-9999999998.json", {"state": "pruned"})
 
 
 def _register_table(client: MetaMLFlowClient) -> None:

@@ -179,7 +179,7 @@ def test_a_version_that_was_pruned_is_an_input_by_what_names_it_and_by_no_alias(
     inputs = model(client).inputs
     client.set_alias("base", "good", 1)
     place = raw.manifest_path("base", 1)
-    place.with_name(place.name.replace(".json", ".state-1.json")).write_text(
+    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
         '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
     )
     client.register_artifact("made", b"x", inputs=inputs)

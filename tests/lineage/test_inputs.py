@@ -98,7 +98,7 @@ def test_a_pointer_has_inputs_too(client, manifest_inputs, folder):
 
 def test_a_version_whose_bytes_were_given_up_is_an_input_by_its_number_alone(client, raw, manifest_inputs):
     place = raw.manifest_path("table", 3)
-    place.with_name(place.name.replace(".json", ".state-1.json")).write_text(
+    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
         '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
     )
     client.set_alias("table", "good", None)
@@ -143,7 +143,7 @@ def test_an_artifact_of_another_store_is_refused(client, raw, tmp_path):
 
 def test_the_latest_of_a_name_that_is_all_given_up_is_refused(client, raw):
     place = raw.manifest_path("!team/!model", 1)
-    place.with_name(place.name.replace(".json", ".state-1.json")).write_text(
+    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
         '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
     )
     with pytest.raises(ArtifactPrunedError):

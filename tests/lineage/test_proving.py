@@ -35,7 +35,7 @@ def alter(raw, name, version=1, **changes) -> str:
 
 def prune(raw, name, version):
     place = raw.manifest_path(name, version)
-    place.with_name(place.name.replace(".json", ".state-1.json")).write_text(
+    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
         '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
     )
 

@@ -36,7 +36,7 @@ def set_state(folder, version, number, state) -> None:
 
 def states(folder, version) -> list[str]:
     prefix = f"{9_999_999_999 - version:010d}_v{version}.state-"
-    found = sorted((folder / "artifacts/features/_versions").glob(f"{prefix}*"))
+    found = sorted((folder / "artifacts/features/_versions").glob(f"{prefix}*"), reverse=True)
     return [json.loads(path.read_bytes())["state"] for path in found]
 
 

@@ -147,7 +147,7 @@ class Store(RuleBasedStateMachine):
         prefix = f"artifacts/{NAMES[name]}/_idempotency/{hashlib.sha256(key.encode()).hexdigest()}/"
         objects = self.world.objects()
         claims = sorted(stored for stored in objects if stored.startswith(prefix))
-        return json.loads(objects[claims[-1]]) if claims else None
+        return json.loads(objects[claims[0]]) if claims else None
 
     def _version_of_claim(self, name: str, key: str) -> int | None:
         claim = self._newest_claim(name, key)

@@ -80,7 +80,9 @@ def test_few_missing_versions_are_told_one_by_one(world):
     assert missing == ["version 2", "version 3"]
 
 
-@pytest.mark.parametrize("number", [str(LAST + 1), "9" * 40, "9" * 600], ids=["next", "40-digits", "600-digits"])
+@pytest.mark.parametrize(
+    "number", ["0" * 10, "9" * 10, "9" * 40, "9" * 600], ids=["next", "zero", "40-digits", "600-digits"]
+)
 def test_a_state_beyond_the_range_is_no_state(world, number):
     key = manifest_key(1).replace(".json", f".state-{number}.json")
     world.write(key, encode_state("pruned", "f" * 32, world.bucket.clock()))
@@ -109,3 +111,18 @@ def test_an_alias_with_the_last_number_is_not_moved_to_one_that_nobody_reads(wor
 def test_a_number_that_no_version_can_have_is_not_found(world):
     with pytest.raises((ArtifactNotFoundError, ValueError)):
         world.client().get_artifact(NAME, LAST + 1)
+
+
+def test_a_claim_as_it_was_spelled_before_holds_and_is_never_followed_by_another(world):
+    """Claim 1 had the key that the last one has now."""
+    client = world.client()
+    client.register_artifact(NAME, b"job", idempotency_key="job")
+    (key,) = [key for key in world.objects() if "_idempotency" in key]
+    data = world.objects()[key]
+    world.remove(key)
+    world.write(f"{key.rpartition('/')[0]}/{1:010d}.json", data)
+    assert client.register_artifact(NAME, b"again", idempotency_key="job").version == 2
+    document = json.loads(data) | {"record_id": "f" * 32}  # another's number: the claim is dead
+    world.write(f"{key.rpartition('/')[0]}/{1:010d}.json", json.dumps(document).encode())
+    with pytest.raises(StoreFormatError, match=r"claim 9,999,999,999 is out of range"):
+        client.register_artifact(NAME, b"again", idempotency_key="job")

@@ -65,7 +65,7 @@ class TimedWorld(MemoryWorld):
 
     def prune(self, key: str, ago: timedelta) -> None:
         data = encode_state("pruned", "f" * 32, self.now - ago)
-        self.bucket.objects[key.replace(".json", ".state-1.json")] = StoredObject(data, self.now - ago)
+        self.bucket.objects[key.replace(".json", ".state-9999999998.json")] = StoredObject(data, self.now - ago)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ def test_a_list_of_versions_is_of_those_that_stayed(world):
 
 @pytest.mark.parametrize("reference", [4, "prod", "latest"])
 def test_a_version_whose_pruning_was_taken_back_is_there(world, reference):
-    state = manifest_key(4).removesuffix(".json") + ".state-1.json"
+    state = manifest_key(4).removesuffix(".json") + ".state-9999999998.json"
     world.write(state, encode_state("pruned", "c" * 32, IMPATIENT.now()))
     with pytest.raises(ArtifactPrunedError):
         world.client().get_artifact(NAME, 4)

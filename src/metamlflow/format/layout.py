@@ -22,8 +22,9 @@ CACHE = "cache/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
-_INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest version lists first
-_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([1-9][0-9]{0,9}))?\.json")
+_INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest lists first
+_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([0-9]{10}))?\.json")
+_STATE_OF_BEFORE = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.state-[1-9][0-9]{0,8}\.json")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
@@ -46,6 +47,16 @@ def escape_name(name: str) -> str:
 def unescape_name(escaped: str) -> str:
     """Undo :func:`escape_name`."""
     return _ESCAPED.sub(lambda match: match[1].upper(), escaped)
+
+
+def _inverse(number: int) -> str:
+    """Spell the number of a version or of a record in a series: the newest lists first, and none is longer."""
+    return f"{_INVERSE_OF - number:010d}"
+
+
+def _number_of(inverse: str) -> int | None:
+    number = _INVERSE_OF - int(inverse)
+    return number if 1 <= number <= MAX_VERSION else None
 
 
 def name_key(name: ArtifactName) -> str:
@@ -88,7 +99,7 @@ def name_of_artifact_key(key: str) -> str | None:
 
 def version_prefix(name: ArtifactName, version: int) -> str:
     """What the keys of one version's manifest and states begin with; no other version's do."""
-    return f"{versions_prefix(name)}{_INVERSE_OF - version:010d}_v{version}."
+    return f"{versions_prefix(name)}{_inverse(version)}_v{version}."
 
 
 def manifest_key(name: ArtifactName, version: int) -> str:
@@ -108,7 +119,7 @@ def state_key(name: ArtifactName, version: int, number: int) -> str:
         StoreFormatError: no reader knows records with this number.
     """
     _check_number(number, f"{name}@{version}: state")
-    return f"{version_prefix(name, version)}state-{number}.json"
+    return f"{version_prefix(name, version)}state-{_inverse(number)}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +131,39 @@ class VersionKey:
 
 
 def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
-    """Read a listed key, or return None for one that format 1 does not know."""
+    """Read a listed key, or return None for one that format 1 does not know.
+
+    Raises:
+        StoreFormatError: it is that of a state record from before format 1 was settled. To ignore it would be to take a
+            pruned version for a live one.
+    """
     prefix = versions_prefix(name)
-    match = _VERSION_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
-    if not match or int(match[1]) != _INVERSE_OF - int(match[2]) or int(match[2]) > MAX_VERSION:
+    if not key.startswith(prefix):
         return None
-    if match[3] and int(match[3]) > MAX_VERSION:
+    match = _VERSION_FILE.fullmatch(key, len(prefix))
+    if match is None:
+        if _STATE_OF_BEFORE.fullmatch(key, len(prefix)):
+            raise _state_of_before(key)
         return None
-    return VersionKey(int(match[2]), int(match[3]) if match[3] else None)
+    version, state = _number_of(match[1]), match[3] and _number_of(match[3])
+    if version != int(match[2]) or (match[3] and not state):
+        return None
+    return VersionKey(version, state or None)
+
+
+def _state_of_before(key: str) -> StoreFormatError:
+    return StoreFormatError(
+        f"{key} is a state record as a metamlflow from before format 1 was settled spelled it",
+        hint="Such versions are not read any more: register what is live in a new store.",
+        key=key,
+        problems=("the number of a state record takes ten digits",),
+    )
 
 
 def state_number_of_key(key: str) -> int | None:
     """The number of the state record at ``key``, whichever version's, or None for another key."""
     match = _VERSION_FILE.fullmatch(key.rpartition("/")[2])
-    return int(match[3]) if match and match[3] else None
+    return _number_of(match[3]) if match and match[3] else None
 
 
 def aliases_prefix(name: ArtifactName, alias: str) -> str:
@@ -155,24 +185,23 @@ def alias_of_key(name: ArtifactName, key: str) -> str | None:
 def alias_key(name: ArtifactName, alias: str, number: int) -> str:
     """Key of an alias's record ``number`` (1, 2, …)."""
     _check_number(number, f"{name}@{alias}: record")
-    return f"{aliases_prefix(name, alias)}{_INVERSE_OF - number:010d}.json"
+    return f"{aliases_prefix(name, alias)}{_inverse(number)}.json"
 
 
 def parse_alias_key(name: ArtifactName, alias: str, key: str) -> int | None:
     """The number of the alias record at ``key``, or None for a key that format 1 does not know."""
-    number = _number_below(aliases_prefix(name, alias), key)
-    return _INVERSE_OF - number if number else None
+    return _number_below(aliases_prefix(name, alias), key)
 
 
 def idempotency_prefix(name: ArtifactName, key_digest: str) -> str:
-    """Where the claims under one idempotency key lie, in their order."""
+    """Where the claims under one idempotency key lie, newest first."""
     return f"{ARTIFACTS}{escape_name(name)}/_idempotency/{key_digest}/"
 
 
 def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:
     """Key of claim ``number`` (1, 2, …) made under the idempotency key with this SHA-256 (64 hex digits)."""
     _check_number(number, f"{name}: idempotency claim")
-    return f"{idempotency_prefix(name, key_digest)}{number:010d}.json"
+    return f"{idempotency_prefix(name, key_digest)}{_inverse(number)}.json"
 
 
 def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int | None:
@@ -182,7 +211,7 @@ def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int 
 
 def _number_below(prefix: str, key: str) -> int | None:
     match = _NUMBERED_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
-    return int(match[1]) if match and 1 <= int(match[1]) <= MAX_VERSION else None
+    return _number_of(match[1]) if match else None
 
 
 def _check_number(number: int, what: str) -> None:
@@ -199,13 +228,12 @@ def _check_number(number: int, what: str) -> None:
 def relocation_key(number: int) -> str:
     """Key of relocation ``number`` (1, 2, …). The newest lists first."""
     _check_number(number, "relocation")
-    return f"{RELOCATIONS}{_INVERSE_OF - number:010d}.json"
+    return f"{RELOCATIONS}{_inverse(number)}.json"
 
 
 def parse_relocation_key(key: str) -> int | None:
     """The number of the relocation at ``key``, or None for a key that format 1 does not know."""
-    number = _number_below(RELOCATIONS, key)
-    return _INVERSE_OF - number if number else None
+    return _number_below(RELOCATIONS, key)
 
 
 def edges_prefix(name: ArtifactName, version: int) -> str:

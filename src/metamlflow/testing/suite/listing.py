@@ -36,7 +36,7 @@ KEYS = (
     "ab.json",
     "ab/c.json",
     "z/9999999998_v1.json",
-    "z/9999999998_v1.state-1.json",
+    "z/9999999998_v1.state-9999999998.json",
 )
 
 PREFIXES = ("", "a", "a/", "a/b", "a/b/", "a/b/c", "a/b.c.json", "a-", "a.b", "a!", "ab", "z/9999999998_v1.", "Z", "~")
