@@ -61,12 +61,13 @@ def manifests(draw: st.DrawFn) -> Manifest:
     files = [item for item in content if isinstance(item, Entry)]
     whole = len(files) == len(content) == 1
     inputs = st.builds(Input, NAMES, st.integers(1, MAX_VERSION), DIGESTS, st.none() | TEXT)
+    version = draw(st.just(1) | st.integers(1, MAX_VERSION))
     moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 (given a zone)
     return Manifest(
         record_id=draw(HEX32),
         artifact_id=str(draw(st.uuids())),
         name=draw(NAMES),
-        version=draw(st.integers(1, MAX_VERSION)),
+        version=version,
         artifact_type=draw(st.sampled_from(["file", "dataset", "a/b-c.d_e"])),
         kind="file" if whole and draw(st.booleans()) else "folder",
         created_at=draw(moments),
@@ -81,6 +82,6 @@ def manifests(draw: st.DrawFn) -> Manifest:
         inputs=tuple(draw(st.lists(inputs, max_size=2))),
         run=draw(st.none() | HEX32),
         code=draw(st.none() | st.dictionaries(TEXT, STORED_JSON, max_size=2)),
-        previous=draw(st.none() | DIGESTS),
+        previous=draw(DIGESTS) if version > 1 else None,
         extra=draw(LATER),
     )

@@ -1,5 +1,6 @@
 """Manifests that are damaged or made to do harm: each is refused with one error that names all that is wrong."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -117,8 +118,21 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "metadata is null": (lambda: altered(metadata=None), ("metadata: expected an object, got null",)),
     "schema is a list": (lambda: altered(schema=[]), ("schema: expected an object, got []",)),
     "previous without its algorithm": (lambda: altered(previous=HEX), ('previous: expected "sha256:<64 hex>"',)),
+    "version 3 without previous": (lambda: without("previous"), ("previous: expected a digest in version 3",)),
+    "version 3 with previous null": (lambda: altered(previous=None), ("previous: expected a digest in version 3",)),
     "run is a number": (lambda: altered(run=1), ("run: expected a string, got 1",)),
     # times
+    "leap second": (lambda: altered(created_at="2026-12-31T23:59:60Z"), ("created_at: expected a time in UTC",)),
+    "minute 60": (lambda: altered(created_at="2026-01-31T12:60:00Z"), ("created_at: expected a time in UTC",)),
+    "no seconds": (lambda: altered(created_at="2026-01-31T12:00Z"), ("created_at: expected a time in UTC",)),
+    "seven digits": (lambda: altered(created_at="2026-01-31T12:00:00.1234567Z"), ("created_at: expected a time in",)),
+    "a point alone": (lambda: altered(created_at="2026-01-31T12:00:00.Z"), ("created_at: expected a time in UTC",)),
+    "a comma": (lambda: altered(created_at="2026-01-31T12:00:00,5Z"), ("created_at: expected a time in UTC",)),
+    "lower-case letters": (lambda: altered(created_at="2026-01-31t12:00:00z"), ("created_at: expected a time in UTC",)),
+    "a space for the T": (lambda: altered(created_at="2026-01-31 12:00:00Z"), ("created_at: expected a time in UTC",)),
+    "year 10000": (lambda: altered(created_at="10000-01-31T12:00:00Z"), ("created_at: expected a time in UTC",)),
+    "no offset but zero": (lambda: altered(created_at="2026-01-31T12:00:00+00:00"), ("created_at: expected a time",)),
+    "a week": (lambda: altered(created_at="2026-W05-6T12:00:00Z"), ("created_at: expected a time in UTC",)),
     "month 13": (lambda: altered(created_at="2026-13-01T00:00:00Z"), ("created_at: expected a time in UTC",)),
     "30 February": (lambda: altered(created_at="2026-02-30T00:00:00Z"), ("created_at: expected a time in UTC",)),
     "hour 24": (lambda: altered(created_at="2026-01-31T24:00:00Z"), ("created_at: expected a time in UTC",)),
@@ -157,8 +171,14 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "crc32c as a number": (lambda: entry(crc32c=891148478), ("entries[0].crc32c: expected a string",)),
     "crc32c with 0x": (lambda: entry(crc32c="0x353dd8be"), ("entries[0].crc32c: expected 8 lower-case hex digits",)),
     "entry size as a string": (lambda: entry(size="6"), ('entries[0].size: expected a whole number, got "6"',)),
-    "executable as 1": (lambda: entry(executable=1), ("entries[0].executable: expected true or false, got 1",)),
-    "folder as a string": (lambda: entry(1, folder="yes"), ('entries[1].folder: expected true or false, got "yes"',)),
+    "executable as 1": (lambda: entry(executable=1), ("entries[0].executable: expected true, got 1",)),
+    "executable as false": (lambda: entry(executable=False), ("entries[0].executable: expected true, got false",)),
+    "folder as false": (lambda: entry(1, folder=False), ("entries[1].folder: expected true, got false",)),
+    "a folder that has a key": (
+        lambda: entry(1, key=f"blobs/sha256/58/{HEX}"),
+        ("entries[1].key: expected one kind of item, got folder and key",),
+    ),
+    "folder as a string": (lambda: entry(1, folder="yes"), ('entries[1].folder: expected true, got "yes"',)),
     "blob key of other content": (
         lambda: entry(key=f"blobs/sha256/49/49{HEX[2:]}"),
         (f"entries[0].key: it is the key of other content, 49{HEX[2:]}",),
@@ -305,6 +325,41 @@ def test_a_backslash_in_a_path_is_as_good_as_any_other_character():
     assert not any("path" in problem for problem in caught.value.problems)
 
 
+NULL_IS_NONE = {
+    "schema": {"schema": None},
+    "run": {"run": None},
+    "code": {"code": None},
+    "pointers": {"pointers": None},
+    "shards": {"shards": None},
+}
+
+
+@pytest.mark.parametrize("field", NULL_IS_NONE)
+def test_a_field_that_may_be_missing_may_be_null_and_means_the_same(field):
+    assert read(altered(**NULL_IS_NONE[field])) == read(without(field))
+
+
+@pytest.mark.parametrize("field", ["executable", "folder", "uri"])
+def test_the_same_goes_for_the_fields_of_an_item(field):
+    value = document()
+    del value["entries"][0]["executable"]
+    assert read(entry(**{"executable": None, field: None})) == read(as_bytes(value))
+
+
+@pytest.mark.parametrize("field", sorted(document().keys() - {"schema", "run", "code", "weather"}))
+def test_a_field_that_must_be_there_must_not_be_null(field):
+    assert any(problem.startswith(field) for problem in refusal(altered(**{field: None})).problems)
+    assert any(problem.startswith(field) for problem in refusal(without(field)).problems)
+
+
+def test_version_1_has_no_previous_one():
+    value = document() | {"version": 1}
+    assert decode_manifest(as_bytes(value | {"previous": None}), "key", ArtifactName("Fraud/features"), 1)
+    with pytest.raises(StoreFormatError) as caught:
+        decode_manifest(as_bytes(value), "key", ArtifactName("Fraud/features"), 1)
+    assert caught.value.problems == ("previous: expected none in version 1",)
+
+
 def sharded(old: str, new: str) -> bytes:
     assert old.encode() in SHARDED
     return SHARDED.replace(old.encode(), new.encode(), 1)
@@ -323,6 +378,7 @@ def sharded(old: str, new: str) -> bytes:
         (sharded('"sha256": "5e', '"sha256": "5f'), "shards[0].key: it is the key of other content"),
         (sharded("blobs/sha256/5e/", "artifacts/5e/"), "shards[0].key: expected the key of a blob"),
         (sharded('"shards": [', '"shards": [7, '), "shards[0]: expected an object, got 7"),
+        (as_bytes(json.loads(SHARDED) | {"shards": []}), "shards: expected one or more, got none"),
         (sharded('"shards": [', '"entries": [], "shards": ['), "entries: expected either entries or shards, got both"),
     ],
 )

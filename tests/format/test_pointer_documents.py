@@ -299,6 +299,18 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "time in other digits": (lambda: entry(THIRD, modified_ns="\u0661"), f"entries[5].modified_ns: {DIGITS}"),
     "etag as a number": (lambda: entry(THIRD, etag=7), "entries[5].etag: expected a string"),
     "version as a number": (lambda: entry(FIRST, version=7), "entries[3].version: expected a string"),
+    "version null, as a text": (
+        lambda: entry(FIRST, version="null"),
+        "entries[3].version: expected no version where S3",
+    ),
+    "a pointer that has a key": (
+        lambda: entry(LAST, key=f"blobs/sha256/58/{HELLO}"),
+        "entries[6].key: expected one kind of item, got uri and key",
+    ),
+    "a pointer that is a folder": (
+        lambda: entry(LAST, folder=True),
+        "entries[6].uri: expected one kind of item, got folder and uri",
+    ),
     "negative size": (lambda: entry(LAST, size=-1), "entries[6].size: expected a whole number from 0"),
     "no size": (lambda: entry_without(LAST, "size"), "entries[6].size: missing"),
     "path that climbs": (lambda: entry(LAST, path="x/../../z"), "entries[6].path: it holds a segment '..'"),
@@ -352,7 +364,7 @@ def test_a_hostile_manifest_is_refused_with_what_is_wrong_and_where(case):
     [
         "s3://key:HUSH@lake/x",
         "https://user:HUSH@host/x",
-        "https://host/x?token=HUSH",
+        "https://host/x?sig=HUSH",
         "https://host/x?a=1&X-Amz-Signature=HUSH",
         "s3://lake/x?X-Amz-Signature=HUSH",
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metamlflow.model.uris import MAX_URI_BYTES, secret_problem, split_uri, uri_problem
+from metamlflow.model.uris import MAX_URI_BYTES, new_uri_problem, secret_problem, split_uri, uri_problem
 
 SCHEMES = st.from_regex(r"[a-z][a-z0-9+.-]{0,8}", fullmatch=True)
 AUTHORITIES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), max_size=10)
@@ -43,6 +43,7 @@ LEGAL = [
 @pytest.mark.parametrize("uri", LEGAL)
 def test_a_legal_uri_has_no_problem(uri):
     assert uri_problem(uri) is None
+    assert new_uri_problem(uri) is None
 
 
 @pytest.mark.parametrize(
@@ -109,12 +110,59 @@ SIGNED = {
 
 @pytest.mark.parametrize("uri", USER_INFO)
 def test_user_info_is_refused_and_not_shown(uri):
-    assert uri_problem(uri) == secret_problem(uri) == "it carries user info (the part before '@')"
+    assert (
+        uri_problem(uri) == new_uri_problem(uri) == secret_problem(uri) == "it carries user info (the part before '@')"
+    )
 
 
 @pytest.mark.parametrize(("uri", "name"), SIGNED.items())
 def test_a_signed_query_is_refused_and_only_its_name_is_shown(uri, name):
-    assert uri_problem(uri) == f"it carries a signed query string (the parameter {name!r})"
+    assert new_uri_problem(uri) == secret_problem(uri) == f"it carries a signed query string (the parameter {name!r})"
+
+
+BY_PROVIDERS = [  # as SPEC.md lists them
+    "X-Amz-Signature",
+    "X-Amz-Credential",
+    "X-Amz-Security-Token",
+    "X-Goog-Signature",
+    "X-Goog-Credential",
+    "AWSAccessKeyId",
+    "GoogleAccessId",
+    "Signature",
+]
+
+
+@pytest.mark.parametrize("name", BY_PROVIDERS)
+@pytest.mark.parametrize(
+    "start", ["https://h/a?", "http://h/a?b=1&", "s3://l/a;", "gs://l/a?", "file:///a?", "az://c/a?"]
+)
+def test_a_reader_refuses_the_parameters_by_which_providers_sign_in_any_case(start, name):
+    for spelled in (name, name.lower(), name.upper()):
+        assert "signed query string" in uri_problem(f"{start}{spelled}=HUSH")
+    assert uri_problem(f"{start}x{name}=1") is None
+    assert uri_problem(f"{start}{name}x=1") is None
+
+
+@pytest.mark.parametrize("scheme", ["https", "az", "abfs", "s3", "gs", "file"])
+def test_a_shared_access_signature_is_one_where_nothing_else_may_be_called_so(scheme):
+    problem = uri_problem(f"{scheme}://h/a?sig=HUSH")
+    assert (problem is None) == (scheme in {"s3", "gs", "file"})
+
+
+GUESSED = [uri for uri, name in SIGNED.items() if name not in {"sig", *map(str.lower, BY_PROVIDERS)}]
+
+
+@pytest.mark.parametrize(
+    "uri", [*GUESSED, "https://h/a?key=part-1", "https://h/a?code=7#auth=x", "https://h/?\u017figNature=1"]
+)
+def test_what_only_sounds_like_a_secret_makes_no_version_unreadable(uri):
+    assert uri_problem(uri) is None
+
+
+@given(st.text())
+def test_whatever_a_reader_refuses_is_not_registered(text):
+    for uri in (text, f"s3://lake/{text}", f"https://host/{text}", f"az://c/{text}"):
+        assert uri_problem(uri) is None or new_uri_problem(uri) == uri_problem(uri)
 
 
 @given(SCHEMES, AUTHORITIES, NAMES)
@@ -146,6 +194,6 @@ def test_a_name_of_a_file_is_legal_whatever_it_holds_but_a_signature(name):
 
 @given(st.sampled_from(["token", "sig", "X-Amz-Signature"]), st.text("abcXYZ09", min_size=12, max_size=20))
 def test_no_part_of_a_secret_is_in_the_refusal(parameter, secret):
-    problem = uri_problem(f"https://host/x?{parameter}={secret}")
+    problem = new_uri_problem(f"https://host/x?{parameter}={secret}")
     assert problem
     assert secret not in problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metamlflow.model.uris import uri_problem
+from metamlflow.model.uris import new_uri_problem
 
 SECRET = [
     "https://h/x?private_token=a",
@@ -32,9 +32,9 @@ HARMLESS = [
 
 @pytest.mark.parametrize("uri", SECRET)
 def test_a_secret_is_refused(uri):
-    assert "signed query string" in uri_problem(uri)
+    assert "signed query string" in new_uri_problem(uri)
 
 
 @pytest.mark.parametrize("uri", HARMLESS)
 def test_what_is_none_is_taken(uri):
-    assert uri_problem(uri) is None
+    assert new_uri_problem(uri) is None

@@ -20,7 +20,8 @@ LAST = 9_999_999_998
 def forge(world: MemoryWorld, version: int) -> None:
     """Place a copy of version 1 that says that it is another."""
     document = json.loads(world.objects()[manifest_key(1)])
-    world.write(manifest_key(version), json.dumps(document | {"version": version}, sort_keys=True).encode())
+    document |= {"version": version, "previous": f"sha256:{'0' * 64}"}
+    world.write(manifest_key(version), json.dumps(document, sort_keys=True).encode())
 
 
 @pytest.fixture

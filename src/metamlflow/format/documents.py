@@ -269,6 +269,10 @@ class Fields:
         self._seen.add(name)
         return self._values.get(name)
 
+    def has(self, name: str) -> bool:
+        """Return whether the field is there and not null. One that is null is as good as missing, so it is none."""
+        return not self.is_null(name) and name in self._values
+
     def is_null(self, name: str) -> bool:
         """Return whether the field is there and null."""
         return name in self._values and self.value(name) is None
@@ -296,11 +300,12 @@ class Fields:
             return least
         return value
 
-    def boolean(self, name: str, *, default: bool) -> bool:
-        """Return true or false, or ``default`` if the field is missing."""
-        if self.value(name) is None:
-            return default
-        return bool(self._typed(name, bool, "true or false"))
+    def mark(self, name: str) -> bool:
+        """Return whether the field is true. It is that or missing: false would be a second way to say so."""
+        value = self.value(name)
+        if value is not None and value is not True:
+            self.note(name, f"expected true, got {shown(value)}")
+        return value is True
 
     def instant(self, name: str) -> datetime:
         """Return an RFC 3339 time in UTC."""

@@ -111,10 +111,14 @@ def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems
     path = fields.text("path", path_problem)
     if path and (problem := order.problem(path)):
         fields.note("path", f"{problem}, got {path!r:.200}")
-    if fields.boolean("folder", default=False):
+    marks = [name for name in ("folder", *(special.mark for special in SPECIAL.values()), "key") if fields.has(name)]
+    if len(marks) > 1:
+        fields.note(marks[1], f"expected one kind of item, got {' and '.join(marks)}")
+    if "folder" in marks:
+        fields.mark("folder")
         return EmptyFolder(path, fields.unknown() or None)
     for special in SPECIAL.values():
-        if fields.value(special.mark) is not None:
+        if special.mark in marks:
             return special.from_fields(fields, path)
     sha256 = fields.text("sha256", is_hex64)
     key = fields.text("key", _is_blob_key)
@@ -126,7 +130,7 @@ def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems
         sha256=sha256,
         crc32c=fields.text("crc32c", _is_crc32c),
         key=key,
-        executable=fields.boolean("executable", default=False),
+        executable=fields.mark("executable"),
         extra=fields.unknown() or None,
     )
 

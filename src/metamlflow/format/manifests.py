@@ -150,7 +150,7 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         inputs=tuple(input_from_json(item, place, problems) for place, item in fields.items("inputs")),
         run=fields.optional_text("run", is_record_id),
         code=fields.optional_mapping("code"),
-        previous=fields.optional_text("previous", is_digest),
+        previous=_previous(fields, version),
         requires=requires,
         extra=fields.unknown(),
     )
@@ -158,6 +158,14 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         _check_sums(manifest, problems)
     problems.raise_if_any("manifest")
     return manifest
+
+
+def _previous(fields: Fields, version: int) -> str | None:
+    """Read the digest of the manifest before: each version has one but the first."""
+    if (version == 1) == (fields.value("previous") is None):
+        return fields.optional_text("previous", is_digest)
+    fields.note("previous", f"expected {'none' if version == 1 else 'a digest'} in version {version}")
+    return None
 
 
 def _kind(fields: Fields) -> Kind:
@@ -182,6 +190,8 @@ def _content(fields: Fields, problems: Problems) -> tuple[tuple[Item, ...] | Non
         if shard.first and shards and shard.first <= shards[-1].first:
             problems.note(f"{place}.first", f"out of order after {shown(shards[-1].first)}, got {shown(shard.first)}")
         shards.append(shard)
+    if fields.value("shards") == []:
+        fields.note("shards", "expected one or more, got none")
     return None, tuple(shards)
 
 

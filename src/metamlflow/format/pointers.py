@@ -23,6 +23,7 @@ from metamlflow.model.uris import uri_problem
 FEATURE = "pointers"
 """What ``requires`` of a manifest names if it points to anything."""
 
+_NO_VERSION = "expected no version where S3 says null"
 _DIGITS = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _DIGEST_PROBLEM = {name: pattern(f"[0-9a-f]{{{n}}}", f"{n} lower-case hex digits") for name, n in DIGEST_HEX.items()}
 _DIGEST_PROBLEM |= {
@@ -60,7 +61,7 @@ def pointer_entry_from(fields: Fields, path: str) -> PointerEntry:
         path=path,
         size=fields.integer("size", 0),
         uri=_uri(fields),
-        version=fields.optional_text("version"),
+        version=fields.optional_text("version", lambda value: _NO_VERSION if value == "null" else None),
         evidence=evidence,
         extra=fields.unknown() or None,
     )

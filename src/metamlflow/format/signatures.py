@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +14,7 @@ from metamlflow.format.manifests import is_digest, is_record_id
 from metamlflow.format.records import open_record
 
 ALGORITHM = "ed25519"
+_PUBLIC_BYTES, _SIGNATURE_BYTES = 32, 64
 _CONTEXT = b"metamlflow manifest signature 1\n"
 _is_key_id = pattern(r"[0-9a-f]{64}", "64 lower-case hex digits")
 
@@ -71,23 +74,28 @@ def decode_signature(data: bytes, key: str) -> SignatureRecord:
         created_at=fields.instant("created_at"),
         manifest_digest=fields.text("manifest_digest", is_digest),
         key_id=fields.text("key_id", _is_key_id),
-        public_key=_bytes(fields.text("public_key", _is_base64)),
-        signature=_bytes(fields.text("signature", _is_base64)),
+        public_key=_bytes(fields.text("public_key", _base64(_PUBLIC_BYTES))),
+        signature=_bytes(fields.text("signature", _base64(_SIGNATURE_BYTES))),
     )
+    if not problems.found and record.key_id != (key_id := hashlib.sha256(record.public_key).hexdigest()):
+        fields.note("key_id", f"expected {key_id}, the SHA-256 of the public key")
     problems.raise_if_any("signature record")
     return record
 
 
-def _is_base64(value: str) -> str | None:
-    try:
-        base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return "expected base64"
-    return None
+def _base64(size: int) -> Callable[[str], str | None]:
+    """Return a check for so many bytes in base64 (RFC 4648, section 4): padded, and as an encoder writes it."""
+
+    def problem(value: str) -> str | None:
+        return None if len(_bytes(value)) == size else f"expected {size} bytes in base64"
+
+    return problem
 
 
 def _bytes(value: str) -> bytes:
+    """Decode base64, or return nothing: Python reads what no encoder writes, and its versions differ in what."""
     try:
-        return base64.b64decode(value, validate=True)
+        data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return b""
+    return data if base64.b64encode(data).decode() == value else b""

@@ -15,8 +15,8 @@ MAX_URI_BYTES = 8192
 WEB = frozenset({"http", "https"})
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _CHAIN = re.compile(r"::[a-z][a-z0-9+.-]*://")
-_SIGNED_QUERY = re.compile(rf"[?&;]({SIGNED}|signature)=", re.IGNORECASE)
-_SHARED_ACCESS = re.compile(r"[?&;](sig)=", re.IGNORECASE)
+_SIGNED_QUERY = re.compile(rf"[?&;]({SIGNED}|signature)=", re.IGNORECASE | re.ASCII)
+_SHARED_ACCESS = re.compile(r"[?&;](sig)=", re.IGNORECASE | re.ASCII)
 # In the query or the fragment of a web address, what is called like a secret, however it is spelled.
 _PARAMETER = re.compile(r"[?&;#]([^=&;#?]+)=")
 
@@ -59,28 +59,42 @@ def uri_problem(uri: object) -> str | None:  # noqa: PLR0911 (one line for each 
         return "it holds a NUL character"
     if _CHAIN.search(uri):
         return "it chains file systems with '::'"
-    return secret_problem(uri)
+    return _user_info_problem(uri) or _signature_problem(uri)
+
+
+def new_uri_problem(uri: object) -> str | None:
+    """Return why ``uri`` is not to be registered, or None: more than :func:`uri_problem`, which is for readers too."""
+    return uri_problem(uri) or secret_problem(str(uri))
 
 
 def secret_problem(uri: str) -> str | None:
-    """Return which part of ``uri`` may carry a secret, or None."""
+    """Return which part of ``uri`` may carry a secret, or None. A guess by names, so readers do not ask it."""
+    scheme, _, rest = uri.partition("://")
+    if problem := _user_info_problem(uri):
+        return problem
+    named = (name for name in _PARAMETER.findall(rest) if names_secret(name)) if scheme in WEB else ()
+    secret = next(iter(named), None)
+    return _signature_problem(uri) if secret is None else _signed_by(unquote(secret).lower()[:40])
+
+
+def _user_info_problem(uri: str) -> str | None:
     scheme, _, rest = uri.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in authority:
-        return "it carries user info (the part before '@')"
-    if scheme in WEB:
-        if secret := next((name for name in _PARAMETER.findall(rest) if names_secret(name)), None):
-            return f"it carries a signed query string (the parameter {unquote(secret).lower()[:40]!r})"
-        return None
-    # In the name of an object ``?key=`` may well be just that.
+    # A secret key may hold a slash; then what follows it looks like a path.
+    # (No pattern: for a text of colons its time would grow with the square of the length.)
+    slash = rest.find("/")
+    hides_slash = scheme not in {"file", *WEB} and ":" in authority and -1 < slash < rest.rfind("@")
+    return "it carries user info (the part before '@')" if "@" in authority or hides_slash else None
+
+
+def _signature_problem(uri: str) -> str | None:
+    """A closed list, as SPEC.md has it: in the name of an object ``?key=`` may well be just that."""
+    scheme, _, rest = uri.partition("://")
     found = _SIGNED_QUERY.search(rest)
     if found is None and scheme not in {"file", "s3", "gs"}:
         found = _SHARED_ACCESS.search(rest)
-    if found:
-        return f"it carries a signed query string (the parameter {found[1].lower()!r})"
-    # A secret key may hold a slash; then what follows it looks like a path.
-    # (No pattern: for a text of colons its time would grow with the square of the length.)
-    slash = rest.find("/", rest.find(":"))
-    if scheme not in {"file", *WEB} and ":" in authority and -1 < slash < rest.rfind("@"):
-        return "it carries user info (the part before '@')"
-    return None
+    return _signed_by(found[1].lower()) if found else None
+
+
+def _signed_by(parameter: str) -> str:
+    return f"it carries a signed query string (the parameter {parameter!r})"

@@ -25,7 +25,7 @@ from metamlflow.errors import (
     UnsupportedSourceError,
 )
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
-from metamlflow.model.uris import WEB, plain_scheme, split_uri, uri_problem
+from metamlflow.model.uris import WEB, new_uri_problem, plain_scheme, split_uri
 from metamlflow.store.catalog.external import entry_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.ingest.sources import SingleFile, Source, SourceItem, SourcePointer, SourceProblems
@@ -110,7 +110,7 @@ def full_uri(uri: Any) -> str:
             uri = f"file://{absolute_path(path)}{slash}" if path else ""
         else:
             uri = f"{plain_scheme(scheme)}://{rest}"
-    if problem := uri_problem(uri):
+    if problem := new_uri_problem(uri):
         secret = "carries" in problem
         raise InvalidInputError(
             f"a pointer's URI cannot be accepted: {problem}",
@@ -198,7 +198,7 @@ class PointedTree(Source):
                 empty = False
                 inside = seen.name[len(self._prefix) :]
                 entry = entry_of(unquote(inside) if self._is_web else inside, self._root, seen)
-                if problem := uri_problem(entry.uri):
+                if problem := new_uri_problem(entry.uri):
                     problems.note_path(entry.path, problem)
                 else:
                     yield _item(self._store, entry, self._evidence, looked=False)

@@ -131,7 +131,7 @@ def public_keys(trusted: Any) -> set[bytes]:
 def _is_good(record: SignatureRecord, manifest_digest: str) -> bool:
     from cryptography.exceptions import InvalidSignature
 
-    if record.manifest_digest != manifest_digest or hashlib.sha256(record.public_key).hexdigest() != record.key_id:
+    if record.manifest_digest != manifest_digest:
         return False
     try:
         key = _ed25519().Ed25519PublicKey.from_public_bytes(record.public_key)
