@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from metamlflow.format.layout import blob_key
 from metamlflow.model.manifests import EmptyFolder, Entry, Input, Manifest, content_digest
 from metamlflow.model.metadata import encode_mapping
-from metamlflow.model.names import MAX_VERSION, ArtifactName
+from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 from metamlflow.model.paths import OrderCheck, path_problem
 
-SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
+SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True).filter(lambda s: name_problem(s) is None)
 NAMES = st.lists(SEGMENT, min_size=1, max_size=4).map("/".join).map(ArtifactName.parse)
 HEX32 = st.uuids().map(lambda value: value.hex)
 HEX64 = st.binary(min_size=32, max_size=32).map(bytes.hex)

@@ -1,6 +1,7 @@
 """Documents written by hand from SPEC.md, read by the code: so the two agree without one being made from the other."""
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -67,6 +68,31 @@ def test_every_field_of_a_handwritten_manifest_is_read():
     assert (manifest.schema, manifest.run, manifest.code) == (None, None, None)
     assert manifest.previous == "sha256:34bc421a4835d6fe081cb62cb50c7ad18b8cc3adf6314e77a0cc6c0d588be764"
     assert manifest.extra == {"weather": ["unknown", "fields", "survive"]}
+
+
+def test_a_manifest_says_which_program_wrote_it_or_does_not():
+    assert read(INLINE).writer is None
+    stored = json.loads(INLINE) | {"writer": "other-tool 2.1"}
+    manifest = read(json.dumps(stored).encode())
+    assert manifest.writer == "other-tool 2.1"
+    assert json.loads(encode_manifest(manifest))["writer"] == "other-tool 2.1"
+    assert read(json.dumps(stored | {"writer": None}).encode()) == read(INLINE)
+    with pytest.raises(StoreFormatError, match="writer: expected a string, got 7"):
+        read(json.dumps(stored | {"writer": 7}).encode())
+
+
+@pytest.mark.parametrize("missing", [{}, {"crc32c": None}])
+def test_an_entry_without_a_crc32c_is_read_and_written_as_it_is(missing):
+    stored = json.loads(INLINE)
+    del stored["entries"][0]["crc32c"]
+    stored["entries"][0] |= missing
+    manifest = read(json.dumps(stored).encode())
+    assert [item.crc32c for item in manifest.items if isinstance(item, Entry)] == [None, "499d87c5"]
+    assert manifest.digest == content_digest(manifest.items)
+    written = encode_manifest(manifest)
+    assert b'"crc32c":"499d87c5"' in written
+    assert "crc32c" not in json.loads(written)["entries"][0]
+    assert read(written) == manifest
 
 
 def test_a_document_survives_being_written_again_with_its_unknown_fields():

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metamlflow.errors import InvalidNameError
-from metamlflow.model.names import MAX_VERSION, ArtifactName, Reference, alias_problem
+from metamlflow.model.names import MAX_VERSION, ArtifactName, Reference, alias_problem, name_problem
 
-SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
+SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True).filter(lambda s: name_problem(s) is None)
 NAMES = st.lists(SEGMENT, min_size=1, max_size=4).map("/".join).map(ArtifactName.parse)
 ALIASES = SEGMENT.filter(lambda value: alias_problem(value) is None)
 
@@ -28,7 +28,27 @@ def test_a_reference_is_read_back_from_its_text(reference):
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "A", "0", "a/b", "fraud/features", "a.b-c_d", "a..b", "v1.0/", "x" * 200, "A" * 120, "a.json/b"]
+    "name",
+    [
+        "a",
+        "A",
+        "0",
+        "a/b",
+        "fraud/features",
+        "a.b-c_d",
+        "a..b",
+        "v1.0/",
+        "x" * 200,
+        "A" * 120,
+        "a.json/b",
+        "console",
+        "a-con",
+        "con_1",
+        "com0",
+        "com10",
+        "null",
+        "x.con",
+    ],
 )
 def test_a_good_name_is_taken_and_a_slash_at_its_end_is_not(name):
     if name.endswith("/"):
@@ -57,6 +77,15 @@ def test_a_good_name_is_taken_and_a_slash_at_its_end_is_not(name):
         ("ä", "not allowed"),
         ("a\0", "not allowed"),
         ("٣", "not allowed"),
+        ("a.", "its segment 'a.' ends in a dot"),
+        ("a./b", "its segment 'a.' ends in a dot"),
+        ("a/b..", "its segment 'b..' ends in a dot"),
+        ("con", "its segment 'con' is the name of a device"),
+        ("a/NUL", "its segment 'NUL' is the name of a device"),
+        ("Aux/b", "its segment 'Aux' is the name of a device"),
+        ("a/prn.tar.gz", "its segment 'prn.tar.gz' is the name of a device"),
+        ("com1", "is the name of a device"),
+        ("lpt9.v2/b", "is the name of a device"),
         ("x" * 201, "it has 201 characters"),
         ("A" * 121, "takes 242 bytes in a key"),
         (7, "a string, not int"),
@@ -123,11 +152,14 @@ def test_a_bad_reference_is_refused(parts):
         Reference.parse(*parts)
 
 
-@pytest.mark.parametrize("alias", ["latest", "1", "007", "", "a/b", ".a", "ä", "x" * 101])
+@pytest.mark.parametrize(
+    "alias",
+    ["latest", "Latest", "LATEST", "best.", "nul", "COM1", "aux.v1", "1", "007", "", "a/b", ".a", "ä", "x" * 101],
+)
 def test_what_names_versions_already_or_is_no_segment_is_no_alias(alias):
     assert alias_problem(alias)
 
 
-@pytest.mark.parametrize("alias", ["best", "Latest", "1.0", "v1.0", "x" * 100])
+@pytest.mark.parametrize("alias", ["best", "later", "latest-good", "1.0", "v1.0", "x" * 100])
 def test_a_good_alias_is_taken(alias):
     assert alias_problem(alias) is None

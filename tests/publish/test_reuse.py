@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from metamlflow import MetaMLFlowClient
+from metamlflow import MetaMLFlowClient, __version__
 from metamlflow.backend import open_backend
 from metamlflow.store.catalog.store import Store
 from metamlflow.testing import FaultyBackend
@@ -155,3 +155,8 @@ def test_equal_files_are_stored_once(client, raw, folder):
     artifact = client.register_artifact("a", folder)
     assert len(raw.blobs()) == 1
     assert len({entry.key for entry in artifact.entries}) == 1
+
+
+def test_a_manifest_says_which_program_wrote_it(client, raw):
+    client.register_artifact("a", b"1")
+    assert raw.manifest("a")["writer"] == f"metamlflow {__version__}"

@@ -77,7 +77,9 @@ def item_to_json(item: Item) -> dict[str, Any]:
         return document
     if special := SPECIAL.get(type(item)):
         return document | special.to_json(item)
-    document |= {"crc32c": item.crc32c, "key": item.key, "sha256": item.sha256, "size": item.size}
+    document |= {"key": item.key, "sha256": item.sha256, "size": item.size}
+    if item.crc32c is not None:
+        document["crc32c"] = item.crc32c
     if item.executable:
         document["executable"] = True
     return document
@@ -128,7 +130,7 @@ def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems
         path=path,
         size=fields.integer("size", 0),
         sha256=sha256,
-        crc32c=fields.text("crc32c", _is_crc32c),
+        crc32c=fields.optional_text("crc32c", _is_crc32c),
         key=key,
         executable=fields.mark("executable"),
         extra=fields.unknown() or None,

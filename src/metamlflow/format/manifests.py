@@ -29,7 +29,7 @@ from metamlflow.format.entries import (
     specials,
 )
 from metamlflow.format.pointers import pointed_from_json, pointed_to_json
-from metamlflow.model.manifests import EmptyFolder, Input, Item, Kind, Manifest, Shard, content_digest
+from metamlflow.model.manifests import WRITER, EmptyFolder, Input, Item, Kind, Manifest, Shard, content_digest
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 from metamlflow.model.paths import OrderCheck
 from metamlflow.model.pointers import Pointed
@@ -152,12 +152,18 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         code=fields.optional_mapping("code"),
         previous=_previous(fields, version),
         requires=requires,
-        extra=fields.unknown(),
+        extra=_kept(fields),
     )
     if not problems.found:
         _check_sums(manifest, problems)
     problems.raise_if_any("manifest")
     return manifest
+
+
+def _kept(fields: Fields) -> dict[str, Any]:
+    """Return the fields that nothing depends on."""
+    writer = fields.optional_text(WRITER)
+    return fields.unknown() | ({} if writer is None else {WRITER: writer})
 
 
 def _previous(fields: Fields, version: int) -> str | None:

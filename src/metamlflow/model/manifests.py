@@ -15,6 +15,8 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Pointed, PointerEntry
 
 Kind = Literal["file", "folder"]
+WRITER = "writer"
+"""The field of a manifest that says which program wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Entry:
         path: logical path, relative and ``/``-separated.
         size: in bytes.
         sha256: of the content, 64 hex digits.
-        crc32c: of the content (Castagnoli), 8 hex digits of the big-endian value.
+        crc32c: of the content (Castagnoli), 8 hex digits of the big-endian value; None if it is not recorded.
         key: where the content lies in the store.
         executable: whether a download sets the executable bits.
         extra: fields of the document that this version of the library does not know.
@@ -34,7 +36,7 @@ class Entry:
     path: str
     size: int
     sha256: str
-    crc32c: str
+    crc32c: str | None
     key: str
     executable: bool = False
     extra: Mapping[str, Any] | None = None
@@ -153,7 +155,7 @@ class Manifest:
     """The record whose creation is the commit of one version. SPEC.md gives each field's meaning.
 
     Exactly one of ``items`` and ``shards`` is a tuple; the other is None. ``metadata`` and ``schema`` are JSON values
-    as stored; ``extra`` holds the fields that this version of the library does not know.
+    as stored; ``extra`` holds the fields that this version of the library keeps and does not use.
     """
 
     record_id: str
@@ -179,6 +181,12 @@ class Manifest:
     previous: str | None = None
     requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def writer(self) -> str | None:
+        """The program that wrote it and its version, for people; None where it does not say."""
+        value = self.extra.get(WRITER)
+        return value if isinstance(value, str) else None
 
 
 class ContentDigest:

@@ -18,12 +18,14 @@ MAX_ALIAS_CHARACTERS = 100
 MAX_VERSION = 9_999_999_998
 
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+# Windows opens these in every folder, whatever follows the first dot.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\.|$)", re.IGNORECASE | re.ASCII)
 _NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 _ALIAS = re.compile(_SEGMENT)
 _NUMBER = re.compile(r"v?([0-9]+)")
 _RULE = (
-    "A name is made of segments of letters, digits, '.', '_' and '-', each beginning with a letter or digit, "
-    "joined by '/', at most 200 characters in all."
+    "A name is made of segments of letters, digits, '.', '_' and '-', each beginning with a letter or digit and not "
+    "ending in '.', joined by '/', at most 200 characters in all."
 )
 
 
@@ -57,10 +59,19 @@ def name_problem(value: str) -> str | None:
         return f"it holds {odd}, which is not allowed" if odd else "it holds a segment or character that is not allowed"
     # A key spells an upper-case letter with two characters, and file systems end a segment at 255 bytes.
     for segment in value.split("/"):
+        if problem := _windows_problem(segment):
+            return f"its segment {_shown(segment)} {problem}"
         length = len(segment) + sum(c.isupper() for c in segment)
         if length > MAX_SEGMENT_BYTES:
             return f"its segment {_shown(segment)} takes {length} bytes in a key (an upper-case letter counts twice)"
     return None
+
+
+def _windows_problem(segment: str) -> str | None:
+    """Return why no folder can be called so on Windows, or None: a store is copied there with any tool."""
+    if segment.endswith("."):
+        return "ends in a dot, which Windows drops"
+    return "is the name of a device on Windows" if _DEVICE.match(segment) else None
 
 
 def alias_problem(value: str) -> str | None:
@@ -70,8 +81,10 @@ def alias_problem(value: str) -> str | None:
         return "an alias is one segment of letters, digits, '.', '_' and '-', at most 100 characters" + (
             f"; it holds {odd}" if odd else ""
         )
-    if value == LATEST or _NUMBER.fullmatch(value):
-        return "'latest', numbers and v with a number name versions already"
+    if value.lower() == LATEST or _NUMBER.fullmatch(value):
+        return "'latest', in whatever case, numbers and v with a number name versions already"
+    if problem := _windows_problem(value):
+        return f"it {problem}"
     return None
 
 

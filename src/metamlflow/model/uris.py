@@ -72,8 +72,8 @@ def secret_problem(uri: str) -> str | None:
     scheme, _, rest = uri.partition("://")
     if problem := _user_info_problem(uri):
         return problem
-    named = (name for name in _PARAMETER.findall(rest) if names_secret(name)) if scheme in WEB else ()
-    secret = next(iter(named), None)
+    names = _PARAMETER.findall(rest) if scheme in WEB else []
+    secret = next(filter(names_secret, names), None)
     return _signature_problem(uri) if secret is None else _signed_by(unquote(secret).lower()[:40])
 
 

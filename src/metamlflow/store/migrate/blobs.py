@@ -99,7 +99,7 @@ class StorePair:
 
 def shard_content(shard: Shard) -> Entry:
     """Return a list of files as content that is moved like any other."""
-    return Entry(shard.key, shard.size, shard.sha256, "", shard.key)
+    return Entry(shard.key, shard.size, shard.sha256, None, shard.key)
 
 
 def bytes_in_memory(content: Entry) -> int | None:
@@ -188,7 +188,7 @@ class BlobCopier:
         check_size(self._source, content)  # a copy in parts is planned by it
         try:
             copied = patiently(
-                lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c), clock
+                lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c or ""), clock
             )
         except (StorageError, NotFoundError) as error:
             # The credentials may not read the other bucket, or the server knows no copies; whatever it is, what can be

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import StoredManifest, decode_manifest, encode_manifest
 from metamlflow.format.records import Claim, encode_name
-from metamlflow.model.manifests import Input, Item, Manifest
+from metamlflow.model.manifests import WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively, looked_again
@@ -27,6 +25,7 @@ from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
 from metamlflow.store.lineage.inputs import merged
 from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
+from metamlflow.store.publish.authors import user_name, writer
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
 from metamlflow.store.publish.idempotency import Claims
@@ -34,7 +33,6 @@ from metamlflow.store.transfer.progress import Counter, ProgressCallback, callba
 
 DERIVED_FROM = "derived_from"
 """The role of the version that one with other evidence, or with the bytes stored, was made from."""
-USER_VARIABLE = "METAMLFLOW_USER"
 _ATTEMPTS = 3  # of a publish whose checks grow too old; a machine may be suspended, but not time and again
 
 
@@ -291,6 +289,7 @@ class _Publication:
             code=self._draft.code,
             requires=content.requires,
             previous=head.loaded.digest if head.loaded else None,
+            extra={WRITER: writer()},
         )
 
     def _commit(self, manifest: Manifest, started: float) -> StoredManifest | None:
@@ -361,12 +360,3 @@ def _read_head(store: Store, name: ArtifactName) -> Newest:
     was_known = store.manifests.has_any_below(manifest_key(name, status.version))
     loaded = load_manifest(store, name, status.version, seen=status.info)
     return Newest(status.version, loaded, status.available, was_known)
-
-
-def user_name() -> str:
-    """Return who registers: ``METAMLFLOW_USER`` or the login name, or "unknown" where the system cannot tell."""
-    try:
-        name = os.environ.get(USER_VARIABLE) or getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
-    return name.encode(errors="replace").decode()  # an environment may hold bytes that are no text
