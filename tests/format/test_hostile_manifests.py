@@ -1,5 +1,6 @@
 """Manifests that are damaged or made to do harm: each is refused with one error that names all that is wrong."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from stored_documents import INLINE, SHARDED, as_bytes, document, read
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
+from metamlflow.format.entries import INLINE_ITEMS, MAX_INLINE_ITEMS
 from metamlflow.format.manifests import decode_manifest
 from metamlflow.model.names import ArtifactName
 
@@ -323,6 +325,22 @@ def test_a_backslash_in_a_path_is_as_good_as_any_other_character():
     with pytest.raises(StoreFormatError) as caught:
         read(paths("C:\\data\\x.csv"))
     assert not any("path" in problem for problem in caught.value.problems)
+
+
+def test_a_reader_takes_more_items_in_a_manifest_than_a_writer_puts_there():
+    """Others may write up to 4,096, and what was written before has as many."""
+    value = document()
+    value["entries"] = [value["entries"][0] | {"path": f"{number:04}"} for number in range(MAX_INLINE_ITEMS)]
+    lines = "".join(f'["{number:04}",6,"{HEX}"]\n' for number in range(MAX_INLINE_ITEMS))
+    value |= {"files": MAX_INLINE_ITEMS, "folders": 0, "size": 6 * MAX_INLINE_ITEMS}
+    value["digest"] = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    assert (INLINE_ITEMS, MAX_INLINE_ITEMS) == (512, 4096)
+    assert len(read(as_bytes(value)).items) == MAX_INLINE_ITEMS
+
+
+def test_a_list_of_any_length_may_stand_in_shards():
+    manifest = decode_manifest(SHARDED, "key", ArtifactName("big"), 1)
+    assert sum(shard.count for shard in manifest.shards) == 3
 
 
 NULL_IS_NONE = {

@@ -1,4 +1,4 @@
-"""Artifacts around and beyond 4,096 items: the list of files moves from the manifest into shards."""
+"""Artifacts around and beyond 512 items: the list of files moves from the manifest into shards."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def large():
     return client, backend
 
 
-def test_4096_items_stand_in_the_manifest_itself(client, raw):
-    artifact = client.register_artifact("a", content(4096))
+def test_512_items_stand_in_the_manifest_itself(client, raw):
+    artifact = client.register_artifact("a", content(512))
     stored = raw.manifest("a")
-    assert (len(stored["entries"]), "shards" in stored) == (4096, False)
+    assert (len(stored["entries"]), "shards" in stored) == (512, False)
     assert len(raw.blobs()) == 1
-    assert len(artifact.entries) == len(list(client.get_artifact("a").entries)) == 4096
+    assert len(artifact.entries) == len(list(client.get_artifact("a").entries)) == 512
 
 
-def test_4097_items_stand_in_shards_that_add_up(client, raw, quick_folder):
-    artifact = client.register_artifact("a", content(4097))
+def test_513_items_stand_in_shards_that_add_up(client, raw, quick_folder):
+    artifact = client.register_artifact("a", content(513))
     stored = raw.manifest("a")
     assert "entries" not in stored
     lines = []
@@ -46,25 +46,25 @@ def test_4097_items_stand_in_shards_that_add_up(client, raw, quick_folder):
         items = [json.loads(line) for line in data.splitlines()]
         assert (items[0]["path"], len(items)) == (shard["first"], shard["count"])
         lines += items
-    assert [item["path"] for item in lines] == sorted(content(4097))
-    assert [entry.path for entry in client.get_artifact("a").entries] == sorted(content(4097))
+    assert [item["path"] for item in lines] == sorted(content(513))
+    assert [entry.path for entry in client.get_artifact("a").entries] == sorted(content(513))
     assert artifact.verify("stat")
-    assert len(list(artifact.download(quick_folder).iterdir())) == 4097
+    assert len(list(artifact.download(quick_folder).iterdir())) == 513
 
 
 def test_empty_folders_count_as_items(client, raw, folder):
     (folder / "empty").mkdir()
-    client.register_artifact("a", content(4096, f=folder))
-    assert (raw.manifest("a")["files"], raw.manifest("a")["folders"]) == (4096, 1)
+    client.register_artifact("a", content(512, f=folder))
+    assert (raw.manifest("a")["files"], raw.manifest("a")["folders"]) == (512, 1)
     assert "shards" in raw.manifest("a")
 
 
 def test_the_digest_does_not_depend_on_where_the_list_stands(client):
     digest = hashlib.sha256()
-    for path in sorted(content(4097)):
+    for path in sorted(content(513)):
         line = json.dumps([path, 4, hashlib.sha256(b"same").hexdigest()], separators=(",", ":"))
         digest.update(f"{line}\n".encode())
-    assert client.register_artifact("a", content(4097)).digest == f"sha256:{digest.hexdigest()}"
+    assert client.register_artifact("a", content(513)).digest == f"sha256:{digest.hexdigest()}"
 
 
 def test_shards_are_cut_after_paths_whose_digest_begins_with_three_zeros(large):

@@ -25,7 +25,7 @@ DURABILITY = ("fsync", "link", "unlink")
 def scenario(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     scenario = SCENARIOS[request.param]
     if scenario.shards_from:
-        monkeypatch.setattr("metamlflow.store.publish.content.MAX_INLINE_ITEMS", scenario.shards_from)
+        monkeypatch.setattr("metamlflow.store.publish.content.INLINE_ITEMS", scenario.shards_from)
     return scenario
 
 

@@ -242,7 +242,7 @@ def test_reliance_on_a_shard_of_the_last_version_holds_under_a_fresh_key_too(mon
     world = TimedWorld()
     client = world.client(world.clock())
     client.register_artifact(NAME, dict(CONTENT))
-    monkeypatch.setattr("metamlflow.store.publish.content.MAX_INLINE_ITEMS", 1)
+    monkeypatch.setattr("metamlflow.store.publish.content.INLINE_ITEMS", 1)
     for _ in range(2):  # the second time the shard is there already, and too old
         client.register_artifact(NAME, dict(CONTENT))
         abandoned = next(key for key in world.objects() if key.endswith("_v2.json"))

@@ -93,7 +93,7 @@ def test_each_blob_found_in_place_but_too_old_takes_two_calls_more(world):
 def test_a_sharded_folder_takes_one_call_more_for_each_shard_and_unchanged_ones_are_read_and_not_sent(
     world, monkeypatch
 ):
-    monkeypatch.setattr("metamlflow.store.publish.content.MAX_INLINE_ITEMS", 10)
+    monkeypatch.setattr("metamlflow.store.publish.content.INLINE_ITEMS", 10)
     new = {path: b"new" + data for path, data in FILES.items()}
     assert calls_of(world, lambda c: c.register_artifact("new", new)).total() <= len(FILES) + 4 + 1
     again = calls_of(world, lambda c: c.register_artifact("new", new))

@@ -85,7 +85,7 @@ KINDS = {
 def test_a_fault_at_any_call_ends_in_one_version_or_in_an_error_and_a_retry(place, name, kind, tmp_path, monkeypatch):
     scenario = SCENARIOS[name]
     if scenario.shards_from:
-        monkeypatch.setattr("metamlflow.store.publish.content.MAX_INLINE_ITEMS", scenario.shards_from)
+        monkeypatch.setattr("metamlflow.store.publish.content.INLINE_ITEMS", scenario.shards_from)
     source, numbers = scenario.source(tmp_path), itertools.count()
 
     def prepared() -> World:

@@ -114,7 +114,7 @@ def test_without_being_asked_a_publish_looks_once_and_heals(place, damage, files
 
 
 def test_an_entry_of_a_large_artifact_is_looked_at_too(place, monkeypatch):
-    monkeypatch.setattr("metamlflow.store.publish.content.MAX_INLINE_ITEMS", 10)
+    monkeypatch.setattr("metamlflow.store.publish.content.INLINE_ITEMS", 10)
     first = place.client.register_artifact("name", FILES)
     shard = first._manifest.shards[0]
     place.damage(key_of(first), None)

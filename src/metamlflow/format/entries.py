@@ -17,7 +17,10 @@ from metamlflow.model.manifests import EmptyFolder, Entry, FileEntry, Item, Shar
 from metamlflow.model.paths import OrderCheck, path_problem
 from metamlflow.model.pointers import PointerEntry
 
+INLINE_ITEMS = 512
+"""So many items a writer puts into a manifest; more go into shards, which later versions share."""
 MAX_INLINE_ITEMS = 4_096
+"""So many a reader takes in a manifest."""
 MAX_SHARD_ITEMS = 32_768
 _CUT_PREFIX = "000"  # a path in 4,096 has a digest that begins so
 

@@ -12,7 +12,7 @@ _USER_VARIABLE = "METAMLFLOW_USER"
 
 @cache
 def writer() -> str:
-    """Return the program and its version as it is installed. (The package's own constant lies above this floor.)"""
+    """Return the program and its version as it is installed. The constant of the package lies above this floor."""
     try:
         return f"metamlflow {metadata.version('metamlflow')}"
     except metadata.PackageNotFoundError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-from metamlflow.format.entries import MAX_INLINE_ITEMS, cut_shards, encode_shard, specials
+from metamlflow.format.entries import INLINE_ITEMS, cut_shards, encode_shard, specials
 from metamlflow.format.layout import extension_of
 from metamlflow.model.manifests import ContentDigest, EmptyFolder, Entry, Item, Shard
 from metamlflow.model.pointers import PointerEntry
@@ -223,9 +223,9 @@ def _collect(
             yield item
 
     stream = counted()
-    inline: tuple[Item, ...] | None = tuple(itertools.islice(stream, MAX_INLINE_ITEMS + 1))
+    inline: tuple[Item, ...] | None = tuple(itertools.islice(stream, INLINE_ITEMS + 1))
     shards = None
-    if inline is not None and len(inline) > MAX_INLINE_ITEMS:
+    if inline is not None and len(inline) > INLINE_ITEMS:
         shards = tuple(store_shard(run) for run in cut_shards(itertools.chain(inline, stream)))
         inline = None
     schema = schemas[0] if schemas else None
