@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,6 +50,8 @@ def text(old: str, new: str) -> bytes:
     assert old.encode() in INLINE
     return INLINE.replace(old.encode(), new.encode(), 1)
 
+
+RESERVED = {"stored": {"coding": "zstd"}, "parts": [], "offset": 0, "length": 6, "data": "aGVsbG8K"}
 
 # name: what is stored, and what must be said about it
 HOSTILE: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
@@ -201,6 +204,14 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         lambda: entry(key=f"blobs/sha256/58/{HEX}.a.b.c"),
         ("entries[0].key: expected the key of a blob",),
     ),
+    **{
+        f"an item with {name}, of a later version": (
+            partial(entry, 0, **{name: value}),
+            (f"entries[0].{name}: it belongs to an unknown feature",),
+        )
+        for name, value in RESERVED.items()
+    },
+    "a folder with parts": (lambda: entry(1, parts=[]), ("entries[1].parts: it belongs to an unknown feature",)),
     # paths
     "path that climbs": (lambda: paths("../../etc/passwd"), ("entries[0].path: it holds a segment '..'",)),
     "path that climbs later": (lambda: paths("a/../../b"), ("entries[0].path: it holds a segment '..'",)),
@@ -296,6 +307,7 @@ def test_of_very_many_problems_twenty_are_shown_and_the_rest_counted():
 def test_a_newer_document_asks_for_an_update_and_a_damaged_one_does_not():
     assert "newer metamlflow" in refusal(altered(format=2)).hint
     assert "newer metamlflow" in refusal(altered(requires=["warp"])).hint
+    assert "newer metamlflow" in refusal(entry(offset=7)).hint
     assert "damaged" in refusal(altered(format=0)).hint
 
 
@@ -395,6 +407,7 @@ def sharded(old: str, new: str) -> bytes:
         (sharded('"size": 248', '"size": 0'), "shards[0].size: expected a whole number from 1"),
         (sharded('"sha256": "5e', '"sha256": "5f'), "shards[0].key: it is the key of other content"),
         (sharded("blobs/sha256/5e/", "artifacts/5e/"), "shards[0].key: expected the key of a blob"),
+        (sharded('"count": 2', '"stored": {}, "count": 2'), "shards[0].stored: it belongs to an unknown feature"),
         (sharded('"shards": [', '"shards": [7, '), "shards[0]: expected an object, got 7"),
         (as_bytes(json.loads(SHARDED) | {"shards": []}), "shards: expected one or more, got none"),
         (sharded('"shards": [', '"entries": [], "shards": ['), "entries: expected either entries or shards, got both"),

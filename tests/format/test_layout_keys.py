@@ -167,6 +167,15 @@ def test_a_state_as_it_was_spelled_before_is_refused_and_not_ignored(number):
     assert parse_version_key(ArtifactName("b"), key) is None
 
 
+def test_a_version_that_a_later_library_erased_is_refused_and_not_ignored():
+    """Its manifest is gone, and its number must not be used again."""
+    key = "artifacts/a/_versions/9999999998_v1.tomb.json"
+    assert manifest_key(ArtifactName("a"), 1) < key
+    with pytest.raises(StoreFormatError, match="was erased") as caught:
+        parse_version_key(ArtifactName("a"), key)
+    assert "newer metamlflow" in caught.value.hint
+
+
 @pytest.mark.parametrize("file", ["0000000000.json", "9999999999.json", "1.json", "9999999998", "x.json"])
 def test_a_key_outside_a_series_is_not_taken_for_a_record(file):
     assert parse_alias_key(ArtifactName("a"), "best", f"artifacts/a/_aliases/best/{file}") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -22,6 +22,8 @@ INLINE_ITEMS = 512
 MAX_INLINE_ITEMS = 4_096
 """So many a reader takes in a manifest."""
 MAX_SHARD_ITEMS = 32_768
+RESERVED_FIELDS = ("data", "length", "offset", "parts", "stored")
+"""Fields of items and shards that say how content is stored otherwise than as a whole blob of its own."""
 _CUT_PREFIX = "000"  # a path in 4,096 has a digest that begins so
 
 is_hex64 = pattern(r"[0-9a-f]{64}", "64 lower-case hex digits")
@@ -106,6 +108,13 @@ def _is_usual(value: Any) -> bool:
     )
 
 
+def _refuse_reserved(fields: Fields, known: Collection[str] = ()) -> None:
+    """Refuse what another version stores content by, also where it forgot to require its feature."""
+    for name in RESERVED_FIELDS:
+        if name not in known and fields.has(name):
+            fields.note(name, "it belongs to an unknown feature")
+
+
 def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems) -> Item:
     """Read one item; ``order`` has seen those before it."""
     if _is_usual(value):
@@ -119,6 +128,7 @@ def item_from_json(value: Any, place: str, order: OrderCheck, problems: Problems
     marks = [name for name in ("folder", *(special.mark for special in SPECIAL.values()), "key") if fields.has(name)]
     if len(marks) > 1:
         fields.note(marks[1], f"expected one kind of item, got {' and '.join(marks)}")
+    _refuse_reserved(fields, known=marks)
     if "folder" in marks:
         fields.mark("folder")
         return EmptyFolder(path, fields.unknown() or None)
@@ -148,6 +158,7 @@ def shard_to_json(shard: Shard) -> dict[str, Any]:
 def shard_from_json(value: Any, place: str, problems: Problems) -> Shard:
     """Read one item of a manifest's ``shards``."""
     fields = Fields(value, place, problems)
+    _refuse_reserved(fields)
     sha256 = fields.text("sha256", is_hex64)
     key = fields.text("key", _is_blob_key)
     if (named := sha256_of_blob_key(key)) and named != sha256:

@@ -24,6 +24,7 @@ LONGEST_KEY = 900
 
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest lists first
 _VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([0-9]{10}))?\.json")
+_TOMB = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.tomb\.json")
 _STATE_OF_BEFORE = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.state-[1-9][0-9]{0,8}\.json")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
@@ -135,7 +136,7 @@ def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
 
     Raises:
         StoreFormatError: it is that of a state record from before format 1 was settled. To ignore it would be to take a
-            pruned version for a live one.
+            pruned version for a live one. Or it is reserved for the record that a version was erased.
     """
     prefix = versions_prefix(name)
     if not key.startswith(prefix):
@@ -144,6 +145,8 @@ def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
     if match is None:
         if _STATE_OF_BEFORE.fullmatch(key, len(prefix)):
             raise _state_of_before(key)
+        if _TOMB.fullmatch(key, len(prefix)):
+            raise _erased(key)
         return None
     version, state = _number_of(match[1]), match[3] and _number_of(match[3])
     if version != int(match[2]) or (match[3] and not state):
@@ -157,6 +160,15 @@ def _state_of_before(key: str) -> StoreFormatError:
         hint="Such versions are not read any more: register what is live in a new store.",
         key=key,
         problems=("the number of a state record takes ten digits",),
+    )
+
+
+def _erased(key: str) -> StoreFormatError:
+    return StoreFormatError(
+        f"{key} says that a version was erased, which this library does not know",
+        hint="It was written by a newer metamlflow; update yours to read it.",
+        key=key,
+        problems=("unknown feature: versions that were erased",),
     )
 
 
