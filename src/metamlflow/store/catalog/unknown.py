@@ -1,0 +1,75 @@
+"""Telling whether a store holds anything that this library does not know. Asked before anything is deleted from it.
+
+A collector of today must not destroy what a version of tomorrow writes: it cannot tell what that needs. SPEC.md,
+"Collect".
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from metamlflow.errors import StoreFormatError
+from metamlflow.format.known_keys import is_known
+from metamlflow.format.layout import ARTIFACTS, MARKER
+from metamlflow.format.records import decode_marker
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.store import Store
+
+_SHOWN = 20
+_PAGE = 1_000
+_AFTER_ALL = "~"  # greater than every character of a key that this format spells
+
+
+def refuse_unknown(store: Store) -> None:
+    """Raise where a store holds anything unknown: a listing of ``artifacts/``, and a dozen requests besides.
+
+    Features of single manifests are told when they are read, which a collector does after this: each of them.
+
+    Raises:
+        StoreFormatError: it does, with the first twenty keys; or its marker requires a feature that is not known.
+        ObjectNotFoundError: there is no marker any more.
+    """
+    decode_marker(with_retries(lambda: read_record(store.backend, MARKER), store.clock))
+    if found := list(itertools.islice(unknown_keys(store), _SHOWN)):
+        shown = "\n  ".join(found)
+        raise StoreFormatError(
+            f"the store holds what this library does not know, so nothing of it is deleted:\n  {shown}",
+            hint="A newer metamlflow wrote it, or something that does not belong there: update yours, or remove it.",
+            problems=tuple(f"unknown: {key}" for key in found),
+        )
+
+
+def unknown_keys(store: Store) -> Iterator[str]:
+    """Yield each unknown key below ``artifacts/``, and of every other folder in the root the first."""
+    others = _in_the_root(store)
+    records = (key for page in _pages(store, ARTIFACTS) for key in page)
+    return (key for key in itertools.chain(others, records) if not is_known(key))
+
+
+def _in_the_root(store: Store) -> Iterator[str]:
+    """Yield a key of every folder in the root but ``artifacts/``, and the keys that lie in none: a request for each."""
+    after = ""
+    while found := _listed(store, "", after, 1):
+        (key,) = found
+        folder, slash, _ = key.partition("/")
+        if not key.startswith(ARTIFACTS):
+            yield key
+        is_marker = not slash or key.endswith("/")  # which stands for a folder and says nothing of what is in it
+        after = key if is_marker else max(key, f"{folder}/{_AFTER_ALL}")
+
+
+def _pages(store: Store, prefix: str, after: str = "") -> Iterator[list[str]]:
+    while page := _listed(store, prefix, after, _PAGE):
+        yield page
+        after = page[-1]
+
+
+def _listed(store: Store, prefix: str, after: str, limit: int) -> list[str]:
+    def listed() -> list[str]:
+        return [
+            info.key for info in itertools.islice(store.backend.list_objects(prefix, after=after, limit=limit), limit)
+        ]
+
+    return with_retries(listed, store.clock)
