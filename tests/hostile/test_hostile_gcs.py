@@ -84,7 +84,6 @@ def test_an_honest_server_is_read_as_the_folder_is(read, expected):
     assert requests < REQUESTS
 
 
-WAITS = DRIPS | {"HEAD and GET that disagree"}  # here that is an answer that announces seven bytes and sends none
 WITHOUT_PROGRESS = {"empty pages", "a page that repeats under a new token"}
 REQUESTS_OF_A_CALL = 200  # a call asks for a hundred pages that bring nothing, and then gives up
 
@@ -94,7 +93,7 @@ REQUESTS_OF_A_CALL = 200  # a call asks for a hundred pages that bring nothing, 
 @pytest.mark.parametrize("case", CASES)
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, read, expected):
     silence = {"requests_timeout": 1} if case == "a drip of headers" else {}
-    children, seconds = (len(CALLS) // 2, DRIP_SECONDS) if case in WAITS else (CHILDREN, CALL_SECONDS)
+    children, seconds = (len(CALLS) // 2, DRIP_SECONDS) if case in DRIPS else (CHILDREN, CALL_SECONDS)
     outcomes, told, requests = read(CASES[case], children, **silence)
     assert_within_bounds(
         outcomes, told, requests, len(CALLS) * REQUESTS_OF_A_CALL if case in WITHOUT_PROGRESS else REQUESTS
