@@ -1,7 +1,9 @@
 """What is written is read back as it was; what is damaged on the way is refused and does nothing else."""
 
+import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +12,7 @@ from manifest_strategies import HEX32, NAMES, manifests
 from stored_documents import DATA, INLINE, read
 
 from metamlflow.errors import InvalidMetadataError, StoreFormatError
-from metamlflow.format.entries import decode_shard
+from metamlflow.format.entries import decode_shard, encode_shard
 from metamlflow.format.manifests import decode_manifest, encode_manifest, record_id_of
 from metamlflow.format.records import (
     STATES,
@@ -25,10 +27,12 @@ from metamlflow.format.records import (
     encode_marker,
     encode_state,
 )
-from metamlflow.model.manifests import Manifest, Shard
-from metamlflow.model.names import MAX_VERSION
+from metamlflow.format.runs import encode_input
+from metamlflow.model.manifests import Entry, Input, Manifest, Shard
+from metamlflow.model.names import MAX_VERSION, ArtifactName
 
 MOMENTS = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 (given a zone)
+ID, NOON = "0123456789abcdef0123456789abcdef", datetime(2026, 1, 31, 12, tzinfo=UTC)
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -38,6 +42,29 @@ def test_a_manifest_is_read_back_as_it_was_written(manifest: Manifest):
     data = encode_manifest(manifest)
     assert decode_manifest(data, "key", manifest.name, manifest.version) == manifest
     assert record_id_of(data) == manifest.record_id
+
+
+@QUICK
+@given(manifests())
+def test_a_parser_that_has_nothing_but_doubles_reads_every_number_as_it_is(manifest: Manifest):
+    data = encode_manifest(manifest)
+    assert json.loads(data, parse_int=float) == json.loads(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode_marker(Marker(record_id=ID, store_id=ID, created_at=NOON, grace=timedelta(seconds=10**10))),
+        encode_state("absent", ID, NOON),
+        encode_alias(MAX_VERSION, ID, NOON),
+        encode_claim(Claim(MAX_VERSION, ID, str(UUID(ID))), NOON),
+        encode_input(Input(ArtifactName("a"), MAX_VERSION, f"sha256:{'0' * 64}"), ID, NOON),
+        encode_shard([Entry("a", 2**53 - 1, "0" * 64, None, f"blobs/sha256/00/{'0' * 64}")]),
+    ],
+    ids=["marker", "state", "alias", "claim", "input", "item"],
+)
+def test_so_it_does_with_the_largest_numbers_of_every_record(data: bytes):
+    assert json.loads(data, parse_int=float) == json.loads(data)
 
 
 @QUICK
