@@ -86,7 +86,7 @@ def digits_problem(value: str) -> str | None:
 
 def _uri(fields: Fields) -> str:
     uri = fields.text("uri")
-    if uri and (problem := uri_problem(uri)):
+    if isinstance(fields.value("uri"), str) and (problem := uri_problem(uri)):
         fields.note("uri", problem)  # without the value, which may be a secret
     return uri
 
