@@ -64,7 +64,7 @@ def test_one_unknown_key_anywhere_is_told(store, key):
     assert list(unknown_keys(store)) == [key]
     with pytest.raises(StoreFormatError) as caught:
         refuse_unknown(store)
-    assert caught.value.problems == (f"unknown: {key}",)
+    assert caught.value.problems == (key,)
     assert "nothing of it is deleted" in caught.value.message
 
 
@@ -76,6 +76,14 @@ def test_the_marker_of_a_folder_hides_nothing_in_it(store):
 def test_all_of_them_are_told_below_artifacts_and_one_of_each_other_folder(store):
     put(store, *EVERY_PLACE, "packs/00/y", "artifacts/a/_notes/9999999997.json")
     assert sorted(unknown_keys(store)) == sorted([*EVERY_PLACE, "artifacts/a/_notes/9999999997.json"])
+
+
+def test_no_key_forges_a_line_or_moves_a_cursor(store):
+    put(store, "artifacts/a/x\nnothing is wrong", "artifacts/a/\x1b[2J")
+    with pytest.raises(StoreFormatError) as caught:
+        refuse_unknown(store)
+    assert str(caught.value).count("\n") == 3
+    assert "\x1b" not in str(caught.value)
 
 
 def test_of_very_many_the_first_twenty_are_told(store):

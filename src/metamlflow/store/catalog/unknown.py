@@ -37,7 +37,7 @@ def refuse_unknown(store: Store) -> None:
         raise StoreFormatError(
             f"the store holds what this library does not know, so nothing of it is deleted:\n  {shown}",
             hint="A newer metamlflow wrote it, or something that does not belong there: update yours, or remove it.",
-            problems=tuple(f"unknown: {key}" for key in found),
+            problems=tuple(found),
         )
 
 
