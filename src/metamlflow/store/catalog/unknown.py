@@ -1,7 +1,7 @@
 """Telling whether a store holds anything that this library does not know. Asked before anything is deleted from it.
 
 A collector of today must not destroy what a version of tomorrow writes: it cannot tell what that needs. SPEC.md,
-"Collect".
+"The unknown".
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _AFTER_ALL = "~"  # greater than every character of a key that this format spell
 def refuse_unknown(store: Store) -> None:
     """Raise where a store holds anything unknown: a listing of ``artifacts/``, and a dozen requests besides.
 
-    Features of single manifests are told when they are read, which a collector does after this: each of them.
+    A collector calls it after it asked for the time that it judges by, and then reads each manifest, whose features are
+    told by that.
 
     Raises:
         StoreFormatError: it does, with the first twenty keys; or its marker requires a feature that is not known.
