@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 
@@ -147,7 +148,8 @@ def with_versions(count: int) -> MemoryWorld:
     first = json.loads(world.objects()[manifest_key(1)])
     for version in range(2, count + 1):
         ids = {"record_id": f"{version:032x}", "artifact_id": f"00000000-0000-0000-0000-{version:012x}"}
-        document = {**first, **ids, "version": version}
+        previous = hashlib.sha256(world.objects()[manifest_key(version - 1)]).hexdigest()
+        document = {**first, **ids, "version": version, "previous": f"sha256:{previous}"}
         world.write(manifest_key(version), json.dumps(document, sort_keys=True).encode())
     return world
 
