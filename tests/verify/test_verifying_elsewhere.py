@@ -121,3 +121,18 @@ def test_a_manifest_that_another_machine_sees_otherwise_is_a_finding(damaged, ra
     with ThreadPoolExecutor(1) as pool:
         report = artifact.verify("stat", executor=pool)
     assert ("", "modified", artifact.manifest_digest) in [(f.path, f.status, f.expected) for f in report.findings]
+
+
+def test_a_part_may_begin_in_one_list_of_files_and_end_in_the_next(client, raw):
+    client.register_artifact("many", {f"part-{number:06}": b"same" for number in range(3_000)})
+    shards = raw.manifest("many")["shards"]
+    assert [shard["count"] for shard in shards] == [1_409, 1_591]
+    artifact, pool = client.get_artifact("many"), Counting()
+    assert artifact.verify("stat", executor=pool)
+    assert pool.submitted == 3
+    for shard in reversed(shards):
+        (raw.root / shard["key"]).unlink()
+        report = artifact.verify("stat", executor=Counting())
+        assert report.to_json() == artifact.verify("stat").to_json()
+        assert [found.status for found in report.findings].count("missing") == len(report.findings)
+    assert [found.key for found in report.findings] == [shard["key"] for shard in shards]

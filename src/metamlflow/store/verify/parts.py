@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.entries import MAX_INLINE_ITEMS
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest, digest_of
 from metamlflow.model.findings import Finding, Level, Status
@@ -21,7 +22,7 @@ from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_TOGETHER = 1024  # entries of a manifest without shards, where parts of it are wanted
+_TOGETHER = 1024  # items, where parts of a version are wanted that has few enough of them for one manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Slice:
     """Some of a version's items, by the shards or by the places in the manifest where they stand.
 
     Attributes:
-        start: the first shard, or item of a manifest without shards.
+        start: the first shard; of a version with no more items than a manifest may hold, the first item.
         stop: the one after the last; None for all that follow.
         first: whether the manifest itself is checked along.
     """
@@ -59,14 +60,19 @@ class Checking:
 
 def slices_of(manifest: Manifest, *, fine: bool) -> Iterator[Slice]:
     """Yield the parts of a version: without ``fine`` one, else each shard, or some of the items at a time."""
-    sharded = manifest.shards is not None
-    count = len(manifest.shards or ()) if sharded else len(manifest.items or ())
+    by_items = _goes_by_items(manifest)
+    count = manifest.files + manifest.folders if by_items else len(manifest.shards or ())
     if not fine or not count:
         yield Slice()
         return
-    size = 1 if sharded else _TOGETHER
+    size = _TOGETHER if by_items else 1
     for start in range(0, count, size):
         yield Slice(start, start + size, first=start == 0)
+
+
+def _goes_by_items(manifest: Manifest) -> bool:
+    """Whether parts of a version are told by their items. One shard may hold all, and would be a single part."""
+    return manifest.files + manifest.folders <= MAX_INLINE_ITEMS
 
 
 def check_slice(checking: Checking, part: Slice, counter: Counter) -> SliceResult:
@@ -98,14 +104,29 @@ def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Itera
     if manifest.shards is None:
         yield from entries.inline()[part.start : part.stop]
         return
-    for number in range(len(manifest.shards))[part.start : part.stop]:
+    for number, wanted in _shards_of(manifest, manifest.shards, part):
         try:
             items = entries.of_shard(number)
             _check_order(items, manifest.shards[number + 1 : number + 2])
         except (IntegrityError, StoreFormatError) as error:
-            findings.append(_shard_finding(error))
+            if wanted.start == 0:  # else the part in which it begins tells it
+                findings.append(_shard_finding(error))
             continue
-        yield from items
+        yield from items[wanted]
+
+
+def _shards_of(manifest: Manifest, shards: tuple[Shard, ...], part: Slice) -> Iterator[tuple[int, slice]]:
+    """Yield the shards that a part's items stand in, each with which of its items these are."""
+    begin = 0
+    for number, shard in enumerate(shards):
+        if not _goes_by_items(manifest):
+            first, last = 0, shard.count if number in range(len(shards))[part.start : part.stop] else 0
+        else:
+            first = max(part.start - begin, 0)
+            last = shard.count if part.stop is None else min(part.stop - begin, shard.count)
+        if first < last:
+            yield number, slice(first, last)
+        begin += shard.count
 
 
 def _check_order(items: tuple[Item, ...], following: tuple[Shard, ...]) -> None:
