@@ -36,7 +36,7 @@ def local_folder(destination: str | os.PathLike[str]) -> Path:
     """Return the folder that a caller gave as a path or a ``file://`` URL."""
     place = os.fspath(destination)
     if not place:
-        raise InvalidInputError("the destination is empty", hint="Use '.' for the current folder.")
+        raise InvalidInputError("the destination is an empty path", hint="Use '.' for the current folder.")
     path = local_path(place)
     if path is None:
         raise InvalidInputError(
