@@ -33,7 +33,7 @@ class Recorder(Protocol):
 
     @property
     def outer(self) -> Recorder | None:
-        """The run inside of which this one began."""
+        """The run that this one began in."""
 
     handed_over: bool
 

@@ -64,7 +64,7 @@ class ActiveRun:
         self._outputs: dict[tuple[str, int], Input] = {}
         self._touched: dict[tuple[str, int], DatasetFacts] = {}
         self.outer: Recorder | None = None
-        """The run inside of which this one began."""
+        """The run that this one began in."""
         self._ended = self._broken = False
         self.handed_over = False
         """Whether other processes may add to it."""

@@ -78,7 +78,7 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
     if f"{store.url}/".startswith(uri if kind == "prefix" else uri[: len(split_uri(uri)[0]) + 1] + fixed_prefix(name)):
         raise UnsupportedSourceError(
             f"{shown(uri)} contains the store itself ({store.url})",
-            hint="Point to what is beside it: each version would make the next one differ.",
+            hint="Point to data outside of the store: otherwise each version would change the next one.",
             problems=(store.url,),
         )
     return PointedTree(store, Pointed("", uri, kind, pointer.evidence))

@@ -166,7 +166,7 @@ def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCall
         raise PointerDriftError(
             f"{len(problems):,} of {len(moved):,} files are not at the new place as they were registered:\n  "
             + "\n  ".join(problems[:_SHOWN]),
-            hint="Nothing was recorded. Copy what is missing, and relocate again.",
+            hint="Nothing was recorded. Copy the missing files, and relocate again.",
             expected=f"{len(moved)} files",
             actual=f"{len(moved) - len(problems)} files",
         )
@@ -180,7 +180,7 @@ def append_relocation(store: Store, data: bytes, record_id: str) -> None:
         if len(rules) >= MAX_RELOCATIONS:
             raise ConflictError(
                 f"the store holds {len(rules):,} relocations, the most that a reader accepts",
-                hint="Migrate to a new store and register what is pointed to there.",
+                hint="Migrate to a new store and register the pointed data there.",
             )
         number = max((number for number, _ in rules), default=0) + 1
         key = relocation_key(number)

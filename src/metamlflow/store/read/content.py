@@ -222,7 +222,7 @@ class PointedContent(Content[PointerEntry]):
         return self.store.relocations.place(self.entry.uri)
 
     def raw(self) -> io.RawIOBase:
-        """Return a reader that requests little after a seek and verifies what is read from start to end."""
+        """Return a reader that requests little after a seek and verifies content that is read from start to end."""
         return PointerReader(self.store, self.entry)
 
     def read(self) -> Buffer:

@@ -178,7 +178,7 @@ def _check_destination(download: Download, destination: Path) -> None:
     for item in download.items:
         target = destination / item.path
         if not _is_clear_of_links(destination, item.path, checked):
-            in_the_way.append(f"{target} (a link or a file lies where one of its folders belongs)")
+            in_the_way.append(f"{target} (a link or a file is in the place of one of its folders)")
         elif isinstance(item, EmptyFolder):
             if os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
                 in_the_way.append(str(target))
