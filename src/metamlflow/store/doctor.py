@@ -274,7 +274,7 @@ class _Examined:
     def _probe(self, create: Create) -> Observation:
         """Try to create the marker again with its own bytes: the storage must refuse; acceptance changes nothing."""
         if self.marker is None:
-            return Observation("unknown", "not probed, since nothing is created here: there is no store")
+            return Observation("unknown", "not probed, because no store exists and doctor creates none")
         try:
             create(MARKER, self.marker)
         except AlreadyExistsError:
@@ -284,8 +284,8 @@ class _Examined:
             self.permitted["put"] = False
             return Observation(
                 "warning",
-                f"not probed, since these credentials may not create objects: {error.message}",
-                "Enough for a reader. `metamlflow policy --role writer` prints what a writer needs.",
+                f"not probed, because these credentials may not create objects: {error.message}",
+                "Enough for a reader. `metamlflow policy --role writer` prints the permissions of a writer.",
             )
         except StorageUnavailableError:
             raise
@@ -298,11 +298,11 @@ class _Examined:
     def _permissions(self) -> Observation:
         words = {True: "yes", False: "no", None: "not known"}
         told = ", ".join(f"{name}: {words[self.permitted.get(name)]}" for name in ("get", "list", "put"))
-        found = f"{told}, delete: not asked, since asking could delete"
+        found = f"{told}, delete: not tested, because a test could delete"
         if not all(self.permitted.get(name, True) for name in ("get", "list")):
-            return Observation("failed", found, "`metamlflow policy --role reader` prints what reading needs.")
+            return Observation("failed", found, "`metamlflow policy --role reader` prints the permissions for reading.")
         if not self.permitted.get("put", True):
-            return Observation("warning", found, "`metamlflow policy --role writer` prints what writing needs.")
+            return Observation("warning", found, "`metamlflow policy --role writer` prints a writer's permissions.")
         return Observation("ok" if len(self.permitted) == 3 else "unknown", found)  # noqa: PLR2004 (get, list and put)
 
 

@@ -1,10 +1,10 @@
 """The local cache of content that was fetched and verified once: private, bounded, safe between processes.
 
     <folder>/entries/f-<sha256>/content/<name>    a file; its other names are hard links beside it (x-…: executable)
-    <folder>/entries/d-<digest>/content/          a whole artifact <folder>/entries/…/stamp
-    properties of the verified content; its mtime is the last use <folder>/temp/, fetching/, evicted/, leases/  fetches
-    under way and their locks; entries to delete; entries in use <folder>/lock, usage                          the one
-    lock, held briefly and never during a fetch; total bytes
+    <folder>/entries/d-<digest>/content/          a whole artifact
+    <folder>/entries/…/stamp                      properties of the verified content; its mtime is the last use
+    <folder>/temp/, fetching/, evicted/, leases/  fetches under way and their locks; entries to delete; entries in use
+    <folder>/lock, usage                          the one lock, held briefly and never during a fetch; total bytes
 
 An entry is filled in ``temp/`` and renamed into place, so it exists completely or not at all. Entries are returned and
 evicted only under the lock. docs/cache.md states the promises to users.

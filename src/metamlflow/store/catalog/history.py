@@ -128,7 +128,7 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
     """Yield the problems of a name's sequence of versions; each manifest is read once.
 
     An unreadable manifest is not reported here, except when it is too large; only its bytes count. Missing manifests
-    cost no request: a forged number close to the largest leaves ten thousand million others missing.
+    cost no request, because a forged number close to the largest makes ten thousand million versions missing.
     """
     previous: str | None = None
     last = 0

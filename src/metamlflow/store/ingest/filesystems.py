@@ -194,8 +194,8 @@ class LocalFolder(Source):
     def _children(self, folder: str, prefix: str, problems: SourceProblems) -> Iterator[SourceItem | _Folder]:
         try:
             with os.scandir(folder) as entries:
-                # Only names: with sizes and times, a folder of a million files would take a gigabyte. A folder is
-                # sorted as its name and a slash, so that paths come in their order.
+                # Only names: with sizes and times, a folder of a million files would take a gigabyte.
+                # A folder is sorted as its name and a slash, so that paths come in their order.
                 children = sorted(
                     f"{entry.name}/" if _is_folder(entry) else entry.name
                     for entry in entries
@@ -282,7 +282,7 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
     # In a chain (zip://…::s3://…) each part has its own options.
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
-    # For a chain too: fsspec drops options that it does not know, and would then read from another server.
+    # Check the parts of a chain too: fsspec drops unknown options, and would then read from another server.
     external_stores = [bucket_at(part, options) for part in parts]
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)

@@ -93,8 +93,8 @@ def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
 def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
     passes: TwoPasses | None = None
     try:
-        # No file object: for a small file, creating one takes longer than everything else. O_NONBLOCK, so as not to
-        # wait if the path has become a pipe.
+        # A descriptor, not a file object: for a small file, creating one takes longer than everything else.
+        # O_NONBLOCK avoids a wait if the path has become a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             before = os.fstat(descriptor)

@@ -37,8 +37,8 @@ class Original:
     Args:
         url: the URL of the object, without secrets.
         info: the object's description by fsspec, from a look or a listing.
-        look: looks at the object again and returns the digests that its storage holds; None if it holds none. One
-            request, which is made only if ``info`` does not prove the content.
+        look: looks at the object again and returns the digests that its storage holds; None for storage without
+            digests. One request, which is made only if ``info`` does not prove the content.
     """
 
     def __init__(self, url: str, info: Mapping[str, Any], look: Callable[[], ObjectMeta] | None = None) -> None:

@@ -243,8 +243,8 @@ def _jsonl(rows: bytes) -> Any:
 
 # --- JSON that would harm the process --------------------------------------------------------------------------------
 
-# By group: 1 a string, 2 the colon that makes it a key, 3 an opening bracket, 4 a closing one. An unterminated string
-# takes the rest: otherwise each quote in it would be tried again, in quadratic time.
+# By group: 1 a string, 2 the colon that makes it a key, 3 an opening bracket, 4 a closing one.
+# An unterminated string takes the rest: otherwise each quote in it would be tried again, in quadratic time.
 _JSON_TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*+"?)(\s*+:)?|([\[{])|([\]}])', re.DOTALL)
 
 

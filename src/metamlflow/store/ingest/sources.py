@@ -93,7 +93,7 @@ class SourceProblems:
         self.paths.append(f"{_as_text(path)!r}: {problem}")
 
     def note_kind(self, path: str, problem: str) -> None:
-        """Note an item that is not a file or folder with data."""
+        """Note an item that cannot be read as data."""
         self.kinds.append(printable(f"{path}: {problem}"))
 
     def raise_if_any(self) -> None:

@@ -33,7 +33,7 @@ class Recorder(Protocol):
 
     @property
     def outer(self) -> Recorder | None:
-        """The run that this one began in."""
+        """The enclosing run, in which this one began."""
 
     handed_over: bool
 

@@ -1,4 +1,4 @@
-"""The inputs of a version: those that its registrant gives, its run has used, or its metadata link to."""
+"""The inputs of a version: given at its registration, used by its run, or linked from its metadata."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class ActiveRun:
         self._outputs: dict[tuple[str, int], Input] = {}
         self._touched: dict[tuple[str, int], DatasetFacts] = {}
         self.outer: Recorder | None = None
-        """The run that this one began in."""
+        """The enclosing run, in which this one began."""
         self._ended = self._broken = False
         self.handed_over = False
         """Whether other processes may add to it."""

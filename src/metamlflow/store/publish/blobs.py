@@ -33,7 +33,7 @@ class BlobWriter:
     knows that), or it is younger than half the grace by the server's clock. Otherwise the content is stored again under
     a key of this publish's own; objects are never refreshed. SPEC.md shows why that is enough. Thread-safe.
 
-    Missing or damaged blobs found on the way are restored, because good bytes are available.
+    Missing or damaged blobs found on the way are put back, because good bytes are available.
 
     Args:
         store: the destination.
@@ -132,7 +132,7 @@ class BlobWriter:
         return self._listed.may_have(key, blob.size)
 
     def _proven_key(self, blob: Blob, extension: str, relied_on: str | None) -> str | None:
-        """Return the key that a live manifest names, if it was proven as requested or restored; else None."""
+        """Return the key that a live manifest names, if it was proven as requested or put back; else None."""
         if relied_on is None or not _is_of(relied_on, blob, extension):
             return None
         content = _content_of(relied_on, blob)
@@ -153,7 +153,7 @@ class BlobWriter:
         return self._prove == "full" and not is_good(self._store, content)
 
     def _put_back(self, content: Entry, blob: Blob) -> bool:
-        """Restore missing or damaged content with good bytes; return whether that was possible."""
+        """Put good bytes in the place of missing or damaged content; return whether that was possible."""
         try:
             if put_back(self._store, content, blob):
                 _log.warning("%s was missing or damaged, and was put back", content.key)

@@ -163,7 +163,7 @@ class _Publication:
             self._check_base(head)
 
     def _prove_earlier(self, earlier: StoredManifest) -> None:
-        """Check the earlier result of a retry as hard as was requested; damaged blobs are restored from the source."""
+        """Check the earlier result of a retry as hard as was requested; damaged blobs are put back from the source."""
         number = earlier.manifest.version
         if self._draft.prove and version_status(self._store, self._draft.name, number).available:
             self._store_content(Newest(number, earlier, available=True), self._store.clock.elapsed())

@@ -1,1 +1,1 @@
-"""Restore objects that a verification finds missing or modified."""
+"""Put back objects that a verification finds missing or modified."""

@@ -1,4 +1,4 @@
-"""Repair a version: restore missing or damaged objects under the same keys, and read them back.
+"""Repair a version: put missing or damaged objects back under the same keys, and read them again.
 
 SPEC.md, "Repair", explains why a concurrent collection does no harm.
 """
@@ -46,7 +46,7 @@ _UNKNOWN = (
 def repair_version(
     store: Store, wanted: Reference | StoredManifest, donor: Donor, progress: ProgressCallback | None = None
 ) -> RepairReport:
-    """Restore the objects that a full verification of a version finds missing or modified.
+    """Put back the objects that a full verification of a version finds missing or modified.
 
     Args:
         store: the damaged store.
@@ -65,7 +65,7 @@ def repair_version(
 
 
 class _Repair:
-    """One repair call, with the objects restored so far."""
+    """One repair call, with the objects put back so far."""
 
     def __init__(self, store: Store, donor: Donor, progress: ProgressCallback | None) -> None:
         self._store = store
@@ -77,7 +77,7 @@ class _Repair:
     # --- the manifest -------------------------------------------------------------------------------------------------
 
     def manifest(self, wanted: Reference | StoredManifest) -> StoredManifest:
-        """Return the manifest, restored if it is damaged and its digest is known."""
+        """Return the manifest, put back if it is damaged and its digest is known."""
         store = self._store
         store.marker()
         held: StoredManifest | None = wanted if isinstance(wanted, StoredManifest) else None
@@ -122,8 +122,8 @@ class _Repair:
         if digest is None:
             if isinstance(failure, ObjectNotFoundError):  # in most cases the version never existed
                 failure = not_found(store, name, version)
-                raise failure.with_hint(f"{failure.hint} If it was lost, it cannot be restored: {_UNKNOWN}.") from None
-            raise failure.with_hint(f"It cannot be restored: {_UNKNOWN}.") from None
+                raise failure.with_hint(f"{failure.hint} If it was lost, it cannot be put back: {_UNKNOWN}.") from None
+            raise failure.with_hint(f"It cannot be put back: {_UNKNOWN}.") from None
         blob = stage_bytes(self._donor.record(key, digest))
         if not patiently(lambda: store.backend.put(key, blob), store.clock):
             patiently(lambda: replace_content(store.backend, key, blob), store.clock)
@@ -138,7 +138,7 @@ class _Repair:
     # --- lists of files, and files ------------------------------------------------------------------------------------
 
     def content(self, loaded: StoredManifest) -> RepairReport:
-        """Restore the lists of files first, because they tell which files exist; then restore the files."""
+        """Put back the lists of files first, because they tell which files exist; then put back the files."""
         manifest = loaded.manifest
         shards = {shard.key: shard_content(shard) for shard in manifest.shards or ()}
         report = verify(self._store, loaded, "full", self._progress)
@@ -160,7 +160,7 @@ class _Repair:
         return RepairReport(str(manifest.name), manifest.version, tuple(self._repaired), tuple(still))
 
     def _put_all_back(self, loaded: StoredManifest, due: list[tuple[Finding, Entry]]) -> list[RepairedObject]:
-        """Restore objects, each once however many files share it; return those that are still damaged."""
+        """Put objects back, each once however many files share it; return those that are still damaged."""
         objects = {content.key: content for _, content in due}
         counter = Counter("repair", self._progress, total_files=len(objects))
         work = partial(self._put_one_back, loaded, counter)
@@ -186,7 +186,7 @@ class _Repair:
         return content.key, None
 
     def _check_live(self, loaded: StoredManifest) -> None:
-        """Check again that the version is live if the last check is old: objects of others may be collected."""
+        """Check again that the version is live if the last check is old: blobs of a dead version may be collected."""
         store, now = self._store, self._store.clock.elapsed()
         if now - self._seen > store.marker().grace.total_seconds() * 3 / 8:
             manifest = loaded.manifest

@@ -1,4 +1,4 @@
-"""The objects that a repair restored, and those that it could not restore."""
+"""The objects that a repair put back, and those that are still damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RepairedObject:
     Attributes:
         path: the file's logical path; empty for a manifest or a list of files.
         key: the object's key in the store, or the URI of pointed data.
-        reason: why the object is still damaged; empty if it was restored.
+        reason: why the object is still damaged; empty if it was put back.
     """
 
     path: str
@@ -37,7 +37,7 @@ class RepairReport:
     Attributes:
         name: the name of the artifact.
         version: its number.
-        repaired: the objects that were restored and then read back.
+        repaired: the objects that were put back and then read again.
         damaged: the objects that are still missing or differ from the registered content.
     """
 

@@ -1,8 +1,8 @@
-"""The scheduler of work on many files: in order, bounded in memory, as parallel as the storage is far away.
+"""The scheduler of work on many files: in order, bounded in memory, with more parallelism for slower storage.
 
-What is quick (hashing a small file) is done in the calling thread while workers move what came before. How much is
-under way follows from how long the storage takes: by Little's law it is what arrives while one request takes its time.
-So 16 do for a storage near by, and 250 for one that answers in 50 ms.
+Quick work (hashing a small file) is done in the calling thread while workers move earlier files. The number of workers
+follows from the storage's response time: by Little's law it is the number of items that arrive during one request. So
+16 workers suffice for a storage nearby, and 250 for one that answers in 50 ms.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from metamlflow.backend.threads import ThreadPool
 from metamlflow.store.transfer.progress import CallbackError
 
 QUICK_BYTES = 64 * 1024
-"""Content of up to this size takes less time by itself than the request that moves it."""
+"""Content up to this size, in bytes, takes less time to process than the request that moves it."""
 LEAST_WORKERS, MOST_WORKERS = 16, 256
 BATCH_BYTES = 1024 * 1024
-AHEAD = 1024  # batches that wait for an earlier one to end
-_ITEM_SECONDS = 200e-6  # of this machine's own work on an item; a storage that answers faster needs no more workers
+AHEAD = 1024  # the most batches that wait for an earlier one
+_ITEM_SECONDS = 200e-6  # this machine's own work on an item; a faster storage needs no more workers
 _READY = 64
 _run_numbers = itertools.count(1)
 

@@ -110,7 +110,7 @@ def require_signature(store: Store, loaded: StoredManifest, trusted: Any) -> Non
     others = f"; it is signed by {len(signed_by)} other key(s)" if signed_by else ""
     raise SignatureError(
         f"{name}@{version} is not signed by a key that is trusted{others}",
-        hint="Do not use it before you know why. Its registrant can sign it with `artifact.sign(key)`.",
+        hint="Do not use it before you know why. Whoever registered it can sign it with `artifact.sign(key)`.",
         expected="a signature of " + ", ".join(sorted(hashlib.sha256(key).hexdigest()[:16] for key in keys)),
         actual="none",
     )
@@ -165,9 +165,7 @@ def _private(key: Any) -> Any:
     try:
         loaded = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):
-        raise InvalidInputError(
-            "the key is not a private key in PEM without a password"
-        ) from None  # shows no part of it
+        raise InvalidInputError("the key is not a private key in PEM without a password") from None  # hides the key
     if not isinstance(loaded, ed25519.Ed25519PrivateKey):
         raise InvalidInputError(
             "this is a private key of another kind than ed25519", hint="Make one: openssl genpkey -algorithm ed25519"
