@@ -71,7 +71,7 @@ def bring_relocations(ends: StorePair, names: Iterable[ArtifactName], asked: fro
             try:
                 ends.check_carried(rule.new)
             except PointerPolicyError as error:
-                problems.append(f"the relocation from {shown(rule.old)} was not brought: {error.message}")
+                problems.append(f"the relocation from {shown(rule.old)} was not copied: {error.message}")
                 continue
             if others is None:
                 others = list(_registered(destination, set(names_in_use(destination)) - brought))
@@ -87,7 +87,7 @@ def bring_relocations(ends: StorePair, names: Iterable[ArtifactName], asked: fro
 
 def _not_brought(rule: Relocation, error: MetaMLFlowError) -> str:
     return (
-        f"the relocation from {shown(rule.old)} to {shown(rule.new)} was not brought, because the destination's own "
+        f"the relocation from {shown(rule.old)} to {shown(rule.new)} was not copied, because the destination's own "
         f"pointers lead there too: {error.message}. If it is right for them, ask for it: "
         f"relocations=[{shown(rule.old)!r}] (--relocation)."
     )

@@ -93,7 +93,7 @@ def look(ends: StorePair, names: Iterable[str] | None, versions: Versions | None
     if states and not selection.selects:
         raise InvalidInputError(
             f"{versions!r:.100} selects no version of these names that has its bytes",
-            hint="Without it, all versions go; `metamlflow history NAME` lists those of a name.",
+            hint="Without it, all versions are copied; `metamlflow history NAME` lists those of a name.",
         )
     return states
 

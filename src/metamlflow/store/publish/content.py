@@ -120,7 +120,7 @@ def _in_memory(size: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _StoredFile:
-    """A file to store in the store, with the facts known before it is read, or with its hashes after that."""
+    """A file to store, with the facts known before it is read, or with its hashes after that."""
 
     file: SourceFile
     relied_on: str | None

@@ -117,7 +117,7 @@ def _whole(content: Content[Any]) -> io.BufferedReader:
 def refresh(
     store: Store, loaded: StoredManifest, progress: ProgressCallback | None = None
 ) -> tuple[StoredManifest, Changes]:
-    """Examine the places that a version points to again; publish the next version if anything changed there.
+    """Examine again the places that a version points to; publish the next version if anything changed there.
 
     The evidence of unchanged objects is kept, however strong it is.
 
