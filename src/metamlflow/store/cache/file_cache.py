@@ -111,8 +111,8 @@ class FileCache:
     def folder(self, digest: str, fill: Callable[[Path], None], *, size: int) -> Path:
         """Return a read-only folder with the artifact whose manifest has this digest (64 hex digits).
 
-        If the cache lacks it, ``fill`` writes it, complete and verified, into an empty folder. ``size`` is the disk
-        space to reserve for it, in bytes.
+        If the cache lacks it, ``fill`` writes it, complete and verified, into an empty folder. ``size`` is its expected
+        size, in bytes.
         """
         return self._get(CachedFolder(f"d-{parsed_digest(digest)}", size, fill))
 

@@ -97,7 +97,7 @@ def cache_errors(folder: Path) -> Iterator[None]:
         message = f"the cache folder {folder} cannot be used: {error}"
         if error.errno in _DENIED:
             raise AccessDeniedError(message, hint=ELSEWHERE, key=str(folder)) from error
-        hint = f"Try again; if it stays, delete the folder or set {FOLDER_VARIABLE} to another one."
+        hint = f"Try again; if it persists, delete the folder or set {FOLDER_VARIABLE} to another one."
         raise StorageUnavailableError(message, hint=hint, key=str(folder)) from error
 
 

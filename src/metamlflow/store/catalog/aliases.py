@@ -19,7 +19,7 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
 
     Raises:
         ArtifactNotFoundError: the target does not exist.
-        ArtifactPrunedError: the target was pruned, perhaps during this call.
+        ArtifactPrunedError: the target is pruned or absent, perhaps since this call began.
         InvalidNameError: the alias is malformed.
         StoreNotFoundError, ConflictError: the store is gone since this client opened it, or was replaced by another
             one.

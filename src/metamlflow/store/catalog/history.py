@@ -30,7 +30,7 @@ class HistoryEntry:
         manifest_digest: the digest of its stored manifest; empty if the object is larger than a manifest can be.
         created_at: in UTC; None if the manifest cannot be read.
         created_by: who registered it; None if the manifest cannot be read.
-        available: whether its bytes are present; False after a prune.
+        available: whether its bytes are present; False for a pruned or absent version.
     """
 
     version: int

@@ -36,7 +36,7 @@ def latest_of_each(store: Store) -> list[StoredManifest]:
         try:
             return load_reference(store, Reference(name))
         except (ArtifactNotFoundError, ArtifactPrunedError):
-            return None  # the name was never committed to, or all its versions were pruned
+            return None  # the name has no version with its bytes
 
     return _readable(in_parallel(_or_error(latest), sorted(list_names(store))))
 

@@ -88,8 +88,8 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
     """Return the newest version of a name, committed or not; number 0 if it has none. For writers.
 
     The same listing also detects that the store was emptied or recreated since this client opened it. If the backend
-    can list across prefixes, the listing continues past this name's keys up to the marker. Otherwise the marker is read
-    again if this client knows versions of the name and the listing shows none, or other objects.
+    can list across prefixes, the listing continues past this name's keys, which the marker's key follows. Otherwise the
+    marker is read again if this client knows versions of the name and the listing shows none, or other objects.
 
     Raises:
         StoreNotFoundError: the store is gone.
@@ -181,7 +181,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> StoredManife
 
     Raises:
         ArtifactNotFoundError: the version does not exist; the error names the existing ones.
-        ArtifactPrunedError: the version was pruned.
+        ArtifactPrunedError: the version is pruned or absent.
     """
     with ThreadPool(1) as pool:
         listing = pool.submit(version_status, store, name, version)
@@ -211,7 +211,7 @@ def load_reference(store: Store, reference: Reference) -> StoredManifest:
 
     Raises:
         ArtifactNotFoundError: the name, version or alias does not exist.
-        ArtifactPrunedError: the version was pruned.
+        ArtifactPrunedError: the version is pruned or absent.
         StoreNotFoundError: the store is gone.
     """
     name, version = reference.name, reference.version

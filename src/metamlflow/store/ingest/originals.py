@@ -122,7 +122,7 @@ def not_as_told(url: str, expected: str, actual: str, path: str | None = None) -
     return IntegrityError(
         f"{url}: the content read does not match the digest of its server, or of an earlier reading: "
         f"expected {expected}, got {actual}",
-        hint="Try again; if it stays, the object itself is damaged. Nothing was registered.",
+        hint="Try again; if it persists, the object itself is damaged. Nothing was registered.",
         expected=expected,
         actual=actual,
         path=path,

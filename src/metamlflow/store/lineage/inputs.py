@@ -68,7 +68,7 @@ def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str,
 
 
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
-    """Return each version once for each of its roles; an entry without a role is dropped if another one has a role."""
+    """Return each version once for each of its roles; without a role only if it has none."""
     found = {(used.name, used.version, used.role): used for used in inputs}
     with_role = {(name, version) for name, version, role in found if role is not None}
     return tuple(used for key, used in found.items() if key[2] is not None or key[:2] not in with_role)

@@ -41,14 +41,13 @@ def _problems(
     same = {name for name in _HOW_IT_WAS_MADE if name in metadata and metadata[name] == before.metadata.get(name, ...)}
     if _SCHEMA_VERSION in same and (changes := _changes(before.schema, schema)):
         yield (
-            f"the schema differs from version {before.version} ({changes}), and schema_version is still "
+            f"the schema differs from version {before.version} ({changes}), but schema_version is still "
             f"{metadata[_SCHEMA_VERSION]!r}"
         )
     if digest != before.digest and same == set(_HOW_IT_WAS_MADE):
         names = ", ".join(_HOW_IT_WAS_MADE[:-1])
         yield (
-            f"the content differs from version {before.version}, and {names} and {_SCHEMA_VERSION} are all the same "
-            "as there"
+            f"the content differs from version {before.version}, but {names} and {_SCHEMA_VERSION} are all unchanged"
         )
 
 

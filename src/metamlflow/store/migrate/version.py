@@ -180,7 +180,7 @@ class Migration:
         if self.ledger.now() > until:
             raise StorageError(
                 f"{manifest.name}@{manifest.version} took longer to copy than its unnamed content may be relied on",
-                hint="Migrate again; if it stays, make the destination with a longer grace (metamlflow init --grace).",
+                hint="Migrate again; if it persists, use a destination with a longer grace (metamlflow init --grace).",
             )
         # States that take the version's bytes away are created before it: it must never be seen as live without its
         # bytes.

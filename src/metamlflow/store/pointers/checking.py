@@ -58,7 +58,7 @@ class Listings:
         self._usable = level != "full" and manifest.files > _FEW
 
     def of(self, entry: PointerEntry) -> Listed | None:
-        """Return the listing's result for an entry; None if no listing covers it."""
+        """Return the listing's result for an entry; None if no listing tells it."""
         merge = _deepest(self._merges, entry.path) if self._usable else None
         return merge.listed(entry) if merge else None
 

@@ -35,7 +35,7 @@ def in_order(found: Iterator[ObjectMeta], where: str, *, older: bool = False) ->
             raise StorageUnavailableError(
                 f"the listing of {shown(where)} goes back from {last.decode(errors='replace')!r:.200} to "
                 f"{seen.name!r:.200}: its pages contradict each other",
-                hint="Nothing was registered from it. Try again; if it stays, do not rely on this server's listings.",
+                hint="Nothing of it was registered. Try again; if it persists, do not rely on this server's listings.",
                 key=shown(where),
             )
         last = order
@@ -81,6 +81,6 @@ def confirm_removed(store: Store, entry: PointerEntry, standing: Standing) -> No
         return
     raise StorageUnavailableError(
         f"{shown(entry.uri)} exists, but the listing does not show it",
-        hint="Nothing was published. Try again; if it stays, do not rely on this server's listings.",
+        hint="Nothing was published. Try again; if it persists, do not rely on this server's listings.",
         key=shown(entry.uri),
     )

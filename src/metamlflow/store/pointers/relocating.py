@@ -94,11 +94,11 @@ def _meant(old: str, new: str, pointers: list[PointerEntry]) -> Relocation:
     if not any(entry.uri == relocation.old for entry in pointers):
         relocation = Relocation(*(f"{uri.rstrip('/')}/" for uri in (relocation.old, relocation.new)))
     if problem := relocation_problem(relocation):
-        raise InvalidInputError(f"nothing can be relocated so: {problem}", hint="Give two URIs, such as s3://lake/a/.")
+        raise InvalidInputError(f"invalid relocation: {problem}", hint="Give two URIs, such as s3://lake/a/.")
     if not any(covers(relocation.old, entry.uri) for entry in pointers):
         raise InvalidInputError(
             f"no artifact points to anything at {shown(relocation.old)}",
-            hint="Relocate from where the data is now according to the artifacts' entries.",
+            hint="Give the place that the artifacts' entries point to now.",
         )
     return relocation
 

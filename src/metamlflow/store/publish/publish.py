@@ -175,7 +175,7 @@ class _Publication:
             return
         raise ConflictError(
             f"{base.manifest.name}@{base.manifest.version} is not the newest version any more ({head.number} is), or "
-            "its bytes were given up; nothing was registered",
+            "it was pruned; nothing was registered",
             hint="Take the newest version and try again.",
         )
 

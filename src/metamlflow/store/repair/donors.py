@@ -148,7 +148,7 @@ class FileDonor:
         file = self._place / key
         if self._place.is_dir() and file.is_file() and digest_of(data := file.read_bytes()) == digest:
             return data
-        raise SourceNotFoundError(f"the source {self._place} has no such record")
+        raise SourceNotFoundError(f"the source {self._place} does not have the record")
 
     def _files(self, content: Entry) -> Iterator[Path]:
         if self._place.is_file():

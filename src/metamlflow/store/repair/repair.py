@@ -56,7 +56,7 @@ def repair_version(
 
     Raises:
         NotFoundError: the version does not exist.
-        ArtifactPrunedError: the version was pruned.
+        ArtifactPrunedError: the version is pruned or absent.
         StoreFormatError, IntegrityError: its manifest is damaged and the donor does not have a good one.
     """
     repair = _Repair(store, donor, progress)
