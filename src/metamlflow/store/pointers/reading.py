@@ -252,7 +252,7 @@ class PointerReader(SeekableReader):
         return len(chunk)
 
     def readall(self) -> bytes:
-        """Return the remaining bytes. If nothing was returned before, data damaged in transit is read again."""
+        """Return the remaining bytes. If they are the whole content, data damaged in transit is read again."""
         start = self._position
         try:
             return super().readall()
