@@ -15,7 +15,7 @@ _known: set[tuple[str, str]] = set()
 
 
 def store_distributions(store: Store, listed: bytes) -> dict[str, str]:
-    """Store the list if it is not there, once in a process; return what a run says of it. Fails no job."""
+    """Store the list if it is missing, once per process; return the fields of a run that refer to it. Fails no job."""
     digest = hashlib.sha256(listed).hexdigest()
     if (store.url, digest) not in _known:
         try:
