@@ -39,7 +39,7 @@ _COMPLETE, _PARTIAL = 200, 206
 _MOST_BYTES = 64 * 1024 * 1024 + 1  # of an answer that is no content
 _PIECE = 256 * 1024
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 T = TypeVar("T")
 
 

@@ -33,7 +33,7 @@ _UNSEEN = 16  # losses of one key in a row, some ten seconds: whoever lists lags
 # NotFound: of the bucket; that nothing is at the key is what a creation wants. StorageError itself, and none of those
 # derived from it: a refusal that was read, such as a status of 400.
 _DEFINITE = (AccessDeniedError, StorageFullError, InvalidInputError, NotFoundError)
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ SHARE_OBJECTS = 256
 _AT_A_TIME = 64  # shares of a version that an executor has to do or has done
 _ATTEMPTS = 3
 _LOOK_SECONDS = 0.2  # how soon a wait for a share notices that it is in vain
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

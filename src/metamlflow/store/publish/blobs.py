@@ -23,7 +23,7 @@ Reliance = Literal["stat", "checksum", "full"]
 """How stored content is proven that a publish relies on: its size, the digest that its storage holds, every byte."""
 RELIANCES: tuple[Reliance, ...] = get_args(Reliance)
 _REMEMBERED = 8192  # contents; more would let memory grow with the number of files
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 class BlobWriter:
