@@ -1,4 +1,4 @@
-"""Tables for terminals of any width: names stay whole, and where room is short columns are left out."""
+"""Tables for terminals of any width: names stay whole, and columns are omitted if the terminal is narrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Texts = Sequence[str]
 
 
 def terminal_width() -> int:
-    """Return how many columns there are: what ``COLUMNS`` says, else the terminal, else 80."""
+    """Return the number of columns: that of ``COLUMNS``, else the terminal's, else 80."""
     return max(shutil.get_terminal_size().columns, 1)
 
 
@@ -27,9 +27,9 @@ class Table:
 
     Attributes:
         titles: one for each column, or none at all.
-        rows: of texts; one may have fewer than others.
-        to_the_right: columns that stand at their right edge: numbers.
-        left_out: titles of the columns that go where room is short, the first of them first.
+        rows: rows of texts; some may be shorter than others.
+        to_the_right: indexes of right-aligned columns: numbers.
+        left_out: titles of the columns to omit if the terminal is narrow, in that order.
     """
 
     titles: Texts
@@ -39,9 +39,9 @@ class Table:
 
 
 def lines_of(table: Table, width: int) -> tuple[list[str], Texts]:
-    """Return the lines of a table, of the titles first, and the titles of the columns that found no room.
+    """Return the lines of a table, titles first, and the titles of the omitted columns.
 
-    No line is longer than ``width`` but where a word of it is: names, paths and digests are never broken, so that they
+    A line is longer than ``width`` only if a single word is: names, paths and digests are never broken, so that they
     can be copied. A text with blanks is wrapped, beside the others or below them.
     """
     table, gone = _narrowed(table, width)
@@ -58,7 +58,7 @@ def lines_of(table: Table, width: int) -> tuple[list[str], Texts]:
 
 
 def shortened_digest(text: str) -> str:
-    """Return enough of a digest to know it by; what is no digest as it is."""
+    """Return a digest shortened to its first characters; any other text is unchanged."""
     return f"{text[:_SHOWN_OF_DIGEST]}…" if text.startswith("sha256:") and " " not in text else text
 
 

@@ -1,4 +1,4 @@
-"""The story. Each claim that it makes is checked against what really happened before it is told."""
+"""The story. Each of its claims is checked against the actual result before it is printed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODEL = "bikes/model"
 
 
 class DemoFailedError(MetaMLFlowError):
-    """Something did not happen as the story tells it. That is a fault of metamlflow, or of the disk."""
+    """A result differs from the story. This is a fault of metamlflow, or of the disk."""
 
 
 class Story:
@@ -36,8 +36,8 @@ class Story:
 
     Args:
         folder: an empty folder, as an absolute path.
-        narrator: who tells it.
-        kept: whether the folder stays afterwards, and what is said at the end makes use of it.
+        narrator: prints the story.
+        kept: whether the folder is kept, so that the end of the story shows commands that use it.
     """
 
     def __init__(self, folder: Path, narrator: Narrator, *, kept: bool) -> None:
@@ -45,7 +45,7 @@ class Story:
         self._store = folder / "store"
         self._tell = narrator
         self._kept = kept
-        # No options: those in the environment are meant for another store.
+        # Empty options, since those in the environment are meant for another store.
         self._client = MetaMLFlowClient(self._store, storage_options={})
 
     def play(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Story:
         return {"version_1": plain, "version_2": better}
 
     def _prove_origin(self, score: float) -> None:
-        """Go from the model to the data that it names, and score it again, all from the store."""
+        """Load the model and the data that it names from the store, and compute the score again."""
         stored = self._client.get_artifact(MODEL)
         metadata = stored.metadata
         data = self._client.get_artifact(metadata["training_data_artifact_name"], metadata["training_data_version"])
