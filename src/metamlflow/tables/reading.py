@@ -1,4 +1,4 @@
-"""Reading data files as pandas frames or Arrow tables; the file's name tells the format."""
+"""Reading data files as pandas frames or Arrow tables; the file's extension selects the format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK_BYTES = 16 * 1024 * 1024  # pyarrow wants a row of text to fit in a block
 
 
 def imported(module: str, extra: str) -> Any:
-    """Return a module of a package that an extra of metamlflow brings.
+    """Return a module of a package that an extra of metamlflow installs.
 
     Raises:
         MissingDependencyError: the package is not installed.
@@ -29,17 +29,17 @@ def imported(module: str, extra: str) -> Any:
 
 
 def conversion_errors(pa: Any) -> tuple[type[Exception], ...]:
-    """Return what pandas, polars and pyarrow raise for values that they cannot convert, and not for want of memory."""
+    """Return the errors of pandas, polars and pyarrow for values that they cannot convert, without memory errors."""
     return ValueError, TypeError, OverflowError, NotImplementedError, pa.ArrowCapacityError, pa.ArrowSerializationError
 
 
 def unreadable_errors(pa: Any) -> tuple[type[Exception], ...]:
-    """Return the same for a file in memory, where an OSError is about the table: "schema too deeply nested"."""
+    """Return the same for a file in memory, where an OSError concerns the table: "schema too deeply nested"."""
     return *conversion_errors(pa), OSError, KeyError
 
 
 def as_parquet(table: Any) -> BinaryIO:
-    """Return a small table as a Parquet file in memory, written as it would be on a disk."""
+    """Return a small table as a Parquet file in memory, written as on a disk."""
     file = io.BytesIO()
     with imported("pyarrow.parquet", "arrow").ParquetWriter(file, table.schema) as writer:
         writer.write_table(table.combine_chunks())

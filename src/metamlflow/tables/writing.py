@@ -23,14 +23,14 @@ _GROUP_BYTES = 64 * 1024 * 1024  # the same for a stream, which is never in memo
 
 
 def is_table(data: object) -> bool:
-    """Return whether something is a table of whatever library, which need not be imported for that."""
+    """Return whether an object is a table of any library, without importing that library."""
     # So pandas, pyarrow, polars and others mark their tables.
     return hasattr(data, "__arrow_c_stream__")
 
 
 @contextmanager
 def as_files(data: Any, file_name: str) -> Iterator[Any]:
-    """Give ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
+    """Yield ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
     whole = is_table(data)
     members = {file_name: data} if whole else data if isinstance(data, Mapping) else {}
     for path, value in [("", data), *members.items()]:
@@ -63,7 +63,7 @@ def _table_within(members: Mapping[Any, Any]) -> str | None:
 
 
 def _refuse_plan(value: object) -> None:
-    """Refuse a table that is not computed yet."""
+    """Raise InvalidInputError for a lazy table, which has no rows yet."""
     for method in ("collect", "compute"):  # of polars and Dask
         if not is_table(value) and hasattr(value, method) and hasattr(type(value), "columns"):
             raise InvalidInputError(
@@ -73,7 +73,7 @@ def _refuse_plan(value: object) -> None:
 
 
 def _write_parquet(data: Any, path: Path) -> None:
-    """Write a table; its bytes depend on its content, and not on how that is chunked in memory."""
+    """Write a table; its bytes depend on its content, and not on its chunks in memory."""
     is_frame = isinstance(data, getattr(sys.modules.get("pandas"), "DataFrame", ()))
     pa = imported("pyarrow", "pandas" if is_frame else "arrow")
     pq = importlib.import_module("pyarrow.parquet")

@@ -1,5 +1,5 @@
 """create: exactly one winner, whole or not at all."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Creating(SuiteHooks):
 
     @pytest.mark.parametrize("size", [1, 1_000, 3 * MIB + 1])
     def test_a_created_record_is_there_whole(self, backend: Backend, size: int) -> None:
-        """A record of any size lies under its key as it was given."""
+        """A record of any size is stored under its key unchanged."""
         backend.create(KEY, pattern(0, size))
         assert self.raw_read(self.reopen(backend), KEY) == pattern(0, size)
 
     @pytest.mark.parametrize("again", [b"first", b"second"], ids=["same-bytes", "other-bytes"])
     def test_a_second_create_is_refused_and_leaves_the_first_record(self, backend: Backend, again: bytes) -> None:
-        """A conflict is told, never swallowed: also from another instance, also for the very same bytes."""
+        """A conflict is reported, never swallowed: also from another instance, also for the same bytes."""
         backend.create(KEY, b"first")
         written = backend.stat(KEY).modified
         for instance in (backend, self.reopen(backend)):
@@ -39,7 +39,7 @@ class Creating(SuiteHooks):
         assert backend.stat(KEY).modified == written
 
     def test_create_is_refused_where_a_blob_lies(self, backend: Backend) -> None:
-        """Exclusive holds against whatever made the key."""
+        """Exclusive creation is refused however the key was made."""
         backend.put(KEY, blob_of(b"a blob"))
         with pytest.raises(AlreadyExistsError):
             backend.create(KEY, b"a record")

@@ -1,5 +1,5 @@
-"""delete: idempotent, and no more than what was named."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""delete: idempotent, and of the named keys only."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Deleting(SuiteHooks):
             self.reopen(backend).stat("a/b.json")
 
     def test_a_missing_key_is_no_failure(self, backend: Backend) -> None:
-        """Deleting twice is deleting; what else was named is deleted all the same."""
+        """Deleting twice succeeds, and other named keys are deleted nevertheless."""
         self.fill(backend, ["a.json", "b.json"])
         assert backend.delete(["a.json", "never/there.json", "b.json", "a.json"]) == []
         assert backend.delete(["a.json", "a.json/below"]) == []
         assert list(backend.list_objects()) == []
 
     def test_a_folder_is_a_missing_key(self, backend: Backend) -> None:
-        """What lies below a key is not deleted with it."""
+        """Objects below a key are not deleted with it."""
         self.fill(backend, ["a/b/c.json", "d.json"])
         assert backend.delete(["a", "a/b", "d.json/e"]) == []
         assert [info.key for info in backend.list_objects()] == ["a/b/c.json", "d.json"]

@@ -1,4 +1,4 @@
-"""What a subclass of the suite gives, and may tune."""
+"""The hooks that a subclass of the suite must or may override."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class SuiteHooks:
         return cast("Backend", pickle.loads(pickle.dumps(backend)))  # noqa: S301 (made right here)
 
     def raw_read(self, backend: Backend, key: str) -> bytes:
-        """Return what lies under a key; better past the code under test, as with a plain client of the server."""
+        """Return the bytes under a key; better without the code under test, as with a plain client of the server."""
         return backend.read(key)
 
     def raw_write(self, backend: Backend, key: str, data: bytes) -> None:
-        """Place an object; better past the code under test."""
+        """Place an object; better without the code under test."""
         backend.create(key, data)
 
     def fill(self, backend: Backend, keys: Iterable[str]) -> None:

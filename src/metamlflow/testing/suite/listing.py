@@ -1,5 +1,5 @@
 """list_objects: complete, in the order of the keys' bytes, never from a cache."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Listing(SuiteHooks):
     """Tests of :meth:`Backend.list_objects`."""
 
     def test_a_new_root_is_empty(self, backend: Backend) -> None:
-        """Opening created nothing, and a root that does not exist yet is no failure."""
+        """Opening creates nothing, and a root that does not exist yet lists as empty."""
         assert _keys(backend) == []
         assert _keys(backend, "some/folder/") == []
 
@@ -89,7 +89,7 @@ class Listing(SuiteHooks):
         assert listed == list(KEYS)
 
     def test_a_listing_is_an_iterator_that_can_be_left(self, backend: Backend) -> None:
-        """A caller takes what it needs; two listings do not disturb one another."""
+        """A caller may stop early; two listings do not disturb one another."""
         self.fill(backend, KEYS)
         first, second = backend.list_objects("a"), backend.list_objects()
         assert isinstance(first, Iterator)

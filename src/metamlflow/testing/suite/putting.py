@@ -1,5 +1,5 @@
-"""put: streamed, whole or not at all, and never over what is there."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""put: streamed, whole or not at all, and never over an existing object."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Putting(SuiteHooks):
         assert self.raw_read(self.reopen(backend), KEY) == b"content"
 
     def test_a_put_streams_in_bounded_memory(self, backend: Backend) -> None:
-        """64 MiB pass through, read in pieces, and never lie in Python's memory together."""
+        """64 MiB are put, read in pieces, and never in Python's memory together."""
         size, readers = 64 * MIB, list[PatternReader]()
 
         def remember(reader: PatternReader) -> BinaryIO:
@@ -137,7 +137,7 @@ class Putting(SuiteHooks):
     @pytest.mark.parametrize("difference", [-1, 1], ids=["too-short", "too-long"])
     @pytest.mark.parametrize("size", [1_000, 24 * MIB], ids=["small", "in-parts"])
     def test_a_put_whose_source_has_another_size_is_refused(self, backend: Backend, size: int, difference: int) -> None:
-        """What is not as long as it was hashed is not the content: IntegrityError, and nothing stays."""
+        """Content with another length than was hashed raises IntegrityError, and nothing stays."""
         blob = replace(pattern_blob(size), open=pattern_blob(size + difference).open)
         with pytest.raises(IntegrityError):
             backend.put(KEY, blob)

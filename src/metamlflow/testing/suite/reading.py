@@ -1,5 +1,5 @@
-"""open, read and stat: what was written, at once, and nothing else."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""open, read and stat: the written bytes, at once, and nothing else."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Reading(SuiteHooks):
     def test_a_range_is_cut_at_the_object_s_end(
         self, backend: Backend, start: int, end: int | None, expected: bytes
     ) -> None:
-        """Any range can be asked for; what lies beyond the end is not there."""
+        """Any range can be requested; bytes beyond the end are missing from the result."""
         backend.create(KEY, CONTENT)
         assert backend.read(KEY, start, end) == expected
 
@@ -77,7 +77,7 @@ class Reading(SuiteHooks):
             assert (reader.seek(1), reader.read(2)) == (1, b"12")
 
     def test_another_instance_reads_at_once_what_was_written(self, backend: Backend) -> None:
-        """After a create, a put and a delete has returned, no instance sees what was before."""
+        """After a create, a put or a delete has returned, no instance sees the former state."""
         other = self.reopen(backend)
         self._assert_missing(other, KEY)
         backend.create(KEY, CONTENT)

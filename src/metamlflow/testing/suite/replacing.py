@@ -1,5 +1,5 @@
-"""replace: what a repair does, and nothing else: content in the place of an object that is damaged."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""replace: for repairs alone: content in the place of a damaged object."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Replacing(SuiteHooks):
     @pytest.mark.parametrize("difference", [-1, 1], ids=["too-short", "too-long"])
     @pytest.mark.parametrize("size", [1_000, 24 * MIB], ids=["small", "in-parts"])
     def test_a_replacement_that_fails_leaves_the_old_object(self, backend: Backend, size: int, difference: int) -> None:
-        """What is not as long as it was announced never shows; in a backend without the verb nothing may be left."""
+        """Content with another length than announced never shows; without the verb nothing may be left."""
         backend.put(KEY, blob_of(b"damaged"))
         blob = changed(pattern_blob(size), open=pattern_blob(size + difference).open)
         with pytest.raises(IntegrityError):
