@@ -206,7 +206,7 @@ class MetaMLFlowClient:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
         if prove is not None and prove not in RELIANCES:
             raise InvalidInputError(f"unknown proof {prove!r:.80}: use {', '.join(map(repr, RELIANCES))} or None")
-        # Before anything is read: a dict that the caller goes on changing must not change what is registered.
+        # Encoded before anything is read, so that later changes of the caller's dict do not get into the version.
         encoded = encode_mapping(metadata)
         run = current_run(self._store)
         draft = PublishRequest(

@@ -125,7 +125,7 @@ def _below(row: Texts, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, room: int) -> list[str]:
-    """Return a text in lines of at most ``room`` columns, broken at blanks; a longer word stands in a line alone."""
+    """Return a text in lines of at most ``room`` columns, broken at blanks; a longer word gets a line alone."""
     if cell_len(text) <= room or not text.strip():
         return [text]
     lines: list[str] = []
