@@ -627,8 +627,8 @@ class MetaMLFlowClient:
         """Return the least access to the store that a role needs. Touches no network.
 
         Args:
-            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites) or ``collector`` (also
-                deletes).
+            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites) or ``collector`` (gets,
+                lists, and deletes content).
 
         Raises:
             InvalidInputError: the role is unknown, or the store's backend offers no policy.

@@ -286,7 +286,7 @@ def policy(
     role: Annotated[
         Literal["reader", "writer", "collector"],
         typer.Option(
-            help="A reader gets and lists; a writer also creates, but never overwrites; a collector also deletes."
+            help="A reader gets and lists; a writer also creates, never overwrites; a collector reads and deletes."
         ),
     ] = "writer",
     store: StoreOption = None,
