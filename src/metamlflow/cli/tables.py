@@ -47,7 +47,7 @@ def lines_of(table: Table, width: int) -> tuple[list[str], Texts]:
     table, gone = _narrowed(table, width)
     widths = _widths(table)
     margin = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
-    # A number at its right edge cannot go below the others.
+    # A right-aligned number cannot be moved below the others.
     aligned = _fits(widths, width) or (margin < width and len(widths) - 1 not in table.to_the_right)
     found = []
     if table.titles:
@@ -63,7 +63,7 @@ def shortened_digest(text: str) -> str:
 
 
 def _narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
-    """Return a table with digests shortened, and then columns left out, until it fits or nothing more may go."""
+    """Return a table with shortened digests and then omitted columns, until it fits or no more may be omitted."""
     gone: list[str] = []
     if table.titles and not _fits(_widths(table), width):
         table = replace(table, rows=[[shortened_digest(text) for text in row] for row in table.rows])
@@ -96,7 +96,7 @@ def _fits(widths: Sequence[int], width: int) -> bool:
 
 
 def _aligned(row: Texts, widths: Sequence[int], to_the_right: frozenset[int], width: int) -> Iterator[str]:
-    """Yield a row as lines: its last cell wrapped beside the others if words have room there, else below them."""
+    """Yield a row as lines: its last cell wrapped beside the others if there is room, else below them."""
     margin = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
     room = width - margin
     if len(row) < len(widths) or cell_len(row[-1]) <= room:

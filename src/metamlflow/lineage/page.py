@@ -54,7 +54,7 @@ style-src 'unsafe-inline'; img-src data: blob:">
 </html>
 """
 
-# By kind: shape and line as well as colour, for those who see colours otherwise, and in print.
+# Shape and line as well as colour by kind, for colour-blind readers and for print.
 _LEGEND = {
     "artifact": "artifact",
     "run": "run",
@@ -78,7 +78,7 @@ def page(lineage: Graph) -> str:
     for link in document["links"]:  # a long link is drawn around the nodes between
         link["span"] = places[link["target"]][2] - places[link["source"]][2]
     assets = files("metamlflow.lineage") / "assets"
-    # In a script element only "<" can end it or begin a comment; as JSON spells it, it is the same text.
+    # Only "<" can end a script element or begin a comment in it; the JSON escape stands for the same text.
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")
     return _PAGE.format(
         title=html.escape("".join(c for c in lineage.start if c.isprintable())),

@@ -9,7 +9,7 @@ from metamlflow.redaction import printable
 
 _SHAPES = {"artifact": ("[", "]"), "run": ("([", "])"), "source": ("[(", ")]"), "missing": ("{{", "}}")}
 _MOST_LABEL = 160
-_WIDEST = 240  # characters of indentation
+_WIDEST = 240  # the most characters of indentation
 
 
 def _plain(text: str) -> str:
@@ -58,7 +58,7 @@ def _branches(start: str, neighbours: dict[str, list[tuple[str, str | None]]], l
         if again:
             continue
         seen.add(node)
-        # Of a long chain the picture stays as wide as it is: three characters for each of thousands would be megabytes.
+        # Indentation is limited: three characters for each step of a chain of thousands would be megabytes.
         deeper = indent + ("   " if last else "│  ") if len(indent) < _WIDEST else indent
         waiting += [(child, role, deeper, end) for (child, role), end in _with_last(neighbours[node])][::-1]
     return lines

@@ -33,7 +33,9 @@ from metamlflow.tables.values import same_json, same_value
 _GROUP_ROWS = 128 * 1024
 _MOST_NAMED = 9
 _MOST_PROBLEMS = 50
-_SURE = frozenset({"bytes", "boolean", "empty"})  # by pandas' infer_dtype: all that is there is of that one type
+_SURE = frozenset(
+    {"bytes", "boolean", "empty"}
+)  # results of pandas' infer_dtype for which all present values have that type
 _HINTS = {
     "attrs": "Keep attrs to JSON values: text keys, texts, numbers, lists.",
     "labels": "Make the labels text: frame.columns = [str(label) for label in frame.columns].",
@@ -72,7 +74,7 @@ def _converted(frame: Any) -> Any:
         *_index_name_problems(frame.index.names),
     ]
     plain = frame
-    if problems:  # the rest is looked at as well, so that one error names everything
+    if problems:  # the rest is checked too, so that one error names everything
         plain = frame.copy(deep=False)
         plain.columns, plain.attrs = [f"{place}" for place in range(frame.shape[1])], {}
         plain.index = frame.index.set_names([None] * frame.index.nlevels)
@@ -126,7 +128,7 @@ def refusal(problems: list[Problem], *, unstored: bool = False) -> InvalidInputE
 
 def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
     parts = (
-        (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # a list of places would copy the values
+        (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # iloc with a list would copy the values
         for place, name in enumerate(frame.columns)
     )
     found = unstorable(pa, parts, pa.Table.from_pandas)
@@ -158,7 +160,7 @@ def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
         return []
     levels = [labels.get_level_values(level) for level in range(labels.nlevels)]
     if any(level.inferred_type.startswith("mixed") for level in levels):
-        # pyarrow makes text of them, and warns.
+        # pyarrow converts them to text, with a warning.
         odd = dict.fromkeys(f"{value!r:.80} ({type_name(value)})" for level in levels for value in level)
         return [("labels", f"column labels of mixed types would come back as text: {_some(odd)}")]
     try:
@@ -253,7 +255,7 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
     for place, name in enumerate(frame.columns):
         try:
             alone = frame.iloc[:0, place].reset_index(drop=True).to_frame("column")
-            facts = pa.Table.from_pandas(alone).schema.metadata  # what pandas wants to know of the column
+            facts = pa.Table.from_pandas(alone).schema.metadata  # pandas' own description of the column
             part = sample.select([place]).rename_columns(["column"])
             _read_back(pandas, part.replace_schema_metadata(facts))
         except unreadable_errors(pa) as reason:
@@ -298,7 +300,7 @@ def _foreign_change(given: Any, stored: Any) -> str | None:
 
     try:
         return _value_change(given, stored, back, same_value)
-    except unreadable_errors(pa) as error:  # of that package, or of values that cannot be compared
+    except unreadable_errors(pa) as error:  # errors of that package, or of values that cannot be compared
         return f"its values of type {given.dtype} cannot be read back: {error}"
 
 
@@ -346,7 +348,7 @@ def _type_change(given: Any, found: Any) -> str | None:
         if given == found:
             return None
         before, after = _spelled(given), _spelled(found)
-        if before == after:  # zones of two libraries, which print alike
+        if before == after:  # zones of two libraries with the same text
             before, after = (f"{before} (a zone of {type_name(getattr(one, 'tz', one))})" for one in (given, found))
         return f"type {before} would come back as {after}"
     if given.ordered != found.ordered:

@@ -12,7 +12,7 @@ from metamlflow.errors import MissingDependencyError
 
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
 _ALIASES = {"ndjson": "jsonl", "pq": "parquet"}
-_BLOCK_BYTES = 16 * 1024 * 1024  # pyarrow wants a row of text to fit in a block; its own choice is 1 MiB
+_BLOCK_BYTES = 16 * 1024 * 1024  # for pyarrow a row of text must fit in a block; its default is 1 MiB
 
 
 def imported(module: str, extra: str) -> Any:
@@ -61,16 +61,18 @@ def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, 
     if kind == "parquet":
         imported("pyarrow", "pandas")
         return pandas.read_parquet(stream, **options)
-    if codec == "zstd":  # for which pandas wants one more package
+    if codec == "zstd":  # pandas would need a further package
         stream, codec = imported("pyarrow", "pandas").CompressedInputStream(stream, codec), None
     defaults: dict[str, Any] = {"compression": codec} if codec else {}
     if kind != "jsonl":
         separator = {"sep": "\t"} if kind == "tsv" and "delimiter" not in options else {}
         return pandas.read_csv(stream, **{**defaults, **separator, **options})
     if "engine" not in options:
-        # Values as they are written: pandas makes a number of "007", and dates of numbers by their column's name.
+        # Keep values as written: pandas would convert "007" to a number, and numbers in date-like columns to dates.
         defaults |= {"dtype": False, "precise_float": True}
-        if inspect.signature(pandas.read_json).parameters["convert_dates"].default is True:  # a pandas that still asks
+        if (
+            inspect.signature(pandas.read_json).parameters["convert_dates"].default is True
+        ):  # versions of pandas with this default
             defaults["convert_dates"] = False
     return pandas.read_json(stream, **{"lines": True, **defaults, **options})
 

@@ -49,7 +49,7 @@ def is_missing(value: Any) -> bool:
 
 def _is_sequence(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return not hasattr(value, "_fields")  # a namedtuple has names besides
+        return not hasattr(value, "_fields")  # a namedtuple also has names
     return type(value).__module__ == "numpy" and type(value).__name__ == "ndarray" and value.ndim == 1
 
 
@@ -81,7 +81,7 @@ def _same_mapping(given: Mapping[Any, Any], found: Mapping[Any, Any]) -> bool:
 def _same_sequence(given: Sequence[Any], found: Any) -> bool:
     if len(given) != len(found):
         return False
-    if hasattr(given, "dtype") and given.dtype.kind != "O":  # an embedding of a thousand numbers is compared at once
+    if hasattr(given, "dtype") and given.dtype.kind != "O":  # compares an embedding of a thousand numbers at once
         equal = found.dtype == given.dtype and (given == found) | ((given != given) & (found != found))  # noqa: PLR0124 (NaN)
         return bool(equal if isinstance(equal, bool) else equal.all())
     kinds = set(map(type, given))

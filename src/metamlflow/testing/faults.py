@@ -181,5 +181,5 @@ class Crash(Fault):
         try:
             if self.when == "after":
                 apply()
-        finally:  # also where the call failed
+        finally:  # also if the call failed
             around.die(self.crash)

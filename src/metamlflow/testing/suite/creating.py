@@ -46,14 +46,14 @@ class Creating(SuiteHooks):
         assert self.raw_read(self.reopen(backend), KEY) == b"a blob"
 
     def test_a_deleted_key_can_be_created_again(self, backend: Backend) -> None:
-        """Refused means that the key exists, not that it once did."""
+        """A refusal means that the key exists now, not that it existed once."""
         backend.create(KEY, b"first")
         assert backend.delete([KEY]) == []
         backend.create(KEY, b"second")
         assert self.raw_read(self.reopen(backend), KEY) == b"second"
 
     def test_exactly_one_of_many_threads_creates_a_key(self, backend: Backend) -> None:
-        """Threads with instances of their own start together, again and again: one wins, and its record stays."""
+        """Threads with their own instances start together, repeatedly: one wins, and its record stays."""
         contenders = [self.reopen(backend) if number % 2 else backend for number in range(self.racers)]
         self._assert_one_winner_each(backend, race_threads(contenders, self._race_keys("threads")))
 
@@ -77,7 +77,7 @@ class Creating(SuiteHooks):
         }, "the record that stays is the winner's"
 
     def test_a_reader_never_sees_a_record_in_part(self, backend: Backend) -> None:
-        """While records are created, readers find nothing or all."""
+        """While records are created, readers find no record or a whole one."""
         record, done = pattern(0, 2 * MIB), threading.Event()
         keys = [f"records/{number}.json" for number in range(4)]
         partial: list[tuple[str, int]] = []

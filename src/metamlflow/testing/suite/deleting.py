@@ -15,7 +15,7 @@ class Deleting(SuiteHooks):
     """Tests of :meth:`Backend.delete`."""
 
     def test_only_what_is_named_is_deleted(self, backend: Backend) -> None:
-        """Keys that begin alike stay."""
+        """Other keys with the same beginning stay."""
         self.fill(backend, ["a/b.json", "a/b.json.gz", "a/c/d.json"])
         assert backend.delete(["a/b.json"]) == []
         assert [info.key for info in backend.list_objects()] == ["a/b.json.gz", "a/c/d.json"]
@@ -36,14 +36,14 @@ class Deleting(SuiteHooks):
         assert [info.key for info in backend.list_objects()] == ["a/b/c.json", "d.json"]
 
     def test_any_iterable_of_keys_is_taken(self, backend: Backend) -> None:
-        """A generator, or nothing at all."""
+        """The keys may come from a generator, and there may be none."""
         self.fill(backend, ["a.json", "b.json"])
         assert backend.delete([]) == []
         assert backend.delete(key for key in ("a.json", "b.json")) == []
         assert list(backend.list_objects()) == []
 
     def test_records_and_blobs_are_deleted_alike(self, backend: Backend) -> None:
-        """However they are protected against being written."""
+        """Both are deleted, whatever protects them against writes."""
         backend.create("record.json", b"record")
         backend.put("blob.bin", blob_of(b"blob"))
         assert backend.delete(["record.json", "blob.bin"]) == []

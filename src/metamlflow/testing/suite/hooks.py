@@ -18,25 +18,25 @@ class SuiteHooks:
     """The one fixture that must be given, and the hooks that have defaults."""
 
     racers: ClassVar[int] = 8
-    """How many threads race for one key."""
+    """The number of threads that race for one key."""
 
     rounds: ClassVar[int] = 25
-    """How many keys they race for."""
+    """The number of keys that they race for."""
 
     racing_processes: ClassVar[int] = 3
-    """How many processes race; each takes a moment to start."""
+    """The number of processes that race; each takes a moment to start."""
 
     many: ClassVar[int] = 1_100
-    """The length of the long listing: more than the 1,000 that most servers give or delete at a time."""
+    """The length of the long listing: more than the 1,000 keys that most servers list or delete at a time."""
 
     clock_tick_seconds: ClassVar[float] = 0.02
     """A little more than the resolution of the server's modified times."""
 
     put_memory_bytes: ClassVar[int] = 40 * MIB
-    """How much Python memory a put of 64 MiB may take."""
+    """The most Python memory, in bytes, that a put of 64 MiB may take."""
 
     largest_read_bytes: ClassVar[int] = 32 * MIB
-    """How much of a blob a put may ask for in one call."""
+    """The most bytes of a blob that a put may request in one call."""
 
     storage_options: ClassVar[Mapping[str, Any]] = {}
     """The options that fsspec needs to open what ``url_of`` returns."""

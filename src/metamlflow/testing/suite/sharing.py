@@ -45,7 +45,7 @@ class Sharing(SuiteHooks):
             assert list(pool.map(work, range(self.racers))) == [[]] * self.racers
 
     def test_a_listing_is_sound_while_others_write(self, backend: Backend) -> None:
-        """Keys that are there all the time are listed every time, each once, in order."""
+        """Keys that exist all the time are listed every time, each once, in order."""
         steady = [f"steady/{number:02d}.json" for number in range(20)]
         self.fill(backend, steady)
 
