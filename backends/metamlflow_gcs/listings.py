@@ -13,6 +13,9 @@ from metamlflow_gcs.objects import told_errors
 PAGE = 1000
 """Objects in a page, the most that GCS gives."""
 
+_PAGE_BYTES = 8 * 1024 * 1024
+"""More than a page of the longest names takes; a longer answer is not parsed."""
+
 T = TypeVar("T")
 
 
@@ -42,7 +45,7 @@ def listed(
     params = {**params, "startOffset": after} if after else dict(params)
     while True:
         with told_errors(f"{root}/{prefix}", root):
-            answer = connection.request(Request("GET", object_path(bucket), params, about="bucket"))
+            answer = connection.request(Request("GET", object_path(bucket), params, about="bucket", end=_PAGE_BYTES))
             page = answer.json()
             # The offset itself is listed too, where it is a name.
             resources = [resource for resource in _items(page) if _name(resource) > after]
