@@ -32,7 +32,7 @@ class DemoFailedError(MetaMLFlowError):
 
 
 class Story:
-    """One performance, in a folder of its own.
+    """One run of the story, in its own folder.
 
     Args:
         folder: an empty folder, as an absolute path.
