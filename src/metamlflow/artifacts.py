@@ -274,8 +274,8 @@ class Artifact:
             level: ``full`` reads every byte; ``checksum`` compares the digests that the storage holds, if any; ``stat``
                 checks presence and size, and for pointers also version, ETag or time. ``stat`` of a prefix costs a
                 listing.
-            lineage: verify also every version that this one was made from: compare each manifest with the digest that
-                was recorded when it was used.
+            lineage: verify also the manifests of all versions that this one was made from: compare each with the digest
+                that was recorded when it was used.
             objects_per_second: check or read at most this many objects per second; with an executor, in each of its
                 processes. None: no limit.
             bytes_per_second: read at most this many bytes per second, likewise. None: no limit.

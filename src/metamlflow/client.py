@@ -541,7 +541,7 @@ class MetaMLFlowClient:
             names: names, each for all of its versions, or references such as ``features@2`` for one version. Default:
                 every version of every name.
             level: as for :meth:`Artifact.verify`, which also explains the other arguments.
-            lineage: verify also the versions that each version was made from.
+            lineage: verify also the manifests of all versions that each version was made from.
             objects_per_second: check or read at most this many objects per second; None: no limit.
             bytes_per_second: read at most this many bytes per second; None: no limit.
             resume: a file that records finished work, so that an interrupted verification continues from there.

@@ -188,7 +188,7 @@ class Dataset:
         formats = {format_of(file)[0]: file for file in reversed(paths)}
         if not formats:
             raise InvalidInputError(
-                f"{where} holds no file that is named as a table",
+                f"{where} has no file with the extension of a table",
                 hint="Tables are .csv, .tsv, .jsonl and .ndjson (also .gz, .bz2, .zst), .parquet and .pq; "
                 "dataset.artifact opens all other files.",
             )

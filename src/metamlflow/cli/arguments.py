@@ -78,7 +78,7 @@ def source_in(paths: Sequence[str], interruption: Interruption) -> Any:
     if STDIN not in paths:
         return paths[0] if len(paths) == 1 else list(paths)
     if len(paths) > 1:
-        raise typer.BadParameter("'-' (stdin) stands alone; its content has no name", param_hint="PATH...")
+        raise typer.BadParameter("'-' (stdin) must be the only one; its content has no name", param_hint="PATH...")
     if sys.stdin is None:
         raise typer.BadParameter("stdin is closed", param_hint="PATH...")
     if sys.stdin.isatty():
@@ -182,7 +182,7 @@ def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False
         key, separator, text = pair.partition("=")
         *parents, last = _parts(key) if nested else [key]
         if not separator or not last or not all(parents):
-            raise typer.BadParameter(f"the one in place {number} is not of the form key=value", param_hint=option)
+            raise typer.BadParameter(f"number {number} is not of the form key=value", param_hint=option)
         place = result
         for parent in parents:
             place = place.setdefault(parent, {})

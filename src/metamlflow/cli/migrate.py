@@ -163,7 +163,7 @@ def _told_to_go_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note("what has arrived stays, and is complete; the same command goes on from there")
+        note("copied versions stay, and are complete; the same command continues from there")
         raise
 
 
