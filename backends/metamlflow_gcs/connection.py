@@ -40,7 +40,7 @@ _MOST_BYTES = 64 * 1024 * 1024 + 1  # of an answer that is no content
 _PIECE = 256 * 1024
 _NO_HTTP = "The server, or something on the way to it, does not answer ranges as HTTP says. Check the endpoint."
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 T = TypeVar("T")
 
 

@@ -34,7 +34,7 @@ _RESERVED_BYTES = 16 * 1024 * 1024  # ahead of the bytes, whatever the server an
 _GONE = 404
 _REFUSALS = frozenset({409, 429, 503})
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 T = TypeVar("T")
 Keys = tuple[str, str, str | None]
 """Access key, secret key, session token."""

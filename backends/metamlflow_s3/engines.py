@@ -27,7 +27,7 @@ from metamlflow_s3.resolving import (
     read_by_obstore_alone,
 )
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 
 ENGINE_VARIABLE = "METAMLFLOW_S3_ENGINE"
 """``auto`` (the default) or ``s3fs``, which never runs another engine."""

@@ -1,7 +1,7 @@
 """Versioned, immutable, verified machine-learning artifacts in nothing but an object store.
 
-Start with :class:`MetaMLFlowClient`; every error and warning to catch is here too. Names are loaded when they are first
-used, so that the import is cheap.
+Start with :class:`MetaMLFlowClient`; all errors and warnings are here too. Names are loaded on first use, so that the
+import is cheap.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ _HOMES = {
     "compare": "metamlflow.migration",
     "migrate": "metamlflow.migration",
 }
-"""Where a public name is defined, if it is not an error."""
+"""The module that defines a public name, unless the name is an error."""
 
 
 find_old_modules()

@@ -179,7 +179,7 @@ def test_every_value_that_a_help_gives_as_an_example_can_be_parsed(ask, monkeypa
     for duration in re.findall(r"\w+(?=,| or|$)", durations):
         if duration != "or":
             parse_duration(duration, "--grace")
-    (size,) = set(re.findall(r"no more a second, such as (\w+)\.", text))
+    (size,) = set(re.findall(r"at most this much per second, such as (\w+)\.", text))
     assert parse_byte_rate(size, "--bytes-per-second") == 50_000_000
     assert os.fspath("tcp://host:8786") in text
 

@@ -136,7 +136,7 @@ def test_an_input_that_is_none_is_refused_and_nothing_is_registered(client, raw,
 def test_an_artifact_of_another_store_is_refused(client, raw, tmp_path):
     foreign = MetaMLFlowClient(tmp_path / "elsewhere").register_artifact("table", b"1")
     before = raw.keys()
-    with pytest.raises(InvalidInputError, match="table@1 lies in another store"):
+    with pytest.raises(InvalidInputError, match="table@1 is in another store"):
         client.register_artifact("made", b"m", inputs=[foreign])
     assert raw.keys() == before
 

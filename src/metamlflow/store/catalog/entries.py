@@ -23,7 +23,7 @@ from metamlflow.store.catalog.store import Store
 _KEPT_SHARDS = 4
 _SHOWN = 5
 _SEARCHED = 10_000
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 class Entries(Sequence[FileEntry]):

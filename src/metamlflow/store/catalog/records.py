@@ -33,7 +33,7 @@ _UNSEEN = 16  # consecutive losses of one key, some ten seconds: longer than a l
 # NotFoundError: of the bucket; a missing key is what a creation needs. StorageError itself, without its subclasses: an
 # explicit refusal, such as a status of 400.
 _DEFINITE = (AccessDeniedError, StorageFullError, InvalidInputError, NotFoundError)
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ MAX_FOOTER_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_CELLS = 5_000_000
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from metamlflow.format.layout import distributions_key
 from metamlflow.store.catalog.records import patiently
 from metamlflow.store.catalog.store import Store
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 _known: set[tuple[str, str]] = set()
 
 

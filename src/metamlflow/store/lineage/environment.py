@@ -21,7 +21,7 @@ from metamlflow.store.transfer.regular_files import read_small
 
 _MOST_SOURCE_BYTES = 16 * 1024 * 1024
 _MOST_METADATA_BYTES = 16 * 1024 * 1024
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 

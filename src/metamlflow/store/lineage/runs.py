@@ -32,7 +32,7 @@ from metamlflow.store.lineage.inputs import warn_user
 from metamlflow.store.lineage.stale_metadata import columns_of
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ PROOFS: tuple[Proof, ...] = ("sent", "checksum", "full")
 
 LARGE_AT_A_TIME = 2
 _LARGE_BYTES = 16 * 1024 * 1024
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md explains why
 
 

@@ -30,7 +30,7 @@ SHARE_OBJECTS = 256
 _AT_A_TIME = 64  # shares of a version that are submitted to an executor, or finished, at a time
 _ATTEMPTS = 3
 _LOOK_SECONDS = 0.2  # how soon a wait for a share notices that it was cancelled
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

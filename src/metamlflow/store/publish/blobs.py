@@ -23,7 +23,7 @@ Reliance = Literal["stat", "checksum", "full"]
 """How to prove stored content that a publish relies on: by its size, by the checksum of its storage, by every byte."""
 RELIANCES: tuple[Reliance, ...] = get_args(Reliance)
 _REMEMBERED = 8192  # contents; a larger number would let memory grow with the number of files
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 class BlobWriter:

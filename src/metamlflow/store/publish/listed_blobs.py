@@ -13,7 +13,7 @@ from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 
 _LISTED = 999  # keys: with the one where the listing begins, as many as servers return with one request
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
