@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from metamlflow.backend.seam import Blob
 from metamlflow.backend.uploading import read_exactly
 from metamlflow.errors import IntegrityError, StorageUnavailableError
-from metamlflow_gcs.connection import ATTEMPTS, Answer, GCSConnection, Request, object_path, pause_before
+from metamlflow_gcs.connection import PATIENCE, Answer, GCSConnection, Request, object_path
 from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, gcs_error, number_in
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -166,22 +167,26 @@ class GCSUploader:
     async def _send_chunk(self, session: str, name: str, data: bytes, start: int, total: int) -> Answer:
         """Send a chunk, after a failure from where the server has it."""
         at, end = start, start + len(data)
-        for attempt in range(1, ATTEMPTS + 1):
+        tries = replace(PATIENCE, seconds=math.inf).begin()  # a chunk takes its time
+        while True:
             headers = {"Content-Range": f"bytes {at}-{end - 1}/{total}", "Content-Type": _TYPE}
             piece = data if at == start else data[at - start :]
             try:
                 answer = await self._connection.exchange(self._to(session, headers, piece))
             except Exception as error:  # the table knows those of all clients, which have no base in common
-                if attempt == ATTEMPTS or not isinstance(gcs_error(error), StorageUnavailableError):
+                pause = tries.pause()
+                if pause is None or not isinstance(gcs_error(error), StorageUnavailableError):
                     raise
-                await asyncio.sleep(pause_before(attempt))
+                await asyncio.sleep(pause)
                 answer = await self._ask(session, name, total)
+            else:
+                pause = tries.pause()  # that the server took but a part of it counts as well
             if answer.status != _RESUME:
                 return answer
             at = _received(answer)
             if at == end:
                 return answer
-            if not start <= at < end:
+            if pause is None or not start <= at < end:
                 break
         raise StorageUnavailableError(f"the server has {at:,} bytes of the upload, and should have {end:,}")
 
