@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any
 
 from metamlflow.backend.paced import PacedBody
@@ -16,20 +15,15 @@ class GCSStream:
     Args:
         connection: whose event loop the answer belongs to.
         body: the response.
-        translated: turns the client's errors into ours.
     """
 
-    def __init__(
-        self, connection: GCSConnection, body: Any, translated: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, connection: GCSConnection, body: Any) -> None:
         self._connection = connection
         self._body = PacedBody(body)
-        self._translated = translated
 
     def fill(self, view: memoryview) -> int:
         """Fill ``view`` as far as the answer goes."""
-        with self._translated():
-            return int(self._connection.run(_fill, self._body, view))
+        return self._connection.run(_fill, self._body, view)
 
     def close(self) -> None:
         """Give up what was not read."""
