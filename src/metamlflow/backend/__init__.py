@@ -16,7 +16,7 @@ from metamlflow.backend.object_requests import (
     UploadsInParts,
 )
 from metamlflow.backend.object_store import ObjectStoreBackend
-from metamlflow.backend.patience import Patience
+from metamlflow.backend.patience import Patience, Tries
 from metamlflow.backend.registry import open_backend
 from metamlflow.backend.replacing import replace_content
 from metamlflow.backend.seam import (
@@ -59,6 +59,7 @@ __all__ = [
     "StreamedObject",
     "StreamsObjects",
     "Table",
+    "Tries",
     "UncheckedRead",
     "Upload",
     "UploadsInParts",
