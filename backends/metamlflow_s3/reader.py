@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any
 
 
@@ -14,22 +13,17 @@ class S3Stream:
     Args:
         loop: that event loop.
         body: of the answer.
-        translated: turns the client's errors into ours.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, body: Any, translated: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: Any) -> None:
         self._loop = loop
         self._body = body
-        self._translated = translated
 
     def fill(self, view: memoryview) -> int:
         """Fill ``view`` as far as the answer goes."""
         from fsspec.asyn import sync
 
-        with self._translated():
-            return int(sync(self._loop, _fill, self._body, view))
+        return int(sync(self._loop, _fill, self._body, view))
 
     def close(self) -> None:
         """Give up what was not read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from metamlflow.backend.seam import Blob, ObjectInfo
 from metamlflow.backend.streaming import Stream
@@ -34,7 +34,7 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        objects: in the order of their names, each with its whole name as its key. Those up to ``PageRequest.after`` may
+        objects: in the order of their names, each with its whole name as its key. ``PageRequest.after`` itself may
             be among them.
         token: what the next page is asked for with, not empty; None at the end of the listing. Where the server goes
             on from a name, that name.
@@ -103,7 +103,6 @@ class ObjectRequests(Protocol):
         """Delete objects, at most a page of them; return those that failed. A missing name may be among them."""
 
 
-@runtime_checkable
 class StreamsObjects(Protocol):
     """Optional, for a client that hands out an answer while it arrives. Others are asked for ranges."""
 
@@ -128,7 +127,6 @@ class Upload(Protocol):
         """Leave nothing behind. Called from another thread while a part is sent, perhaps; errors of it are not told."""
 
 
-@runtime_checkable
 class UploadsInParts(Protocol):
     """Optional, for a storage that takes large content in parts. Elsewhere all of it has to fit into one request."""
 

@@ -35,6 +35,7 @@ from metamlflow.errors import (
 
 _BUFFER_BYTES = 1024 * 1024
 T = TypeVar("T")
+Telling = Callable[[str], AbstractContextManager[None]]
 
 
 class ObjectStoreBackend:
@@ -129,6 +130,10 @@ class ObjectStoreBackend:
 
         return translated_errors(where, own=own)
 
+    def looking(self, key: str) -> AbstractContextManager[None]:
+        """As :meth:`translated`, for a request that looks: some storages refuse that where nothing is."""
+        return self.translated(key)
+
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def create(self, key: str, data: bytes) -> None:
@@ -167,13 +172,13 @@ class ObjectStoreBackend:
         failures: list[DeleteFailure] = []
         left = iter(keys)
         while batch := list(islice(left, self.page_size)):
-            names = {self.name_of(key): key for key in batch}
+            names = [self.name_of(key) for key in batch]
             try:
-                failed = self._ask(batch[0], lambda names=names: list(self.requests.delete(list(names))))  # type: ignore[misc]
+                failed = self._ask(batch[0], lambda names=names: list(self.requests.delete(names)))  # type: ignore[misc]
             except MetaMLFlowError as error:
                 failures += [DeleteFailure(key, error) for key in batch]
                 continue
-            told = (self._failure(names[name], error) for name, error in failed)
+            told = (self._failure(name.removeprefix(self._prefix), error) for name, error in failed)
             failures += [failure for failure in told if failure is not None]
         return failures
 
@@ -213,11 +218,11 @@ class ObjectStoreBackend:
         if end is not None and end <= start:
             self.stat(key)  # a range of HTTP cannot be empty
             return b""
-        return self._ask(key, lambda: self.requests.get(self.name_of(key), start, end, None))
+        return self._ask(key, lambda: self.requests.get(self.name_of(key), start, end, None), self.looking)
 
     def stat(self, key: str) -> ObjectInfo:
         """Return what the server knows of the object."""
-        info = self._ask(key, lambda: self.requests.head(self.name_of(key)))
+        info = self._ask(key, lambda: self.requests.head(self.name_of(key)), self.looking)
         return _told(info, key, info.observed or datetime.now(UTC))
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
@@ -230,11 +235,12 @@ class ObjectStoreBackend:
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
-    def _ask(self, key: str, request: Callable[[], T]) -> T:
+    def _ask(self, key: str, request: Callable[[], T], telling: Telling | None = None) -> T:
         """Make a request that may be repeated, patiently; its failure is told as one of ``key``."""
+        telling = telling or self.translated
 
         def told() -> T:
-            with self.translated(key):
+            with telling(key):
                 return request()
 
         return self.patience.call(told, lambda error: isinstance(error, StorageUnavailableError))
@@ -243,7 +249,10 @@ class ObjectStoreBackend:
         """Return what takes this content in parts; None if it goes in one request."""
         with self.translated(key):
             requests = self.requests
-        return requests if isinstance(requests, UploadsInParts) and blob.size > requests.one_request_bytes else None
+        # Not isinstance(), which takes longer than all the rest of a small put here.
+        if blob.size <= getattr(requests, "one_request_bytes", blob.size):
+            return None
+        return cast("UploadsInParts", requests)
 
     def _upload(self, requests: UploadsInParts, key: str, blob: Blob, *, over: bool) -> bool:
         """Send content in parts; return False if the key existed. Leaves no unfinished upload behind."""
@@ -293,9 +302,11 @@ class ObjectStoreBackend:
             return DeleteFailure(key, told)
 
     def _stream_at(self, key: str, start: int, pin: str | None) -> tuple[Stream, int | None, str | None]:
-        name, requests = self.name_of(key), self.requests
-        if isinstance(requests, StreamsObjects):
-            opened = self._ask(key, lambda: requests.stream(name, start, pin))
+        name, telling = self.name_of(key), self.looking if pin is None else self.translated
+        with telling(key):
+            streams = hasattr(self.requests, "stream")
+        if streams:
+            opened = self._ask(key, lambda: cast("StreamsObjects", self.requests).stream(name, start, pin), telling)
             return _ToldStream(opened.stream, lambda: self.translated(key)), opened.size, opened.pin
         size = None
         if pin is None:
@@ -303,14 +314,17 @@ class ObjectStoreBackend:
             size, pin = info.size, info.version or info.etag
 
         def get(begin: int, end: int) -> bytes:
-            return self._ask(key, lambda: self.requests.get(name, begin, end, pin))
+            try:
+                return self._ask(key, lambda: self.requests.get(name, begin, end, pin))
+            except AlreadyExistsError as error:
+                raise self._replaced(key) from error
 
         return _Ranges(get, start), size, pin
 
     def _replaced(self, key: str) -> StorageError:
         return StorageError(
             f"{self.url_of(key)} is another object than when it was opened",
-            hint="Something writes into the store past this library, or the server ignores conditions.",
+            hint="Something writes into the store past this library, or the server ignores ranges.",
             key=self.url_of(key),
         )
 
@@ -321,7 +335,7 @@ class ObjectStoreBackend:
         while token is not None:
             asked = PageRequest(whole, beyond, course.last, token, min(limit, self.page_size))
             page = self._ask(prefix, lambda asked=asked: self.requests.page(asked))  # type: ignore[misc]
-            found = [info for info in page.objects if info.key > beyond]
+            found = [info for info in page.objects if info.key != beyond]
             course.follow((info.key, None) for info in found)
             for info in found:
                 yield _told(info, info.key[cut:], info.observed)
