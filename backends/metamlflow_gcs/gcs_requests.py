@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import google_crc32c
 
+from metamlflow.backend.loop_stream import LoopStream
 from metamlflow.backend.object_requests import Opened, Page, PageRequest
+from metamlflow.backend.paced import PacedBody
 from metamlflow.backend.seam import Blob, ObjectInfo
 from metamlflow_gcs.connection import GCSConnection, Request, object_path
 from metamlflow_gcs.error_table import Refusal
 from metamlflow_gcs.listings import PAGE, page_of
 from metamlflow_gcs.objects import FIELDS, media_request, object_info
-from metamlflow_gcs.reader import GCSStream
 from metamlflow_gcs.uploads import CHUNK_BYTES, GCSUpload, GCSUploader, chunk_bytes
 
 _DELETES = 32  # at a time
@@ -63,7 +64,7 @@ class GCSRequests:
         request = media_request(self._bucket, name, start, generation=pin)
         body = self._connection.run(self._connection.stream, request)
         length = None if start else body.headers.get("Content-Length")  # which a proxy on the way may take off
-        stream = GCSStream(self._connection, body)
+        stream = LoopStream(self._connection.filesystem.loop, PacedBody(body))
         return Opened(stream, None if length is None else int(length), body.headers.get("X-Goog-Generation"))
 
     def head(self, name: str) -> ObjectInfo:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
+from metamlflow.backend.loop_stream import LoopStream
 from metamlflow.backend.object_requests import Opened, Page, PageRequest
 from metamlflow.backend.seam import Blob, ObjectInfo
 from metamlflow.backend.tags import bare_tag, same_tag
@@ -20,7 +21,6 @@ from metamlflow_s3.error_table import WEB_PAGE, s3_error, status_of
 from metamlflow_s3.listings import field
 from metamlflow_s3.object_facts import checksums_of, date_of, real_version
 from metamlflow_s3.obstore_engine import NotPlainError
-from metamlflow_s3.reader import S3Stream
 from metamlflow_s3.uploads import S3Uploader
 from metamlflow_s3.vigilance import Vigilance
 
@@ -93,7 +93,7 @@ class S3Requests:
         # Some servers know no If-Match; s3fs has an option for them, and the answer's ETag is compared in any case.
         same: dict[str, Any] = {"IfMatch": f'"{bare_tag(pin)}"'} if pin and self._conditional else {}
         answer = self._connection.call("get_object", Key=name, **_range(start, None), **same)
-        stream = S3Stream(self._connection.loop, answer["Body"])
+        stream = LoopStream(self._connection.loop, answer["Body"])
         try:
             self._check_it_is_s3(name, answer)
             size = int(field(answer, "ContentLength"))
