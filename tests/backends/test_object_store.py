@@ -230,6 +230,17 @@ def test_an_end_whose_answer_is_lost_is_no_failure_if_the_object_is_there(backen
         backend.replace("a", blob_of(LARGE))
 
 
+def test_a_source_that_is_another_storage_is_not_taken_for_this_one(backend, client):
+    class Elsewhere(io.BytesIO):
+        def read(self, *_):
+            client.objects["some/team/a"] = LARGE  # stored by another meanwhile
+            raise StorageUnavailableError("the source is gone", key="s3://elsewhere/a")
+
+    blob = blob_of(LARGE)
+    with pytest.raises(StorageUnavailableError, match="the source is gone"):
+        backend.put("a", Blob(blob.size, blob.sha256, blob.crc32c, open=Elsewhere))
+
+
 def test_one_that_was_faster_with_large_content_is_no_failure(backend, client):
     client.failures = [("head", answer(404))]
     client.objects["some/team/a"] = LARGE

@@ -268,12 +268,15 @@ class ObjectStoreBackend:
                 if upload is not None:
                     with suppress(Exception):  # the first error is the one to tell
                         upload.cancel()  # before the pool waits for the part that is on its way
-                if isinstance(error, AlreadyExistsError) and error.key == self.url_of(key):
-                    return False
+                # A source may be another storage: its errors have another key.
+                if not isinstance(error, AlreadyExistsError | StorageUnavailableError):
+                    raise
+                if error.key not in {"", self.url_of(key)}:
+                    raise
                 # The answer got lost, perhaps, and the object is there: then it has this content.
-                if isinstance(error, StorageUnavailableError) and not over and self.exists(key):
-                    return False
-                raise
+                if isinstance(error, StorageUnavailableError) and (over or not self.exists(key)):
+                    raise
+                return False
         return True
 
     def _send_parts(self, key: str, upload: Upload, blob: Blob, size: int, pool: ThreadPool) -> None:
