@@ -23,8 +23,8 @@ from metamlflow.backend.paced import PacedBody
 from metamlflow.backend.patience import Patience
 from metamlflow.backend.per_process import PerProcess
 from metamlflow.backend.threads import keep_resolving
-from metamlflow.errors import StorageUnavailableError
-from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, credentials_error, gcs_error, refusal_of
+from metamlflow.errors import StorageError, StorageUnavailableError
+from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, credentials_error, gcs_error, number_in, refusal_of
 from metamlflow_gcs.options import OURS, is_emulator
 
 PATIENCE = Patience(attempts=3, seconds=4.0, first_pause=1.0, least=0.5)
@@ -34,6 +34,7 @@ API = "/storage/v1"
 _COMPLETE, _PARTIAL = 200, 206
 _MOST_BYTES = 64 * 1024 * 1024 + 1  # of an answer that is no content
 _PIECE = 256 * 1024
+_NO_HTTP = "The server, or something on the way to it, does not answer ranges as HTTP says. Check the endpoint."
 
 _log = logging.getLogger("metamlflow")
 T = TypeVar("T")
@@ -84,6 +85,8 @@ class Answer:
         Raises:
             UnreadableAnswer: it is none: a login page answers, or the answer was damaged on its way.
         """
+        if not self.whole:
+            raise UnreadableAnswer(f"more than {len(self.body):,} bytes")
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError) as error:
@@ -188,7 +191,16 @@ class GCSConnection:
     async def _read(self, request: Request) -> Answer:
         async with await self._granted(request) as response:
             start = 0 if response.status == _PARTIAL else request.start
-            body, cut = await _body(PacedBody(response), start, request.end - request.start)
+            most = request.end - request.start
+            announced = number_in(response.headers.get("Content-Length", ""))
+            # What comes after what is wanted is not waited for: it may never come.
+            longer = announced is not None and announced > start + most
+            if longer and response.status == _PARTIAL:
+                response.close()
+                raise StorageError(
+                    f"the server announces {announced:,} bytes of the {most:,} that were asked for", hint=_NO_HTTP
+                )
+            body, cut = await _body(PacedBody(response), start, most, longer=longer)
             answer = Answer(response.status, response.headers, body, whole=not (start or cut))
         answer.check()
         return answer
@@ -245,14 +257,21 @@ class GCSConnection:
         return ClientTimeout(total=None, connect=given, sock_read=given) if isinstance(given, int | float) else given
 
 
-async def _body(response: PacedBody, start: int, most: int) -> tuple[bytes, bool]:
-    """Return ``most`` bytes of an answer after the first ``start``, and whether more follow: that may have no end."""
+async def _body(response: PacedBody, start: int, most: int, *, longer: bool = False) -> tuple[bytes, bool]:
+    """Return ``most`` bytes of an answer after the first ``start``, and whether more follow: that may have no end.
+
+    Args:
+        response: its body, unread.
+        start: how many bytes are passed over.
+        most: how many are wanted at most.
+        longer: whether the answer announces more than that.
+    """
     data = bytearray()
-    while len(data) <= most and (piece := await response.read(_PIECE)):
+    while len(data) < most + (not longer) and (piece := await response.read(_PIECE)):
         passed = min(start, len(piece))
         start -= passed
         data += piece[passed:]
-    cut = len(data) > most
+    cut = len(data) > most or (longer and len(data) == most)
     if cut:
         response.close()
         del data[most:]

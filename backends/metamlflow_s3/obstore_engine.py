@@ -31,7 +31,7 @@ _log = logging.getLogger("metamlflow")
 _ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks for credentials anew five minutes before they expire; the s3fs session renews them earlier than that."""
 _PAGE = 1000
-_PAGE_SECONDS = 2  # then s3fs lists, which sees each page; here a server might go on for ever, and all of it is held
+_PAGE_SECONDS = 1  # then s3fs lists, which sees each page; here a server might go on for ever, and all of it is held
 _PATIENCE_SECONDS = 3.0
 """For the bytes of an answer, besides their number by the speed below; then s3fs asks, which has more patience."""
 _BYTES_PER_SECOND = 16 * 1024

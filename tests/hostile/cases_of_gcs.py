@@ -68,6 +68,12 @@ def _other_size(_: Handler, answer: Answer) -> bytes:
     return json.dumps(json.loads(answer.body) | {"size": str(1 << 62)}).encode()
 
 
+@_case("HEAD and GET that disagree", "HeadObject")  # here a look is answered with a document, and not with headers
+def _disagree(_: Handler, answer: Answer) -> bytes:
+    other = {"size": "7", "etag": "other", "generation": "7", "crc32c": "AAAAAA=="}
+    return json.dumps(json.loads(answer.body) | other).encode()
+
+
 def _deep_refusals(_: Handler, answer: Answer) -> None:
     if answer.op == "GetObject":
         answer.status, answer.headers, answer.body = 403, {}, DEEP
