@@ -12,7 +12,7 @@ from metamlflow.backend.object_requests import Opened, Page, PageRequest
 from metamlflow.backend.paced import PacedBody
 from metamlflow.backend.seam import Blob, ObjectInfo
 from metamlflow_gcs.connection import GCSConnection, Request, object_path
-from metamlflow_gcs.error_table import Refusal
+from metamlflow_gcs.error_table import Refusal, number_in
 from metamlflow_gcs.listings import PAGE, page_of
 from metamlflow_gcs.objects import FIELDS, media_request, object_info
 from metamlflow_gcs.uploads import CHUNK_BYTES, GCSUpload, GCSUploader, chunk_bytes
@@ -63,9 +63,9 @@ class GCSRequests:
         """Ask for an object from a byte on, of one generation if that is named."""
         request = media_request(self._bucket, name, start, generation=pin)
         body = self._connection.run(self._connection.stream, request)
-        length = None if start else body.headers.get("Content-Length")  # which a proxy on the way may take off
+        size = None if start else number_in(body.headers.get("Content-Length", ""))  # a proxy may have taken it off
         stream = LoopStream(self._connection.filesystem.loop, PacedBody(body))
-        return Opened(stream, None if length is None else int(length), body.headers.get("X-Goog-Generation"))
+        return Opened(stream, size, body.headers.get("X-Goog-Generation"))
 
     def head(self, name: str) -> ObjectInfo:
         """Return what the server knows of the object, its CRC32C included."""
