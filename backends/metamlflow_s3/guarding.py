@@ -76,12 +76,17 @@ class _Answer:
     async def read(self) -> bytes:
         """Return all of the body."""
         pieces, size = [], 0
-        while piece := await self.content.read(_PIECE_BYTES):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MOST_BYTES:
-                self._response.close()
-                raise StorageError(f"the answer takes more than {MOST_BYTES:,} bytes", hint=_REMEDY)
+        try:
+            while piece := await self.content.read(_PIECE_BYTES):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MOST_BYTES:
+                    raise StorageError(  # noqa: TRY301 (closed below)
+                        f"the answer takes more than {MOST_BYTES:,} bytes", hint=_REMEDY
+                    )
+        except BaseException:
+            self._response.close()  # else its connection stays open until it is collected
+            raise
         data = b"".join(pieces)
         # The parser of botocore stops at some point, after seconds. (Without zeros: it reads UTF-16 as well.)
         if _ENTITY in (data.replace(b"\0", b"") if b"\0" in data else data):

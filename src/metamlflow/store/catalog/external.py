@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from metamlflow.backend.external import ExternalStore, ObjectMeta
 from metamlflow.backend.fsspec_external import FsspecExternalStore
+from metamlflow.backend.per_process import PerProcess
 from metamlflow.backend.registry import open_external
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.pointers import Evidence, PointerEntry
@@ -22,6 +22,14 @@ from metamlflow.store.catalog.pointer_policy import (
     web_place_covers,
 )
 from metamlflow.store.catalog.source_options import check_source_options
+
+
+class _Opened:
+    """The external stores that a process has opened, by root and place."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stores: dict[tuple[str, str], ExternalStore] = {}
 
 
 class ExternalStores:
@@ -53,12 +61,7 @@ class ExternalStores:
             own[f"{store_url}/"] = store_options  # for any scheme, so that an artifact's own path opens
         self._by_place = {_plain(place): options for place, options in {**own, **by_place}.items()}
         self.policy = PointerPolicy.parse(store_url, policy)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], ExternalStore] = {}
+        self._opened = PerProcess(_Opened)
 
     def __getstate__(self) -> tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]:
         return self._by_place, self.policy
@@ -68,7 +71,7 @@ class ExternalStores:
             check_source_options(state)
             state = {_plain(place): options for place, options in state.items()}, PointerPolicy.parse("", None)
         self._by_place, self.policy = dict(state[0]), state[1]
-        self._reset()
+        self._opened = PerProcess(_Opened)
 
     def guarded_for(self, store_url: str) -> None:
         """Apply the default policy for a store to an object that was pickled without a policy."""
@@ -86,13 +89,12 @@ class ExternalStores:
         self.policy.check(uri)
         root, name = split_uri(uri)
         place = self._place(uri)
-        if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
-            self._reset()
-        with self._lock:
-            if (root, place) not in self._open:
+        opened = self._opened.get()
+        with opened.lock:
+            if (root, place) not in opened.stores:
                 bounds = ExternalBounds(self.policy, place)
-                self._open[root, place] = open_external(root, self._by_place.get(place, {}), bounds)
-            return self._open[root, place], name
+                opened.stores[root, place] = open_external(root, self._by_place.get(place, {}), bounds)
+            return opened.stores[root, place], name
 
     def filesystem_of(self, uri: str) -> tuple[Any, str]:
         """Return the fsspec file system for writing an object, and the object's path there.
