@@ -234,7 +234,7 @@ def test_what_does_not_read_as_its_name_says_gives_none_and_a_debug_line(path, c
     with caplog.at_level(logging.DEBUG, "metamlflow"):
         assert capture(path, UNTELLABLE[path]) is None
     (record,) = caplog.records
-    assert record.name == "metamlflow"
+    assert record.name == "metamlflow.store.ingest.schemas"
     assert record.levelno == logging.DEBUG
     assert path in record.getMessage()
 
