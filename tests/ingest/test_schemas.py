@@ -305,7 +305,10 @@ def test_without_pyarrow_there_is_no_schema_and_no_error():
         print(capture_schema("a.csv", lambda: io.BytesIO(b"a\\n1\\n")))
         """
     )
-    assert printed.splitlines() == ["DEBUG metamlflow.store.ingest.schemas no schema of a.csv: pyarrow is not installed", "None"]
+    assert printed.splitlines() == [
+        "DEBUG metamlflow.store.ingest.schemas no schema of a.csv: pyarrow is not installed",
+        "None",
+    ]
 
 
 # --- large files ------------------------------------------------------------------------------------------------------
