@@ -71,11 +71,16 @@ def test_a_store_goes_round_through_both_clouds_and_comes_back_the_same(
     weights = next(path for path in unpruned.rglob("*") if path.is_file() and path.read_bytes() == b"weights")
     weights.unlink()  # what was pruned is collected
     s3 = MetaMLFlowClient(f"s3://{localstack_server.new_bucket()}/a", storage_options=localstack_server.storage_options)
-    gcs = MetaMLFlowClient(f"gs://{gcs_server.new_bucket()}/b", storage_options=gcs_server.storage_options)
+    # One of its pointers leads to a file of this machine: on its way back to a folder its reader must allow that.
+    gcs = MetaMLFlowClient(
+        f"gs://{gcs_server.new_bucket()}/b",
+        storage_options=gcs_server.storage_options,
+        pointer_policy={"file": "allow"},
+    )
     back = MetaMLFlowClient(tmp_path / "back")
     for here, there in ((MetaMLFlowClient(source), s3), (s3, gcs), (gcs, back)):
         report = migrate(here, there)
-        assert report, report.to_json()
+        assert report, str(report.to_json())[-1500:]
         assert report.counts == {"migrated": 7}
         assert compare(here, there) == []
     assert compare(source, back, full=True) == []
