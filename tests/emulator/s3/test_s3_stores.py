@@ -112,7 +112,7 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_in_bounded_memory(faithful
         tracemalloc.stop()
     with copy.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == large.sha256
-    # Four ranges of 8 MiB are under way. The fast engine takes them in where Python counts them: outside of it, as once,
+    # Four ranges of 8 MiB are under way. The fast engine takes them in where Python counts them: elsewhere, as once,
     # they would be as large and not be seen here.
     assert peak < (4 * 8 + 8) * MIB
 
