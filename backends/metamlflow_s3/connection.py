@@ -262,6 +262,7 @@ class S3Connection:
 
     def _repeated(self, call: Callable[[], T], *, once: bool) -> T:
         def passes(error: Exception) -> bool:
+            """Return whether the request may be made again after this error."""
             failure, status = s3_error(error), status_of(error)
             if not isinstance(failure, StorageUnavailableError):
                 return False

@@ -163,6 +163,7 @@ class FastEngine:
         options: Any = {"range": (start, end)} if end is not None else {"range": {"offset": start}} if start else None
 
         def get() -> Any:
+            """Take in the answer; a range beyond the end is empty."""
             try:
                 answer = self._obstore.get(self._store, key, options=options)
             except Exception as error:  # raised again, but for one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.lineage import Lineage
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
-from metamlflow.model.metadata import decode, encode_mapping
+from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.store import Store
@@ -419,7 +420,7 @@ class Artifact:
             "digest": self.digest,
             "manifest_digest": self.manifest_digest,
             "storage_path": path,
-            "metadata": encode_mapping(self.metadata),
+            "metadata": deepcopy(dict(manifest.metadata)),
             "schema": self.schema,
             "pointers": [place.to_json() for place in manifest.pointed],
             "inputs": [source.to_json() for source in manifest.inputs],

@@ -201,6 +201,7 @@ class ObjectStoreBackend:
             size, pin = info.size, info.version or info.etag
 
         def stream_at(start: int) -> Stream:
+            """Return a stream, from a byte on, of the very object that was opened."""
             try:
                 again, _, found = self._stream_at(key, start, pin)
             except AlreadyExistsError as error:  # what "the condition does not hold" means elsewhere

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from metamlflow._arguments import absolute_path, blamed_on
+from metamlflow._arguments import absolute_path, blamed_on, parse_size
 from metamlflow.cli.output import note
 from metamlflow.cli.signals import Interruption, PipeReader
 from metamlflow.cli.wording import in_the_shell
@@ -138,8 +138,6 @@ def parse_byte_rate(text: str, option: str) -> int:
     Raises:
         InvalidInputError: it is not a size above 0.
     """
-    from metamlflow._arguments import parse_size
-
     with blamed_on(option):
         if not (size := parse_size(text)):
             raise InvalidInputError(f"{text!r:.40} is not a size above 0")
@@ -223,9 +221,11 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
 
 def read_inputs(given: Iterable[str] | None) -> dict[str, list[str]] | list[str]:
     """Return the inputs of ``--input`` for ``register_artifact``: a mapping by role if they have roles."""
+    if not given:
+        return []
     from metamlflow.types import Reference
 
-    split = [text.partition("=") for text in given or ()]
+    split = [text.partition("=") for text in given]
     with blamed_on("--input"):
         for role, has_role, reference in split:
             Reference.parse(reference if has_role else role)

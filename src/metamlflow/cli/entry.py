@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     if COMPLETION_VARIABLE in os.environ:
         from metamlflow.cli.shell import answered
 
-        return answered(arguments)
+        return answered(arguments, os.environ[COMPLETION_VARIABLE])
     # Read here and not by the parser, because these flags also apply to the parser's own errors.
     flags = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)
     as_json, debug = "--json" in flags, "--debug" in flags

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -110,11 +110,8 @@ def migrate(
     In a pipe: NAME@VERSION, status, files, objects and bytes new to DST, and manifest digest, separated by tabs.
     """
     from metamlflow.migration import migrate as bring
-    from metamlflow.types import ArtifactName
 
-    with blamed_on("--name"):
-        for name in names or ():
-            ArtifactName.parse(name)
+    _check_names(names or ())
     page = None if markdown is None else file_to_write(markdown, "--markdown")
     with (
         _told_to_go_on(),
@@ -142,6 +139,14 @@ def migrate(
     if report:
         return ExitCode.GOOD
     return ExitCode.CONFLICT if "conflict" in report.counts else ExitCode.STORAGE
+
+
+def _check_names(names: Iterable[str]) -> None:
+    from metamlflow.types import ArtifactName
+
+    with blamed_on("--name"):
+        for name in names:
+            ArtifactName.parse(name)
 
 
 @contextmanager

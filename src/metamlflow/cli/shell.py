@@ -13,9 +13,9 @@ from metamlflow.cli.app import app
 _BREAKS = frozenset({"@", ":", "="})  # the characters of names and options at which bash ends a word
 
 
-def answered(arguments: Sequence[str]) -> int:
-    """Answer a shell's request for completions, or for its completion script; return the exit code."""
-    broken_off = _rejoin(os.environ) if os.environ.get("_METAMLFLOW_COMPLETE") == "complete_bash" else ""
+def answered(arguments: Sequence[str], asked: str) -> int:
+    """Answer what a shell ``asked``: for completions, or for its completion script; return the exit code."""
+    broken_off = _rejoin(os.environ) if asked == "complete_bash" else ""
     told = io.StringIO()
     with redirect_stdout(told):
         try:

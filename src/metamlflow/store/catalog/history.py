@@ -99,6 +99,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
     statuses = known_versions(store, name)
 
     def entry(status: VersionStatus) -> HistoryEntry | None:
+        """Return the history's entry of one version, or None if the version is gone by now."""
         key = manifest_key(name, status.version)
         digest = ""
         try:

@@ -41,6 +41,7 @@ def probe(backend: Backend, marker: bytes, store: str, clock: Clock) -> None:
     met_limit = False
 
     def create() -> None:
+        """Create the marker once more; note whether the storage limited the rate."""
         nonlocal met_limit
         try:
             backend.create(MARKER, marker)

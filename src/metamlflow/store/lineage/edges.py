@@ -52,6 +52,7 @@ def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[StoredMani
         return [consumer for key in keys if (consumer := parse_edge_key(source, key))]
 
     def load(consumer: VersionId) -> StoredManifest | None:
+        """Return a consumer, or None if it cannot be read or does not name the version as its input."""
         try:
             loaded = load_manifest(store, *consumer)
         except (ObjectNotFoundError, NotFoundError, StoreFormatError):

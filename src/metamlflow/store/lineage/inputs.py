@@ -49,6 +49,7 @@ def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str,
     wanted += [(link, True) for link in _links(metadata)]
 
     def load(item: tuple[Given, bool]) -> Input | str:
+        """Return the input, or the reason why a link in the metadata is not followed."""
         (role, source), is_link = item
         try:
             loaded = load_used(store, source)

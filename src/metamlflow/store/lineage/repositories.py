@@ -140,6 +140,7 @@ def is_dirty(repository: Repository, commit: str) -> bool | None:
         }
 
         def ask(*arguments: str, given: bytes = b"") -> list[bytes]:
+            """Run git with these arguments; return its answer, split at NUL."""
             answer = subprocess.run(  # noqa: S603 (a program on the user's PATH, with fixed arguments)
                 [git, "--no-pager", *arguments],
                 capture_output=True,

@@ -199,6 +199,7 @@ def _copy(
     counter = Counter("copy", progress, total_files=len(due), total_bytes=total)
 
     def bring(copy: _Copy) -> int | None:
+        """Copy one file; return its size in bytes, or None if it is there already."""
         filesystem, path = ends.destination.external.filesystem_of(copy.target)
         with translated_errors(shown(copy.target)):
             if filesystem.exists(path):

@@ -222,6 +222,7 @@ class Migration:
         contents = new_contents(self.ends.source, manifest, self._before(item), carried=self.ends.check_carried)
 
         def unknown() -> Iterator[Entry]:
+            """Yield the content that the destination is not known to hold."""
             nonlocal until
             for content in once(contents, lambda: self.spreader.counter.add(files=1)):
                 found = self.ledger.find(content.key)

@@ -154,6 +154,7 @@ def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCall
     counter = Counter("relocate", progress, total_files=len(moved), total_bytes=size)
 
     def problem(entry: PointerEntry) -> str | None:
+        """Compare one file at its new place; return the problem, if there is one."""
         try:
             copy_pointer(store, entry, None, lambda count: counter.add(size=count))
         except MetaMLFlowError as error:
