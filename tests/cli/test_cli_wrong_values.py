@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_process import call
 
+from extras import need
 from metamlflow import MetaMLFlowClient
 from metamlflow.cli.arguments import parse_byte_rate, parse_duration, parse_rate, parse_whole
 from metamlflow.errors import InvalidInputError
@@ -66,6 +67,8 @@ WRONG = {
 
 @pytest.mark.parametrize(("line", "option", "allowed"), WRONG.values(), ids=WRONG)
 def test_a_wrong_value_is_blamed_on_its_option_and_told_what_is_allowed(ask, rides, line, option, allowed):
+    if "--dask" in line:
+        need("distributed")
     answer = ask(*line.split(" "))
     assert answer.code == 2, answer.err
     message, _, hint = answer.err.partition("hint:")
