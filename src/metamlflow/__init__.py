@@ -108,16 +108,20 @@ _HOMES = {
     "migrate": "metamlflow.migration",
 }
 """The module that defines a public name, unless the name is an error."""
+_MODULES = frozenset({"artifacts", "backend", "client", "data", "errors", "lineage", "migration", "runs", "types"})
+"""Modules that ``import metamlflow`` gives as attributes, such as ``metamlflow.errors``; loaded on first use."""
 
 
 find_old_modules()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in __all__ and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     return getattr(import_module(_HOMES.get(name, "metamlflow.errors")), name)
 
 
