@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import tempfile
 import traceback
@@ -20,6 +21,9 @@ from closing_words import ClosingWords
 from metamlflow import MetaMLFlowClient
 
 NOBODY = 65534
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a script starts what it runs in the background; the children of the tests would ignore Ctrl-C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _BLOB_FOLDER = "blobs/sha256"
 
 

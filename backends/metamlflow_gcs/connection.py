@@ -10,11 +10,7 @@ import asyncio
 import base64
 import json
 import logging
-import os
-import random
 import re
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -24,15 +20,15 @@ from urllib.parse import quote, urlencode
 import google_crc32c
 
 from metamlflow.backend.paced import PacedBody
+from metamlflow.backend.patience import Patience
+from metamlflow.backend.per_process import PerProcess
 from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import StorageError, StorageUnavailableError
 from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, credentials_error, gcs_error, number_in, refusal_of
 from metamlflow_gcs.options import OURS, is_emulator
 
-ATTEMPTS = 3
-PATIENCE_SECONDS = 4.0
-"""No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
-FIRST_PAUSE_SECONDS = 0.5
+PATIENCE = Patience(attempts=3, seconds=4.0, first_pause=1.0, least=0.5)
+"""With a request that fails and may pass; the store above goes on trying."""
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
 API = "/storage/v1"
 _COMPLETE, _PARTIAL = 200, 206
@@ -40,7 +36,7 @@ _MOST_BYTES = 64 * 1024 * 1024 + 1  # of an answer that is no content
 _PIECE = 256 * 1024
 _NO_HTTP = "The server, or something on the way to it, does not answer ranges as HTTP says. Check the endpoint."
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 T = TypeVar("T")
 
 
@@ -118,11 +114,6 @@ class Answer:
             raise UnreadableAnswer(f"damaged on its way: its crc32c is {held}, and the server has {stated[1]}")
 
 
-def pause_before(attempt: int) -> float:
-    """Return how many seconds to wait after attempt 1, 2, … has failed: twice as long each time, with jitter."""
-    return random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * float(2**attempt)  # noqa: S311 (jitter)
-
-
 def object_path(bucket: str, name: str = "", *, kind: str = "") -> str:
     """Return the path of an object, or of a bucket's objects; ``kind`` is empty, ``/download`` or ``/upload``."""
     path = f"{kind}{API}/b/{quote(bucket, safe='')}/o"
@@ -134,22 +125,12 @@ class GCSConnection:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = dict(options)
-        self._inherited: list[Any] = []
-        self._filesystem: Any = None
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._filesystem = PerProcess(self._make)
 
     @property
     def filesystem(self) -> Any:
         """The gcsfs file system of this process."""
-        if self._pid != os.getpid():
-            # Its event loop did not survive the fork. It is kept, for closing its session would wait for that loop.
-            self._inherited.append(self._filesystem)
-            self._filesystem, self._lock, self._pid = None, threading.Lock(), os.getpid()
-        with self._lock:
-            if self._filesystem is None:
-                self._filesystem = self._make()
-            return self._filesystem
+        return self._filesystem.get()
 
     @property
     def endpoint(self) -> str:
@@ -197,17 +178,15 @@ class GCSConnection:
         return await self._patiently(request, self._granted)
 
     async def _patiently(self, request: Request, work: Callable[[Request], Coroutine[Any, Any, T]]) -> T:
-        begun = time.monotonic()
-        for attempt in range(1, ATTEMPTS):
+        tries = PATIENCE.begin()
+        while True:
             try:
                 return await work(request)
             except Exception as error:  # the table knows those of all clients, which have no base in common
-                pause = pause_before(attempt)
-                late = time.monotonic() + pause > begun + PATIENCE_SECONDS
-                if late or not request.repeat or not isinstance(gcs_error(error), StorageUnavailableError):
+                pause = tries.pause()
+                if pause is None or not request.repeat or not isinstance(gcs_error(error), StorageUnavailableError):
                     raise
             await asyncio.sleep(pause)
-        return await work(request)
 
     async def _read(self, request: Request) -> Answer:
         async with await self._granted(request) as response:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
-from metamlflow.backend.diagnosis import Create, Examination, Observation, clock_finding, installed_versions, overlaps
-from metamlflow.backend.seam import Backend
+from metamlflow.backend.diagnosis import Examination, Observation, clock_finding, installed_versions, overlaps
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, StoreNotFoundError
 from metamlflow_gcs.connection import Answer, GCSConnection, Request
@@ -23,28 +22,24 @@ _ONLY_OLD_VERSIONS = ("numNewerVersions", "daysSinceNoncurrentTime", "noncurrent
 _SECONDS_A_DAY = 86_400
 
 
-class _GCSBackend(Backend, Protocol):
-    _connection: GCSConnection
+def examinations(connection: GCSConnection, url: str) -> Iterator[Examination]:
+    """Yield checks of client, credentials and bucket; see :class:`~metamlflow.backend.diagnosis.Diagnosable`.
 
+    Nothing is written.
 
-class GCSDoctor:
-    """Makes the GCS backend :class:`~metamlflow.backend.diagnosis.Diagnosable`."""
-
-    def creators(self: Backend) -> Mapping[str, Create]:
-        """Return the one way: a conditional request of the JSON API."""
-        return {"json-api": self.create}
-
-    def examinations(self: _GCSBackend, marker: str) -> Iterator[Examination]:  # noqa: ARG002 (buckets need no key)
-        """Yield checks of client, credentials and bucket. Nothing is written."""
-        bucket = _Bucket(self._connection, self.url)
-        yield Examination("packages", _packages, remote=False)
-        yield Examination("credentials", partial(_credentials, self), vital=True)
-        yield Examination("bucket", partial(_location, bucket), vital=True)
-        yield Examination("clock", partial(_clock, bucket))
-        yield Examination("checksums", _checksums, remote=False)
-        yield Examination("iam-permissions", partial(_permissions, bucket))
-        for name, look in _SETTINGS.items():
-            yield Examination(name, partial(_setting, bucket, look))
+    Args:
+        connection: to the server.
+        url: of the store.
+    """
+    bucket = _Bucket(connection, url)
+    yield Examination("packages", _packages, remote=False)
+    yield Examination("credentials", partial(_credentials, connection, url), vital=True)
+    yield Examination("bucket", partial(_location, bucket), vital=True)
+    yield Examination("clock", partial(_clock, bucket))
+    yield Examination("checksums", _checksums, remote=False)
+    yield Examination("iam-permissions", partial(_permissions, bucket))
+    for name, look in _SETTINGS.items():
+        yield Examination(name, partial(_setting, bucket, look))
 
 
 class _Bucket:
@@ -78,9 +73,9 @@ def _packages() -> Observation:
     return Observation("ok", installed_versions("gcsfs", "google-auth", "aiohttp"))
 
 
-def _credentials(backend: _GCSBackend) -> Observation:
-    with translated_errors(backend.url, own=gcs_error):
-        used = backend.filesystem.credentials
+def _credentials(connection: GCSConnection, url: str) -> Observation:
+    with translated_errors(url, own=gcs_error):
+        used = connection.filesystem.credentials
     kind = used.method or "given"
     if kind == "anon":
         return Observation("ok", "none are sent (token anon): enough to read a public bucket, and for emulators")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from metamlflow.backend.error_rows import ErrorRow, said_by_client, said_by_server
 from metamlflow.backend.translation import causes_of, row_of
 from metamlflow.errors import (
     AccessDeniedError,
@@ -48,12 +49,10 @@ _NO_API = (
 )
 _CLOCK = "Set this machine's clock (NTP) and try again; if the clock is right, log in again."
 
-_Row = tuple[type[MetaMLFlowError], str, str | None]
-
-_NO_BUCKET: _Row = (StoreNotFoundError, "the bucket does not exist", _BUCKET)
-_NO_SESSION: _Row = (StorageUnavailableError, "the upload's session has ended", "Try again; nothing was stored.")
+_NO_BUCKET: ErrorRow = (StoreNotFoundError, "the bucket does not exist", _BUCKET)
+_NO_SESSION: ErrorRow = (StorageUnavailableError, "the upload's session has ended", "Try again; nothing was stored.")
 # Phrases of the server's messages, the most telling first: one status and reason stand for several of these.
-_BY_TEXT: tuple[tuple[str, _Row], ...] = (
+_BY_TEXT: tuple[tuple[str, ErrorRow], ...] = (
     ("doesn't match calculated", (IntegrityError, "the data was damaged on its way", "Try again; nothing was stored.")),
     ("answers with a web page", (StorageError, "the endpoint is not that of the API", _NO_API)),
     ("requester pays", (StorageError, "the bucket makes the requester pay", _BILLING)),
@@ -75,7 +74,7 @@ _BY_TEXT: tuple[tuple[str, _Row], ...] = (
     ("anonymous caller", (AccessDeniedError, "no credentials were sent, and the bucket is private", _NO_CREDENTIALS)),
 )
 # Reasons as the JSON API's reference lists them.
-_BY_REASON: dict[str, _Row] = {
+_BY_REASON: dict[str, ErrorRow] = {
     "rateLimitExceeded": (StorageUnavailableError, "the server throttles requests", _LATER),
     "userRateLimitExceeded": (StorageUnavailableError, "the server throttles requests", _LATER),
     "quotaExceeded": (StorageUnavailableError, "a quota of the project is used up", "Wait, or raise the quota."),
@@ -94,7 +93,7 @@ _BY_REASON: dict[str, _Row] = {
     "objectUnderActiveHold": (AccessDeniedError, "the object is under a hold", _RETENTION),
     "uploadTooLarge": (StorageError, "the object is too large", "One object may have up to 5 TiB."),
 }
-_BY_STATUS: dict[int, _Row] = {
+_BY_STATUS: dict[int, ErrorRow] = {
     401: (AccessDeniedError, "the credentials are not valid or have expired", _LOGIN),
     403: (AccessDeniedError, "access is denied", _ROLES),
     408: (StorageUnavailableError, "the request took too long", _LATER),
@@ -106,7 +105,7 @@ _BY_STATUS: dict[int, _Row] = {
     503: (StorageUnavailableError, "the server is overloaded", _LATER),
 }
 # What a 404 or 410 says is missing depends on what was asked for; emulators say no more than "Not Found".
-_BY_MISSING: dict[str, _Row] = {
+_BY_MISSING: dict[str, ErrorRow] = {
     "object": (ObjectNotFoundError, "there is no such object", None),
     "bucket": _NO_BUCKET,
     "session": _NO_SESSION,
@@ -116,9 +115,9 @@ _TOO_MANY, _FORBIDDEN = 429, 403
 _LIMITS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 _MOST_DIGITS = 20  # Python reads some thousands of them, and refuses more
 _MOST_SAID = 1000  # characters of a server's message that are shown
-_OTHER: _Row = (StorageError, "the server refused the request", "See what the server said.")
+_OTHER: ErrorRow = (StorageError, "the server refused the request", "See what the server said.")
 # Clients' own errors, by the names of their classes: they are imported only by who uses them.
-_BY_LOGIN_CLASS: dict[str, _Row] = {
+_BY_LOGIN_CLASS: dict[str, ErrorRow] = {
     "DefaultCredentialsError": (AccessDeniedError, "there are no credentials", _NO_CREDENTIALS),
     "ReauthFailError": (AccessDeniedError, "the login has expired", _LOGIN),
     "RefreshError": (AccessDeniedError, "the credentials could not be refreshed", _LOGIN),
@@ -126,7 +125,7 @@ _BY_LOGIN_CLASS: dict[str, _Row] = {
     "GoogleAuthError": (AccessDeniedError, "the credentials cannot be used", _LOGIN),
     "NonRetryableError": (AccessDeniedError, "the credentials cannot be refreshed", _LOGIN),
 }
-_BY_CLASS: dict[str, _Row] = {
+_BY_CLASS: dict[str, ErrorRow] = {
     "ClientConnectorDNSError": (StorageUnavailableError, "the endpoint's name cannot be resolved", _NETWORK),
     "ClientSSLError": (StorageUnavailableError, "the endpoint cannot be trusted or speaks no TLS", _NETWORK),
     "ClientProxyConnectionError": (StorageUnavailableError, "the proxy cannot be reached", _NETWORK),
@@ -191,8 +190,7 @@ def gcs_error(error: BaseException) -> MetaMLFlowError | None:
     for table, order in ((_BY_LOGIN_CLASS, reversed(causes)), (_BY_CLASS, iter(causes))):
         for cause in order:
             if (row := row_of(cause, table)) is not None:
-                hint = _CLOCK if "iat and exp" in str(cause) else row[2]
-                return row[0](f"{row[1]}: {_told(cause)}", hint=hint)
+                return said_by_client(row, _told(cause), hint=_CLOCK if "iat and exp" in str(cause) else None)
     for cause in causes:
         if type(cause).__module__.partition(".")[0] in {"aiohttp", "requests", "urllib3", "google", "gcsfs"}:
             return StorageUnavailableError(f"the endpoint did not answer as it should: {_told(cause)}", hint=_NETWORK)
@@ -224,7 +222,7 @@ def _refused(refusal: Refusal) -> MetaMLFlowError:
     said = " ".join(str(part) for part in (refusal.status, refusal.reason, redact(refusal.said)) if part)
     throttled = refusal.status == _TOO_MANY or (refusal.reason in _LIMITS and refusal.status == _FORBIDDEN)
     facts = {"throttled": True} if throttled and row[0] is StorageUnavailableError else {}
-    return row[0](f"{row[1]} (the server said {said})", hint=row[2], **facts)
+    return said_by_server(row, said, **facts)
 
 
 def _told(error: BaseException) -> str:

@@ -45,17 +45,32 @@ def listed(
     params = {**params, "startOffset": after} if after else dict(params)
     while True:
         with told_errors(f"{root}/{prefix}", root):
-            answer = connection.request(Request("GET", object_path(bucket), params, about="bucket", end=_PAGE_BYTES))
-            page = answer.json()
+            answer, resources, token = page_of(connection, bucket, params)
             # The offset itself is listed too, where it is a name.
-            resources = [resource for resource in _items(page) if _name(resource) > after]
+            resources = [resource for resource in resources if _name(resource) > after]
             found = [parsed(resource, answer) for resource in resources]
         course.follow((_name(each), str(each.get("generation")) if older else None) for each in resources)
         yield from found
-        token = page.get("nextPageToken")
-        if not token:
+        if token is None:
             return
-        params["pageToken"] = str(token) if resources else course.marker(str(token))
+        params["pageToken"] = token if resources else course.marker(token)
+
+
+def page_of(
+    connection: GCSConnection, bucket: str, params: Mapping[str, str]
+) -> tuple[Answer, list[Mapping[str, Any]], str | None]:
+    """Return the answer that holds a page of a listing, its objects' resources, and the next page's token, if any.
+
+    Raises:
+        UnreadableAnswer: it is no page.
+    """
+    answer = connection.request(Request("GET", object_path(bucket), params, about="bucket", end=_PAGE_BYTES))
+    page = answer.json()
+    resources = _items(page)
+    for resource in resources:
+        _name(resource)
+    token = page.get("nextPageToken")
+    return answer, resources, str(token) if token else None
 
 
 def _items(page: Mapping[str, Any]) -> list[Any]:

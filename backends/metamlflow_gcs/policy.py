@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from shlex import quote
-from typing import Any, Protocol
 
 from metamlflow.backend.diagnosis import AccessPolicy, Role, StoreKeys
-from metamlflow.backend.seam import Backend
 
 _READ = ("storage.objects.get", "storage.objects.list")
 _PERMISSIONS: Mapping[Role, tuple[str, ...]] = {
@@ -36,29 +34,28 @@ _WRITER = (
 )
 
 
-class _GCSBackend(Backend, Protocol):
-    _options: dict[str, Any]
+def access_policy(url: str, kms_key: str | None, role: Role, keys: StoreKeys) -> AccessPolicy:
+    """Return commands that make a custom role and grant it for the store's prefix.
 
-
-class GCSPolicies:
-    """Makes the GCS backend an :class:`~metamlflow.backend.diagnosis.AdvisesAccess`."""
-
-    def access_policy(self: _GCSBackend, role: Role, keys: StoreKeys) -> AccessPolicy:
-        """Return commands that make a custom role and grant it for the store's prefix."""
-        bucket, _, path = self.url.removeprefix("gs://").partition("/")
-        prefix = f"{path}/" if path else ""
-        lines = _granted(bucket, f"metamlflow{role.title()}", _PERMISSIONS[role], _condition(bucket, prefix))
-        if role == "collector":
-            blobs = _condition(bucket, prefix + keys.blobs, listing=False)
-            lines += _granted(bucket, "metamlflowDeleter", ("storage.objects.delete",), blobs)
-        key = self._options.get("kms_key_name")
-        notes = [_SUBSTITUTES, _UNIFORM, *(_WRITER if role == "writer" else ())]
-        if key:
-            notes.append(
-                f"Encryption with {key} needs no right of the member's: Cloud Storage's service agent of the project "
-                "needs roles/cloudkms.cryptoKeyEncrypterDecrypter on the key."
-            )
-        return AccessPolicy("\n".join(lines), tuple(notes))
+    Args:
+        url: of the store.
+        kms_key: the resource name of the key that it is encrypted with, where it is not the bucket's default.
+        role: what is to be done with the store.
+        keys: where its things lie.
+    """
+    bucket, _, path = url.removeprefix("gs://").partition("/")
+    prefix = f"{path}/" if path else ""
+    lines = _granted(bucket, f"metamlflow{role.title()}", _PERMISSIONS[role], _condition(bucket, prefix))
+    if role == "collector":
+        blobs = _condition(bucket, prefix + keys.blobs, listing=False)
+        lines += _granted(bucket, "metamlflowDeleter", ("storage.objects.delete",), blobs)
+    notes = [_SUBSTITUTES, _UNIFORM, *(_WRITER if role == "writer" else ())]
+    if kms_key:
+        notes.append(
+            f"Encryption with {kms_key} needs no right of the member's: Cloud Storage's service agent of the project "
+            "needs roles/cloudkms.cryptoKeyEncrypterDecrypter on the key."
+        )
+    return AccessPolicy("\n".join(lines), tuple(notes))
 
 
 def _granted(bucket: str, role: str, permissions: tuple[str, ...], expression: str) -> list[str]:

@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import re
 import uuid
-from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from metamlflow.backend.seam import Blob
-from metamlflow.backend.uploading import read_exactly
 from metamlflow.errors import IntegrityError, StorageUnavailableError
-from metamlflow_gcs.connection import ATTEMPTS, Answer, GCSConnection, Request, object_path, pause_before
-from metamlflow_gcs.error_table import Refusal, UnreadableAnswer, gcs_error, number_in
+from metamlflow_gcs.connection import PATIENCE, Answer, GCSConnection, Request, object_path
+from metamlflow_gcs.error_table import UnreadableAnswer, gcs_error, number_in
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """Up to this size content goes in one request; above, in chunks of it. GCS wants a multiple of 256 KiB."""
@@ -48,7 +46,7 @@ class GCSUploader:
     """
 
     def __init__(self, connection: GCSConnection, bucket: str, kms_key: str | None) -> None:
-        self._connection = connection
+        self.connection = connection
         self._bucket = bucket
         self._key = {"kmsKeyName": kms_key} if kms_key else {}
 
@@ -63,7 +61,7 @@ class GCSUploader:
             f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{_resource(name, crc32c)}\r\n"
             f"--{boundary}\r\nContent-Type: {_TYPE}\r\n\r\n"
         )
-        answer = self._connection.request(
+        answer = self.connection.request(
             Request(
                 "POST",
                 object_path(self._bucket, kind="/upload"),
@@ -74,35 +72,11 @@ class GCSUploader:
                 repeat=repeat,
             )
         )
-        self._check(name, _Stored.told_in(answer), len(data), crc32c)
+        self.check(name, _Stored.told_in(answer), len(data), crc32c)
 
-    def send_large(
-        self, name: str, blob: Blob, translated: Callable[[], AbstractContextManager[None]], *, over: bool = False
-    ) -> bool:
-        """Create an object in chunks, also ``over`` one that exists; return False if the key existed.
-
-        Leaves no unfinished upload behind.
-
-        Errors of the blob's reader pass as they are; those of the server are ``translated``.
-        """
-        session = ""
-        try:
-            with translated():
-                session = self._open_session(name, blob, over=over)
-            with blob.open() as source:
-                answer = self._send_chunks(session, source, blob, name, translated)
-            with translated():
-                self._check(name, _Stored.told_in(answer), blob.size, blob.crc32c)
-        except BaseException as error:
-            if session:
-                self._cancel(session)
-            if isinstance(error.__cause__, Refusal) and error.__cause__.status == _EXISTS:
-                return False
-            raise
-        return True
-
-    def _open_session(self, name: str, blob: Blob, *, over: bool) -> str:
-        answer = self._connection.request(
+    def begin(self, name: str, blob: Blob, *, over: bool) -> GCSUpload:
+        """Begin an upload in chunks."""
+        answer = self.connection.request(
             Request(
                 "POST",
                 object_path(self._bucket, kind="/upload"),
@@ -116,14 +90,14 @@ class GCSUploader:
                 about="bucket",
             )
         )
-        return self._session_at(answer.headers.get("Location", ""))
+        return GCSUpload(self, self._session_at(answer.headers.get("Location", "")), name, blob)
 
     def _session_at(self, location: str) -> str:
         """Return where the content goes: to the server that the records go to, whatever host it tells.
 
         Only Google's own hosts may name one another.
         """
-        own = urlsplit(self._connection.endpoint)
+        own = urlsplit(self.connection.endpoint)
         try:
             told = urlsplit(location)
         except ValueError as error:
@@ -135,79 +109,11 @@ class GCSUploader:
             return location
         return f"{told.path}?{told.query}"
 
-    def _send_chunks(
-        self,
-        session: str,
-        source: BinaryIO,
-        blob: Blob,
-        name: str,
-        translated: Callable[[], AbstractContextManager[None]],
-    ) -> Answer:
-        """Send one chunk while the next is read; two are in memory at a time."""
-        sending: Future[Answer] | None = None
-        size = chunk_bytes(blob.size)
-        try:
-            for start in range(0, blob.size, size):
-                last = start + size >= blob.size
-                data = read_exactly(source, min(size, blob.size - start), name, last=last)
-                with translated():
-                    if sending is not None:
-                        sending.result()
-                    sending = self._connection.begin(self._send_chunk(session, name, data, start, blob.size))
-                del data  # the sender has it; else three chunks would be in memory
-            assert sending is not None  # noqa: S101 (a large blob is not empty)
-            with translated():
-                return sending.result()
-        except BaseException:
-            if sending is not None:
-                sending.cancel()
-            raise
-
-    async def _send_chunk(self, session: str, name: str, data: bytes, start: int, total: int) -> Answer:
-        """Send a chunk, after a failure from where the server has it."""
-        at, end = start, start + len(data)
-        for attempt in range(1, ATTEMPTS + 1):
-            headers = {"Content-Range": f"bytes {at}-{end - 1}/{total}", "Content-Type": _TYPE}
-            piece = data if at == start else data[at - start :]
-            try:
-                answer = await self._connection.exchange(self._to(session, headers, piece))
-            except Exception as error:  # the table knows those of all clients, which have no base in common
-                if attempt == ATTEMPTS or not isinstance(gcs_error(error), StorageUnavailableError):
-                    raise
-                await asyncio.sleep(pause_before(attempt))
-                answer = await self._ask(session, name, total)
-            if answer.status != _RESUME:
-                return answer
-            at = _received(answer)
-            if at == end:
-                return answer
-            if not start <= at < end:
-                break
-        raise StorageUnavailableError(f"the server has {at:,} bytes of the upload, and should have {end:,}")
-
-    async def _ask(self, session: str, name: str, total: int) -> Answer:
-        """Ask the server how much of an upload it has."""
-        headers = {"Content-Range": f"bytes */{total}", "Content-Length": "0"}
-        answer = await self._connection.exchange(self._to(session, headers))
-        if answer.status != _RESUME and (stored := _Stored.told_in(answer)).size != total:
-            # Some emulators take the question for the end of the upload.
-            await self._connection.exchange(self._removal(name, stored.generation))
-            raise StorageUnavailableError(f"the server ended the upload after {stored.size} of {total} bytes")
-        return answer
-
-    def _to(self, session: str, headers: dict[str, str], *body: bytes) -> Request:
-        return Request("PUT", session, {}, headers, body, good=(200, 201, _RESUME), about="session", repeat=not body)
-
-    def _cancel(self, session: str) -> None:
-        # The first error is the one to tell; and a session that stays ends by itself after a week.
-        with suppress(Exception):
-            self._connection.request(Request("DELETE", session, headers={"Content-Length": "0"}, good=(200, 204, 499)))
-
-    def _check(self, name: str, stored: _Stored, size: int, crc32c: str) -> None:
+    def check(self, name: str, stored: _Stored, size: int, crc32c: str) -> None:
         """Compare what the server says that it has with what was sent; remove it if it is something else."""
         if stored.size == size and stored.crc32c in {None, crc32c}:
             return
-        self._connection.request(self._removal(name, stored.generation))
+        self.connection.request(self.removal(name, stored.generation))
         raise IntegrityError(
             "the data was damaged on its way, and was removed again",
             hint="Try again; nothing was stored.",
@@ -215,9 +121,87 @@ class GCSUploader:
             actual=f"{stored.size} bytes, crc32c:{stored.crc32c}",
         )
 
-    def _removal(self, name: str, generation: str) -> Request:
+    def removal(self, name: str, generation: str) -> Request:
+        """Return the request that deletes just this generation of an object."""
         which = {"generation": generation, "ifGenerationMatch": generation}  # nobody else's object
         return Request("DELETE", object_path(self._bucket, name), which, good=(200, 204, 404))
+
+
+class GCSUpload:
+    """One upload in chunks; see :class:`metamlflow.backend.Upload`.
+
+    Args:
+        uploader: that began it.
+        session: its URL.
+        name: of the object to be.
+        blob: what is known of the content.
+    """
+
+    def __init__(self, uploader: GCSUploader, session: str, name: str, blob: Blob) -> None:
+        self._uploader = uploader
+        self._connection = uploader.connection
+        self._session = session
+        self._name = name
+        self._blob = blob
+        self._sending: Future[Answer] | None = None
+
+    def send(self, data: bytes, start: int) -> None:
+        """Send a chunk; the last one ends the upload."""
+        self._sending = self._connection.begin(self._send_chunk(data, start))
+        self._sending.result()
+
+    def finish(self) -> None:
+        """Compare what the server has made of the chunks with what was sent."""
+        assert self._sending is not None  # noqa: S101 (large content is not empty)
+        stored = _Stored.told_in(self._sending.result())
+        self._uploader.check(self._name, stored, self._blob.size, self._blob.crc32c)
+
+    def cancel(self) -> None:
+        """End the session. One that stays all the same ends by itself after a week."""
+        if self._sending is not None:
+            self._sending.cancel()
+        gone = Request("DELETE", self._session, headers={"Content-Length": "0"}, good=(200, 204, 499))
+        self._connection.request(gone)
+
+    async def _send_chunk(self, data: bytes, start: int) -> Answer:
+        """Send a chunk, after a failure from where the server has it."""
+        at, end, total = start, start + len(data), self._blob.size
+        tries = replace(PATIENCE, seconds=math.inf).begin()  # a chunk takes its time
+        while True:
+            headers = {"Content-Range": f"bytes {at}-{end - 1}/{total}", "Content-Type": _TYPE}
+            piece = data if at == start else data[at - start :]
+            try:
+                answer = await self._connection.exchange(self._to(headers, piece))
+            except Exception as error:  # the table knows those of all clients, which have no base in common
+                pause = tries.pause()
+                if pause is None or not isinstance(gcs_error(error), StorageUnavailableError):
+                    raise
+                await asyncio.sleep(pause)
+                answer = await self._ask(total)
+            else:
+                pause = tries.pause()  # that the server took but a part of it counts as well
+            if answer.status != _RESUME:
+                return answer
+            at = _received(answer)
+            if at == end:
+                return answer
+            if pause is None or not start <= at < end:
+                break
+        raise StorageUnavailableError(f"the server has {at:,} bytes of the upload, and should have {end:,}")
+
+    async def _ask(self, total: int) -> Answer:
+        """Ask the server how much of an upload it has."""
+        headers = {"Content-Range": f"bytes */{total}", "Content-Length": "0"}
+        answer = await self._connection.exchange(self._to(headers))
+        if answer.status != _RESUME and (stored := _Stored.told_in(answer)).size != total:
+            # Some emulators take the question for the end of the upload.
+            await self._connection.exchange(self._uploader.removal(self._name, stored.generation))
+            raise StorageUnavailableError(f"the server ended the upload after {stored.size} of {total} bytes")
+        return answer
+
+    def _to(self, headers: dict[str, str], *body: bytes) -> Request:
+        good = (200, 201, _RESUME)
+        return Request("PUT", self._session, {}, headers, body, good=good, about="session", repeat=not body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class _PublicResolver(aiohttp.abc.AbstractResolver):
         self._proxy = proxy
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[aiohttp.abc.ResolveResult]:
+        """Return the public addresses of a host: no other is connected to. Of the proxy, return all."""
         found = await self._inner.resolve(host, port, family)
         if host == self._proxy:
             return found

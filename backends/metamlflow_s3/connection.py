@@ -6,15 +6,14 @@ import base64
 import hashlib
 import io
 import logging
-import os
-import random
 import sys
-import threading
-import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from metamlflow.backend.patience import Patience
+from metamlflow.backend.per_process import PerProcess
 from metamlflow.backend.threads import keep_resolving
 from metamlflow.errors import InvalidInputError, StorageUnavailableError
 from metamlflow_s3.error_table import s3_error, status_of
@@ -23,10 +22,8 @@ from metamlflow_s3.options import endpoint_of, secrets_of
 from metamlflow_s3.part_sender import PartWire
 from metamlflow_s3.resolving import proxies_for
 
-ATTEMPTS = 4
-PATIENCE_SECONDS = 2.0
-"""No attempt begins later than this after the first: a storm ends soon, and is told; the store above goes on trying."""
-_FIRST_PAUSE_SECONDS = 0.15
+PATIENCE = Patience(attempts=4, seconds=2.0, first_pause=0.15)
+"""With a request that fails and may pass; the store above goes on trying."""
 _POOL = 64  # connections; more than files that are moved at a time
 _PIECE_BYTES = 1024 * 1024
 _SENT_AT_ONCE_BYTES = 1024 * 1024
@@ -34,10 +31,25 @@ _RESERVED_BYTES = 16 * 1024 * 1024  # ahead of the bytes, whatever the server an
 _GONE = 404
 _REFUSALS = frozenset({409, 429, 503})
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 T = TypeVar("T")
 Keys = tuple[str, str, str | None]
 """Access key, secret key, session token."""
+
+
+@dataclass(slots=True)
+class _Connected:
+    """What a process has of a connection.
+
+    Attributes:
+        filesystem: of s3fs, for the requests.
+        client: its client, once it is connected.
+        answered: whether a request was answered with success, so that the bucket is there.
+    """
+
+    filesystem: Any
+    client: Any = None
+    answered: bool = False
 
 
 class S3Connection:
@@ -52,21 +64,13 @@ class S3Connection:
         self._bucket = bucket
         self._options = dict(options)
         hide_in_logs(secrets_of(options))
-        self._inherited: list[Any] = []
-        self._reset()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._own: Any = None
-        self._client: Any = None
-        self._handed: Any = None
-        self._answered = False  # successfully, so the bucket is there
+        self._handed = PerProcess(lambda: self._make(self._options))
+        self._connected = PerProcess(lambda: _Connected(self._make_own()))
 
     @property
     def filesystem(self) -> Any:
         """A file system to hand on, with its users' own patience and block sizes; only its listings cache is off."""
-        return self._get("_handed", lambda: self._make(self._options))
+        return self._handed.get()
 
     @property
     def loop(self) -> Any:
@@ -76,12 +80,12 @@ class S3Connection:
     @property
     def own_filesystem(self) -> Any:
         """The file system of the requests: as the other, but that it repeats nothing."""
-        return self._get("_own", self._make_own)
+        return self._connected.get().filesystem
 
     @property
     def client(self) -> Any:
         """The client of the requests, connected."""
-        return self._client or self._run(self._connected)
+        return self._connected.get().client or self._run(self._connect)
 
     @property
     def checksums(self) -> bool:
@@ -92,7 +96,7 @@ class S3Connection:
         """Return the address of an object, as the client would ask for it. No request is made."""
 
         async def address(filesystem: Any) -> str:
-            client = await self._connected(filesystem)
+            client = await self._connect(filesystem)
             signed: str = await client.generate_presigned_url("get_object", {"Bucket": self._bucket, "Key": key})
             return signed.partition("?")[0]
 
@@ -125,12 +129,12 @@ class S3Connection:
             arguments: of the request, over those of ``s3_additional_kwargs``.
         """
         answer = self._repeated(lambda: self._run(self._send, method, arguments), once=once)
-        self._answered = True
+        self._connected.get().answered = True
         return answer
 
     def bucket_is_missing(self) -> bool:
         """Whether a look at a missing object, which says no more than that, was at a missing bucket; asked once."""
-        if self._answered:
+        if self._connected.get().answered:
             return False
         try:
             self.call("head_bucket")
@@ -163,16 +167,6 @@ class S3Connection:
         return self._repeated(lambda: self._run(self._fetch, start, end, {**asked, **arguments}), once=False)
 
     # --- how ----------------------------------------------------------------------------------------------------------
-
-    def _get(self, name: str, make: Callable[[], Any]) -> Any:
-        if self._pid != os.getpid():
-            # Their event loop did not survive the fork. They are kept, for closing them would wait for that loop.
-            self._inherited += [self._own, self._handed]
-            self._reset()
-        with self._lock:
-            if getattr(self, name) is None:
-                setattr(self, name, make())
-            return getattr(self, name)
 
     def _make(self, options: Mapping[str, Any]) -> Any:
         from s3fs import S3FileSystem
@@ -212,7 +206,7 @@ class S3Connection:
         done: T = sync(filesystem.loop, work, filesystem, *args)
         return done
 
-    async def _connected(self, filesystem: Any) -> Any:
+    async def _connect(self, filesystem: Any) -> Any:
         try:
             client = await filesystem.set_session()
         except (TypeError, ValueError) as error:
@@ -222,18 +216,19 @@ class S3Connection:
                 f"the client of S3 does not take these storage options: {error}",
                 hint="See client_kwargs and config_kwargs in docs/s3.md.",
             ) from error
-        if client is self._client:
+        connected = self._connected.get()
+        if client is connected.client:
             return client
         # Servers from before 2025 know no other checksum of this request, and refuse it without one.
         client.meta.events.register_first("before-call.s3.DeleteObjects", _add_md5, unique_id="metamlflow-md5")
         client.meta.events.register_last("before-call.s3", _spare_a_round_trip, unique_id="metamlflow-expect")
         client.meta.events.register_last("before-call.s3.GetObject", _compare_no_part, unique_id="metamlflow-range")
         PartWire(filesystem, client)
-        self._client = client
+        connected.client = client
         return client
 
     async def _send(self, filesystem: Any, method: str, arguments: Mapping[str, Any]) -> Any:
-        await self._connected(filesystem)
+        await self._connect(filesystem)
         _log.debug("%s s3://%s/%s", method, self._bucket, arguments.get("Key", arguments.get("Prefix", "")))
         try:
             return await filesystem._call_s3(method, Bucket=self._bucket, **arguments)  # noqa: SLF001 (fsspec's way to say "async")
@@ -266,20 +261,16 @@ class S3Connection:
             return answer, data
 
     def _repeated(self, call: Callable[[], T], *, once: bool) -> T:
-        began, attempt = time.monotonic(), 1
-        while True:
-            try:
-                return call()
-            except Exception as error:  # raised again, unless it is one that may pass
-                failure, status = s3_error(error), status_of(error)
-                # An upload that is gone (404) stays gone: it is begun anew, higher up.
-                passes = status in _REFUSALS if once else status != _GONE
-                late = attempt == ATTEMPTS or time.monotonic() - began > PATIENCE_SECONDS
-                if late or not passes or not isinstance(failure, StorageUnavailableError):
-                    raise
-                _log.debug("attempt %d: %s", attempt, failure.message)
-            time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311 (spreads load)
-            attempt += 1
+        def passes(error: Exception) -> bool:
+            """Return whether the request may be made again after this error."""
+            failure, status = s3_error(error), status_of(error)
+            if not isinstance(failure, StorageUnavailableError):
+                return False
+            _log.debug("may pass: %s", failure.message)
+            # An upload that is gone (404) stays gone: it is begun anew, higher up.
+            return status in _REFUSALS if once else status != _GONE
+
+        return PATIENCE.call(call, passes)
 
 
 def _session(arguments: Mapping[str, Any]) -> Any:

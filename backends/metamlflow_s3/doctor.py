@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from shlex import join
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from metamlflow.backend.diagnosis import Create, Examination, Observation, clock_finding, installed_versions, overlaps
-from metamlflow.backend.seam import Backend
+from metamlflow.backend.diagnosis import Examination, Observation, clock_finding, installed_versions, overlaps
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import AccessDeniedError, MetaMLFlowError, ObjectNotFoundError, StoreNotFoundError
 from metamlflow_s3.connection import S3Connection
@@ -29,35 +28,28 @@ _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}  # not readable at once; GLACIER_IR is
 _REGION = "Set storage_options={'client_kwargs': {'region_name': '%s'}}."
 
 
-class _S3Backend(Backend, Protocol):
-    _connection: S3Connection
-    _engine: EngineChoice
+def examinations(connection: S3Connection, engine: EngineChoice, url: str) -> Iterator[Examination]:
+    """Yield checks of client, credentials and bucket; see :class:`~metamlflow.backend.diagnosis.Diagnosable`.
 
-    def create_by_s3fs(self, key: str, data: bytes) -> None: ...
+    Nothing is written.
 
-
-class S3Doctor:
-    """Makes the S3 backend :class:`~metamlflow.backend.diagnosis.Diagnosable`."""
-
-    def creators(self: _S3Backend) -> Mapping[str, Create]:
-        """Return the engines through which records are created."""
-        creators: dict[str, Create] = {"s3fs": self.create_by_s3fs}
-        return creators if self._engine.fast is None else {"obstore": self.create, **creators}
-
-    def examinations(self: _S3Backend, marker: str) -> Iterator[Examination]:  # noqa: ARG002 (buckets need no key)
-        """Yield checks of client, credentials and bucket. Nothing is written."""
-        bucket = _Bucket(self._connection, self.url)
-        yield Examination("packages", _packages, remote=False)
-        yield Examination("engine", partial(_engine, self._engine), remote=False)
-        yield Examination("credentials", partial(_credentials, bucket), vital=True)
-        yield Examination("bucket", partial(_exists, bucket), vital=True)
-        yield Examination("clock", partial(_clock, bucket))
-        yield Examination("checksums", partial(_checksums, bucket), remote=False)
-        yield Examination("versioning", partial(_versioning, bucket))
-        yield Examination("object-lock", partial(_object_lock, bucket))
-        yield Examination("lifecycle", partial(_lifecycle, bucket))
-        yield Examination("unfinished-uploads", partial(_uploads, bucket))
-        yield Examination("encryption", partial(_encryption, bucket))
+    Args:
+        connection: to the server.
+        engine: the choice of the one that makes the requests of small objects.
+        url: of the store.
+    """
+    bucket = _Bucket(connection, url)
+    yield Examination("packages", _packages, remote=False)
+    yield Examination("engine", partial(_engine, engine), remote=False)
+    yield Examination("credentials", partial(_credentials, bucket), vital=True)
+    yield Examination("bucket", partial(_exists, bucket), vital=True)
+    yield Examination("clock", partial(_clock, bucket))
+    yield Examination("checksums", partial(_checksums, bucket), remote=False)
+    yield Examination("versioning", partial(_versioning, bucket))
+    yield Examination("object-lock", partial(_object_lock, bucket))
+    yield Examination("lifecycle", partial(_lifecycle, bucket))
+    yield Examination("unfinished-uploads", partial(_uploads, bucket))
+    yield Examination("encryption", partial(_encryption, bucket))
 
 
 class _Bucket:

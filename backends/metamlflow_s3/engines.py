@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from metamlflow.backend.per_process import PerProcess
 from metamlflow_s3.connection import S3Connection
 from metamlflow_s3.obstore_engine import FastEngine, usable_in_this_process
 from metamlflow_s3.options import endpoint_of
@@ -27,7 +26,7 @@ from metamlflow_s3.resolving import (
     read_by_obstore_alone,
 )
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 
 ENGINE_VARIABLE = "METAMLFLOW_S3_ENGINE"
 """``auto`` (the default) or ``s3fs``, which never runs another engine."""
@@ -71,36 +70,31 @@ class EngineChoice:
         self._connection = connection
         self._bucket = bucket
         self._options = options
-        self._lock = threading.Lock()
-        self._chosen: tuple[int, FastEngine | str] | None = None
+        self._chosen = PerProcess(self._choose)
 
     @property
     def fast(self) -> FastEngine | None:
         """The fast engine, or None where s3fs makes all requests."""
-        chosen = self._choose()
+        chosen = self._engine()
         return None if isinstance(chosen, str) or chosen.given_up else chosen
 
     @property
     def reason(self) -> str | None:
         """Why s3fs makes all requests, or None."""
-        chosen = self._choose()
+        chosen = self._engine()
         return chosen if isinstance(chosen, str) else chosen.given_up
 
+    def _engine(self) -> FastEngine | str:
+        try:
+            return self._chosen.get()
+        except Exception as error:  # noqa: BLE001 (the s3fs client says it at its next request, in good words)
+            return f"the s3fs client could not be set up: {error}"
+
     def _choose(self) -> FastEngine | str:
-        chosen = self._chosen
-        if chosen is not None and chosen[0] == os.getpid():
-            return chosen[1]
-        with self._lock if chosen is None else nullcontext():  # a lock that came through a fork may never be free
-            if self._chosen is not None and self._chosen[0] == os.getpid():
-                return self._chosen[1]
-            try:
-                engine = fast_engine(self._connection, self._bucket, self._options)
-            except Exception as error:  # noqa: BLE001 (the s3fs client says it at its next request, in good words)
-                return f"the s3fs client could not be set up: {error}"
-            if isinstance(engine, str):
-                _log.info("s3fs makes all requests to s3://%s: %s", self._bucket, engine)
-            self._chosen = os.getpid(), engine
-            return engine
+        engine = fast_engine(self._connection, self._bucket, self._options)
+        if isinstance(engine, str):
+            _log.info("s3fs makes all requests to s3://%s: %s", self._bucket, engine)
+        return engine
 
 
 def fast_engine(connection: S3Connection, bucket: str, options: Mapping[str, Any]) -> FastEngine | str:

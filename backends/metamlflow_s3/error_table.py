@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from metamlflow.backend.error_rows import ErrorRow, said_by_client, said_by_server
 from metamlflow.backend.tags import bare_tag
 from metamlflow.backend.translation import causes_of, row_of
 from metamlflow.errors import (
@@ -53,23 +54,21 @@ _DAMAGED = "Try again; nothing was stored. If it stays, look for a proxy or memo
 _CREATE = "Create it, or check its name and endpoint_url."
 _SPACE = "Free some space or raise the quota, and try again; nothing was lost."
 
-_Row = tuple[type[MetaMLFlowError], str, str | None]
-
-_THERE: _Row = (AlreadyExistsError, "the key exists already", None)
-_ABSENT: _Row = (ObjectNotFoundError, "there is no such object", None)
-_REFUSED: _Row = (AccessDeniedError, "access is denied", _DENIED)
-_EXPIRED: _Row = (AccessDeniedError, "the session token has expired", _LOGIN)
-_ELSEWHERE: _Row = (StorageError, "the bucket is in another region", _REGION)
-_THROTTLED: _Row = (StorageUnavailableError, "the server throttles requests", _LATER)
-_FAILED: _Row = (StorageUnavailableError, "the server failed", _LATER)
-WEB_PAGE: _Row = (StorageError, "the endpoint answers with a web page and does not speak S3", _NOT_S3)
-MISSING_BUCKET: _Row = (
+_THERE: ErrorRow = (AlreadyExistsError, "the key exists already", None)
+_ABSENT: ErrorRow = (ObjectNotFoundError, "there is no such object", None)
+_REFUSED: ErrorRow = (AccessDeniedError, "access is denied", _DENIED)
+_EXPIRED: ErrorRow = (AccessDeniedError, "the session token has expired", _LOGIN)
+_ELSEWHERE: ErrorRow = (StorageError, "the bucket is in another region", _REGION)
+_THROTTLED: ErrorRow = (StorageUnavailableError, "the server throttles requests", _LATER)
+_FAILED: ErrorRow = (StorageUnavailableError, "the server failed", _LATER)
+WEB_PAGE: ErrorRow = (StorageError, "the endpoint answers with a web page and does not speak S3", _NOT_S3)
+MISSING_BUCKET: ErrorRow = (
     StoreNotFoundError,
     "the bucket does not exist",
     "Create it, or check its name and endpoint_url.",
 )
-_SPOILED: _Row = (IntegrityError, "the data was damaged on its way", _DAMAGED)
-_FULL: _Row = (StorageFullError, "the server has no space left for this", _SPACE)
+_SPOILED: ErrorRow = (IntegrityError, "the data was damaged on its way", _DAMAGED)
+_FULL: ErrorRow = (StorageFullError, "the server has no space left for this", _SPACE)
 _RELAX = (
     "Servers from before 2025 do not know the checksums that go along: set storage_options={'config_kwargs': "
     "{'request_checksum_calculation': 'when_required'}}, or AWS_REQUEST_CHECKSUM_CALCULATION=when_required. If that is "
@@ -88,10 +87,10 @@ _OPTIONS = (
     (re.compile(r"storage.class", re.IGNORECASE), "Leave StorageClass out of s3_additional_kwargs."),
     (re.compile(r"tagging", re.IGNORECASE), "Leave Tagging out of s3_additional_kwargs."),
 )
-_UNKNOWN_REQUEST: _Row = (UnsupportedStoreError, "the server does not implement this request", _RELAX)
+_UNKNOWN_REQUEST: ErrorRow = (UnsupportedStoreError, "the server does not implement this request", _RELAX)
 
 # Codes as the S3 API reference and its imitators give them; bare numbers answer HEAD, which has no body.
-_BY_CODE: dict[str, _Row] = {
+_BY_CODE: dict[str, ErrorRow] = {
     "PreconditionFailed": _THERE,
     "412": _THERE,
     "NoSuchKey": _ABSENT,
@@ -150,7 +149,7 @@ _BY_CODE: dict[str, _Row] = {
 _FULL_DISK, _SERVER_ERROR, _NOT_IMPLEMENTED = 507, 500, 501
 _REFUSALS_OF_FEATURES = frozenset({400, 405})
 _PAGES = frozenset({400, 401, 403, 405})
-_BY_STATUS: dict[int, _Row] = {
+_BY_STATUS: dict[int, ErrorRow] = {
     301: _ELSEWHERE,
     403: _REFUSED,
     404: _ABSENT,
@@ -162,7 +161,7 @@ _BY_STATUS: dict[int, _Row] = {
     _FULL_DISK: _FULL,
 }
 # Clients' own errors, by the names of their classes: botocore and aiohttp are imported only by who uses them.
-_BY_CLASS: dict[str, _Row] = {
+_BY_CLASS: dict[str, ErrorRow] = {
     "NoCredentialsError": (AccessDeniedError, "there are no credentials", _CREDENTIALS),
     "PartialCredentialsError": (AccessDeniedError, "the credentials are incomplete", _CREDENTIALS),
     "CredentialRetrievalError": (AccessDeniedError, "the credentials could not be fetched", _CREDENTIALS),
@@ -203,7 +202,7 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
             return answered({"Error": {}, **response})
         # Their order decides: a TLS error is a connection error is an error of botocore.
         if (row := row_of(cause, _BY_CLASS)) is not None:
-            return row[0](f"{row[1]}: {_shown(str(cause) or type(cause).__name__)}", hint=row[2])
+            return said_by_client(row, _shown(str(cause) or type(cause).__name__))
     return None
 
 
@@ -244,10 +243,10 @@ def answered(response: Mapping[str, Any]) -> MetaMLFlowError:
     hint = _option(message) if row is _UNKNOWN_REQUEST else row[2]
     if hint == _REGION and (region := _region_of(response)):
         hint = f"{hint.partition(',')[0]}: storage_options={{'client_kwargs': {{'region_name': '{region}'}}}}."
-    return row[0](f"{row[1]} (the server said {said})", hint=hint)
+    return said_by_server((row[0], row[1], hint), said)
 
 
-def _row(code: str, message: str, status: int) -> _Row:
+def _row(code: str, message: str, status: int) -> ErrorRow:
     if code.startswith("KMS.") or (code == "AccessDenied" and "kms:" in message):
         return AccessDeniedError, "the encryption key cannot be used", _KMS
     if status in _REFUSALS_OF_FEATURES and _UNSUPPORTED.search(message):

@@ -150,7 +150,7 @@ class S3ExternalStore:
             # Of an object of parts the checksum may be one over those of the parts, and not say so.
             checked = not parts_of({"ETag": seen.etag})
             return self._connection.fetch(start, end, checked=checked, Key=seen.name, **arguments)
-        except Exception as error:
+        except Exception as error:  # raised again, but for one status
             if status_of(error) == _BEYOND_END:
                 raise self._drifted(seen) from None
             raise

@@ -8,19 +8,19 @@ bound, and wait for as long as now and then a byte arrives.
 from __future__ import annotations
 
 import asyncio
-import time
+import math
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import HTTPClientError
 
+from metamlflow.backend.paced import PacedBody
 from metamlflow.errors import MetaMLFlowError, StorageError
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of an answer that is taken in whole. A page of 1,000 keys, each as long as keys may be, takes half of it."""
 PATIENCE_SECONDS = 10.0
 """For the bytes of an answer, besides a second for each KiB that arrived."""
-_BYTES_PER_SECOND = 1024
 _PIECE_BYTES = 1024 * 1024
 _ENTITY = b"<!ENTITY"
 _REMEDY = "The server, or something on the way to it, does not speak S3 as it should. Check the endpoint."
@@ -55,7 +55,7 @@ class _Guarded:
         async with asyncio.timeout(self._head_seconds(options.get("timeout")) if asks else None):
             response = await self._session.request(method, **{**options, "allow_redirects": False})
         # While a server joins parts or copies, it may send a blank now and then, for minutes.
-        return _Answer(response, patience=PATIENCE_SECONDS if method == "GET" else None)
+        return _Answer(response, patience=PATIENCE_SECONDS if method == "GET" else math.inf)
 
     def _head_seconds(self, own: Any) -> float | None:
         """Return how long all of an answer's head may take: as long as a server may be silent."""
@@ -66,9 +66,9 @@ class _Guarded:
 class _Answer:
     """An answer of aiohttp."""
 
-    def __init__(self, response: Any, patience: float | None) -> None:
+    def __init__(self, response: Any, patience: float) -> None:
         self._response = response
-        self.content = _Content(response, patience)
+        self.content = _Content(response, _REMEDY, patience)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._response, name)
@@ -76,12 +76,17 @@ class _Answer:
     async def read(self) -> bytes:
         """Return all of the body."""
         pieces, size = [], 0
-        while piece := await self.content.read(_PIECE_BYTES):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MOST_BYTES:
-                self._response.close()
-                raise StorageError(f"the answer takes more than {MOST_BYTES:,} bytes", hint=_REMEDY)
+        try:
+            while piece := await self.content.read(_PIECE_BYTES):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MOST_BYTES:
+                    raise StorageError(  # noqa: TRY301 (closed below)
+                        f"the answer takes more than {MOST_BYTES:,} bytes", hint=_REMEDY
+                    )
+        except BaseException:
+            self._response.close()  # else its connection stays open until it is collected
+            raise
         data = b"".join(pieces)
         # The parser of botocore stops at some point, after seconds. (Without zeros: it reads UTF-16 as well.)
         if _ENTITY in (data.replace(b"\0", b"") if b"\0" in data else data):
@@ -89,29 +94,8 @@ class _Answer:
         return data
 
 
-class _Content:
+class _Content(PacedBody):
     """The body of an answer as a stream, whose reader waits no longer than its length allows."""
-
-    def __init__(self, response: Any, patience: float | None) -> None:
-        self._response = response
-        self._patience = patience
-        self._waited = 0.0  # not between the reads: a reader may take its time
-        self._received = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._response.content, name)
-
-    async def read(self, size: int = -1) -> bytes:
-        """Return at most ``size`` bytes, as soon as there are some."""
-        began = time.monotonic()
-        data: bytes = await self._response.content.read(size)
-        self._waited += time.monotonic() - began
-        self._received += len(data)
-        if self._patience is None or not data:
-            return data
-        if self._waited > self._patience + self._received / _BYTES_PER_SECOND:
-            self._response.close()
-            raise StorageError(
-                f"the answer arrives by drops: {self._received:,} bytes in {self._waited:.0f} s", hint=_REMEDY
-            )
-        return data

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import ClientConfig, S3Config
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(f"metamlflow.backends.{__name__}")
 _ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks for credentials anew five minutes before they expire; the s3fs session renews them earlier than that."""
 _PAGE = 1000
@@ -163,6 +163,7 @@ class FastEngine:
         options: Any = {"range": (start, end)} if end is not None else {"range": {"offset": start}} if start else None
 
         def get() -> Any:
+            """Take in the answer; a range beyond the end is empty."""
             try:
                 answer = self._obstore.get(self._store, key, options=options)
             except Exception as error:  # raised again, but for one

@@ -11,10 +11,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from metamlflow.backend.diagnosis import AccessPolicy, Role, StoreKeys
-from metamlflow.backend.seam import Backend
 
 _Statement = dict[str, Any]
 
@@ -29,34 +28,34 @@ _VERSIONED = (
 )
 
 
-class _S3Backend(Backend, Protocol):
-    _options: dict[str, Any]
+def access_policy(url: str, options: Mapping[str, Any], role: Role, keys: StoreKeys) -> AccessPolicy:
+    """Return an IAM policy for the store's prefix.
 
-
-class S3Policies:
-    """Makes the S3 backend an :class:`~metamlflow.backend.diagnosis.AdvisesAccess`."""
-
-    def access_policy(self: _S3Backend, role: Role, keys: StoreKeys) -> AccessPolicy:
-        """Return an IAM policy for the store's prefix."""
-        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
-        region = _region(self._options.get("client_kwargs") or {})
-        place = _Place(_partition(region), bucket, f"{prefix}/" if prefix else "")
-        asked = self._options.get("s3_additional_kwargs") or {}
-        key = asked.get("SSEKMSKeyId") if str(asked.get("ServerSideEncryption", "")).startswith("aws:kms") else None
-        statements = [*_reading(place), *(_writing(place, keys) if role == "writer" else ())]
-        if role == "collector":
-            statements.append(_allow("CollectContent", ["s3:DeleteObject"], place.objects(keys.blobs)))
-        notes = [_ATTACH]
-        if role == "writer":
-            notes.append(_DENIED_COPIES)
-        elif role == "collector":
-            notes.append(_VERSIONED)
-        if key:
-            statement, note = _encryption(place.partition, str(key), role)
-            statements.append(statement)
-            notes += note
-        document = {"Version": "2012-10-17", "Statement": statements}
-        return AccessPolicy(json.dumps(document, indent=2), tuple(notes), document)
+    Args:
+        url: of the store.
+        options: of ``s3fs.S3FileSystem``.
+        role: what is to be done with the store.
+        keys: where its things lie.
+    """
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    region = _region(options.get("client_kwargs") or {})
+    place = _Place(_partition(region), bucket, f"{prefix}/" if prefix else "")
+    asked = options.get("s3_additional_kwargs") or {}
+    key = asked.get("SSEKMSKeyId") if str(asked.get("ServerSideEncryption", "")).startswith("aws:kms") else None
+    statements = [*_reading(place), *(_writing(place, keys) if role == "writer" else ())]
+    if role == "collector":
+        statements.append(_allow("CollectContent", ["s3:DeleteObject"], place.objects(keys.blobs)))
+    notes = [_ATTACH]
+    if role == "writer":
+        notes.append(_DENIED_COPIES)
+    elif role == "collector":
+        notes.append(_VERSIONED)
+    if key:
+        statement, note = _encryption(place.partition, str(key), role)
+        statements.append(statement)
+        notes += note
+    document = {"Version": "2012-10-17", "Statement": statements}
+    return AccessPolicy(json.dumps(document, indent=2), tuple(notes), document)
 
 
 class _Place:

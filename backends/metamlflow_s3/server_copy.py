@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from metamlflow.backend.threads import ThreadPool
-from metamlflow.errors import AlreadyExistsError
 from metamlflow_s3.connection import S3Connection
 from metamlflow_s3.uploads import MAX_PARTS, PART_BYTES, S3Uploader
-
-if TYPE_CHECKING:
-    from metamlflow.backend.seam import Backend
 
 WHOLE_BYTES = 1024 * 1024 * 1024
 """Up to this size an object is copied with one request. S3 takes up to 5 GiB so; in parts it is faster."""
@@ -24,20 +19,22 @@ _AMAZON = ".amazonaws.com"
 
 
 class S3Copies:
-    """The part of an S3 backend that copies from another; see :class:`metamlflow.backend.ServerSideCopy`."""
+    """Copies into and out of one bucket.
 
-    _bucket: str
-    _prefix: str
-    _connection: S3Connection
-    _translated: Callable[[str], AbstractContextManager[None]]
-    _uploader: S3Uploader
-    _exists: Callable[[str], bool | None]
+    Args:
+        connection: to the server.
+        bucket: its name.
+        uploader: into the bucket.
+    """
 
-    def obstacle_to(self, source: Backend) -> str | None:
-        """Return None for buckets at one endpoint, or both at Amazon."""
-        if not isinstance(source, S3Copies):
-            return "the other end is no S3 bucket"
-        places = [urlsplit(backend._connection.client.meta.endpoint_url) for backend in (self, source)]  # noqa: SLF001 (its own kind)
+    def __init__(self, connection: S3Connection, bucket: str, uploader: S3Uploader) -> None:
+        self._connection = connection
+        self._bucket = bucket
+        self._uploader = uploader
+
+    def obstacle_to(self, source: S3Copies) -> str | None:
+        """Return None for buckets at one endpoint, or both at Amazon; else what is in the way."""
+        places = [urlsplit(copies._connection.client.meta.endpoint_url) for copies in (self, source)]  # noqa: SLF001 (its own kind)
         if places[0].netloc == places[1].netloc:
             return None
         hosts = [place.hostname or "" for place in places]
@@ -46,24 +43,26 @@ class S3Copies:
             None if all(host.endswith(_AMAZON) for host in hosts) else f"{places[1].netloc} is not {places[0].netloc}"
         )
 
-    def copy_from(self, source: Backend, key: str, size: int, crc32c: str) -> bool:
-        """Copy an object; it must not be there, and that is looked at first: some servers know no condition here."""
-        assert isinstance(source, S3Copies)  # noqa: S101 (obstacle_to tells)
-        if self._exists(key):
-            return False
-        place = {"Bucket": source._bucket, "Key": source._prefix + key}  # noqa: SLF001 (its own kind)
-        name = self._prefix + key
-        try:
-            with self._translated(key):
-                if size > WHOLE_BYTES:
-                    parts = partial(self._copy_parts, name, place, size)
-                    return self._uploader.in_parts(name, crc32c, lambda: self._exists(key), parts)
-                # The checksum that an upload of this size would have left.
-                checksum: dict[str, Any] = {"ChecksumAlgorithm": "SHA256" if size <= PART_BYTES else "CRC32C"}
-                known = checksum if self._connection.checksums else {}
-                self._connection.call("copy_object", Key=name, CopySource=place, IfNoneMatch="*", **known)
-        except AlreadyExistsError:
-            return False
+    def place_of(self, name: str) -> dict[str, str]:
+        """Return how a request names an object of this bucket that is to be copied."""
+        return {"Bucket": self._bucket, "Key": name}
+
+    def copy(self, place: dict[str, str], name: str, size: int, crc32c: str, exists: Callable[[], bool | None]) -> bool:
+        """Copy an object on condition that there is none; return whether this call is known to have created it.
+
+        Args:
+            place: of the object that is copied.
+            name: of the copy.
+            size: in bytes.
+            crc32c: of the content, 8 hex digits; empty if it is not known.
+            exists: looks whether the copy is there.
+        """
+        if size > WHOLE_BYTES:
+            return self._uploader.in_parts(name, crc32c, exists, partial(self._copy_parts, name, place, size))
+        # The checksum that an upload of this size would have left.
+        checksum: dict[str, Any] = {"ChecksumAlgorithm": "SHA256" if size <= PART_BYTES else "CRC32C"}
+        known = checksum if self._connection.checksums else {}
+        self._connection.call("copy_object", Key=name, CopySource=place, IfNoneMatch="*", **known)
         return True
 
     def _copy_parts(self, name: str, place: dict[str, str], size: int, upload: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Versioned, immutable, verified machine-learning artifacts in nothing but an object store.
 
-Start with :class:`MetaMLFlowClient`; every error and warning to catch is here too. Names are loaded when they are first
-used, so that the import is cheap.
+Start with :class:`MetaMLFlowClient`; all errors and warnings are here too. Names are loaded on first use, so that the
+import is cheap.
 """
 
 from __future__ import annotations
@@ -107,17 +107,21 @@ _HOMES = {
     "compare": "metamlflow.migration",
     "migrate": "metamlflow.migration",
 }
-"""Where a public name is defined, if it is not an error."""
+"""The module that defines a public name, unless the name is an error."""
+_MODULES = frozenset({"artifacts", "backend", "client", "data", "errors", "lineage", "migration", "runs", "types"})
+"""Modules that ``import metamlflow`` gives as attributes, such as ``metamlflow.errors``; loaded on first use."""
 
 
 find_old_modules()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in __all__ and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     return getattr(import_module(_HOMES.get(name, "metamlflow.errors")), name)
 
 

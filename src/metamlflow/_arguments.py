@@ -1,6 +1,6 @@
-"""Reading what callers give, in one way for arguments, options of the command line and environment variables.
+"""Parsing of values from arguments, options of the command line and environment variables, in one way for all three.
 
-Code that reads a value does not know where the value came from: its caller names the place in the error.
+Code that parses a value does not know where the value came from: its caller names the place in the error.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def blame(error: InvalidInputError, place: str) -> None:
-    """Put the place of the value in front of an error's message, unless the message begins with it."""
+    """Prefix an error's message with the place of the invalid value, unless the message begins with it."""
     if not error.message.startswith(place):
         error.message = f"{place}: {error.message}"
         error.args = (error.message,)
 
 
 def blame_by_names(error: InvalidInputError, names: Mapping[str, str]) -> None:
-    """Begin an error's message with the name that its reader knows an argument by."""
+    """Replace the argument's name at the beginning of an error's message by the name that the reader knows."""
     for given, known in names.items():
         if error.message.startswith(f"{given}: "):
             error.message = known + error.message.removeprefix(given)
@@ -35,7 +35,7 @@ def blame_by_names(error: InvalidInputError, names: Mapping[str, str]) -> None:
 
 @contextmanager
 def blamed_on(place: str) -> Iterator[None]:
-    """Name the argument, option or variable in front of whatever InvalidInputError is raised inside."""
+    """Prefix every InvalidInputError that is raised inside with the argument, option or variable."""
     try:
         yield
     except InvalidInputError as error:
@@ -44,10 +44,10 @@ def blamed_on(place: str) -> Iterator[None]:
 
 
 def parse_size(text: str) -> int:
-    """Read ``10GB`` (1000s), ``500 MiB`` (1024s) or plain bytes; case does not matter.
+    """Return the bytes of a size such as ``10GB`` (1000s), ``500 MiB`` (1024s) or plain bytes; case is ignored.
 
     Raises:
-        InvalidInputError: it is none of these.
+        InvalidInputError: it is not a size.
     """
     match = _SIZE.fullmatch(text.strip().lower())
     if not match:
@@ -58,12 +58,12 @@ def parse_size(text: str) -> int:
 
 
 def local_path(place: str) -> str | None:
-    """Return the path that a caller named, as it is or as a ``file://`` URL; None if it is another URL.
+    """Return a local path from a path or a ``file://`` URL; None for any other URL.
 
-    ``~`` is the home folder. It stays relative, for a link before a ``..`` is followed only by the system.
+    ``~`` is the home folder. A relative path stays relative: only the system can follow a link before a ``..``.
 
     Raises:
-        InvalidInputError: it needs a home folder, and there is none.
+        InvalidInputError: it needs a home folder, and this user has none.
     """
     if "://" in place and not place.startswith("file://"):
         return None
@@ -71,10 +71,10 @@ def local_path(place: str) -> str | None:
 
 
 def absolute_path(path: str) -> str:
-    """Return a path in full: ``~`` is the home folder, and a relative one lies in the working folder. Keeps links.
+    """Return the absolute path: ``~`` is the home folder, a relative path starts at the working folder. Keeps links.
 
     Raises:
-        InvalidInputError: it needs a home folder or a working folder, and there is none.
+        InvalidInputError: it needs a home folder or a working folder that does not exist.
     """
     full = _from_home(path)
     try:
@@ -87,11 +87,11 @@ def absolute_path(path: str) -> str:
 
 
 def _from_home(path: str) -> str:
-    # Not Path.expanduser: it fails for a file named "~x" where os.path's leaves the name alone.
+    # Path.expanduser fails for a file named "~x"; os.path's leaves the name unchanged.
     full = os.path.expanduser(path)  # noqa: PTH111
     if full == "~" or full.startswith("~/"):
         raise InvalidInputError(
-            f"{path!r:.300} lies in the home folder, and this user has none",
+            f"{path!r:.300} is in the home folder, and this user has none",
             hint="Give the path in full, or set HOME.",
         )
     return full

@@ -1,4 +1,4 @@
-"""How things look: in one line, and in a notebook. Whatever they hold is text: it forges no line and runs nothing."""
+"""Display in one line and in notebooks. Values are shown as escaped text: they add no lines and run no code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEP = 1000
 
 
 def one_line(text: str, most: int = 60) -> str:
-    """Return a text in one line of at most so many characters; what is not printable is escaped."""
+    """Return a text in one line of at most ``most`` characters; characters that are not printable are escaped."""
     shown = printable(text[: 2 * most])
     return shown if len(shown) <= most and len(text) <= 2 * most else f"{shown[: most - 1]}…"
 
@@ -28,7 +28,7 @@ def counted(number: int, what: str) -> str:
 
 
 def bytes_text(size: int) -> str:
-    """Return a size as people read it: ``1.5 kB``, in steps of 1000."""
+    """Return a size in bytes for display: ``1.5 kB``, in steps of 1000."""
     if size < _STEP:
         return counted(size, "byte")
     power = min((len(str(size)) - 1) // 3, len(_UNITS))
@@ -36,29 +36,29 @@ def bytes_text(size: int) -> str:
 
 
 def type_name(value: object) -> str:
-    """Return what a value's type is called: ``int``, ``pandas.Timestamp``; the package, and no modules inside of it."""
+    """Return the name of a value's type with its top-level package: ``int``, ``pandas.Timestamp``."""
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def minute_text(moment: datetime) -> str:
-    """Return a time that is in UTC to the minute."""
+    """Return a time that is in UTC, rounded down to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def utc_text(moment: datetime) -> str:
-    """Return a time as RFC 3339, in UTC."""
+    """Return a time in RFC 3339 format, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def table_of(title: str, facts: Mapping[str, Any]) -> str:
-    """Return facts as an HTML table, one a row."""
+    """Return facts as an HTML table, one per row."""
     rows = "".join(f"<tr><th {_LEFT}>{_text(name)}</th>{_cell(value)}</tr>" for name, value in facts.items())
     return f"<table>{_caption(title)}{rows}</table>"
 
 
 def grid_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as an HTML table; of many, the first 50 and how many more there are."""
+    """Return the first 50 rows as an HTML table, and the number of further rows."""
     found = list(rows)
     head = "".join(f"<th {_LEFT}>{_text(name)}</th>" for name in heads)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in found[:_MOST_ROWS])

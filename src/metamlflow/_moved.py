@@ -1,7 +1,7 @@
-"""Where classes are that older releases pickled under another name. docs/decisions/0020-old-pickles.md has the reason.
+"""New places of classes that older releases pickled under another name; see docs/decisions/0020-old-pickles.md.
 
-A pickle names classes by module. Clients, artifacts and reports that were pickled, by Dask or joblib for example, are
-read by later releases; so a class that moves gets a line here.
+A pickle names classes by module. Later releases must read clients, artifacts and reports that were pickled, for
+example by Dask or joblib; so a class that moves gets a line here.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ _MOVED: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 class _OldModules:
-    """Finds the modules of older releases: each is empty, and gives a class from where it is now."""
+    """Finds the modules of older releases: each is empty, and imports a class from its new module."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG004
-        """Return how to make the module, if it is one of these."""
+        """Return the spec of the module if it is one of these."""
         return type(__spec__)(name, _OldModules) if name in _MOVED else None  # type: ignore[arg-type]
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
-        """Let the interpreter make an empty module."""
+        """Return None, so that the interpreter makes an empty module."""
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """Let the module give the classes that older releases had there."""
+        """Give the module a ``__getattr__`` that returns the classes of older releases."""
         homes = _MOVED[module.__name__]
 
         def moved(name: str) -> Any:
@@ -69,5 +69,5 @@ class _OldModules:
 
 
 def find_old_modules() -> None:
-    """Let a pickle find the modules of older releases; what exists today is found before them."""
+    """Let pickles find the modules of older releases; existing modules take precedence."""
     sys.meta_path.append(_OldModules)

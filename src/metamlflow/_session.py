@@ -1,4 +1,4 @@
-"""What the artifacts of one client share; and what a client is given, checked: the store, options, types, keys."""
+"""The state that the artifacts of a client share, and the checks of a client's arguments."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _MAX_KEY_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the artifacts of one client share."""
+    """The state that the artifacts of one client share."""
 
     store: Store
     cache: FileCache
     events: str | None = None
-    """Where OpenLineage events of runs go to: a path or a URL."""
+    """The path or URL that OpenLineage events of runs are sent to."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """Where a client has its place and its options from: what a message names when one of them is wrong."""
+    """The argument or environment variable that each setting came from, to be named in error messages."""
 
     uri: str
     options: str
@@ -53,10 +53,10 @@ def opened_store(
     source_options: Mapping[str, Mapping[str, Any]] | None,
     pointer_policy: Mapping[str, str] | None = None,
 ) -> Store:
-    """Return the store that a client's arguments name, and where they are None, the environment. Touches no network.
+    """Return the store that a client's arguments name, or the environment for those that are None. Touches no network.
 
     Raises:
-        InvalidInputError: no store can be there, or with such options; the message names the argument or the variable.
+        InvalidInputError: the place or an option is invalid; the message names the argument or the variable.
     """
     given = _Given(
         URI_VARIABLE if storage_uri is None else "storage_uri",
@@ -76,7 +76,7 @@ def opened_store(
     with blamed_on(given.uri):
         url = resolve_url(os.fspath(uri))
     if storage_options is None:
-        # A local folder has no options: those in the environment are meant for a bucket.
+        # A local store takes no options: those in the environment are meant for a bucket.
         storage_options = {} if url.startswith("file://") else options_from_environment(OPTIONS_VARIABLE)
     if source_options is None:
         source_options = options_from_environment(SOURCES_VARIABLE)
@@ -90,10 +90,10 @@ def opened_store(
 
 
 def source_store(source: str, options: Mapping[str, Any] | None) -> Store:
-    """Return the store that a caller names as a source of good bytes. Touches no network.
+    """Return the store that a caller gives as the source of a repair. Touches no network.
 
     Raises:
-        InvalidInputError: no store can be there; the message names ``source`` or ``source_options``.
+        InvalidInputError: the place or an option is invalid; the message names ``source`` or ``source_options``.
     """
     try:
         return opened_store(source, options, None)
@@ -103,7 +103,7 @@ def source_store(source: str, options: Mapping[str, Any] | None) -> Store:
 
 
 def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], policy: Mapping[str, str], given: _Given) -> str:
-    """Return what is wrong of a place and its options: the one that fails without the others."""
+    """Return the name of the invalid setting: the one that fails without the others."""
     try:
         check_source_options(sources)
     except InvalidInputError:
@@ -120,7 +120,7 @@ def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], policy: Mapping
 
 
 def bytes_of(size: int | str | None, argument: str) -> int | None:
-    """Return a size that is given as a number of bytes or as a text such as ``10GB``.
+    """Return a size in bytes, given as a number of bytes or as a text such as ``10GB``.
 
     Raises:
         InvalidInputError: it is neither; the message names the argument.
@@ -134,7 +134,7 @@ def bytes_of(size: int | str | None, argument: str) -> int | None:
 
 
 def check_grace(grace: object) -> None:
-    """Refuse what cannot be the grace of a store."""
+    """Raise InvalidInputError unless the value can be the grace of a store."""
     if grace is None:
         return
     if not isinstance(grace, timedelta) or not timedelta(minutes=1) <= grace <= timedelta(days=3650):
@@ -142,7 +142,7 @@ def check_grace(grace: object) -> None:
 
 
 def checked_type(value: object) -> str:
-    """Return an artifact type, or refuse it."""
+    """Return an artifact type; raise InvalidInputError if it is invalid."""
     if not isinstance(value, str) or artifact_type_problem(value):
         raise InvalidInputError(
             f"artifact_type: {value!r:.80} is not an artifact type",
@@ -152,7 +152,7 @@ def checked_type(value: object) -> str:
 
 
 def checked_key(key: object) -> str | None:
-    """Return an idempotency key, or refuse it."""
+    """Return an idempotency key; raise InvalidInputError if it is invalid."""
     if key is None:
         return None
     if not isinstance(key, str) or not 0 < len(key) <= _MAX_KEY_CHARACTERS or not key.isprintable():
@@ -161,7 +161,7 @@ def checked_key(key: object) -> str | None:
 
 
 def options_from_environment(variable: str) -> Mapping[str, Any]:
-    """Return the JSON object that an environment variable holds; empty if it is not set."""
+    """Return the JSON object in an environment variable; empty if it is not set."""
     text = os.environ.get(variable)
     if not text:
         return {}
@@ -182,7 +182,7 @@ def _may_carry_secret(rest: str) -> bool:
 
 
 def _check_slashes(uri: str) -> None:
-    """Refuse a path that begins as a URI of an installed backend: ``s3:/bucket`` would become a folder ``s3:``."""
+    """Refuse a path that begins with the scheme of an installed backend: ``s3:/bucket`` would be a folder ``s3:``."""
     scheme, colon, _ = uri.partition(":")
     if colon and scheme.lower() in installed_schemes() - {"file"}:
         raise InvalidInputError(
@@ -204,7 +204,7 @@ def resolve_url(uri: str) -> str:
             raise InvalidInputError(f"{uri!r} names no folder", hint="Give a path, such as file://./store.")
         return f"file://{absolute_path(path)}"
     if _may_carry_secret(rest):
-        # Not even redacted: a secret key with a slash in it does not stand where user info does.
+        # The URI is not quoted, not even redacted: redaction misses a secret key that contains a slash.
         raise InvalidInputError(
             f"the {scheme}:// URI of the store carries user info, a query or a fragment",
             hint="Give credentials in storage_options or the environment; the URI is shown in logs and errors.",

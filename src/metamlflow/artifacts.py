@@ -1,9 +1,10 @@
-"""Artifacts: registered versions as users hold them in their hands."""
+"""Artifacts: registered versions, as the client returns them."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.lineage import Lineage
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
-from metamlflow.model.metadata import decode, encode_mapping
+from metamlflow.model.metadata import decode
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.store import Store
@@ -58,10 +59,10 @@ __all__ = [
 
 
 class Artifact:
-    """One version of a named artifact: immutable, whatever happens to the name later.
+    """One version of a named artifact: immutable, whatever is registered under the name later.
 
-    Comes from a client, never from its constructor. Facts are read from the manifest that the artifact was loaded with
-    and cost nothing; content is read from the store when it is asked for, and verified. Thread-safe and picklable.
+    A client returns artifacts; do not call the constructor. Facts come from the manifest that was loaded with the
+    artifact and cost no request; content is read from the store on demand, and verified. Thread-safe and picklable.
     """
 
     def __init__(self, session: Session, loaded: StoredManifest) -> None:
@@ -81,12 +82,12 @@ class Artifact:
 
     @property
     def artifact_id(self) -> str:
-        """A UUID that no other version of any artifact has, and that a migrated copy keeps."""
+        """A UUID, unique among all versions of all artifacts; a migrated copy keeps it."""
         return self._manifest.artifact_id
 
     @property
     def name(self) -> str:
-        """The name that all versions share."""
+        """The artifact's name, which all its versions share."""
         return str(self._manifest.name)
 
     @property
@@ -96,17 +97,17 @@ class Artifact:
 
     @property
     def artifact_type(self) -> str:
-        """What the registrant called it: ``file``, ``dataset``, ``model``, or any other label."""
+        """The type given at registration: ``file``, ``dataset``, ``model``, or any other label."""
         return self._manifest.artifact_type
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What was given at registration; a fresh copy each time. ``docs/metadata.md`` tells what comes back how."""
+        """The metadata given at registration; a fresh copy each time. See ``docs/metadata.md`` for the types."""
         return cast("dict[str, Any]", decode(self._manifest.metadata))
 
     @property
     def created_at(self) -> datetime:
-        """When it was registered, in UTC, by the clock of the machine that did."""
+        """The time of registration, in UTC, by the clock of the machine that registered it."""
         return self._manifest.created_at
 
     @property
@@ -131,17 +132,17 @@ class Artifact:
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The Arrow schema of its (first) data file as JSON values, where one was captured; a fresh copy."""
+        """The Arrow schema of its first data file as JSON values, or None if none was captured; a fresh copy."""
         return None if self._manifest.schema is None else cast("dict[str, Any]", decode(self._manifest.schema))
 
     @cached_property
     def entries(self) -> Entries:
-        """Its files in path order: sized, iterable, and looked up by path. Read lazily where there are many."""
+        """Its files in path order: sized, iterable, indexed by path. A long list is read lazily."""
         return Entries(self._store, self._manifest)
 
     @property
     def pointed(self) -> tuple[Pointed, ...]:
-        """The places that it points to, as they were given at registration; empty if all of it is stored."""
+        """The places that it points to, as given at registration; empty if all content is stored."""
         return self._manifest.pointed
 
     @property
@@ -151,20 +152,21 @@ class Artifact:
 
     @property
     def run_id(self) -> str | None:
-        """The run that it was registered in, if there was one: ``client.get_run`` tells of it."""
+        """The id of the run that registered it, or None; ``client.get_run`` returns that run's record."""
         return self._loaded.manifest.run
 
     @property
     def storage_path(self) -> str:
-        """A URL that fsspec-based tools open: of the content of a one-file artifact, else of the manifest.
+        """A URL that fsspec-based tools open: that of the content of a one-file artifact, else that of the manifest.
 
-        A file, also in a mapping or a list of its own, is a one-file artifact; a folder is not, even if it holds one
-        file. Of a pointer it is the URI of the data. What is read through it does not pass through this library: it is
-        not verified, and of a pointer not the version that was registered. A name in a web address may lead anywhere.
+        A single file, also as the only item of a mapping or list, is a one-file artifact; a folder is not, even if it
+        holds one file. For a pointer it is the URI of the data. Reads through this URL bypass this library: the bytes
+        are not verified, and for a pointer they need not be the registered version. A host name in a web address may
+        resolve to any address.
 
         Raises:
-            PointerPolicyError: the client's policy does not let the data be opened. ``pointed`` and ``entries`` tell
-                where it is, for whoever only looks.
+            PointerPolicyError: the client's policy does not allow the data to be opened. ``pointed`` and ``entries``
+                show its place without opening it.
         """
         place, is_outside = self._place()
         if is_outside:
@@ -172,7 +174,7 @@ class Artifact:
         return place
 
     def _place(self) -> tuple[str, bool]:
-        """Return where it is, and whether that is outside of the store."""
+        """Return the URL of the content, and whether it is outside of the store."""
         if len(self.pointed) == 1 and not self.pointed[0].path:
             return self._store.relocations.place(self.pointed[0].uri), True
         if self._manifest.kind == "file":
@@ -183,21 +185,21 @@ class Artifact:
     # --- content ------------------------------------------------------------------------------------------------------
 
     def open(self, path: str | os.PathLike[str] | None = None) -> BinaryIO:
-        """Return a seekable binary reader of a file, whose content is verified.
+        """Return a seekable binary reader of a file that verifies the content.
 
-        In a local store all of it is verified before the first byte is returned. From a bucket, a read from start to
-        end verifies as it goes and raises before it returns the last bytes of damaged content (so what was read before
-        that, or by a reader that stops early, is not verified yet); a jump (Parquet, zip) verifies all of it first.
-        Of a pointer each range is read from the pinned version, or on condition that the object is what was registered,
-        and nothing else is moved; read from start to end it is compared with its evidence besides.
+        A local store verifies the whole file before it returns the first byte. From a bucket, a sequential read is
+        verified while it streams, and raises before it returns the last bytes of damaged content: a reader that stops
+        before the end has read unverified bytes. A seek (Parquet, zip) verifies the whole file first. For a pointer,
+        each range is read from the pinned object version, or on condition that the object still is the registered one;
+        only the requested ranges are transferred. A sequential read to the end is also compared with the evidence.
 
         Args:
-            path: logical path of the file; may be left out of a one-file artifact.
+            path: logical path of the file; optional for a one-file artifact.
 
         Raises:
             IntegrityError: while reading: the content is damaged or missing.
-            PointerDriftError: while reading: what it points to is another now, or gone.
-            ArtifactNotFoundError: there is no such file in the artifact.
+            PointerDriftError: while reading: the pointed data changed, or is gone.
+            ArtifactNotFoundError: the artifact has no such file.
         """
         self._used()
         return cast("BinaryIO", self._content(path).open())
@@ -208,13 +210,13 @@ class Artifact:
         return bytes(self._content(path).read())
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Return a local, read-only copy of a file, or of the whole folder: verified, cached, shared by processes.
+        """Return a local, read-only copy of a file or of the whole folder: verified, cached, shared by processes.
 
-        The copy stays as long as this process lives; after that it may make room for others. ``docs/cache.md`` tells
-        where it lies and how large the cache may grow.
+        The copy stays as long as this process lives; after that the cache may evict it. ``docs/cache.md`` explains the
+        place and size of the cache.
 
         Args:
-            path: logical path of a file; left out, the one file of a one-file artifact, or a folder with all files.
+            path: logical path of a file. Default: the file of a one-file artifact, or else a folder with all files.
 
         Raises:
             IntegrityError: the content is damaged or missing.
@@ -232,22 +234,22 @@ class Artifact:
         overwrite: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Path:
-        """Bring the content to a folder; return the file's path if it is one file, else the folder's.
+        """Download the content to a folder; return the file's path if it is one file, else the folder's.
 
-        Nothing appears at the destination before all of it was fetched and verified. A failure, a Ctrl-C included,
-        leaves the destination as it was; but what ``overwrite`` replaced before a failure in the very last step, the
-        renaming, stays replaced.
+        Nothing appears at the destination before all content is fetched and verified. A failure, including a Ctrl-C,
+        leaves the destination as it was, with one exception: files that ``overwrite`` replaced before a failure in the
+        last step, the renaming, stay replaced.
 
         Args:
-            destination: a folder; made if it is missing. Files get their logical paths below it.
-            path: only the file at this logical path.
-            overwrite: replace files that are in the way.
+            destination: a folder, created if missing. Files get their logical paths below it.
+            path: download only the file at this logical path.
+            overwrite: replace existing files.
             progress: called with a :class:`Progress` as files and bytes arrive.
 
         Raises:
-            DestinationExistsError: something is in the way.
+            DestinationExistsError: a file exists already, and ``overwrite`` is off.
             IntegrityError: the content is damaged or missing.
-            InvalidPathError: the destination's disk cannot tell some of the paths apart.
+            InvalidPathError: the destination's disk cannot distinguish some of the paths.
         """
         self._used()
         folder = local_folder(destination)
@@ -267,23 +269,25 @@ class Artifact:
         executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> VerifyReport:
-        """Check that the version is there as it was registered; go on after a finding.
+        """Verify that the version is in the store as it was registered; continue after every finding.
 
         Args:
-            level: ``full`` reads every byte; ``checksum`` compares digests that the storage holds, where it holds any;
-                ``stat`` looks at presence and size, of pointers at version, ETag or time as well; of a prefix it costs
-                a listing.
-            lineage: walk back to all that it was made from as well, and compare each manifest on the way with the
-                digest that was recorded when it was used.
-            objects_per_second: look at or read no more objects a second; with an executor, in each of its processes.
-            bytes_per_second: read no more bytes a second; likewise.
-            resume: a file that keeps what is done, so that what was stopped goes on from there; removed at the end.
-            executor: of ``concurrent.futures``, also Dask's, that parts of the work are given to. With the store's
-                options, credentials travel to its processes.
+            level: ``full`` reads every byte; ``checksum`` compares the digests that the storage holds, if any; ``stat``
+                checks presence and size, and for pointers also version, ETag or time. ``stat`` of a prefix costs a
+                listing.
+            lineage: verify also the manifests of all versions that this one was made from: compare each with the digest
+                that was recorded when it was used.
+            objects_per_second: check or read at most this many objects per second; with an executor, in each of its
+                processes. None: no limit.
+            bytes_per_second: read at most this many bytes per second, likewise. None: no limit.
+            resume: a file that records finished work, so that an interrupted verification continues from there;
+                removed at the end.
+            executor: an executor of ``concurrent.futures``, or Dask's, that runs parts of the work. The store's
+                options, including credentials, are sent to its processes.
             progress: called with a :class:`Progress` as files and bytes are checked.
 
         Returns:
-            A report that is true in a condition if all is well and names everything that is not.
+            A report that names every finding, and is true in a condition if there is none.
         """
         (report,) = verify_each(
             self._store,
@@ -301,29 +305,30 @@ class Artifact:
     # --- origin -------------------------------------------------------------------------------------------------------
 
     def upstream(self, depth: int | None = None) -> Lineage:
-        """Return what it was made from, and what that was made from, as a graph. A read for each version."""
+        """Return the graph of all versions that it was made from. Costs a read for each version."""
         return Lineage(self._session.store, walk(self._session.store, self._loaded, "upstream", depth))
 
     def downstream(self, depth: int | None = None) -> Lineage:
-        """Return what was made from it, and from that, as a graph. A listing, and a read for each consumer."""
+        """Return the graph of all versions made from it. Costs a listing, and a read for each consumer."""
         return Lineage(self._session.store, walk(self._session.store, self._loaded, "downstream", depth))
 
     def sign(self, private_key: Any) -> Signature:
-        """Sign the version's manifest; return the signature. A second one with the same key changes nothing.
+        """Sign the version's manifest; return the signature. Signing again with the same key changes nothing.
 
-        The key is ed25519: the path of a PEM file without a password, PEM in bytes, or a key of ``cryptography``.
+        The key is an ed25519 key: the path of a PEM file without a password, PEM in bytes, or a key of
+        ``cryptography``.
         """
         return sign(self._session.store, self._loaded, private_key)
 
     @property
     def signatures(self) -> list[Signature]:
-        """The good signatures over its manifest, whoever made them: compare their keys with those you trust."""
+        """The valid signatures of its manifest, by any key: compare the keys with those you trust."""
         return signatures_of(self._session.store, self._loaded)
 
     # --- pointers -----------------------------------------------------------------------------------------------------
 
     def strengthen(self, evidence: Strength = "full", *, progress: ProgressCallback | None = None) -> Artifact:
-        """Publish the next version with at least this evidence of everything that is only pointed to; return it.
+        """Publish the next version with at least this evidence for every pointer; return it.
 
         Returns this version if it has that evidence already.
 
@@ -341,10 +346,10 @@ class Artifact:
         return self._next(strengthen(self._store, self._loaded, evidence, progress))
 
     def materialize(self, *, progress: ProgressCallback | None = None) -> Artifact:
-        """Publish the next version with the bytes of everything that is only pointed to in the store; return it.
+        """Publish the next version with all pointed data copied into the store; return it.
 
-        Returns this version if all of it is stored already. The bytes are those that were registered, and are compared
-        with the evidence on their way.
+        Returns this version if all content is stored already. The bytes are compared with the registered evidence
+        while they are copied.
 
         Raises:
             PointerDriftError: the data changed since this version was registered.
@@ -353,13 +358,13 @@ class Artifact:
         return self._next(materialize(self._store, self._loaded, progress))
 
     def refresh(self, *, progress: ProgressCallback | None = None) -> Refresh:
-        """Look again at what it points to, and publish the next version only if something changed there.
+        """Check the pointed data again, and publish the next version only if something changed there.
 
         Returns:
-            What was added, removed and modified, and the version that has it; this one if nothing changed.
+            The added, removed and modified paths, and the version that has them; this version if nothing changed.
 
         Raises:
-            SourceNotFoundError: nothing is left at a place that it points to.
+            SourceNotFoundError: a place that it points to is empty or gone.
             ConflictError: this is not the newest version of its name, and something changed.
         """
         loaded, changes = refresh(self._store, self._loaded, progress)
@@ -369,7 +374,7 @@ class Artifact:
         return self if loaded is self._loaded else Artifact(self._session, loaded)
 
     def _used(self) -> None:
-        """Tell the run that it was got in, and the one that is under way here, that its bytes are used."""
+        """Record the use of its bytes in the run that it was loaded in and in the current run."""
         now = current_run(self._store)
         for run in {id(run): run for run in (self._run, now) if run is not None}.values():
             run.note_use(self._loaded)
@@ -393,14 +398,14 @@ class Artifact:
     # --- identity and looks -------------------------------------------------------------------------------------------
 
     def to_json(self, entries: int | None = 0) -> dict[str, Any]:
-        """Return its facts as JSON values; metadata as stored, where NaN, which JSON lacks, is ``{"$float": "NaN"}``.
+        """Return its facts as JSON values. Metadata is as stored: NaN, which JSON lacks, is ``{"$float": "NaN"}``.
 
         Args:
-            entries: how many of its files are listed; None lists all, and 0 leaves the field out.
+            entries: how many of its files to list; None lists all, 0 leaves the field out.
         """
         try:
             path = self.storage_path
-        except PointerPolicyError:  # whoever only looks at the facts opens nothing
+        except PointerPolicyError:  # showing the facts opens nothing
             path = None
         manifest = self._manifest
         document: dict[str, Any] = {
@@ -415,7 +420,7 @@ class Artifact:
             "digest": self.digest,
             "manifest_digest": self.manifest_digest,
             "storage_path": path,
-            "metadata": encode_mapping(self.metadata),
+            "metadata": deepcopy(dict(manifest.metadata)),
             "schema": self.schema,
             "pointers": [place.to_json() for place in manifest.pointed],
             "inputs": [source.to_json() for source in manifest.inputs],
@@ -448,7 +453,7 @@ class Artifact:
     def _shown_place(self) -> str:
         try:
             return self._place()[0]
-        except MetaMLFlowError:  # a look at an artifact does not fail since a relocation in the store is damaged
+        except MetaMLFlowError:  # a damaged relocation in the store must not make repr() fail
             return "unknown"
 
     def _extent(self) -> str:
@@ -471,11 +476,11 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What :meth:`Artifact.refresh` did. True in a condition if something had changed.
+    """The result of :meth:`Artifact.refresh`. True in a condition if something had changed.
 
     Attributes:
-        artifact: the version that has what is there now.
-        changes: what was added, removed and modified since the version that was refreshed.
+        artifact: the version that describes the data as it is now.
+        changes: the paths added, removed and modified since the refreshed version.
     """
 
     artifact: Artifact

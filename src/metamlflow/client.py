@@ -1,4 +1,4 @@
-"""The client: where a session with a store begins."""
+"""The client: the entry point to a store."""
 
 from __future__ import annotations
 
@@ -63,30 +63,33 @@ __all__ = ["MetaMLFlowClient"]
 
 
 class MetaMLFlowClient:
-    """A store of artifacts, kept in nothing but a folder or a bucket.
+    """A client of one store of artifacts, which needs nothing but a folder or a bucket.
 
-    Making a client touches no network and creates nothing; the first registration creates the store. Thread-safe and
-    picklable (credentials given in ``storage_options`` travel along), and rebuilt in a forked child.
+    Making a client touches no network and creates nothing; the first registration creates the store. A client is
+    thread-safe and picklable (the pickle holds the credentials given in ``storage_options``), and rebuilds its
+    connections in a forked child.
 
     Args:
         storage_uri: ``/abs/dir``, ``file://./store``, ``s3://bucket/prefix``, ``gs://bucket/prefix``, or the scheme of
             any installed backend. A relative path is resolved now, once. Default: ``METAMLFLOW_STORAGE_URI``.
-        storage_options: options of the storage as its fsspec file system takes them. Default:
+        storage_options: options of the storage, as its fsspec file system takes them. Default:
             ``METAMLFLOW_STORAGE_OPTIONS``, a JSON object; a local store takes none.
-        source_options: options, credentials among them, of data outside of the store that is pointed to or registered
-            by its URL: by scheme (``s3``) or by the beginning of a URI (``s3://partner-data/``), of which the longest
-            that fits holds. Never stored. Default: ``METAMLFLOW_SOURCE_OPTIONS``, a JSON object; without any, the
-            store's own hold for its scheme. Credentials of the web are given for a host, not for ``https``.
-        pointer_policy: which places are opened because a pointer leads there: ``*``, a scheme, or the beginning of a
-            URI, to ``allow`` or ``refuse``; the longest that covers a URI decides. Default:
-            ``METAMLFLOW_POINTER_POLICY``, a JSON object. Where nothing is given: buckets, public web addresses, and
-            files of this machine if the store is local.
-        cache_dir: where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the user's cache.
-        cache_size: how large that may grow, in bytes or as a text such as ``10GB``; default ``METAMLFLOW_CACHE_SIZE``
-            or 10 GiB.
-        stale_metadata: what to do when a new version seems to carry the metadata of the one before: ``warn``,
-            ``ignore`` or ``error``; see ``docs/lineage.md``.
-        openlineage: a file or the URL of an endpoint to which each run sends OpenLineage events; default
+        source_options: options, including credentials, for data outside of the store that is registered by pointer or
+            by URL. A mapping from a scheme (``s3``) or the beginning of a URI (``s3://partner-data/``) to options; the
+            longest key that matches a URI applies. Never stored. Default: ``METAMLFLOW_SOURCE_OPTIONS``, a JSON
+            object; without it, the store's own options apply to its scheme. Give web credentials for a host, not for
+            ``https``.
+        pointer_policy: which places pointers may lead to. A mapping from ``*``, a scheme, or the beginning of a URI to
+            ``allow`` or ``refuse``; the longest key that matches a URI decides. Default:
+            ``METAMLFLOW_POINTER_POLICY``, a JSON object; without it, buckets, public web addresses and, if the store
+            is local, files of this machine are allowed.
+        cache_dir: the folder where :meth:`Artifact.local_path` keeps copies; default ``METAMLFLOW_CACHE_DIR`` or the
+            user's cache folder.
+        cache_size: the most that the cache may hold, in bytes or as a text such as ``10GB``; default
+            ``METAMLFLOW_CACHE_SIZE`` or 10 GiB.
+        stale_metadata: ``warn``, ``ignore`` or ``error``, for a new version that seems to carry the metadata of the
+            previous one; see ``docs/lineage.md``.
+        openlineage: a file, or the URL of an endpoint, that each run sends OpenLineage events to; default
             ``METAMLFLOW_OPENLINEAGE``.
 
     Raises:
@@ -116,14 +119,14 @@ class MetaMLFlowClient:
 
     @classmethod
     def _on(cls, store: Store) -> Self:
-        """Return a client on a store that was made otherwise; for metamlflow.testing."""
+        """Return a client of an open store; for metamlflow.testing."""
         client = cls.__new__(cls)
         client._session, client._on_stale = Session(store, FileCache()), "warn"  # noqa: SLF001 (its own constructor)
         return client
 
     @property
     def storage_uri(self) -> str:
-        """Where the store is, as a URL."""
+        """The URL of the store."""
         return self._store.url
 
     @property
@@ -136,14 +139,14 @@ class MetaMLFlowClient:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def create_store(self, *, grace: timedelta | None = None) -> None:
-        """Create the store now rather than with the first registration. If it exists, nothing happens.
+        """Create the store now instead of with the first registration. Does nothing if the store exists.
 
         Args:
-            grace: how long bytes that nothing names are kept before they may be collected; a constant of the store,
-                by default 7 days. A publish that takes more than three eighths of it checks its blobs again.
+            grace: how long a blob that no version names is kept before a garbage collector may delete it; a constant of
+                the store, by default 7 days. A publish that takes more than three eighths of it checks its blobs again.
 
         Raises:
-            StoreFormatError: the place holds something that is no store.
+            StoreFormatError: the place holds something else than a store.
             ConflictError: the store exists with another grace.
         """
         check_grace(grace)
@@ -164,35 +167,37 @@ class MetaMLFlowClient:
     ) -> Artifact:
         """Store content as the next version of ``name``; return that version.
 
-        The version exists, whole and for good, when this returns; until then nobody sees any of it. However many
-        processes register under one name at once, each gets a number of its own: 1, 2, 3, …
+        The version is complete and permanent when this returns; until then no reader sees any part of it. Each of
+        several processes that register under one name at the same time gets its own number: 1, 2, 3, …
 
         Args:
-            name: such as ``fraud/features``.
-            path: what to store: a file, a folder, an fsspec URL, bytes, a file object (whole, wherever it stands),
-                a list of paths (stored under their names), or a mapping of logical path to any of these or to a
-                :class:`~metamlflow.artifacts.Pointer`, which stays where it is. One file in either is that file.
+            name: the artifact's name, such as ``fraud/features``.
+            path: the content: a file, a folder, an fsspec URL, bytes, a file object (from its beginning, if it can
+                seek), a list of paths (each stored under its file name), or a mapping of logical path to any of these
+                or to a :class:`~metamlflow.artifacts.Pointer`, whose data stays where it is. A list or mapping of a
+                single file makes a one-file artifact.
             artifact_type: a label: ``file``, ``dataset``, ``model``, or your own.
-            metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists what else is taken, and how. A pair
-                ``<role>_artifact_name`` and ``<role>_version`` becomes an input with that role.
-            inputs: what it was made from: artifacts, datasets, inputs of other artifacts and references such as
-                ``"features@2"``: one, several, or by role in a mapping. What the run under way has used is added.
+            metadata: JSON-like values, copied at once. ``docs/metadata.md`` lists the other types that are accepted. A
+                pair ``<role>_artifact_name`` and ``<role>_version`` becomes an input with that role.
+            inputs: the versions that the content was made from: artifacts, datasets, inputs of other artifacts, or
+                references such as ``"features@2"``. Give one, several, or a mapping of role to them. The versions that
+                the current run has used are added.
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
-            idempotency_key: any text that names this registration, such as a job's id. The first registration under a
-                key wins: a retry returns the same version, and its content is looked at only with ``prove``.
-            prove: how hard to look at content that is in the store already and relied on: ``stat`` (its size),
-                ``checksum`` (also the digest that the storage holds, where it holds one) or ``full`` (every byte); a
-                request or more for each such blob. What is missing or damaged is put back, for older versions too.
-                Default: on a disk ``stat``; in a bucket one listing, which shows the sizes of up to 999 blobs.
+            idempotency_key: a text that names this registration, such as a job's id. The first registration under a
+                key wins: a retry returns the same version, and checks its content only with ``prove``.
+            prove: how to check blobs that the store has already and that the version relies on: ``stat`` (size),
+                ``checksum`` (also the digest that the storage holds, if any) or ``full`` (every byte). Costs at least
+                one request for each such blob. A missing or damaged blob is put back, which also heals older versions.
+                Default: ``stat`` on a disk; in a bucket one listing, which shows the sizes of up to 999 blobs.
             progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done.
 
         Raises:
-            InvalidNameError, InvalidPathError, InvalidMetadataError, UnsupportedSourceError: an argument cannot be
-                accepted; nothing was written.
-            SourceNotFoundError: there is nothing at ``path``.
+            InvalidNameError, InvalidPathError, InvalidMetadataError, UnsupportedSourceError: an argument is invalid;
+                nothing was written.
+            SourceNotFoundError: nothing exists at ``path``.
             SourceChangedError: a file changed while it was read; nothing was registered.
-            StoreFormatError: the place holds something that is no store, or a newer one.
-            OutcomeUnknownError: the storage did not tell whether the version was committed.
+            StoreFormatError: the place holds something else than a store, or a store of a newer format.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
             StorageError: the storage failed; nothing was registered, and a retry finishes the work.
         """
         parsed = ArtifactName.parse(name)
@@ -201,7 +206,7 @@ class MetaMLFlowClient:
             raise InvalidInputError(f"if_unchanged is 'new_version' or 'reuse', not {if_unchanged!r:.80}")
         if prove is not None and prove not in RELIANCES:
             raise InvalidInputError(f"unknown proof {prove!r:.80}: use {', '.join(map(repr, RELIANCES))} or None")
-        # Before anything is read: a dict that the caller goes on changing must not change what is registered.
+        # Encoded before anything is read, so that later changes of the caller's dict do not get into the version.
         encoded = encode_mapping(metadata)
         run = current_run(self._store)
         draft = PublishRequest(
@@ -241,31 +246,32 @@ class MetaMLFlowClient:
     ) -> Artifact:
         """Register data that stays where it is as the next version of ``name``; return that version.
 
-        It reads, downloads, verifies and versions like any other. Where the bucket keeps versions, reads go to the
-        version that was registered; elsewhere each is on condition that the object is the one that was registered, and
-        raises ``PointerDriftError`` if it is not. ``docs/pointers.md`` tells what each evidence costs and detects.
+        The version is read, downloaded and verified like any other. If the bucket keeps object versions, reads go to
+        the object version that was registered; otherwise each read is conditional on the registered evidence and
+        raises ``PointerDriftError`` if the object changed. ``docs/pointers.md`` lists what each kind of evidence costs
+        and detects.
 
         Args:
-            name: such as ``lake/events``.
-            uri: an object, a prefix (all below it; ends in ``/``) or a glob, on S3, GCS, this machine, the web, or any
-                other place that fsspec opens. ``source_options`` of the client hold its credentials.
+            name: the artifact's name, such as ``lake/events``.
+            uri: an object, a prefix (everything below it; ends in ``/``) or a glob, on S3, GCS, this machine, the web,
+                or any other place that fsspec opens. Credentials come from the client's ``source_options``.
             artifact_type: a label.
             metadata: JSON-like values, as for :meth:`register_artifact`.
             evidence: ``stat`` (size, and ETag or time), ``checksum`` (a digest that the server holds) or ``full``
-                (every byte is read and hashed). Default: of an object ``checksum`` where the server holds a digest,
-                else ``stat``; of a prefix or glob what its listing gives.
-            expected: of one object: its digest as you know it, such as ``sha256:<64 hex>``, compared now.
+                (every byte is read and hashed). Default for an object: ``checksum`` if the server holds a digest, else
+                ``stat``; for a prefix or glob: whatever the listing gives.
+            expected: for a single object: its digest as you know it, such as ``sha256:<64 hex>``, compared now.
             inputs: as for :meth:`register_artifact`.
-            if_unchanged: as there.
-            idempotency_key: as there.
-            progress: as there.
+            if_unchanged: as for :meth:`register_artifact`.
+            idempotency_key: as for :meth:`register_artifact`.
+            progress: as for :meth:`register_artifact`.
 
         Raises:
-            SourceNotFoundError: there is nothing at ``uri``.
+            SourceNotFoundError: nothing exists at ``uri``.
             InvalidInputError: ``uri`` is malformed, or carries user info or a signed query string.
-            InvalidPathError: names of objects cannot be logical paths; all are named, and nothing was written.
-            EvidenceUnavailableError: the evidence is not to be had without reading; the error names the next choice.
-            IntegrityError: the data is not what was ``expected``.
+            InvalidPathError: names of objects cannot be logical paths; all are listed, and nothing was written.
+            EvidenceUnavailableError: the evidence cannot be had without reading; the error names the next choice.
+            IntegrityError: the data does not have the ``expected`` digest.
             PointerDriftError: the data changed while it was being registered.
         """
         return self.register_artifact(
@@ -280,41 +286,42 @@ class MetaMLFlowClient:
         )
 
     def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
-        """Make ``alias`` stand for a version of ``name``: ``get_artifact(name, alias)`` returns that one from now on.
+        """Set ``alias`` to a version of ``name``: from now on ``get_artifact(name, alias)`` returns that version.
 
         Args:
             name: the artifact's name.
             alias: one segment of letters, digits, ``.``, ``_`` and ``-``, such as ``production``.
-            version: a number, ``"latest"`` (as it is now) or another alias; None removes the alias.
+            version: a number, ``"latest"`` (the newest version now) or another alias; None removes the alias.
 
         Raises:
-            ArtifactNotFoundError: there is no such version.
-            InvalidNameError: the alias is not well formed.
+            ArtifactNotFoundError: the version does not exist.
+            InvalidNameError: the alias is malformed.
         """
         set_alias(
             self._store, Reference.parse(name, alias), None if version is None else Reference.parse(name, version)
         )
 
     def relocate(self, old: str, new: str, *, progress: ProgressCallback | None = None) -> int:
-        """Record that data which artifacts only point to has moved: what led below ``old`` leads below ``new`` now.
+        """Record that pointed data has moved: pointers that led below ``old`` lead below ``new`` from now on.
 
-        Copy the data first, by whatever means. Every byte at the new place is read and compared with what was
-        registered; only then is the relocation recorded. Manifests stay as they are, and pinned versions of objects
-        no longer count: the digest does.
+        Copy the data first, with any tool. This reads every byte at the new place and compares it with the registered
+        digest; only then is the relocation recorded. Manifests do not change. Pinned object versions no longer apply at
+        the new place: the digest does.
 
         Args:
-            old: the URI of an object, or of a folder or prefix, where artifacts point to now.
-            new: where it is.
+            old: the URI of an object, folder or prefix that artifacts point to now.
+            new: the URI of the same data at its new place.
             progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
         Returns:
-            How many files were found at the new place.
+            The number of files that were found at the new place.
 
         Raises:
-            EvidenceUnavailableError: some were registered without a digest of their content: strengthen them first.
-            PointerDriftError: what lies at the new place is not what was registered. Nothing was recorded.
+            EvidenceUnavailableError: some files were registered without a digest of their content: strengthen them
+                first.
+            PointerDriftError: the data at the new place differs from the registered data. Nothing was recorded.
             ConflictError: versions of one object are pinned that have different contents.
-            InvalidInputError: no artifact points below ``old``, or a URI is not well formed.
+            InvalidInputError: no artifact points below ``old``, or a URI is malformed.
         """
         from metamlflow.store.pointers.relocating import relocate
 
@@ -328,17 +335,17 @@ class MetaMLFlowClient:
         """Return one version.
 
         Args:
-            name: the name, name and version in one (``"features@2"``), or one of ``artifact.inputs``.
-            version: a number, ``"latest"`` (the highest whose bytes are there), or an alias.
-            require_signature: an ed25519 public key, or several, of which one must have signed the version: the path of
-                a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``. Of what it points to, relocations
-                then move only what was registered with a SHA-256.
+            name: the name, a reference with the version (``"features@2"``), or one of ``artifact.inputs``.
+            version: a number, ``"latest"`` (the highest version that is neither pruned nor absent), or an alias.
+            require_signature: one ed25519 public key or several, one of which must have signed the version. A key is
+                the path of a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``. A relocation then
+                moves only pointers that were registered with a SHA-256.
 
         Raises:
-            SignatureError: none of them has.
-            ArtifactNotFoundError: no such name or version; the error says which there are.
-            ArtifactPrunedError: the version's bytes were given up.
-            StoreNotFoundError: there is no store.
+            SignatureError: none of the keys signed the version.
+            ArtifactNotFoundError: the name or version does not exist; the error suggests existing ones.
+            ArtifactPrunedError: the version was pruned, or is absent.
+            StoreNotFoundError: the store does not exist.
         """
         store, reference = self._store, meant_reference(name, version)
         with blamed_on("require_signature"):
@@ -355,9 +362,9 @@ class MetaMLFlowClient:
         return Artifact(replace(self._session, store=store.for_signed()), loaded)
 
     def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
-        """Return the latest version of each name, in the order of the names; or all versions of one name, ascending.
+        """Return the latest version of each name, sorted by name; or all versions of one name, ascending.
 
-        Versions whose bytes were given up are left out; one whose record is damaged is left out with a
+        Pruned and absent versions are left out; a version with a damaged record is left out with a
         :class:`DamagedRecordWarning`.
 
         Args:
@@ -365,8 +372,8 @@ class MetaMLFlowClient:
             artifact_type: only artifacts of this type.
 
         Raises:
-            ArtifactNotFoundError: there is no such name.
-            StoreNotFoundError: there is no store.
+            ArtifactNotFoundError: the name does not exist.
+            StoreNotFoundError: the store does not exist.
         """
         parsed = None if name is None else ArtifactName.parse(name)
         self._store.marker()
@@ -378,33 +385,33 @@ class MetaMLFlowClient:
         ]
 
     def list_names(self) -> list[str]:
-        """Return every name, sorted; one listing. A name may have no version yet.
+        """Return every name, sorted; costs one listing. A name may have no version yet.
 
         Raises:
-            StoreNotFoundError: there is no store.
+            StoreNotFoundError: the store does not exist.
         """
         self._store.marker()
         return sorted(map(str, list_names(self._store)))
 
     def list_versions(self, name: str) -> list[int]:
-        """Return the numbers of the versions of a name whose bytes are there, ascending; one listing.
+        """Return the numbers of a name's versions that are neither pruned nor absent, ascending; costs one listing.
 
         Raises:
-            ArtifactNotFoundError: there is no such name.
-            StoreNotFoundError: there is no store.
+            ArtifactNotFoundError: the name does not exist.
+            StoreNotFoundError: the store does not exist.
         """
         self._store.marker()
         statuses = known_versions(self._store, ArtifactName.parse(name))
         return [status.version for status in statuses if status.available]
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Return the aliases of a name with the versions that they stand for; empty if it has none.
+        """Return the aliases of a name and their versions; empty if it has none.
 
-        A listing, and a read of each alias.
+        Costs a listing, and a read of each alias.
 
         Raises:
-            ArtifactNotFoundError: there is no such name.
-            StoreNotFoundError: there is no store.
+            ArtifactNotFoundError: the name does not exist.
+            StoreNotFoundError: the store does not exist.
         """
         self._store.marker()
         parsed = ArtifactName.parse(name)
@@ -413,51 +420,52 @@ class MetaMLFlowClient:
             known_versions(self._store, parsed)  # or a mistyped name would pass as one without aliases
         return dict(sorted(found.items()))
 
-    # --- where things come from ---------------------------------------------------------------------------------------
+    # --- lineage ------------------------------------------------------------------------------------------------------
 
     def run(self, name: str, params: Mapping[str, Any] | None = None, *, capture_user: bool = True) -> Run:
-        """Return a run: ``with client.run("train", params={…}) as run:``, or a decorator, each call a run of its own.
+        """Return a run, as a context manager or a decorator: ``with client.run("train", params={…}) as run:``.
 
-        Inside, artifacts whose bytes are used become inputs, and those that are registered name all that was used. What
-        is captured of code and machine is listed in ``docs/lineage.md``; no environment variable is.
+        As a decorator, each call is a run of its own. Inside a run, every artifact whose bytes are read becomes an
+        input of the artifacts that are registered after it. ``docs/lineage.md`` lists what is recorded about code and
+        machine; environment variables are not recorded.
 
         Args:
-            name: what is run, such as ``train``.
+            name: the name of the job, such as ``train``.
             params: JSON-like values.
             capture_user: whether user and host are recorded.
         """
         return Run(self._session, name, params, capture_user=capture_user)
 
     def join_run(self, token: str) -> AbstractContextManager[None]:
-        """Return a context in which this process belongs to a run of another one: that with this :attr:`Run.token`."""
+        """Return a context in which this process takes part in another process's run, by its :attr:`Run.token`."""
         return recorded_in(joined(self._session, token))
 
     def get_run(self, run_id: str) -> RunRecord:
-        """Return what is recorded of a run: its beginning, what it used, and its end, which an unfinished one has not.
+        """Return the record of a run: its start, the versions it used, and its end (None if it has not ended).
 
-        Parameters and metrics come back as metadata do: ``docs/metadata.md`` tells what comes back how.
+        Parameters and metrics come back as metadata values do; see ``docs/metadata.md``.
 
         Args:
-            run_id: as :attr:`Run.id` gives it; a version's is in ``artifact.run_id``.
+            run_id: an id from :attr:`Run.id` or ``artifact.run_id``.
 
         Raises:
-            RunNotFoundError: there is no such run.
+            RunNotFoundError: the run does not exist.
         """
         self._store.marker()
         return recorded_run(self._store, run_id)
 
     def lineage(self, ref: Version, direction: Direction = "both", depth: int | None = None) -> Lineage:
-        """Return what a version was made from and what was made from it, as a graph.
+        """Return the graph of the versions that a version was made from and of those made from it.
 
-        Upstream it costs a read for each version; downstream a listing and a read for each consumer.
+        Upstream costs a read for each version; downstream costs a listing and a read for each consumer.
 
         Args:
             ref: an artifact, a dataset, an input of another artifact, or a reference such as ``"model@3"``.
             direction: ``upstream``, ``downstream`` or ``both``.
-            depth: how many steps; None walks to the ends.
+            depth: the number of steps to follow; None follows all.
 
         Raises:
-            ArtifactNotFoundError: there is no such version.
+            ArtifactNotFoundError: the version does not exist.
         """
         if direction not in DIRECTIONS:
             raise InvalidInputError(
@@ -469,13 +477,13 @@ class MetaMLFlowClient:
         return Lineage(store, walk(store, load_used(store, used_version(store, ref)), direction, depth))
 
     def history(self, name: str) -> History:
-        """Return all versions of a name, those that were pruned included, and whether each follows the one before.
+        """Return all versions of a name, including pruned ones, and whether each follows the one before it.
 
-        Every manifest is read, and its digest compared with what the next one recorded. Nothing is recorded yet of the
-        newest, so what was done to it alone is not seen.
+        Reads every manifest and compares its digest with the digest that the next version recorded. No later version
+        has recorded the newest one, so a change to the newest manifest alone is not detected.
 
         Raises:
-            ArtifactNotFoundError: there is no such name.
+            ArtifactNotFoundError: the name does not exist.
         """
         store = self._store
         store.marker()
@@ -495,7 +503,7 @@ class MetaMLFlowClient:
         executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> Iterator[VerifyReport | UnreadableVersion]:
-        """Verify as :meth:`verify_all` does; yield the report of each version when it is done.
+        """Verify as :meth:`verify_all` does, but yield the report of each version as soon as it is done.
 
         Arguments are checked, and ``names`` are looked up, before this returns. A version whose record cannot be read
         is yielded as :class:`~metamlflow.artifacts.UnreadableVersion`.
@@ -525,24 +533,24 @@ class MetaMLFlowClient:
         executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> Verification:
-        """Check that versions are there as they were registered, and that none of a name's is missing.
+        """Verify that versions are in the store as they were registered, and that no version of a name is missing.
 
-        Goes on after a finding, whatever it is.
+        Continues after every finding.
 
         Args:
-            names: each means all versions of that name; a reference such as ``features@2`` that version alone. Default:
+            names: names, each for all of its versions, or references such as ``features@2`` for one version. Default:
                 every version of every name.
-            level: as for :meth:`Artifact.verify`, which explains the rest as well.
-            lineage: prove also what each was made from; likewise.
-            objects_per_second: look at or read at most this many objects a second; None: no limit.
-            bytes_per_second: read at most this many bytes a second; None: no limit.
-            resume: a file that keeps what is done, so that what was stopped goes on from there.
-            executor: that parts of the work are given to.
+            level: as for :meth:`Artifact.verify`, which also explains the other arguments.
+            lineage: verify also the manifests of all versions that each version was made from.
+            objects_per_second: check or read at most this many objects per second; None: no limit.
+            bytes_per_second: read at most this many bytes per second; None: no limit.
+            resume: a file that records finished work, so that an interrupted verification continues from there.
+            executor: an executor that runs parts of the work.
             progress: called with a :class:`~metamlflow.artifacts.Progress` of the version that is being checked.
 
         Raises:
             ArtifactNotFoundError: one of ``names`` does not exist; nothing was checked.
-            StoreNotFoundError: there is no store.
+            StoreNotFoundError: the store does not exist.
         """
         return Verification.of(
             self.verify_each(
@@ -565,33 +573,33 @@ class MetaMLFlowClient:
         source_options: Mapping[str, Any] | None = None,
         progress: ProgressCallback | None = None,
     ) -> RepairReport:
-        """Put back what a full verification of a version finds missing or modified, under the very key.
+        """Restore the objects of a version that a full verification finds missing or modified, under the same keys.
 
-        Every version that shares an object is healed with it. Only bytes with the digest in the object's name are
-        written, and they are read back; what is good already is left alone. So repairing twice, or twice at once, does
-        no harm, and a repair that was killed leaves each object as it was or whole. What is only pointed to is not
+        Repairing an object heals every version that shares it. Only bytes with the digest in the object's key are
+        written, and they are read back; undamaged objects are left alone. So two repairs, one after the other or at the
+        same time, do no harm, and a repair that was killed leaves each object as it was or whole. Pointed data is not
         repaired.
 
-        A damaged list of files, or manifest, is put back from another store that has it. Which manifest is the right
-        one is known from the next version, or from an artifact that was loaded before the damage.
+        A damaged manifest or list of files is restored from another store that has it. The digest of the right manifest
+        is known from the next version, or from an artifact that was loaded before the damage.
 
         Args:
             ref: a reference such as ``"features@2"``, an artifact, a dataset, or an input of another artifact.
-            source: that has good bytes: a file, a folder with the files under their logical paths (such as an earlier
-                download), the URL of another store, or a client on one.
-            source_options: fsspec options of the source, if it is a store that is given by its URL.
+            source: the undamaged bytes: a file, a folder with the files under their logical paths (such as an earlier
+                download), the URL of another store, or a client of one.
+            source_options: fsspec options of the source, if it is a store given by its URL.
             progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
         Returns:
-            What was put back and what is still damaged, each with path, key and reason. True in a condition if nothing
-            is damaged any more.
+            A report of the restored and the still damaged objects, each with path, key and reason. It is true in a
+            condition if nothing is damaged any more.
 
         Raises:
-            SourceNotFoundError: there is nothing at ``source``, or it has no good copy of the version's manifest.
-            ArtifactNotFoundError: there is no such version.
-            ArtifactPrunedError: the version's bytes were given up.
+            SourceNotFoundError: nothing exists at ``source``, or it has no good copy of the version's manifest.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError: the version was pruned, or is absent.
             InvalidInputError: ``source`` is the store itself.
-            AccessDeniedError: the manifest may not be overwritten. (Of other objects that is told in the report.)
+            AccessDeniedError: the manifest may not be overwritten. (For other objects the report says so.)
         """
         from metamlflow.store.repair.donors import donor_of
         from metamlflow.store.repair.repair import repair_version
@@ -606,32 +614,32 @@ class MetaMLFlowClient:
         return repair_version(self._store, damaged_version(ref), donor, progress)
 
     def doctor(self) -> Diagnosis:
-        """Examine the store, the place where it is, and the local cache; every check is made, whatever others find.
+        """Examine the store, its place and the local cache; every check runs, whatever the others find.
 
-        Creates no store and writes nothing, but that it tries to create the marker of an existing store a second time.
-        ``docs/doctor.md`` explains each check.
+        Creates no store and writes nothing, except that it tries to create the marker of an existing store a second
+        time. ``docs/doctor.md`` explains each check.
         """
         from metamlflow.store.doctor import Diagnosis, examine
 
         return Diagnosis(self.storage_uri, tuple(examine(self._store, self._session.cache)))
 
     def access_policy(self, role: Role) -> AccessPolicy:
-        """Return the least access that a role needs for the store. Touches no network.
+        """Return the least access to the store that a role needs. Touches no network.
 
         Args:
-            role: ``reader`` (gets and lists), ``writer`` (also creates, and overwrites nothing) or ``collector`` (also
-                deletes).
+            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites) or ``collector`` (gets,
+                lists, and deletes content).
 
         Raises:
-            InvalidInputError: no such role, or the backend of the store has no policy to offer.
+            InvalidInputError: the role is unknown, or the store's backend offers no policy.
         """
         from metamlflow.store.doctor import access_policy
 
         return access_policy(self._store, role)
 
     def clear_cache(self) -> int:
-        """Delete the local copies that no living process was handed; return how many bytes that freed.
+        """Delete the local copies that no running process uses; return the number of bytes freed.
 
-        The cache is shared: copies of other stores go too. Each is made again when it is next asked for.
+        The cache is shared: copies from other stores are deleted too. Each copy is made again when next requested.
         """
         return self._session.cache.clear()

@@ -1,4 +1,4 @@
-"""Datasets: artifacts that hold tables, registered from and read back as pandas or Arrow data."""
+"""Datasets: artifacts of tables, registered from pandas or Arrow data and read back as such."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ONE_BY_ONE = "Give path=: a file, or a folder whose files belong together."
 
 
 class ArtifactClient(Protocol):
-    """What a dataset needs of a client: two methods of :class:`~metamlflow.client.MetaMLFlowClient`."""
+    """The two methods of :class:`~metamlflow.client.MetaMLFlowClient` that a dataset calls."""
 
     @property
     def register_artifact(self) -> Callable[..., Artifact]:
@@ -37,8 +37,8 @@ class ArtifactClient(Protocol):
 class Dataset:
     """An artifact whose files are tables: CSV, TSV or JSON lines (each also compressed), or Parquet.
 
-    Wraps any artifact, whatever its type, as its attribute ``artifact``. ``pip install 'metamlflow[pandas]'`` brings
-    what frames need, ``'metamlflow[arrow]'`` what Arrow tables need.
+    Wraps an artifact of any type, as its attribute ``artifact``. Data frames need ``pip install 'metamlflow[pandas]'``,
+    Arrow tables ``'metamlflow[arrow]'``.
     """
 
     artifact: Artifact
@@ -64,22 +64,22 @@ class Dataset:
 
         Args:
             client: the :class:`~metamlflow.client.MetaMLFlowClient` to register with.
-            name: such as ``fraud/features``.
-            data: what ``client.register_artifact`` takes, or a table: a pandas DataFrame, a pyarrow Table or
-                RecordBatchReader (never in memory as a whole), a polars DataFrame, or what else has an Arrow stream. A
-                table becomes one Parquet file. Tables may also be values of a mapping of logical paths.
+            name: the artifact's name, such as ``fraud/features``.
+            data: any ``path`` of ``client.register_artifact``, or a table: a pandas DataFrame, a pyarrow Table or
+                RecordBatchReader (never in memory as a whole), a polars DataFrame, or another object with an Arrow
+                stream. A table becomes one Parquet file. Tables may also be values of a mapping of logical paths.
             metadata: JSON-like values, copied at once.
-            file_name: what a table's Parquet file is called; default: the last part of ``name`` with ``.parquet``.
-            inputs: what it was made from, as for ``client.register_artifact``.
-            if_unchanged: as there, and so are the others.
-            idempotency_key: any text that names this registration, such as a job's id.
-            prove: how hard to look at content that is in the store already: ``stat``, ``checksum`` or ``full``.
+            file_name: the name of a table's Parquet file; default: the last part of ``name`` with ``.parquet``.
+            inputs: the versions that it was made from, as for ``client.register_artifact``.
+            if_unchanged: as for ``client.register_artifact``, like the following arguments.
+            idempotency_key: a text that names this registration, such as a job's id.
+            prove: how to check content that the store has already: ``stat``, ``checksum`` or ``full``.
             progress: called as files and bytes are done.
 
         Raises:
-            InvalidInputError: a table would not come back as it was given: the error names all of its columns, labels
-                and attrs that would not. Or two columns have one name. Nothing was registered.
-            StorageFullError: the temporary Parquet file found no room; ``METAMLFLOW_TMPDIR`` sets its place.
+            InvalidInputError: a table would be read back differently: the error names all columns, labels and attrs
+                that would change. Or two columns have the same name. Nothing was registered.
+            StorageFullError: no room for the temporary Parquet file; ``METAMLFLOW_TMPDIR`` sets its folder.
             MissingDependencyError: a table was given, and pyarrow is not installed.
         """
         if file_name is not None and not is_table(data):
@@ -102,7 +102,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """The name that all versions share."""
+        """The artifact's name, which all its versions share."""
         return self.artifact.name
 
     @property
@@ -112,32 +112,32 @@ class Dataset:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What was given at registration; a fresh copy each time."""
+        """The metadata given at registration; a fresh copy each time."""
         return self.artifact.metadata
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The Arrow schema of its first data file as JSON values, where one was captured; a fresh copy."""
+        """The Arrow schema of its first data file as JSON values, or None if none was captured; a fresh copy."""
         return self.artifact.schema
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The logical paths of its tables, in path order: known extensions, and no part that begins with a dot."""
+        """The logical paths of its tables, in path order: known extensions, no path segment that begins with a dot."""
         return tuple(e.path for e in self.artifact.entries if is_visible_data_file(e.path))
 
     def to_pandas(self, path: str | None = None, **options: Any) -> Any:
-        """Return the data as a ``pandas.DataFrame``. All of a file is verified before pandas sees any of it.
+        """Return the data as a ``pandas.DataFrame``. Each file is verified completely before pandas reads it.
 
-        Several files become one frame, in path order; they must be of one format and have the same columns.
+        Several files become one frame, in path order; they must have the same format and the same columns.
 
         Args:
-            path: the file or the folder to read, by its logical path; default: all of ``files``.
-            options: for pandas' reader of the format: ``read_csv``, ``read_json`` or ``read_parquet``.
+            path: the logical path of the file or folder to read; default: all of ``files``.
+            options: options of pandas' reader of the format: ``read_csv``, ``read_json`` or ``read_parquet``.
 
         Raises:
-            InvalidInputError: there is no table, or the files do not make up one.
+            InvalidInputError: the artifact has no table, or its files do not form one table.
             IntegrityError: the content is damaged or missing.
-            ArtifactNotFoundError: there is nothing at ``path``.
+            ArtifactNotFoundError: nothing exists at ``path``.
             MissingDependencyError: pandas, or pyarrow where it is needed, is not installed.
         """
         pandas = imported("pandas", "pandas")
@@ -147,7 +147,7 @@ class Dataset:
                 hint="For chunks, give dataset.artifact.local_path() to pandas' own reader.",
             )
         frames = self._read(path, lambda file, stream: read_pandas(pandas, file, stream, options), "columns")
-        # Files that are numbered from 0 each would make an index with repeats.
+        # If every file's index counts from 0, keeping them would make an index with duplicates.
         numbered = all(frame.index.identical(pandas.RangeIndex(len(frame))) for frame in frames)
         return frames[0] if len(frames) == 1 else pandas.concat(frames, ignore_index=numbered)
 
@@ -170,7 +170,7 @@ class Dataset:
         return self.artifact._repr_html_()
 
     def _paths(self, path: str | None) -> Sequence[str]:
-        """Return the files to be read as one table: at least one, all of one format."""
+        """Return the files to read as one table: at least one, all of one format."""
         where = f"{self.name}@{self.version}" + (f" at {path!r}" if path else "")
         if path is not None and self.artifact.entries.find(path):
             paths = [path] if is_data_file(path) else []
@@ -180,7 +180,7 @@ class Dataset:
             if not paths and path:
                 self.artifact.open(path).close()  # raises, and suggests what there is
             if any("=" in file[len(folder) :].rpartition("/")[0] for file in paths):
-                # Read like other files, they would silently lack these columns.
+                # Read as plain files, they would silently lack these columns.
                 raise InvalidInputError(
                     f"{where} keeps columns in the names of folders",
                     hint="Give dataset.artifact.local_path() to pandas.read_parquet or pyarrow.dataset.dataset.",
@@ -188,7 +188,7 @@ class Dataset:
         formats = {format_of(file)[0]: file for file in reversed(paths)}
         if not formats:
             raise InvalidInputError(
-                f"{where} holds no file that is named as a table",
+                f"{where} has no file with the extension of a table",
                 hint="Tables are .csv, .tsv, .jsonl and .ndjson (also .gz, .bz2, .zst), .parquet and .pq; "
                 "dataset.artifact opens all other files.",
             )
@@ -200,21 +200,21 @@ class Dataset:
     def _opened(self, path: str) -> BinaryIO:
         entry = self.artifact.entries[path]
         if entry.only_whole_is_verified:
-            # A jump in a pointer's data verifies nothing: the whole of it is fetched and compared first.
+            # A seek in a pointer's data verifies nothing, so the whole file is fetched and compared first.
             return self.artifact.local_path(path).open("rb")
         return self.artifact.open(path)
 
     def _read(self, path: str | None, parse: Callable[[str, BinaryIO], Any], columns: str) -> list[Any]:
         def read(path: str) -> Any:
-            """Return one file, parsed once all of it was verified."""
+            """Return one file, parsed after it was verified completely."""
             with self._opened(path) as stream:
-                # A jump has all of it verified, so that no parser trips over damage, or stops before it shows.
+                # A seek verifies the whole file, so that a parser neither fails on damage nor stops before it.
                 stream.seek(1)
                 stream.read(1)
                 stream.seek(0)
                 try:
                     return parse(path, stream)
-                except Exception as error:  # of whatever parser; it is named besides, and goes on as it is
+                except Exception as error:  # parsers have no common error; it is raised again with a note
                     error.add_note(f"while reading {path!r} of {self.name}@{self.version}")
                     raise
 
@@ -222,7 +222,7 @@ class Dataset:
         tables = list(in_parallel(read, paths))
         for file, table in zip(paths, tables, strict=True):
             one, other = getattr(tables[0], columns), getattr(table, columns)
-            # Compared as they are spelled, for a label that is NaN differs from itself.
+            # Compared by repr, since a label that is NaN is not equal to itself.
             if odd := set(map(repr, one)) ^ set(map(repr, other)):
                 labels = {repr(label): label for label in (*one, *other)}
                 named = [labels[spelled] for spelled in sorted(odd)[:9]]

@@ -1,8 +1,8 @@
-"""Every error that metamlflow raises on purpose: one tree, grouped by what a caller would do about it.
+"""Every error that metamlflow raises on purpose: one tree, grouped by the action that a caller would take.
 
-Each error says what happened and why (its message) and what to do (its ``hint``); the facts are attributes. All are
-picklable, so that they cross process pools unharmed. None carries a secret of a URL, and none a control character: both
-are taken out of the message here, whoever wrote it.
+Each error has a message (what happened and why), a ``hint`` (the remedy) and the facts as attributes. All are
+picklable, so that they cross process pools. Secrets of URLs and control characters are removed from every message here,
+whichever code raises it.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class MetaMLFlowError(Exception):
     """Base of all errors of this library.
 
     Attributes:
-        message: what happened, and why.
-        hint: what to do about it, or None.
+        message: the event and its cause.
+        hint: the remedy, or None.
     """
 
     message: str
@@ -79,7 +79,7 @@ class MetaMLFlowError(Exception):
         return _rebuild, (type(self), self.message, self.hint, self._facts)
 
     def with_hint(self, hint: str) -> Self:
-        """Set the remedy and return the error, for code that knows more than the place that raised it."""
+        """Set the hint and return the error, for code that knows the remedy better than the code that raised it."""
         self.hint = hint
         return self
 
@@ -91,13 +91,13 @@ def _fact(value: Any) -> Any:
 
 
 def _shown(text: str, facts: dict[str, Any]) -> str:
-    """Return a text of several lines in which no value that it quotes makes a line of its own."""
+    """Return a message in which quoted values neither show secrets nor add lines."""
     for value in facts.values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, str) and "\n" in item:
                 text = text.replace(item, printable(item))
     text = without_secrets(text)
-    # Bytes of a file name that are not text stay as Python holds them: the command line shows them as they are.
+    # Undecodable bytes of file names stay as Python's surrogates: the command line writes the original bytes.
     return text if text.isprintable() else printable(text, keep="\n" + UNDECODED)
 
 
@@ -105,20 +105,20 @@ def _rebuild(kind: type[MetaMLFlowError], message: str, hint: str | None, facts:
     return kind(message, hint=hint, **facts)
 
 
-# --- the thing asked for is not there: ask for another ---------------------------------------------------------------
+# --- the requested thing does not exist: request another --------------------------------------------------------------
 
 
 class NotFoundError(MetaMLFlowError, LookupError):
-    """Something that was asked for by name does not exist."""
+    """Something that was requested by name does not exist."""
 
 
 class ArtifactNotFoundError(NotFoundError):
-    """No such artifact, version, or path inside an artifact.
+    """An artifact, a version, or a path inside an artifact does not exist.
 
     Attributes:
-        name: the artifact name that was asked for.
-        version: the version that was asked for, or None if the name itself is unknown.
-        suggestions: names, versions or paths that do exist and may have been meant.
+        name: the requested artifact name.
+        version: the requested version, or None if the name itself is unknown.
+        suggestions: existing names, versions or paths that are similar.
     """
 
     name: str = ""
@@ -127,7 +127,7 @@ class ArtifactNotFoundError(NotFoundError):
 
 
 class ArtifactPrunedError(NotFoundError):
-    """The version exists, but its bytes were given up (pruned) or were never brought here (absent).
+    """The version exists, but its bytes were removed (pruned) or never copied to this store (absent).
 
     Attributes:
         name: the artifact name.
@@ -139,21 +139,21 @@ class ArtifactPrunedError(NotFoundError):
 
 
 class RunNotFoundError(NotFoundError):
-    """There is no run with this id in the store."""
+    """The store has no run with this id."""
 
 
 class StoreNotFoundError(NotFoundError):
-    """There is no store at this place. Only a write creates one.
+    """No store exists at this place. Only a write creates one.
 
     Attributes:
-        uri: the place that was looked at, redacted.
+        uri: the place, redacted.
     """
 
     uri: str = ""
 
 
 class SourceNotFoundError(NotFoundError, FileNotFoundError):
-    """The file, folder or URL that was to be registered does not exist.
+    """The file, folder or URL to be registered does not exist.
 
     Attributes:
         source: the path or redacted URL.
@@ -166,24 +166,24 @@ class SourceNotFoundError(NotFoundError, FileNotFoundError):
 
 
 class InvalidInputError(MetaMLFlowError, ValueError):
-    """An argument cannot be accepted as it is."""
+    """An argument is invalid."""
 
 
 class InvalidNameError(InvalidInputError):
-    """A name, version or reference is not well formed, or too long for the store.
+    """A name, version or reference is malformed, or too long for the store.
 
     Attributes:
-        value: what was given.
+        value: the invalid value.
     """
 
     value: Any = None
 
 
 class InvalidPathError(InvalidInputError):
-    """File names cannot be logical paths of an artifact, or collide on the disk they are to be written to.
+    """File names cannot be logical paths of an artifact, or collide on the disk that they would be written to.
 
     Attributes:
-        problems: one line for each path at fault.
+        problems: one line for each invalid path.
     """
 
     problems: tuple[str, ...] = ()
@@ -193,14 +193,14 @@ class InvalidMetadataError(InvalidInputError):
     """A metadata value cannot be stored as JSON.
 
     Attributes:
-        place: where it stands, such as ``metadata.model.layers[2]``.
+        place: the path of the value, such as ``metadata.model.layers[2]``.
     """
 
     place: str = ""
 
 
 class UnsupportedSourceError(InvalidInputError):
-    """What was to be registered holds things that are no data: sockets, devices, dangling or looping links.
+    """The source contains something other than data: sockets, devices, dangling or looping links.
 
     Attributes:
         problems: one line for each of them.
@@ -210,12 +210,12 @@ class UnsupportedSourceError(InvalidInputError):
 
 
 class EvidenceUnavailableError(InvalidInputError):
-    """The evidence that was asked for is not to be had without reading the data. Nothing was registered.
+    """The requested evidence cannot be had without reading the data. Nothing was registered.
 
     Attributes:
-        asked: the strength that was asked for.
-        choices: the strengths that can be had instead, the next one first.
-        problems: one line for each object that was found to lack it; of a prefix the first ends the search.
+        asked: the requested strength.
+        choices: the available strengths, the closest first.
+        problems: one line for each object found to lack it; in a prefix the first such object ends the search.
     """
 
     asked: str = ""
@@ -227,7 +227,7 @@ class MissingDependencyError(MetaMLFlowError, ImportError):
     """An optional package is needed for this call.
 
     Attributes:
-        extra: the extra that brings it, as in ``pip install 'metamlflow[pandas]'``.
+        extra: the extra that installs it, as in ``pip install 'metamlflow[pandas]'``.
     """
 
     extra: str = ""
@@ -237,18 +237,18 @@ class MissingDependencyError(MetaMLFlowError, ImportError):
 
 
 class ConflictError(MetaMLFlowError):
-    """The state of the world contradicts the call; nothing was changed."""
+    """The call conflicts with the current state; nothing was changed."""
 
 
 class StaleMetadataError(ConflictError):
-    """What :class:`StaleMetadataWarning` tells, for a client that takes it for an error. Nothing was registered."""
+    """:class:`StaleMetadataWarning` as an error, for ``stale_metadata="error"``; nothing was registered."""
 
 
 class DestinationExistsError(ConflictError, FileExistsError):
     """A download would overwrite something.
 
     Attributes:
-        paths: what is in the way.
+        paths: the existing files.
     """
 
     paths: tuple[str, ...] = ()
@@ -265,7 +265,7 @@ class SourceChangedError(ConflictError):
 
 
 class AlreadyExistsError(ConflictError):
-    """A backend refused to create a key because it exists. Callers of the library never see it.
+    """A backend refused to create a key that exists. Callers of the library never see this error.
 
     Attributes:
         key: the key.
@@ -274,16 +274,16 @@ class AlreadyExistsError(ConflictError):
     key: str = ""
 
 
-# --- the data is wrong: stop and look -------------------------------------------------------------------------------
+# --- the data is wrong: stop and investigate ------------------------------------------------------------------------
 
 
 class IntegrityError(MetaMLFlowError):
-    """Stored bytes are not the bytes that were registered. None of them was handed out or left behind.
+    """Stored bytes differ from the registered bytes. None of them was returned or left on disk.
 
     Attributes:
         expected: the recorded digest or size.
-        actual: what was found, or "missing".
-        path: the logical path inside the artifact, where there is one.
+        actual: the digest or size that was found, or "missing".
+        path: the logical path inside the artifact, if any.
         key: the key in the store.
     """
 
@@ -294,35 +294,35 @@ class IntegrityError(MetaMLFlowError):
 
 
 class PointerDriftError(IntegrityError):
-    """Data that an artifact points to is no longer what was registered, or is gone. None of it was handed out.
+    """Pointed data changed since it was registered, or is gone. None of it was returned.
 
     Attributes:
-        expected: what was registered: a digest, an ETag, a version, a size or a time.
-        actual: what was found, or "missing".
-        path: the logical path inside the artifact, where it is known.
+        expected: the registered evidence: a digest, an ETag, a version, a size or a time.
+        actual: the value that was found, or "missing".
+        path: the logical path inside the artifact, if known.
         key: the URI of the data.
     """
 
 
 class SignatureError(IntegrityError):
-    """A version carries no good signature of a key that is trusted.
+    """A version has no valid signature by a trusted key.
 
     Attributes:
-        expected: the ids of the keys that are trusted, shortened.
-        actual: what was found.
+        expected: the ids of the trusted keys, shortened.
+        actual: the signatures that were found.
     """
 
 
 class UnverifiedReadWarning(UserWarning):
-    """Content was read on condition of its identity alone, since a package that computes its digest is not there."""
+    """Content was checked by ETag or version alone, since the package that computes its digest is not installed."""
 
 
 class StoreFormatError(MetaMLFlowError):
     """A document in the store cannot be read as format 1: it is damaged, hostile, or newer than this library.
 
     Attributes:
-        key: the document.
-        problems: everything that is wrong with it, each with its place.
+        key: the document's key.
+        problems: everything wrong with it, each with its place in the document.
     """
 
     key: str = ""
@@ -330,32 +330,32 @@ class StoreFormatError(MetaMLFlowError):
 
 
 class LineageWarning(UserWarning):
-    """Something about the lineage of an artifact could not be found out or recorded; the job goes on."""
+    """Lineage of an artifact could not be determined or recorded; the job continues."""
 
 
 class StaleMetadataWarning(UserWarning):
-    """A new version seems to carry the metadata of the one before; the warning says what changed and what did not."""
+    """A new version seems to carry the metadata of the previous one; the message says what changed and what did not."""
 
 
 class DamagedRecordWarning(UserWarning):
-    """A listing left something out because its record cannot be read; the warning says which, and why."""
+    """A listing omitted something because its record cannot be read; the message says which, and why."""
 
 
-# --- the storage did not do it: mend access, or try again -------------------------------------------------------------
+# --- the storage failed: fix the access, or try again -----------------------------------------------------------------
 
 
 class StorageError(MetaMLFlowError):
-    """The storage below failed.
+    """The storage failed.
 
     Attributes:
-        key: the key or URL concerned, redacted, where there is one.
+        key: the key or URL concerned, redacted, if any.
     """
 
     key: str = ""
 
 
 class ObjectNotFoundError(StorageError, LookupError):
-    """A key does not exist. Readers translate it into what it means: an unknown version, a lost blob."""
+    """A key does not exist. Readers translate it into its meaning: an unknown version, a lost blob."""
 
 
 class AccessDeniedError(StorageError, PermissionError):
@@ -363,7 +363,7 @@ class AccessDeniedError(StorageError, PermissionError):
 
 
 class PointerPolicyError(StorageError):
-    """A pointer leads to a place that the client's ``pointer_policy`` does not let it open. Nothing was opened.
+    """A pointer leads to a place that the client's ``pointer_policy`` does not allow. Nothing was opened.
 
     Attributes:
         key: the URI, redacted.
@@ -371,26 +371,26 @@ class PointerPolicyError(StorageError):
 
 
 class StorageFullError(StorageError):
-    """No space is left, on the store's disk or on the disk used for temporary files."""
+    """No space is left on the store's disk or on the disk for temporary files."""
 
 
 class StorageUnavailableError(StorageError):
-    """The storage did not answer, or answered with a failure that may pass.
+    """The storage did not answer, or answered with a failure that may be temporary.
 
     Attributes:
-        throttled: whether it said that it is asked too often; then what is to be created is tried again for longer.
+        throttled: whether the storage asked for fewer requests; creations are then retried for longer.
     """
 
     throttled: bool = False
 
 
 class OutcomeUnknownError(StorageError):
-    """A commit may or may not have happened, and reading it back did not tell.
+    """A commit may or may not have happened, and reading it back did not show which.
 
     Attributes:
-        name: the artifact name, where a version was at stake.
+        name: the artifact name, if a version was being committed.
         version: the number that was being claimed.
-        record_id: the id that the record carries if it landed.
+        record_id: the id that the record has if it was written.
     """
 
     name: str = ""
@@ -399,4 +399,4 @@ class OutcomeUnknownError(StorageError):
 
 
 class UnsupportedStoreError(StorageError):
-    """This storage does not keep a promise that the format needs, such as creating a key exactly once."""
+    """This storage does not guarantee something that the format needs, such as creating a key exactly once."""

@@ -1,4 +1,4 @@
-"""Versions as callers give them: artifacts, datasets, inputs of other artifacts, and references such as ``name@3``."""
+"""Parsing of versions given by callers: artifacts, datasets, inputs of other artifacts, references (``name@3``)."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _MOST_ROLE_CHARACTERS = 1_000_000
 
 @runtime_checkable
 class HoldsArtifact(Protocol):
-    """What wraps an artifact, such as a :class:`~metamlflow.data.Dataset`."""
+    """An object that wraps an artifact, such as a :class:`~metamlflow.data.Dataset`."""
 
     @property
     def artifact(self) -> Artifact:
-        """The artifact."""
+        """The wrapped artifact."""
 
 
 Version: TypeAlias = "Artifact | HoldsArtifact | Input | str"
-"""A version that is meant: what this library hands out for one, or a reference."""
+"""A version: an object of this library that stands for one, or a reference."""
 
 Inputs: TypeAlias = "Version | Iterable[Version | Iterable[Version]] | Mapping[str, Version | Iterable[Version]]"
-"""A version, several, or several by role."""
+"""One version, several, or a mapping of role to versions."""
 
 
 def given_inputs(inputs: Inputs, store: Store) -> list[Given]:
-    """Return inputs as a caller gave them, checked.
+    """Return the inputs that a caller gave, checked.
 
     Raises:
-        InvalidInputError: something is neither a version of this store nor a reference.
+        InvalidInputError: an input is neither a version of this store nor a reference.
     """
     found: list[Given] = []
     try:
@@ -54,11 +54,11 @@ def given_inputs(inputs: Inputs, store: Store) -> list[Given]:
 
 
 def used_version(store: Store, version: Version) -> StoredManifest | Reference:
-    """Return a version that a caller means: loaded already, or by a reference.
+    """Return the version that a caller gave: its loaded manifest, or its reference.
 
     Raises:
-        InvalidInputError: it is of another store, or nothing that names a version.
-        ArtifactNotFoundError: there is no such version.
+        InvalidInputError: it is a version of another store, or does not name a version.
+        ArtifactNotFoundError: the version does not exist.
     """
     if _is_several(version):
         raise _wrong(version)
@@ -67,10 +67,10 @@ def used_version(store: Store, version: Version) -> StoredManifest | Reference:
 
 
 def damaged_version(version: Version) -> StoredManifest | Reference:
-    """Return a version that may be damaged, so that none of it is read: as it was loaded before, or its reference.
+    """Return a version without reading it, since it may be damaged: its loaded manifest, or its reference.
 
     Raises:
-        InvalidInputError: it is nothing that names a version.
+        InvalidInputError: it does not name a version.
     """
     if isinstance(version, Input):
         return Reference(version.name, version.version)
@@ -83,10 +83,10 @@ def damaged_version(version: Version) -> StoredManifest | Reference:
 
 
 def meant_reference(name: str | Input, version: int | str) -> Reference:
-    """Return the reference that a caller gave in two parts, or as an input of an artifact.
+    """Return the reference of a name and a version, or of an input of an artifact.
 
     Raises:
-        InvalidInputError: it is an artifact already, or an input and a number.
+        InvalidInputError: an artifact was given, or an input together with a number.
     """
     if isinstance(name, Input):
         if version != LATEST:
@@ -117,7 +117,7 @@ def _given(item: Any, role: str | None, store: Store) -> Iterator[Given]:
         raise _wrong(item, role)
     if not artifact._store.is_same_as(store):  # noqa: SLF001 (its own session)
         raise InvalidInputError(
-            f"{artifact.name}@{artifact.version} lies in another store", hint="Register it here, or point to it."
+            f"{artifact.name}@{artifact.version} is in another store", hint="Register it here, or point to it."
         )
     yield role, artifact._loaded  # noqa: SLF001 (as above)
 
@@ -131,5 +131,5 @@ def _wrong(item: object, role: str | None = None) -> InvalidInputError:
     return InvalidInputError(
         f"an input{where} is an artifact, a dataset, an input or a reference such as 'features@2', "
         f"not {type(item).__name__}",
-        hint="Leave out what there is none of." if item is None else None,
+        hint="Leave out an input that does not exist." if item is None else None,
     )

@@ -1,4 +1,4 @@
-"""Moving a store to another place, and proving that nothing changed."""
+"""Copying a store to another place, and comparing two stores."""
 
 from __future__ import annotations
 
@@ -40,47 +40,48 @@ def migrate(
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> MigrationReport:
-    """Bring versions to another store: numbers, ids, digests and manifest bytes unchanged; the source is only read.
+    """Copy versions to another store: numbers, ids, digests and manifest bytes stay the same; the source is only read.
 
-    Versions go ascending within a name and inputs before their consumers, so the destination is consistent at every
-    moment. What it has is not sent again: the same call goes on where one was stopped, and mirrors a store every night.
-    Content is compared with its digest on its way. A name whose history is another at the destination is refused, and
-    the rest goes on. What is only pointed to stays where it is.
+    Versions are copied in ascending order within a name, and inputs before their consumers, so the destination is
+    consistent at every moment. Objects that the destination has are not sent again: the same call resumes an
+    interrupted migration, and serves as a nightly mirror. Content is compared with its digest while it is copied. A
+    name whose history differs at the destination is refused; the others are migrated. Pointed data stays where it is.
 
     Args:
         source: a URI, a path, or a client.
-        destination: likewise; the store is made if there is none.
-        names: only these; default: all.
+        destination: likewise; the store is created if it does not exist.
+        names: the names to migrate; default: all.
         source_options: fsspec options of the source, if it is given by its URI.
-        destination_options: those of the destination.
-        versions: whose bytes go, default all: numbers and ``"latest"`` mean versions of every name, references such as
-            ``"features@2"`` and ``"features@latest"`` those of one; a mapping gives them by name. The manifests of all
-            others go too, with the state ``absent``; a later call can bring their bytes.
-        verify: how sure to be of what is brought or found there: ``sent`` (the digest goes along, for the destination
-            to check), ``checksum`` (what its storage holds is compared) or ``full`` (every byte is read back).
-        server_side: let the provider copy content over 1 MiB by itself, within one provider; its checksum is compared.
-            The destination's credentials must be able to read the source. Where the server refuses, or the two ends are
+        destination_options: fsspec options of the destination, if it is given by its URI.
+        versions: the versions whose content is copied; default: all. Numbers and ``"latest"`` select versions of every
+            name, references such as ``"features@2"`` and ``"features@latest"`` those of one name; a mapping gives them
+            by name. All other versions are copied as manifests, with the state ``absent``; a later call can copy their
+            content.
+        verify: how to check content at the destination: ``sent`` (the digest is sent along, for the destination to
+            check), ``checksum`` (the digest that its storage holds is compared) or ``full`` (every byte is read back).
+        server_side: let the provider copy content over 1 MiB itself, within one provider; its checksum is compared.
+            The destination's credentials must be able to read the source. If the server refuses, or the two stores are
             at different endpoints, the bytes pass through this machine, and the report's ``notes`` say so.
-        executor: carries out the moving of content, in shares of up to 256 MiB or 256 objects: any executor of
-            :mod:`concurrent.futures`, or a Dask client's ``get_executor()``. Each worker opens both stores by itself.
-            A share whose worker is lost is done again.
-        copy_pointers: a bucket, prefix or folder to copy to what artifacts only point to; the destination then records
-            the new places, and its pointers lead there. Only what was registered with a digest is copied, and every
-            byte is verified. Credentials are found as for reading it (``source_options`` of a client).
-        relocations: the old places of relocations of the source that are to come in any case. Without being named,
-            those come that move what was migrated; and where they would move pointers of the destination's own too,
-            only if every byte of those is found at the new place.
-        dry_run: only say what would go: versions, objects, bytes and about how many requests.
+        executor: an executor that copies the content in batches of up to 256 MiB or 256 objects: any executor of
+            :mod:`concurrent.futures`, or a Dask client's ``get_executor()``. Each worker opens both stores itself. A
+            batch whose worker is lost is copied again.
+        copy_pointers: a bucket, prefix or folder to copy pointed data to; the destination then records the new places,
+            and its pointers lead there. Only data that was registered with a digest is copied, and every byte is
+            verified. The client's ``source_options`` give the credentials, as for reading.
+        relocations: the old places of relocations of the source that are copied in any case. Other relocations are
+            copied if they apply to migrated pointers; if one would also move pointers that the destination had before,
+            it is copied only if all their bytes are found at the new place.
+        dry_run: copy nothing, and report the versions, objects, bytes and approximate requests.
         progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
     Returns:
         A report that is true in a condition if nothing was refused and nothing failed.
 
     Raises:
-        StoreNotFoundError: there is no source.
+        StoreNotFoundError: the source does not exist.
         ArtifactNotFoundError: one of the names or versions does not exist.
-        InvalidInputError: source and destination are one store, by its id; or they are of different providers, and a
-            server should copy between them.
+        InvalidInputError: source and destination are the same store, by its id; or ``server_side`` was given for two
+            different providers.
     """
     return migrate_store(
         _store(source, source_options),
@@ -106,18 +107,18 @@ def compare(
     full: bool = False,
     progress: ProgressCallback | None = None,
 ) -> list[Difference]:
-    """Return everything that differs between two stores, but for their markers and caches; empty if nothing does.
+    """Return all differences between two stores, except in their markers and caches.
 
     Args:
         source: a URI, a path, or a client.
         destination: likewise.
         source_options: fsspec options of the source, if it is given by its URI.
-        destination_options: those of the destination.
-        full: read all content; else content is compared by key and size, since its key is its digest.
+        destination_options: fsspec options of the destination, if it is given by its URI.
+        full: read all content. Otherwise content is compared by key and size, since its key is its digest.
         progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
     Raises:
-        StoreNotFoundError: one of them does not exist.
+        StoreNotFoundError: one of the stores does not exist.
     """
     ends = _store(source, source_options), _store(destination, destination_options)
     return compare_stores(*ends, full=full, progress=progress)
@@ -137,19 +138,19 @@ def _store(place: Place, options: Mapping[str, Any] | None) -> Store:
 
 @contextmanager
 def dask_executor(address: str) -> Iterator[Executor]:
-    """Connect to a Dask scheduler for the time of a block; give an executor for :func:`migrate`.
+    """Connect to a Dask scheduler for the duration of a block, and yield an executor for :func:`migrate`.
 
-    Each worker needs this library, the extras of both stores, and a way to both. The stores' own options travel with
-    the tasks, over Dask's connections and nowhere else; better is to give none, and let each worker find credentials
-    where its machine has them (environment, profile, instance role).
+    Each worker needs this library, the extras of both stores, and network access to both. The options of both stores
+    are sent with the tasks, over Dask's connections only. It is better to give no options and let each worker find
+    credentials on its own machine (environment, profile, instance role).
 
     Args:
-        address: of the scheduler, such as ``tcp://host:8786``.
+        address: the address of the scheduler, such as ``tcp://host:8786``.
 
     Raises:
         MissingDependencyError: Dask is not installed.
-        InvalidInputError: it is no such address.
-        StorageUnavailableError: nothing answers there, or it has no workers.
+        InvalidInputError: the address is malformed.
+        StorageUnavailableError: the scheduler does not answer, or has no workers.
     """
     try:
         from distributed import Client
@@ -182,9 +183,9 @@ _DASK_SECONDS = 10
 
 
 def _check_scheduler(address: str) -> None:
-    """Look whether something listens: Dask would try for a long time, and leave its own tracebacks."""
+    """Check that something listens at the address: Dask would retry for long, and print its own tracebacks."""
     scheme, _, place = address.partition("://")
-    if scheme in {"inproc", "ucx", "ws", "wss"}:  # Dask's other ways
+    if scheme in {"inproc", "ucx", "ws", "wss"}:  # Dask's other transports
         return
     host, _, port = place.rpartition(":")
     if scheme not in {"tcp", "tls"} or not host or not port.isdecimal():

@@ -1,8 +1,8 @@
 """OpenLineage events of runs, to a file or an HTTP endpoint (https://openlineage.io, specification 2-0-2).
 
-A run is told when it begins (START) and when it ends (COMPLETE or FAIL). A data set is an artifact: its namespace is
-the store's URL, its name the artifact's, with facets for its version, its schema and where its data lies. The address
-of the endpoint is the one that the user gave; a key for it comes from ``OPENLINEAGE_API_KEY``.
+A run sends an event at its start (START) and at its end (COMPLETE or FAIL). An artifact is a data set: its namespace is
+the store's URL, its name is the artifact's, and its facets hold version, schema and the place of the data. The user
+gives the address of the endpoint; its key comes from ``OPENLINEAGE_API_KEY``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SECONDS, _ATTEMPTS = 5.0, 2
 
 
 def check_address(address: object) -> str | None:
-    """Return where events go to: a path, or the URL of an endpoint; None for nowhere.
+    """Return the address that events are sent to: a path, or the URL of an endpoint; None if none is given.
 
     Raises:
         InvalidInputError: it is neither, or carries a secret.
-        MissingDependencyError: the package that makes the events is missing.
+        MissingDependencyError: the package that makes the events is not installed.
     """
     if address is None or address == "":
         return None
@@ -45,7 +45,7 @@ def check_address(address: object) -> str | None:
         text = rest
     elif separator and (scheme not in {"http", "https"} or not rest.strip("/")):
         raise InvalidInputError(
-            f"{text!r:.80} is no address for OpenLineage events", hint="Give a path, or an http URL."
+            f"{text!r:.80} is not an address for OpenLineage events", hint="Give a path, or an http URL."
         )
     if find_spec("openlineage") is None:
         raise MissingDependencyError(
@@ -58,12 +58,12 @@ class Emitter:
     """Sends the events of one run.
 
     Args:
-        address: a path to which lines are appended, or the URL of an endpoint.
-        namespace: of jobs and data sets: the store's URL.
-        run_id: 32 hex digits.
+        address: a file to append lines to, or the URL of an endpoint.
+        namespace: the namespace of jobs and data sets: the store's URL.
+        run_id: the run's id, 32 hex digits.
         job: the name of the run.
-        code: what is known of the code, as a run's record has it.
-        parent: id and name of the run that it was begun in, if any.
+        code: the code facts, as in the run's record.
+        parent: id and name of the enclosing run, if any.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Emitter:
     def emit(
         self, state: str, moment: datetime, inputs: Iterable[DatasetFacts] = (), outputs: Iterable[DatasetFacts] = ()
     ) -> None:
-        """Send one event: ``START``, ``COMPLETE`` or ``FAIL``. Whatever goes wrong is raised as it is."""
+        """Send one event: ``START``, ``COMPLETE`` or ``FAIL``. Errors of the client are raised unchanged."""
         from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
         from openlineage.client.generated.parent_run import Job as ParentJob
         from openlineage.client.generated.parent_run import ParentRunFacet

@@ -1,8 +1,8 @@
-"""What may be shown: texts without secrets, and without characters that forge a line or drive a terminal.
+"""Removal of secrets, and of characters that would add a line or control a terminal, from texts for display.
 
-A secret is found by where it stands in a URL, and not by its letters alone: with the secret ``test``, ``…/latest``
-stays as it is. Texts of others (of servers, clients, file systems) quote what they were given, so values that are known
-to be secret are taken out of those as well, short ones only as whole words.
+A secret is found by its position in a URL, not by its letters alone: with the secret ``test``, ``…/latest`` is
+unchanged. Texts from servers, clients and file systems quote their input, so values known to be secret are removed from
+those as well, short ones only as whole words.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus
 
 UNDECODED = "".join(map(chr, range(0xDC80, 0xDD00)))
-"""What Python puts in a text for the bytes of a file name that are not UTF-8."""
+"""The surrogates that Python uses for bytes of a file name that are not UTF-8."""
 
 _HIDDEN = "…"
-_LONG = 8  # characters from which a secret is hidden wherever it stands
-_SHORT = 4  # a word of fewer characters tells nobody that it is a secret, and hiding it makes texts unreadable
+_LONG = 8  # a secret of at least so many characters is hidden everywhere, also inside of words
+_SHORT = 4  # shorter values are not hidden: they are also common words, and texts would become unreadable
 
-# User info ends at the last @ before a slash. Where it holds a colon that no port follows, it may hold anything else.
+# User info ends at the last @ before a slash. If it has a colon that no port follows, it may contain any character.
 _USER_INFO = re.compile(r"(?<=://)(?:[^/?#\s'\"]*|(?!\[)[^/?#\s@:]*:(?!\d*(?:[/?#\s'\"]|$))\S*)@")
-# The name of a bucket is followed by no port.
+# A bucket name has no port, so a colon after it starts a password.
 _USER_INFO_OF_BUCKET = re.compile(r"((?:\bs3a?|\bgc?s)://)[^/?#\s@:'\"]*:[^\s'\"]*@", re.IGNORECASE)
-# A text that was cut off before the @.
+# A text that was truncated before the @.
 _CUT_OFF = re.compile(r"(?<=://)(?!\[)[^/?#\s@:'\"]*:(?!:)(?!\d*(?:[/?#\s'\"),.;…]|$))[^/?#\s'\"]*")
 _USER_INFO_OF_ONE = re.compile(r"(?<=://)(?!\[)[^/?#\s@:]*:(?!\d*(?:[/?#]|$)).*@", re.DOTALL)
 _ENCODED_USER_INFO = re.compile(r"(?<=%3A%2F%2F)(?:(?!%2F)[^/?#&\s'\"])*%40", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=\?)[^#\s]+")
 
 SIGNED = r"x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid|googleaccessid"
-"""Pattern of the parameters by which providers sign a URL."""
+"""Pattern of the query parameters of a signed URL."""
 
 SECRET_NAME = re.compile(
     r".*(token|secret|password|passwd|pwd|signature|credentials?|apikey|accesskey|authkey|subscriptionkey|keypairid)"
     r"|awsaccesskeyid|googleaccessid|key|auth|sig|sas|code|policy|delegation|jwt|session|sessionid|hdnts"
 )
-"""Names of parameters of web addresses that hold secrets: their letters, in lower case."""
+"""Pattern of query parameters that hold secrets, matched against the letters of a name in lower case."""
 
 _SIGNED_QUERY = re.compile(rf"([?&;](?:{SIGNED}|signature|sig)=)[^&;#\s'\"<>)]+", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s'\"<>]+", re.IGNORECASE)
@@ -44,13 +44,13 @@ _AUTHORITY = re.compile(r"(?<=://)([^/?#]*)@")
 
 
 def redact(uri: str) -> str:
-    """Return ``uri`` without user info and query values, where URIs carry secrets, and on one line."""
+    """Return ``uri`` on one line, without user info and query values, since these carry secrets."""
     hidden = _USER_INFO_OF_ONE.sub(f"{_HIDDEN}@", uri) if re.match(r"[A-Za-z][A-Za-z0-9+.:-]*://", uri) else uri
     return printable(_QUERY.sub(_HIDDEN, without_secrets(hidden)))
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without the user info and the signed queries of the URLs in it; all else stays as it is."""
+    """Return a text without the user info and the signed queries of the URLs in it; the rest is unchanged."""
     if "://" in text:
         text = _USER_INFO.sub(f"{_HIDDEN}@", _USER_INFO_OF_BUCKET.sub(rf"\1{_HIDDEN}@", text))
         text = _WEB_ADDRESS.sub(_without_parameters, _CUT_OFF.sub(_HIDDEN, text))
@@ -64,12 +64,12 @@ def _without_parameters(address: re.Match[str]) -> str:
 
 
 def names_secret(parameter: str) -> bool:
-    """Tell whether a parameter of a web address is called like a secret, however it is spelled."""
+    """Return whether the name of a query parameter suggests a secret, in any spelling."""
     return bool(SECRET_NAME.fullmatch(re.sub("[^a-z]", "", unquote(parameter).lower())))
 
 
 def secrets_in(url: str) -> tuple[str, ...]:
-    """Return the user info and the secret parameters of a URL, as they are written and as they are meant."""
+    """Return the user info and the secret parameters of a URL, as written and decoded."""
     found = set()
     whole = _USER_INFO_OF_ONE.findall(url) + [match[1] + "@" for match in _AUTHORITY.finditer(url)]
     for info in whole:
@@ -82,7 +82,7 @@ def secrets_in(url: str) -> tuple[str, ...]:
 
 
 def quotes_secret(error: BaseException) -> bool:
-    """Tell whether an error, or one that it came from, quotes a URL with a secret in it."""
+    """Return whether an error, or one in its chain of causes, quotes a URL with a secret."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -96,7 +96,7 @@ def quotes_secret(error: BaseException) -> bool:
 
 
 def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without these values: long ones wherever they stand, shorter ones as whole words."""
+    """Return a text without these values: long ones everywhere, shorter ones as whole words."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _LONG or secret.endswith("@"):
             text = text.replace(secret, f"{_HIDDEN}@" if secret.endswith("@") else _HIDDEN)
@@ -106,7 +106,7 @@ def scrubbed(text: str, secrets: Iterable[str]) -> str:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return a text with control characters escaped: no name forges a line, and no server moves a cursor."""
+    """Return a text with control characters escaped, so that no name adds a line and no server moves the cursor."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""Runs: what a job used and what it made, recorded while it works."""
+"""Runs: the inputs and outputs of a job, recorded while it works."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _MOST_NAME_CHARACTERS = 200
 
 
 class Run:
-    """A job whose artifacts are recorded: what it uses become its inputs, what it registers its outputs.
+    """A job whose artifacts are recorded: those it uses as inputs, those it registers as outputs.
 
-    Comes from :meth:`MetaMLFlowClient.run`, as a context manager or as a decorator (then each call is a run of its
-    own). Inside, every artifact whose bytes are used becomes an input, at its first use, and every artifact that is
-    registered names all that was used until then. An artifact that was got inside stays bound to the run in whatever
-    thread it is used; :meth:`wrap` and :attr:`token` carry the run into thread pools and other processes. Recording
-    never fails a job: what cannot be recorded is told with a ``LineageWarning``. A run that was killed stays without an
-    end, with the inputs that it had used.
+    :meth:`MetaMLFlowClient.run` returns a run, to be used as a context manager or as a decorator (then each call is a
+    run of its own). Inside, every artifact whose bytes are read becomes an input at its first use, and every artifact
+    that is registered lists all inputs used until then. An artifact that was loaded inside a run stays bound to it in
+    any thread; :meth:`wrap` and :attr:`token` carry the run into thread pools and other processes. A recording failure
+    never fails the job: it is a ``LineageWarning``. The record of a run that was killed has the inputs used so far and
+    no end.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Run:
         self._stored = ActiveRun(store, store.clock.new_id(), code)
         parent = self._stored.outer = innermost_run()
         environment = capturing.captured_environment()
-        if self._stored.open():  # nothing may lie in a store before its marker does
+        if self._stored.open():  # the marker must be the first object of a store
             environment |= store_distributions(store, capturing.captured_distributions())
         self._stored.begin(
             RunStart(
@@ -99,17 +99,17 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if self._pid != os.getpid():  # a child that was forked inside: the run is its parent's
+        if self._pid != os.getpid():  # a forked child: only the parent ends the run
             return
         self._inside.close()
-        # A job that says that it is through, in the words of scripts, has not failed.
+        # sys.exit() and sys.exit(0) are how scripts end after success.
         good = kind is None or (isinstance(error, SystemExit) and error.code in {None, 0})
         outcome, told = ("finished", None) if good or kind is None else ("failed", kind.__name__)
         self._emit("COMPLETE" if good else "FAIL")
         self._running.end(outcome, told, self._metrics, tuple(self._notes))  # type: ignore[arg-type]
 
     def _emit(self, state: str) -> None:
-        """Tell of the run where OpenLineage events go to, if they go anywhere. Fails no job."""
+        """Send an OpenLineage event of the run, if the client has an address for them. Never fails the job."""
         if self._emitter is None:
             return
         running = self._running
@@ -154,32 +154,32 @@ class Run:
 
     @property
     def id(self) -> str:
-        """32 hex digits that no other run has."""
+        """The run's unique id: 32 hex digits."""
         return self._running.run_id
 
     @property
     def name(self) -> str:
-        """What was run."""
+        """The name of the job."""
         return self._name
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """The artifact versions that were used so far."""
+        """The artifact versions used so far."""
         return self._running.used()
 
     @property
     def outputs(self) -> tuple[Input, ...]:
-        """The artifact versions that were registered so far."""
+        """The artifact versions registered so far."""
         return self._running.outputs()
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters that it was given; a fresh copy each time."""
+        """The parameters given at its start; a fresh copy each time."""
         return cast("dict[str, Any]", decode(self._params))
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics that were logged so far; a fresh copy each time."""
+        """The metrics logged so far; a fresh copy each time."""
         return cast("dict[str, Any]", decode(self._metrics))
 
     def __repr__(self) -> str:
@@ -200,35 +200,35 @@ class Run:
         facts |= {f"metrics.{name}": value for name, value in self._metrics.items()}
         return table_of(f"Run {self._name}", facts)
 
-    # --- what the job says ------------------------------------------------------------------------------------------
+    # --- records of the job -----------------------------------------------------------------------------------------
 
     def log_metrics(self, metrics: Mapping[str, Any] | None = None, **more: Any) -> None:
-        """Keep metrics, such as ``accuracy=0.93``; a later value of a name replaces an earlier one.
+        """Log metrics, such as ``accuracy=0.93``; a later value of a name replaces an earlier one.
 
-        They are stored when the run ends.
+        Metrics are stored when the run ends.
         """
         given = {**(metrics or {}), **more}
-        self._metrics |= encode_mapping(given)  # a copy: what the caller goes on changing changes nothing
+        self._metrics |= encode_mapping(given)  # a copy: the caller may change its values later
 
     def note(self, text: str) -> None:
-        """Keep a note."""
+        """Add a note, stored when the run ends."""
         if not isinstance(text, str):
             raise InvalidInputError(f"a note is a text, not {type(text).__name__}")
         encode_mapping({"note": text})
         self._notes.append(text)
 
     def use(self, used: U, role: str | None = None) -> U:
-        """Take in that an artifact is used although its bytes are not read here, or in which role; return it.
+        """Record an artifact as an input although its bytes are not read here, or record its role; return it.
 
         Args:
             used: an artifact, or a dataset.
-            role: such as ``train``.
+            role: the input's role, such as ``train``.
         """
         artifact = used if isinstance(used, Artifact) else getattr(used, "artifact", None)
         if not isinstance(artifact, Artifact):
             raise InvalidInputError(f"a run uses an artifact or a dataset, not {type(used).__name__}")
         if not self._running.is_of(artifact._store):  # noqa: SLF001 (its own session)
-            warn_user(f"{artifact.name}@{artifact.version} lies in another store: it is no input", LineageWarning)
+            warn_user(f"{artifact.name}@{artifact.version} is in another store: it is no input", LineageWarning)
         else:
             self._running.note_use(artifact._loaded, role)  # noqa: SLF001 (as above)
         return used
@@ -236,9 +236,10 @@ class Run:
     # --- other threads and processes --------------------------------------------------------------------------------
 
     def wrap(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return ``function`` so that it belongs to this run in whatever thread or process it is called.
+        """Return ``function`` bound to this run, in any thread or process that calls it.
 
-        Picklable if ``function`` is and is no coroutine function; with the store's options, credentials travel along.
+        Picklable if ``function`` is picklable and not a coroutine function. The pickle holds the store's options,
+        including credentials.
         """
         _refuse_generators(function)
         if inspect.iscoroutinefunction(function):
@@ -254,7 +255,7 @@ class Run:
 
     @property
     def token(self) -> str:
-        """A text by which another process joins the run: ``with client.join_run(token):``. It holds no secret."""
+        """A text with which another process joins the run: ``with client.join_run(token):``. It holds no secret."""
         self._running.handed_over = True
         facts = {"run": self._running.run_id, "code": self._running.code}
         return base64.urlsafe_b64encode(json.dumps(facts).encode()).decode()
@@ -269,10 +270,10 @@ def _refuse_generators(function: Callable[..., Any]) -> None:
 
 
 def check_text(value: object, what: str, most: int = _MOST_NAME_CHARACTERS) -> None:
-    """Refuse what is no text that a record can hold.
+    """Check that a value is a text that a record can hold.
 
     Raises:
-        InvalidInputError: it is none, empty, too long, or no valid Unicode.
+        InvalidInputError: it is not a text, is empty, too long, or not valid Unicode.
     """
     if not isinstance(value, str) or not 0 < len(value) <= most:
         raise InvalidInputError(f"{what} is a text of 1 to {most:,} characters, not {value!r:.80}")
@@ -301,10 +302,10 @@ class _Wrapped:
 
 
 def joined(session: Session, token: str) -> ActiveRun:
-    """Return the run that a token speaks of, for another process to add to.
+    """Return the run of a token, so that another process can add to it.
 
     Raises:
-        InvalidInputError: it is no token.
+        InvalidInputError: the token is invalid.
     """
     try:
         facts = json.loads(base64.urlsafe_b64decode(token.encode()))
@@ -313,7 +314,7 @@ def joined(session: Session, token: str) -> ActiveRun:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:
-        raise InvalidInputError("this is no token of a run", hint="Give run.token as it is.")
+        raise InvalidInputError("this is not the token of a run", hint="Give run.token as it is.")
     run = ActiveRun(session.store, run_id, code)
     run.handed_over = True
     return run
@@ -329,10 +330,10 @@ def _caller() -> Any:
 
 
 def recorded_run(store: Store, run_id: str) -> RunRecord:
-    """Return what a store has of a run, with the values that its job gave instead of the JSON that stands for them.
+    """Return a run's record, with parameters and metrics decoded from the JSON that stands for them.
 
     Raises:
-        RunNotFoundError: there is no such run.
+        RunNotFoundError: the run does not exist.
     """
     if is_record_id(str(run_id)) or (record := load_run(store, str(run_id))) is None:
         raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")

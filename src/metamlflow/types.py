@@ -1,6 +1,6 @@
-"""The types of public signatures that have no other public home: for annotations, and to see what a value may be.
+"""The types of public signatures that no other public module exports, for annotations.
 
-Nothing here is made by a caller; the methods that return or take these say what they mean.
+Callers do not make these values; the methods that return or take them explain them.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(client, store_folder, 
     (store_folder / other).parent.mkdir(parents=True)
     (store_folder / other).write_bytes(b"mine")
     for write in (lambda: client.register_artifact("a", b"1"), client.create_store):
-        with pytest.raises(StoreFormatError, match="holds something that is no metamlflow store") as caught:
+        with pytest.raises(StoreFormatError, match="holds something that is not a metamlflow store") as caught:
             write()
         assert caught.value.key == other
     with pytest.raises(StoreNotFoundError):
@@ -117,7 +117,7 @@ def test_unknown_fields_of_the_marker_are_no_obstacle(client, raw):
 def test_a_marker_that_vanished_is_not_replaced(client, raw):
     client.register_artifact("a", b"1")
     (raw.root / "metamlflow.json").unlink()
-    with pytest.raises(StoreFormatError, match="something that is no metamlflow store"):
+    with pytest.raises(StoreFormatError, match="something that is not a metamlflow store"):
         type(client)(raw.root).register_artifact("a", b"2")
     assert not (raw.root / "metamlflow.json").exists()
 

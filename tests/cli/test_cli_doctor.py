@@ -192,7 +192,7 @@ def test_every_engine_is_probed_and_no_error_hides_the_other_checks(tmp_path):
 
 def test_a_backend_without_advice_says_so():
     backend = MemoryBackend()
-    with pytest.raises(InvalidInputError, match="no policy"):
+    with pytest.raises(InvalidInputError, match="does not offer a policy"):
         access_policy(Store(backend.url, {}, backend=backend), "reader")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_process import call
 
+from extras import need
 from metamlflow import MetaMLFlowClient
 from metamlflow.cli.arguments import parse_byte_rate, parse_duration, parse_rate, parse_whole
 from metamlflow.errors import InvalidInputError
@@ -66,6 +67,8 @@ WRONG = {
 
 @pytest.mark.parametrize(("line", "option", "allowed"), WRONG.values(), ids=WRONG)
 def test_a_wrong_value_is_blamed_on_its_option_and_told_what_is_allowed(ask, rides, line, option, allowed):
+    if "--dask" in line:
+        need("distributed")
     answer = ask(*line.split(" "))
     assert answer.code == 2, answer.err
     message, _, hint = answer.err.partition("hint:")
@@ -179,7 +182,7 @@ def test_every_value_that_a_help_gives_as_an_example_can_be_parsed(ask, monkeypa
     for duration in re.findall(r"\w+(?=,| or|$)", durations):
         if duration != "or":
             parse_duration(duration, "--grace")
-    (size,) = set(re.findall(r"no more a second, such as (\w+)\.", text))
+    (size,) = set(re.findall(r"at most this much per second, such as (\w+)\.", text))
     assert parse_byte_rate(size, "--bytes-per-second") == 50_000_000
     assert os.fspath("tcp://host:8786") in text
 

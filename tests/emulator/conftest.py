@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import os
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,14 @@ def connect():
         yield lambda url: stack.enter_context(
             closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=60))
         )
+
+
+@pytest.fixture
+def quicken(monkeypatch):
+    """Shorten the pauses between the attempts of a module: the first is at most so many seconds long."""
+
+    def shorten(module: str, first_pause: float) -> None:
+        patience = importlib.import_module(module).PATIENCE
+        monkeypatch.setattr(f"{module}.PATIENCE", replace(patience, first_pause=first_pause))
+
+    return shorten

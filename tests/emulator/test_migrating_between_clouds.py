@@ -70,12 +70,19 @@ def test_a_store_goes_round_through_both_clouds_and_comes_back_the_same(
     unpruned = source / "blobs/sha256"
     weights = next(path for path in unpruned.rglob("*") if path.is_file() and path.read_bytes() == b"weights")
     weights.unlink()  # what was pruned is collected
-    s3 = MetaMLFlowClient(f"s3://{localstack_server.new_bucket()}/a", storage_options=localstack_server.storage_options)
-    gcs = MetaMLFlowClient(f"gs://{gcs_server.new_bucket()}/b", storage_options=gcs_server.storage_options)
+    # One of its pointers leads to a file of this machine: on the way back to a folder, bucket readers must allow it.
+    s3, gcs = (
+        MetaMLFlowClient(
+            f"{scheme}://{server.new_bucket()}/a",
+            storage_options=server.storage_options,
+            pointer_policy={"file": "allow"},
+        )
+        for scheme, server in (("s3", localstack_server), ("gs", gcs_server))
+    )
     back = MetaMLFlowClient(tmp_path / "back")
     for here, there in ((MetaMLFlowClient(source), s3), (s3, gcs), (gcs, back)):
         report = migrate(here, there)
-        assert report, report.to_json()
+        assert report, str(report.to_json())[-1500:]
         assert report.counts == {"migrated": 7}
         assert compare(here, there) == []
     assert compare(source, back, full=True) == []

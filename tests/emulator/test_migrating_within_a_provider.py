@@ -11,7 +11,7 @@ from servers import GCSServer
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import InvalidInputError
 from metamlflow.store.ingest.hashing import stage_bytes
-from metamlflow_s3 import copies
+from metamlflow_s3 import server_copy
 
 MIB = 1024 * 1024
 
@@ -59,8 +59,8 @@ def test_large_content_is_copied_by_the_server_and_is_the_same(server, fault_pro
 
 
 def test_very_large_content_is_copied_in_parts(s3_server, monkeypatch):
-    monkeypatch.setattr(copies, "WHOLE_BYTES", 8 * MIB)
-    monkeypatch.setattr(copies, "COPY_PART_BYTES", 5 * MIB)
+    monkeypatch.setattr(server_copy, "WHOLE_BYTES", 8 * MIB)
+    monkeypatch.setattr(server_copy, "COPY_PART_BYTES", 5 * MIB)
     ends = [store_at(s3_server, s3_server.new_bucket()) for _ in range(2)]
     content = os.urandom(23 * MIB)
     ends[0].register_artifact("data", {"large.bin": content})

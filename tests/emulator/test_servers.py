@@ -201,7 +201,21 @@ def test_a_server_that_is_not_there_skips_its_tests_and_in_ci_fails_them(tmp_pat
     environment |= {"XDG_CACHE_HOME": str(tmp_path), **settings}
     test = f"{HERE / 'test_servers.py'}::test_localstack_checks_checksums"
     answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            tmp_path / "inner",
+            test,
+        ],
         cwd=run.ROOT,
         env=environment,
         capture_output=True,

@@ -70,11 +70,11 @@ def test_a_version_at_another_server_is_no_input_though_the_urls_are_the_same(tw
     here.register_artifact("table", b"1")
     foreign = there.register_artifact("table", b"2")
     for use in (lambda: here.register_artifact("made", b"3", inputs=[foreign]), lambda: here.lineage(foreign)):
-        with pytest.raises(InvalidInputError, match="lies in another store"):
+        with pytest.raises(InvalidInputError, match="is in another store"):
             use()
     with here.run("job") as run:
         assert there.get_artifact("table").read_bytes() == b"2"
-        with pytest.warns(LineageWarning, match="lies in another store"):
+        with pytest.warns(LineageWarning, match="is in another store"):
             run.use(foreign)
         assert here.register_artifact("made", b"4").inputs == ()
 

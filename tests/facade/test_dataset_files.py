@@ -44,7 +44,7 @@ def test_what_has_no_schema_is_not_read_as_a_table_either(client, name):
     assert not is_data_file(name) or name == ".csv"
     dataset = Dataset.register(client, "t", {name: TEXT})
     for read in (dataset.to_pandas, dataset.to_arrow):
-        with pytest.raises(InvalidInputError, match="no file that is named as a table"):
+        with pytest.raises(InvalidInputError, match="no file with the extension of a table"):
             read()
 
 

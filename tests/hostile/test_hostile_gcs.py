@@ -14,6 +14,7 @@ from reading_process import CALL_SECONDS, Order
 from test_hostile_servers import CHILDREN, DRIP_SECONDS, DRIPS, REQUESTS, assert_within_bounds
 from test_hostile_stores import problem_of
 
+from metamlflow.backend.patience import Patience
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.testing.blobs import pattern_blob
 
@@ -108,7 +109,7 @@ def test_a_hostile_server_gives_what_was_registered_or_an_error(case, read, expe
 
 @pytest.mark.parametrize("case", list(UPLOADS))
 def test_a_hostile_server_is_written_to_with_an_error_of_the_library(case, opened, tmp_path, monkeypatch):
-    monkeypatch.setattr("metamlflow_gcs.connection.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("metamlflow_gcs.connection.PATIENCE", Patience(attempts=3, seconds=4.0, first_pause=0.01))
     changes = UPLOADS[case]
     backend, server = opened(changes)
     began = time.monotonic()

@@ -155,7 +155,7 @@ def test_a_file_that_becomes_a_folder_or_a_pipe_is_refused(client, raw, folder):
         client.register_artifact("a", path, progress=once(lambda _: True, lambda: replace(os.mkdir)))
     path.rmdir()
     source_in(folder, SMALL)
-    with pytest.raises(SourceChangedError, match="no file"):
+    with pytest.raises(SourceChangedError, match="no longer a file"):
         client.register_artifact("a", folder, progress=once(lambda _: True, lambda: replace(os.mkfifo)))
     assert_nothing_registered(raw)
 

@@ -234,7 +234,7 @@ def test_what_does_not_read_as_its_name_says_gives_none_and_a_debug_line(path, c
     with caplog.at_level(logging.DEBUG, "metamlflow"):
         assert capture(path, UNTELLABLE[path]) is None
     (record,) = caplog.records
-    assert record.name == "metamlflow"
+    assert record.name == "metamlflow.store.ingest.schemas"
     assert record.levelno == logging.DEBUG
     assert path in record.getMessage()
 
@@ -305,7 +305,10 @@ def test_without_pyarrow_there_is_no_schema_and_no_error():
         print(capture_schema("a.csv", lambda: io.BytesIO(b"a\\n1\\n")))
         """
     )
-    assert printed.splitlines() == ["DEBUG metamlflow no schema of a.csv: pyarrow is not installed", "None"]
+    assert printed.splitlines() == [
+        "DEBUG metamlflow.store.ingest.schemas no schema of a.csv: pyarrow is not installed",
+        "None",
+    ]
 
 
 # --- large files ------------------------------------------------------------------------------------------------------

@@ -120,8 +120,8 @@ def other(tmp_path):
 
 
 FOREIGN = {
-    "an artifact": (lambda other: other.get_artifact("table"), "lies in another store"),
-    "a dataset": (lambda other: Dataset.open(other, "table"), "lies in another store"),
+    "an artifact": (lambda other: other.get_artifact("table"), "is in another store"),
+    "a dataset": (lambda other: Dataset.open(other, "table"), "is in another store"),
     "an input": (lambda other: other.get_artifact("model").inputs[0], r"table@1 in .* is not the version"),
 }
 

@@ -136,7 +136,7 @@ def test_an_input_that_is_none_is_refused_and_nothing_is_registered(client, raw,
 def test_an_artifact_of_another_store_is_refused(client, raw, tmp_path):
     foreign = MetaMLFlowClient(tmp_path / "elsewhere").register_artifact("table", b"1")
     before = raw.keys()
-    with pytest.raises(InvalidInputError, match="table@1 lies in another store"):
+    with pytest.raises(InvalidInputError, match="table@1 is in another store"):
         client.register_artifact("made", b"m", inputs=[foreign])
     assert raw.keys() == before
 
@@ -206,13 +206,13 @@ def test_a_link_that_leads_nowhere_warns_where_the_caller_registers(client, mani
     with open(__file__) as source:  # noqa: PTH123 (this very file)
         assert "client.register_artifact(" in source.readlines()[line - 1]
     assert str(caught[0].message).startswith("metadata link 'a'")
-    assert str(caught[0].message).endswith("it is no input")
+    assert str(caught[0].message).endswith("it is not an input")
     assert manifest_inputs("made") == []
 
 
 def test_a_link_in_the_first_registration_of_a_store_warns_and_it_is_made(tmp_path):
     client = MetaMLFlowClient(tmp_path / "new")
-    with pytest.warns(LineageWarning, match="it is no input"):
+    with pytest.warns(LineageWarning, match="it is not an input"):
         made = client.register_artifact("m", b"m", metadata={"a_artifact_name": "table", "a_version": 1})
     assert (made.version, made.inputs) == (1, ())
 

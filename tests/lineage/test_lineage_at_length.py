@@ -28,7 +28,7 @@ def test_an_artifact_of_another_store_is_refused(client, tmp_path):
 
 @pytest.mark.parametrize("address", ["s3://b/x", "ftp://host", "http://"])
 def test_what_is_no_place_for_events_is_refused(tmp_path, address):
-    with pytest.raises(InvalidInputError, match="no address for OpenLineage events"):
+    with pytest.raises(InvalidInputError, match="not an address for OpenLineage events"):
         MetaMLFlowClient(tmp_path / "store", openlineage=address)
 
 

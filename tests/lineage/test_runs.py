@@ -121,7 +121,7 @@ def test_an_artifact_of_another_store_is_no_input_and_using_it_explicitly_warns(
     elsewhere = MetaMLFlowClient(tmp_path / "elsewhere").register_artifact("foreign", b"1")
     with client.run("job") as run:
         assert elsewhere.read_bytes() == b"1"
-        with pytest.warns(LineageWarning, match=r"foreign@1 lies in another store") as caught:
+        with pytest.warns(LineageWarning, match=r"foreign@1 is in another store") as caught:
             run.use(elsewhere)
     assert [warning.filename for warning in caught] == [__file__]
     assert runs.inputs(run.id) == []

@@ -115,7 +115,7 @@ def test_an_altered_signature_counts_for_nothing(client, artifact, key, raw, cha
     assert artifact.signatures == []
     with pytest.raises(SignatureError):
         client.get_artifact("model", require_signature=key.public_key())
-    with pytest.raises(ConflictError, match="no signature of this key"):
+    with pytest.raises(ConflictError, match="is not a signature of this key"):
         artifact.sign(key)
 
 

@@ -260,7 +260,7 @@ def test_a_run_that_ends_later_is_completed_also_where_only_some_names_go(tmp_pa
 def test_a_plan_refuses_what_the_migration_would(light_source, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
-    with pytest.raises(StoreFormatError, match="no metamlflow store"):
+    with pytest.raises(StoreFormatError, match="not a metamlflow store"):
         migrate(light_source, tmp_path / "full", dry_run=True)
     shard = next((light_source / "blobs").glob("**/*.jsonl"), None)
     assert shard is None  # few files need none

@@ -6,6 +6,8 @@ After a change that is meant: ``UPDATE_SNAPSHOTS=1 python -m pytest tests/projec
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Protocol
@@ -122,3 +124,12 @@ def test_a_name_that_another_public_module_owns_is_written_down_once(monkeypatch
     modules = {Sample.__module__: owner, "front": front}
     monkeypatch.setattr("public_api.import_module", modules.__getitem__)
     assert describe(("front", Sample.__module__))[0] == f"front.Sample = {Sample.__module__}.Sample"
+
+
+@pytest.mark.parametrize(
+    "name", ["errors.IntegrityError", "types.RunRecord", "client.MetaMLFlowClient", "migration.migrate"]
+)
+def test_a_public_module_is_there_after_the_import_of_the_package_alone(name: str) -> None:
+    code = f"import metamlflow, sys; print('metamlflow.errors' in sys.modules, metamlflow.{name}.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.split() == ["False", name.rpartition(".")[2]]

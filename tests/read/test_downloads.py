@@ -192,7 +192,7 @@ def test_links_in_the_destination_are_not_followed_and_not_replaced(
 @pytest.mark.parametrize("below", ["", "x/y"])
 def test_a_file_where_the_destination_should_be_is_left_alone(artifact, out, below):
     out.write_bytes(b"mine")
-    with pytest.raises(DestinationExistsError, match="out is no folder") as caught:
+    with pytest.raises(DestinationExistsError, match="out is not a folder") as caught:
         artifact.download(out / below)
     assert caught.value.paths == (str(out),)
     assert out.read_bytes() == b"mine"
@@ -200,7 +200,7 @@ def test_a_file_where_the_destination_should_be_is_left_alone(artifact, out, bel
 
 def test_a_destination_that_is_a_dangling_link_is_refused(artifact, out):
     out.symlink_to("nowhere")
-    with pytest.raises(DestinationExistsError, match="out is no folder"):
+    with pytest.raises(DestinationExistsError, match="out is not a folder"):
         artifact.download(out)
     assert out.readlink() == Path("nowhere")
 

@@ -1,5 +1,6 @@
 """Backends that others bring: the one of the docs and the toy package keep the promises, and are found."""
 
+import ast
 import os
 import re
 import subprocess
@@ -28,6 +29,15 @@ def assert_passed(run):
     assert set(counts) == {"passed"}, "nothing is skipped: such backends can be raced by processes"
 
 
+def lines_of_code(source):
+    """How many lines hold more than a comment or a text for readers."""
+    tree = ast.parse(source)
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    silent = {number for text in texts for number in range(text.lineno, text.end_lineno + 1)}
+    lines = enumerate(source.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in silent and line.strip() and line.strip()[0] != "#")
+
+
 @pytest.mark.full
 def test_the_backend_of_the_docs_passes_the_suite(tmp_path):
     page, _, lakes = (ROOT / "docs/backends.md").read_text().partition("## Teaching a scheme to pointers")
@@ -41,6 +51,15 @@ def test_the_backend_of_the_docs_passes_the_suite(tmp_path):
 @pytest.mark.full
 def test_the_toy_backend_passes_the_suite():
     assert_passed(run_pytest("tests", TOY, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(TOY / "src")))
+
+
+def test_a_backend_on_the_base_has_half_the_lines_of_the_same_without_it():
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/backends.md").read_text(), re.MULTILINE | re.DOTALL)
+    [on_the_base] = [block for block in blocks if "class VaultRequests" in block]
+    without = [path.read_text() for path in (TOY / "src").rglob("*.py")]
+    assert "sqlite3.connect" in on_the_base
+    assert "sqlite3.connect" in "".join(without)
+    assert 2 * lines_of_code(on_the_base) <= sum(map(lines_of_code, without))
 
 
 USE_INSTALLED = """

@@ -264,7 +264,7 @@ def test_a_file_that_is_not_of_this_verification_is_refused_and_left_alone(fille
     journal.write_text(other(json.loads(lines[0])) + "\n")
     before = journal.read_bytes()
     with pytest.raises(
-        InvalidInputError, match=r"^resume: .* does not hold what is done of a verification of this store at this level"
+        InvalidInputError, match=r"^resume: .* does not hold the progress of a verification of this store at this level"
     ):
         filled.verify_all(resume=journal)
     assert journal.read_bytes() == before

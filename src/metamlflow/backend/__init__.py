@@ -4,7 +4,19 @@ A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/b
 ``metamlflow.testing`` proves it.
 """
 
+from metamlflow.backend.error_rows import CONNECTION_ROWS, HTTP_ROWS, ErrorRow, ErrorTable
 from metamlflow.backend.fsspec_backend import FsspecBackend
+from metamlflow.backend.object_requests import (
+    ObjectRequests,
+    Opened,
+    Page,
+    PageRequest,
+    StreamsObjects,
+    Upload,
+    UploadsInParts,
+)
+from metamlflow.backend.object_store import ObjectStoreBackend
+from metamlflow.backend.patience import Patience, Tries
 from metamlflow.backend.registry import open_backend
 from metamlflow.backend.replacing import replace_content
 from metamlflow.backend.seam import (
@@ -23,20 +35,34 @@ from metamlflow.backend.streaming import Stream, StreamedObject
 from metamlflow.backend.translation import Table, passing_failure, translated_errors
 
 __all__ = [
+    "CONNECTION_ROWS",
+    "HTTP_ROWS",
     "Backend",
     "Blob",
     "CheapStat",
     "ConfirmsCreation",
     "DeleteFailure",
+    "ErrorRow",
+    "ErrorTable",
     "FsspecBackend",
     "ListsAcrossPrefixes",
     "ObjectInfo",
+    "ObjectRequests",
+    "ObjectStoreBackend",
+    "Opened",
+    "Page",
+    "PageRequest",
+    "Patience",
     "ReplacesContent",
     "ServerSideCopy",
     "Stream",
     "StreamedObject",
+    "StreamsObjects",
     "Table",
+    "Tries",
     "UncheckedRead",
+    "Upload",
+    "UploadsInParts",
     "open_backend",
     "passing_failure",
     "replace_content",

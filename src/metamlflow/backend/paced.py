@@ -19,15 +19,24 @@ class PacedBody:
 
     Args:
         response: the answer.
+        hint: of the error.
+        patience: how many seconds the bytes may take besides a second for each KiB; None: 8, infinite: no limit.
     """
 
-    def __init__(self, response: Any) -> None:
+    def __init__(
+        self,
+        response: Any,
+        hint: str = "Check the network, and the server or what is on the way to it.",
+        patience: float | None = None,
+    ) -> None:
         self._response = response
+        self._hint = hint
+        self._patience = PATIENCE_SECONDS if patience is None else patience
         self._waited = 0.0  # not between the reads: a reader may take its time
         self._received = 0
 
-    async def read(self, most: int) -> bytes:
-        """Return at most so many bytes, as soon as there are some; none at the end.
+    async def read(self, most: int = -1) -> bytes:
+        """Return at most so many bytes (-1: all), as soon as there are some; none at the end.
 
         Raises:
             StorageError: they arrive by drops.
@@ -36,12 +45,12 @@ class PacedBody:
         data: bytes = await self._response.content.read(most)
         self._waited += time.monotonic() - began
         self._received += len(data)
-        late = self._waited > PATIENCE_SECONDS + self._received / _BYTES_PER_SECOND
+        late = self._waited > self._patience + self._received / _BYTES_PER_SECOND
         if late and not self._response.content.at_eof():
             self.close()
             raise StorageError(
                 f"the answer arrives by drops: {self._received:,} bytes in {self._waited:.0f} s",
-                hint="Check the network, and the server or what is on the way to it.",
+                hint=self._hint,
             )
         return data
 

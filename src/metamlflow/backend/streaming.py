@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from metamlflow.backend.patience import Patience
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import StorageUnavailableError
 
-_ATTEMPTS = 4  # without a single byte of progress; then the failure is told
-_FIRST_PAUSE_SECONDS = 0.1
+PATIENCE = Patience(attempts=4, first_pause=0.2)
+"""With a reader that makes no progress; then the failure is told."""
 
 
 class Stream(Protocol):
@@ -49,9 +49,8 @@ class StreamedObject(SeekableReader):
         if self._position >= self._size or not len(buffer):
             return 0
         view = memoryview(buffer).cast("B")[: self._size - self._position]
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 (spreads load)
+        tries = PATIENCE.begin()
+        while True:
             try:
                 if filled := self._fill(view):
                     return filled
@@ -61,7 +60,9 @@ class StreamedObject(SeekableReader):
             except StorageUnavailableError as error:
                 failure = error
             self._drop()  # the next attempt, and the next read, begin anew where this one stands
-        raise failure
+            if (pause := tries.pause()) is None:
+                raise failure
+            time.sleep(pause)
 
     def _fill(self, view: memoryview) -> int:
         if self._stream is None or self._stream_position != self._position:

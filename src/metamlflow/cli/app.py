@@ -1,7 +1,7 @@
 """The commands."""
 
-# typer reads each option from a parameter: flags are positional to Python (FBT), and `debug` is there to be accepted
-# and is read elsewhere, in running.py (ARG001).
+# typer reads each option from a parameter, so flags are positional in Python (FBT). The parameter `debug` only makes
+# typer accept the option; entry.py reads it (ARG001).
 # ruff: noqa: ARG001, FBT001, FBT002
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from metamlflow.cli.rows import LEFT_OUT, LISTED, entry_rows, fact_rows, listed_
 from metamlflow.cli.signals import interruptible
 from metamlflow.cli.verify import Limits, check_all
 
-# The client is imported by the commands that need it: `--help` and a mistyped option are answered at once.
+# Commands import the client themselves, so that `--help` and a mistyped option are answered at once.
 
 app = typer.Typer(
     help="Versioned, immutable, verified machine-learning artifacts in nothing but an object store.",
@@ -53,7 +53,7 @@ app = typer.Typer(
     "130 interrupted. Data goes to stdout, everything else to stderr.",
     add_completion=True,
     pretty_exceptions_enable=False,
-    # Plain help is quick to start, and the same in a pipe.
+    # Plain help starts faster, and is the same in a pipe.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -75,7 +75,7 @@ def root(
     ] = False,
     debug: DebugOption = False,
 ) -> int | None:
-    """Answer a call without a command with the help, as a wrong one."""
+    """Show the help and exit with a usage error if no command is given."""
     if context.invoked_subcommand is not None:
         return None
     note(context.get_help())
@@ -89,7 +89,7 @@ def init(
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="How long bytes that nothing names are kept, such as 36h, 7d or 2w; a constant of the store. "
+            help="How long blobs that no version names are kept, such as 36h, 7d or 2w; a constant of the store. "
             "[default: 7d]",
         ),
     ] = None,
@@ -97,9 +97,9 @@ def init(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Create a store, and print where it is. If it exists, nothing happens.
+    """Create a store, and print its URL. Does nothing if it exists.
 
-    Nobody has to: the first registration creates the store too. But only here its grace can be chosen.
+    This is optional: the first registration creates the store too. But only here can its grace be chosen.
     """
     wanted = None if grace is None else parse_duration(grace, "--grace")
     client = client_for(store, options)
@@ -118,7 +118,7 @@ def register(
         typer.Argument(
             metavar="PATH",
             help="A file, a folder, or an fsspec URL; several are stored as one artifact, under their names; '-' is "
-            "what comes in on stdin.",
+            "stdin.",
         ),
     ],
     store: StoreOption = None,
@@ -136,7 +136,7 @@ def register(
 ) -> None:
     """Store content as the next version of NAME, and print NAME@VERSION.
 
-    The version is there, whole and for good, when this ends with 0; until then nobody sees any of it.
+    The version is complete and permanent when this exits with 0; until then no reader sees any part of it.
     """
     metadata = read_metadata(meta_file, meta)
     client = client_for(store, options, source_options)
@@ -158,14 +158,14 @@ def register(
         emit(f"{artifact.name}@{artifact.version}")
 
 
-@app.command(short_help="Bring a version to a folder, verified.")
+@app.command(short_help="Download a version to a folder, verified.")
 def get(
     reference: ReferenceArgument,
-    destination: Annotated[str, typer.Argument(metavar="DEST", help="A folder; made if it is missing.")] = ".",
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="A folder; created if missing.")] = ".",
     path: Annotated[
         str | None, typer.Option(metavar="PATH", help="Only the file at this path in the artifact.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are in the way.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     require_signature: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE", help="An ed25519 public key in PEM; one of them must have signed it."),
@@ -176,9 +176,9 @@ def get(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Bring a version to a folder, verified, and print where it is: a file's path, or the folder's.
+    """Download a version to a folder, verified, and print the path of the file or folder.
 
-    Nothing appears in the folder before everything was fetched and verified.
+    Nothing appears in the folder before everything is fetched and verified.
     """
     keys = [Path(file) for file in require_signature or ()] or None
     artifact = client_for(store, options, source_options).get_artifact(reference, require_signature=keys)
@@ -238,7 +238,7 @@ def show(
         note(f"{len(artifact.entries) - count:,} more files; --entries -1 lists all")
 
 
-@app.command(short_help="Check that versions are as they were registered.")
+@app.command(short_help="Verify that versions are as they were registered.")
 def verify(
     references: Annotated[
         list[str] | None, typer.Argument(metavar="NAME[@VERSION]", help="What to check.", autocompletion=references)
@@ -246,7 +246,7 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="Check every version of every name.")] = False,
     level: LevelOption = "full",
     lineage: Annotated[
-        bool, typer.Option("--lineage", help="Walk back to all that they were made from, and prove each manifest.")
+        bool, typer.Option("--lineage", help="Verify also the manifests of all versions that they were made from.")
     ] = False,
     resume: ResumeOption = None,
     objects_per_second: ObjectsPerSecondOption = None,
@@ -257,10 +257,10 @@ def verify(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Check that versions are there as they were registered. Exits with 1 if one is not.
+    """Verify that versions are in the store as they were registered. Exits with 1 if one is not.
 
-    Goes on after a finding and names each of them: what is modified or missing, and which object it is: of the store,
-    or of the place that is only pointed to.
+    Continues after every finding, and names each modified or missing file with its object: in the store, or at the
+    place that a pointer leads to.
     """
     if every == bool(references):
         raise typer.BadParameter("give one or more, or --all", param_hint="NAME[@VERSION]...")
@@ -269,14 +269,14 @@ def verify(
     return check_all(client, references or (), level, limits, as_json=as_json)
 
 
-@app.command(short_help="Examine a store and the place it lies in.")
+@app.command(short_help="Examine a store and its place.")
 def doctor(
     store: StoreOption = None, options: OptionsOption = None, as_json: JsonOption = False, debug: DebugOption = False
 ) -> int:
-    """Examine a store and the place it lies in, check by check. Exits with 1 if a check failed.
+    """Examine a store and its place, check by check. Exits with 1 if a check failed.
 
-    Creates no store and writes nothing, but that it tries to create the marker of an existing store a second time.
-    In a pipe: name, verdict (ok, warning, failed or unknown), what was found, and a remedy, separated by tabs.
+    Creates no store and writes nothing, except that it tries to create the marker of an existing store a second time.
+    In a pipe: name, verdict (ok, warning, failed or unknown), observation and remedy, separated by tabs.
     """
     return ExitCode.GOOD if examined(client_for(store, options), as_json=as_json) else ExitCode.CHECK_FAILED
 
@@ -286,7 +286,7 @@ def policy(
     role: Annotated[
         Literal["reader", "writer", "collector"],
         typer.Option(
-            help="A reader gets and lists; a writer also creates, and overwrites nothing; a collector deletes."
+            help="A reader gets and lists; a writer also creates, never overwrites; a collector reads and deletes."
         ),
     ] = "writer",
     store: StoreOption = None,
@@ -298,18 +298,18 @@ def policy(
     advised(client_for(store, options), role, as_json=as_json)
 
 
-@app.command(short_help="Play a short story that shows it all.")
+@app.command(short_help="Show all features in a short story.")
 def demo(
     folder: Annotated[
-        str | None, typer.Argument(metavar="FOLDER", help="Play here, in a new or empty folder, and keep it.")
+        str | None, typer.Argument(metavar="FOLDER", help="A new or empty folder to play in, which is kept.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder.")] = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Play a short story on a local folder: data, its next version, a model, a damaged byte that is found.
+    """Play a short story in a local folder: data, its next version, a model, and a damaged byte that is found.
 
-    Takes a second, needs no network, and without FOLDER or --keep leaves nothing behind.
+    Takes a second and needs no network. Without FOLDER or --keep, nothing is left behind.
     """
     from metamlflow.cli.demo import play
 
@@ -321,4 +321,4 @@ def demo(
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)
-app.add_typer(lineage_app)  # without a name: its commands stand beside these
+app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

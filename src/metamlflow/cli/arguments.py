@@ -1,4 +1,4 @@
-"""What the arguments of a command mean: a store, a source, metadata, a duration."""
+"""Parsing of command arguments: a store, a source, metadata, a duration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from metamlflow._arguments import absolute_path, blamed_on
+from metamlflow._arguments import absolute_path, blamed_on, parse_size
 from metamlflow.cli.output import note
 from metamlflow.cli.signals import Interruption, PipeReader
 from metamlflow.cli.wording import in_the_shell
@@ -40,17 +40,17 @@ def client_for(
     place: str = "--store",
     option: str = "--option",
 ) -> MetaMLFlowClient:
-    """Return a client on the store that ``--store`` and ``--option`` name, with what ``--source-option`` names.
+    """Return a client of the store that ``--store``, ``--option`` and ``--source-option`` give.
 
     Args:
-        store: its URI.
-        options: as they were given to ``option``.
-        source_options: those of lakes.
-        place: what the store was named with, for messages.
-        option: what its options were given with, likewise.
+        store: the URI of the store.
+        options: the values of ``option``.
+        source_options: the values of ``--source-option``.
+        place: the option or argument that gave the store, for messages.
+        option: the option that gave its options, for messages.
 
     Raises:
-        InvalidInputError: no store is named, or none can be at that place; the message names the option or variable.
+        InvalidInputError: no store is given, or its place is invalid; the message names the option or variable.
     """
     given = parse_assignments(options, option, nested=True) if options else None
     if not (store if store is not None else os.environ.get(URI_VARIABLE)):
@@ -70,7 +70,7 @@ def client_for(
 
 
 def source_in(paths: Sequence[str], interruption: Interruption) -> Any:
-    """Return what is to be registered, as ``register_artifact`` takes it; ``-`` is stdin.
+    """Return the source for ``register_artifact``; ``-`` is stdin.
 
     Raises:
         typer.BadParameter: stdin is one of several, or closed.
@@ -78,17 +78,17 @@ def source_in(paths: Sequence[str], interruption: Interruption) -> Any:
     if STDIN not in paths:
         return paths[0] if len(paths) == 1 else list(paths)
     if len(paths) > 1:
-        raise typer.BadParameter("'-' (stdin) stands alone; its content has no name", param_hint="PATH...")
+        raise typer.BadParameter("'-' (stdin) must be the only one; its content has no name", param_hint="PATH...")
     if sys.stdin is None:
         raise typer.BadParameter("stdin is closed", param_hint="PATH...")
     if sys.stdin.isatty():
         note("reading from the terminal; Ctrl-D ends the input")
-    # A file that is redirected can be read twice if need be; a pipe can keep us waiting.
+    # A redirected file can be read twice if necessary; reading a pipe may block.
     return sys.stdin.buffer if sys.stdin.seekable() else PipeReader(sys.stdin.fileno(), interruption)
 
 
 def parse_duration(text: str, option: str) -> timedelta:
-    """Return the duration that a text such as ``36h`` or ``7d`` spells.
+    """Return the duration of a text such as ``36h`` or ``7d``.
 
     Raises:
         typer.BadParameter: it is not a duration, or longer than ten years.
@@ -107,10 +107,10 @@ def parse_duration(text: str, option: str) -> timedelta:
 
 
 def parse_whole(text: str, option: str, least: int) -> int:
-    """Return the whole number that a text spells.
+    """Return a text as a whole number.
 
     Raises:
-        typer.BadParameter: it spells none, or one that is less than ``least``.
+        typer.BadParameter: it is not a whole number, or is less than ``least``.
     """
     if not _WHOLE.fullmatch(text) or int(text) < least:
         raise typer.BadParameter(f"{text!r:.40} is not a whole number from {least} on", param_hint=option)
@@ -118,10 +118,10 @@ def parse_whole(text: str, option: str, least: int) -> int:
 
 
 def parse_rate(text: str, option: str) -> float:
-    """Return the number above 0 that a text spells.
+    """Return a text as a number above 0.
 
     Raises:
-        typer.BadParameter: it spells none.
+        typer.BadParameter: it is not a finite number above 0.
     """
     try:
         number = float(text)
@@ -133,13 +133,11 @@ def parse_rate(text: str, option: str) -> float:
 
 
 def parse_byte_rate(text: str, option: str) -> int:
-    """Return the number of bytes that a text such as ``50MB`` spells, which is above 0.
+    """Return a text such as ``50MB`` as a number of bytes above 0.
 
     Raises:
-        InvalidInputError: it spells none.
+        InvalidInputError: it is not a size above 0.
     """
-    from metamlflow._arguments import parse_size
-
     with blamed_on(option):
         if not (size := parse_size(text)):
             raise InvalidInputError(f"{text!r:.40} is not a size above 0")
@@ -147,10 +145,10 @@ def parse_byte_rate(text: str, option: str) -> int:
 
 
 def file_to_write(text: str, option: str) -> Path:
-    """Return where a file goes; a place that it cannot go to is told now, and not when all is done.
+    """Return the path of a file to write, checked now so that the command does not fail after its work.
 
     Raises:
-        InvalidInputError: it names a folder, is in none, or may not be written.
+        InvalidInputError: it is a folder, its folder does not exist, or it may not be written.
     """
     file = Path(absolute_path(text))
     if not text or file.is_dir() or not file.parent.is_dir():
@@ -166,23 +164,23 @@ def file_to_write(text: str, option: str) -> Path:
 
 
 def parse_assignments(pairs: Iterable[str], option: str, *, nested: bool = False) -> dict[str, Any]:
-    """Return the values by key. A value is read as JSON if it is JSON, else it is the text as given.
+    """Return the values by key. A value is parsed as JSON if it is JSON; otherwise it is the text as given.
 
     Args:
-        pairs: such as ``["rows=200", "owner=ml"]``.
-        option: the option that they were given to, for messages. These never show a value: it may be a secret.
+        pairs: pairs such as ``["rows=200", "owner=ml"]``.
+        option: the option that gave them, for messages, which never show a value because it may be a secret.
         nested: a dot in a key leads into an object: ``a.b=1`` gives ``{"a": {"b": 1}}``. A key may begin with a URI
             that ends in a slash: ``https://host/.headers.X=1``.
 
     Raises:
-        typer.BadParameter: a pair without ``=`` or key, or a key that is given twice.
+        typer.BadParameter: a pair lacks ``=`` or its key, or a key is given twice.
     """
     result: dict[str, Any] = {}
     for number, pair in enumerate(pairs, 1):
         key, separator, text = pair.partition("=")
         *parents, last = _parts(key) if nested else [key]
         if not separator or not last or not all(parents):
-            raise typer.BadParameter(f"the one in place {number} is not of the form key=value", param_hint=option)
+            raise typer.BadParameter(f"number {number} is not of the form key=value", param_hint=option)
         place = result
         for parent in parents:
             place = place.setdefault(parent, {})
@@ -202,10 +200,10 @@ def _parts(key: str) -> list[str]:
 
 
 def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, Any]:
-    """Return the JSON object in a file, if one is given, with the keys of ``--meta`` over its own.
+    """Return the metadata of ``--meta-file`` and ``--meta``, whose keys override those of the file.
 
     Raises:
-        typer.BadParameter: the file cannot be read, or holds something else.
+        typer.BadParameter: the file cannot be read, or does not hold a JSON object.
     """
     given = parse_assignments(pairs or (), "--meta")
     if file is None:
@@ -222,10 +220,12 @@ def read_metadata(file: str | None, pairs: Iterable[str] | None) -> dict[str, An
 
 
 def read_inputs(given: Iterable[str] | None) -> dict[str, list[str]] | list[str]:
-    """Return what ``--input`` names, as ``register_artifact`` takes it: by role if one has a role."""
+    """Return the inputs of ``--input`` for ``register_artifact``: a mapping by role if they have roles."""
+    if not given:
+        return []
     from metamlflow.types import Reference
 
-    split = [text.partition("=") for text in given or ()]
+    split = [text.partition("=") for text in given]
     with blamed_on("--input"):
         for role, has_role, reference in split:
             Reference.parse(reference if has_role else role)

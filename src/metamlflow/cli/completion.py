@@ -1,6 +1,6 @@
-"""What the shell offers at a Tab: names, versions and aliases of a store on this machine.
+"""Completions for the shell: names, versions and aliases of a store on this machine.
 
-A bucket is not asked: a Tab must not wait for a network, nor sign requests with somebody's credentials.
+Buckets are not queried: a Tab must not wait for a network, nor sign requests with the user's credentials.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MOST = 500
 
 
 def names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names in the store that begin as what was typed."""
+    """Return the names in the store that begin with the typed text."""
     return _found(context, incomplete, _names)
 
 
 def references(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names that begin as what was typed; behind an ``@``, the versions and aliases of the name."""
+    """Return the names that begin with the typed text; after an ``@``, the versions and aliases of the name."""
     return _found(context, incomplete, _versions if "@" in incomplete else _names)
 
 
@@ -39,10 +39,10 @@ def _found(
         from metamlflow.client import MetaMLFlowClient
 
         client = MetaMLFlowClient(place, storage_options={}, source_options={})
-        # What a shell is told is one word a line: nothing that a store holds may be more.
+        # The shell reads one completion per line, so a text with a line break must not be offered.
         found = (text for text in find(client, incomplete) if text.startswith(incomplete) and text.isprintable())
         return [text for text, _ in zip(found, range(_MOST), strict=False)]
-    except Exception:  # noqa: BLE001 (whatever it is, a shell that completes has no place for an error)
+    except Exception:  # noqa: BLE001 (a shell cannot show an error during completion)
         return []
 
 

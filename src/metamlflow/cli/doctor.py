@@ -1,4 +1,4 @@
-"""The checks of a store and its place, as they are shown; and what to grant to whom."""
+"""Display of the checks of a store and its place, and of access policies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def examined(client: MetaMLFlowClient, *, as_json: bool) -> bool:
-    """Make and show all checks of a client's store; return whether none failed."""
+    """Run and show all checks of a client's store; return whether none failed."""
     diagnosis = client.doctor()
     if as_json:
         emit_document("doctor", diagnosis.to_json())
@@ -29,14 +29,14 @@ def _show(checks: Sequence[Check]) -> None:
         emit_rows(map(check_row, checks))
         return
     emit_rows((check_row(check)[:3] for check in checks), CHECKED)
-    # Below the table: commands are to be copied, and a narrow column would break them.
+    # Below the table, since a narrow column would break commands that are meant to be copied.
     for check in checks:
         if check.remedy:
             emit(f"\n{check.name}: {printable(check.remedy)}")
 
 
 def advised(client: MetaMLFlowClient, role: Role, *, as_json: bool) -> None:
-    """Show the least that a role needs for a client's store: the policy on stdout, what to know about it on stderr."""
+    """Show the least access to a client's store that a role needs: the policy on stdout, notes about it on stderr."""
     policy = client.access_policy(role)
     if as_json:
         content = {"uri": client.storage_uri, "role": role, "text": policy.text, "document": policy.document}

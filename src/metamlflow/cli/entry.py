@@ -1,4 +1,4 @@
-"""One run of the command line, from its arguments to its exit code. The only place that handles errors."""
+"""One invocation of the command line, from its arguments to its exit code. The only place that handles errors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from metamlflow.cli.output import OutputClosedError, discard_output, output_is_c
 from metamlflow.redaction import without_secrets
 
 COMPLETION_VARIABLE = "_METAMLFLOW_COMPLETE"
-"""Set by a shell that asks what the next word may be."""
+"""Set by a shell that requests completions."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command; return its exit code. Nothing but a failure of the interpreter itself is raised."""
+    """Run a command; return its exit code. Raises only failures of the interpreter itself."""
     if COMPLETION_VARIABLE in os.environ:
         from metamlflow.cli.shell import answered
 
-        return answered(arguments)
-    # Read here and not by the parser, because errors of the parser are to be told in the same way as all others.
+        return answered(arguments, os.environ[COMPLETION_VARIABLE])
+    # Read here and not by the parser, because these flags also apply to the parser's own errors.
     flags = set(arguments[: arguments.index("--")] if "--" in arguments else arguments)
     as_json, debug = "--json" in flags, "--debug" in flags
     try:
@@ -31,8 +31,8 @@ def run(arguments: Sequence[str]) -> int:
             return _command(arguments, debug=debug)
         except OutputClosedError:
             raise
-        # The last resort, so that no user is shown a traceback; --debug shows it.
-        except BaseException as error:  # noqa: BLE001 (what a backend or a plug-in raises has no common base)
+        # The last resort, so that no user sees a traceback; --debug shows it.
+        except BaseException as error:  # noqa: BLE001 (errors of backends and plug-ins have no common base)
             return _failed(error, arguments, as_json=as_json, debug=debug)
     except OutputClosedError:
         discard_output()
@@ -43,7 +43,7 @@ def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool, de
     if isinstance(error, SystemExit):
         if not isinstance(error.__context__, BrokenPipeError):
             return error.code if isinstance(error.code, int) else ExitCode.BUG
-        error = error.__context__  # typer takes any broken pipe for a closed output
+        error = error.__context__  # typer treats any broken pipe as a closed output
     if isinstance(error, BrokenPipeError) and output_is_closed():
         raise OutputClosedError
     if debug:
@@ -54,7 +54,7 @@ def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool, de
 
 
 def _named(arguments: Sequence[str]) -> str:
-    """Return the command that was called, as it is typed: ``metamlflow pointer register``."""
+    """Return the called command as typed: ``metamlflow pointer register``."""
     from typer.main import get_command
 
     from metamlflow.cli.app import app
@@ -76,8 +76,8 @@ def _command(arguments: Sequence[str], *, debug: bool) -> int:
         logger.addHandler(log)
         logger.setLevel(logging.DEBUG)
     code = app(list(arguments), prog_name="metamlflow", standalone_mode=False)
-    if code == ExitCode.INTERRUPTED:  # what typer makes of a Ctrl-C; some of its versions raise Abort instead
+    if code == ExitCode.INTERRUPTED:  # typer's answer to a Ctrl-C; some of its versions raise Abort instead
         raise KeyboardInterrupt
-    # Here, where a full disk is an error like any other; at the interpreter's exit it would be a traceback.
+    # Flush here, where a full disk is handled like any error; at the interpreter's exit it would show a traceback.
     sys.stdout.flush()
     return code if isinstance(code, int) else ExitCode.GOOD

@@ -1,4 +1,4 @@
-"""How a command ends: the table of exit codes, and how an error is told."""
+"""The table of exit codes, and how an error is shown."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from metamlflow.errors import (
 )
 from metamlflow.redaction import without_secrets
 
-# All errors in how a command is called derive from it. typer does not name it, and which package defines it differs
+# The base of all errors in how a command is called. typer does not export it, and the package that defines it differs
 # between versions of typer.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class ExitCode(IntEnum):
-    """What the exit code of ``metamlflow`` says."""
+    """The exit codes of ``metamlflow``."""
 
     GOOD = 0
     CHECK_FAILED = 1
@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
     OUTPUT_CLOSED = 141  # as a shell says of SIGPIPE
 
 
-# The first row that fits counts.
+# The first row that matches an error decides.
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
     (typer.Abort, ExitCode.INTERRUPTED),
@@ -61,7 +61,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 def tell(error: BaseException, *, as_json: bool, command: str = "metamlflow") -> None:
-    """Write an error to stderr: for people, or as one JSON document. ``command`` is what was called, for the hint."""
+    """Write an error to stderr, as text or as one JSON document. The hint names ``command``, the called command."""
     message, hint = _message(error), _hint(error, command)
     if as_json:
         note(json.dumps({"error": type(error).__name__, "message": message, "hint": hint}))
@@ -88,7 +88,7 @@ def _message(error: BaseException) -> str:
             message = error.strerror + (f": {error.filename}" if error.filename is not None else "")
         case _:
             message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    # What else failed besides: each file has its line.
+    # Notes hold further failures, one file per line.
     return without_secrets("\n".join([message, *getattr(error, "__notes__", ())]))
 
 

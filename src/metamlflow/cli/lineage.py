@@ -1,6 +1,6 @@
-"""The commands about where things come from."""
+"""The commands for lineage, signatures and history."""
 
-# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# As in app.py: flags are positional in Python, and entry.py reads `debug`.
 # ruff: noqa: ARG001, FBT002
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note
 lineage_app = typer.Typer()
 
 
-@lineage_app.command(short_help="Show what a version was made from, and what was made from it.")
+@lineage_app.command(short_help="Show the inputs of a version and its consumers.")
 def lineage(
     reference: ReferenceArgument,
     direction: Annotated[
         Literal["both", "upstream", "downstream"],
-        typer.Option(help="upstream: what it was made from; downstream: what was made from it."),
+        typer.Option(help="upstream: the versions it was made from; downstream: those made from it."),
     ] = "both",
-    depth: Annotated[str | None, typer.Option(metavar="N", help="How many steps. [default: to the ends]")] = None,
+    depth: Annotated[str | None, typer.Option(metavar="N", help="How many steps. [default: all]")] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Write a Mermaid flowchart.")] = False,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write one page that needs no network to this file.")
@@ -38,7 +38,7 @@ def lineage(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what a version was made from, and what was made from it, as a tree."""
+    """Show the versions that a version was made from, and those made from it, as a tree."""
     steps = None if depth is None else parse_whole(depth, "--depth", 0)
     page = None if html is None else file_to_write(html, "--html")
     graph = client_for(store, options).lineage(reference, direction, steps)
@@ -75,15 +75,15 @@ def sign(
         emit(signature.key_id)
 
 
-@lineage_app.command(short_help="Show all versions of a name, and prove their row.")
+@lineage_app.command(short_help="Show all versions of a name, and verify their chain.")
 def history(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose versions.", autocompletion=names)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The artifact's name.", autocompletion=names)],
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Show all versions of a name, pruned ones included. Exits with 1 if one is missing or was altered.
+    """Show all versions of a name, including pruned ones. Exits with 1 if one is missing or was altered.
 
     In a pipe: version, state (available or pruned), time, creator and manifest digest, separated by tabs.
     """

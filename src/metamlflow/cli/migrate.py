@@ -1,12 +1,12 @@
-"""The commands that move a store and compare two."""
+"""The commands that migrate a store and compare two stores."""
 
-# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# As in app.py: flags are positional in Python, and entry.py reads `debug`.
 # ruff: noqa: ARG001, FBT002
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -49,13 +49,13 @@ VersionsOption = Annotated[
     typer.Option(
         "--version",
         metavar="VERSION",
-        help="Bring the bytes of these only: a number or 'latest' of every name, or NAME@VERSION. Repeatable. The "
-        "manifests of all others go too, as absent. [default: all]",
+        help="Copy the content of these only: a number or 'latest' of every name, or NAME@VERSION. Repeatable. All "
+        "others are copied as manifests, in the state absent. [default: all]",
     ),
 ]
 ProofOption = Annotated[
     Literal["sent", "checksum", "full"],
-    typer.Option("--verify", help="sent: DST checks the digest sent along; checksum: what it holds; full: every byte."),
+    typer.Option("--verify", help="sent: DST checks the digest sent along; checksum: its digests; full: every byte."),
 ]
 ServerSideOption = Annotated[
     bool, typer.Option("--server-side", help="Let the provider copy content over 1 MiB, within one provider.")
@@ -69,7 +69,7 @@ CopyPointersOption = Annotated[
     typer.Option(
         "--copy-pointers",
         metavar="URI",
-        help="Copy what artifacts only point to into this bucket, prefix or folder; DST's pointers then lead there.",
+        help="Copy pointed data into this bucket, prefix or folder; DST's pointers then lead there.",
     ),
 ]
 RelocationOption = Annotated[
@@ -77,7 +77,7 @@ RelocationOption = Annotated[
     typer.Option(
         "--relocation",
         metavar="OLD",
-        help="Bring this relocation of SRC even if it moves pointers of DST's own, unproven. Repeatable.",
+        help="Copy this relocation of SRC even if it moves DST's own pointers without proof. Repeatable.",
     ),
 ]
 MarkdownOption = Annotated[
@@ -85,7 +85,7 @@ MarkdownOption = Annotated[
 ]
 
 
-@migration_app.command(short_help="Bring versions to another store, unchanged.")
+@migration_app.command(short_help="Copy versions to another store, unchanged.")
 def migrate(
     source: SourceArgument,
     destination: DestinationArgument,
@@ -96,7 +96,7 @@ def migrate(
     dask: DaskOption = None,
     copy_pointers: CopyPointersOption = None,
     relocations: RelocationOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be copied.")] = False,
     markdown: MarkdownOption = None,
     from_options: FromOption = None,
     to_options: ToOption = None,
@@ -104,17 +104,14 @@ def migrate(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Bring versions to another store: numbers, ids, digests and manifest bytes unchanged. Exits with 4 on a conflict.
+    """Copy versions to another store: numbers, ids, digests and manifest bytes unchanged. Exits with 4 on a conflict.
 
-    What DST has already is not sent again: the same command goes on where one was stopped, and mirrors a store.
+    Objects that DST has are not sent again: the same command resumes an interrupted migration, and mirrors a store.
     In a pipe: NAME@VERSION, status, files, objects and bytes new to DST, and manifest digest, separated by tabs.
     """
     from metamlflow.migration import migrate as bring
-    from metamlflow.types import ArtifactName
 
-    with blamed_on("--name"):
-        for name in names or ():
-            ArtifactName.parse(name)
+    _check_names(names or ())
     page = None if markdown is None else file_to_write(markdown, "--markdown")
     with (
         _told_to_go_on(),
@@ -144,9 +141,17 @@ def migrate(
     return ExitCode.CONFLICT if "conflict" in report.counts else ExitCode.STORAGE
 
 
+def _check_names(names: Iterable[str]) -> None:
+    from metamlflow.types import ArtifactName
+
+    with blamed_on("--name"):
+        for name in names:
+            ArtifactName.parse(name)
+
+
 @contextmanager
 def _executor_at(address: str | None) -> Iterator[Executor | None]:
-    """Connect to a Dask scheduler, if one is given, for the time of a block."""
+    """Connect to a Dask scheduler, if one is given, for the duration of a block."""
     if address is None:
         yield None
         return
@@ -163,7 +168,7 @@ def _told_to_go_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note("what has arrived stays, and is complete; the same command goes on from there")
+        note("copied versions stay, and are complete; the same command continues from there")
         raise
 
 
@@ -197,19 +202,19 @@ def _row(version: VersionReport) -> Row:
     return reference, version.status, files, version.objects, Size(version.bytes), digest
 
 
-@migration_app.command(short_help="Tell what differs between two stores.")
+@migration_app.command(short_help="List the differences between two stores.")
 def compare(
     source: SourceArgument,
     destination: DestinationArgument,
-    full: Annotated[bool, typer.Option("--full", help="Read all content; else content goes by key and size.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read all content; else compare keys and sizes.")] = False,
     from_options: FromOption = None,
     to_options: ToOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Tell what differs between two stores, but for their markers and caches. Exits with 1 if anything does.
+    """List the differences between two stores, except in markers and caches. Exits with 1 if there are any.
 
-    In a pipe: key, what (only here, only there, other), and what it is in SRC and in DST, separated by tabs.
+    In a pipe: key, kind (only here, only there, other), and the content in SRC and in DST, separated by tabs.
     """
     from metamlflow.migration import compare as compared
 

@@ -14,7 +14,7 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="URI",
-        # Read by the client and not by typer, so that a message names the variable where that is wrong.
+        # The client and not typer reads the variable, so that a message about a wrong value names the variable.
         help=f"The store: a folder, or a URI such as s3://bucket/prefix.  [env var: {URI_VARIABLE}]",
     ),
 ]
@@ -24,7 +24,7 @@ OptionsOption = Annotated[
         "--option",
         metavar="KEY=VALUE",
         help="A storage option, as fsspec takes it; the value is JSON or text, a dot in the key leads into an object. "
-        "Repeatable; given once, METAMLFLOW_STORAGE_OPTIONS is not read.",
+        "Repeatable; if given, METAMLFLOW_STORAGE_OPTIONS is not read.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document; errors too are JSON, on stderr.")]
@@ -42,8 +42,8 @@ SourceOptionsOption = Annotated[
     typer.Option(
         "--source-option",
         metavar="PLACE.KEY=VALUE",
-        help="An option of data outside of the store, such as s3.profile=lake or https://host/.headers.X-Key=abc: of a "
-        "scheme, or of a URI that ends in a slash. Repeatable; given once, METAMLFLOW_SOURCE_OPTIONS is not read.",
+        help="An option for data outside of the store, such as s3.profile=lake or https://host/.headers.X-Key=abc: for "
+        "a scheme, or for a URI that ends in a slash. Repeatable; if given, METAMLFLOW_SOURCE_OPTIONS is not read.",
     ),
 ]
 TypeOption = Annotated[str, typer.Option("--type", metavar="TYPE", help="A label: file, dataset, model, or your own.")]
@@ -64,8 +64,8 @@ UnchangedOption = Annotated[
 ProveOption = Annotated[
     Literal["stat", "checksum", "full"] | None,
     typer.Option(
-        help="How hard to look at content that is in the store already: its size, the digest that the storage holds, "
-        "or every byte. What is missing or damaged is put back. [default: one look that costs next to nothing]"
+        help="How to check content that is in the store already: its size, the digest that the storage holds, or "
+        "every byte. Missing or damaged content is put back. [default: one check of size that costs almost nothing]"
     ),
 ]
 IdempotencyOption = Annotated[
@@ -75,25 +75,27 @@ IdempotencyOption = Annotated[
 InputsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--input", metavar="[ROLE=]REF", help="What it was made from, such as features@2 or data=raw@1. Repeatable."
+        "--input",
+        metavar="[ROLE=]REF",
+        help="A version it was made from, such as features@2 or data=raw@1. Repeatable.",
     ),
 ]
 LevelOption = Annotated[
     Literal["full", "checksum", "stat"],
-    typer.Option(
-        help="full reads every byte; checksum compares what the storage recorded; stat looks at presence and size."
-    ),
+    typer.Option(help="full reads every byte; checksum compares the storage's digests; stat checks presence and size."),
 ]
 ResumeOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Keep here what is done: what was stopped goes on from there. Removed at the end.",
+        help="Record finished work here, to continue from there after an interruption. Removed at the end.",
     ),
 ]
 ObjectsPerSecondOption = Annotated[
-    str | None, typer.Option("--objects-per-second", metavar="N", help="Look at or read no more objects a second.")
+    str | None,
+    typer.Option("--objects-per-second", metavar="N", help="Check or read at most this many objects per second."),
 ]
 BytesPerSecondOption = Annotated[
-    str | None, typer.Option("--bytes-per-second", metavar="SIZE", help="Read no more a second, such as 50MB.")
+    str | None,
+    typer.Option("--bytes-per-second", metavar="SIZE", help="Read at most this much per second, such as 50MB."),
 ]

@@ -1,7 +1,7 @@
-"""What a command writes: data to stdout, everything else to stderr.
+"""The output of commands: data to stdout, everything else to stderr.
 
-On a terminal data is a table; elsewhere it is one record a line, its fields separated by tabs, complete and without
-decoration. A pager, ``cut`` and ``awk`` need nothing else, and ``--json`` is there for programs.
+On a terminal data is a table; elsewhere it is one record per line, with tab-separated fields, complete and without
+decoration, for a pager, ``cut`` and ``awk``. ``--json`` is for programs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DOCUMENT_FORMAT = 1
-"""Of the JSON documents. It rises when a field changes its meaning or goes away; new fields may come without."""
+"""The format of JSON documents. It rises when a field changes its meaning or is removed, not for new fields."""
 
 
 class Size(int):
@@ -34,16 +34,16 @@ Row = Sequence[Cell]
 
 
 class OutputClosedError(Exception):
-    """Whoever read our output has stopped, as ``head`` does. No failure, and nothing to tell."""
+    """The reader of our output has stopped, as ``head`` does. This is not a failure and shows no message."""
 
 
 def prepare_output() -> None:
-    """Make sure that no name, however odd, fails to be printed, and that there is something to print to."""
-    # Started with a closed descriptor, as by `>&-`: nobody wants to read it.
+    """Make sure that every name can be printed, and that stdout and stderr exist."""
+    # None if the process was started with a closed descriptor, as by `>&-`.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
-        # A file name that is no UTF-8 leaves as the bytes that it is; what another encoding lacks, as an escape.
+        # In UTF-8, undecodable bytes of file names are written unchanged; other encodings escape missing characters.
         utf8 = stream.encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
         stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")  # type: ignore[union-attr]
 
@@ -53,14 +53,14 @@ def _nowhere() -> TextIO:
 
 
 def discard_output() -> None:
-    """Let nothing more reach a closed pipe, not even what is still in a buffer when the interpreter exits."""
+    """Redirect stdout and stderr to nowhere, so that buffers flushed at exit do not reach a closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(nowhere, descriptor)
 
 
 def settle_output() -> None:
-    """Write what is still in a buffer, or give it up: the interpreter's own attempt would end in a traceback."""
+    """Flush stdout, or discard its buffer: a failing flush at the interpreter's exit would show a traceback."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -68,18 +68,18 @@ def settle_output() -> None:
 
 
 def output_is_closed() -> bool:
-    """Whether nobody reads stdout or stderr any more. A broken pipe may as well be a connection to the storage."""
+    """Return whether the reader of stdout or stderr has gone; a BrokenPipeError may also come from the storage."""
     poll = select.poll()
     for descriptor in (1, 2):
-        poll.register(descriptor, 0)  # errors and hang-ups are reported whatever one asks for
+        poll.register(descriptor, 0)  # errors and hang-ups are always reported
     return bool(poll.poll(0))
 
 
 def coloured(descriptor: int) -> bool:
-    """Whether what goes to stdout (1) or stderr (2) is to have colours, bold letters and the like.
+    """Return whether stdout (1) or stderr (2) gets colours and bold text.
 
-    ``NO_COLOR`` that is not empty means none at all (https://no-color.org), whatever else is set; so does a dumb
-    terminal. ``FORCE_COLOR`` and ``CLICOLOR_FORCE`` mean them also in a pipe; ``CLICOLOR=0`` means none.
+    A ``NO_COLOR`` that is not empty (https://no-color.org) and a dumb terminal turn them off, whatever else is set.
+    ``FORCE_COLOR`` and ``CLICOLOR_FORCE`` turn them on, also in a pipe; ``CLICOLOR=0`` turns them off.
     """
     told = os.environ.get
     if told("NO_COLOR") or told("TERM") == "dumb":
@@ -90,7 +90,7 @@ def coloured(descriptor: int) -> bool:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return text with control characters escaped; bytes of a file name that is not UTF-8 stay what they are."""
+    """Return text with control characters escaped; undecodable bytes of file names are unchanged."""
     return redaction.printable(text, keep=keep + redaction.UNDECODED)
 
 
@@ -113,14 +113,14 @@ def note(text: str) -> None:
 
 def emit_document(kind: str, content: dict[str, Any]) -> None:
     """Write a JSON document to stdout. ``docs/cli.md`` describes each kind."""
-    # ASCII, so that no terminal or locale can spoil it.
+    # ASCII, so that it does not depend on the terminal or locale.
     emit(json.dumps({"format": DOCUMENT_FORMAT, "kind": kind, **content}, indent=2, allow_nan=False))
 
 
 def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
-    """Write records to stdout: a table on a terminal, else lines of tab-separated fields, without the titles.
+    """Write records to stdout: a table on a terminal, else lines of tab-separated fields without titles.
 
-    Where a terminal is too narrow, the columns ``left_out`` go, the first of them first, and stderr says so.
+    If the terminal is too narrow, the columns in ``left_out`` are omitted in that order, and stderr says so.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -139,14 +139,14 @@ def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequenc
 
 
 def console(*, width: int | None = None, error: bool = False) -> Console:
-    """Return a console on stdout, or on stderr, that takes text as it is; a closed pipe raises OutputClosedError."""
+    """Return a console on stdout or stderr that prints text unchanged; a closed pipe raises OutputClosedError."""
     from rich.console import Console
 
     class _Quiet(Console):
         def on_broken_pipe(self) -> NoReturn:
             raise OutputClosedError
 
-    # Without a colour system rich writes no attributes; with its own way to say so it would still write bold ones.
+    # color_system=None removes all attributes; rich's own no_color option would still write bold text.
     system: Literal["auto", "standard"] | None = None
     if coloured(2 if error else 1):
         system = "auto" if (sys.stderr if error else sys.stdout).isatty() else "standard"

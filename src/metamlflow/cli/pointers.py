@@ -1,6 +1,6 @@
-"""The commands about data that stays where it is."""
+"""The commands for pointers: data that stays where it is."""
 
-# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# As in app.py: flags are positional in Python, and entry.py reads `debug`.
 # ruff: noqa: ARG001, FBT002
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 pointer_app = typer.Typer(
     name="pointer",
-    help="Register data that stays where it is, strengthen its evidence, bring it in, look at it again.",
+    help="Register data that stays where it is, strengthen its evidence, copy it into the store, refresh it.",
     short_help="Data that stays where it is.",
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -44,7 +44,7 @@ pointer_app = typer.Typer(
 
 @pointer_app.callback()
 def root(context: typer.Context) -> None:
-    """Answer a call without a command with the help, as a wrong one."""
+    """Show the help and exit with a usage error if no command is given."""
     if context.invoked_subcommand is None:
         note(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
@@ -67,11 +67,12 @@ def register(
         Literal["stat", "checksum", "full"] | None,
         typer.Option(
             help="stat: size, and ETag or time; checksum: a digest that the server holds; full: every byte is read. "
-            "[default: what costs no more than finding the data]"
+            "[default: the strongest that costs no more than finding the data]"
         ),
     ] = None,
     expected: Annotated[
-        str | None, typer.Option(metavar="DIGEST", help="Of one object: what it must be, such as sha256:<64 hex>.")
+        str | None,
+        typer.Option(metavar="DIGEST", help="For one object: the digest it must have, such as sha256:<64 hex>."),
     ] = None,
     meta: MetaOption = None,
     meta_file: MetaFileOption = None,
@@ -106,7 +107,7 @@ def register(
 def strengthen(
     reference: ReferenceArgument,
     evidence: Annotated[
-        Literal["checksum", "full"], typer.Option(help="full reads every byte; checksum asks the servers.")
+        Literal["checksum", "full"], typer.Option(help="full reads every byte; checksum asks the servers for digests.")
     ] = "full",
     store: StoreOption = None,
     options: OptionsOption = None,
@@ -114,13 +115,13 @@ def strengthen(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Publish the next version with stronger evidence, and print it. Refuses if the data changed since."""
+    """Publish the next version with stronger evidence, and print it. Fails if the data changed since."""
     artifact = client_for(store, options, source_options).get_artifact(reference)
     with interruptible() as interruption, shown_progress("reading", interruption) as progress:
         _show(artifact.strengthen(evidence, progress=progress), as_json=as_json)
 
 
-@pointer_app.command(short_help="Publish the next version with the bytes stored.")
+@pointer_app.command(short_help="Publish the next version with the data copied into the store.")
 def materialize(
     reference: ReferenceArgument,
     store: StoreOption = None,
@@ -129,13 +130,13 @@ def materialize(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Publish the next version with the bytes in the store, and print it. Refuses if the data changed since."""
+    """Publish the next version with the data copied into the store, and print it. Fails if the data changed since."""
     artifact = client_for(store, options, source_options).get_artifact(reference)
     with interruptible() as interruption, shown_progress("storing", interruption) as progress:
         _show(artifact.materialize(progress=progress), as_json=as_json)
 
 
-@pointer_app.command(short_help="Look at the data again; publish the next version if it changed.")
+@pointer_app.command(short_help="Check the data again; publish the next version if it changed.")
 def refresh(
     reference: ReferenceArgument,
     store: StoreOption = None,
@@ -144,9 +145,10 @@ def refresh(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Look at the data again, publish the next version only if it changed, and print what did.
+    """Check the data again, publish the next version only if it changed, and print the changes.
 
-    In a pipe: one line for each change, added, removed or modified and the path, separated by a tab; then the version.
+    In a pipe: one line for each change, with added, removed or modified and the path, separated by a tab; then the
+    version.
     """
     artifact = client_for(store, options, source_options).get_artifact(reference)
     with interruptible() as interruption, shown_progress("looking", interruption) as progress:
@@ -164,19 +166,19 @@ def refresh(
     emit(f"{done.artifact.name}@{done.artifact.version}")
 
 
-@pointer_app.command(short_help="Record that data which is only pointed to has moved.")
+@pointer_app.command(short_help="Record that pointed data has moved.")
 def relocate(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Where it was: an object, a folder or a prefix.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Where it is now.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The old place: an object, a folder or a prefix.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new place.")],
     store: StoreOption = None,
     options: OptionsOption = None,
     source_options: SourceOptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Record that data which artifacts only point to has moved, once every byte of it was found at NEW.
+    """Record that pointed data has moved, after every byte of it was found at NEW.
 
-    Prints how many files that were. Refuses what was registered without a digest: strengthen it first.
+    Prints the number of files. Fails for data that was registered without a digest: strengthen it first.
     """
     client = client_for(store, options, source_options)
     with interruptible() as interruption, shown_progress("reading", interruption) as progress:

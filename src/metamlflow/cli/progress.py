@@ -1,4 +1,4 @@
-"""Progress of an operation, drawn on stderr where that is a terminal."""
+"""Progress of an operation, drawn on stderr if it is a terminal."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ if TYPE_CHECKING:
     from metamlflow.artifacts import Progress, ProgressCallback
 
 _WIDE, _MIDDLE = 80, 56  # columns of a terminal
-# What is going on when everything was counted, by operation.
+# The text shown after everything was counted, by operation.
 _AT_THE_END: Mapping[str, str] = MappingProxyType({"register": "committing…", "download": "putting in place…"})
 
 
 @contextmanager
 def shown_progress(description: str, interruption: Interruption) -> Iterator[ProgressCallback]:
-    """Yield a callback that draws a bar with files, bytes and rate, where it is seen, and stops the work when told.
+    """Yield a callback that draws a bar with files, bytes and rate on a terminal, and raises if the work must stop.
 
-    When everything was counted it says what still goes on, rather than stand at its end. The bar is gone when the block
-    is left, whichever way.
+    When everything was counted, the bar names the remaining step. It disappears when the block ends.
     """
-    # A dumb terminal cannot take back what was drawn.
+    # A dumb terminal cannot erase a bar.
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda _: interruption.check()
         return
@@ -40,10 +39,10 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
         bar = bars.add_task(description, total=None, files="")
 
         def draw(state: Progress) -> None:
-            """Show how far the work is, or raise if it is to stop."""
+            """Show the progress, or raise KeyboardInterrupt if the work must stop."""
             interruption.check()
             of_all = f"/{state.total_files:,}" if state.total_files is not None else ""
-            # The size of a stream is not known before its end: its total stays behind what was read.
+            # The total of a stream lags behind the bytes read, since its size is unknown before its end.
             known = state.total_bytes is not None and state.total_bytes >= state.bytes
             ending = _AT_THE_END.get(state.operation, "finishing…") if state.finishing else None
             bars.update(
@@ -54,13 +53,13 @@ def shown_progress(description: str, interruption: Interruption) -> Iterator[Pro
                 files=f"{state.files:,}{of_all} files",
             )
             if ending:
-                bars.refresh()  # what comes next may take no time, or a minute
+                bars.refresh()  # the next step may take a minute, without a further call
 
         yield draw
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """Return what a bar is made of on a terminal of so many columns: one line of it."""
+    """Return the columns of a bar that fit on one line of a terminal ``width`` characters wide."""
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.table import Column
 

@@ -1,6 +1,6 @@
-"""The command that puts back what is missing or damaged."""
+"""The command that restores missing or damaged objects."""
 
-# As in app.py: flags are positional to Python, and `debug` is read elsewhere.
+# As in app.py: flags are positional in Python, and entry.py reads `debug`.
 # ruff: noqa: ARG001, FBT002
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 repair_app = typer.Typer()
 
 
-@repair_app.command(short_help="Put back what is missing or damaged of a version.")
+@repair_app.command(short_help="Restore missing or damaged objects of a version.")
 def repair(
     reference: ReferenceArgument,
     source: Annotated[
@@ -34,7 +34,7 @@ def repair(
         typer.Option(
             "--from",
             metavar="SOURCE",
-            help="Has good bytes: another store (a folder or a URI), a folder with the files at their paths, a file.",
+            help="The good bytes: another store (a folder or a URI), a folder with the files at their paths, a file.",
         ),
     ],
     from_options: Annotated[
@@ -46,11 +46,11 @@ def repair(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Put back what a full verification of a version finds missing or modified. Exits with 1 if some of it stays so.
+    """Restore the objects that a full verification of a version finds missing or modified. Exits with 1 if some remain.
 
-    Only bytes with the digest in the object's name are written, under that name, and read back. Running it again does
-    no harm. In a pipe, separated by tabs: NAME@VERSION, ok or failed, how many were repaired and are damaged; then of
-    each: NAME@VERSION, repaired or damaged, path, object, and the reason.
+    Only bytes with the digest in the object's key are written, under that key, and read back. Running it again does no
+    harm. In a pipe, separated by tabs: NAME@VERSION, ok or failed, the numbers of repaired and of damaged objects; then
+    for each object: NAME@VERSION, repaired or damaged, path, object, and the reason.
     """
     client = client_for(store, options)
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
@@ -80,7 +80,7 @@ def _rows(report: RepairReport) -> Iterator[Row]:
 
 
 def _lines(report: RepairReport) -> Iterator[str]:
-    """Yield a report as lines for people, in the form of those of ``verify``."""
+    """Yield a report as lines for people, in the same form as ``verify``."""
     verdict, (repaired, damaged) = "ok    " if report.ok else "failed", (len(report.repaired), len(report.damaged))
     yield f"{verdict}  {report.name}@{report.version}  {repaired:,} repaired, {damaged:,} damaged"
     for status, objects in (("repaired", report.repaired), ("damaged", report.damaged)):

@@ -33,7 +33,7 @@ def listed_row(artifact: Artifact) -> Row:
 
 
 def fact_rows(artifact: Artifact) -> Iterator[Row]:
-    """Yield what is known of an artifact, a fact a row; metadata values as JSON."""
+    """Yield the facts of an artifact, one per row; metadata values as JSON."""
     yield "name", artifact.name
     yield "version", str(artifact.version)
     yield "type", artifact.artifact_type
@@ -60,7 +60,7 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
 
 
 def entry_rows(artifact: Artifact, count: int | None) -> Iterator[Row]:
-    """Yield the first ``count`` entries (None: all), a row each."""
+    """Yield the first ``count`` entries (None: all), one per row."""
     for entry in islice(artifact.entries, count):
         known = f"sha256:{entry.sha256}" if entry.uri is None or entry.sha256 else entry.evidence.strength
         yield ("entry", entry.path, Size(entry.size), known, *((entry.uri,) if entry.uri is not None else ()))
@@ -87,5 +87,5 @@ def report_lines(report: VerifyReport) -> Iterator[str]:
 
 
 def check_row(check: Check) -> Row:
-    """Return a check of the doctor's as a row: name, verdict, what was found, and a remedy or a dash."""
+    """Return a check of the doctor as a row: name, verdict, observation, and a remedy or a dash."""
     return check.name, check.verdict, check.found, check.remedy or "-"

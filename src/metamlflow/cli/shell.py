@@ -1,4 +1,4 @@
-"""Answers a shell that asks, at a Tab, what the next word of a command may be."""
+"""Answers the completion requests of a shell: which words may follow when the user presses Tab."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import redirect_stdout
 
 from metamlflow.cli.app import app
 
-_BREAKS = frozenset({"@", ":", "="})  # of what bash takes for the end of a word
+_BREAKS = frozenset({"@", ":", "="})  # the characters of names and options at which bash ends a word
 
 
-def answered(arguments: Sequence[str]) -> int:
-    """Answer a shell that asks what to offer, or how to ask; return the exit code."""
-    broken_off = _rejoin(os.environ) if os.environ.get("_METAMLFLOW_COMPLETE") == "complete_bash" else ""
+def answered(arguments: Sequence[str], asked: str) -> int:
+    """Answer what a shell ``asked``: for completions, or for its completion script; return the exit code."""
+    broken_off = _rejoin(os.environ) if asked == "complete_bash" else ""
     told = io.StringIO()
     with redirect_stdout(told):
         try:
@@ -29,9 +29,9 @@ def answered(arguments: Sequence[str]) -> int:
 
 
 def _rejoin(environment: MutableMapping[str, str]) -> str:
-    """Put words together that bash has taken apart at ``@``, ``:`` and ``=``; return what stays of the last.
+    """Rejoin words that bash split at ``@``, ``:`` and ``=``; return the part of the last word that bash keeps.
 
-    Bash replaces what stands behind the last of these characters, an ``@`` included; so only that is to be offered.
+    Bash replaces only the text after the last of these characters, so completions must not repeat the part before it.
     """
     try:
         words, current = environment["COMP_WORDS"].split("\n"), int(environment["COMP_CWORD"])

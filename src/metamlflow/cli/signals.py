@@ -1,4 +1,4 @@
-"""Making Ctrl-C quick: the library lets work that has begun end, which for a large file may be long."""
+"""Quick reaction to Ctrl-C: by itself, the library finishes work that has begun, which is slow for a large file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CHUNK = 256 * 1024
 
 
 class Interruption:
-    """Whether the user has pressed Ctrl-C, for threads that no signal reaches."""
+    """Whether the user has pressed Ctrl-C, for threads that receive no signal."""
 
     def __init__(self) -> None:
-        # A byte in the pipe wakes a reader that waits for another file; it stays there, for all later ones.
+        # A byte in the pipe wakes readers that wait for another file; it is never read, so it wakes later ones too.
         self._waiting, self._telling = os.pipe()
         self._requested = False
 
@@ -27,30 +27,30 @@ class Interruption:
             os.write(self._telling, b"!")
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if work is to stop."""
+        """Raise KeyboardInterrupt if work must stop."""
         if self._requested:
             raise KeyboardInterrupt
 
     def wait_for(self, descriptor: int) -> None:
-        """Return when a file has something to read, or raise KeyboardInterrupt if work is to stop before it has."""
+        """Wait until a file has something to read; raise KeyboardInterrupt if work must stop before that."""
         select.select([descriptor, self._waiting], [], [])
         self.check()
 
     def close(self) -> None:
-        """Give up the pipe."""
+        """Close the pipe."""
         os.close(self._waiting)
         os.close(self._telling)
 
 
 class PipeReader:
-    """Reads a pipe or terminal from where it stands, and gives way to a Ctrl-C while it waits."""
+    """Reads a pipe or terminal from its current position; Ctrl-C interrupts its waiting."""
 
     def __init__(self, descriptor: int, interruption: Interruption) -> None:
         self._descriptor = descriptor
         self._interruption = interruption
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, as soon as there are any; empty at the end. All that comes if it is negative."""
+        """Return up to ``size`` bytes as soon as any arrive; empty at the end. A negative ``size`` reads to the end."""
         if size < 0:
             return b"".join(iter(lambda: self.read(CHUNK), b""))
         self._interruption.wait_for(self._descriptor)
@@ -59,14 +59,14 @@ class PipeReader:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Yield what a Ctrl-C is told to, besides raising KeyboardInterrupt here."""
+    """Yield an Interruption that a Ctrl-C also sets, besides raising KeyboardInterrupt here."""
     interruption = Interruption()
 
     def stop(number: int, frame: FrameType | None) -> None:
         interruption.request()
         signal.default_int_handler(number, frame)
 
-    # A shell that starts a command in the background has it ignore Ctrl-C; that stays so.
+    # A background command of a shell ignores Ctrl-C; keep that.
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if ours:
         signal.signal(signal.SIGINT, stop)

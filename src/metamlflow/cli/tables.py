@@ -1,4 +1,4 @@
-"""Tables for terminals of any width: names stay whole, and where room is short columns are left out."""
+"""Tables for terminals of any width: names stay whole, and columns are omitted if the terminal is narrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Texts = Sequence[str]
 
 
 def terminal_width() -> int:
-    """Return how many columns there are: what ``COLUMNS`` says, else the terminal, else 80."""
+    """Return the number of columns: that of ``COLUMNS``, else the terminal's, else 80."""
     return max(shutil.get_terminal_size().columns, 1)
 
 
@@ -27,9 +27,9 @@ class Table:
 
     Attributes:
         titles: one for each column, or none at all.
-        rows: of texts; one may have fewer than others.
-        to_the_right: columns that stand at their right edge: numbers.
-        left_out: titles of the columns that go where room is short, the first of them first.
+        rows: rows of texts; some may be shorter than others.
+        to_the_right: indexes of right-aligned columns: numbers.
+        left_out: titles of the columns to omit if the terminal is narrow, in that order.
     """
 
     titles: Texts
@@ -39,15 +39,15 @@ class Table:
 
 
 def lines_of(table: Table, width: int) -> tuple[list[str], Texts]:
-    """Return the lines of a table, of the titles first, and the titles of the columns that found no room.
+    """Return the lines of a table, titles first, and the titles of the omitted columns.
 
-    No line is longer than ``width`` but where a word of it is: names, paths and digests are never broken, so that they
+    A line is longer than ``width`` only if a single word is: names, paths and digests are never broken, so that they
     can be copied. A text with blanks is wrapped, beside the others or below them.
     """
     table, gone = _narrowed(table, width)
     widths = _widths(table)
     margin = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
-    # A number at its right edge cannot go below the others.
+    # A right-aligned number cannot be moved below the others.
     aligned = _fits(widths, width) or (margin < width and len(widths) - 1 not in table.to_the_right)
     found = []
     if table.titles:
@@ -58,12 +58,12 @@ def lines_of(table: Table, width: int) -> tuple[list[str], Texts]:
 
 
 def shortened_digest(text: str) -> str:
-    """Return enough of a digest to know it by; what is no digest as it is."""
+    """Return a digest shortened to its first characters; any other text is unchanged."""
     return f"{text[:_SHOWN_OF_DIGEST]}…" if text.startswith("sha256:") and " " not in text else text
 
 
 def _narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
-    """Return a table with digests shortened, and then columns left out, until it fits or nothing more may go."""
+    """Return a table with shortened digests and then omitted columns, until it fits or no more may be omitted."""
     gone: list[str] = []
     if table.titles and not _fits(_widths(table), width):
         table = replace(table, rows=[[shortened_digest(text) for text in row] for row in table.rows])
@@ -96,7 +96,7 @@ def _fits(widths: Sequence[int], width: int) -> bool:
 
 
 def _aligned(row: Texts, widths: Sequence[int], to_the_right: frozenset[int], width: int) -> Iterator[str]:
-    """Yield a row as lines: its last cell wrapped beside the others if words have room there, else below them."""
+    """Yield a row as lines: its last cell wrapped beside the others if there is room, else below them."""
     margin = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
     room = width - margin
     if len(row) < len(widths) or cell_len(row[-1]) <= room:
@@ -125,7 +125,7 @@ def _below(row: Texts, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, room: int) -> list[str]:
-    """Return a text in lines of at most ``room`` columns, broken at blanks; a longer word stands in a line alone."""
+    """Return a text in lines of at most ``room`` columns, broken at blanks; a longer word gets a line alone."""
     if cell_len(text) <= room or not text.strip():
         return [text]
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""Verifying several versions, one after another, whatever is found."""
+"""Verification of several versions, one after another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINES = "\n"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a verification goes, how it is held back, and where it keeps what is done; as the options say."""
+    """The options of a verification: its rates, its resume file, and whether it follows lineage."""
 
     resume: str | None = None
     objects_per_second: str | None = None
@@ -40,10 +40,10 @@ def check_all(
     *,
     as_json: bool,
 ) -> ExitCode:
-    """Verify the versions that are meant (none: all there are), and write what is found as it is found.
+    """Verify the given versions (none: all), and write each report as soon as it is done.
 
     Raises:
-        NotFoundError: one of them, or the store, does not exist.
+        NotFoundError: a version, or the store, does not exist.
     """
     from metamlflow.artifacts import Verification
 
@@ -61,7 +61,7 @@ def check_all(
             progress=lambda state: draw(state),  # noqa: PLW0108 (each version has a bar of its own)
         )
         while True:
-            # A bar for each version: what is found is written while there is none.
+            # One bar per version: a report must be written while no bar is drawn.
             with shown_progress("verifying", interruption) as draw:
                 report = next(reports, None)
             if report is None:

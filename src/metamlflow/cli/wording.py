@@ -1,4 +1,4 @@
-"""Errors in the words of a shell: options by the names that were typed, and nothing of the packages that parse them."""
+"""Errors in terms of the command line: the names of options, and no text of the packages that parse them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# What the library calls an argument, and the command an option. What is not here has the same name.
+# The command's option for each argument of the library. Arguments that are not listed have the same name in both.
 _OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "storage_uri": "--store",
@@ -26,11 +26,11 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "pointer_policy": "--pointer-policy",
     }
 )
-# Not inside of a name, a path or a quotation: there it is what somebody wrote.
+# Not inside of a name, a path or a quotation: these are the user's own text.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
-# Arguments that are words of English are such only where a message begins with them.
+# These arguments are also English words: only at the beginning of a message are they arguments.
 _BLAMED = re.compile(r"^(expected|resume|version)s?(?=: )")
-# How the package that checks values introduces what a parser said.
+# The prefix that the validating package puts before a parser's message.
 _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")
 
 
@@ -41,5 +41,5 @@ def in_the_shell(text: str, names: Mapping[str, str] = _OPTIONS) -> str:
 
 
 def plain_usage(text: str) -> str:
-    """Return what the parser of a command line says, without what the packages below it put in front."""
+    """Return the command line parser's message, without the prefixes of the packages below it."""
     return _INTRODUCTION.sub("", text)

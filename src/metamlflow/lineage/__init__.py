@@ -1,4 +1,4 @@
-"""Lineage as a graph: artifacts, the runs between them, and the places outside that data came from."""
+"""Lineage as a graph: artifacts, the runs between them, and the external places that data came from."""
 
 from metamlflow.lineage.elements import Link, Node
 from metamlflow.lineage.graph import Lineage

@@ -1,4 +1,4 @@
-"""What a lineage graph is made of, and what its page and its texts need to know of it."""
+"""The elements of a lineage graph, and the protocol that its page and its texts need."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from metamlflow._looks import one_line
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Something in a lineage graph.
+    """A node of a lineage graph.
 
     Attributes:
-        id: unique in the graph: ``name@version``, ``run:<id>`` (``#2`` and so on behind it, where a run made versions
+        id: unique in the graph: ``name@version``, ``run:<id>`` (followed by ``#2`` and so on if a run made versions
             from different inputs), or a URI.
-        kind: ``artifact``, ``run``, ``source`` (a place outside of the store) or ``missing`` (an artifact that is named
-            as an input and cannot be read).
-        label: for people.
-        facts: what is known of it, as JSON values.
+        kind: ``artifact``, ``run``, ``source`` (a place outside of the store) or ``missing`` (an input whose manifest
+            cannot be read).
+        label: a text for people.
+        facts: the facts about it, as JSON values.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What leads from one node to another: data flows from ``source`` to ``target``."""
+    """A link between two nodes: data flows from ``source`` to ``target``."""
 
     source: str
     target: str
@@ -40,26 +40,26 @@ class Link:
 
 
 class Graph(Protocol):
-    """A graph that can be drawn; see :class:`~metamlflow.lineage.Lineage`, which is the one."""
+    """A graph that can be drawn; :class:`~metamlflow.lineage.Lineage` is the implementation."""
 
     @property
     def start(self) -> str:
-        """The node that was asked about."""
+        """The requested node."""
 
     @property
     def complete(self) -> bool:
-        """Whether all of it is here."""
+        """Whether the graph is complete."""
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Everything in it."""
+        """All nodes."""
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """Everything that leads from one node to another."""
+        """All links."""
 
     def run_facts(self) -> dict[str, dict[str, Any]]:
-        """Return what is recorded of each run, by the id of its node."""
+        """Return the recorded facts of each run, by the id of its node."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as JSON values."""

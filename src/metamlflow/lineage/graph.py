@@ -1,4 +1,4 @@
-"""The graph itself: artifacts, the runs between them, and the places outside that data came from."""
+"""The graph itself: artifacts, the runs between them, and the external places that data came from."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Lineage:
-    """What a version was made from and what was made from it, as far as it was asked for.
+    """The graph of the versions that a version was made from and of those made from it, as far as requested.
 
-    Printing it shows a tree. Data flows along :attr:`links`; between two artifacts stands the run that made one of the
-    other, where one did.
+    Printing it shows a tree. Data flows along :attr:`links`; if a run made one artifact from another, the run's node is
+    between them.
     """
 
     def __init__(self, store: Store, walked: Subgraph) -> None:
@@ -33,17 +33,17 @@ class Lineage:
 
     @property
     def start(self) -> str:
-        """The version that was asked about, as ``name@version``."""
+        """The requested version, as ``name@version``."""
         return _reference(self._walked.start)
 
     @property
     def complete(self) -> bool:
-        """Whether all of it is here: no input was unreadable, and there were not too many versions."""
+        """Whether the graph is complete: every input could be read, and there were not too many versions."""
         return not self._walked.problems and not self._walked.cut
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """Everything in the graph: artifacts, runs, sources outside; each once."""
+        """All nodes of the graph: artifacts, runs, external sources; each once."""
         found: dict[str, Node] = {}
         for version, loaded in sorted(self._walked.versions.items()):
             manifest = loaded.manifest
@@ -74,10 +74,10 @@ class Lineage:
 
     @cached_property
     def _run_nodes(self) -> dict[VersionId, str]:
-        """Return the node of the run that each version comes out of.
+        """Return the node of the run that made each version.
 
-        A run has a node for each set of inputs that its versions have: with one alone, what it made early would seem to
-        come from what it used later, and runs that use one another's results would make a ring.
+        A run has one node for each set of inputs of its versions. With a single node, early outputs would seem to come
+        from later inputs, and runs that use one another's results would form a cycle.
         """
         nodes: dict[tuple[str, tuple[VersionId, ...]], str] = {}
         counts: dict[str, int] = {}
@@ -95,7 +95,7 @@ class Lineage:
 
     @cached_property
     def links(self) -> tuple[Link, ...]:
-        """Everything that leads from one node to another, in the direction of the data; each once."""
+        """All links between nodes, in the direction of the data; each once."""
         found: dict[Link, None] = {}
         for used, consumer in self._walked.links():
             source, target = _reference((used.name, used.version)), _reference(consumer)
@@ -109,9 +109,9 @@ class Lineage:
         return tuple(found)
 
     def run_facts(self) -> dict[str, dict[str, Any]]:
-        """Return what is recorded of each run in the graph, by the id of its node: parameters, metrics, notes, outcome.
+        """Return the record of each run in the graph, by the id of its node: parameters, metrics, notes, outcome.
 
-        A few reads for each run, in parallel; a run whose records cannot be read is left out.
+        Costs a few reads for each run, in parallel; a run whose records cannot be read is omitted.
         """
         of_node = {node.id: node.id.removeprefix("run:").partition("#")[0] for node in self.nodes if node.kind == "run"}
         ids = sorted(set(of_node.values()))
@@ -127,7 +127,7 @@ class Lineage:
 
     @property
     def artifacts(self) -> tuple[str, ...]:
-        """The versions in it, as ``name@version``, the one that was asked about included."""
+        """The versions in the graph, as ``name@version``, including the requested one."""
         return tuple(node.id for node in self.nodes if node.kind == "artifact")
 
     def __contains__(self, reference: object) -> bool:
@@ -159,7 +159,7 @@ class Lineage:
         }
 
     def to_mermaid(self) -> str:
-        """Return the graph as a Mermaid flowchart, left to right; names and roles are text, whatever they hold."""
+        """Return the graph as a Mermaid flowchart, left to right; names and roles are escaped."""
         from metamlflow.lineage.text import mermaid
 
         return mermaid(self)
@@ -188,8 +188,8 @@ class Lineage:
     def to_html(self, file: str | Path | None = None) -> str:
         """Return one self-contained page that draws the graph, and write it to ``file`` if one is given.
 
-        It needs no network: whatever draws it is inside. Names, parameters and notes are shown as text, whatever they
-        hold. A file that cannot be written is Python's own OSError.
+        It needs no network, since it contains the library that draws it. Names, parameters and notes are shown as plain
+        text. If the file cannot be written, Python's own OSError is raised.
         """
         from metamlflow.lineage.page import page
 

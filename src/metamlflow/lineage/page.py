@@ -1,7 +1,7 @@
 """A lineage graph as one page of HTML that needs no network.
 
-Cytoscape.js draws it (MIT licence, in ``assets/``). Where nodes stand is computed here, so that a page of thousands of
-them opens at once: in layers from left to right, as the data flows, ordered so that few links cross.
+Cytoscape.js draws it (MIT licence, in ``assets/``). The positions of nodes are computed here, so that a page with
+thousands of nodes opens at once: in layers from left to right, as the data flows, ordered so that few links cross.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ style-src 'unsafe-inline'; img-src data: blob:">
 </html>
 """
 
-# By kind: shape and line as well as colour, for those who see colours otherwise, and in print.
+# Shape and line as well as colour by kind, for colour-blind readers and for print.
 _LEGEND = {
     "artifact": "artifact",
     "run": "run",
@@ -75,10 +75,10 @@ def page(lineage: Graph) -> str:
         node["width"] = widths[node["id"]]
         facts = {**node["facts"], **runs.get(node["id"], {})}
         node["facts"] = {name: _cut(value) for name, value in facts.items()}
-    for link in document["links"]:  # a long one is drawn around what lies between
+    for link in document["links"]:  # a long link is drawn around the nodes between
         link["span"] = places[link["target"]][2] - places[link["source"]][2]
     assets = files("metamlflow.lineage") / "assets"
-    # In a script element only "<" can end it or begin a comment; as JSON spells it, it is the same text.
+    # Only "<" can end a script element or begin a comment in it; the JSON escape stands for the same text.
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")
     return _PAGE.format(
         title=html.escape("".join(c for c in lineage.start if c.isprintable())),
@@ -92,13 +92,13 @@ def page(lineage: Graph) -> str:
 
 
 def _legend(kinds: set[str]) -> str:
-    """Return what the signs of these kinds of nodes mean, as items of a list; and how the asked one is marked."""
+    """Return the legend of these kinds of nodes, as items of a list, and the mark of the requested node."""
     items = [f'<li><span class="kind {kind}"></span>{text}</li>' for kind, text in _LEGEND.items() if kind in kinds]
     return "".join([*items, '<li><span class="kind start"></span>asked about</li>'])
 
 
 def _cut(value: object) -> object:
-    """Return a fact that a page can show: a megabyte of notes is not read by anybody."""
+    """Return a fact truncated for display: nobody reads a megabyte of notes."""
     text = value if isinstance(value, str) else json.dumps(value)
     return value if len(text) <= _MOST_FACT_CHARACTERS else f"{text[:_MOST_FACT_CHARACTERS]}…"
 
@@ -111,9 +111,9 @@ def _width(label: str, kind: str) -> float:
 def layered(
     nodes: Sequence[str], links: Sequence[tuple[str, str]], widths: Mapping[str, float] | None = None
 ) -> Mapping[str, tuple[float, float, int]]:
-    """Return where each node stands (x, y) and its layer, from left to right.
+    """Return the position (x, y) and the layer of each node, from left to right.
 
-    A node stands right of all that it comes from. Rows are ordered by the mean row of the neighbours, a few times from
+    A node is to the right of all its sources. Rows are ordered by the mean row of the neighbours, a few times from
     each side (Sugiyama, Tagawa and Toda, 1981, "Methods for visual understanding of hierarchical system structures").
     """
     sources, targets = defaultdict(list), defaultdict(list)
@@ -147,7 +147,7 @@ def _mean(rows: Sequence[int], otherwise: float) -> float:
 
 
 def _layers(nodes: Sequence[str], sources: Mapping[str, list[str]], targets: Mapping[str, list[str]]) -> dict[str, int]:
-    """Return the layer of each node: one more than the highest of its sources. What forms a cycle stands at its end."""
+    """Return the layer of each node: one more than the highest of its sources. Nodes of a cycle are placed last."""
     waiting = {node: len(sources[node]) for node in nodes}
     ready = [node for node in nodes if not waiting[node]]
     layers = dict.fromkeys(nodes, 0)

@@ -9,17 +9,17 @@ from metamlflow.redaction import printable
 
 _SHAPES = {"artifact": ("[", "]"), "run": ("([", "])"), "source": ("[(", ")]"), "missing": ("{{", "}}")}
 _MOST_LABEL = 160
-_WIDEST = 240  # characters of indentation
+_WIDEST = 240  # the most characters of indentation
 
 
 def _plain(text: str) -> str:
-    """Return text without control characters: a name must not forge a line. Of a long one the middle is left out."""
+    """Return text without control characters, so that a name cannot add lines; the middle of a long text is omitted."""
     shown = printable(text)
     return shown if len(shown) <= _MOST_LABEL else f"{shown[: _MOST_LABEL // 2]}…{shown[-_MOST_LABEL // 2 :]}"
 
 
 def tree(lineage: Graph) -> str:
-    """Return what the version was made from, above it, and what was made from it, below, each node once in full."""
+    """Return a tree of the version's sources and one of its consumers, each node once in full."""
     sources, targets = defaultdict(list), defaultdict(list)
     for link in lineage.links:
         sources[link.target].append((link.source, link.role))
@@ -45,7 +45,7 @@ def _label(node: Node) -> str:
 
 
 def _branches(start: str, neighbours: dict[str, list[tuple[str, str | None]]], labels: dict[str, str]) -> list[str]:
-    """Return the lines below ``start``, without recursion: a chain may be longer than Python's stack."""
+    """Return the lines below ``start``, without recursion, since a chain may be longer than Python's stack."""
     lines: list[str] = []
     seen = {start}
     waiting = [(child, role, "", last) for (child, role), last in _with_last(neighbours[start])][::-1]
@@ -58,7 +58,7 @@ def _branches(start: str, neighbours: dict[str, list[tuple[str, str | None]]], l
         if again:
             continue
         seen.add(node)
-        # Of a long chain the picture stays as wide as it is: three characters for each of thousands would be megabytes.
+        # Indentation is limited: three characters for each step of a chain of thousands would be megabytes.
         deeper = indent + ("   " if last else "│  ") if len(indent) < _WIDEST else indent
         waiting += [(child, role, deeper, end) for (child, role), end in _with_last(neighbours[node])][::-1]
     return lines
@@ -85,5 +85,5 @@ def mermaid(lineage: Graph) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text as Mermaid takes it between quotation marks: what has a meaning there becomes its number."""
+    """Return text for quotation marks in Mermaid: characters with a meaning there become character codes."""
     return "".join(char if char.isalnum() or char in " ._-/@:+=*" else f"#{ord(char)};" for char in _plain(text))

@@ -1,1 +1,1 @@
-"""The use cases: open a store, publish, read, download, verify. Words and steps are those of SPEC.md."""
+"""The use cases: open a store, publish, read, download, verify. The terms and steps are those of SPEC.md."""

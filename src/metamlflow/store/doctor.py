@@ -1,7 +1,7 @@
-"""Examining a store and the place it lies in, check by check; and what to grant to whom.
+"""Examine a store and its location, check by check; and report the permissions that a role needs.
 
-Nothing is created and nothing is written, but for the one probe that every writer makes too: the marker of an existing
-store is created again with its own bytes, which is to be refused.
+Nothing is created and nothing is written, except for the probe that every writer makes too: it tries to create the
+marker of an existing store again with its own bytes, which the storage must refuse.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ from metamlflow.store.catalog.store import Store, lists_marker
 _KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
 
 _LITTLE_ROOM = 1024**3
-_SOME_KEYS, _MANY_KEYS = 1000, 10_000  # looked at, where a store may have any number
+_SOME_KEYS, _MANY_KEYS = 1000, 10_000  # keys that a check reads at most, however many the store has
 _SHOWN = 5
-_CACHE_ELSEWHERE = "Name another place in METAMLFLOW_CACHE_DIR."
+_CACHE_ELSEWHERE = "Set METAMLFLOW_CACHE_DIR to another folder."
 _UNHONOURED = (
     "Do not write here. Use a storage that honours conditional writes (If-None-Match, ifGenerationMatch, link); "
     "reading works as before."
@@ -60,14 +60,13 @@ _UNHONOURED = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check that was made.
+    """The result of one check.
 
     Attributes:
-        name: of the check: the same in every release.
-        verdict: ``ok``, ``warning`` (costs something, or may break later), ``failed`` or ``unknown`` (could not be
-            found out).
+        name: the name of the check: the same in every release.
+        verdict: ``ok``, ``warning`` (a cost, or a future risk), ``failed`` or ``unknown`` (could not be determined).
         found: the facts, without secrets.
-        remedy: what to do about it, unless all is well.
+        remedy: the recommended action; None if all is well.
     """
 
     name: str
@@ -82,11 +81,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What an examination of a store found. True in a condition if no check failed.
+    """The result of examining a store. True in a condition if no check failed.
 
     Attributes:
-        uri: of the store.
-        checks: those that were made, in their order.
+        uri: the URI of the store.
+        checks: the checks that were made, in order.
     """
 
     uri: str
@@ -114,11 +113,11 @@ class Diagnosis:
 
 
 def examine(store: Store, cache: FileCache) -> Iterator[Check]:
-    """Make all checks, one after another, whatever they find; yield each as it is done.
+    """Run every check in order, whatever the checks find; yield each as it completes.
 
     Args:
-        store: where to look. There need not be a store.
-        cache: the local cache that would be used.
+        store: the store to examine. It need not exist.
+        cache: the local cache that a client would use.
     """
     examined = _Examined(store.backend)
     yield _made(Examination("versions", _versions, remote=False), examined)
@@ -131,22 +130,22 @@ def examine(store: Store, cache: FileCache) -> Iterator[Check]:
 
 
 def access_policy(store: Store, role: Role) -> AccessPolicy:
-    """Return the least that ``role`` needs for a store. Touches no network.
+    """Return the smallest set of permissions that ``role`` needs for a store. No request.
 
     Raises:
-        InvalidInputError: no such role, or the backend has no policy to offer.
+        InvalidInputError: the role is unknown, or the backend does not offer a policy.
     """
     if role not in get_args(Role):
         raise InvalidInputError(f"unknown role {role!r:.80}: use {', '.join(map(repr, get_args(Role)))}")
     if not isinstance(store.backend, AdvisesAccess):
         raise InvalidInputError(
-            f"the backend of {store.url} has no policy to offer", hint="docs/doctor.md says what each role does."
+            f"the backend of {store.url} does not offer a policy", hint="docs/doctor.md says what each role does."
         )
     return store.backend.access_policy(role, _KEYS)
 
 
 def _made(examination: Examination, examined: _Examined) -> Check:
-    """Make one check; what goes wrong with it is its finding, and no reason to leave out the others."""
+    """Run one check; an error in it becomes its finding and does not prevent the others."""
     name = examination.name
     if examination.remote and not examined.answers:
         return Check(name, "unknown", "not asked, since the storage does not answer")
@@ -155,14 +154,14 @@ def _made(examination: Examination, examined: _Examined) -> Check:
         finding = examination.look()
     except MetaMLFlowError as error:
         return Check(name, trouble, error.message, error.hint)
-    except Exception as error:  # noqa: BLE001 (what a client raises in a rare case must not hide the other checks)
+    except Exception as error:  # noqa: BLE001 (an unexpected error of a client must not hide the other checks)
         return Check(name, trouble, redact(f"{type(error).__name__}: {error}"))
     return Check(name, finding.verdict, finding.found, finding.remedy)
 
 
 @dataclass
 class _Examined:
-    """What the checks have found so far that later ones need."""
+    """The facts found so far that later checks need."""
 
     backend: Backend
     answers: bool = True
@@ -170,7 +169,7 @@ class _Examined:
     permitted: dict[str, bool] = field(default_factory=dict)
 
     def own(self) -> Iterator[Examination]:
-        """Yield the checks that go for every backend, in their order."""
+        """Yield the checks that apply to every backend, in order."""
         yield Examination("store", self._note("get", self._store), vital=True)
         yield Examination("listing", self._note("list", self._listing), vital=True)
         yield Examination("reading", self._note("get", self._reading), vital=True)
@@ -183,7 +182,7 @@ class _Examined:
 
     def _note(self, permission: str, look: Callable[[], Observation]) -> Callable[[], Observation]:
         def noting() -> Observation:
-            """Look, and note whether these credentials may."""
+            """Run the check and record whether these credentials have the permission."""
             try:
                 finding = look()
             except AccessDeniedError:
@@ -214,7 +213,7 @@ class _Examined:
         if other is not None:
             return Observation(
                 "failed",
-                f"{self.backend.url} holds something that is no metamlflow store: {other.key}",
+                f"{self.backend.url} holds something that is not a metamlflow store: {other.key}",
                 "Choose an empty or new place for the store.",
             )
         return Observation(
@@ -228,7 +227,7 @@ class _Examined:
         if self.marker is not None and not listed:
             return Observation(
                 "failed",
-                "the marker can be read, and the listing does not show it",
+                "the marker can be read, but the listing does not show it",
                 "Use a storage whose listings are complete at once: versions are found by listing.",
             )
         if self.marker is not None and (nameless := self._nameless()):
@@ -246,7 +245,7 @@ class _Examined:
         return Observation("ok", f"the first byte of {blob.key}")
 
     def _nameless(self) -> Observation | None:
-        """Tell of names that have versions and no record: lists of names leave them out."""
+        """Report names that have versions but no record: lists of names omit them."""
         listed = self.backend.list_objects(ARTIFACTS, limit=_SOME_KEYS)
         names = dict.fromkeys(name for info in listed if (name := name_of_versions_key(info.key)))
         recorded = {info.key for info in self.backend.list_objects(NAMES, limit=_MANY_KEYS)} if names else set()
@@ -273,9 +272,9 @@ class _Examined:
         return True
 
     def _probe(self, create: Create) -> Observation:
-        """Create the marker again with its own bytes: refused is right, and accepted has changed nothing."""
+        """Try to create the marker again with its own bytes: the storage must refuse; acceptance changes nothing."""
         if self.marker is None:
-            return Observation("unknown", "not probed, since nothing is created here: there is no store")
+            return Observation("unknown", "not probed, because no store exists and doctor creates none")
         try:
             create(MARKER, self.marker)
         except AlreadyExistsError:
@@ -285,12 +284,12 @@ class _Examined:
             self.permitted["put"] = False
             return Observation(
                 "warning",
-                f"not probed, since these credentials may not create objects: {error.message}",
-                "Enough for a reader. `metamlflow policy --role writer` prints what a writer needs.",
+                f"not probed, because these credentials may not create objects: {error.message}",
+                "Enough for a reader. `metamlflow policy --role writer` prints the permissions of a writer.",
             )
         except StorageUnavailableError:
             raise
-        except StorageError as error:  # for good: nothing can ever be registered here
+        except StorageError as error:  # permanent: nothing can ever be registered here
             return Observation("failed", error.message, error.hint or _UNHONOURED)
         return Observation(
             "failed", "a second creation of one key was accepted: two writers could both win", _UNHONOURED
@@ -299,11 +298,11 @@ class _Examined:
     def _permissions(self) -> Observation:
         words = {True: "yes", False: "no", None: "not known"}
         told = ", ".join(f"{name}: {words[self.permitted.get(name)]}" for name in ("get", "list", "put"))
-        found = f"{told}, delete: not asked, since asking could delete"
+        found = f"{told}, delete: not tested, because a test could delete"
         if not all(self.permitted.get(name, True) for name in ("get", "list")):
-            return Observation("failed", found, "`metamlflow policy --role reader` prints what reading needs.")
+            return Observation("failed", found, "`metamlflow policy --role reader` prints the permissions for reading.")
         if not self.permitted.get("put", True):
-            return Observation("warning", found, "`metamlflow policy --role writer` prints what writing needs.")
+            return Observation("warning", found, "`metamlflow policy --role writer` prints a writer's permissions.")
         return Observation("ok" if len(self.permitted) == 3 else "unknown", found)  # noqa: PLR2004 (get, list and put)
 
 

@@ -1,1 +1,1 @@
-"""Tables as files: what a dataset writes for a frame or an Arrow table, and how it reads files as tables."""
+"""Tables as files: writing frames and Arrow tables for a dataset, and reading its files as tables."""

@@ -1,4 +1,4 @@
-"""Arrow and polars tables: which types Parquet gives back, and which it would change silently."""
+"""Arrow and polars tables: the types that Parquet preserves, and those that it would change silently."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from metamlflow.tables.reading import as_parquet, read_arrow, unreadable_errors
 
 
 def schema_problems(pa: Any, schema: Any) -> list[Problem]:
-    """Tell which columns of an Arrow schema would come back from Parquet as another type.
+    """Return the columns of an Arrow schema that Parquet would give back as another type.
 
-    What is not a change: the name of a list's elements, which Parquet calls ``element``, and the width of the offsets
-    of a dictionary's texts.
+    Two differences do not count as changes: the name of a list's elements, which Parquet calls ``element``, and the
+    width of the offsets of a dictionary's texts.
     """
     try:
         found = _read_back(pa, empty(pa, schema)).schema
@@ -35,7 +35,7 @@ def schema_problems(pa: Any, schema: Any) -> list[Problem]:
 
 
 def empty(pa: Any, schema: Any) -> Any:
-    """Return a table without rows; the schema's own way to make one knows no extension type within another type."""
+    """Return a table without rows; ``schema.empty_table`` does not support extension types within other types."""
     return pa.Table.from_batches([], schema=schema)
 
 
@@ -43,12 +43,12 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
     """Return the schema of a polars frame, and its rows as small Arrow tables.
 
     Raises:
-        InvalidInputError: the frame would not come back as it is; all such columns are named.
+        InvalidInputError: the frame would be read back differently; all such columns are named.
     """
     polars = importlib.import_module("polars")
     if problems := list(_name_problems(frame.schema.items())):
         raise refusal(problems)
-    # Views of texts, polars' own form, cannot be written where they are the values of a dictionary.
+    # String views, polars' own form of texts, cannot be written as the values of a dictionary.
     oldest = polars.CompatLevel.oldest()
     convert: Callable[[Any], Any] = lambda part: part.to_arrow(compat_level=oldest)  # noqa: E731 (used twice)
     problems = [
@@ -74,13 +74,13 @@ def polars_pieces(pa: Any, frame: Any, rows: int) -> tuple[Any, Iterable[Any]]:
 
 
 def _cast(pa: Any, table: Any, schema: Any) -> Any:
-    """Return a table with the types of a schema; what has them stays, for a cast spoils arrays of nothing."""
+    """Return a table with the types of a schema; other columns are not cast, since a cast breaks null arrays."""
     pairs = zip(table.columns, schema.types, strict=True)
     return pa.table([column if column.type == kind else column.cast(kind) for column, kind in pairs], schema=schema)
 
 
 def _name_problems(columns: Iterable[tuple[str, Any]], outer: str = "") -> Iterator[Problem]:
-    """Tell which names polars cannot give to Arrow and take back. On a NUL it panics, past every handler of errors."""
+    """Return the column names that polars cannot convert to Arrow and back. A NUL makes it panic, past all handlers."""
     for name, kind in columns:
         place = f"{outer}field {name!r}" if outer else f"column {name!r}"
         if "\0" in name:
@@ -98,7 +98,7 @@ def _holds_objects(polars: Any, kind: Any) -> bool:
 
 
 def _read_back(pa: Any, table: Any) -> Any:
-    """Return what a reader of a table's file gets."""
+    """Return the table as a reader of its file gets it."""
     return read_arrow(pa, "table.parquet", as_parquet(table))
 
 
@@ -107,7 +107,7 @@ def _lost(given: dict[bytes, bytes] | None, found: dict[bytes, bytes] | None) ->
 
 
 def _form(pa: Any, kind: Any, *, in_dictionary: bool = False) -> Any:
-    """Return a type as a value that is equal for types which Parquet does not tell apart."""
+    """Return a type as a value that is equal for types which Parquet does not distinguish."""
     types = pa.types
     if types.is_dictionary(kind):
         return "dictionary", kind.index_type, _form(pa, kind.value_type, in_dictionary=True), kind.ordered

@@ -1,14 +1,14 @@
-"""Pandas frames as Arrow tables, only where Parquet gives back what was put in.
+"""Pandas frames as Arrow tables, only if Parquet gives back the same frame.
 
 pandas and pyarrow convert silently: labels become text, categories that are not text become plain columns, sets become
-lists. So a part of each table is written and read before the version exists, the way that readers take, and compared:
-types, labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects, or of a
-type that neither pandas nor numpy brings. Of columns that hold texts, bytes or bools alone the first values tell. The
-values of all other columns have one form in Arrow, but for NaN in a nullable column: they are not looked at, and this
-costs milliseconds, whatever the size.
+lists. So before the version exists, a part of each table is written, read back as readers do, and compared: types,
+labels, index, categories and ``attrs`` of all columns, and each value of a column of Python objects, or of a type from
+another package than pandas and numpy. In columns of texts, bytes or bools alone, the first values suffice. The values
+of all other columns have one form in Arrow, except NaN in a nullable column: they are not checked. So the check takes
+milliseconds, whatever the size of the frame.
 
-Mending what is lost at reading was turned down: other readers of the file, pandas' own among them, would still see it
-otherwise.
+Restoring lost properties at reading was rejected: other readers of the file, including pandas' own, would still see it
+changed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from metamlflow.tables.values import same_json, same_value
 _GROUP_ROWS = 128 * 1024
 _MOST_NAMED = 9
 _MOST_PROBLEMS = 50
-_SURE = frozenset({"bytes", "boolean", "empty"})  # by pandas' infer_dtype: all that is there is of that one type
+_SURE = frozenset(
+    {"bytes", "boolean", "empty"}
+)  # results of pandas' infer_dtype for which all present values have that type
 _HINTS = {
     "attrs": "Keep attrs to JSON values: text keys, texts, numbers, lists.",
     "labels": "Make the labels text: frame.columns = [str(label) for label in frame.columns].",
@@ -52,10 +54,10 @@ Problem = tuple[str, str]
 
 
 def frame_as_arrow(frame: Any) -> Any:
-    """Return a frame as a ``pyarrow.Table`` that comes back from Parquet as the same frame.
+    """Return a frame as a ``pyarrow.Table`` that is read back from Parquet as the same frame.
 
     Raises:
-        InvalidInputError: something of it would come back otherwise, or not at all; everything of the kind is named.
+        InvalidInputError: some of it would be changed or lost; the message names all of it.
     """
     try:
         return _converted(frame)
@@ -72,7 +74,7 @@ def _converted(frame: Any) -> Any:
         *_index_name_problems(frame.index.names),
     ]
     plain = frame
-    if problems:  # the rest is looked at as well, so that one error names everything
+    if problems:  # the rest is checked too, so that one error names everything
         plain = frame.copy(deep=False)
         plain.columns, plain.attrs = [f"{place}" for place in range(frame.shape[1])], {}
         plain.index = frame.index.set_names([None] * frame.index.nlevels)
@@ -87,10 +89,10 @@ def _converted(frame: Any) -> Any:
 
 
 def check_names(names: Iterable[Any]) -> None:
-    """Refuse columns of one name.
+    """Check that column names are unique.
 
     Raises:
-        InvalidInputError: some are.
+        InvalidInputError: two columns have the same name.
     """
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise InvalidInputError(f"several columns are called {_some(map(repr, twice))}", hint="Rename them.")
@@ -99,7 +101,7 @@ def check_names(names: Iterable[Any]) -> None:
 def unstorable(
     pa: Any, parts: Iterable[tuple[Any, Any]], convert: Callable[[Any], Any], hint: str = "column"
 ) -> list[Problem]:
-    """Return the columns with which alone ``convert`` fails, each with the reason."""
+    """Return the columns for which ``convert`` fails, each with the reason."""
     problems = []
     for name, part in parts:
         try:
@@ -110,7 +112,7 @@ def unstorable(
 
 
 def refusal(problems: list[Problem], *, unstored: bool = False) -> InvalidInputError:
-    """Return the error that names all problems; ``unstored`` tells that no file could be written at all."""
+    """Return the error that names all problems; ``unstored`` means that no file could be written at all."""
     hints = " ".join(dict.fromkeys(_HINTS[kind] for kind, _ in problems))
     told = [text for _, text in problems]
     if len(told) == 1:
@@ -126,7 +128,7 @@ def refusal(problems: list[Problem], *, unstored: bool = False) -> InvalidInputE
 
 def _unconvertible(pa: Any, frame: Any, error: Exception) -> list[Problem]:
     parts = (
-        (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # a list of places would copy the values
+        (name, frame.iloc[:, place].reset_index(drop=True).to_frame("column"))  # iloc with a list would copy the values
         for place, name in enumerate(frame.columns)
     )
     found = unstorable(pa, parts, pa.Table.from_pandas)
@@ -153,12 +155,12 @@ def _index_name_problems(names: Iterable[Any]) -> Iterator[Problem]:
 
 
 def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
-    """Tell which column labels, or names of their levels, would come back otherwise."""
+    """Return the column labels, or names of their levels, that would change."""
     if not len(labels):
         return []
     levels = [labels.get_level_values(level) for level in range(labels.nlevels)]
     if any(level.inferred_type.startswith("mixed") for level in levels):
-        # pyarrow makes text of them, and warns.
+        # pyarrow converts them to text, with a warning.
         odd = dict.fromkeys(f"{value!r:.80} ({type_name(value)})" for level in levels for value in level)
         return [("labels", f"column labels of mixed types would come back as text: {_some(odd)}")]
     try:
@@ -172,7 +174,7 @@ def _label_problems(pandas: Any, pa: Any, labels: Any) -> list[Problem]:
 
 
 def _label_changes(given: Any, found: Any, what: str) -> list[str]:
-    """Tell how labels, or categories, came back otherwise."""
+    """Return how labels, or categories, were changed."""
     if given.nlevels != found.nlevels or len(given) != len(found):
         return [f"{what}s {_some(map(repr, given))} would come back as {_some(map(repr, found)) or 'none'}"]
     changes = []
@@ -206,7 +208,7 @@ def _types(labels: Any) -> list[str]:
 
 
 def _changes(pandas: Any, pa: Any, frame: Any, plain: Any, table: Any) -> tuple[list[Problem], Exception | None]:
-    """Tell which columns and parts of the index would come back otherwise, and what was raised meanwhile."""
+    """Return the columns and parts of the index that would change, and the error raised meanwhile, if any."""
     if len(frame) and not table.num_columns:
         return [("index", f"a frame of {len(frame):,} rows without columns would come back without rows")], None
     index = plain.index
@@ -228,7 +230,7 @@ def _changes(pandas: Any, pa: Any, frame: Any, plain: Any, table: Any) -> tuple[
 
 
 def _sample(pandas: Any, pa: Any, table: Any, series: Iterable[Any]) -> Any:
-    """Return so few rows of a table that read back to the types of the whole: with each kind of a missing value."""
+    """Return a few rows of a table that are read back with the types of the whole: with each kind of missing value."""
     places = {0}
     for values in series:
         if values.dtype == object and len(values):
@@ -238,13 +240,13 @@ def _sample(pandas: Any, pa: Any, table: Any, series: Iterable[Any]) -> Any:
 
 
 def _extremes(pandas: Any, values: Any) -> set[int]:
-    """Return the places of the first missing and the first present value, where there are some."""
+    """Return the positions of the first missing and the first present value, if any."""
     missing = pandas.isna(values)
     return {int(missing.argmax()), int(missing.argmin())}
 
 
 def _read_back(pandas: Any, table: Any) -> Any:
-    """Return what a reader of a table's file gets."""
+    """Return the frame as a reader of the table's file gets it."""
     return read_pandas(pandas, "table.parquet", as_parquet(table), {})
 
 
@@ -253,7 +255,7 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
     for place, name in enumerate(frame.columns):
         try:
             alone = frame.iloc[:0, place].reset_index(drop=True).to_frame("column")
-            facts = pa.Table.from_pandas(alone).schema.metadata  # what pandas wants to know of the column
+            facts = pa.Table.from_pandas(alone).schema.metadata  # pandas' own description of the column
             part = sample.select([place]).rename_columns(["column"])
             _read_back(pandas, part.replace_schema_metadata(facts))
         except unreadable_errors(pa) as reason:
@@ -263,7 +265,7 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
 
 
 def _column_change(pandas: Any, given: Any, found: Any, stored: Any, same: Same = same_value) -> str | None:
-    """Tell how a column, or a level of the index, would come back otherwise."""
+    """Return how a column, or a level of the index, would change."""
     if type_change := _type_change(given.dtype, found.dtype):
         return type_change
     if given.dtype == object:
@@ -288,17 +290,17 @@ def _object_change(pandas: Any, given: Any, stored: Any, same: Same) -> str | No
 
 
 def _foreign_change(given: Any, stored: Any) -> str | None:
-    """Tell how values of another package's type, which converts them as it likes, would come back otherwise."""
+    """Return how values of another package's type, which converts them in its own way, would change."""
     pa = imported("pyarrow", "pandas")
 
     def back(part: Any) -> Any:
-        """Return what a reader makes of some of the column."""
+        """Return some values of the column as a reader gets them."""
         table = pa.table([part], ["column"])
         return given.dtype.__from_arrow__(read_arrow(pa, "table.parquet", as_parquet(table)).column(0))
 
     try:
         return _value_change(given, stored, back, same_value)
-    except unreadable_errors(pa) as error:  # of that package, or of values that cannot be compared
+    except unreadable_errors(pa) as error:  # errors of that package, or of values that cannot be compared
         return f"its values of type {given.dtype} cannot be read back: {error}"
 
 
@@ -315,7 +317,7 @@ def _value_change(given: Any, stored: Any, back: Callable[[Any], Any], same: Sam
 
 
 def _nan_change(pandas: Any, given: Any) -> str | None:
-    """Tell whether a nullable column holds a NaN that would become NA, as it does from pandas 3 on."""
+    """Return whether a nullable column holds a NaN that would become NA, as it does from pandas 3 on."""
     if not len(given) or not isinstance(given.dtype, pandas.Float32Dtype | pandas.Float64Dtype):
         return None
     numbers = given.to_numpy(given.dtype.numpy_dtype, na_value=0)
@@ -327,9 +329,9 @@ def _nan_change(pandas: Any, given: Any) -> str | None:
 
 
 def _is_plain(value: Any, *, or_nan: bool) -> bool:
-    """Return whether a text, a bytes object or a bool is one of Python or numpy, and a missing value None.
+    """Return whether a text, a bytes object or a bool is of Python or numpy, and a missing value is None.
 
-    NaN among texts, as pandas 2 has it, comes back as None, and is let pass.
+    NaN among texts, as in pandas 2, is read back as None, and is accepted.
     """
     if or_nan and isinstance(value, float):
         return True
@@ -346,7 +348,7 @@ def _type_change(given: Any, found: Any) -> str | None:
         if given == found:
             return None
         before, after = _spelled(given), _spelled(found)
-        if before == after:  # zones of two libraries, which print alike
+        if before == after:  # zones of two libraries with the same text
             before, after = (f"{before} (a zone of {type_name(getattr(one, 'tz', one))})" for one in (given, found))
         return f"type {before} would come back as {after}"
     if given.ordered != found.ordered:

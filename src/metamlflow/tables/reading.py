@@ -1,4 +1,4 @@
-"""Reading data files as pandas frames or Arrow tables; the file's name tells the format."""
+"""Reading data files as pandas frames or Arrow tables; the file's extension selects the format."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from metamlflow.errors import MissingDependencyError
 
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
 _ALIASES = {"ndjson": "jsonl", "pq": "parquet"}
-_BLOCK_BYTES = 16 * 1024 * 1024  # pyarrow wants a row of text to fit in a block; its own choice is 1 MiB
+_BLOCK_BYTES = 16 * 1024 * 1024  # for pyarrow a row of text must fit in a block; its default is 1 MiB
 
 
 def imported(module: str, extra: str) -> Any:
-    """Return a module of a package that an extra of metamlflow brings.
+    """Return a module of a package that an extra of metamlflow installs.
 
     Raises:
         MissingDependencyError: the package is not installed.
@@ -29,17 +29,17 @@ def imported(module: str, extra: str) -> Any:
 
 
 def conversion_errors(pa: Any) -> tuple[type[Exception], ...]:
-    """Return what pandas, polars and pyarrow raise for values that they cannot convert, and not for want of memory."""
+    """Return the errors of pandas, polars and pyarrow for values that they cannot convert, without memory errors."""
     return ValueError, TypeError, OverflowError, NotImplementedError, pa.ArrowCapacityError, pa.ArrowSerializationError
 
 
 def unreadable_errors(pa: Any) -> tuple[type[Exception], ...]:
-    """Return the same for a file in memory, where an OSError is about the table: "schema too deeply nested"."""
+    """Return the same for a file in memory, where an OSError concerns the table: "schema too deeply nested"."""
     return *conversion_errors(pa), OSError, KeyError
 
 
 def as_parquet(table: Any) -> BinaryIO:
-    """Return a small table as a Parquet file in memory, written as it would be on a disk."""
+    """Return a small table as a Parquet file in memory, written as on a disk."""
     file = io.BytesIO()
     with imported("pyarrow.parquet", "arrow").ParquetWriter(file, table.schema) as writer:
         writer.write_table(table.combine_chunks())
@@ -61,16 +61,18 @@ def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, 
     if kind == "parquet":
         imported("pyarrow", "pandas")
         return pandas.read_parquet(stream, **options)
-    if codec == "zstd":  # for which pandas wants one more package
+    if codec == "zstd":  # pandas would need a further package
         stream, codec = imported("pyarrow", "pandas").CompressedInputStream(stream, codec), None
     defaults: dict[str, Any] = {"compression": codec} if codec else {}
     if kind != "jsonl":
         separator = {"sep": "\t"} if kind == "tsv" and "delimiter" not in options else {}
         return pandas.read_csv(stream, **{**defaults, **separator, **options})
     if "engine" not in options:
-        # Values as they are written: pandas makes a number of "007", and dates of numbers by their column's name.
+        # Keep values as written: pandas would convert "007" to a number, and numbers in date-like columns to dates.
         defaults |= {"dtype": False, "precise_float": True}
-        if inspect.signature(pandas.read_json).parameters["convert_dates"].default is True:  # a pandas that still asks
+        if (
+            inspect.signature(pandas.read_json).parameters["convert_dates"].default is True
+        ):  # versions of pandas with this default
             defaults["convert_dates"] = False
     return pandas.read_json(stream, **{"lines": True, **defaults, **options})
 

@@ -1,4 +1,4 @@
-"""Whether a Python value that came back from a file is the value that was given: of the same kind, and equal."""
+"""Comparison of a Python value that was read back with the given value: of the same kind, and equal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PLAIN = {int: "iu", float: "f", bool: "b"}  # Python's types, by the kinds of n
 
 
 def same_value(given: Any, found: Any) -> bool:
-    """Return whether ``found`` is what was given.
+    """Return whether ``found`` is the same value as the given one.
 
-    A number of numpy is the same as Python's number of its kind, and a list or tuple the same as an array of the same
-    values. 1, 1.0 and True are three different values; so are a date and a time, and None, NaN, ``pandas.NA`` and NaT.
+    A number of numpy equals Python's number of its kind, and a list or tuple equals an array of the same values. 1, 1.0
+    and True are three different values; so are a date and a time, and None, NaN, ``pandas.NA`` and NaT.
     """
     if isinstance(given, Mapping):
         return isinstance(found, Mapping) and _same_mapping(given, found)
@@ -30,7 +30,7 @@ def same_value(given: Any, found: Any) -> bool:
 
 
 def same_json(given: Any, found: Any) -> bool:
-    """Return whether ``found`` is what was given, where a tuple is not a list and a missing value is only itself."""
+    """Return whether ``found`` is the given value; a tuple is not a list, and a missing value only equals itself."""
     if type(given) is not type(found):
         return False
     if isinstance(given, dict):
@@ -49,7 +49,7 @@ def is_missing(value: Any) -> bool:
 
 def _is_sequence(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return not hasattr(value, "_fields")  # a namedtuple has names besides
+        return not hasattr(value, "_fields")  # a namedtuple also has names
     return type(value).__module__ == "numpy" and type(value).__name__ == "ndarray" and value.ndim == 1
 
 
@@ -58,7 +58,7 @@ def _plain(value: Any) -> Any:
 
 
 def _same_place_in_time(given: Any, found: Any) -> bool:
-    """Aware times are equal across zones, and those of two zones are not the same; so are both sides of a fold."""
+    """Return whether two times have the same zone and fold: equal aware times may differ in both."""
     return bool(
         getattr(given, "tzinfo", None) == getattr(found, "tzinfo", None)
         and getattr(given, "fold", 0) == getattr(found, "fold", 0)
@@ -81,7 +81,7 @@ def _same_mapping(given: Mapping[Any, Any], found: Mapping[Any, Any]) -> bool:
 def _same_sequence(given: Sequence[Any], found: Any) -> bool:
     if len(given) != len(found):
         return False
-    if hasattr(given, "dtype") and given.dtype.kind != "O":  # an embedding of a thousand numbers is compared at once
+    if hasattr(given, "dtype") and given.dtype.kind != "O":  # compares an embedding of a thousand numbers at once
         equal = found.dtype == given.dtype and (given == found) | ((given != given) & (found != found))  # noqa: PLR0124 (NaN)
         return bool(equal if isinstance(equal, bool) else equal.all())
     kinds = set(map(type, given))

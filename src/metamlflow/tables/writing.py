@@ -18,19 +18,19 @@ from metamlflow.tables.arrow import empty, polars_pieces, schema_problems
 from metamlflow.tables.frames import check_names, frame_as_arrow, refusal, unstorable
 from metamlflow.tables.reading import as_parquet, conversion_errors, imported
 
-_GROUP_ROWS = 128 * 1024  # of a row group
-_GROUP_BYTES = 64 * 1024 * 1024  # the same for a stream, which is never in memory as a whole
+_GROUP_ROWS = 128 * 1024  # rows of a row group
+_GROUP_BYTES = 64 * 1024 * 1024  # bytes of a row group of a stream, which is never in memory as a whole
 
 
 def is_table(data: object) -> bool:
-    """Return whether something is a table of whatever library, which need not be imported for that."""
-    # So pandas, pyarrow, polars and others mark their tables.
+    """Return whether an object is a table of any library, without importing that library."""
+    # Tables of pandas, pyarrow, polars and others have this method of the Arrow PyCapsule interface.
     return hasattr(data, "__arrow_c_stream__")
 
 
 @contextmanager
 def as_files(data: Any, file_name: str) -> Iterator[Any]:
-    """Give ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
+    """Yield ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
     whole = is_table(data)
     members = {file_name: data} if whole else data if isinstance(data, Mapping) else {}
     for path, value in [("", data), *members.items()]:
@@ -63,8 +63,8 @@ def _table_within(members: Mapping[Any, Any]) -> str | None:
 
 
 def _refuse_plan(value: object) -> None:
-    """Refuse a table that is not computed yet."""
-    for method in ("collect", "compute"):  # of polars and Dask
+    """Raise InvalidInputError for a lazy table, which has no rows yet."""
+    for method in ("collect", "compute"):  # methods of polars and Dask
         if not is_table(value) and hasattr(value, method) and hasattr(type(value), "columns"):
             raise InvalidInputError(
                 f"a {type(value).__name__} is a plan of a table, and holds no rows yet",
@@ -73,7 +73,7 @@ def _refuse_plan(value: object) -> None:
 
 
 def _write_parquet(data: Any, path: Path) -> None:
-    """Write a table; its bytes depend on its content, and not on how that is chunked in memory."""
+    """Write a table; its bytes depend on its content, and not on its chunks in memory."""
     is_frame = isinstance(data, getattr(sys.modules.get("pandas"), "DataFrame", ()))
     pa = imported("pyarrow", "pandas" if is_frame else "arrow")
     pq = importlib.import_module("pyarrow.parquet")
@@ -92,7 +92,7 @@ def _write_parquet(data: Any, path: Path) -> None:
         parts = ((name, piece.select([name])) for name in schema.names)
         if problems := unstorable(pa, parts, as_parquet, "type"):
             raise refusal(problems, unstored=True) from error
-        raise  # of a stream's own making
+        raise  # an error of the stream itself
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise

@@ -1,10 +1,10 @@
-"""What an author of a backend needs to prove it, and what tests of a store run on; no product code imports it.
+"""Tools to test a backend, and to run tests of a store on; no product code imports this package.
 
 * :class:`BackendSuite` — the conformance suite: subclass it with a ``backend`` fixture, see ``docs/backends.md``.
 * :class:`MemoryBackend` — the reference model of the seam, without disk or network.
 * :class:`FaultyBackend` — any backend, with the faults that a plan of :class:`Fault` values names.
-* :func:`blob_of` — content in memory as something that can be put.
-* :func:`client_on` — the library on top of any of them.
+* :func:`blob_of` — content in memory as a blob that can be put.
+* :func:`client_on` — a client on top of any of these backends.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the suite, and pytest with it, when it is asked for: children of race and crash tests need neither."""
+    """Import the suite, and pytest with it, on first use: child processes of race and crash tests need neither."""
     if name == "BackendSuite":
         from metamlflow.testing.suite import BackendSuite
 

@@ -1,4 +1,4 @@
-"""Content to put: whole in memory, or made up while it is read."""
+"""Content to put: whole in memory, or generated while it is read."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def blob_of(data: bytes) -> Blob:
 
 
 class PatternReader(SeekableReader):
-    """A reader of ``size`` bytes that repeat one MiB, which lie nowhere: it shows whether a put streams.
+    """A reader of ``size`` bytes that repeat one MiB and are generated: it shows whether a put streams.
 
     Attributes:
-        largest_read: the most bytes that one call asked for; a call for all of them asks for ``size``.
+        largest_read: the most bytes that one call requested; a call without a size requests ``size``.
     """
 
     def __init__(self, size: int) -> None:
@@ -37,7 +37,7 @@ class PatternReader(SeekableReader):
         self.largest_read = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return the next ``size`` bytes, or all that are left."""
+        """Return the next ``size`` bytes, or all remaining ones."""
         left = max(self._size - self._position, 0)
         wanted = left if size is None or size < 0 else min(size, left)
         self.largest_read = max(self.largest_read, wanted)
@@ -46,7 +46,7 @@ class PatternReader(SeekableReader):
         return data
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill ``buffer``; return how much of it was filled."""
+        """Fill ``buffer``; return the number of bytes filled."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -1,4 +1,4 @@
-"""Clients on any backend: how a test puts the whole library on top of a backend with faults."""
+"""Clients on any backend, so that a test can run the whole library on a backend with faults."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from metamlflow.store.catalog.store import Store
 
 
 def client_on(backend: Backend, clock: Clock | None = None) -> MetaMLFlowClient:
-    """Return a new client, which knows nothing of the store yet, on exactly this backend.
+    """Return a new client on exactly this backend, without any cached state of the store.
 
     Args:
-        backend: is used as it is, also in forked children; nothing is opened by URL.
-        clock: where the client gets time, waiting and ids from; by default from the machine.
+        backend: the backend, used as it is, also in forked children; nothing is opened by URL.
+        clock: the source of time, waiting and ids; by default the machine's.
     """
     return MetaMLFlowClient._on(Store(backend.url, {}, backend=backend, clock=clock))  # noqa: SLF001 (made for this)

@@ -1,4 +1,4 @@
-"""Many writers at one key: what each contender does, in a thread or in a process of its own."""
+"""Races of many writers for one key, each in a thread or process of its own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _ATTEMPTS = 5
 
 
 class Barrier(Protocol):
-    """What the barriers of threads and of processes share."""
+    """The common methods of the barriers of threads and of processes."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the others."""
 
     def abort(self) -> None:
-        """Let nobody wait any longer."""
+        """Release all waiting contenders."""
 
 
 def contend(backend: Backend, keys: Sequence[str], barrier: Barrier, name: str) -> list[str]:
@@ -46,7 +46,7 @@ def _claim(backend: Backend, key: str, data: bytes) -> bool:
         except AlreadyExistsError:
             return False
         except StorageUnavailableError:
-            # Servers answer "try again" to some of many writers. It says nothing of the outcome: the key does.
+            # Servers answer "try again" to some of many writers. The answer does not show the outcome; the key does.
             try:
                 return backend.read(key) == data
             except ObjectNotFoundError:

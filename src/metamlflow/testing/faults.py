@@ -1,4 +1,4 @@
-"""Faults that a storage can have, as values: which call they hit, and what happens to it."""
+"""Faults that a storage can have, as values: the calls that they hit, and their effect."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Crashed(BaseException):
 
 
 def kill_process() -> None:
-    """End this process at once, with no clean-up of any kind."""
+    """End this process at once, without any clean-up."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def simulated_crash() -> None:
-    """Unwind the stack instead of ending the process; the backend that crashed answers nothing from then on."""
+    """Unwind the stack instead of ending the process; from then on the crashed backend refuses all calls."""
     raise Crashed
 
 
 class Surroundings(Protocol):
-    """What a fault may use of the backend that it strikes."""
+    """The methods of the backend that a fault may use."""
 
     def die(self, crash: Callable[[], None]) -> None:
         """Refuse all further calls, and crash."""
@@ -56,15 +56,15 @@ class Fault:
     times: int | None = 1
 
     def matches(self, verb: str, keys: tuple[str, ...]) -> bool:
-        """Tell whether this fault counts a call."""
+        """Return whether this fault counts a call."""
         return bool({"*", verb} & set(self.verb.split("|"))) and any(fnmatchcase(key, self.key) for key in keys)
 
     def hits(self, count: int) -> bool:
-        """Tell whether it strikes at the matching call with this number."""
+        """Return whether it strikes at the matching call with this number."""
         return self.nth <= count and (self.times is None or count < self.nth + self.times)
 
     def strike(self, apply: Callable[[], Any], where: str, around: Surroundings) -> Any:  # noqa: ARG002
-        """Do the call, or what the fault makes of it. ``apply`` does it; ``where`` names it in messages."""
+        """Perform the call with the fault's effect. ``apply`` performs it; ``where`` names it in messages."""
         return apply()
 
 
@@ -74,7 +74,7 @@ def _unavailable(where: str, what: str) -> StorageUnavailableError:
 
 @dataclass(frozen=True, kw_only=True)
 class FailBefore(Fault):
-    """The call is not applied; the caller gets ``error(where)``, by default StorageUnavailableError."""
+    """A call that is not applied; the caller gets ``error(where)``, by default StorageUnavailableError."""
 
     error: Callable[[str], Exception] = field(default=lambda where: _unavailable(where, "the request was refused"))
 
@@ -85,7 +85,7 @@ class FailBefore(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class LostReply(Fault):
-    """The call is applied, and the caller gets StorageUnavailableError: even if its outcome was another error."""
+    """A call that is applied, while its caller gets StorageUnavailableError, even if it raised another error."""
 
     def strike(self, apply: Callable[[], Any], where: str, around: Surroundings) -> Any:  # noqa: ARG002
         """Apply, then fail."""
@@ -99,7 +99,7 @@ class LostReply(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class FalseConflict(Fault):
-    """A create raises AlreadyExistsError, and nothing landed."""
+    """A create that raises AlreadyExistsError although nothing was written."""
 
     verb: str = "create"
 
@@ -110,10 +110,10 @@ class FalseConflict(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Late(Fault):
-    """A write lands later, while its caller gets StorageUnavailableError at once.
+    """A write that is applied later, while its caller gets StorageUnavailableError at once.
 
-    It lands just before the ``calls``-th further call is applied, or after ``seconds``, or when the backend's
-    ``settle`` is called. What became of it stands in the backend's ``late_outcomes``.
+    It is applied just before the ``calls``-th further call, or after ``seconds``, or when the backend's ``settle`` is
+    called. Its outcome is appended to the backend's ``late_outcomes``.
     """
 
     verb: str = "create|put|delete"
@@ -128,25 +128,25 @@ class Late(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Truncated(Fault):
-    """A read, or a reader, ends after ``length`` bytes, with no error."""
+    """A read, or a reader, that ends after ``length`` bytes without an error."""
 
     verb: str = "open|read"
     length: int = 0
 
     def strike(self, apply: Callable[[], Any], where: str, around: Surroundings) -> Any:  # noqa: ARG002
-        """Cut what was read."""
+        """Truncate the bytes that were read."""
         return _altered(apply(), lambda data: data[: self.length])
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlippedBit(Fault):
-    """The lowest bit of the byte at ``at`` of what a read, or a reader, returns is inverted."""
+    """A read, or a reader, that returns the byte at ``at`` with its lowest bit inverted."""
 
     verb: str = "open|read"
     at: int = 0
 
     def strike(self, apply: Callable[[], Any], where: str, around: Surroundings) -> Any:  # noqa: ARG002
-        """Alter what was read."""
+        """Alter the bytes that were read."""
 
         def flip(data: bytes) -> bytes:
             return data[: self.at] + bytes(byte ^ 1 for byte in data[self.at : self.at + 1]) + data[self.at + 1 :]
@@ -163,14 +163,14 @@ def _altered(result: Any, alter: Callable[[bytes], bytes]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Crash(Fault):
-    """The process dies before the call is applied, or after.
+    """A death of the process before or after the call is applied.
 
     With the default ``verb`` and ``key``, ``nth`` counts every call: a test that first counts the calls of a use case
     (``len(backend.calls)``) can crash it before and after each.
 
     Attributes:
         when: ``before`` or ``after``.
-        crash: how: :func:`kill_process`, or :func:`simulated_crash` for tests within one process.
+        crash: :func:`kill_process`, or :func:`simulated_crash` for tests within one process.
     """
 
     when: Literal["before", "after"] = "before"
@@ -181,5 +181,5 @@ class Crash(Fault):
         try:
             if self.when == "after":
                 apply()
-        finally:  # also where the call failed
+        finally:  # also if the call failed
             around.die(self.crash)

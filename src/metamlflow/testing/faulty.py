@@ -27,15 +27,15 @@ class _Postponed:
 
 
 class FaultyBackend:
-    """``inner``, but calls that a fault of ``plan`` hits go wrong as it says.
+    """The backend ``inner``, with the faults of ``plan``.
 
-    Each fault counts the calls that it matches by itself. Where several hit one call, the first in the plan strikes.
-    A listing is a call when it is asked for, and its fault strikes when its first object is.
+    Each fault counts its own matching calls. If several faults hit one call, the first in the plan strikes. A listing
+    counts as a call when it is requested, and its fault strikes when its first object is requested.
 
     Attributes:
-        inner: the backend underneath.
-        calls: every call so far, in order, those included that failed.
-        late_outcomes: what became of each postponed write, in order of landing: what it returned, or its error.
+        inner: the underlying backend.
+        calls: every call so far, in order, including failed ones.
+        late_outcomes: the result or the error of each postponed write, in the order of their application.
     """
 
     def __init__(self, inner: Backend, plan: Sequence[Fault] = ()) -> None:
@@ -105,7 +105,7 @@ class FaultyBackend:
         return cast("list[DeleteFailure]", self._call("delete", wanted, lambda: self.inner.delete(wanted)))
 
     def settle(self) -> None:
-        """Let every postponed write land now."""
+        """Apply every postponed write now."""
         with self._lock:
             landing, self._postponed = self._postponed, []
         for write in landing:
@@ -114,12 +114,12 @@ class FaultyBackend:
     # --- for faults ---------------------------------------------------------------------------------------------------
 
     def die(self, crash: Callable[[], None]) -> None:
-        """Refuse all further calls (a dead process cleans nothing up), and crash."""
+        """Refuse all further calls, since a dead process cleans nothing up, and crash."""
         self._dead = True
         crash()
 
     def postpone(self, apply: Callable[[], Any], *, calls: int | None, seconds: float | None) -> None:
-        """Apply a write before the ``calls``-th further call, after ``seconds``, or when settled: what comes first."""
+        """Apply a write before the ``calls``-th further call, after ``seconds``, or when settled: the earliest."""
         write = _Postponed(apply, calls)
         with self._lock:
             self._postponed.append(write)
@@ -134,12 +134,12 @@ class FaultyBackend:
         return self._prepared(verb, keys)(apply)
 
     def _prepared(self, verb: str, keys: tuple[str, ...]) -> Callable[[Callable[[], Any]], Any]:
-        """Log and count a call; return what runs it."""
+        """Log and count a call; return the function that performs it."""
         if self._dead:
             raise Crashed
         with self._lock:
             self.calls.append(Call(verb, " ".join(keys)))
-            # All count before one strikes: each fault's number means what the plan says, whatever the others do.
+            # All faults count before one strikes, so that their counts do not depend on each other.
             hit = [f for f, counter in self._plan if f.matches(verb, keys) and f.hits(counter.increment())]
             due = self._due()
         for write in due:

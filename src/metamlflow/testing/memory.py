@@ -26,18 +26,18 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """The bytes of one object, and when they were written."""
+    """The bytes of one object, and the time of their writing."""
 
     data: bytes
     modified: datetime
 
 
 class MemoryBucket:
-    """What instances of :class:`MemoryBackend` share: the "server", with its own clock.
+    """The shared state of :class:`MemoryBackend` instances: the "server", with its own clock.
 
     Attributes:
-        name: names the bucket in URLs, for as long as the bucket lives.
-        objects: every object by key. A test may look and write here, past the backend.
+        name: the name of the bucket in URLs, as long as the bucket exists.
+        objects: every object by key. A test may read and write here without the backend.
         lock: held while ``objects`` is read or changed.
         clock: returns the server's time, aware and in UTC.
     """
@@ -111,7 +111,7 @@ class MemoryBackend:
         return self.bucket.insert(key, self._content_of(key, blob))
 
     def replace(self, key: str, blob: Blob) -> None:
-        """Store content, whatever lies there."""
+        """Store content, replacing an existing object."""
         content = self._content_of(key, blob)
         with self.bucket.lock:
             self.bucket.objects[key] = StoredObject(content, self.bucket.clock())
@@ -143,7 +143,7 @@ class MemoryBackend:
         return self._info(key, self.bucket.get(key))
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
-        """Yield what was there when the first object was asked for."""
+        """Yield the objects that existed when the first one was requested."""
         with self.bucket.lock:
             found = [item for item in self.bucket.objects.items() if item[0].startswith(prefix) and item[0] > after]
         for key, stored in sorted(found, key=lambda item: item[0].encode())[:limit]:
@@ -171,7 +171,7 @@ class MemoryBucketFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  
     cachable = False
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002 (fsspec's signature)
-        """List what lies directly at or below ``path``."""
+        """List the objects directly at or below ``path``."""
         bucket, path = self._bucket_of(path), self._strip_protocol(path)
         found: dict[str, dict[str, Any]] = {}
         with bucket.lock:

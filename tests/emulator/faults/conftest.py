@@ -11,12 +11,12 @@ ENGINES = {"s3": "auto", "s3-by-s3fs": "s3fs"}
 
 
 @pytest.fixture(autouse=True)
-def _short_pauses(request, monkeypatch):
+def _short_pauses(request, quicken):
     """Backends wait a tenth as long between attempts, except where a test asks how long it all takes."""
     if "real_pauses" not in request.fixturenames:
-        monkeypatch.setattr("metamlflow_s3.connection._FIRST_PAUSE_SECONDS", 0.02)
-        monkeypatch.setattr("metamlflow_gcs.connection.FIRST_PAUSE_SECONDS", 0.02)
-        monkeypatch.setattr("metamlflow.backend.streaming._FIRST_PAUSE_SECONDS", 0.01)
+        quicken("metamlflow_s3.connection", 0.02)
+        quicken("metamlflow_gcs.connection", 0.02)
+        quicken("metamlflow.backend.streaming", 0.02)
 
 
 @pytest.fixture

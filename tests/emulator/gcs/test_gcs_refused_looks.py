@@ -77,7 +77,7 @@ def test_a_bucket_that_does_not_exist_is_one_error(root, call):
 
 def test_doctor_tells_the_same(root, tmp_path):
     client = MetaMLFlowClient("gs://there-is-no-such-bucket/ml", storage_options=root.options)
-    checks = {check.name: check.finding for check in examine(client._store, FileCache(tmp_path / "cache"))}
+    checks = {check.name: check for check in examine(client._store, FileCache(tmp_path / "cache"))}
     assert checks["store"].verdict == "failed"
     assert "the bucket does not exist" in checks["store"].found
 

@@ -59,7 +59,7 @@ def faithful(new_place) -> S3Place:
 
 
 @pytest.fixture
-def quick_pauses(monkeypatch):
+def quick_pauses(quicken):
     """Attempts follow one another at once."""
-    monkeypatch.setattr("metamlflow_s3.connection._FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr("metamlflow_gcs.connection.FIRST_PAUSE_SECONDS", 0.001)
+    quicken("metamlflow_s3.connection", 0.001)
+    quicken("metamlflow_gcs.connection", 0.001)

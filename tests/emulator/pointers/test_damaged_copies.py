@@ -57,7 +57,7 @@ def test_what_was_damaged_on_its_way_is_not_registered(place, tmp_path, alter, w
     client = place.client(tmp_path)
     assert set(contents(way(client, place)).values()) == {data}
     alter(flipped)
-    with pytest.raises(IntegrityError, match="what was read is not what its server") as caught:
+    with pytest.raises(IntegrityError, match="the content read does not match the digest of its server") as caught:
         way(client, place)
     assert caught.value.key == place.uri("x.bin")
     assert client.get_artifact("a").version == 1

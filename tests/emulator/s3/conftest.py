@@ -113,7 +113,7 @@ def proxied(moto_root, fault_proxy):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def impatient(quicken):
     """Attempts follow one another at once: how long a storm lasts has tests of its own."""
-    monkeypatch.setattr("metamlflow_s3.connection._FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr("metamlflow.backend.streaming._FIRST_PAUSE_SECONDS", 0.001)
+    quicken("metamlflow_s3.connection", 0.001)
+    quicken("metamlflow.backend.streaming", 0.001)

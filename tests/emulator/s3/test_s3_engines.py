@@ -18,7 +18,7 @@ from metamlflow import MetaMLFlowClient
 from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError, StorageUnavailableError
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.store import Store
-from metamlflow_s3 import fast
+from metamlflow_s3 import obstore_engine
 from metamlflow_s3.engines import ENGINE_VARIABLE, untranslated
 from metamlflow_s3.uploads import PART_BYTES
 
@@ -228,7 +228,7 @@ def test_credentials_that_expire_are_taken_anew_from_the_session(proxied, monkey
     script.chmod(0o755)
     (tmp_path / "config").write_text(f"[profile role]\nregion = us-east-1\ncredential_process = {script}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setattr(fast, "_ASKED_AGAIN", timedelta(seconds=1))
+    monkeypatch.setattr(obstore_engine, "_ASKED_AGAIN", timedelta(seconds=1))
     root.write("a", b"1")
     backend = root.open(key=None, secret=None, profile="role", client_kwargs={})
     proxy.reset()

@@ -8,7 +8,7 @@ import pytest
 from listing_server import ListingServer
 
 from metamlflow.errors import AccessDeniedError, ObjectNotFoundError, StorageError
-from metamlflow_s3 import fast, open_backend
+from metamlflow_s3 import obstore_engine, open_backend
 from metamlflow_s3.engines import ENGINE_VARIABLE
 from metamlflow_s3.external import open_external
 
@@ -56,7 +56,7 @@ def test_a_listing_goes_on_from_the_last_key_whatever_the_server_says(way, defec
     ],
 )
 def test_a_listing_that_cannot_be_whole_is_an_error_and_comes_to_an_end(way, defect, monkeypatch):
-    monkeypatch.setattr(fast, "_PAGE_SECONDS", 0.5)
+    monkeypatch.setattr(obstore_engine, "_PAGE_SECONDS", 0.5)
     began = time.monotonic()
     with ListingServer(SAFE, defect) as server, pytest.raises(StorageError) as caught:
         listed(server, way, monkeypatch)

@@ -178,7 +178,7 @@ def sent_by(backend, verb) -> dict[str, dict[str, str]]:
         sent[event_name.rpartition(".")[2]] = {k.lower(): _text(v) for k, v in request.headers.items()}
 
     backend._connection.call("head_bucket")  # which makes the client
-    backend._connection._client.meta.events.register("before-send.s3", note)
+    backend._connection.client.meta.events.register("before-send.s3", note)
     VERBS[verb](backend)
     return sent
 

@@ -1,4 +1,4 @@
-"""The demonstration: a short story that is played for real, on a local folder, with the base install alone."""
+"""The demonstration: a short story, really executed in a local folder with the base install alone."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["play"]
 
 
 def play(folder: Path | None, *, keep: bool = False, quiet: bool = False) -> dict[str, Any]:
-    """Play the story; return what came out of it as JSON values.
+    """Play the story; return its results as JSON values.
 
     Args:
-        folder: a new or empty folder, which stays; None plays in a temporary one.
-        keep: let the temporary one stay.
-        quiet: tell nothing.
+        folder: a new or empty folder, which is kept; None plays in a temporary one.
+        keep: keep the temporary folder.
+        quiet: print nothing.
 
     Raises:
-        DestinationExistsError: there is something in the folder.
-        DemoFailedError: something was not as the story says.
+        DestinationExistsError: the folder is not empty.
+        DemoFailedError: a result differs from the story.
     """
     narrator = Narrator(quiet=quiet)
     if folder is None and not keep:
@@ -39,7 +39,7 @@ def _empty(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidInputError(f"{folder} is no folder", hint="Give a new or empty one.") from error
+        raise InvalidInputError(f"{folder} is not a folder", hint="Give a new or empty one.") from error
     if any(folder.iterdir()):
         raise DestinationExistsError(
             f"{folder} is not empty",

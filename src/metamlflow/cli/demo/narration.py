@@ -1,4 +1,4 @@
-"""Telling a story on stdout, in numbered steps."""
+"""Output of the story to stdout, in numbered steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INDENT = 3
 
 
 class Narrator:
-    """Writes titles, sentences, code and results, at most 100 columns wide; nothing if it is to be quiet."""
+    """Writes titles, sentences, code and results, at most 100 columns wide; nothing if ``quiet``."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = console(width=min(terminal_width(), WIDTH) if sys.stdout.isatty() else WIDTH)
@@ -36,7 +36,7 @@ class Narrator:
         self._console.print(Text(f"{self._step}. {text}", "bold cyan"))
 
     def say(self, text: str) -> None:
-        """Tell something."""
+        """Print a sentence."""
         margin = " " * INDENT
         wrapped = textwrap.fill(
             text, self._console.width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
@@ -44,16 +44,16 @@ class Narrator:
         self._console.print(Text(wrapped), soft_wrap=True)
 
     def code(self, *lines: str) -> None:
-        """Show one statement, as one would write it."""
+        """Show one statement as in a Python session."""
         for number, line in enumerate(lines):
             self._lines((line,), "green", "... " if number else ">>> ")
 
     def result(self, *lines: str) -> None:
-        """Show what came of it."""
+        """Show the result of a statement."""
         self._lines(lines, "dim", "    ")
 
     def commands(self, *lines: str) -> None:
-        """Show lines to copy, which are therefore never broken."""
+        """Show lines to copy, never broken."""
         self._lines(lines, "green", "")
 
     def tree(self, folder: Path, labels: Mapping[str, str]) -> None:

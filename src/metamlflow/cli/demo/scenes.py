@@ -1,4 +1,4 @@
-"""The data of the story, and the model that is fitted to it: bicycles that are hired on days of all weathers."""
+"""The data of the story, and the model fitted to it: bicycle rides on days with different weather."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, float]
 
 
 def make_rides() -> list[Row]:
-    """Return the days, the same ones each time: fewer rides the further it is from pleasant, to either side."""
+    """Return the days, always the same: the further the temperature is from pleasant, the fewer rides."""
     dice = random.Random(SEED)  # noqa: S311 (data, not a secret)
     rows = []
     for day in range(DAYS):
@@ -32,7 +32,7 @@ def make_rides() -> list[Row]:
 
 
 def with_derived(rows: Sequence[Row]) -> list[Row]:
-    """Return the days with one more feature: how far the temperature is from a pleasant one."""
+    """Return the days with one more feature: the distance of the temperature from a pleasant one."""
     return [row | {DERIVED: round(abs(row["temperature"] - PLEASANT), 1)} for row in rows]
 
 
@@ -84,7 +84,7 @@ class LinearModel:
         return 1 - unexplained / sum((row[TARGET] - mean) ** 2 for row in rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values, exactly."""
+        """Return the model as exact JSON values."""
         return {"intercept": self.intercept, "weights": dict(self.weights)}
 
     @classmethod
@@ -94,7 +94,7 @@ class LinearModel:
 
 
 def split(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
-    """Return the days to fit to, and those that are held out."""
+    """Return the days to fit the model to, and the held-out days."""
     return rows[:-HELD_OUT], rows[-HELD_OUT:]
 
 

@@ -1,4 +1,4 @@
-"""The story. Each claim that it makes is checked against what really happened before it is told."""
+"""The story. Each of its claims is checked against the actual result before it is printed."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ MODEL = "bikes/model"
 
 
 class DemoFailedError(MetaMLFlowError):
-    """Something did not happen as the story tells it. That is a fault of metamlflow, or of the disk."""
+    """A result differs from the story. This is a fault of metamlflow, or of the disk."""
 
 
 class Story:
-    """One performance, in a folder of its own.
+    """One run of the story, in its own folder.
 
     Args:
         folder: an empty folder, as an absolute path.
-        narrator: who tells it.
-        kept: whether the folder stays afterwards, and what is said at the end makes use of it.
+        narrator: prints the story.
+        kept: whether the folder is kept, so that the end of the story shows commands that use it.
     """
 
     def __init__(self, folder: Path, narrator: Narrator, *, kept: bool) -> None:
@@ -45,7 +45,7 @@ class Story:
         self._store = folder / "store"
         self._tell = narrator
         self._kept = kept
-        # No options: those in the environment are meant for another store.
+        # Empty options, since those in the environment are meant for another store.
         self._client = MetaMLFlowClient(self._store, storage_options={})
 
     def play(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Story:
         )
         self._tell.result(repr(artifact))
         self._expect(artifact.version == 1, "the first version is number 1")
-        self._expect(artifact.read_bytes() == file.read_bytes(), "what is stored is what was registered")
+        self._expect(artifact.read_bytes() == file.read_bytes(), "the stored bytes are the registered ones")
         return artifact
 
     def _derive_feature(self, first: Artifact) -> Artifact:
@@ -100,7 +100,7 @@ class Story:
         self._tell.result(repr(artifact))
         self._expect(artifact.version == first.version + 1, "the same name has the next number")
         self._expect(self._client.get_artifact(DATA, 1).read_bytes() == before, "version 1 is untouched")
-        self._tell.say("Version 1 is what it was: versions never change, whatever happens to the file.")
+        self._tell.say("Version 1 is unchanged: versions never change, whatever happens to the file.")
         return artifact
 
     def _train(self, first: Artifact, second: Artifact) -> dict[str, float]:
@@ -114,7 +114,7 @@ class Story:
         file.write_text(json.dumps(model.to_json()), encoding="utf-8")
         source = {"training_data_artifact_name": second.name, "training_data_version": second.version}
         artifact = self._client.register_artifact(MODEL, file, "model", source | {"r2_held_out": better})
-        self._tell.step("Train a model on what the store gives back, and register it")
+        self._tell.step("Train a model on data from the store, and register it")
         self._tell.say(
             f"Least squares on {len(fitting)} days, judged by R² on the {HELD_OUT} days that it has not seen:"
         )
@@ -129,7 +129,7 @@ class Story:
         return {"version_1": plain, "version_2": better}
 
     def _prove_origin(self, score: float) -> None:
-        """Go from the model to the data that it names, and score it again, all from the store."""
+        """Load the model and the data that it names from the store, and compute the score again."""
         stored = self._client.get_artifact(MODEL)
         metadata = stored.metadata
         data = self._client.get_artifact(metadata["training_data_artifact_name"], metadata["training_data_version"])
@@ -142,7 +142,7 @@ class Story:
         )
 
     def _show_store(self) -> None:
-        self._tell.step("Look at what is stored where")
+        self._tell.step("Look at the files of the store")
         self._tell.say("A store is nothing but files (or objects in a bucket), each created once:")
         self._tell.tree(self._store, self._labels())
 
@@ -175,8 +175,8 @@ class Story:
         file = old.download(folder)
         self._tell.code(f'client.get_artifact("{DATA}", 1).download("{folder.name}")')
         self._tell.result(str(file.relative_to(self._folder)))
-        self._expect(old.metadata == first.metadata, "its metadata is what it was")
-        self._expect(file.read_bytes() == to_csv(make_rides()), "its bytes are what they were")
+        self._expect(old.metadata == first.metadata, "its metadata is unchanged")
+        self._expect(file.read_bytes() == to_csv(make_rides()), "its bytes are unchanged")
         self._tell.say(f"Byte for byte the file of step 1, and so is its metadata: {old.metadata}")
 
     def _damage(self, artifact: Artifact) -> str:
@@ -214,10 +214,10 @@ class Story:
             artifact.read_bytes()
         except IntegrityError as error:
             self._expect(error.key == key, "the error names the damaged object")
-            self._tell.result(f"{type(error).__name__}: {error.path} is not what was registered", f"  {error.key}")
-            self._tell.say("Not one wrong byte was handed out.")
+            self._tell.result(f"{type(error).__name__}: {error.path} differs from its registration", f"  {error.key}")
+            self._tell.say("Not one wrong byte was returned.")
         else:
-            raise DemoFailedError("the demo expected that damaged content is not handed out, and it was")
+            raise DemoFailedError("the demo expected an error for damaged content, and got the content")
 
     def _next_steps(self) -> None:
         self._tell.step("Your turn")

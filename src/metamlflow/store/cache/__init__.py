@@ -6,7 +6,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Older releases had the class in a module of this name, and pickled it as such.
+    # In older releases this was a module with the class in it, and pickles name it by this path.
     if name == "FileCache":
         from metamlflow.store.cache.file_cache import FileCache
 

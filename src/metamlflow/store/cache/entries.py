@@ -1,4 +1,4 @@
-"""What lies in the cache: a file, or the folder of a whole artifact, and how either is known to be as it was."""
+"""The entries of the cache: a file, or the folder of a whole artifact, and how to tell that it is unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_NAME_BYTES = 255
 
 @dataclass(frozen=True, slots=True)
 class CachedFile:
-    """A file that is asked for. Its stamp: size, modification time, and the name it was first asked for by."""
+    """A requested file. Its stamp: size, modification time, and the name of its first request."""
 
     entry: str
     size: int
@@ -30,11 +30,11 @@ class CachedFile:
     executable: bool
 
     def place(self, content: Path) -> Path:
-        """Return where it lies in the entry."""
+        """Return its path in the entry."""
         return content / self.name
 
     def find(self, content: Path, stamp: dict[str, Any]) -> Path | None:
-        """Return the path if it is as it was stamped."""
+        """Return the path if the file matches its stamp."""
         first, path = content / stamp["name"], content / self.name
         if stamp["size"] != self.size or not _is_as_stamped(first, stamp):
             return None
@@ -44,8 +44,8 @@ class CachedFile:
         return path if _is_as_stamped(path, stamp) else None
 
     def fill(self, content: Path) -> None:
-        """Fetch it, whole and durable."""
-        # Created under the umask, so its mode says what the umask leaves.
+        """Fetch the file completely and durably."""
+        # Created under the umask, so that its mode shows the bits that the umask leaves.
         mode, kept, least = (0o777, 0o555, 0o500) if self.executable else (0o666, 0o444, 0o400)
         descriptor = os.open(content / self.name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "w+b") as file:
@@ -54,42 +54,42 @@ class CachedFile:
             status = os.fstat(descriptor)
             if status.st_size != self.size:
                 raise IntegrityError(
-                    f"{self.name!r} has {self.size} bytes as recorded, and {status.st_size} were read",
+                    f"{self.name!r} has a recorded size of {self.size} bytes, but {status.st_size} were read",
                     expected=str(self.size),
                     actual=str(status.st_size),
                     path=self.name,
                 )
             os.fchmod(descriptor, status.st_mode & kept | least)
-            # Else a power loss could leave a file of this size and time, full of zeros.
+            # Otherwise a power loss could leave a file of this size and time, full of zeros.
             os.fsync(descriptor)
 
     def sealed(self, content: Path) -> dict[str, Any]:
         """Return its stamp."""
-        # Asked for by path once the file is closed: some network disks set the time then.
+        # By path after the file was closed: some network disks set the time then.
         status = (content / self.name).lstat()
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "name": self.name}
 
 
 @dataclass(frozen=True, slots=True)
 class CachedFolder:
-    """A whole artifact that is asked for. Its stamp: a digest over all paths, sizes and modification times."""
+    """A requested folder of a whole artifact. Its stamp: a digest over all paths, sizes and modification times."""
 
     entry: str
     size: int
     fill: Callable[[Path], None]
 
     def place(self, content: Path) -> Path:
-        """Return where it lies in the entry."""
+        """Return its path in the entry."""
         return content
 
     def find(self, content: Path, stamp: dict[str, Any]) -> Path | None:
-        """Return the path if it is as it was stamped."""
+        """Return the path if the folder matches its stamp."""
         return content if looks_of(content)[1] == stamp["looks"] else None
 
     def sealed(self, content: Path) -> dict[str, Any]:
         """Return its stamp."""
         folders = [content]
-        while folders:  # not by recursion: a tree may be deeper than Python's stack
+        while folders:  # no recursion: a tree may be deeper than Python's stack
             folder = folders.pop()
             for path in folder.iterdir():
                 if path.is_dir() and not path.is_symlink():
@@ -110,17 +110,17 @@ def _is_as_stamped(path: Path, stamp: dict[str, Any]) -> bool:
 
 
 def parsed_digest(digest: str) -> str:
-    """Return a digest of 64 hex digits, or refuse it."""
+    """Return a digest of 64 hex digits, or raise InvalidInputError."""
     if not _DIGEST.fullmatch(digest):
-        raise InvalidInputError(f"a digest has 64 hex digits, unlike {digest!r:.80}")
+        raise InvalidInputError(f"a digest has 64 hex digits, not {digest!r:.80}")
     return digest
 
 
 def file_name(name: str) -> str:
-    """Return the name of a file, or refuse it."""
+    """Return the name of a file, or raise InvalidPathError."""
     problem = path_problem(name) or ("it holds a slash" if "/" in name else None)
     if not problem and len(name.encode()) > _LONGEST_NAME_BYTES:
-        problem = f"it takes {len(name.encode())} bytes, more than a file system takes ({_LONGEST_NAME_BYTES})"
+        problem = f"it takes {len(name.encode())} bytes, more than a file system accepts ({_LONGEST_NAME_BYTES})"
     if problem:
         message = f"no file of the cache can be named {name!r:.300}: {problem}"
         raise InvalidPathError(message, hint="Read it with open() or read_bytes().", problems=(f"{name}: {problem}",))

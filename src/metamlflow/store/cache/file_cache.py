@@ -2,12 +2,12 @@
 
     <folder>/entries/f-<sha256>/content/<name>    a file; its other names are hard links beside it (x-…: executable)
     <folder>/entries/d-<digest>/content/          a whole artifact
-    <folder>/entries/…/stamp                      what the content looked like when verified; its mtime: the last use
-    <folder>/temp/, fetching/, evicted/, leases/  what is being fetched, by whom; what is being deleted; who uses what
-    <folder>/lock, usage                          the one lock, held for moments and never during a fetch; bytes in all
+    <folder>/entries/…/stamp                      properties of the verified content; its mtime is the last use
+    <folder>/temp/, fetching/, evicted/, leases/  fetches under way and their locks; entries to delete; entries in use
+    <folder>/lock, usage                          the one lock, held briefly and never during a fetch; total bytes
 
-An entry is filled in ``temp/`` and renamed into place, so it is there whole or not at all. Entries are handed out and
-evicted under the lock only. What users are promised stands in docs/cache.md.
+An entry is filled in ``temp/`` and renamed into place, so it exists completely or not at all. Entries are returned and
+evicted only under the lock. docs/cache.md states the promises to users.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from metamlflow.store.cache.leases import (
 from metamlflow.store.cache.privacy import SUBFOLDERS, is_own, make_private, remove_tree, require_private
 from metamlflow.store.transfer.regular_files import NotAFileError, open_regular, read_small
 
-# Who waits for another's fetch of the same content is done waiting after this, and fetches as well: no stopped or
-# stuck process, and no circle of fetches that wait for one another, holds anybody up for ever.
+# A process that waits for another's fetch of the same content fetches it too after this time. So a stuck process, or
+# fetches that wait for one another in a circle, cannot block anybody for ever.
 _PATIENCE_SECONDS = 10.0
 _PATIENCE_BYTES_PER_SECOND = 20e6
 _LONG_COUNT_SECONDS = 0.05
 _NO_STAMP = (ValueError, LookupError, TypeError, RecursionError)
-"""What reading a stamp raises that says something else."""
+"""Exceptions that mean a stamp is malformed."""
 
 
 class FileCache:
     """Verified content in a private folder, looked up by its digest and bounded in size.
 
-    What a process was handed is never evicted while that process lives; so more than ``max_bytes`` may lie there while
-    more is in use. Nothing is created, and no setting is looked up, before the first use. Thread-safe; pickled as its
-    two settings, so that an unset one is looked up where it is used.
+    An entry that a process received is never evicted while that process lives; so the cache may exceed ``max_bytes``
+    while more is in use. Nothing is created, and no setting is read, before the first use. Thread-safe. It is pickled
+    as its two settings, so that an unset one is determined in the process that uses it.
 
     Args:
         folder: default ``METAMLFLOW_CACHE_DIR``, else the user's cache folder of the system.
         max_bytes: default ``METAMLFLOW_CACHE_SIZE``, else 10 GiB.
 
-    All operations raise, beside what they name:
-        AccessDeniedError: the folder cannot be made or belongs to another user.
-        InvalidInputError: the folder holds other things than a cache, or a setting cannot be read.
+    All operations raise, beside the errors that they name:
+        AccessDeniedError: the folder cannot be created or belongs to another user.
+        InvalidInputError: the folder holds other things than a cache, or a setting cannot be parsed.
         StorageFullError: its disk is full.
         UnsupportedStoreError: the system or the disk has no file locks.
     """
@@ -85,7 +85,7 @@ class FileCache:
 
     @cached_property
     def max_bytes(self) -> int:
-        """The bound, in bytes."""
+        """The size limit, in bytes."""
         return default_max_bytes() if self._given[1] is None else self._given[1]
 
     def file(
@@ -96,8 +96,8 @@ class FileCache:
         Args:
             sha256: the content's digest, 64 hex digits.
             name: the file's name, one segment.
-            fetch: writes the content and raises if it is wrong. It is called although another process fetches the
-                same, if that one takes very long.
+            fetch: writes the content and raises if it is wrong. It is also called if another process is fetching the
+                same content and takes very long.
             size: the content's size in bytes.
             executable: whether the file has the execute bits that the umask leaves.
 
@@ -111,8 +111,8 @@ class FileCache:
     def folder(self, digest: str, fill: Callable[[Path], None], *, size: int) -> Path:
         """Return a read-only folder with the artifact whose manifest has this digest (64 hex digits).
 
-        ``fill`` writes it, whole and verified, into an empty folder if the cache lacks it. ``size`` is the room to make
-        for it, in bytes.
+        If the cache lacks it, ``fill`` writes it, complete and verified, into an empty folder. ``size`` is its expected
+        size, in bytes.
         """
         return self._get(CachedFolder(f"d-{parsed_digest(digest)}", size, fill))
 
@@ -121,7 +121,7 @@ class FileCache:
         return sum(size for _, _, size in self._entries())
 
     def clear(self) -> int:
-        """Evict all that no live process was handed, and return how many bytes that freed."""
+        """Evict every entry that no live process received, and return the number of bytes freed."""
         if not self.root.exists():
             return 0
         with self._opened():
@@ -129,13 +129,13 @@ class FileCache:
         self._delete_evicted()
         return freed
 
-    # --- handing out --------------------------------------------------------------------------------------------------
+    # --- look-up and fetch --------------------------------------------------------------------------------------------
 
     def _get(self, wanted: CachedFile | CachedFolder) -> Path:
         try:
             found = self._look_up(wanted)[0]
         except AccessDeniedError:
-            # A cache that cannot be written to: what it has is as good as before, and nothing is ever evicted from it.
+            # The cache is not writable: its entries are still valid, and nothing is ever evicted from it.
             found = self._look_only(wanted)
             if found is None:
                 raise
@@ -145,7 +145,7 @@ class FileCache:
         with locked(lock, patience=_PATIENCE_SECONDS + wanted.size / _PATIENCE_BYTES_PER_SECOND) as alone:
             found, seen = self._look_up(wanted)
             try:
-                # False where another process was faster after all: then what that one brought is looked up.
+                # False if another process was faster; its entry is then looked up.
                 brought = found is None and self._bring(wanted, seen)
             finally:
                 if alone:
@@ -155,7 +155,7 @@ class FileCache:
         return wanted.place(self._content(wanted.entry)) if brought else self._get(wanted)
 
     def _look_up(self, wanted: CachedFile | CachedFolder) -> tuple[Path | None, bytes | None]:
-        """Return the path if the entry is there and as it was, and the stamp that the entry has in any case."""
+        """Return the path if the entry exists and matches its stamp, and the entry's stamp in any case."""
         with self._opened() as lease:
             seen = self._read_stamp(wanted.entry)
             if seen is None:
@@ -167,11 +167,11 @@ class FileCache:
                 if found:
                     _touch(self._stamp(wanted.entry))
             except (FileNotFoundError, NotADirectoryError, *_NO_STAMP):
-                found = None  # changed by hand, or being replaced after such a change, or cut short by a power loss
+                found = None  # changed by hand, being replaced after such a change, or truncated by a power loss
         return found, seen
 
     def _look_only(self, wanted: CachedFile | CachedFolder) -> Path | None:
-        """Return the path if the entry is there and as it was; write nothing."""
+        """Return the path if the entry exists and matches its stamp; write nothing."""
         try:
             require_private(self.root)
             seen = self._read_stamp(wanted.entry)
@@ -180,8 +180,8 @@ class FileCache:
             return None
 
     def _bring(self, wanted: CachedFile | CachedFolder, seen: bytes | None) -> bool:
-        """Fetch an entry and put it into place; False if its stamp is no longer the one that was ``seen``."""
-        # Nothing makes room yet: the size is what a manifest says, and the bytes may never come.
+        """Fetch an entry and move it into place; return False if its stamp is no longer the one that was ``seen``."""
+        # Evict nothing yet: the size comes from a manifest, and the bytes may never arrive.
         with self._opened() as lease:
             temp = self.root / "temp" / f"{lease.id}.{uuid.uuid4().hex}"
         self._delete_evicted()
@@ -205,7 +205,7 @@ class FileCache:
                 return False
             lease.take(entry)
             self._set_aside(self._content(entry).parent)
-            # Before the rename: a crash in between overstates the usage, and the next count mends it.
+            # Before the rename: a crash in between overstates the usage, and the next count corrects it.
             used = self._noted_usage()
             self._note_usage((self.size() if used is None else used) + size)
             _touch(temp / "stamp")
@@ -213,26 +213,26 @@ class FileCache:
             self._make_room()
         return True
 
-    # --- the bound ----------------------------------------------------------------------------------------------------
+    # --- the size limit -----------------------------------------------------------------------------------------------
 
     def _make_room(self) -> None:
-        """Evict what was not used for longest until the rest fits. The lock is held."""
+        """Evict the least recently used entries until the rest fits. Requires the lock."""
         used = self._noted_usage()
         if (used is not None and used <= self.max_bytes) or time.monotonic() < self._count_again_at:
             return
         began = time.monotonic()
-        # A tenth more than needed, so that a full cache does not count all its entries for each new one.
+        # Free a tenth more than needed, so that a full cache does not count all its entries for each new one.
         self._evict(goal=self.max_bytes * 9 // 10)
         took = time.monotonic() - began
         if took > _LONG_COUNT_SECONDS and (self._noted_usage() or 0) > self.max_bytes:
-            # More is in use than the bound allows: counting again for each new entry would take most of the time.
+            # The entries in use exceed the limit: counting again for each new entry would take most of the time.
             self._count_again_at = time.monotonic() + 10 * took
 
     def _evict(self, goal: int) -> int:
-        """Evict until at most ``goal`` bytes are left or all is in use; return the bytes freed. The lock is held."""
+        """Evict until at most ``goal`` bytes remain or all are in use; return the bytes freed. Requires the lock."""
         usage = survey(self.root / "leases")
         self._set_aside_remains(usage.leases)
-        entries = sorted(self._entries())  # the one that was not used for longest comes first
+        entries = sorted(self._entries())  # the least recently used entry comes first
         used = left = sum(size for _, _, size in entries)
         for _, entry, size in entries:
             if left <= goal:
@@ -244,7 +244,7 @@ class FileCache:
         return used - left
 
     def _entries(self) -> Iterator[tuple[int, str, int]]:
-        """Yield last use (ns), name and size of each entry; zeros for one whose stamp was lost with the power."""
+        """Yield last use (ns), name and size of each entry; zeros if its stamp was lost by a power loss."""
         with suppress(FileNotFoundError), os.scandir(self.root / "entries") as entries:
             for entry in entries:
                 try:
@@ -259,18 +259,19 @@ class FileCache:
         return None
 
     def _note_usage(self, used: int) -> None:
-        # On a full disk it stays empty, and is counted again next time: eviction must not fail for want of room.
+        # On a full disk the file stays empty, and usage is counted again next time: eviction must not fail on a full
+        # disk.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with suppress(OSError), os.fdopen(os.open(self.root / "usage", flags, 0o600), "w") as file:
             file.write(str(used))
 
     def _set_aside(self, folder: Path) -> None:
-        # A rename is done in a moment; deleting what is in it can wait until the lock is released.
+        # A rename is quick; the content is deleted after the lock was released.
         with suppress(FileNotFoundError):
             folder.rename(self.root / "evicted" / uuid.uuid4().hex)
 
     def _set_aside_remains(self, alive: frozenset[str]) -> None:
-        """Set aside what fetches left behind whose processes have ended."""
+        """Set aside the remains of fetches whose processes have ended."""
         for temp in (self.root / "temp").iterdir():
             if temp.name.partition(".")[0] not in alive:
                 self._set_aside(temp)
@@ -284,7 +285,7 @@ class FileCache:
 
     @contextmanager
     def _opened(self) -> Iterator[Lease]:
-        """Hold the lock of the cache, with this process's lease. Never around a fetch."""
+        """Hold the lock of the cache, and yield this process's lease. Never use it around a fetch."""
         require_locks()
         make_private(self.root)
         with cache_errors(self.root):
@@ -306,7 +307,7 @@ class FileCache:
         return self.root / "entries" / entry / "stamp"
 
     def _read_stamp(self, entry: str) -> bytes | None:
-        """Return the stamp of an entry, None if there is none; empty, which is like no stamp, if it is not ours."""
+        """Return the stamp of an entry; None if it has none; empty, which matches nothing, if another user wrote it."""
         try:
             with os.fdopen(open_regular(self._stamp(entry), follow=False), "rb") as file:
                 return file.read() if is_own(os.fstat(file.fileno())) else b""

@@ -1,13 +1,14 @@
-"""The folder of the cache as processes share it: its place, one lock, and a lease for each process.
+"""The folder of the cache as processes share it: its location, one lock, and a lease for each process.
 
-Leases say who uses what, so that no process loses a file that it was handed.
+Leases record which process uses which entries, so that no process loses a file that it received.
 
 A process that uses a cache folder has one lease there: a file ``leases/<random id>`` that it keeps open and locked with
-``flock()``, and whose lines name the entries that it was handed. The kernel drops the lock when the process ends,
-however it ends; so a lease whose lock can be taken belongs to nobody. One open file serves any number of entries.
+``flock()``, and whose lines name the entries that the process received. The kernel drops the lock when the process
+ends, however it ends; so a lease whose lock can be taken is abandoned. One open file serves any number of entries.
 
-After a fork the child makes a lease of its own. It also inherits the parent's open file, and with it the lock: what the
-parent was handed before the fork stays in use until both have ended, which is right, for the child knows those paths.
+After a fork the child creates its own lease. It also inherits the parent's open file, and with it the lock: entries
+that the parent received before the fork stay in use until both have ended. This is right, because the child knows those
+paths.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ FOLDER_VARIABLE = "METAMLFLOW_CACHE_DIR"
 SIZE_VARIABLE = "METAMLFLOW_CACHE_SIZE"
 DEFAULT_MAX_BYTES = 10 * 1024**3
 
-ELSEWHERE = f"Name a folder of your own in {FOLDER_VARIABLE}."
+ELSEWHERE = f"Set {FOLDER_VARIABLE} to a folder of your own."
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-_HINT = f"Name a folder on a local disk of Linux or macOS in {FOLDER_VARIABLE}, or read without the cache."
+_HINT = f"Set {FOLDER_VARIABLE} to a folder on a local disk of Linux or macOS, or read without the cache."
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.2
 
@@ -60,17 +61,17 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_folder() -> Path:
-    """Return ``METAMLFLOW_CACHE_DIR``, else ``metamlflow`` in ``XDG_CACHE_HOME`` or the system's place for caches."""
+    """Return ``METAMLFLOW_CACHE_DIR``, else ``metamlflow`` in ``XDG_CACHE_HOME`` or the system's cache folder."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if xdg.is_absolute():  # the XDG specification: a relative one is to be ignored
+    if xdg.is_absolute():  # the XDG specification: ignore a relative path
         return xdg / "metamlflow"
     try:
         home = Path.home()
     except RuntimeError as error:
         message = "this user has no home folder, so there is no place for the local cache"
-        raise AccessDeniedError(message, hint=f"Name a folder in {FOLDER_VARIABLE}.") from error
+        raise AccessDeniedError(message, hint=f"Set {FOLDER_VARIABLE} to a folder.") from error
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "metamlflow"
 
 
@@ -85,7 +86,7 @@ def default_max_bytes() -> int:
 
 @contextmanager
 def cache_errors(folder: Path) -> Iterator[None]:
-    """Raise what the disk of the cache refuses as errors of :mod:`metamlflow.errors`."""
+    """Translate errors of the cache's disk into errors of :mod:`metamlflow.errors`."""
     try:
         yield
     except OSError as error:
@@ -96,13 +97,13 @@ def cache_errors(folder: Path) -> Iterator[None]:
         message = f"the cache folder {folder} cannot be used: {error}"
         if error.errno in _DENIED:
             raise AccessDeniedError(message, hint=ELSEWHERE, key=str(folder)) from error
-        hint = f"Try again; if it stays, delete the folder or name another one in {FOLDER_VARIABLE}."
+        hint = f"Try again; if it persists, delete the folder or set {FOLDER_VARIABLE} to another one."
         raise StorageUnavailableError(message, hint=hint, key=str(folder)) from error
 
 
 @contextmanager
 def full_disk_errors(folder: Path) -> Iterator[None]:
-    """Raise what a full disk makes of a fetch as StorageFullError about the cache; let all other errors pass."""
+    """Translate an error of a full disk during a fetch into StorageFullError about the cache; pass all others on."""
     try:
         yield
     except StorageFullError as error:
@@ -114,32 +115,32 @@ def full_disk_errors(folder: Path) -> Iterator[None]:
 
 
 def full_disk(folder: Path) -> StorageFullError:
-    """Return the error for a cache folder whose disk has no room."""
+    """Return the error for a cache folder on a full disk."""
     return StorageFullError(
         f"no space is left for the cache folder {folder}",
-        hint=f"Free some space, set {SIZE_VARIABLE} lower, or name a folder on another disk in {FOLDER_VARIABLE}.",
+        hint=f"Free some space, set {SIZE_VARIABLE} lower, or set {FOLDER_VARIABLE} to a folder on another disk.",
         key=str(folder),
     )
 
 
 def require_locks() -> None:
-    """Raise UnsupportedStoreError where the system has no ``flock()``, which is Windows."""
+    """Raise UnsupportedStoreError if the system lacks ``flock()``, as Windows does."""
     try:
-        import fcntl  # noqa: F401 (asked for only)
+        import fcntl  # noqa: F401 (only its presence matters)
     except ImportError as error:
         raise UnsupportedStoreError("the local cache needs flock(), which this system lacks", hint=_HINT) from error
 
 
 @contextmanager
 def locked(path: Path, *, patience: float | None = None) -> Iterator[bool]:
-    """Hold the lock file ``path`` alone among all threads and processes, and yield True.
+    """Hold the lock file ``path`` exclusively among all threads and processes, and yield True.
 
     Args:
-        path: the lock file; made if it is missing.
-        patience: seconds after which the block runs without the lock, with False; None waits for ever.
+        path: the lock file; created if it is missing.
+        patience: seconds after which the block runs without the lock and False is yielded; None waits for ever.
 
     Raises:
-        UnsupportedStoreError: the disk has no locks.
+        UnsupportedStoreError: the disk does not support locks.
     """
     descriptor = _acquire(path, None if patience is None else time.monotonic() + patience)
     if descriptor is None:
@@ -154,7 +155,7 @@ def locked(path: Path, *, patience: float | None = None) -> Iterator[bool]:
 def _acquire(path: Path, deadline: float | None) -> int | None:
     pause = _FIRST_PAUSE_SECONDS
     while True:
-        # Opened anew each time: flock() is a matter between open files, and so keeps threads apart as well.
+        # Open the file each time: flock() works between open files, and so excludes threads as well.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         _held.add(descriptor)
         taken = current = False
@@ -167,7 +168,7 @@ def _acquire(path: Path, deadline: float | None) -> int | None:
             if not (taken and current):
                 _release(descriptor)
         if taken or not current:
-            continue  # the file was deleted by hand, or by the holder that was waited for: its lock guards nothing
+            continue  # the file was deleted by hand, or by the previous holder: this lock protects nothing
         if deadline is not None and time.monotonic() >= deadline:
             return None
         time.sleep(pause)
@@ -177,7 +178,7 @@ def _acquire(path: Path, deadline: float | None) -> int | None:
 def _release(descriptor: int) -> None:
     import fcntl
 
-    # Unlocked by word: closing is not enough if a child that was forked meanwhile has the same open file.
+    # Unlock explicitly: closing is not enough if a child that was forked meanwhile has the same open file.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     _held.discard(descriptor)
@@ -185,7 +186,7 @@ def _release(descriptor: int) -> None:
 
 
 def _flock(descriptor: int, *, wait: bool) -> bool:
-    """Lock an open file exclusively; False if another holds it and ``wait`` is off."""
+    """Lock an open file exclusively; return False if another holds the lock and ``wait`` is False."""
     import fcntl
 
     try:
@@ -207,7 +208,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 class Lease:
-    """This process's claim on entries of one cache folder. Made and used with the cache's lock held."""
+    """This process's claim on entries of one cache folder. Create and use it only while holding the cache's lock."""
 
     def __init__(self, folder: Path) -> None:
         self.id = uuid.uuid4().hex
@@ -218,25 +219,25 @@ class Lease:
         self._entries: set[str] = set()
 
     def take(self, entry: str) -> None:
-        """Keep ``entry`` from eviction until this process ends."""
+        """Protect ``entry`` from eviction until this process ends."""
         if entry not in self._entries:
-            # A line end on both sides: what a full disk left of an earlier line must not swallow this one.
+            # A line end on both sides: a line that a full disk truncated earlier must not merge with this one.
             line = f"\n{entry}\n".encode()
             if os.write(self._descriptor, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             self._entries.add(entry)
 
     def is_kept(self) -> bool:
-        """Tell whether the lease still lies where others look, and was not deleted by hand."""
+        """Whether the lease still exists where other processes look; it may have been deleted by hand."""
         return _is_at(self._descriptor, self._path)
 
     def close(self) -> None:
-        """Give up a lease that was deleted by hand."""
+        """Close a lease that was deleted by hand."""
         os.close(self._descriptor)
 
 
 def own_lease(folder: Path) -> tuple[Lease, bool]:
-    """Return this process's lease in ``folder``, and whether it was made just now. The cache's lock is held."""
+    """Return this process's lease in ``folder``, and whether it was created just now. Requires the cache's lock."""
     lease = _leases.get(folder)
     if lease is not None:
         if lease.is_kept():
@@ -248,14 +249,14 @@ def own_lease(folder: Path) -> tuple[Lease, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What all live processes together use: the ids of their leases, and the entries that they were handed."""
+    """The leases and entries in use by all live processes."""
 
     leases: frozenset[str]
     entries: frozenset[str]
 
 
 def survey(folder: Path) -> Usage:
-    """Read all leases, and delete those of processes that have ended. The cache's lock is held."""
+    """Read all leases, and delete those of processes that have ended. Requires the cache's lock."""
     leases: set[str] = set()
     entries: set[str] = set()
     for path in folder.iterdir():

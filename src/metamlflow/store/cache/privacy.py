@@ -1,4 +1,4 @@
-"""The folder of the cache is one user's alone: what others put there, or may have put there, is never handed out."""
+"""The folder of the cache belongs to one user: content that others put there, or may have put there, is never used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metamlflow.errors import AccessDeniedError, InvalidInputError
 from metamlflow.store.cache.leases import ELSEWHERE, FULL, cache_errors, full_disk
 from metamlflow.store.transfer.regular_files import read_small
 
-_TAG = "CACHEDIR.TAG"  # https://bford.info/cachedir/: backups leave such folders out, and ours are known by it
+_TAG = "CACHEDIR.TAG"  # https://bford.info/cachedir/: backups skip such folders, and it identifies our caches
 _OWNER = "metamlflow"
 _TAG_TEXT = f"Signature: 8a477f597d28d172789f06886806bc55\n# The local cache of {_OWNER}; may be deleted.\n"
 SUBFOLDERS = ("entries", "temp", "fetching", "evicted", "leases")
@@ -22,13 +22,13 @@ _BEING_EMPTIED = stat.S_ISVTX
 
 
 def make_private(folder: Path) -> None:
-    """Make the cache folder if it is missing, and refuse one that is not this user's alone.
+    """Create the cache folder if it is missing, and refuse one that does not belong to this user alone.
 
-    One that others could write to may hold what they planted: it is emptied of its entries.
+    A folder that others could write to may hold content that they planted: its entries are deleted.
 
     Raises:
-        AccessDeniedError: it cannot be made or emptied, or belongs to another user.
-        InvalidInputError: it holds files that are no cache.
+        AccessDeniedError: the folder cannot be created or emptied, or belongs to another user.
+        InvalidInputError: the folder holds files other than a cache.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -36,14 +36,14 @@ def make_private(folder: Path) -> None:
     except OSError as error:
         if error.errno in FULL:
             raise full_disk(folder) from error
-        message = f"the cache folder {folder} cannot be made: {error.strerror}"
+        message = f"the cache folder {folder} cannot be created: {error.strerror}"
         raise AccessDeniedError(message, hint=ELSEWHERE, key=str(folder)) from error
     _require_own(folder, status)
     with cache_errors(folder):
         if not (folder / _TAG).exists():
-            # The tag is the first thing that any process writes here: where others stand without it, they came before.
+            # Each process writes the tag here before anything else, so files without a tag are not of a cache.
             if any(folder.iterdir()) and not (folder / _TAG).exists():
-                raise InvalidInputError(f"{folder} holds files that are no cache", hint=ELSEWHERE)
+                raise InvalidInputError(f"{folder} holds files that are not a cache", hint=ELSEWHERE)
             (folder / _TAG).write_text(_TAG_TEXT)
         elif not _is_ours(folder / _TAG):
             raise InvalidInputError(f"{folder} is the cache of another program", hint=ELSEWHERE)
@@ -52,7 +52,7 @@ def make_private(folder: Path) -> None:
 
 
 def _is_ours(tag: Path) -> bool:
-    """Whether a tag says whose cache it is, and says ours: other programs tag their folders with the same name."""
+    """Whether a tag names this program as the owner: other programs use tags of the same file name."""
     try:
         text = read_small(tag).decode(errors="replace")
     except OSError:
@@ -61,7 +61,7 @@ def _is_ours(tag: Path) -> bool:
 
 
 def require_private(folder: Path) -> None:
-    """Refuse a cache folder that nothing can be written to and that is not, or may not have been, this user's alone."""
+    """Refuse a cache folder that cannot be written and that is not, or may not have been, this user's alone."""
     status = folder.stat()
     _require_own(folder, status)
     if status.st_mode & (_WRITABLE_BY_OTHERS | _BEING_EMPTIED):
@@ -70,7 +70,7 @@ def require_private(folder: Path) -> None:
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Whether a file was made by this user, and so not by somebody who once could write here."""
+    """Whether this user owns a file, so that nobody else planted it."""
     return status.st_uid == os.geteuid()
 
 
@@ -81,14 +81,14 @@ def _require_own(folder: Path, status: os.stat_result) -> None:
 
 
 def _close_to_others(folder: Path) -> None:
-    """Make a folder this user's alone, and empty it of whatever those may have put there who could write to it."""
+    """Make a folder private, and delete everything in it that others may have planted."""
     import fcntl
 
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # two at a time would each throw away what the other one begins
+        fcntl.flock(handle, fcntl.LOCK_EX)  # two processes at a time would delete each other's new files
         if os.fstat(handle).st_mode & (_WRITABLE_BY_OTHERS | _BEING_EMPTIED):
-            os.fchmod(handle, 0o700 | _BEING_EMPTIED)  # seen by the next one, if this process ends half-way
+            os.fchmod(handle, 0o700 | _BEING_EMPTIED)  # tells the next process to continue, if this one ends half-way
             for name in (*SUBFOLDERS, *_FILES):
                 _throw_away(folder, folder / name)
         os.fchmod(handle, 0o700)
@@ -111,9 +111,9 @@ def _throw_away(folder: Path, path: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder, read-only parts too. What another process deletes meanwhile is no error."""
+    """Delete a folder, including read-only parts. Files that another process deletes meanwhile are ignored."""
     found, todo = [], [folder]
-    while todo:  # not by recursion: a tree may be deeper than Python's stack
+    while todo:  # no recursion: a tree may be deeper than Python's stack
         inner = todo.pop()
         found.append(inner)
         with suppress(OSError):
@@ -133,10 +133,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def looks_of(folder: Path) -> tuple[int, str]:
-    """Return the size of all files in a folder, and a digest that tells whether one came, went or was written to.
+    """Return the size of all files in a folder, and a digest that changes if a file is added, removed or written.
 
-    The digest is empty, and like no other, where a file is another user's. What Python compiles beside the modules that
-    it imports (``__pycache__``) does not count.
+    If a file belongs to another user, the digest is empty, which equals no other. Bytecode that Python writes beside
+    imported modules (``__pycache__``) is ignored.
     """
     size, looks, folders = 0, 0, [""]
     while folders:
@@ -160,7 +160,7 @@ def looks_of(folder: Path) -> tuple[int, str]:
 
 
 def flush_disk_of(folder: Path) -> None:
-    """Make all files in a folder durable by one call; an fsync for each of many small files would take minutes."""
+    """Make all files in a folder durable with one call; an fsync for each of many small files would take minutes."""
     import ctypes
 
     syncfs = getattr(ctypes.CDLL(None), "syncfs", None)  # Linux only, and not in Python's own os

@@ -1,4 +1,4 @@
-"""Aliases: names for versions that can be moved, kept as numbered records of which the newest holds."""
+"""Aliases: movable names for versions, stored as numbered records; the newest record counts."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from metamlflow.store.catalog.versions import check_available, load_reference, n
 
 
 def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
-    """Create the next record of an alias, after every record that exists; None as the target removes the alias.
+    """Create the next record of an alias, after all existing ones; None as the target removes the alias.
 
     Raises:
         ArtifactNotFoundError: the target does not exist.
-        ArtifactPrunedError: it was pruned, just now or before.
-        InvalidNameError: it is no alias.
-        StoreNotFoundError, ConflictError: the store is gone since this client opened it, or is another.
+        ArtifactPrunedError: the target is pruned or absent, perhaps since this call began.
+        InvalidNameError: the alias is malformed.
+        StoreNotFoundError, ConflictError: the store is gone since this client opened it, or was replaced by another
+            one.
     """
     text = str(alias.version)
     if problem := alias_problem(text):
-        raise InvalidNameError(f"{text!r} is no alias: {problem}", value=text)
+        raise InvalidNameError(f"invalid alias {text!r}: {problem}", value=text)
     was_open = store.is_open
     store.writable_marker()
     if was_open:
         store.recheck()  # another store in its place may have the same names
-    # Also for a removal: an alias of a name that does not exist is a mistyped name.
+    # For a removal too: an alias of a name that does not exist is a mistyped name.
     version = load_reference(store, target or Reference(alias.name)).manifest.version
     before = _append(store, alias.name, text, version if target else None)
     if target:
         status = version_status(store, alias.name, version)
         if not status.available:
-            # A prune looked for aliases before this one was there: the version is gone, so the alias goes back.
+            # A prune looked for aliases before this one existed, so the version is gone: restore the old target.
             _append(store, alias.name, text, before)
             check_available(store, alias.name, status)
 
 
 def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
-    """Return the aliases of a name with the versions that they stand for: a listing, and a read of each alias."""
+    """Return the aliases of a name with their versions: one listing, and one read for each alias."""
     return looked_again(lambda: _aliases_of(store, name), store.clock)
 
 
@@ -50,7 +51,7 @@ def _aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
     newest: dict[str, str] = {}
     for info in with_retries(lambda: list(store.backend.list_objects(every_alias_prefix(name))), store.clock):
         if alias := alias_of_key(name, info.key):
-            newest.setdefault(alias, info.key)  # the newest record of an alias lists first
+            newest.setdefault(alias, info.key)  # the newest record of an alias is listed first
     found = {
         alias: decode_alias(with_retries(partial(read_record, store.backend, key), store.clock), key)
         for alias, key in newest.items()
@@ -59,7 +60,7 @@ def _aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:
 
 
 def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -> int | None:
-    """Create the record after the newest; return what the alias stood for before."""
+    """Create the record after the newest one; return the previous target of the alias."""
     record_id = store.clock.new_id()
     data = encode_alias(version, record_id, store.clock.now())
     losses = Losses(store.clock)

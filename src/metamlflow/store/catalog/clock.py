@@ -1,4 +1,4 @@
-"""Time and identity, passed in so that tests can hold them still."""
+"""Time and identity, passed in so that tests can control them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def utc_now() -> datetime:
 
 
 def elapsed_seconds() -> float:
-    """Return seconds on a clock that never jumps and, where the system has one, runs on through suspend."""
+    """Return seconds on a monotonic clock that, where the system has one, keeps running during suspend."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -27,7 +27,7 @@ def new_record_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where time, waiting and chance come from. All functions at module level, so that it pickles."""
+    """The source of time, waiting and randomness. Its functions are module-level, so that it can be pickled."""
 
     now: Callable[[], datetime] = utc_now
     elapsed: Callable[[], float] = elapsed_seconds

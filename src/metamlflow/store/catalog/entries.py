@@ -1,4 +1,4 @@
-"""The items of an artifact, read lazily: inline from the manifest, or shard by shard."""
+"""The items of an artifact, read lazily: from the manifest itself, or shard by shard."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from metamlflow.store.catalog.store import Store
 _KEPT_SHARDS = 4
 _SHOWN = 5
 _SEARCHED = 10_000
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 class Entries(Sequence[FileEntry]):
-    """The files of an artifact in path order: sized, iterable, and indexed by position or looked up by path.
+    """The files of an artifact in path order: sized, iterable, and accessible by position or path.
 
-    Of a large artifact only a few shards are in memory at any time; looking up one path reads one shard.
+    Only a few shards of a large artifact are in memory at any time; a look-up of one path reads one shard.
 
     Args:
-        store: where the artifact is.
-        manifest: of the version.
-        as_registered: pointers as they stand there, and not where relocations say that their data is now.
+        store: the store that has the artifact.
+        manifest: the manifest of the version.
+        as_registered: return pointers as the manifest has them, without applying relocations.
     """
 
     def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False) -> None:
@@ -61,9 +61,9 @@ class Entries(Sequence[FileEntry]):
     @overload
     def __getitem__(self, index: slice) -> list[FileEntry]: ...
     def __getitem__(self, index: int | str | slice) -> FileEntry | list[FileEntry]:
-        """Return the entry at a logical path, at a position, or those of a slice.
+        """Return the entry at a logical path, at a position, or the entries of a slice.
 
-        A path reads at most one shard; a position walks the artifact from its start. KeyError and IndexError as usual.
+        A path reads at most one shard; a position iterates from the start. Raises KeyError or IndexError as usual.
         """
         if isinstance(index, str):
             if (found_at := self.find(index)) is None:
@@ -78,10 +78,10 @@ class Entries(Sequence[FileEntry]):
         return next(entry for i, entry in enumerate(self) if i == position)
 
     def __contains__(self, path: object) -> bool:
-        """Whether there is a file at this logical path (or, given an entry, whether it is one of these)."""
+        """Whether a file has this logical path; given an entry, whether it is one of these."""
         if isinstance(path, str):
             return self.find(path) is not None
-        wanted = getattr(path, "path", None)  # an entry's
+        wanted = getattr(path, "path", None)  # the path of an entry
         return isinstance(wanted, str) and self.find(wanted) == path
 
     def __repr__(self) -> str:
@@ -95,7 +95,7 @@ class Entries(Sequence[FileEntry]):
         item = items[place] if place < len(items) else None
         if item is None or item.path != path:
             return None
-        (placed,) = self._placed((item,))  # this one alone: there may be thousands around it
+        (placed,) = self._placed((item,))  # only this item: the list may have thousands
         return None if isinstance(placed, EmptyFolder) else placed
 
     def items(self) -> Iterator[Item]:
@@ -103,7 +103,7 @@ class Entries(Sequence[FileEntry]):
 
         Raises:
             IntegrityError: a shard is missing or damaged.
-            StoreFormatError: a shard is not well formed.
+            StoreFormatError: a shard is malformed.
         """
         if self._manifest.shards is None:
             yield from self.inline()
@@ -113,12 +113,12 @@ class Entries(Sequence[FileEntry]):
             yield from self._read(shard, order)
 
     def of_shard(self, number: int) -> tuple[Item, ...]:
-        """Return the items of one shard; errors as of :meth:`items`."""
+        """Return the items of one shard; raises the errors of :meth:`items`."""
         assert self._manifest.shards is not None  # noqa: S101 (for the type checker)
         return self._read(self._manifest.shards[number], None)
 
     def inline(self) -> tuple[Item, ...]:
-        """Return the items of a manifest without shards; pointers as relocations say."""
+        """Return the items of a manifest without shards, with relocations applied to pointers."""
         return self._placed(self._manifest.items or ())
 
     def _items_around(self, path: str) -> tuple[Item, ...]:
@@ -151,7 +151,7 @@ def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEn
     """Return the entry at a logical path.
 
     Raises:
-        ArtifactNotFoundError: there is none; the error says what there is.
+        ArtifactNotFoundError: no entry has this path; the error names similar ones.
     """
     if (entry := entries.find(path)) is not None:
         return entry
@@ -174,7 +174,7 @@ def read_shard(store: Store, shard: Shard) -> bytes:
     """Return a shard's bytes, compared with its size and SHA-256.
 
     Raises:
-        IntegrityError: they are missing, or not what the manifest names.
+        IntegrityError: the shard is missing, or differs from the manifest's description.
     """
     try:
         return bytes(fetch_whole(store, shard))
@@ -183,14 +183,14 @@ def read_shard(store: Store, shard: Shard) -> bytes:
 
 
 class Predecessor:
-    """The items of an earlier version, asked for by rising path: a merge of two sorted lists in constant memory."""
+    """The items of an earlier version, queried by ascending path: a merge of two sorted lists in constant memory."""
 
     def __init__(self, items: Iterator[Item]) -> None:
         self._items = items
         self._next = self._advance()
 
     def at(self, path: str) -> Item | None:
-        """Return the item at ``path``, or None. Each call's path is greater than the last one's."""
+        """Return the item at ``path``, or None. The path of each call must be greater than that of the call before."""
         while self._next is not None and self._next.path < path:
             self._next = self._advance()
         found = self._next
@@ -200,6 +200,6 @@ class Predecessor:
         try:
             return next(self._items, None)
         except (IntegrityError, StoreFormatError) as error:
-            # A damaged list of what was there before is no reason to refuse what is new: nothing more is relied on.
+            # A damaged list of the previous files must not prevent a new version; the remaining files are stored again.
             _log.warning("the last version's list of files is damaged, so all files are stored again: %s", error)
             return None

@@ -1,14 +1,14 @@
-"""The external stores that a store's artifacts point to, each with the credentials that its place takes."""
+"""The external stores that a store's artifacts point to, each opened with the credentials for its location."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from metamlflow.backend.external import ExternalStore, ObjectMeta
 from metamlflow.backend.fsspec_external import FsspecExternalStore
+from metamlflow.backend.per_process import PerProcess
 from metamlflow.backend.registry import open_external
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.pointers import digits_problem
@@ -25,15 +25,24 @@ from metamlflow.store.catalog.pointer_policy import (
 from metamlflow.store.catalog.source_options import check_source_options
 
 
+class _Opened:
+    """The external stores that a process has opened, by root and place."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stores: dict[tuple[str, str], ExternalStore] = {}
+
+
 class ExternalStores:
-    """Opens external stores when they are first needed. Thread-safe and picklable; its options travel along.
+    """Opens external stores when they are first needed. Thread-safe and picklable, including its options.
 
     Args:
-        store_url: of the store, whose own options hold for external stores of its scheme that have none.
-        store_options: those.
-        by_place: options by scheme (``s3``) or by the beginning of a URI (``s3://partner-``); the longest that fits
-            holds, alone.
-        policy: which places are opened, as :class:`PointerPolicy` takes it.
+        store_url: the URL of the store. Its options also apply to external stores of its scheme without options of
+            their own.
+        store_options: the options of the store.
+        by_place: options by scheme (``s3``) or by the beginning of a URI (``s3://partner-``); only the longest match
+            applies, and options are not merged.
+        policy: the places that may be opened, in the form that :class:`PointerPolicy` takes.
     """
 
     def __init__(
@@ -47,18 +56,13 @@ class ExternalStores:
         scheme = plain_scheme(store_url.partition("://")[0])
         own: dict[str, Mapping[str, Any]] = {}
         if store_options:
-            # What the store's server is told is not told to others, where a URI names the server.
+            # Where a URI names the server, the options for the store's server must not reach other servers.
             own[f"{split_uri(store_url)[0]}/" if scheme in HOSTS else scheme] = store_options
         if scheme != "file":
-            own[f"{store_url}/"] = store_options  # whatever is given for the scheme: so an artifact's own path opens
+            own[f"{store_url}/"] = store_options  # for any scheme, so that an artifact's own path opens
         self._by_place = {_plain(place): options for place, options in {**own, **by_place}.items()}
         self.policy = PointerPolicy.parse(store_url, policy)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], ExternalStore] = {}
+        self._opened = PerProcess(_Opened)
 
     def __getstate__(self) -> tuple[Mapping[str, Mapping[str, Any]], PointerPolicy]:
         return self._by_place, self.policy
@@ -68,37 +72,36 @@ class ExternalStores:
             check_source_options(state)
             state = {_plain(place): options for place, options in state.items()}, PointerPolicy.parse("", None)
         self._by_place, self.policy = dict(state[0]), state[1]
-        self._reset()
+        self._opened = PerProcess(_Opened)
 
     def guarded_for(self, store_url: str) -> None:
-        """Take the policy that a store's external stores have by default, for what was pickled without one."""
+        """Apply the default policy for a store to an object that was pickled without a policy."""
         self.policy = self.policy if self.policy.store else PointerPolicy.parse(store_url, None)
 
     def external_of(self, uri: str) -> tuple[ExternalStore, str]:
-        """Return the external store that an object lies in, and the object's name there. No network.
+        """Return the external store that contains an object, and the object's name there. No request.
 
-        Every pointer is opened through this, whoever asks.
+        Every pointer is opened through this method.
 
         Raises:
-            PointerPolicyError: the client's policy does not let it be opened.
+            PointerPolicyError: the client's policy does not allow the URI.
         """
         uri = _plain(uri)
         self.policy.check(uri)
         root, name = split_uri(uri)
         place = self._place(uri)
-        if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
-            self._reset()
-        with self._lock:
-            if (root, place) not in self._open:
+        opened = self._opened.get()
+        with opened.lock:
+            if (root, place) not in opened.stores:
                 bounds = ExternalBounds(self.policy, place)
-                self._open[root, place] = open_external(root, self._by_place.get(place, {}), bounds)
-            return self._open[root, place], name
+                opened.stores[root, place] = open_external(root, self._by_place.get(place, {}), bounds)
+            return opened.stores[root, place], name
 
     def filesystem_of(self, uri: str) -> tuple[Any, str]:
-        """Return the fsspec file system that an object lies in, to write it with, and its path there.
+        """Return the fsspec file system for writing an object, and the object's path there.
 
         Raises:
-            PointerPolicyError: the client's policy would not let it be read there.
+            PointerPolicyError: the client's policy does not allow the URI to be read.
         """
         import fsspec
 
@@ -113,13 +116,14 @@ class ExternalStores:
         return filesystem, filesystem._strip_protocol(uri)  # noqa: SLF001 (fsspec's name for it)
 
     def options_of(self, uri: str) -> Mapping[str, Any]:
-        """Return the options that hold for a URI."""
+        """Return the options that apply to a URI."""
         return self._by_place.get(self._place(_plain(uri)), {})
 
     def copy_options(self, url: str) -> Mapping[str, Any]:
-        """Return the options that fsspec opens a URL with which the user named in order to store what lies there.
+        """Return the fsspec options for a URL that the user gave as a source to store.
 
-        It may lead anywhere, since the user named it and no manifest did. Credentials go to their own host alone.
+        The URL may lead anywhere, because the user named it, not a manifest. Credentials are sent only to their own
+        host.
         """
         options = self.options_of(url)
         scheme = url.partition("://")[0].lower()
@@ -137,13 +141,13 @@ class ExternalStores:
 def _fits(place: str, scheme: str, uri: str) -> bool:
     if "://" not in place:
         return place == scheme
-    if scheme in HOSTS:  # https://data.example does not speak of https://data.example.net
+    if scheme in HOSTS:  # https://data.example must not match https://data.example.net
         return place.startswith(f"{scheme}://") and (web_place_covers if scheme in WEB else covers)(place, uri)
     return uri.startswith(place)
 
 
 def _plain(place: str) -> str:
-    """Return a place with its scheme as it is written in the URIs of pointers."""
+    """Return a place with its scheme in the spelling that pointers' URIs use."""
     scheme, separator, rest = place.partition("://")
     if separator and not rest:
         separator = ""
@@ -151,7 +155,7 @@ def _plain(place: str) -> str:
 
 
 def seen_as(entry: PointerEntry) -> ObjectMeta:
-    """Return what an entry says of its object, as a look would: what reads and later looks are compared with."""
+    """Return an entry's description of its object as object metadata; reads and later looks are compared with it."""
     evidence = entry.evidence
     return ObjectMeta(
         name=split_uri(entry.uri)[1],
@@ -164,7 +168,7 @@ def seen_as(entry: PointerEntry) -> ObjectMeta:
 
 
 def entry_of(path: str, root: str, seen: ObjectMeta, computed: Mapping[str, str] | None = None) -> PointerEntry:
-    """Return the entry for an object that was seen. A time that no document holds is as good as none."""
+    """Return the entry for an object from its observed state. A time that no document can hold is left out."""
     known = seen.modified_ns is not None and digits_problem(str(seen.modified_ns)) is None
     evidence = Evidence(
         etag=seen.etag,

@@ -1,4 +1,4 @@
-"""Fetching stored content of a recorded size: never past that size, and never by the word of the record alone."""
+"""Fetch stored content of a recorded size: never read past that size, and never trust the record alone."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ REMEDY = "Put this object back with `metamlflow repair` from a copy"
 def fetch_whole(store: Store, blob: Entry | Shard) -> Buffer:
     """Return a blob's bytes, compared with its recorded size and SHA-256; one request up to 8 MiB, two above.
 
-    One byte past the recorded size is asked for, which only an object that is too long has. What is not as recorded is
-    asked for once more: of a range no server states a checksum, so what was damaged on its way shows only here.
+    One byte more than the recorded size is requested, to detect an object that is too long. Content that differs is
+    fetched once more: servers state no checksum for a range, so damage in transit shows only here.
 
     Raises:
-        ObjectNotFoundError: it is not there.
-        IntegrityError: it is not what is recorded.
+        ObjectNotFoundError: the object does not exist.
+        IntegrityError: the content differs from its record.
     """
     if blob.size > RANGE_BYTES:
         check_size(store, blob)
@@ -40,16 +40,16 @@ def fetch_whole(store: Store, blob: Entry | Shard) -> Buffer:
 
 
 def range_fetcher(store: Store, key: str) -> Fetch:
-    """Return a function that fetches a range of a blob, and repeats what may pass."""
+    """Return a function that fetches a range of a blob, and retries after transient failures."""
     return lambda start, end: with_retries(lambda: store.fetch(key, start, end), store.clock)
 
 
 def check_size(store: Store, blob: Entry | Shard) -> None:
-    """Ask the storage for an object's size, before memory, requests or room are spent on a recorded one; one request.
+    """Compare an object's size with the record before memory, requests or disk space are spent on it; one request.
 
     Raises:
-        ObjectNotFoundError: it is not there.
-        IntegrityError: it has another size.
+        ObjectNotFoundError: the object does not exist.
+        IntegrityError: the object has another size.
     """
     info = with_retries(lambda: store.backend.stat(blob.key), store.clock)
     if info.size != blob.size:
@@ -57,10 +57,10 @@ def check_size(store: Store, blob: Entry | Shard) -> None:
 
 
 def compare(blob: Entry | Shard, size: int, sha256: str) -> None:
-    """Compare content with what is recorded. Of a ``size`` that is too large only that it is so counts.
+    """Compare content with its record. For a ``size`` that is too large, the error says only that it is.
 
     Raises:
-        IntegrityError: it is something else.
+        IntegrityError: the content differs.
     """
     if size > blob.size:
         raise damaged(blob, f"more than {blob.size} bytes")
@@ -71,7 +71,7 @@ def compare(blob: Entry | Shard, size: int, sha256: str) -> None:
 
 
 def damaged(blob: Entry | Shard, actual: str) -> IntegrityError:
-    """Return the error for content that is not what is recorded; ``actual`` is a size or a digest."""
+    """Return the error for content that differs from its record; ``actual`` is a size or a digest."""
     expected = f"sha256:{blob.sha256}" if actual.startswith("sha256:") else f"{blob.size} bytes"
     return IntegrityError(
         f"{_named(blob)} is damaged in the store: expected {expected}, got {actual} ({blob.key})",
@@ -84,7 +84,7 @@ def damaged(blob: Entry | Shard, actual: str) -> IntegrityError:
 
 
 def absent(blob: Entry | Shard) -> IntegrityError:
-    """Return the error for content that is not there."""
+    """Return the error for missing content."""
     return IntegrityError(
         f"{_named(blob)} is missing in the store ({blob.key})",
         hint=f"Something else deleted it. {REMEDY}, or use another version.",
@@ -96,10 +96,10 @@ def absent(blob: Entry | Shard) -> IntegrityError:
 
 
 def damaged_on_its_way(path: str, expected: str, key: str) -> IntegrityError:
-    """Return the error for content that is good where it lies, and of which other bytes were handed out before."""
+    """Return the error for content that is intact in the store but was damaged in an earlier read."""
     return IntegrityError(
-        f"{path!r} was damaged on its way: what was read before is not what was registered",
-        hint="The object itself is good. Throw away what was read, and open it again.",
+        f"{path!r} was damaged on its way: the bytes read before are not the registered content",
+        hint="The stored object is good. Discard the bytes read before, and open it again.",
         expected=expected,
         actual="other bytes, once",
         path=path,
@@ -112,7 +112,7 @@ def _named(blob: Entry | Shard) -> str:
 
 
 def held_checksum(info: ObjectInfo, entry: Entry) -> tuple[str, str] | None:
-    """Return the checksum that a blob should have and the one that its storage holds; None if it holds none."""
+    """Return the blob's expected checksum and the one that its storage holds; None if it holds none."""
     recorded = {"sha256": entry.sha256, "crc32c": entry.crc32c}
     held = {name: value for name, value in info.checksums.items() if recorded.get(name)}
     if not held:

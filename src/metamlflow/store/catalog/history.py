@@ -1,4 +1,4 @@
-"""Checking that a name's versions are the ones that were committed: none is missing, each follows the one before."""
+"""Verify that a name's versions are the committed ones: none is missing, and each follows the one before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metamlflow.store.catalog.versions import VersionStatus, known_versions, lis
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _HINT = "Restore this object from a copy of the store."
-_NAMED = 100  # missing numbers in a row that are named one by one
+_NAMED = 100  # consecutive missing numbers that are reported one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class HistoryEntry:
 
     Attributes:
         version: its number.
-        manifest_digest: over its manifest as it is stored now; empty if that is larger than a manifest can be.
+        manifest_digest: the digest of its stored manifest; empty if the object is larger than a manifest can be.
         created_at: in UTC; None if the manifest cannot be read.
-        created_by: who registered it; None likewise.
-        available: whether its bytes are there, or were given up.
+        created_by: who registered it; None if the manifest cannot be read.
+        available: whether its bytes are present; False for a pruned or absent version.
     """
 
     version: int
@@ -46,8 +46,8 @@ class History:
 
     Attributes:
         name: the name.
-        versions: those whose manifest is there.
-        problems: what is missing or was altered, in the order of the numbers.
+        versions: the versions that have a manifest.
+        problems: the missing or altered versions, in the order of their numbers.
     """
 
     name: str
@@ -85,20 +85,21 @@ class History:
         return page + grid_of("Problems", ("what happened",), [(problem.message,) for problem in self.problems])
 
     def raise_if_failed(self) -> None:
-        """Raise the first problem, if there is any."""
+        """Raise the first problem, if there is one."""
         if self.problems:
             raise self.problems[0]
 
 
 def history_of(store: Store, name: ArtifactName) -> History:
-    """Return a name's history: a listing, and two reads of each manifest.
+    """Return a name's history: one listing, and two reads of each manifest.
 
     Raises:
-        ArtifactNotFoundError: there is no such name.
+        ArtifactNotFoundError: the name does not exist.
     """
     statuses = known_versions(store, name)
 
     def entry(status: VersionStatus) -> HistoryEntry | None:
+        """Return the history's entry of one version, or None if the version is gone by now."""
         key = manifest_key(name, status.version)
         digest = ""
         try:
@@ -116,7 +117,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
 
 
 def names_in_use(store: Store) -> list[ArtifactName]:
-    """Return every name that has a record or a version, sorted: a name record that was lost hides nothing."""
+    """Return every name that has a record or a version, sorted: a name whose record was lost is included."""
     names = set(list_names(store))
     for info in with_retries(lambda: list(store.backend.list_objects(ARTIFACTS)), store.clock):
         if name := name_of_versions_key(info.key):
@@ -125,10 +126,10 @@ def names_in_use(store: Store) -> list[ArtifactName]:
 
 
 def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityError]:
-    """Yield what is wrong with a name's row of versions; each manifest that is there is read once.
+    """Yield the problems of a name's sequence of versions; each manifest is read once.
 
-    Manifests that cannot be read are left to those who read them; here only their bytes count. What is not there costs
-    no request: a stray number close to the largest leaves ten thousand million others missing.
+    An unreadable manifest is not reported here, except when it is too large; only its bytes count. Missing manifests
+    cost no request, because a forged number close to the largest makes ten thousand million versions missing.
     """
     previous: str | None = None
     last = 0
@@ -142,7 +143,7 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
             data = with_retries(lambda key=key: read_record(store.backend, key), store.clock)  # type: ignore[misc]
         except ObjectNotFoundError:
             if version_status(store, name, version).info is None:
-                last -= 1  # taken back since it was listed; if it was deleted, the next version shows that
+                last -= 1  # removed since the listing; if it was deleted, the gap before the next version shows it
                 continue
             yield from _gap(name, version, version)
             previous = None
@@ -174,7 +175,7 @@ def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityErro
 
 
 def _gap(name: ArtifactName, first: int, last: int) -> Iterator[IntegrityError]:
-    """Yield that the manifests of some numbers in a row are missing: each of a few, or all of them at once."""
+    """Yield that the manifests of consecutive numbers are missing: one error for each of a few, or one for all."""
     if last - first < _NAMED:
         for version in range(first, last + 1):
             key = manifest_key(name, version)

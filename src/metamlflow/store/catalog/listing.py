@@ -1,4 +1,4 @@
-"""Listings of artifacts: what is damaged is left out with a warning, and hides nothing beside it."""
+"""Lists of artifacts: a damaged record is left out with a warning and does not hide the others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from metamlflow.store.transfer.scheduler import in_parallel
 
 
 def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
-    """Return the versions of a name that have their bytes, ascending.
+    """Return the versions of a name whose bytes are present, ascending.
 
     Raises:
-        ArtifactNotFoundError: there is no such name.
+        ArtifactNotFoundError: the name does not exist.
     """
     return _readable(looked_again(lambda: _load_versions(store, name), store.clock))
 
@@ -36,7 +36,7 @@ def latest_of_each(store: Store) -> list[StoredManifest]:
         try:
             return load_reference(store, Reference(name))
         except (ArtifactNotFoundError, ArtifactPrunedError):
-            return None  # named, and never committed or given up since
+            return None  # the name has no version with its bytes
 
     return _readable(in_parallel(_or_error(latest), sorted(list_names(store))))
 
@@ -44,7 +44,7 @@ def latest_of_each(store: Store) -> list[StoredManifest]:
 def _or_error(
     load: Callable[[Any], StoredManifest | None],
 ) -> Callable[[Any], StoredManifest | StoreFormatError | None]:
-    """Return ``load`` with a damaged record as its result: it must not hide those beside it."""
+    """Return ``load`` with errors returned instead of raised: a damaged record must not hide the others."""
 
     def loaded_or_error(what: Any) -> StoredManifest | StoreFormatError | None:
         try:

@@ -1,7 +1,7 @@
-"""Whether a file of this machine lies below a place, by which folders these are: one may be spelled in many ways.
+"""Decide whether a local file is inside a folder by their identities, because a path has many spellings.
 
-A path leads elsewhere by links, in other letters where the disk does not tell them apart, through a folder that is
-mounted twice, and below ``/proc``, where the path of a link does not tell where it leads.
+A path may lead elsewhere through a link, through other letters on a case-insensitive disk, through a folder that is
+mounted twice, or below ``/proc``, where the path of a link does not show its target.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
-_LOOKS = 3  # a file may be replaced between two of them
+_LOOKS = 3  # attempts; a file may be replaced between two of them
 
 
 class LocalPath:
-    """A path of this machine, and where it leads. What was seen of it once is held, so it is for one decision."""
+    """A local path and its target. It caches what it finds, so use an instance for one decision only."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     @cached_property
     def _real(self) -> str | None:
-        """The path without links; None if no path tells where it leads, as into another process's root."""
+        """The path without links; None if no path reaches the target, as in another process's root."""
         for _ in range(_LOOKS):
             real = os.path.realpath(self._path)
             if _identity(self._path) == _identity(real):
@@ -29,7 +29,7 @@ class LocalPath:
 
     @cached_property
     def _folders(self) -> set[tuple[int, int]]:
-        """Which folders it lies in, and which file it is."""
+        """The identities of the file and of all folders that contain it."""
         found, path, above = set[tuple[int, int]](), "", self._real or ""
         while path != above:
             if identity := _identity(above):
@@ -39,11 +39,11 @@ class LocalPath:
 
     @property
     def is_known(self) -> bool:
-        """Whether it can be told where it leads."""
+        """Whether the target of the path can be determined."""
         return self._real is not None
 
     def lies_below(self, place: str) -> bool:
-        """Whether it leads to a place or below it."""
+        """Whether the path leads to a place or to something inside it."""
         real = os.path.realpath(place)
         if f"{self._real}/".startswith(f"{real.rstrip('/')}/"):
             return True

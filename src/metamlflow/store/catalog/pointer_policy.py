@@ -1,8 +1,8 @@
-"""Which places a client opens because a store names them.
+"""Which places a client opens because a store's manifests name them.
 
-A manifest is written by whoever may write to the store. Without a policy its pointers would make every reader open
-files of their own machine, and addresses that only that machine can reach. So schemes are allowed, not refused: what
-nobody thought of is refused.
+Everyone who can write to the store can write manifests. Without a policy, their pointers would make every reader open
+files of the reader's machine, and addresses that only that machine can reach. So the default is an allow-list of
+schemes: an unexpected scheme is refused.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from metamlflow.store.catalog.local_places import LocalPath
 
 VARIABLE = "METAMLFLOW_POINTER_POLICY"
 BUCKETS = frozenset({"s3", "gs", "az", "abfs", "abfss"})
-"""Schemes whose server the reader's own options name: a manifest can choose a bucket there, and no server."""
+"""Schemes whose server is set by the reader's own options: a manifest can choose a bucket there, but not a server."""
 HOSTS = WEB | {"ftp", "sftp", "ssh", "smb", "webhdfs", "hdfs", "dav", "webdav", "jupyter", "jlab"}
-"""Schemes whose URIs name the server that is connected to."""
+"""Schemes whose URIs name the server to connect to."""
 _ANYTHING = "*"
 _ANY_PORT = ":*"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -36,13 +36,13 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class PointerPolicy:
-    """What may be opened for a pointer. Picklable.
+    """The places that may be opened for a pointer. Picklable.
 
     Args:
-        store: the URL of the store that the pointers come from.
-        rules: places with ``allow`` or ``refuse``, the longest first: ``*``, a scheme, or the beginning of a URI up to
-            the end of a part of it; ``https://host:*/`` means any port. The first that covers a URI decides; where none
-            does, the default.
+        store: the URL of the store that has the pointers.
+        rules: pairs of a place and ``allow`` or ``refuse``, the longest place first. A place is ``*``, a scheme, or the
+            beginning of a URI up to the end of one of its parts; ``https://host:*/`` means any port. The first rule
+            that covers a URI decides; without one, the default applies.
     """
 
     store: str = ""
@@ -50,10 +50,10 @@ class PointerPolicy:
 
     @classmethod
     def parse(cls, store: str, rules: Mapping[Any, Any] | None) -> PointerPolicy:
-        """Read what a user gave.
+        """Parse the rules that a user gave.
 
         Raises:
-            InvalidInputError: it is not a mapping of places to ``allow`` or ``refuse``.
+            InvalidInputError: the rules are not a mapping of places to ``allow`` or ``refuse``.
         """
         rules = {} if rules is None else rules
         if not isinstance(rules, Mapping):
@@ -75,12 +75,13 @@ class PointerPolicy:
         return cls(store, tuple(sorted(found.items(), key=lambda rule: (-len(rule[0]), rule[0]))))
 
     def check(self, uri: str) -> None:
-        """Let a URI pass.
+        """Return if the policy allows a URI, otherwise raise an error.
 
-        Of a web address whose host is a name this does not tell where it leads: see :meth:`names_host`.
+        For a web address with a host name, this method does not know the address that it resolves to: see
+        :meth:`names_host`.
 
         Raises:
-            PointerPolicyError: it may not be opened.
+            PointerPolicyError: the URI must not be opened.
         """
         scheme = plain_scheme(uri.partition("://")[0])
         rule = self._rule(uri) if self.rules else None
@@ -99,26 +100,27 @@ class PointerPolicy:
             raise self.refusal(uri, _reason(scheme))
 
     def names_host(self, uri: str) -> bool:
-        """Whether a rule allows this web address by its host: then it may lead anywhere, else only to public ones."""
+        """Whether a rule allows this web address by its host, public or not; otherwise it must be public."""
         rule = self._rule(uri)
         return rule is not None and rule[1] == "allow" and "://" in rule[0]
 
     def refusal(self, uri: str, why: str) -> PointerPolicyError:
-        """Return the error for a URI that may not be opened; it says what would allow it."""
+        """Return the error for a URI that must not be opened; its hint shows the setting that would allow it."""
         where = shown(uri)
         return PointerPolicyError(
             f"{where} is not opened for a pointer: {why}",
-            hint=f"A pointer is the wish of whoever writes to the store. If you want it to be opened: {_allowing(uri)}",
+            hint="Everyone who can write to the store can add pointers. If you trust this one, "
+            f"allow it: {_allowing(uri)}",
             key=where,
         )
 
     def check_carried(self, destination: PointerPolicy, uri: str) -> None:
-        """Refuse a pointer that is only carried to another store if only there it would be opened.
+        """Refuse to carry a pointer to another store where it would be opened, if it is not opened here.
 
-        Else a stranger's pointer to a local file would gain by a migration to a local store what it did not have.
+        Otherwise a stranger's pointer to a local file would become readable by a migration to a local store.
 
         Raises:
-            PointerPolicyError: so it is.
+            PointerPolicyError: only the destination's policy allows the URI.
         """
         is_web = plain_scheme(uri.partition("://")[0]) in WEB
         if self._opens(uri) and not (is_web and destination.names_host(uri) and not self.names_host(uri)):
@@ -126,8 +128,8 @@ class PointerPolicy:
         if destination._opens(uri):
             where = shown(uri)
             raise PointerPolicyError(
-                f"{where} is not opened for pointers of {self.store}, and would be for those of {destination.store}; "
-                f"so it is not brought there. If it may be, let the source's client open it: {_allowing(uri)}",
+                f"{where} is not opened for pointers of {self.store}, but would be for those of {destination.store}; "
+                f"so it is not copied there. To copy it, allow it in the source's client: {_allowing(uri)}",
                 key=where,
             )
 
@@ -151,7 +153,7 @@ class PointerPolicy:
             if not place.startswith(f"{scheme}://"):
                 continue
             if scheme == "file":
-                # What leads nobody knows where is refused by each rule that refuses, and allowed by none.
+                # A path with an unknown target matches every rule that refuses, and no rule that allows.
                 if path.lies_below(_path_of(place)) if path.is_known else verdict == "refuse":
                     return place, verdict
                 continue
@@ -163,26 +165,26 @@ class PointerPolicy:
 
 @dataclass(frozen=True)
 class ExternalBounds:
-    """How far one external store goes, as :class:`metamlflow.backend.external.Bounds` promises.
+    """The limits of one external store, as :class:`metamlflow.backend.external.Bounds` promises.
 
     Args:
-        policy: what is asked before each connection.
-        place: the scheme, or the beginning of a URI, that its options were given for; empty if it has none.
+        policy: the policy that is checked before each connection.
+        place: the scheme or URI beginning that its options were given for; empty if it has no options.
     """
 
     policy: PointerPolicy
     place: str
 
     def check(self, uri: str) -> None:
-        """Let a URI pass."""
+        """Return if the policy allows a URI, otherwise raise an error."""
         self.policy.check(uri)
 
     def names_host(self, uri: str) -> bool:
-        """Whether a rule of the policy allows it by its host."""
+        """Whether a rule of the policy allows the URI by its host."""
         return self.policy.names_host(uri)
 
     def is_at_home(self, uri: str) -> bool:
-        """Whether the options were given for it; those of a whole scheme hold no credentials."""
+        """Whether the options were given for this URI; options for a whole scheme hold no credentials."""
         return "://" not in self.place or web_place_covers(self.place, uri)
 
     def refusal(self, uri: str, why: str) -> PointerPolicyError:
@@ -191,23 +193,23 @@ class ExternalBounds:
 
 
 class CopyBounds(ExternalBounds):
-    """Those of data that the user names in order to store it: any address, and options for their place alone."""
+    """The limits for data that the user names as a source to store: any address, but options only for their place."""
 
     def check(self, uri: str) -> None:
-        """Let everything pass: no store asked for it."""
+        """Allow every URI: the user named it, not a store."""
 
-    def names_host(self, uri: str) -> bool:  # noqa: ARG002 (whatever it is)
+    def names_host(self, uri: str) -> bool:  # noqa: ARG002 (True for every URI)
         """Return True."""
         return True
 
 
 def covers(place: str, uri: str) -> bool:
-    """Whether a URI is a place, or lies below it; ``s3://lake`` does not cover ``s3://lake-of-others``."""
+    """Whether a URI equals a place or is inside it; ``s3://lake`` does not cover ``s3://lake-of-others``."""
     return uri == place or uri.startswith(place if place.endswith("/") else f"{place}/")
 
 
 def web_place_covers(place: str, uri: str) -> bool:
-    """Whether a web address lies below another, however both are written."""
+    """Whether one web address is inside another, regardless of their spelling."""
     return covers(_canonical(place), _canonical(uri))
 
 
@@ -222,7 +224,7 @@ def _canonical_place(place: str) -> str:
 
 
 def _canonical(uri: str) -> str:
-    """Return a URI as one that leads to the same is written, too: so that rules by its beginning cannot be evaded."""
+    """Return the canonical spelling of a URI, so that another spelling cannot evade a rule for its beginning."""
     scheme, _, rest = uri.partition("://")
     scheme = plain_scheme(scheme)
     if scheme in WEB:
@@ -238,7 +240,7 @@ def _canonical(uri: str) -> str:
         shown_port = "" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}"
         path = posixpath.normpath(f"/{unquote(parts.path).lstrip('/')}")
         return f"{scheme}://{host}{shown_port}{path.rstrip('/')}"
-    root = f"{scheme}://{rest[:1]}"  # of hdfs:///data the third slash is no end of a name
+    root = f"{scheme}://{rest[:1]}"  # the third slash of hdfs:///data does not end a name
     return root + rest[1:].rstrip("/")
 
 
@@ -253,7 +255,7 @@ def _at_any_port(web: str) -> str:
 
 
 def _host(uri: str) -> str:
-    """Return the host of a web address as a resolver is asked for it; empty if there is none."""
+    """Return the host of a web address in the form sent to a resolver; empty if it has none."""
     try:
         host = unquote(urlsplit(uri).hostname or "").rstrip(".").lower()
     except ValueError:
@@ -267,11 +269,11 @@ def _host(uri: str) -> str:
 def _reason(scheme: str) -> str:
     if scheme == "file":
         return "files of this machine are opened only for pointers of a local store"
-    return f"{scheme}:// is none of the schemes that are opened without being allowed"
+    return f"{scheme}:// is not among the schemes that are opened by default"
 
 
 def _allowing(uri: str) -> str:
-    """Return what a user writes to have a URI opened: as Python, and for a shell."""
+    """Return the setting that allows a URI: as Python, and for a shell."""
     rules = {_suggested(uri): "allow"}
     variable = shlex.quote(json.dumps(rules, ensure_ascii=False))
     return f"MetaMLFlowClient(…, pointer_policy={rules!r}), or {VARIABLE}={variable} in the environment."
@@ -286,7 +288,7 @@ def _suggested(uri: str) -> str:
 
 
 def _place_problem(place: str) -> str | None:
-    """Return why a rule for a place would never decide anything, or None."""
+    """Return why a rule for a place could never match, or None."""
     scheme, separator, rest = place.partition("://")
     authority = rest.partition("/")[0]
     if place != _ANYTHING and not _SCHEME.fullmatch(scheme):
@@ -294,7 +296,7 @@ def _place_problem(place: str) -> str | None:
     if scheme in WEB and separator and not _is_address(place.replace(_ANY_PORT, "", 1)):
         return "names no host, or a port that is not a number"
     if "*" in authority.removesuffix(_ANY_PORT if scheme in WEB else ""):
-        return "holds a wildcard: a place is written out, and covers what lies below it"
+        return "holds a wildcard: write the place in full; it covers everything inside it"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The probe, before a client's first claim: does the storage still refuse to create a key that exists?"""
+"""The probe before a client's first claim: does the storage still refuse to create a key that exists?"""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.records import patiently
 
 HOLDS_SECONDS = 24 * 3600.0
-"""So long an answer to the probe is good enough for another client of this user, where the storage limits writes."""
+"""How long an answer to the probe is valid for other clients of this user, where the storage limits writes."""
 
 
 def probe(backend: Backend, marker: bytes, store: str, clock: Clock) -> None:
-    """Create the marker again with its own bytes: refused is right, and accepted has changed nothing.
+    """Try to create the marker again with its own bytes: the storage must refuse; acceptance changes nothing.
 
     A store may stop honouring conditions at any time (copied to another server, versioning switched on), and then a
-    version would be lost without an error. So each client asks before its first claim.
+    version would be lost without an error. So each client probes before its first claim.
 
-    Some storages let one write a second of a key through. Where such a limit is met, an answer that a client of this
-    user got within the last day will do; else the probe waits for its turn.
+    Some storages allow one write per second to a key. Where such a limit is met, an answer that a client of this user
+    got within the last day is used; otherwise the probe waits until it is allowed to write.
 
     Args:
         backend: the storage, through the engine that will write.
         marker: the bytes of the store's marker.
-        store: names the store and the way to it.
+        store: identifies the store and the way to reach it.
         clock: for waiting.
 
     Raises:
-        UnsupportedStoreError: the storage accepted it.
+        UnsupportedStoreError: the storage accepted the second creation.
     """
     answer = _Answer(f"{type(backend).__module__} {store}")
     met_limit = False
 
     def create() -> None:
+        """Create the marker once more; note whether the storage limited the rate."""
         nonlocal met_limit
         try:
             backend.create(MARKER, marker)
@@ -70,7 +71,7 @@ def probe(backend: Backend, marker: bytes, store: str, clock: Clock) -> None:
 
 
 class _Answer:
-    """What a client of this user was answered last: an empty file in the user's cache folder, whose time counts."""
+    """The last answer to a client of this user: an empty file in the user's cache folder, whose time counts."""
 
     def __init__(self, of: str) -> None:
         self._name = hashlib.sha256(of.encode()).hexdigest()
@@ -80,7 +81,7 @@ class _Answer:
         return self._attempt(lambda path: 0 <= time.time() - path.stat().st_mtime < HOLDS_SECONDS) or False
 
     def keep(self) -> None:
-        """Note that it did just now."""
+        """Record that the storage refused just now."""
 
         def touch(path: Path) -> None:
             path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -90,11 +91,11 @@ class _Answer:
         self._attempt(touch)
 
     def forget(self) -> None:
-        """Believe no earlier answer any more."""
+        """Discard all earlier answers."""
         self._attempt(lambda path: path.unlink(missing_ok=True))
 
     def _attempt(self, work: Callable[[Path], bool | None]) -> bool | None:
-        """Do something with the file. Without a cache folder that is this user's alone, nothing is remembered."""
+        """Call ``work`` with the file. Without a cache folder that belongs only to this user, remember nothing."""
         from metamlflow.store.cache.leases import default_folder
         from metamlflow.store.cache.privacy import make_private
 

@@ -1,4 +1,4 @@
-"""Creating a record exactly once, although an error says nothing about what happened."""
+"""Create a record exactly once, although an error does not tell whether the record was created."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from metamlflow.store.catalog.clock import Clock
 
 ATTEMPTS = 6
 RATE_LIMIT_SECONDS = 120.0
-"""So long in all a creation waits for a storage that says that it is asked too often; others may be before it."""
+"""How long a creation retries in total while the storage reports too many requests; other clients may be before it."""
 _LONGEST_PAUSE_SECONDS = 4.0
-_UNSEEN = 16  # losses of one key in a row, some ten seconds: whoever lists lags no longer
-# NotFound: of the bucket; that nothing is at the key is what a creation wants. StorageError itself, and none of those
-# derived from it: a refusal that was read, such as a status of 400.
+_UNSEEN = 16  # consecutive losses of one key, some ten seconds: longer than a listing can lag
+# NotFoundError: of the bucket; a missing key is what a creation needs. StorageError itself, without its subclasses: an
+# explicit refusal, such as a status of 400.
 _DEFINITE = (AccessDeniedError, StorageFullError, InvalidInputError, NotFoundError)
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,10 +43,10 @@ def _always() -> bool:
 
 
 class Losses:
-    """Claims of numbered records that one call has lost to others: how long it waits, and when it ends.
+    """The numbered records that one call failed to claim: how long to wait, and when to give up.
 
-    Whoever loses a number lists again, sees the record that has it, and claims a later one. A listing that never shows
-    it would let the call go on for ever.
+    A caller that loses a number lists again, sees the record with that number, and claims a later one. If a listing
+    never showed that record, the call would repeat for ever.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -59,16 +59,16 @@ class Losses:
         """Wait after ``key`` was lost.
 
         Raises:
-            StorageError: it was lost time and again, so the listings do not show what lies there.
+            StorageError: it was lost again and again, so the listings do not show the record at this key.
         """
         self.count += 1
         self._in_a_row = self._in_a_row + 1 if key == self._key else 1
         self._key = key
         if self._in_a_row >= _UNSEEN:
             raise StorageError(
-                f"{key} exists, and the storage's listings do not show it; nothing was written",
-                hint="Look whether these credentials may list all of the store, and whether a cache or a filter lies "
-                "before it. `metamlflow doctor` tells more.",
+                f"{key} exists, but the storage's listings do not show it; nothing was written",
+                hint="Check whether these credentials may list all of the store, and whether a cache or a filter is "
+                "in front of it. `metamlflow doctor` tells more.",
                 key=key,
             )
         self._clock.back_off(min(self.count, 6))
@@ -79,21 +79,22 @@ def create_exclusively(
 ) -> bytes | None:
     """Create the record ``data``, which carries ``record_id``, at ``key``; return the record if it is ours, else None.
 
-    After anything but success the key is read: SDKs repeat calls below us and report a conflict with ourselves, and a
-    write may land after its client gave up. Ours: success. Another's: None. Absent: the same key again.
+    After any error the key is read: SDKs repeat calls below us and report a conflict with our own write, and a write
+    may complete after its client gave up. If the record is ours: success. Another writer's: None. Absent: try the same
+    key again.
 
     Args:
-        backend: where.
-        key: of the record.
+        backend: the storage.
+        key: the key of the record.
         data: the record.
-        record_id: what tells that a stored record is ours. Several writers may share one; then what was stored, and is
-            returned, may be another's ``data``.
+        record_id: identifies a stored record as ours. Several writers may share one; then the stored and returned
+            record may have another writer's ``data``.
         clock: for waiting.
-        in_time: asked before each further attempt; once it says no, there is none.
+        in_time: called before each further attempt; if it returns False, no attempt follows.
 
     Raises:
-        OutcomeUnknownError: after all attempts the key could not be read, or is absent and a write may still land.
-        UnsupportedStoreError: the storage does not refuse to create a key that exists, or knows no such request.
+        OutcomeUnknownError: after all attempts the key could not be read, or is absent and a write may still complete.
+        UnsupportedStoreError: the storage does not refuse to create a key that exists, or does not know the request.
         StorageError: the storage refused for good (access, space), so nothing was or will be written.
     """
     failure: MetaMLFlowError | None = None
@@ -105,7 +106,7 @@ def create_exclusively(
         try:
             backend.create(key, data)
         except UnsupportedStoreError:
-            raise  # also if the record is in place: another writer could replace it
+            raise  # even if the record exists: another writer could replace it
         except MetaMLFlowError as error:
             _log.debug("create %s: %s", key, error)
             failure = tries.failure = error
@@ -116,7 +117,7 @@ def create_exclusively(
             stored = read_record(backend, key)
         except StoreFormatError:
             return None  # too large for a record, so it is not ours
-        except StorageError as error:  # absent, or it does not tell
+        except StorageError as error:  # absent, or its state is unknown
             if not unclear:
                 raise failure from None  # refused for good
             _log.debug("read back %s: %s", key, error)
@@ -124,14 +125,14 @@ def create_exclusively(
             return stored if _is_ours(backend, key, stored, record_id) else None
     raise OutcomeUnknownError(
         f"{key}: the record {record_id} may or may not have been created: {failure}",
-        hint="Look again when the storage answers: if the record is there, it is complete. Do not take it for failed.",
+        hint="Check again when the storage answers: a record that exists is complete. Do not assume that it failed.",
         key=key,
         record_id=record_id,
     ) from failure
 
 
 def _is_ours(backend: Backend, key: str, stored: bytes, record_id: str) -> bool:
-    """Whether a record that was found in place is this writer's, and could not have replaced another."""
+    """Whether the stored record is this writer's, and cannot have replaced another."""
     if record_id_of(stored) != record_id:
         return False
     if isinstance(backend, ConfirmsCreation):
@@ -140,34 +141,34 @@ def _is_ours(backend: Backend, key: str, stored: bytes, record_id: str) -> bool:
 
 
 def create_before_commit(backend: Backend, key: str, data: bytes, record_id: str, clock: Clock) -> bytes | None:
-    """Do as :func:`create_exclusively` for a record that goes ahead of a commit.
+    """Create a record that must exist before a commit, like :func:`create_exclusively`.
 
-    While its outcome is unclear nothing is registered.
+    While the outcome is unclear, the caller registers nothing.
 
     Raises:
-        StorageUnavailableError: after all attempts it is not known whether the record is there.
+        StorageUnavailableError: after all attempts it is unknown whether the record exists.
         StorageError: the storage refused for good (access, space).
     """
     try:
         return create_exclusively(backend, key, data, record_id, clock)
     except OutcomeUnknownError as error:
         raise StorageUnavailableError(
-            f"{key} could not be created for certain: {error.__cause__}",
-            hint="Nothing was registered. Try again; what has landed by then is found and used.",
+            f"{key}: it is not certain whether the record was created: {error.__cause__}",
+            hint="Nothing was registered. Try again; a record that exists by then is found and used.",
             key=key,
         ) from error
 
 
 def with_retries(call: Callable[[], T], clock: Clock) -> T:
-    """Return what ``call`` returns, after up to four attempts against failures that may pass. For idempotent calls."""
+    """Return the result of ``call``, after up to four attempts if transient failures occur. For idempotent calls."""
     return _repeated(call, clock, StorageUnavailableError)
 
 
 def looked_again(look: Callable[[], T], clock: Clock) -> T:
-    """Return what ``look`` finds, which lists records and reads the newest; up to four times if that is gone by then.
+    """Return the result of ``look``, which lists records and reads the newest; retry three times if it has vanished.
 
-    A writer takes back a record that the storage let it create although another might have created it as well (a bucket
-    begins to keep versions). Nobody was told that it is there, but others may have seen it listed.
+    A writer removes its record again if the storage may have let two writers create it (a bucket begins to keep
+    versions). No caller was told that the record exists, but others may have seen it in a listing.
     """
     return _repeated(look, clock, ObjectNotFoundError)
 
@@ -183,9 +184,10 @@ def _repeated(call: Callable[[], T], clock: Clock, failure: type[StorageError]) 
 
 
 def patiently(call: Callable[[], T], clock: Clock) -> T:
-    """As :func:`with_retries`, for idempotent creations: waits for as long as a rate limit may take.
+    """Return the result of ``call`` like :func:`with_retries`, but wait as long as a rate limit may take.
 
-    Some storages let one write a second of one key through, and every client's first write is of the marker.
+    For idempotent creations: some storages allow one write per second to a key, and every client writes the marker
+    first.
     """
     tries = _Tries(clock, 4)
     for attempt in tries:
@@ -199,7 +201,7 @@ def patiently(call: Callable[[], T], clock: Clock) -> T:
 
 
 class _Tries:
-    """Numbers of attempts 0, 1, 2, …: each comes after the pause that the last ``failure`` asks for."""
+    """Numbers of attempts 0, 1, 2, …: each comes after the pause that the last ``failure`` requires."""
 
     def __init__(self, clock: Clock, attempts: int) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Where data that is only pointed to lies now, according to the relocations of a store."""
+"""Where pointed data is now, according to the relocations of a store."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 60.0
 _SETTLED = 10_000
 UNFORGEABLE = frozenset({"sha256"})
-"""Digests for which nobody can make other content: not so are CRCs, MD5 and SHA-1."""
+"""Digests for which other content cannot be constructed, unlike CRCs, MD5 and SHA-1."""
 MAX_RELOCATIONS = 10_000
-"""How many relocations a store may hold."""
+"""The largest number of relocations in a store."""
 
 
 class Relocations:
-    """The relocations of one store, read when the first pointer is, and again after a minute. Thread-safe.
+    """The relocations of one store, read with its first pointer, and again after a minute. Thread-safe.
 
     Args:
-        backend_of: returns the store's backend, of the process that asks.
-        clock: of the store.
-        for_signed: they are applied for a version that had to be signed. Whoever can write to the store can write a
-            relocation, and put other content with the same CRC at the new place; so they move only what a digest
-            tells that nobody can forge, and no place as a whole.
+        backend_of: returns the store's backend in the calling process.
+        clock: the clock of the store.
+        for_signed: apply relocations to a version that must be signed. Everyone who can write to the store can write a
+            relocation, and put other content with the same CRC at the new place. So only pointers with an unforgeable
+            digest are relocated, and no place as a whole.
     """
 
     def __init__(self, backend_of: Callable[[], Backend], clock: Clock, *, for_signed: bool = False) -> None:
@@ -69,7 +69,7 @@ class Relocations:
         if len(by_number) > MAX_RELOCATIONS:
             raise StoreFormatError(
                 f"{RELOCATIONS} holds {len(by_number):,} relocations, more than {MAX_RELOCATIONS:,}",
-                hint="Each costs a request. Migrate what is needed to a new store: it begins without them.",
+                hint="Each costs a request. Migrate the artifacts that you need to a new store: it has no relocations.",
                 key=RELOCATIONS,
                 problems=(f"more than {MAX_RELOCATIONS:,} relocations",),
             )
@@ -79,7 +79,7 @@ class Relocations:
         return sorted(((number, known[number]) for number in by_number), reverse=True, key=itemgetter(0))
 
     def place(self, uri: str) -> str:
-        """Return where what was at ``uri`` is now: each relocation that fits is applied, from the oldest on."""
+        """Return the current place of ``uri``: every relocation that covers it is applied, from the oldest on."""
         return uri if self._for_signed else self._moved(uri)
 
     def _moved(self, uri: str) -> str:
@@ -89,22 +89,22 @@ class Relocations:
                 moved = rule.new + moved[len(rule.old) :]
                 if len(moved) > MAX_URI_BYTES:
                     raise _unusable(number, f"it makes a URI longer than {MAX_URI_BYTES:,} bytes")
-        # Two halves that are harmless may join to what no manifest may hold.
+        # Two valid halves may join to a URI that a manifest must not hold.
         if moved != uri and (problem := uri_problem(moved)):
             raise _unusable(self.rules()[0][0], problem)
         return moved
 
     def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """Return the items, pointers with where they lead now."""
+        """Return the items, with pointers to their current places."""
         if all(item.uri is None for item in items) or not self.rules():
             return items
         return tuple(item if item.uri is None else self.entry(item) for item in items)
 
     def entry(self, entry: PointerEntry) -> PointerEntry:
-        """Return a pointer with where it leads now.
+        """Return a pointer to the current place of its data.
 
-        Only what a digest tells is the same there: so neither version nor tag nor time is kept, and a pointer without
-        the digest of its content leads where it did.
+        Only the content's digest proves that the data is the same, so version, tag and time are dropped, and a pointer
+        without a digest of its content is not relocated.
         """
         digest = entry.evidence.digest()
         if digest is None or (self._for_signed and digest[0] not in UNFORGEABLE):
@@ -113,13 +113,13 @@ class Relocations:
         return entry if uri == entry.uri else entry.moved_to(uri)
 
     def pointed(self, places: tuple[Pointed, ...]) -> tuple[Pointed, ...]:
-        """Return the places that an artifact points to as they are now."""
+        """Return the places that an artifact points to, with relocations applied."""
         if not places or not self.rules():
             return places
         return tuple(replace(place, uri=self.place(place.uri)) for place in places)
 
     def settle(self, entry: PointerEntry, seen: ObjectMeta) -> None:
-        """Remember that an object, as it was seen, has the content that an entry was registered with."""
+        """Remember that an object, in its observed state, has the content that an entry was registered with."""
         with self._lock:
             if len(self._settled) < _SETTLED:
                 self._settled[_identity(entry)] = seen
@@ -133,14 +133,14 @@ def _unusable(number: int, problem: str) -> StoreFormatError:
     key = relocation_key(number)
     return StoreFormatError(
         f"{key}, or a relocation before it, leads to a URI that cannot be used: {problem}",
-        hint="Whoever keeps the store looks at its relocations; nothing was read from there.",
+        hint="Ask the maintainer of the store to check its relocations; nothing was read from there.",
         key=key,
         problems=(problem,),
     )
 
 
 def covers(old: str, uri: str) -> bool:
-    """Whether a relocation from ``old`` speaks of an object."""
+    """Whether a relocation from ``old`` covers an object."""
     return uri.startswith(old) if old.endswith("/") else uri == old
 
 

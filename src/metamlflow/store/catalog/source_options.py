@@ -1,4 +1,4 @@
-"""Options of data outside of the store: credentials belong to a server, and are given for one."""
+"""Options for data outside of the store: credentials belong to a server, and are given for that server only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metamlflow.errors import InvalidInputError
 from metamlflow.model.uris import plain_scheme
 from metamlflow.store.catalog.pointer_policy import HOSTS
 
-# Options that hold no secret, and so may hold for whatever server a URI names.
+# Options without secrets, which may therefore be used with any server that a URI names.
 _OF_ANY_HOST = frozenset(
     {
         "block_size", "cache_options", "cache_type", "encoded", "listings_expiry_time", "max_paths", "port", "proxy",
@@ -23,10 +23,10 @@ _CLIENT = "client_kwargs"  # options of the connection, one level deeper
 
 
 def check_source_options(by_place: Mapping[Any, Any]) -> None:
-    """Refuse what is not a mapping of places to options, and credentials that would go to any server.
+    """Refuse anything but a mapping of places to options, and credentials that would be sent to any server.
 
     Raises:
-        InvalidInputError: so it is; no value is shown.
+        InvalidInputError: the options are malformed or too broad; the error shows no value.
     """
     if not isinstance(by_place, Mapping):
         raise _misgiven()
@@ -36,7 +36,7 @@ def check_source_options(by_place: Mapping[Any, Any]) -> None:
         scheme, _, rest = place.partition("://")
         scheme = plain_scheme(scheme.removesuffix(":"))
         if not _SCHEME.fullmatch(scheme):
-            raise _misgiven()  # such as s3:/bucket, or a path: they would be those of nothing
+            raise _misgiven()  # such as s3:/bucket, or a path: the options would apply to nothing
         if scheme in HOSTS and not rest.partition("/")[0]:
             _check_any_host(scheme, options)
 

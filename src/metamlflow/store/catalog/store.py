@@ -1,4 +1,4 @@
-"""Opening a store: the marker, its creation, and the probe that the storage still refuses a second creation."""
+"""Open a store: read or create the marker, and probe that the storage still refuses a second creation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _LOOK_AGAIN_SECONDS = 60.0
-"""A writer reads the marker again when it has not for so long: one request a minute at most."""
+"""A writer reads the marker again after this many seconds: at most one request a minute."""
 
 _MD5_CHARACTERS = 32
 
@@ -45,17 +45,17 @@ T = TypeVar("T")
 
 
 class Store:
-    """One store and what this process knows of it. Thread-safe; picklable; rebuilt in a forked child.
+    """One store and the state that this process has of it. Thread-safe; picklable; rebuilt in a forked child.
 
-    Making one touches no network.
+    The constructor makes no request.
 
     Args:
-        url: with a scheme; a local one with an absolute path.
+        url: the URL with its scheme; a local path must be absolute.
         options: fsspec options of the backend.
         source_options: options of external stores, by scheme or by the beginning of a URI.
-        pointer_policy: which external stores are opened, by the same.
+        pointer_policy: which external stores may be opened, by the same keys.
         backend: use this one instead of the one installed for the scheme (for tests of backends).
-        clock: where time comes from.
+        clock: the source of time.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Store:
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Older releases did not pickle the one, and pickled the other under another name.
+        # Older releases did not pickle `_for_signed`, and pickled `external` as `lakes`.
         self.__dict__.update({"_for_signed": False, "external": state.get("lakes"), **state})
         self.external.guarded_for(self.url)
         self._reset()
 
     def for_signed(self) -> Store:
-        """Return the same store for a version that had to be signed: fewer relocations hold there."""
+        """Return the same store for a version that must be signed: fewer relocations apply there."""
         view = Store.__new__(Store)
         view.__dict__.update(self.__dict__)
         view.__dict__["_for_signed"] = True
@@ -104,13 +104,13 @@ class Store:
         self._marker_seen = 0.0
         self._probed = False
         self.manifests = ManifestCache()
-        self.named: set[str] = set()  # names whose record this client has made sure of
+        self.named: set[str] = set()  # names whose record is known to exist
         self.relocations = Relocations(lambda: self.backend, self.clock, for_signed=self._for_signed)
         self._fetch: Callable[[str, int, int | None], Buffer] | None = None
 
     @property
     def backend(self) -> Backend:
-        """The backend of this process: connections do not survive a fork, so a child opens its own."""
+        """The backend of this process: connections do not survive a fork, so a child process opens its own."""
         if self._pid != os.getpid():
             self._reset()
         if (backend := self._backend) is not None:
@@ -121,30 +121,30 @@ class Store:
             return self._backend
 
     def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
-        """Return a range of content, whose digest the caller compares: it may have been damaged on its way."""
+        """Return a range of content. The caller compares the digest, because the range may be damaged in transit."""
         backend, fetch = self.backend, self._fetch
-        if fetch is None:  # two threads at once find the same
+        if fetch is None:  # two threads that race create the same function
             self._fetch = fetch = backend.fetch if isinstance(backend, UncheckedRead) else backend.read
         return fetch(key, start, end)
 
     @property
     def is_open(self) -> bool:
-        """Whether the marker is known in this process: then a reader does not ask for it again."""
+        """Whether this process knows the marker; if so, a reader does not request it again."""
         return self._marker is not None and self._pid == os.getpid()
 
     @property
     def is_open_for_writing(self) -> bool:
-        """Whether the storage was probed besides, and the marker was looked at lately."""
+        """Whether the storage was also probed, and the marker was read recently."""
         return self.is_open and self._probed and not self._is_overdue()
 
     def has_way_of(self, other: Store) -> bool:
-        """Whether the other is reached in the same way, so that it is this store without anybody being asked."""
+        """Whether the other store has the same URL and options, so that it is the same store without any request."""
         return (self.url, self._options) == (other.url, other._options)
 
     def is_same_as(self, other: Store, *, asking: bool = True) -> bool:
-        """Whether both are ways to one store: its id tells, and not its URL, which two servers may have in common.
+        """Whether both are the same store. The id decides, not the URL, because two servers may share a URL.
 
-        Ids that are not known yet are asked for where the ways differ; without ``asking`` the URLs decide there.
+        Unknown ids are requested if the URLs or options differ; without ``asking``, the URLs decide instead.
         """
         if not (self.is_open and other.is_open):
             if self.has_way_of(other):
@@ -157,9 +157,9 @@ class Store:
             return False
 
     def meanwhile(self, look: Callable[[], T], open_store: Callable[[], object]) -> T:
-        """Return what ``look`` finds while ``open_store`` asks for the marker: so a first call is a round trip shorter.
+        """Return the result of ``look``, which runs while ``open_store`` requests the marker: this saves a round trip.
 
-        What ``open_store`` raises goes first: without a store it does not matter what else there is not.
+        An error of ``open_store`` takes precedence: without a store, the result of ``look`` does not matter.
         """
         with ThreadPool(1, "metamlflow") as pool:
             looking = pool.submit(look)
@@ -170,8 +170,8 @@ class Store:
         """Return the store's marker, for a reader. One request, once.
 
         Raises:
-            StoreNotFoundError: there is no store here.
-            StoreFormatError: its marker cannot be read by this version of the library.
+            StoreNotFoundError: no store exists here.
+            StoreFormatError: this version of the library cannot read the marker.
         """
         backend = self.backend
         with self._lock:
@@ -182,16 +182,16 @@ class Store:
             return self._marker[0]
 
     def writable_marker(self, *, grace: timedelta | None = None) -> Marker:
-        """Return the store's marker for a writer: creates the store if there is none, and probes the storage once.
+        """Return the store's marker for a writer: create the store if it does not exist, and probe the storage once.
 
         Args:
-            grace: of a store that is created by this call (default 7 days).
+            grace: the grace of a store that this call creates (default 7 days).
 
         Raises:
-            StoreFormatError: something that is no store lies here.
-            ConflictError: the store exists with another grace than the one asked for.
+            StoreFormatError: the location holds something other than a store.
+            ConflictError: the store exists with a grace other than the requested one.
             UnsupportedStoreError: the storage does not refuse to create a key that exists.
-            StoreNotFoundError: this client has used a store that is gone since.
+            StoreNotFoundError: the store that this client used before is gone.
         """
         backend = self.backend
         with self._lock:
@@ -210,24 +210,24 @@ class Store:
             )
         return marker
 
-    # --- is it still there? -------------------------------------------------------------------------------------------
+    # --- whether it still exists --------------------------------------------------------------------------------------
 
     def recheck_if_due(self) -> None:
-        """Look at the marker again where that costs next to nothing (a disk), or if a minute has passed since.
+        """Read the marker again if that is cheap (a disk), or if a minute has passed since the last time.
 
         Raises:
             StoreNotFoundError: the store is gone.
-            ConflictError: another store lies in its place.
+            ConflictError: the store was replaced by another one.
         """
         if self.is_open and (isinstance(self.backend, CheapStat) or self._is_overdue()):
             self.recheck()
 
     def recheck(self) -> None:
-        """Read the marker again: is the store that this client opened still there? One request.
+        """Read the marker again to confirm that the store that this client opened still exists. One request.
 
         Raises:
-            StoreNotFoundError: it is gone.
-            ConflictError: another store lies in its place.
+            StoreNotFoundError: the store is gone.
+            ConflictError: the store was replaced by another one.
         """
         if not self.is_open:
             return
@@ -244,27 +244,27 @@ class Store:
                 )
             if found[0].store_id != known[0].store_id:
                 raise ConflictError(
-                    f"{self.url} is not the store any more that this client opened: its id is {found[0].store_id}, "
-                    f"and was {known[0].store_id}",
-                    hint="Somebody removed that store and made another one. To use the new one, make a new client.",
+                    f"{self.url} is no longer the store that this client opened: its id is {found[0].store_id}, "
+                    f"but was {known[0].store_id}",
+                    hint="Somebody replaced the store by another one. To use the new one, make a new client.",
                 )
             self._marker_seen = self.clock.elapsed()
 
     def note_listing(self, found: Sequence[ObjectInfo]) -> None:
-        """Take in a listing from some key in ``artifacts/`` on, which shows of itself that the store is still there.
+        """Use a listing that begins at some key in ``artifacts/`` to detect whether the store still exists.
 
-        The marker's key comes after all of those, so an empty listing means that the store is gone. Where the listing
-        reaches as far as the marker, it tells whether that is the one that was there before.
+        The marker's key comes after all of those keys, so an empty listing means that the store is gone. A listing that
+        reaches the marker also shows whether it is the same marker as before.
 
         Raises:
             StoreNotFoundError: the store is gone.
-            ConflictError: another store lies in its place.
+            ConflictError: the store was replaced by another one.
         """
         marker = next((info for info in found if info.key == MARKER), None)
         if marker is not None:
             if not self._is_same_marker(marker):
                 self.recheck()
-            self._marker_info = marker  # not before: the next write must be refused as well
+            self._marker_info = marker  # only now: if recheck raises, the next write must be refused as well
         elif not found:
             self.recheck()
 
@@ -275,7 +275,7 @@ class Store:
         tag = seen.checksums.get("md5") or (seen.etag or "").strip('"')
         if len(tag) == _MD5_CHARACTERS:
             return hashlib.md5(known[1], usedforsecurity=False).hexdigest() == tag
-        return False  # nothing tells; once it was looked into, this one is to be compared with
+        return False  # unknown; after the recheck, later listings are compared with this one
 
     def _hold(self, marker: tuple[Marker, bytes] | None) -> None:
         self._marker, self._marker_seen = marker, self.clock.elapsed()
@@ -291,7 +291,7 @@ class Store:
         except ObjectNotFoundError:
             return None
         except AccessDeniedError:
-            # Some servers answer so for what is not there, to who may list some prefixes alone.
+            # Some servers answer 403 for a missing key if the credentials may list only some prefixes.
             if self._lists_marker(backend) is False:
                 return None
             raise
@@ -304,13 +304,13 @@ class Store:
             return None
 
     def _no_store(self, backend: Backend) -> StoreNotFoundError:
-        """Return the error for a place without a store; a bucket that is not there is told by the listing's own."""
+        """Return the error for a location without a store; if the bucket is missing, return the listing's own error."""
         try:
             self._lists_marker(backend)
         except StoreNotFoundError as error:
             return error
         except StorageError:
-            pass  # what it says is of the look; that there is no store is known
+            pass  # this error concerns only the listing; it is already known that no store exists
         return StoreNotFoundError(
             f"there is no metamlflow store at {self.url}",
             hint="Check the URI. Registering something there, or `metamlflow init`, creates a store.",
@@ -318,10 +318,10 @@ class Store:
         )
 
     def check_place(self) -> None:
-        """Make sure that there is a store, or a place for one, without making it.
+        """Verify that the location has a store or could hold one, without creating it.
 
         Raises:
-            StoreFormatError: something that is no store lies here.
+            StoreFormatError: the location holds something other than a store.
         """
         with self._lock:
             if self._marker is None:
@@ -342,14 +342,14 @@ class Store:
         return found
 
     def _found_after_all(self, backend: Backend) -> tuple[Marker, bytes] | None:
-        """Return the marker of a store that was made since the first look for it; refuse what is no store."""
+        """Return the marker of a store created since the first look; raise an error if other objects are there."""
         other = with_retries(lambda: next(iter(backend.list_objects("", limit=1)), None), self.clock)
         if other is not None:
-            # Perhaps another client created the store between our look at the marker and the listing.
+            # Another client may have created the store between our look at the marker and the listing.
             if found := self._read_marker(backend):
                 return found
             raise StoreFormatError(
-                f"{self.url} holds something that is no metamlflow store: {other.key}",
+                f"{self.url} holds something that is not a metamlflow store: {other.key}",
                 hint="Choose an empty or new place for the store; nothing was written here. "
                 "If this was a store, restore its metamlflow.json from a copy.",
                 key=other.key,
@@ -381,6 +381,6 @@ def _identity(info: ObjectInfo) -> tuple[object, ...]:
 
 @lru_cache(maxsize=8)
 def store_from(state: bytes) -> Store:
-    """Return the store that was pickled to ``state``: one for all tasks of a process, with connections of its own."""
+    """Return the store pickled in ``state``: one for all tasks of a process, with its own connections."""
     store: Store = pickle.loads(state)  # noqa: S301 (made by this library, for its own tasks)
     return store

@@ -1,4 +1,4 @@
-"""Which versions a name has, and which of them is meant."""
+"""List the versions of a name, and resolve references to one of them."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import looked_again, with_retries
 from metamlflow.store.catalog.store import Store
 
-_PAGE = 100  # keys: enough for the newest version and its states in one small answer
+_PAGE = 100  # keys: enough for the newest version and its states in one small response
 _SHOWN = 10
-_ACROSS = 16  # keys: the newest version with its states, and what follows the name
-_SEARCHED = 10_000  # names or records of aliases that are compared with a mistyped one
+_ACROSS = 16  # keys: the newest version with its states, and the keys after this name's
+_SEARCHED = 10_000  # names or alias records that are compared with a mistyped one
 _NEAR = 3  # suggestions
 
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """A version; ``state`` is the number of its newest state record, or 0 for none; ``info`` is of its manifest.
+    """A version; ``state`` is the number of its newest state record, or 0 for none; ``info`` is its listed manifest.
 
-    ``committed`` is False where a state record lies without its manifest: a migration is about to create that.
+    ``committed`` is False if a state record exists without its manifest: a migration is about to create the manifest.
     """
 
     version: int
@@ -59,12 +59,12 @@ class VersionStatus:
 
     @property
     def available(self) -> bool:
-        """Whether its bytes are there: odd state records take them away, even ones bring them back."""
+        """Whether its bytes are present: odd state records take them away, even ones bring them back."""
         return self.state % 2 == 0
 
 
 def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
-    """Yield the versions of a name, newest first, lazily: the first page tells the newest, however many there are."""
+    """Yield the versions of a name, newest first, lazily: the first page has the newest, however many there are."""
     return (status for status in all_statuses(store, name) if status.committed)
 
 
@@ -72,7 +72,7 @@ def known_versions(store: Store, name: ArtifactName) -> list[VersionStatus]:
     """Return all versions of a name, ascending; one listing.
 
     Raises:
-        ArtifactNotFoundError: there is no such name.
+        ArtifactNotFoundError: the name does not exist.
     """
     if not (found := list(list_versions(store, name))):
         raise not_found(store, name, None)
@@ -80,20 +80,20 @@ def known_versions(store: Store, name: ArtifactName) -> list[VersionStatus]:
 
 
 def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
-    """As :func:`list_versions`, with numbers that are not committed yet."""
+    """Yield the same as :func:`list_versions`, and the numbers that are not committed yet."""
     return _statuses(store, name, versions_prefix(name), page=_PAGE)
 
 
 def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
-    """Return the newest version of a name, committed or not; number 0 if there is none. For who is about to write.
+    """Return the newest version of a name, committed or not; number 0 if it has none. For writers.
 
-    The same listing tells a store that was emptied, or made anew, since this client opened it: with one flat row of
-    keys it goes on past the name's own, which the marker's follows; elsewhere a name that this client has seen versions
-    of, and that has none now, is looked into.
+    The same listing also detects that the store was emptied or recreated since this client opened it. If the backend
+    can list across prefixes, the listing continues past this name's keys, which the marker's key follows. Otherwise the
+    marker is read again if this client knows versions of the name and the listing shows none, or other objects.
 
     Raises:
         StoreNotFoundError: the store is gone.
-        ConflictError: another store lies in its place.
+        ConflictError: the store was replaced by another one.
     """
     prefix = versions_prefix(name)
     is_known = store.manifests.has_any_below(prefix)
@@ -117,7 +117,7 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
 def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> list[ObjectInfo] | None:
     try:
         return with_retries(lambda: backend.list_after(after, _ACROSS), store.clock)
-    except AccessDeniedError:  # these credentials may list below some prefixes alone
+    except AccessDeniedError:  # these credentials may list only some prefixes
         return None
 
 
@@ -135,7 +135,7 @@ def _pages(store: Store, prefix: str, page: int, after: str = "") -> Iterator[Ob
 
 
 def _merged(name: ArtifactName, infos: Iterable[ObjectInfo]) -> Iterator[VersionStatus]:
-    """Make one status of a manifest and the state records that follow it in the listing."""
+    """Combine a manifest and the state records that follow it in the listing into one status."""
     current: VersionStatus | None = None
     for info in infos:
         key = parse_version_key(name, info.key)
@@ -165,8 +165,8 @@ def list_names(store: Store) -> Iterator[ArtifactName]:
     """Yield every name, in key order. One listing. A name may have no version yet.
 
     Raises:
-        StoreNotFoundError: there is none, for the store is gone since this client opened it.
-        ConflictError: another store lies in its place, and has none either.
+        StoreNotFoundError: the listing is empty because the store is gone since this client opened it.
+        ConflictError: the listing is empty, and the store was replaced by another one.
     """
     found = with_retries(lambda: list(store.backend.list_objects(NAMES)), store.clock)
     if not found:
@@ -177,11 +177,11 @@ def list_names(store: Store) -> Iterator[ArtifactName]:
 
 
 def load_version(store: Store, name: ArtifactName, version: int) -> StoredManifest:
-    """Return a version's manifest: one listing and one read, at the same time.
+    """Return a version's manifest: one listing and one read, in parallel.
 
     Raises:
-        ArtifactNotFoundError: no such version; the error says which there are.
-        ArtifactPrunedError: its bytes were given up.
+        ArtifactNotFoundError: the version does not exist; the error names the existing ones.
+        ArtifactPrunedError: the version is pruned or absent.
     """
     with ThreadPool(1) as pool:
         listing = pool.submit(version_status, store, name, version)
@@ -195,7 +195,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> StoredManife
 
 
 def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> StoredManifest:
-    """Read and check a manifest, whatever its state; not again if this client holds the one that was ``seen`` now."""
+    """Read and check a manifest, whatever its state; use the cached one if its object is the one ``seen`` now."""
     key = manifest_key(name, version)
     if seen is not None and (held := store.manifests.get(key, seen)) is not None:
         return held
@@ -207,11 +207,11 @@ def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: Objec
 
 
 def load_reference(store: Store, reference: Reference) -> StoredManifest:
-    """Return the manifest that a reference means.
+    """Return the manifest that a reference resolves to.
 
     Raises:
-        ArtifactNotFoundError: no such name, version or alias.
-        ArtifactPrunedError: the version's bytes were given up.
+        ArtifactNotFoundError: the name, version or alias does not exist.
+        ArtifactPrunedError: the version is pruned or absent.
         StoreNotFoundError: the store is gone.
     """
     name, version = reference.name, reference.version
@@ -235,7 +235,7 @@ def _load_newest(store: Store, name: ArtifactName) -> StoredManifest:
 
 
 def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> None:
-    """Raise ArtifactPrunedError if the version's bytes were given up or never came here."""
+    """Raise ArtifactPrunedError if the version was pruned, or left out by a migration."""
     known = [status]
 
     def look() -> str | None:
@@ -261,9 +261,9 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> 
 
 
 def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
-    """Return the number of the record that holds, and the version in it; 0 and None if there is none.
+    """Return the number of the newest record of an alias, and the version in it; 0 and None if it has no record.
 
-    The record lists first, but for what others left there: a folder's marker, a file of the desktop.
+    The newest record is listed first, except for foreign objects: the marker of a folder, a file of the desktop.
     """
     for info in _pages(store, aliases_prefix(name, alias), 1):
         if number := parse_alias_key(name, alias, info.key):
@@ -281,11 +281,11 @@ def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
 
 
 def not_found(store: Store, name: ArtifactName, version: int | str | None) -> ArtifactNotFoundError:
-    """Return the error for a name or version that does not exist; it says what there is.
+    """Return the error for a name or version that does not exist; it names the existing ones.
 
     Raises:
-        StoreNotFoundError: there is nothing at all, for the store is gone since this client opened it.
-        ConflictError: another store lies in its place.
+        StoreNotFoundError: the store is gone since this client opened it.
+        ConflictError: the store was replaced by another one.
     """
     store.recheck()
     numbers = [status.version for status in list_versions(store, name)]
@@ -305,7 +305,7 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
             suggestions=(*near, *(str(number) for number in numbers[:_SHOWN])),
         )
     known = [other for other in itertools.islice(list_names(store), _SEARCHED) if other != name]
-    # A name that stands for a folder of names comes first: `shop` where there is `shop/orders`.
+    # A name that is a folder of names comes first: `shop` where `shop/orders` exists.
     near = [str(other) for other in known if other.startswith(f"{name}/")][:_NEAR] or _near(name, known)
     return ArtifactNotFoundError(
         f"there is no artifact {name!r} in {store.url}",
@@ -319,12 +319,12 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
 
 
 def _near_aliases(store: Store, name: ArtifactName, alias: str) -> list[str]:
-    """Return the aliases that may have been meant; none if the store cannot tell, for the reason is another then."""
+    """Return the aliases that may have been meant; none if the store cannot list them."""
     found: dict[str, str] = {}
     with suppress(MetaMLFlowError):
         for info in itertools.islice(store.backend.list_objects(every_alias_prefix(name)), _SEARCHED):
             if known := alias_of_key(name, info.key):
-                found.setdefault(known, info.key)  # the newest record of an alias lists first
+                found.setdefault(known, info.key)  # the newest record of an alias is listed first
         records = ((known, found[known]) for known in _near(alias, found))
         return [known for known, key in records if decode_alias(read_record(store.backend, key), key) is not None]
     return []

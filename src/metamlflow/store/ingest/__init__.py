@@ -1,1 +1,1 @@
-"""From what a caller gives to blobs in the store: sources, hashing, schemas, storing."""
+"""From the caller's argument to bytes and their hashes: sources, hashing, schemas."""

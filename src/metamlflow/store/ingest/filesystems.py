@@ -1,4 +1,4 @@
-"""Sources that lie somewhere: local files and folders, and whatever fsspec opens."""
+"""Sources with a location: local files and folders, and every file system that fsspec opens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from metamlflow.store.transfer.regular_files import open_regular
 from metamlflow.store.transfer.spooling import may_pass
 
 _MOST_WAYS = 100
-"""So many ways may links lead to one folder: a few folders of links would else hold more paths than can be walked."""
+"""How many ways of links may lead to one folder: a few folders of links could hold more paths than can be walked."""
 
 _SPECIAL = (
     (stat.S_ISSOCK, "a socket"),
@@ -55,13 +55,13 @@ _SPECIAL = (
 
 
 def place_source(place: str | bytes, store_url: str, options_of: OptionsOf) -> Source:
-    """Return the file or folder at a path or fsspec URL, which is opened with the options that hold for it."""
+    """Return the file or folder at a path or fsspec URL; a URL is opened with the options that apply to it."""
     if isinstance(place, bytes):
         place = os.fsdecode(place)
     if not place:
-        raise InvalidInputError("an empty path names nothing", hint="Use '.' for the current folder.")
+        raise InvalidInputError("the path is empty", hint="Use '.' for the current folder.")
     if "\0" in place:
-        raise InvalidInputError(f"{place!r:.200} is no path: it holds a NUL character")
+        raise InvalidInputError(f"{place!r:.200} is not a valid path: it holds a NUL character")
     here = local_path(place)
     if here is None:
         return _remote_source(place, options_of)
@@ -115,7 +115,7 @@ def _open_local(path: str) -> BinaryIO:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder that a walk comes to: its path, its logical path, which one it is, and whether a link leads to it."""
+    """A folder that a walk reaches: its path, logical path and identity, and whether a link leads to it."""
 
     path: str
     logical: str
@@ -125,7 +125,7 @@ class _Folder:
 
 @dataclass(slots=True)
 class _Level:
-    """A folder that a walk is in: what is still to come there, and whether anything was found."""
+    """A folder that a walk is inside of: its remaining items, and whether anything was found in it."""
 
     logical: str
     items: Iterator[SourceItem | _Folder]
@@ -152,10 +152,10 @@ class LocalFolder(Source):
         if self._store_url.startswith("file://"):
             with suppress(OSError):
                 self._store = _identity(Path(self._store_url.removeprefix("file://")).stat())
-        inside = {_identity(status)}  # the folders that the one at work lies in
+        inside = {_identity(status)}  # the folders that contain the current one
         levels = [_Level("", self._children(os.fspath(self._root), "", problems), _identity(status))]
         entered: Counter[tuple[int, int]] = Counter()
-        while levels:  # not by recursion: folders may lie deeper than Python's stack
+        while levels:  # no recursion: folders may be nested deeper than Python's stack
             level = levels[-1]
             for item in level.items:
                 if not isinstance(item, _Folder):
@@ -194,8 +194,8 @@ class LocalFolder(Source):
     def _children(self, folder: str, prefix: str, problems: SourceProblems) -> Iterator[SourceItem | _Folder]:
         try:
             with os.scandir(folder) as entries:
-                # Names alone: with their sizes and times, a folder of a million files would take a gigabyte.
-                # A folder sorts as its name and a slash: so paths come in their order.
+                # Only names: with sizes and times, a folder of a million files would take a gigabyte.
+                # A folder is sorted as its name and a slash, so that paths come in their order.
                 children = sorted(
                     f"{entry.name}/" if _is_folder(entry) else entry.name
                     for entry in entries
@@ -221,7 +221,7 @@ class LocalFolder(Source):
     @staticmethod
     def _status(path: str, problems: SourceProblems) -> os.stat_result | None:
         try:
-            status = os.stat(path)  # noqa: PTH116 (a Path of each of a million files would take longer than the look)
+            status = os.stat(path)  # noqa: PTH116 (a Path for each of a million files would take longer than the call)
         except OSError as error:
             if may_pass(error):
                 raise source_error(path, error) from error
@@ -248,14 +248,14 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 class RemoteFolder(Source):
-    """A folder that fsspec reads. Its listing is taken once and held; empty folders are not seen."""
+    """A folder that fsspec reads. It is listed once and the listing is kept; empty folders are not seen."""
 
     def __init__(self, filesystem: Any, root: str, url: str, look: Look | None) -> None:
         self._filesystem = filesystem
         self._url = url
         with _source_errors(url):
             found = filesystem.find(root, detail=True)
-        # Not the length of the root and a slash: the root of an archive is empty.
+        # Do not assume the root's length and a slash: the root of an archive is empty.
         start = len(root.rstrip("/"))
         inside = {path[start:].lstrip("/"): path for path in found}
         self._files = [
@@ -279,26 +279,26 @@ def _remote_source(url: str, options_of: OptionsOf) -> Source:
         )
     import fsspec
 
-    # Of a chain (zip://…::s3://…) each part has its own.
+    # In a chain (zip://…::s3://…) each part has its own options.
     parts = [_plain(part) for part in url.split("::")]
     options = {part.partition("://")[0]: dict(options_of(part)) for part in parts if "://" in part}
-    # Also of a chain, since fsspec drops options that it does not know: another server would be read.
+    # Check the parts of a chain too: fsspec drops unknown options, and would then read from another server.
     external_stores = [bucket_at(part, options) for part in parts]
     with _source_errors(url):
         filesystem, path = fsspec.core.url_to_fs("::".join(parts), **options)
-        filesystem.invalidate_cache()  # a listing that it holds is as old as the call that made it
+        filesystem.invalidate_cache()  # its cached listing may be outdated
         info = filesystem.info(path)
     look = None if len(external_stores) > 1 or external_stores[0] is None else partial(looked_at, external_stores[0])
     if info["type"] == "directory":
         return RemoteFolder(filesystem, path, url, look)
-    # First the query: a signature may hold slashes, and none of it may become a name.
+    # Remove the query first: a signature may hold slashes, and no part of it may become a name.
     name = path.partition("?")[0].rstrip("/").rpartition("/")[2] or "data"
     original = _original(url, info, look)
     return SingleFile(SourceFile(name, original.size, _opener(filesystem, path, url), compare=original.compare))
 
 
 def _shown(url: str, logical: str) -> str:
-    """Return where a file of a folder lies, for messages."""
+    """Return the location of a file in a folder, for messages."""
     return f"{logical!r} of {url}" if "::" in url else f"{url.rstrip('/')}/{logical}"
 
 
@@ -311,22 +311,22 @@ def _is_web(url: str) -> bool:
 
 
 def _plain(part: str) -> str:
-    """Return a part of a URL with the scheme that its options are given for; one may be a mere path or name."""
+    """Return a part of a URL with the scheme that its options are given for; a part may lack a scheme."""
     scheme, separator, rest = part.partition("://")
     return f"{plain_scheme(scheme)}://{rest}" if separator else part
 
 
 @contextmanager
 def _source_errors(url: str) -> Iterator[None]:
-    """Raise what a file system of fsspec raises as an error about this source."""
+    """Translate exceptions of an fsspec file system into errors about this source."""
     try:
         yield
     except ImportError as error:
         raise MissingDependencyError(
             f"{redact(url)} needs a package that is not installed: {error}", hint="Install what the message names."
         ) from error
-    except Exception as error:  # archives, HTTP clients and plug-ins have errors of their own
-        # So s3fs tells that a read on condition of an ETag failed.
+    except Exception as error:  # archives, HTTP clients and plug-ins have their own exceptions
+        # s3fs raises EBUSY when a read on condition of an ETag failed.
         is_replaced = isinstance(error, OSError) and error.errno == errno.EBUSY
         ours: MetaMLFlowError | None = changed(printable(redact(url)), "it was replaced") if is_replaced else None
         if ours is None and _is_web(url):
@@ -338,7 +338,7 @@ def _source_errors(url: str) -> Iterator[None]:
         try:
             raise ours from None
         finally:
-            ours.__context__ = None  # it quotes the URL, and whoever shows this error would show it too
+            ours.__context__ = None  # it quotes the URL, and a traceback of our error would show it too
 
 
 def _opener(filesystem: Any, path: str, url: str) -> Callable[[], BinaryIO]:
@@ -350,7 +350,7 @@ def _opener(filesystem: Any, path: str, url: str) -> Callable[[], BinaryIO]:
 
 
 class _SourceReader(io.RawIOBase):
-    """A plain reader of a file that fsspec opened, whose errors are ours."""
+    """A plain reader of a file that fsspec opened; it raises our errors."""
 
     def __init__(self, file: Any, url: str) -> None:
         self._file = file

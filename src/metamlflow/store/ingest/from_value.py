@@ -1,4 +1,4 @@
-"""From what a caller gives to ``register_artifact`` to a source of files."""
+"""Convert the argument of ``register_artifact`` to a source of files."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def source_of(
     point: PointerSource | None = None,
     options_of: OptionsOf = no_options,
 ) -> Source:
-    """Return what a caller gave to be registered as a source. One file in a mapping or a list is that file.
+    """Return the value that a caller registers as a source. A mapping or list with one file is that file.
 
     Args:
         value: a path, an fsspec URL, bytes, a binary file object, a list of them, or a mapping of logical path to them.
-        default_name: the file name of content that has none of its own.
-        store_url: where the store is: a folder that contains it is refused.
-        point: returns what a pointer points to as a source; without it, pointers are refused.
-        options_of: of URLs.
+        default_name: the file name of content without a name of its own.
+        store_url: the URL of the store: a folder that contains it is refused.
+        point: returns the source that a pointer leads to; without it, pointers are refused.
+        options_of: returns the options for a URL.
 
     Raises:
         SourceNotFoundError: a path or URL does not exist.
-        InvalidInputError: ``value`` is nothing that can be registered.
+        InvalidInputError: ``value`` cannot be registered.
     """
     try:
         source = _source_of(value, default_name, store_url, point, options_of)
@@ -68,7 +68,7 @@ def _source_of(
         return point(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return _list_source(value, store_url, options_of)
-    # Before paths, for some of these have one: of a file that is being written it is not the content.
+    # Before paths, because some file objects have a path: a file that is being written is not yet complete there.
     if (source := file_object_source(value, default_name)) is not None:
         return source
     if isinstance(value, str | os.PathLike):
@@ -114,7 +114,9 @@ def _logical(path: Any) -> str:
     if isinstance(path, os.PathLike):
         path = os.fspath(path)
     if problem := path_problem(path):
-        raise InvalidPathError(f"{path!r:.200} is no logical path: {problem}", problems=(f"{path!r:.200}: {problem}",))
+        raise InvalidPathError(
+            f"invalid logical path {path!r:.200}: {problem}", problems=(f"{path!r:.200}: {problem}",)
+        )
     return cast("str", path)
 
 
@@ -147,5 +149,5 @@ def _list_source(values: Sequence[Any], store_url: str, options_of: OptionsOf) -
 
 def _folder_name(place: str) -> str:
     if "://" in place:
-        place = place.partition("::")[0]  # what follows names the archive that the folder lies in
+        place = place.partition("::")[0]  # the rest names the archive that contains the folder
     return place.rstrip("/").rpartition("/")[2]

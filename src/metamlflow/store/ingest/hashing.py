@@ -1,4 +1,4 @@
-"""Hashing what is to be registered, so that what is stored is what was hashed."""
+"""Hash the content to register, and guarantee that the stored content is the hashed content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, n
 
 
 class Hasher:
-    """SHA-256, CRC32C and size of content that passes through."""
+    """SHA-256, CRC32C and size of content that is read once."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -31,7 +31,7 @@ class Hasher:
         self.size = 0
 
     def update(self, chunk: bytes | memoryview) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         self._sha256.update(chunk)
         self._crc32c = google_crc32c.extend(self._crc32c, bytes(chunk))
         self.size += len(chunk)
@@ -47,15 +47,15 @@ class Hasher:
         return f"{self._crc32c:08x}"
 
     def blob(self, opener: Callable[[], BinaryIO]) -> Blob:
-        """Return the content that passed as a blob that ``opener`` reads again."""
+        """Return the hashed content as a blob; ``opener`` opens it for another reading."""
         return Blob(self.size, self.sha256, self.crc32c, opener)
 
 
 @dataclass
 class Staged:
-    """A file that was hashed and can be stored. Closing it removes its spooled copy, if it has one.
+    """A hashed file that can be stored. Closing it removes its spooled copy, if it has one.
 
-    ``peek`` returns a seekable reader for a look at parts of it.
+    ``peek`` returns a seekable reader for reading parts of it.
     """
 
     blob: Blob
@@ -72,7 +72,7 @@ class Staged:
 
 
 def stage_bytes(data: bytes) -> Blob:
-    """Return content that is in memory as a blob."""
+    """Return content in memory as a blob."""
     crc32c = f"{google_crc32c.value(data):08x}"
     return Blob(len(data), hashlib.sha256(data).hexdigest(), crc32c, partial(io.BytesIO, data), data)
 
@@ -80,8 +80,8 @@ def stage_bytes(data: bytes) -> Blob:
 def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
     """Hash a file.
 
-    A small one is kept in memory. A large local one is read again when it is stored, and refused if it is another by
-    then. Anything else is spooled to a temp file (in ``METAMLFLOW_TMPDIR``, or the system's place).
+    A small file is kept in memory. A large local file is read again when it is stored, and refused if it has changed by
+    then. Anything else is spooled to a temp file (in ``METAMLFLOW_TMPDIR``, or the system's temp folder).
 
     Raises:
         SourceChangedError: the file changed while it was read.
@@ -93,13 +93,13 @@ def stage(file: SourceFile, on_bytes: OnBytes) -> Staged:
 def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
     passes: TwoPasses | None = None
     try:
-        # Not a file object: for a small file, making one takes longer than all the rest.
-        # Nor a wait, if it has become a pipe.
+        # A descriptor, not a file object: for a small file, creating one takes longer than everything else.
+        # O_NONBLOCK avoids a wait if the path has become a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise _changed(path, "it became something that is no file")
+                raise _changed(path, "it is no longer a file")
             if before.st_size <= SMALL:
                 blob = stage_bytes(_read_small(descriptor, before.st_size))
                 peek = blob.open
@@ -126,7 +126,7 @@ def _stage_local(file: SourceFile, path: str, on_bytes: OnBytes) -> Staged:
 
 
 def _read_small(descriptor: int, size: int) -> bytes:
-    """Read a file that should have so many bytes; one byte more than expected tells a file that grows."""
+    """Read a file of an expected size, and one byte more, which detects a file that grows."""
     data = os.read(descriptor, size + 1)
     while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
         data += more
@@ -153,7 +153,7 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
                     spool.write(chunk)
                 passes.hashed(len(chunk))
         with spool_errors():
-            spool.flush()  # the last bytes may stand in a buffer, and find no room only when it is emptied
+            spool.flush()  # buffered bytes may meet a full disk only now
         if file.compare is not None:
             file.compare(hasher.blob(rewound))
     except OSError as error:
@@ -168,7 +168,7 @@ def _stage_stream(file: SourceFile, on_bytes: OnBytes) -> Staged:
 
 
 class _Rewound(io.RawIOBase):
-    """A reader of a spool from its start; the spool stays open for another try."""
+    """A reader of a spool from its start; the spool stays open for another attempt."""
 
     def __init__(self, spool: IO[bytes], passes: TwoPasses | None = None) -> None:
         self._spool, self._passes = spool, passes
@@ -195,9 +195,9 @@ class _Rewound(io.RawIOBase):
 
 
 class _CheckedReader(io.FileIO):
-    """Reads a file a second time and refuses, at its end at the latest, if it is not what was hashed the first time.
+    """Reads a file a second time; raises an error, at the end at the latest, if the content is not the hashed one.
 
-    The check is CRC32C and size: ten times cheaper than SHA-256, and enough against somebody else writing to the file.
+    The check is CRC32C and size: ten times cheaper than SHA-256, and sufficient to detect another writer.
     """
 
     def __init__(self, path: str, size: int, crc32c: str, passes: TwoPasses) -> None:
@@ -206,14 +206,14 @@ class _CheckedReader(io.FileIO):
         except FileNotFoundError as error:
             raise _changed(path, "it is gone") from error
         except NotAFileError as error:
-            raise _changed(path, "it became something that is no file") from error
+            raise _changed(path, "it is no longer a file") from error
         except OSError as error:
             raise source_error(path, error) from error
         self._path, self._left, self._expected, self._crc = path, size, crc32c, 0
         self._size, self._passes = size, passes
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to ``size`` bytes; raises SourceChangedError instead of the last ones, if it is another file."""
+        """Return up to ``size`` bytes; if the file changed, raise SourceChangedError instead of the last bytes."""
         chunk = super().read(size)
         self._left -= len(chunk)
         self._passes.stored(self._size - self._left)

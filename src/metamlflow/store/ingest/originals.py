@@ -1,7 +1,7 @@
-"""Comparing what was copied out of another place with what its storage says of it.
+"""Compare copied content with the size and digests that its storage states.
 
-A copy is read in ranges, and of a range no server states a checksum: bytes that were damaged on their way, or are those
-of two objects of which one replaced the other meanwhile, would be registered as they came.
+A copy is read in ranges, and servers state no checksum for a range. Without this check, bytes damaged in transit, or a
+mixture of two objects if one replaced the other, would be registered.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from metamlflow.store.transfer.digests import Digester
 from metamlflow.store.transfer.spooling import CHUNK
 
 BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
-"""Schemes whose URLs name a bucket and an object and nothing else."""
+"""Schemes whose URLs name only a bucket and an object."""
 
 
 class Original:
-    """An object that is copied, as its storage tells of it.
+    """An object to copy, as its storage describes it.
 
     Args:
-        url: of the object, as it may be shown.
-        info: what a look or a listing of fsspec tells of it.
-        look: looks at it once more and returns the digests that its storage holds, where it may hold some; one request,
-            which is made only if ``info`` does not prove the content.
+        url: the URL of the object, without secrets.
+        info: the object's description by fsspec, from a look or a listing.
+        look: looks at the object again and returns the digests that its storage holds; None for storage without
+            digests. One request, which is made only if ``info`` does not prove the content.
     """
 
     def __init__(self, url: str, info: Mapping[str, Any], look: Callable[[], ObjectMeta] | None = None) -> None:
@@ -47,14 +47,14 @@ class Original:
         self._crc32c = _crc32c(info)
         self._look = look
         size = info.get("size")
-        self.size: int | None = size if isinstance(size, int) and size >= 0 else None  # plug-ins tell all sorts
+        self.size: int | None = size if isinstance(size, int) and size >= 0 else None  # plug-ins give any value
 
     def compare(self, blob: Blob) -> None:
-        """Compare what was read with all that is known of the object.
+        """Compare the content that was read with everything known about the object.
 
         Raises:
-            SourceChangedError: it has another size, or is another object by now.
-            IntegrityError: it has another digest than its storage holds.
+            SourceChangedError: the object has another size, or was replaced.
+            IntegrityError: the content does not match the digest that the storage holds.
         """
         if self.size is not None and blob.size != self.size:
             raise changed(self._url, f"it had {self.size:,} bytes, and {blob.size:,} were read")
@@ -62,7 +62,7 @@ class Original:
             self._compare_with(self._look, blob)
 
     def _is_told(self, blob: Blob) -> bool:
-        """Whether the listing proves what was read. An ETag that is not its MD5 may be made in another way."""
+        """Whether the listing proves the content. An ETag other than the MD5 proves nothing."""
         if self._crc32c is not None:
             return self._crc32c == blob.crc32c
         return len(self._tag) == DIGEST_HEX["md5"] and _digest("md5", blob) == self._tag
@@ -73,10 +73,10 @@ class Original:
         except ObjectNotFoundError:
             raise changed(self._url, "it is gone") from None
         if seen.size != blob.size or not self._is_same(seen):
-            raise changed(self._url, "another object lies there by now")
+            raise changed(self._url, "it was replaced by another object")
         known = {"sha256": blob.sha256, "crc32c": blob.crc32c}
         for name in (name for name in DIGEST_HEX if name in seen.held):
-            with suppress(ImportError, MissingDependencyError):  # CRC64NVME takes a package
+            with suppress(ImportError, MissingDependencyError):  # CRC64NVME needs an optional package
                 self._require(name, seen.held[name], known.get(name) or _digest(name, blob))
                 return
 
@@ -91,11 +91,11 @@ class Original:
 
 
 Look = Callable[[Mapping[str, Any]], ObjectMeta]
-"""Looks again at the object that an ``info`` of fsspec is of."""
+"""Looks again at the object that an fsspec ``info`` describes."""
 
 
 def bucket_at(url: str, options: Mapping[str, Mapping[str, Any]]) -> ExternalStore | None:
-    """Return the bucket that a URL leads to, which tells digests that its server holds; None for other places.
+    """Return the bucket that a URL leads to, to read the digests that its server holds; None for other places.
 
     Raises:
         InvalidInputError: one of its options is unknown.
@@ -105,24 +105,24 @@ def bucket_at(url: str, options: Mapping[str, Mapping[str, Any]]) -> ExternalSto
 
 
 def looked_at(external: ExternalStore, info: Mapping[str, Any]) -> ObjectMeta:
-    """Look at the object that an ``info`` of fsspec is of, for the digests that its server holds."""
+    """Look at the object that an fsspec ``info`` describes, for the digests that its server holds."""
     version = info.get("VersionId")
     return external.head(str(info["name"]).partition("/")[2], None if version in {None, "null"} else version)
 
 
 def changed(where: str, how: str, hint: str = "Try again once it is complete.") -> SourceChangedError:
-    """Return the error for a source that is not what it was when it was looked at first."""
+    """Return the error for a source that has changed since the first look at it."""
     return SourceChangedError(
         f"{where} changed while it was being registered: {how}; nothing was registered", hint=hint, source=where
     )
 
 
 def not_as_told(url: str, expected: str, actual: str, path: str | None = None) -> IntegrityError:
-    """Return the error for content of another digest than its storage, or an earlier reading, says."""
+    """Return the error for content whose digest differs from that of its storage, or of an earlier reading."""
     return IntegrityError(
-        f"{url}: what was read is not what its server, or an earlier reading, says of it: "
+        f"{url}: the content read does not match the digest of its server, or of an earlier reading: "
         f"expected {expected}, got {actual}",
-        hint="Try again; if it stays, the object is damaged where it lies. Nothing was registered.",
+        hint="Try again; if it persists, the object itself is damaged. Nothing was registered.",
         expected=expected,
         actual=actual,
         path=path,
@@ -131,7 +131,7 @@ def not_as_told(url: str, expected: str, actual: str, path: str | None = None) -
 
 
 def _crc32c(info: Mapping[str, Any]) -> str | None:
-    """Return the CRC32C of the content in hex, where a listing tells it, as that of GCS does."""
+    """Return the CRC32C of the content in hex, if a listing states it, as that of GCS does."""
     told = info.get("crc32c")
     with suppress(binascii.Error, ValueError):
         value = base64.b64decode(told, validate=True).hex() if isinstance(told, str) else ""

@@ -1,7 +1,7 @@
-"""The Arrow schema of a data file, as a small JSON value that its version keeps.
+"""The Arrow schema of a data file, as a small JSON value that is kept with its version.
 
-A schema is a by-product: whatever is wrong with the file, it is registered, and only the schema is missing. It costs
-little: one block of the file, or the footer of a Parquet file, whatever its size. docs/schemas.md has the form.
+A schema is a by-product: if the file is damaged, it is registered all the same, and only the schema is missing. It is
+cheap: one block of the file, or the footer of a Parquet file, whatever its size. docs/schemas.md describes the form.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any, BinaryIO
 
 from metamlflow.errors import MetaMLFlowError
 
-SAMPLE_BYTES = 1024 * 1024  # decompressed; the types of CSV and JSON lines are inferred from so much
+SAMPLE_BYTES = 1024 * 1024  # decompressed; the types of CSV and JSON lines are inferred from this much
 MAX_COLUMNS = 5_000
-MAX_SCHEMA_BYTES = 512 * 1024  # names and types together: a manifest stays a small record
+MAX_SCHEMA_BYTES = 512 * 1024  # names and types together: a manifest must stay small
 MAX_FOOTER_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_CELLS = 5_000_000
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What a file's name says about its content; ``codec`` is pyarrow's name of the compression."""
+    """The kind of content by the file's name; ``codec`` is pyarrow's name of the compression."""
 
     format: str
     delimiter: str = ""
@@ -51,26 +51,26 @@ _SUFFIXES = tuple(_KINDS)
 
 
 class _UntellableError(Exception):
-    """Why a schema cannot be told, in words that quote nothing of the file."""
+    """Why a schema cannot be determined; the reason quotes nothing of the file."""
 
 
 def is_data_file(path: str) -> bool:
-    """Tell whether a file of this name is one that :func:`capture_schema` looks into. Its content is not looked at."""
+    """Whether :func:`capture_schema` examines a file of this name. The content is not read."""
     return _kind_of(path) is not None
 
 
 def is_visible_data_file(path: str) -> bool:
-    """As :func:`is_data_file`, but for what lies hidden in a folder: ``._a.csv`` and ``.cache/a.csv`` are no data."""
+    """Whether :func:`is_data_file` holds and the path is not hidden, as ``._a.csv`` and ``.cache/a.csv`` are."""
     return is_data_file(path) and "/." not in f"/{path}"
 
 
 def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, Any] | None:
-    """Return the Arrow schema of one CSV, Parquet or JSON-lines file as a JSON value, or None where it can't be told.
+    """Return the Arrow schema of one CSV, Parquet or JSON-lines file as JSON, or None if it cannot be determined.
 
     ``path`` is the file's logical path: its extension decides the format, and the value names it. ``open_file`` opens
     the file (a seekable one, for Parquet), and is not called for other extensions or without pyarrow. At most
-    ``SAMPLE_BYTES`` of text or ``MAX_FOOTER_BYTES`` of a footer are read. Nothing about the file's content raises:
-    a file that is damaged, empty or too wide gives None and a line in the debug log.
+    ``SAMPLE_BYTES`` of text or ``MAX_FOOTER_BYTES`` of a footer are read. The file's content never raises an error: a
+    file that is damaged, empty or too wide gives None and a line in the debug log.
     """
     kind = _kind_of(path)
     if kind is None:
@@ -87,7 +87,7 @@ def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, An
         _log.debug("no schema of %s: %s", path, reason)
         return None
     except (pa.ArrowException, csv.Error, ImportError, OSError, ValueError, MetaMLFlowError) as error:
-        # The error's own words are left out: parsers quote rows of the data in them.
+        # The parser's message is left out, because parsers quote rows of the data.
         _log.debug("no schema of %s: it does not read as %s (%s)", path, kind.format, type(error).__name__)
         return None
     return {"format": kind.format, "path": path, **found}
@@ -96,12 +96,12 @@ def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, An
 def arrow_schema_to_json(schema: Any) -> dict[str, Any]:
     """Return ``{"fields": [{"name", "type", "nullable"}, …]}`` for a ``pyarrow.Schema``, its columns in their order.
 
-    ``type`` is Arrow's own spelling, such as ``list<item: string>``. Metadata of the schema, such as that of pandas,
-    is not kept. Past ``MAX_COLUMNS`` columns, or ``MAX_SCHEMA_BYTES`` of names and types, the rest is left out and
-    ``"truncated": true`` says so.
+    ``type`` is Arrow's own spelling, such as ``list<item: string>``. Metadata of the schema, such as that of pandas, is
+    dropped. Beyond ``MAX_COLUMNS`` columns, or ``MAX_SCHEMA_BYTES`` of names and types, the rest is left out and the
+    value has ``"truncated": true``.
 
     Raises:
-        ValueError: a name is no valid Unicode.
+        ValueError: a name is not valid Unicode.
     """
     fields: list[dict[str, Any]] = []
     size = 0
@@ -122,7 +122,7 @@ def _kind_of(path: str) -> _Kind | None:
     return next(kind for suffix, kind in _KINDS.items() if name.endswith(suffix))
 
 
-# --- Parquet: the footer knows ---------------------------------------------------------------------------------------
+# --- Parquet: the footer has the schema ------------------------------------------------------------------------------
 
 
 def _parquet(file: BinaryIO) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _parquet(file: BinaryIO) -> dict[str, Any]:
     return arrow_schema_to_json(pq.read_schema(file))
 
 
-# --- text: the first block is asked ----------------------------------------------------------------------------------
+# --- text: the schema is inferred from the first block ----------------------------------------------------------------
 
 
 def _text(file: BinaryIO, kind: _Kind) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _text(file: BinaryIO, kind: _Kind) -> dict[str, Any]:
     if not sample.strip():
         raise _UntellableError("it is empty")
     if b"\0" in sample:
-        # As UTF-16 has them; parsed as ASCII it would give columns that nobody has.
+        # UTF-16 has NUL bytes; parsed as ASCII, it would give columns that do not exist.
         raise _UntellableError("it holds NUL bytes")
     if kind.format == "csv":
         schema = _csv(sample, kind.delimiter, goes_on=goes_on)
@@ -162,7 +162,7 @@ def _text(file: BinaryIO, kind: _Kind) -> dict[str, Any]:
 
 
 def _head(file: BinaryIO, codec: str | None) -> bytes:
-    """Return the first block, decompressed, and one byte more if the file goes on."""
+    """Return the first block, decompressed, and one byte more if the file continues."""
     if codec is None:
         return _read(file, SAMPLE_BYTES + 1)
     import pyarrow as pa
@@ -173,7 +173,7 @@ def _head(file: BinaryIO, codec: str | None) -> bytes:
 
 def _read(stream: Any, size: int) -> bytes:
     parts = []
-    # Unbuffered and remote files may hand out less than was asked for.
+    # Unbuffered and remote files may return fewer bytes than requested.
     while size and (part := stream.read(size)):
         parts.append(part)
         size -= len(part)
@@ -188,23 +188,23 @@ def _row_end(sample: bytes) -> int:
 
 
 def _csv(sample: bytes, delimiter: str, *, goes_on: bool) -> Any:
-    """Return the schema of CSV text whose first row that is not empty names the columns."""
+    """Return the schema of CSV text; its first row that is not empty names the columns."""
     import pyarrow as pa
 
     text = io.StringIO(sample.decode("utf-8-sig", errors="replace"), newline="")
     columns = next(filter(None, csv.reader(text, delimiter=delimiter)), [])
     if len(columns) > MAX_COLUMNS:
-        # pyarrow takes 8 KiB for each of them; a block has room for a million.
+        # pyarrow takes 8 KiB for each column; a block has room for a million.
         raise _UntellableError(f"it has {len(columns):,} columns, more than {MAX_COLUMNS:,}")
     if not goes_on:
-        # Without the line break a header alone is refused; one too many is an empty line, which is skipped.
+        # Without a line break a lone header is refused; a surplus one makes an empty line, which is skipped.
         return _csv_table(sample + b"\n", delimiter).schema
     end = _row_end(sample)
     try:
         table = _csv_table(sample[:end], delimiter)
     except pa.ArrowInvalid:
-        # The last line break may stand inside a quoted value. It is not looked for at first, because a stray
-        # quote (5" pipe) would count as well.
+        # The last line break may be inside a quoted value. This is considered only now, because a stray quote (5" pipe)
+        # would count as well.
         table = _csv_table(sample[: _row_end_outside_quotes(sample, end)], delimiter)
     if not table.num_rows:
         raise _UntellableError(f"its first row is longer than {SAMPLE_BYTES:,} bytes")
@@ -225,7 +225,7 @@ def _csv_table(rows: bytes, delimiter: str) -> Any:
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
-    # One block, so that every row of it takes part in the inference; without threads, as a block is not worth a pool.
+    # One block, so that every row takes part in the inference; no threads, because a block is too small for a pool.
     return pa_csv.read_csv(
         pa.BufferReader(rows),
         read_options=pa_csv.ReadOptions(use_threads=False, block_size=SAMPLE_BYTES + 1),
@@ -244,32 +244,32 @@ def _jsonl(rows: bytes) -> Any:
 # --- JSON that would harm the process --------------------------------------------------------------------------------
 
 # By group: 1 a string, 2 the colon that makes it a key, 3 an opening bracket, 4 a closing one.
-# (A string without an end takes all that follows: else each quote in it would be tried again, in quadratic time.)
+# An unterminated string takes the rest: otherwise each quote in it would be tried again, in quadratic time.
 _JSON_TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*+"?)(\s*+:)?|([\[{])|([\]}])', re.DOTALL)
 
 
 def _harmless_rows(sample: bytes) -> bytes:
-    """Return as many of the first rows as pyarrow infers a schema from in little memory.
+    """Return the first rows, as many as pyarrow can infer a schema from in little memory.
 
-    Its parser overflows the stack on deep nesting, which ends the process, and keeps a cell for every row (or element
-    of a list) and every key seen anywhere: rows that each bring new keys would take gigabytes from one block.
+    Its parser overflows the stack on deep nesting, which ends the process. It also keeps a cell for every row (or
+    element of a list) and every key seen anywhere: rows that each bring new keys would take gigabytes from one block.
 
     Raises:
-        _UntellableError: a row is nested too deep, or the first row alone has too many keys.
+        _UntellableError: a row is nested too deeply, or the first row alone has too many keys.
     """
     keys: dict[tuple[int, bytes], int] = {}  # (number of the enclosing key, key) → its number
-    parents: list[tuple[int, bytes]] = []  # the brackets that are open, each with the number of its key
+    parents: list[tuple[int, bytes]] = []  # the open brackets, each with the number of its key
     here = row_start = objects = 0
     for token in _JSON_TOKEN.finditer(sample):
         match token.lastindex:
             case 2:  # a key
                 here = keys.setdefault((parents[-1][0] if parents else 0, token[1]), len(keys) + 1)
-            case 3:  # opens
+            case 3:  # an opening bracket
                 if not parents:
                     row_start = token.start()
                 objects += token[0] == b"{" and (not parents or parents[-1][1] == b"[")
                 parents.append((here, token[0]))
-            case 4:  # closes
+            case 4:  # a closing bracket
                 here = parents.pop()[0] if parents else 0
         if len(parents) > MAX_DEPTH:
             raise _UntellableError(f"it is nested more than {MAX_DEPTH} deep")

@@ -1,7 +1,7 @@
-"""What can be registered: a file, a folder, a URL, bytes, a file object, or a list or mapping of those.
+"""The values that can be registered: a file, folder, URL, bytes, file object, or a list or mapping of those.
 
-A source yields its items in path order, as often as it is asked to, without holding them all: a folder of a million
-files takes no more memory than the names in its largest directory.
+A source yields its items in path order, any number of times, without holding them all: a folder of a million files
+takes no more memory than the names in its largest directory.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from metamlflow.model.pointers import Pointed, PointerEntry
 from metamlflow.store.transfer.spooling import may_pass
 
 MAX_PROBLEMS = 50
-_MOST_SCANNED = 8192  # items that a scan remembers; of more, the source is walked again
+_MOST_SCANNED = 8192  # items that a scan remembers; a larger source is walked again
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to be registered.
+    """A file to register.
 
     Attributes:
         path: its logical path.
-        size: in bytes, or None if it is not known before it is read; only for planning.
+        size: in bytes, or None if it is unknown before the file is read; only for planning.
         open: returns a reader of its content from the start.
-        local: its path on this machine, where it has one: content that can be read twice needs no spooling.
+        local: its path on this machine, if it has one: content that can be read twice needs no spooling.
         executable: whether its owner may execute it.
-        compare: raises if what was read is not what is known of the content where it lies.
+        compare: raises if the content that was read differs from the known facts about the original.
     """
 
     path: str
@@ -53,12 +53,13 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class SourcePointer:
-    """Data that is to be pointed to.
+    """Data to register as a pointer.
 
     Attributes:
-        entry: what was seen of it.
-        gather: returns the entry with more evidence, if more was asked for; is told the bytes that it reads.
-        reads: whether that reads the data.
+        entry: the observed state of the data.
+        gather: returns the entry with more evidence, if more was requested; takes a callback for the number of bytes
+            read.
+        reads: whether ``gather`` reads the data.
     """
 
     entry: PointerEntry
@@ -72,31 +73,31 @@ class SourcePointer:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Its size in bytes."""
         return self.entry.size
 
 
 SourceItem = SourceFile | SourcePointer | Item
-"""What a source yields; an entry is taken over from an earlier version as it is."""
+"""The items of a source; an entry is taken unchanged from an earlier version."""
 
 
 class SourceProblems:
-    """What cannot be registered, each with its reason; collected so that one error names them all."""
+    """Items that cannot be registered, each with its reason; collected so that one error names them all."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.kinds: list[str] = []
 
     def note_path(self, path: str, problem: str) -> None:
-        """A name that cannot be a logical path."""
+        """Note a name that cannot be a logical path."""
         self.paths.append(f"{_as_text(path)!r}: {problem}")
 
     def note_kind(self, path: str, problem: str) -> None:
-        """A thing that is no data."""
+        """Note an item that cannot be read as data."""
         self.kinds.append(printable(f"{path}: {problem}"))
 
     def raise_if_any(self) -> None:
-        """Raise one error for everything noted."""
+        """Raise one error for all noted problems."""
         if not self.paths and not self.kinds:
             return
         problems = [*self.paths, *self.kinds]
@@ -111,19 +112,19 @@ class SourceProblems:
 
 
 class Source(ABC):
-    """Something that can be registered."""
+    """A value that can be registered."""
 
     kind: Kind = "folder"
     pointed: tuple[Pointed, ...] = ()
-    """The places that it points to."""
+    """The places that the source points to."""
     _scanned: list[SourceItem] | None = None
 
     @abstractmethod
     def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
-        """Yield the items in path order. What cannot be registered is noted instead."""
+        """Yield the items in path order; note those that cannot be registered."""
 
     def items(self, problems: SourceProblems) -> Iterator[SourceItem]:
-        """Yield the items with a good path, in path order; others are noted. After a scan, those that it found."""
+        """Yield the items with a valid path, in path order; note the others. After a scan, yield its result."""
         if self._scanned is not None:
             yield from self._scanned
             return
@@ -135,11 +136,11 @@ class Source(ABC):
                 yield item
 
     def scan(self) -> tuple[int, int | None]:
-        """Look at everything without reading content; return the number of files and bytes (None: not known).
+        """Examine everything without reading content; return the number of files and bytes (None: unknown).
 
         Raises:
-            InvalidPathError: names that cannot be logical paths, or that stand twice.
-            UnsupportedSourceError: things that are no data.
+            InvalidPathError: some names cannot be logical paths, or occur twice.
+            UnsupportedSourceError: some items are not data.
         """
         problems = SourceProblems()
         files = 0
@@ -176,7 +177,7 @@ class Collection(Source):
 
     def __init__(self, members: Mapping[str, Source]) -> None:
         self.one_file = len(members) == 1 and all(is_one_file(member) for member in members.values())
-        """Whether it is just one file, whatever its path: such a collection is registered as that file."""
+        """Whether it has only one file, whatever its path: such a collection is registered as that file."""
         self._files = sorted((path, cast("SingleFile", m)) for path, m in members.items() if m.kind == "file")
         self._folders = {path: member for path, member in members.items() if member.kind == "folder"}
         self.pointed = tuple(
@@ -186,7 +187,7 @@ class Collection(Source):
         )
 
     def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
-        """Yield the members' items merged into path order."""
+        """Yield the members' items, merged into path order."""
         files = (_moved(member.file, path) for path, member in self._files)
         folders = (self._inside(path, member, problems) for path, member in self._folders.items())
         yield from heapq.merge(files, *folders, key=lambda item: item.path)
@@ -202,7 +203,7 @@ class Collection(Source):
 
 
 def is_one_file(source: Source) -> bool:
-    """Return whether a source was given as one file; a folder in which one lies is a folder."""
+    """Return whether a source was given as one file; a folder with one file remains a folder."""
     return source.kind == "file" or (isinstance(source, Collection) and source.one_file)
 
 
@@ -213,7 +214,7 @@ def _moved(item: SourceItem, path: str) -> SourceItem:
 
 
 OptionsOf = Callable[[str], Mapping[str, Any]]
-"""Returns the options that fsspec opens a URL with."""
+"""Returns the fsspec options for a URL."""
 
 
 def no_options(_: str) -> Mapping[str, Any]:
@@ -222,7 +223,7 @@ def no_options(_: str) -> Mapping[str, Any]:
 
 
 def printable(path: str) -> str:
-    """Return a path as it can be shown, on one line: a file name may hold bytes that are no text."""
+    """Return a path for display on one line: a file name may hold bytes that are not text."""
     return redaction.printable(_as_text(path))
 
 
@@ -232,7 +233,7 @@ def _as_text(path: str) -> str:
 
 def source_error(source: str, error: Exception) -> MetaMLFlowError:
     """Return our error for a source that could not be read."""
-    where = printable(redact(source)[:500])  # a caller may have given content for a path
+    where = printable(redact(source)[:500])  # shortened: a caller may have given content as a path
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(
             f"there is nothing at {where}", hint="Check the path; nothing was registered.", source=where
@@ -240,7 +241,7 @@ def source_error(source: str, error: Exception) -> MetaMLFlowError:
     if isinstance(error, OSError) and may_pass(error):
         return passing_failure(error, where)
     return UnsupportedSourceError(
-        # The messages of HTTP clients quote the URL as it was given, signature and all.
+        # The messages of HTTP clients quote the URL as given, including its signature.
         f"{where} cannot be read: {printable(redact(redaction.scrubbed(str(error), redaction.secrets_in(source))))}",
         hint="Check its address and permissions; nothing was registered.",
         problems=(where,),

@@ -1,9 +1,9 @@
-"""File objects as sources: whole, from their beginning, whatever their position is.
+"""File objects as sources: read completely, from their beginning, whatever their position.
 
-A position is rarely meant: after ``json.dump(x, stream)`` it stands behind all that was written, and a file object read
-from there registers nothing. So an object that can seek is read from its beginning, and its position is put back; one
-that cannot, such as a pipe, is read from the next byte, and refused where it tells that some were read before.
-Refusing each position but 0 was turned down: it would ask for ``seek(0)`` after every dump and protect nobody.
+A position is rarely intended: after ``json.dump(x, stream)`` it is behind everything written, and reading from there
+would register nothing. So a seekable object is read from its beginning, and its position is restored. An object that
+cannot seek, such as a pipe, is read from the next byte, and refused if it reports that some bytes were read before.
+Rejected alternative: to refuse every position but 0 would require ``seek(0)`` after every dump and protect nobody.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from metamlflow.errors import InvalidInputError
 from metamlflow.store.ingest.sources import SingleFile, SourceFile
 
 _FAILURES = (ValueError, TypeError, KeyError, AttributeError)
-"""What objects raise that are closed, or that have a ``read`` of another kind; an OSError is told elsewhere."""
+"""Exceptions of objects that are closed, or whose ``read`` is of another kind; an OSError is handled elsewhere."""
 
 
 def file_object_source(value: Any, default_name: str) -> SingleFile | None:
-    """Return a file object, or what ``fsspec.open`` returned, as a source; None if ``value`` is neither.
+    """Return a file object, or the result of ``fsspec.open``, as a source; None if ``value`` is neither.
 
     Raises:
         InvalidInputError: it gives text, is closed, is open for writing only, or was read in part and cannot seek.
@@ -33,16 +33,16 @@ def file_object_source(value: Any, default_name: str) -> SingleFile | None:
 
 
 def is_open_file(value: Any) -> bool:
-    """Return whether something is what ``fsspec.open`` returned: a file that is yet to be opened."""
+    """Return whether a value is the result of ``fsspec.open``: a file that is yet to be opened."""
     kind = type(value)
     return kind.__name__ == "OpenFile" and kind.__module__.startswith("fsspec")
 
 
 def refuse_shared(mapping: Mapping[Any, Any]) -> None:
-    """Refuse a mapping in which two entries are one file object: they would take bytes from one another.
+    """Refuse a mapping with the same file object in two entries: each would consume bytes of the other.
 
     Raises:
-        InvalidInputError: there are such entries.
+        InvalidInputError: two entries share a file object.
     """
     places = list(_streams(mapping, ""))
     shared = {key for key, count in Counter(key for key, _ in places).items() if count > 1}
@@ -76,11 +76,11 @@ def _stream_source(stream: Any, default_name: str) -> SingleFile:
 
 
 def _open_file_source(file: Any, default_name: str) -> SingleFile:
-    """Return what ``fsspec.open`` returned as a source: the bytes that it reads, decompressed if it does that."""
+    """Return the result of ``fsspec.open`` as a source: the bytes that it reads, decompressed if it decompresses."""
     if file.mode not in {"rb", "r"} or "b" not in file.mode:
         raise InvalidInputError(f"the file is to be opened with mode {file.mode!r}", hint="Use fsspec.open(…, 'rb').")
     name = _base_name(file.path)
-    if file.compression and "." in name[1:]:  # the bytes that are stored are not packed
+    if file.compression and "." in name[1:]:  # the stored bytes are decompressed
         name = name.rpartition(".")[0]
     return SingleFile(SourceFile(name or default_name, None, lambda: cast("BinaryIO", _Opened(file.open()))))
 
@@ -98,7 +98,7 @@ def _is_stream(value: Any) -> bool:
 
 
 def _base_name(given: Any) -> str:
-    """Return the last part of a file object's name, if it has one that is a path."""
+    """Return the last part of a file object's name, if the name is a path."""
     return given.rstrip("/").rpartition("/")[2] if isinstance(given, str) and not given.startswith("<") else ""
 
 
@@ -106,7 +106,7 @@ def _only_writes(stream: Any) -> bool:
     mode = getattr(stream, "mode", None)
     if isinstance(mode, str) and not isinstance(stream, io.BytesIO) and not set("r+") & set(mode):
         return True
-    return not _says(stream, "readable") and _says(stream, "writable")  # objects of one's own may say neither
+    return not _says(stream, "readable") and _says(stream, "writable")  # custom objects may report neither
 
 
 def _says(stream: Any, ability: str) -> bool:
@@ -142,7 +142,7 @@ def _opener(stream: Any, *, seeks: bool) -> Callable[[], BinaryIO]:
 
 
 class _readable:  # noqa: N801 (a context manager that reads as a word)
-    """Raises what a file object raises that cannot be read as an error of ours."""
+    """Translates the exceptions of a file object that cannot be read into an error of ours."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -161,7 +161,7 @@ class _readable:  # noqa: N801 (a context manager that reads as a word)
 
 
 class _Borrowed(io.RawIOBase):
-    """A caller's file object as a plain reader of all of it: closing it leaves the caller's open, where it stood."""
+    """A caller's file object as a plain reader of all its bytes: closing it leaves the object open, where it was."""
 
     def __init__(self, stream: Any, *, seeks: bool) -> None:
         self._stream = stream
@@ -169,10 +169,10 @@ class _Borrowed(io.RawIOBase):
         if seeks:
             with _readable(stream):
                 self._position = stream.tell()
-                stream.seek(0)  # which writes what stands in a buffer
+                stream.seek(0)  # this also flushes buffered writes
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to ``size`` bytes; raises InvalidInputError if the object gives something else."""
+        """Return up to ``size`` bytes; raise InvalidInputError if the object returns something else."""
         with _readable(self._stream):
             chunk = self._stream.read(size)
         if not isinstance(chunk, bytes | bytearray | memoryview):
@@ -189,7 +189,7 @@ class _Borrowed(io.RawIOBase):
 
 
 class _Opened(io.RawIOBase):
-    """A file that fsspec opened as a plain reader."""
+    """A file that fsspec opened, as a plain reader."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

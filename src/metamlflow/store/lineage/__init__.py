@@ -1,1 +1,1 @@
-"""What was made from what: inputs, edges, runs, the environment they ran in, stale metadata."""
+"""Lineage: inputs, edges, runs and their environment, stale metadata."""

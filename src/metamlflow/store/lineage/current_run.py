@@ -1,4 +1,4 @@
-"""Which run the code that runs now belongs to. Artifacts ask when their bytes are used, publishes when they end."""
+"""The run that the current code belongs to. Artifacts report the use of their bytes to it, publishes their versions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from metamlflow.store.catalog.store import Store
 
 
 class Recorder(Protocol):
-    """A run that is under way. Thread-safe; nothing here ever fails a job."""
+    """A run under way. Thread-safe; a failure here never fails a job."""
 
     def is_of(self, store: Store) -> bool:
-        """Whether it is recorded in this store: artifacts of other stores are none of its inputs. Asks nobody."""
+        """Whether the run is recorded in this store: artifacts of other stores are not its inputs. No request."""
 
     @property
     def code(self) -> Mapping[str, Any] | None:
-        """What is known of the code that runs, as JSON values."""
+        """The known facts about the running code, as JSON values."""
 
     @property
     def run_id(self) -> str:
@@ -29,22 +29,22 @@ class Recorder(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether it takes in nothing more."""
+        """Whether the run has ended, so that nothing more is recorded."""
 
     @property
     def outer(self) -> Recorder | None:
-        """The run that it was begun in."""
+        """The enclosing run, in which this one began."""
 
     handed_over: bool
 
     def note_use(self, loaded: StoredManifest, role: str | None = None) -> None:
-        """Take in that the bytes of a version are used."""
+        """Record that the bytes of a version are used."""
 
     def note_output(self, loaded: StoredManifest) -> None:
-        """Take in that a version was registered."""
+        """Record that a version was registered."""
 
     def used(self) -> tuple[Input, ...]:
-        """What was used so far, each version once, in the order of its first use."""
+        """The versions used so far, each once, in the order of their first use."""
 
 
 _current: ContextVar[Recorder | None] = ContextVar("metamlflow_run", default=None)
@@ -59,7 +59,7 @@ def current_run(store: Store) -> Recorder | None:
 def innermost_run() -> Recorder | None:
     """Return the run of this thread or task, whatever its store.
 
-    Runs in generators may end in another order than they began: one that has ended is passed over.
+    Runs in generators may end in another order than they began, so a run that has ended is skipped.
     """
     run = _current.get()
     while run is not None and run.ended:
@@ -69,13 +69,13 @@ def innermost_run() -> Recorder | None:
 
 @contextmanager
 def recorded_in(run: Recorder) -> Iterator[None]:
-    """Make ``run`` the one that the code inside belongs to."""
+    """Make ``run`` the current run of the code inside."""
     before = _current.get()
     _current.set(run)
     try:
         yield
     finally:
-        # Not by a token: what began in one thread or task may end in another, which has a context of its own.
+        # Not by a token: a block that began in one thread or task may end in another, which has its own context.
         if _current.get() is run:
             _current.set(before)
 

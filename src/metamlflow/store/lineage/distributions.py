@@ -10,12 +10,12 @@ from metamlflow.format.layout import distributions_key
 from metamlflow.store.catalog.records import patiently
 from metamlflow.store.catalog.store import Store
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 _known: set[tuple[str, str]] = set()
 
 
 def store_distributions(store: Store, listed: bytes) -> dict[str, str]:
-    """Store the list if it is not there, once in a process; return what a run says of it. Fails no job."""
+    """Store the list if it is missing, once per process; return the fields of a run that refer to it. Fails no job."""
     digest = hashlib.sha256(listed).hexdigest()
     if (store.url, digest) not in _known:
         try:

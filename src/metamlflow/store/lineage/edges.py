@@ -1,4 +1,4 @@
-"""Edges: hints from a version to those that were made from it. They count only if the consumer says so too."""
+"""Edges: hints from a version to the versions made from it. An edge counts only if the consumer's manifest agrees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VersionId = tuple[ArtifactName, int]
 
 
 def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> None:
-    """Create the edges from all inputs to a version that is about to be committed. Those that exist are as good.
+    """Create the edges from all inputs to a version that is about to be committed; existing edges are kept.
 
     Raises:
         StorageError: the storage failed; nothing was registered.
@@ -38,9 +38,9 @@ def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> N
 
 
 def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[StoredManifest]:
-    """Yield what was made from any of these versions: a listing of each, and one read of each consumer, in parallel.
+    """Yield the consumers of any of these versions: one listing of each, and one read of each consumer, in parallel.
 
-    An edge of a writer that lost its race is not believed: only the inputs of the consumer's own manifest count. One
+    An edge of a writer that lost its race is ignored: only the inputs in the consumer's own manifest count. A consumer
     that cannot be read is left out.
     """
     own = set(sources)
@@ -52,6 +52,7 @@ def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[StoredMani
         return [consumer for key in keys if (consumer := parse_edge_key(source, key))]
 
     def load(consumer: VersionId) -> StoredManifest | None:
+        """Return a consumer, or None if it cannot be read or does not name the version as its input."""
         try:
             loaded = load_manifest(store, *consumer)
         except (ObjectNotFoundError, NotFoundError, StoreFormatError):

@@ -1,4 +1,4 @@
-"""What a run says of the code and the machine that carried it out. Whatever cannot be found out is left out."""
+"""The facts that a run records about its code and machine. A fact that cannot be determined is left out."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from metamlflow.store.transfer.regular_files import read_small
 
 _MOST_SOURCE_BYTES = 16 * 1024 * 1024
 _MOST_METADATA_BYTES = 16 * 1024 * 1024
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 def captured_code(frame: FrameType | None, function: Callable[..., Any] | None = None) -> dict[str, Any]:
-    """Return script or notebook, entry point, digest of the source, and the state of git around it.
+    """Return script or notebook, entry point, digest of the source, and the state of the git repository around it.
 
     Args:
-        frame: where the run was begun.
-        function: that is carried out, if the run decorates one.
+        frame: the frame in which the run began.
+        function: the function that runs, if the run decorates one.
     """
     code = getattr(function, "__code__", None) or (frame.f_code if frame else None)
     file = _or_none(lambda: _source_file(code)) if code else None
@@ -57,13 +57,13 @@ def captured_environment() -> dict[str, Any]:
 
 @cache
 def captured_distributions() -> bytes:
-    """Return the installed distributions, a line each, as ``pip freeze`` does; sorted, so that equal is equal."""
+    """Return the installed distributions, one per line, like ``pip freeze``; sorted: equal sets give equal bytes."""
     found = {line for dist in distributions() if (line := _or_none(lambda dist=dist: _listed(dist)))}  # type: ignore[misc]
     return "".join(f"{line}\n" for line in sorted(found, key=str.lower)).encode()
 
 
 def captured_user() -> str | None:
-    """Return who runs this."""
+    """Return the name of the current user."""
     return _or_none(getpass.getuser)
 
 
@@ -75,15 +75,15 @@ def captured_host() -> str | None:
 def _or_none(find: Callable[[], T]) -> T | None:
     try:
         return find()
-    except Exception as error:  # noqa: BLE001 (no job fails because something about it cannot be found out)
+    except Exception as error:  # noqa: BLE001 (a job must not fail because a fact about it is unavailable)
         _log.debug("not captured: %s", error)
         return None
 
 
 def _listed(distribution: Distribution) -> str | None:
-    """Return ``name==version``. Pipes and huge files, as a stranger's folder may hold, are left out."""
+    """Return ``name==version``. Pipes and huge files, which a stranger's folder may hold, are left out."""
     folder = getattr(distribution, "_path", None)
-    if not isinstance(folder, Path):  # inside of an archive
+    if not isinstance(folder, Path):  # inside an archive
         header = f"Name: {distribution.metadata['Name']}\nVersion: {distribution.version}"
     else:
         name = next(name for name in ("METADATA", "PKG-INFO", "") if folder.is_file() or (folder / name).exists())
@@ -147,12 +147,12 @@ def _git(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _is_text(value: object) -> bool:
-    """Whether a record can hold a value: a name in a file may be made of bytes that are not text."""
+    """Whether a record can hold a value: a file name may contain bytes that are not text."""
     return not isinstance(value, str) or value == value.encode(errors="replace").decode()
 
 
 def _without_credentials(remote: str) -> str:
-    """Return a remote's address without user, password, query and fragment: none of it may get into a store."""
+    """Return a remote's address without user, password, query and fragment, which must not get into a store."""
     scheme, separator, rest = remote.rpartition("://")
-    # A password may hold any character: what stands before the last @ is no part of the place.
+    # A password may hold any character: the part before the last @ is not part of the location.
     return scheme + separator + re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]

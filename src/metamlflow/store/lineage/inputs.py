@@ -1,4 +1,4 @@
-"""What a version is made from: as its registrant says, as its run has used, as its metadata links."""
+"""The inputs of a version: given at its registration, used by its run, or linked from its metadata."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from metamlflow.store.catalog.versions import load_manifest, load_reference, not
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _NAME, _VERSION = "_artifact_name", "_version"
-# This library, and the frames that its decorators put between.
+# The package's own frames, and those of contextlib, which decorators put between.
 _PASSED_OVER = (os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep, contextlib.__file__)  # noqa: PTH120 (of frames)
 
 Given = tuple[str | None, StoredManifest | Reference | Input]
-"""A role, and a version that was loaded or is to be; an input of another artifact is that very version."""
+"""A role, and a loaded version or a reference to one; an input of another artifact is exactly that version."""
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn where the caller's own code called this library."""
+    """Warn at the line of the caller's own code that called this library."""
     import sys
 
     frame, level = sys._getframe(1), 2  # noqa: SLF001 (as the warnings module does)
@@ -37,25 +37,26 @@ def warn_user(message: str, category: type[Warning]) -> None:
 
 
 def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str, Any]) -> tuple[Input, ...]:
-    """Return the inputs that were given and those that metadata link, each tied to the manifest that it is now.
+    """Return the given inputs and those that metadata link to, each with the digest of its current manifest.
 
-    A pair ``<role>_artifact_name`` and ``<role>_version`` in the metadata is a link; one that leads nowhere is told
-    with a warning. One read for each input that was not loaded yet, in parallel.
+    A pair ``<role>_artifact_name`` and ``<role>_version`` in the metadata is a link; a link to a missing version gives
+    a warning. One read for each input that was not loaded yet, in parallel.
 
     Raises:
-        ArtifactNotFoundError: an input that was given does not exist.
+        ArtifactNotFoundError: a given input does not exist.
     """
     wanted: list[tuple[Given, bool]] = [(item, False) for item in given]
     wanted += [(link, True) for link in _links(metadata)]
 
     def load(item: tuple[Given, bool]) -> Input | str:
+        """Return the input, or the reason why a link in the metadata is not followed."""
         (role, source), is_link = item
         try:
             loaded = load_used(store, source)
         except MetaMLFlowError as error:
             if not is_link:
                 raise
-            return f"metadata link {role!r}: {error.message}; it is no input"
+            return f"metadata link {role!r}: {error.message}; it is not an input"
         return Input(loaded.manifest.name, loaded.manifest.version, loaded.digest, role)
 
     inputs = []
@@ -68,18 +69,18 @@ def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str,
 
 
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
-    """Return each version once for each of its roles; one without a role adds nothing to one with."""
+    """Return each version once for each of its roles; without a role only if it has none."""
     found = {(used.name, used.version, used.role): used for used in inputs}
     with_role = {(name, version) for name, version, role in found if role is not None}
     return tuple(used for key, used in found.items() if key[2] is not None or key[:2] not in with_role)
 
 
 def load_used(store: Store, source: StoredManifest | Reference | Input) -> StoredManifest:
-    """Return a version that was given, loaded.
+    """Return a given version, loaded.
 
     Raises:
-        ArtifactNotFoundError: there is no such version.
-        InvalidInputError: what this store has under an input's name and number is another version.
+        ArtifactNotFoundError: the version does not exist.
+        InvalidInputError: this store has another version under the input's name and number.
     """
     if isinstance(source, StoredManifest):
         return source
@@ -89,30 +90,30 @@ def load_used(store: Store, source: StoredManifest | Reference | Input) -> Store
 
 
 def checked_used(store: Store, loaded: StoredManifest, used: Input) -> StoredManifest:
-    """Return what a store has under an input's name and number, if it is the very version that was used.
+    """Return the version that a store has under an input's name and number, if it is the version that was used.
 
     Raises:
-        InvalidInputError: it is another.
+        InvalidInputError: it is another version.
     """
     if loaded.digest != used.manifest_digest:
         raise InvalidInputError(
             f"{used.name}@{used.version} in {store.url} is not the version that the input names: "
             f"its manifest has {loaded.digest}, the input {used.manifest_digest}",
-            hint="The input is of another store. Migrate the version, or name one of this store.",
+            hint="The input belongs to another store. Migrate the version, or name one of this store.",
         )
     return loaded
 
 
 def load_recorded(store: Store, reference: Reference) -> StoredManifest:
-    """Return the version that a reference means; by number also one whose bytes were given up.
+    """Return the version that a reference resolves to; by number also a pruned one.
 
     Raises:
-        ArtifactNotFoundError: there is no such version.
+        ArtifactNotFoundError: the version does not exist.
     """
     if not isinstance(reference.version, int):
         return load_reference(store, reference)
     try:
-        return load_manifest(store, reference.name, reference.version)  # also of a version that was pruned since
+        return load_manifest(store, reference.name, reference.version)  # works for a pruned version too
     except ObjectNotFoundError:
         raise not_found(store, reference.name, reference.version) from None
 
@@ -127,4 +128,4 @@ def _links(metadata: Mapping[str, Any]) -> Iterable[Given]:
             yield role, Reference(ArtifactName.parse(name), Reference.parse(name, version).version)
         except (InvalidInputError, TypeError) as error:
             told = error.message if isinstance(error, MetaMLFlowError) else str(error)
-            warn_user(f"metadata link {role!r} names no version: {told}; it is no input", LineageWarning)
+            warn_user(f"metadata link {role!r} names no version: {told}; it is not an input", LineageWarning)

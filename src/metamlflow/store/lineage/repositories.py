@@ -1,14 +1,14 @@
-"""Reads the commit of a git repository from its files. A downloaded folder is a stranger's: none of its settings runs.
+"""Read the commit of a git repository from its files. A downloaded folder is untrusted: its settings run nothing.
 
-git runs commands that a repository's configuration names (``core.fsmonitor``, filters, hooks, pagers, helpers of
-remotes), also for a mere ``git status``. So commit, branch and remote are read without git. Only the question whether
-files were changed goes to git, which is then given a configuration of ours in place of the repository's: it borrows the
-objects and the index, and locks and writes nothing.
+git runs commands that a repository's configuration names (``core.fsmonitor``, filters, hooks, pagers, remote helpers),
+even for ``git status``. So commit, branch and remote are read without git. Only the question whether files were changed
+goes to git, which then gets our configuration instead of the repository's: it uses the repository's objects and index,
+and locks and writes nothing.
 
-A repository is believed only if it belongs to whom the folder or this process belongs to, and if a ``.git`` that is a
-file and the place that it names point at each other. Else a neighbour's ``/tmp/.git``, or a line in a downloaded
-folder, would decide which commit a run claims. Turned down: ``git -c`` with each known setting switched off, which is
-wrong again with each setting that git adds.
+A repository is trusted only if its owner is the owner of the folder or of this process, and if a ``.git`` file and the
+place that it names point at each other. Otherwise a neighbour's ``/tmp/.git``, or a line in a downloaded folder, would
+decide which commit a run claims. Rejected alternative: ``git -c`` with each known setting switched off, which is wrong
+again with each setting that git adds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _PACKED_REFS_BYTES = 64 * 1024 * 1024
 _LONGEST_CHAIN = 5
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SECTION = re.compile(r'\[\s*([A-Za-z0-9.-]+)\s*(?:"((?:[^"\\]|\\.)*)")?\s*\]')
-# Settings that say how files lie on this disk. Each takes effect only as one of these words, which name no command.
+# Settings about how files are stored on this disk. Each is passed on only with one of these words, which name no
+# command.
 _HARMLESS = {
     name: re.compile(r"(?i:true|false|yes|no|on|off|0|1|input|lf|crlf|native|default|minimal)")
     for name in (
@@ -50,7 +51,7 @@ _HARMLESS = {
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository around a folder. ``own`` holds HEAD and the index; ``shared`` objects, refs and settings."""
+    """A repository around a folder. ``own`` holds HEAD and the index; ``shared`` holds objects, refs and settings."""
 
     work_tree: Path
     own: Path
@@ -58,7 +59,7 @@ class Repository:
 
 
 def repository_of(folder: Path) -> Repository | None:
-    """Return the repository that ``folder`` lies in, if it can be believed; follows no link in its place."""
+    """Return the repository that contains ``folder``, if it can be trusted; follow no link in its place."""
     folder = Path(os.path.realpath(folder))
     status = folder.stat()
     for place in (folder, *folder.parents):
@@ -78,7 +79,7 @@ def repository_of(folder: Path) -> Repository | None:
 
 
 def _linked(work_tree: Path, dot_git: Path) -> Repository | None:
-    """Return the repository of a work tree or submodule, whose ``.git`` is a file that names the place."""
+    """Return the repository of a work tree or submodule, where ``.git`` is a file that names the repository."""
     named = _text(dot_git).removeprefix("gitdir:").strip()
     own = Path(os.path.realpath(work_tree / named))
     if (own / "commondir").exists():
@@ -92,7 +93,7 @@ def _linked(work_tree: Path, dot_git: Path) -> Repository | None:
 
 
 def head_of(repository: Repository) -> tuple[str | None, str | None]:
-    """Return commit and branch; None for the commit if it is unknown, and for the branch if HEAD is on none."""
+    """Return commit and branch; None for an unknown commit, and for the branch if HEAD is detached."""
     text = _read_ref(repository, "HEAD")
     branch = None
     for _ in range(_LONGEST_CHAIN):
@@ -107,15 +108,15 @@ def head_of(repository: Repository) -> tuple[str | None, str | None]:
 
 
 def remote_of(repository: Repository) -> str | None:
-    """Return the address of the remote ``origin``, as it stands in the settings."""
+    """Return the address of the remote ``origin``, as written in the settings."""
     return _settings(repository.shared).get("remote.origin.url")
 
 
 def is_dirty(repository: Repository, commit: str) -> bool | None:
-    """Tell whether files that git knows differ from the commit; None where that is unknown.
+    """Whether files that git tracks differ from the commit; None if unknown.
 
-    Unknown are a machine without git, an answer that takes longer than five seconds, and files that differ though a
-    filter such as Git LFS may say that they are equal: no filter is run. Changes inside of submodules do not count.
+    It is unknown without git, if git takes longer than five seconds, and for differing files that a filter such as Git
+    LFS might make equal: no filter is run. Changes inside submodules do not count.
     """
     git = _program("git")
     if git is None or not _is_file(repository.own / "index"):
@@ -139,7 +140,8 @@ def is_dirty(repository: Repository, commit: str) -> bool | None:
         }
 
         def ask(*arguments: str, given: bytes = b"") -> list[bytes]:
-            answer = subprocess.run(  # noqa: S603 (a program of the user's PATH, with fixed arguments)
+            """Run git with these arguments; return its answer, split at NUL."""
+            answer = subprocess.run(  # noqa: S603 (a program on the user's PATH, with fixed arguments)
                 [git, "--no-pager", *arguments],
                 capture_output=True,
                 check=True,
@@ -155,7 +157,7 @@ def is_dirty(repository: Repository, commit: str) -> bool | None:
             return False
         changed = [line[3:] for line in listed]
         filters = ask("check-attr", "-z", "--stdin", "filter", given=b"".join(name + b"\0" for name in changed))[2::3]
-        # A staged change (its first letter) is one whatever a filter says.
+        # A staged change (its first letter) counts whatever a filter would say.
         staged = any(line[:1] != b" " for line in listed)
         return True if staged or any(value in {b"unspecified", b"unset"} for value in filters) else None
 
@@ -172,7 +174,7 @@ def _neutral_settings(repository: Repository, commit: str) -> Iterator[str]:
 
 
 def _program(name: str) -> str | None:
-    """Return the path of a program; a folder of PATH that is relative depends on the folder that is being looked at."""
+    """Return the path of a program; skip relative folders of PATH, which depend on the current folder."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return shutil.which(name, path=os.pathsep.join(folder for folder in folders if os.path.isabs(folder)))  # noqa: PTH117
 
@@ -196,7 +198,7 @@ def _packed(repository: Repository, name: str) -> str | None:
 
 
 def _settings(folder: Path) -> Mapping[str, str]:
-    """Return the settings in a repository's own file, the last value of each. Files that it includes are left out."""
+    """Return the settings in a repository's own file, the last value of each. Included files are not read."""
     try:
         text = _text(folder / "config", below=folder, most=_CONFIG_BYTES)
     except OSError:
@@ -216,7 +218,7 @@ def _settings(folder: Path) -> Mapping[str, str]:
 
 
 def _value(text: str) -> str:
-    """Return a value as it is meant: quotes and escapes resolved, a comment left out."""
+    """Return the effective value: quotes and escapes resolved, a comment removed."""
     parts = re.findall(r'"((?:[^"\\]|\\.)*)"|((?:[^"\\#;]|\\.)+)|([#;].*)', text)
     kept = []
     for quoted, plain, comment in parts:

@@ -32,17 +32,17 @@ from metamlflow.store.lineage.inputs import warn_user
 from metamlflow.store.lineage.stale_metadata import columns_of
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_log = logging.getLogger("metamlflow")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What is told of a version that a run used or made.
+    """The facts about a version that a run used or made.
 
     Attributes:
-        name: of the artifact.
+        name: the name of the artifact.
         version: its number.
-        place: where its data lies: what it points to, else the store.
+        place: the location of its data: the place that it points to, otherwise the store.
         columns: names and types of its columns, where they are known.
     """
 
@@ -53,7 +53,7 @@ class DatasetFacts:
 
 
 class ActiveRun:
-    """A run under way, in this process or handed over to it. What cannot be recorded is told with a warning."""
+    """A run under way, in this process or handed over to it. If a record cannot be written, a warning says so."""
 
     def __init__(self, store: Store, run_id: str, code: Mapping[str, Any] | None = None) -> None:
         self._store = store
@@ -64,7 +64,7 @@ class ActiveRun:
         self._outputs: dict[tuple[str, int], Input] = {}
         self._touched: dict[tuple[str, int], DatasetFacts] = {}
         self.outer: Recorder | None = None
-        """The run that it was begun in."""
+        """The enclosing run, in which this one began."""
         self._ended = self._broken = False
         self.handed_over = False
         """Whether other processes may add to it."""
@@ -76,20 +76,20 @@ class ActiveRun:
 
     @property
     def code(self) -> Mapping[str, Any] | None:
-        """What is known of the code that runs."""
+        """The known facts about the running code."""
         return self._code
 
     @property
     def ended(self) -> bool:
-        """Whether it takes in nothing more."""
+        """Whether the run has ended, so that nothing more is recorded."""
         return self._ended
 
     def is_of(self, store: Store) -> bool:
-        """Whether it is recorded in this store. Asks nobody."""
+        """Whether the run is recorded in this store. No request."""
         return self._store.is_same_as(store, asking=False)
 
     def open(self) -> bool:
-        """Create the store if there is none; return whether anything can be recorded in it."""
+        """Create the store if it does not exist; return whether the run can be recorded in it."""
         self._recorded("its beginning", self._open)
         return not self._broken
 
@@ -97,16 +97,16 @@ class ActiveRun:
         was_open = self._store.is_open
         self._store.writable_marker()
         if was_open:
-            self._store.recheck()  # a run may be all that is written, and nothing that follows would tell
+            self._store.recheck()  # a run may write nothing else that would detect a store that is gone
 
     def begin(self, start: RunStart) -> None:
-        """Create the record that the run has begun."""
+        """Create the record of the run's start."""
         data = encode_start(start)
         key = run_key(self._run_id, "start")
         self._recorded("its beginning", partial(self._claim, key, data, start.record_id))
 
     def note_use(self, loaded: StoredManifest, role: str | None = None) -> None:
-        """Take in that the bytes of a version are used; recorded at once, for the job may be killed."""
+        """Record that the bytes of a version are used; at once, because the job may be killed."""
         manifest = loaded.manifest
         used = Input(manifest.name, manifest.version, loaded.digest, role)
         with self._lock:
@@ -120,7 +120,7 @@ class ActiveRun:
             self._recorded(f"its input {used.name}@{used.version}", partial(self._extend, used))
 
     def note_output(self, loaded: StoredManifest) -> None:
-        """Take in that a version was registered."""
+        """Record that a version was registered."""
         manifest = loaded.manifest
         with self._lock:
             if self._ended:
@@ -137,34 +137,34 @@ class ActiveRun:
         self._touched[touched.name, touched.version] = touched
 
     def touched(self, versions: Iterable[Input]) -> list[DatasetFacts]:
-        """Return what is told of versions that were used or made."""
+        """Return the facts about versions that were used or made."""
         with self._lock:
             keys = dict.fromkeys((str(used.name), used.version) for used in versions)
             return [self._touched[key] for key in keys]
 
     def used(self) -> tuple[Input, ...]:
-        """What was used so far, by other processes of the run too if it was handed over to them."""
+        """Return the inputs used so far; if the run was handed over, also those that other processes used."""
         with self._lock:
             if self.handed_over and not self._ended:
-                self._recorded("what other processes used", self._look)
+                self._recorded("the inputs of other processes", self._look)
             return tuple(self._used.values())
 
     def _look(self) -> None:
-        """Take in what other processes of the run have recorded."""
+        """Add the inputs that other processes of the run have recorded."""
         for used in recorded_inputs(self._store, self._run_id):
             self._used.setdefault((str(used.name), used.version, used.role), used)
 
     def counts(self) -> tuple[int, int]:
-        """How many inputs and outputs this process knows of. Asks nobody."""
+        """How many inputs and outputs this process knows of. No request."""
         return len(self._used), len(self._outputs)
 
     def outputs(self) -> tuple[Input, ...]:
-        """What was registered so far."""
+        """The versions registered so far."""
         with self._lock:
             return tuple(self._outputs.values())
 
     def end(self, outcome: Outcome, error_type: str | None, metrics: Mapping[str, Any], notes: tuple[str, ...]) -> None:
-        """Create the record that the run has ended."""
+        """Create the record of the run's end."""
         clock = self._store.clock
         end = RunEnd(
             record_id=clock.new_id(),
@@ -189,26 +189,26 @@ class ActiveRun:
         return create_exclusively(self._store.backend, key, data, record_id, self._store.clock)
 
     def _extend(self, used: Input) -> None:
-        """Create the record of what was used. That another process of the run did so first is as good."""
+        """Create the record of an input. If another process of the run created it first, that one counts."""
         self._store.recheck_if_due()
         record_id = self._store.clock.new_id()
         data = encode_input(used, record_id, self._store.clock.now())
         self._claim(run_input_key(self._run_id, input_id(used)), data, record_id)
 
     def _recorded(self, what: str, record: Any) -> None:
-        """Record something of the run. A job never fails because of it, and does not wait for each record to fail."""
+        """Write a record of the run. A failure never fails the job; it ends the recording, so it costs time once."""
         if self._broken:
             return
         try:
             record()
-        except Exception as error:  # noqa: BLE001 (whatever it is, the job goes on)
+        except Exception as error:  # noqa: BLE001 (whatever fails, the job continues)
             told = error.message if isinstance(error, MetaMLFlowError) else f"{type(error).__name__}: {error}"
             self._broken = True
             warn_user(f"run {self._run_id}: {what} could not be recorded, nor what follows: {told}", LineageWarning)
 
 
 def facts_of(record: RunRecord | None) -> dict[str, Any]:
-    """Return what a run's records say, as JSON values; empty if there is no such run."""
+    """Return the facts in a run's records, as JSON values; empty if the run does not exist."""
     if record is None:
         return {}
     start, end = record.start, record.end
@@ -235,7 +235,7 @@ def facts_of(record: RunRecord | None) -> dict[str, Any]:
 
 
 def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
-    """Return what a run is recorded to have used: a listing, and a read of each record, in parallel."""
+    """Return the recorded inputs of a run: one listing, and one read of each record, in parallel."""
     prefix = run_inputs_prefix(run_id)
     keys = with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
 
@@ -247,7 +247,7 @@ def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
 
 
 def load_run(store: Store, run_id: str) -> RunRecord | None:
-    """Return what a store has of a run: a listing, and a read of each of its records, in parallel; None: nothing.
+    """Return a run's records: one listing, and one read of each record, in parallel; None if the store has none.
 
     Raises:
         StoreFormatError: one of its records is damaged.

@@ -1,4 +1,4 @@
-"""Metadata that seem to be copied from the version before although what they speak of changed."""
+"""Detect metadata that seem to be copied from the version before although the data that they describe changed."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ _SHOWN = 10
 def check_staleness(
     before: Manifest, metadata: Mapping[str, Any], schema: Mapping[str, Any] | None, digest: str, on_stale: OnStale
 ) -> None:
-    """Tell what of a new version's metadata seems to be that of the version before.
+    """Report the metadata of a new version that seem to be those of the version before.
 
-    Metadata without the fields concerned are never told of.
+    Metadata without the fields concerned are never reported.
 
     Raises:
-        StaleMetadataError: if stale metadata are to be an error.
+        StaleMetadataError: if stale metadata are configured to be an error.
     """
     if on_stale == "ignore":
         return
     for problem in _problems(before, metadata, schema, digest):
         told = f"{before.name}: {problem}"
         if on_stale == "error":
-            raise StaleMetadataError(
-                f"{told}; nothing was registered", hint="Bring the metadata up to date, and register again."
-            )
+            raise StaleMetadataError(f"{told}; nothing was registered", hint="Update the metadata, and register again.")
         warn_user(told, StaleMetadataWarning)
 
 
@@ -43,14 +41,13 @@ def _problems(
     same = {name for name in _HOW_IT_WAS_MADE if name in metadata and metadata[name] == before.metadata.get(name, ...)}
     if _SCHEMA_VERSION in same and (changes := _changes(before.schema, schema)):
         yield (
-            f"the schema differs from version {before.version} ({changes}), and schema_version is still "
+            f"the schema differs from version {before.version} ({changes}), but schema_version is still "
             f"{metadata[_SCHEMA_VERSION]!r}"
         )
     if digest != before.digest and same == set(_HOW_IT_WAS_MADE):
         names = ", ".join(_HOW_IT_WAS_MADE[:-1])
         yield (
-            f"the content differs from version {before.version}, and {names} and {_SCHEMA_VERSION} are all the same "
-            "as there"
+            f"the content differs from version {before.version}, but {names} and {_SCHEMA_VERSION} are all unchanged"
         )
 
 

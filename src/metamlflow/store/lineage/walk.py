@@ -1,4 +1,4 @@
-"""Walking the lineage of a version, upstream by inputs and downstream by edges: one read for each version met."""
+"""Walk the lineage of a version, upstream by inputs and downstream by edges: one read for each version reached."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MOST_VERSIONS = 100_000
 
 @dataclass
 class Subgraph:
-    """What a walk met.
+    """The versions that a walk reached.
 
     Attributes:
-        start: where it began.
-        versions: those that were read.
-        problems: those that are named as an input and could not be read, each with the reason.
-        cut: whether it ended because there were too many.
+        start: the first version.
+        versions: the versions that were read.
+        problems: the versions that are named as an input but could not be read, each with the reason.
+        cut: whether the walk stopped at its limit of versions.
     """
 
     start: VersionId
@@ -36,7 +36,7 @@ class Subgraph:
     cut: bool = False
 
     def links(self) -> Iterable[tuple[Input, VersionId]]:
-        """Yield each input of each version that was met, with the version that has it, if both were met."""
+        """Yield each input of each version reached, with the version that has it, if both were reached."""
         for consumer, loaded in sorted(self.versions.items()):
             for used in loaded.manifest.inputs:
                 source = used.name, used.version
@@ -45,13 +45,13 @@ class Subgraph:
 
 
 def walk(store: Store, start: StoredManifest, direction: Direction, depth: int | None = None) -> Subgraph:
-    """Walk from a version, ``depth`` steps at most; the versions of one step are read in parallel.
+    """Walk from a version, at most ``depth`` steps; the versions of one step are read in parallel.
 
     Raises:
         InvalidInputError: the depth is below 0.
     """
     if depth is not None and depth < 0:
-        raise InvalidInputError(f"a depth is a whole number from 0 on, or None, not {depth!r:.80}")
+        raise InvalidInputError(f"a depth is a whole number from 0, or None, not {depth!r:.80}")
     own = start.manifest.name, start.manifest.version
     walked = Subgraph(own, {own: start})
     if direction != "downstream":

@@ -1,1 +1,1 @@
-"""Bringing versions to another store, unchanged, and comparing two stores."""
+"""Copy versions to another store, unchanged, and compare two stores."""

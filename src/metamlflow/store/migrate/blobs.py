@@ -1,4 +1,4 @@
-"""Moving content from one store to another: hashed as it passes, whole at the other end, and safe to rely on there."""
+"""Copy content from one store to another: hashed as it passes, complete, and safe to rely on at the destination."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.spooling import SMALL
 
 Proof = Literal["sent", "checksum", "full"]
-"""How sure to be of content at the destination: its server was sent the digest, holds the checksum, gives the bytes."""
+"""How to prove content at the destination: its server received the digest, holds the checksum, or returns the bytes."""
 PROOFS: tuple[Proof, ...] = ("sent", "checksum", "full")
 
 LARGE_AT_A_TIME = 2
 _LARGE_BYTES = 16 * 1024 * 1024
-_log = logging.getLogger("metamlflow")
-RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md tells why
+_log = logging.getLogger(__name__)
+RELIABLE_AGE = 3 / 4  # of the destination's grace: SPEC.md explains why
 
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """How content is moved.
+    """How content is copied.
 
     Attributes:
-        begun: when the migration began, by the destination's clock: what is older was there before.
-        proof: what is asked of the destination afterwards.
-        on_server: whether large content is copied by the provider, where that can be done.
-        look_first: whether to look for the content before it is read: it should be there.
+        begun: when the migration began, by the destination's clock: older objects existed before.
+        proof: how content at the destination is proven afterwards.
+        on_server: whether the provider copies large content, where possible.
+        look_first: whether to look for the content before it is read, because it should exist.
     """
 
     begun: datetime
@@ -60,13 +60,13 @@ class CopiedBlob:
     """Content that is at the destination.
 
     Attributes:
-        key: of the blob.
+        key: the key of the blob.
         size: in bytes.
-        is_new: whether it was not there before the migration began.
-        trusted: for how many seconds from when the move began a manifest that names it may be created; None: only if a
-            living version there names it, for it is old.
-        until: the same by the clock of the caller, once it is known.
-        note: what a user should know of how it was moved; empty for nothing.
+        is_new: whether it did not exist before the migration began.
+        trusted: for how many seconds after the copy began a manifest that names the blob may be created; None: the blob
+            is old, so only if a live version at the destination names it.
+        until: the same as a time of the caller's clock, once it is known.
+        note: a remark for the user about how it was copied; empty for none.
     """
 
     key: str
@@ -77,7 +77,7 @@ class CopiedBlob:
     note: str = ""
 
     def since(self, began: float) -> CopiedBlob:
-        """Return the same, of a move that began at this time of the caller's clock, or later."""
+        """Return the same, for a copy that began at this time of the caller's clock, or later."""
         return replace(self, until=None if self.trusted is None else began + self.trusted)
 
 
@@ -89,33 +89,33 @@ class StorePair:
     destination: Store
 
     def check_carried(self, uri: str) -> None:
-        """Refuse a pointer that the destination's client would open and the source's would not.
+        """Refuse a pointer that the destination's client would open but the source's client would not.
 
         Raises:
-            PointerPolicyError: so it is.
+            PointerPolicyError: only the destination's policy allows the URI.
         """
         self.source.external.policy.check_carried(self.destination.external.policy, uri)
 
 
 def shard_content(shard: Shard) -> Entry:
-    """Return a list of files as content that is moved like any other."""
+    """Return a list of files as content to copy like any other."""
     return Entry(shard.key, shard.size, shard.sha256, None, shard.key)
 
 
 def bytes_in_memory(content: Entry) -> int | None:
-    """Return how many bytes :meth:`BlobCopier.move` has in memory at a time; None: it takes them from the budget."""
+    """Return how many bytes :meth:`BlobCopier.move` holds in memory at a time; None: it takes them from the budget."""
     return content.size if content.size <= SMALL else None
 
 
 class BlobCopier:
-    """Moves content, each in a worker thread.
+    """Copies content, each blob in a worker thread.
 
     Args:
-        ends: from where, and to where.
-        how: it is done.
-        counter: is told the progress.
-        stop: once it is set, what is under way ends at its next bytes.
-        large: lets so many large ones go at a time: each is moved in parallel by itself.
+        ends: the two stores.
+        how: how content is copied.
+        counter: counts the progress.
+        stop: once it is set, running copies stop at their next bytes.
+        large: limits how many large blobs are copied at a time: each of them is copied in parallel.
     """
 
     def __init__(
@@ -127,15 +127,15 @@ class BlobCopier:
         self._stop = stop
         self._large = large
         self._grace = ends.destination.marker().grace.total_seconds()
-        self._no_copies = ""  # why the server refused to copy, once it did
+        self._no_copies = ""  # why the server refused to copy, after the first refusal
 
     def move(self, content: Entry) -> CopiedBlob:
-        """Make sure that the destination has some content, and that it is what the manifest says.
+        """Ensure that the destination has some content, and that it matches the manifest.
 
         Raises:
-            IntegrityError: it is damaged or missing at the source, or damaged at the destination.
+            IntegrityError: the content is damaged or missing at the source, or damaged at the destination.
             ConflictError: the destination has something else under its key.
-            EvidenceUnavailableError: the destination holds no checksum, which was asked for.
+            EvidenceUnavailableError: the destination holds no checksum, which was requested.
         """
         with self._large if content.size > _LARGE_BYTES else nullcontext():
             self._on_bytes(0)
@@ -166,7 +166,7 @@ class BlobCopier:
         return CopiedBlob(content.key, content.size, is_new, trusted if trusted > 0 else None)
 
     def _is_in_place(self, content: Entry) -> bool:
-        """Whether a living version has its content; what it has otherwise is an error."""
+        """Whether the destination has this content; raise an error if it has something else under the key."""
         try:
             info = with_retries(lambda: self._destination.backend.stat(content.key), self._destination.clock)
         except ObjectNotFoundError:
@@ -182,23 +182,23 @@ class BlobCopier:
     # --- from the source ----------------------------------------------------------------------------------------------
 
     def _copy_on_server(self, content: Entry) -> bool | None:
-        """Let the provider copy it; return whether it was not there, or None if the bytes have to go through here."""
+        """Let the provider copy it; return whether it is new, or None if the bytes must pass through this machine."""
         backend, clock = self._destination.backend, self._destination.clock
-        assert isinstance(backend, ServerSideCopy)  # noqa: S101 (looked at when the migration began)
-        check_size(self._source, content)  # a copy in parts is planned by it
+        assert isinstance(backend, ServerSideCopy)  # noqa: S101 (checked when the migration began)
+        check_size(self._source, content)  # a copy in parts is planned by the size
         try:
             copied = patiently(
                 lambda: backend.copy_from(self._source.backend, content.key, content.size, content.crc32c or ""), clock
             )
         except (StorageError, NotFoundError) as error:
-            # The credentials may not read the other bucket, or the server knows no copies; whatever it is, what can be
-            # read here and written there can be moved.
+            # The credentials may not read the other bucket, or the server does not support copies. Content that can be
+            # read here and written there can be copied in any case.
             self._no_copies = f"the server refused to copy, so content passed through this machine: {error.message}"
             _log.warning("%s", self._no_copies)
             return None
         self._on_bytes(content.size)
         if copied:
-            # The server's own checksum of what it has written; where it has none, every byte is read once more.
+            # Use the server's own checksum of the written object; if it has none, read every byte once more.
             info = with_retries(lambda: backend.stat(content.key), clock)
             if held_checksum(info, content) is None:
                 copy_blob(self._destination, content, None, lambda _: None)
@@ -209,14 +209,14 @@ class BlobCopier:
     # --- at the destination -------------------------------------------------------------------------------------------
 
     def _prove(self, content: Entry, info: ObjectInfo, *, found: bool) -> None:
-        """Look whether the destination has what it should have. ``found``: it was there."""
+        """Verify the destination's object. ``found``: it existed before."""
         where = self._destination.backend.url_of(content.key)
         if info.size != content.size:
             raise ConflictError(f"{where} has {info.size:,} bytes, not {content.size:,}", hint=_FOUND_HINT)
         held = held_checksum(info, content)
         differs = held is not None and held[0] != held[1]
         if differs or self._how.proof == "full":
-            # Some servers state a checksum that is not that of the content: what its bytes are decides.
+            # Some servers state a checksum that does not match the content: the bytes decide.
             try:
                 copy_blob(self._destination, content, None, lambda _: self._on_bytes(0))
             except IntegrityError as error:
@@ -224,15 +224,15 @@ class BlobCopier:
                 hint = _FOUND_HINT if found else _SENT_HINT
                 raise IntegrityError(f"at the destination {error.message}", hint=hint, **facts) from None
             if differs:
-                _log.warning("%s is what it should be, and its storage states another checksum: %s", where, held)
+                _log.warning("%s has the right content, but its storage states another checksum: %s", where, held)
         elif self._how.proof == "checksum" and held is None:
             raise EvidenceUnavailableError(
                 f"{where}: its storage holds no checksum of it",
-                hint="Ask for 'full', which reads every byte back.",
+                hint="Use 'full', which reads every byte back.",
                 asked="checksum",
                 choices=("full",),
             )
 
 
-_FOUND_HINT = "It was there already, and nothing was overwritten. Delete this object if no version there needs it."
+_FOUND_HINT = "It existed already, and nothing was overwritten. Delete this object if no version there needs it."
 _SENT_HINT = "Nothing names it yet. Delete this object, and migrate again."

@@ -1,4 +1,4 @@
-"""Comparing two stores: whatever one has and the other has not, or has otherwise."""
+"""Compare two stores: report every object that only one of them has, or that differs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Difference:
     """One object that is not the same in two stores.
 
     Attributes:
-        key: of the object.
+        key: the key of the object.
         what: ``only here`` (in the first), ``only there`` (in the second) or ``other`` (in both, with other bytes).
-        here: size or digest in the first store, empty if it is not there.
+        here: size or digest in the first store, empty if it is missing there.
         there: size or digest in the second.
     """
 
@@ -45,10 +45,10 @@ class Difference:
 def compare_stores(
     here: Store, there: Store, *, full: bool = False, progress: ProgressCallback | None = None
 ) -> list[Difference]:
-    """Return everything that differs between two stores, but for their markers and caches.
+    """Return everything that differs between two stores, except for their markers and caches.
 
-    Records are compared by their bytes; content by key and size, since its key is its digest, or with ``full`` by its
-    bytes.
+    Records are compared by their bytes. Content is compared by key and size, because its key is its digest; with
+    ``full`` by its bytes.
 
     Raises:
         StoreNotFoundError: one of them does not exist.

@@ -1,4 +1,4 @@
-"""A migration from its plan to its report: which versions go, in which order, and what became of each."""
+"""A migration from its plan to its report: which versions are copied, in which order, and the result of each."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def migrate_store(
     dry_run: bool = False,
     progress: ProgressCallback | None = None,
 ) -> MigrationReport:
-    """Bring versions to another store, ascending within a name and inputs before consumers; nothing of them changes.
+    """Copy versions to another store, unchanged, ascending within a name and inputs before consumers.
 
-    What is there already is not sent again: so the same call goes on where one was stopped. After a conflict or a
-    failure the rest of that name is skipped, and all else goes on.
+    Content that exists there is not sent again, so the same call continues an interrupted migration. After a conflict
+    or a failure the rest of that name is skipped, and everything else continues.
 
     Raises:
-        StoreNotFoundError: there is no source.
+        StoreNotFoundError: the source does not exist.
         ArtifactNotFoundError: one of the names does not exist.
         InvalidInputError: source and destination are one store, or no server can copy between them.
     """
@@ -71,7 +71,9 @@ def migrate_store(
     ends = StorePair(source, destination)
     _check(ends, verify, server_side=server_side)
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InvalidInputError(f"executor is {executor!r:.80}, which is none", hint="See concurrent.futures.Executor.")
+        raise InvalidInputError(
+            f"executor is not an Executor: {executor!r:.80}", hint="See concurrent.futures.Executor."
+        )
     asked = asked_relocations(relocations)
     external = CopyTarget.parse(ends, copy_pointers_to) if copy_pointers_to is not None else None
     _check_identity(ends)
@@ -80,7 +82,7 @@ def migrate_store(
         destination.writable_marker()
     report = MigrationReport(source.url, destination.url, dry_run)
     if server_side and (why := _obstacle(ends)):
-        report.notes.append(f"nothing was copied by a server, since {why}: all content passed through this machine")
+        report.notes.append(f"nothing was copied by a server, because {why}: all content passed through this machine")
         server_side = False
     for state in states:
         report.versions += _told_by_listings(state, looks=verify != "sent" and not dry_run)
@@ -114,7 +116,7 @@ def _check(ends: StorePair, verify: Proof, *, server_side: bool) -> None:
     if verify == "checksum" and isinstance(backend, CheapStat):
         raise InvalidInputError(
             f"{ends.destination.url} is on a disk, which holds no checksums",
-            hint="Ask for 'full' (--verify full), which reads every byte back.",
+            hint="Use 'full' (--verify full), which reads every byte back.",
         )
     if server_side and type(backend) is not type(ends.source.backend) and (why := _obstacle(ends)):
         raise InvalidInputError(
@@ -129,19 +131,19 @@ def _check(ends: StorePair, verify: Proof, *, server_side: bool) -> None:
 
 
 def _check_identity(ends: StorePair) -> None:
-    """Refuse two ways to one store. Its id tells, and not its URL: two servers may have a bucket of one name.
+    """Refuse two ways to the same store. The id decides, not the URL: two servers may have a bucket of the same name.
 
     Raises:
-        StoreNotFoundError: there is no source.
-        StoreFormatError: something that is no store lies at the destination.
+        StoreNotFoundError: the source does not exist.
+        StoreFormatError: the destination holds something other than a store.
     """
     source_id = ends.source.marker().store_id
     ends.destination.check_place()
     if ends.destination.is_open and ends.destination.marker().store_id == source_id:
         raise InvalidInputError(
             f"source and destination are the same store: both have the id {source_id}",
-            hint=f"{_BESIDE} A copy of a store that was made past this library has its id too: migrate into an empty "
-            "place instead.",
+            hint=f"{_BESIDE} A copy of a store that was made without this library has its id too: migrate into an "
+            "empty place instead.",
         )
 
 
@@ -157,26 +159,26 @@ def _obstacle(ends: StorePair) -> str:
 
 
 def _are_apart(ends: StorePair) -> bool:
-    """Whether the two ends are at different servers, where equal URLs mean different places."""
+    """Whether the two stores are at different servers, where equal URLs mean different places."""
     return isinstance(ends.destination.backend, ServerSideCopy) and bool(_obstacle(ends))
 
 
 def _real(store: Store) -> str:
-    """Return where a store is, ending in a slash, however its URL is spelt; of a local one without links."""
+    """Return the location of a store, ending in a slash, however its URL is spelt; local links are resolved."""
     scheme, _, place = store.backend.url.rstrip("/").partition("://")
     return f"{scheme}://{os.path.realpath(place) if scheme == 'file' else place}/"
 
 
 def _how(ends: StorePair, verify: Proof, *, server_side: bool) -> CopyOptions:
-    """Return how content is moved; what is older than this look was there before."""
+    """Return how to copy content; objects older than this moment existed before."""
     destination = ends.destination
-    destination.recheck()  # a client of it may have opened it long ago
+    destination.recheck()  # its client may have opened it long ago
     seen = with_retries(lambda: destination.backend.stat(MARKER), destination.clock)
     return CopyOptions(seen.observed or destination.clock.now(), verify, server_side)
 
 
 def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionReport]:
-    """Return what listings tell. ``looks``: versions that live at both ends are looked at, and reported on then."""
+    """Return reports from listings alone. ``looks``: versions live in both stores are examined and reported later."""
     name = str(state.name)
     if state.conflict is None:
         present = [number for number in state.present if not (looks and number in state.live_at_both)]
@@ -193,7 +195,7 @@ def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionRepor
 
 
 def _expected(ends: StorePair, item: VersionTask) -> VersionReport:
-    """Return what a version would take. What lies at the destination for other reasons is not looked for."""
+    """Return the expected effort for a version. Content that exists at the destination for other reasons is counted."""
     name, number = item.id
     report = VersionReport(str(name), number, "planned", files=item.files, reason=item.problem)
     try:
@@ -221,7 +223,7 @@ def _add_expected(ends: StorePair, item: VersionTask, report: VersionReport) -> 
 
 @dataclass
 class _Queue:
-    """The versions on their way: each waits for those that it needs, which began before it."""
+    """The versions under way: each waits for those that it needs, which began before it."""
 
     migration: Migration
     conflicts: frozenset[ArtifactName] = frozenset()
@@ -231,7 +233,7 @@ class _Queue:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def bring(self, item: VersionTask) -> VersionReport:
-        """Bring a version as soon as it may go. Runs in a worker thread."""
+        """Copy a version as soon as its needs are met. Runs in a worker thread."""
         with self.changed:
             self.changed.wait_for(lambda: self.cancelled or all(need in self.ended for need in item.needs))
             if self.cancelled:
@@ -259,7 +261,7 @@ class _Queue:
         return report
 
     def cancel(self) -> None:
-        """Let nothing go any more."""
+        """Start no more versions."""
         self.migration.spreader.counter.cancel()
         with self.changed:
             self.cancelled = True
@@ -279,7 +281,7 @@ def _carry_out(
 ) -> None:
     looks = how.proof != "sent"
     files, size = sum(item.objects for item in plan), sum(item.size for item in plan)
-    # How much there is to look at is not known before it is read.
+    # The amount to examine is unknown before it is read.
     counter = Counter("migrate", progress, total_files=None if looks else files, total_bytes=None if looks else size)
     ledger = DestinationIndex(ends.destination)
     surveyed = frozenset(state.name for state in states)
@@ -302,14 +304,14 @@ def _carry_out(
 
 
 def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[VersionReport]:
-    """Look at the content of all versions that live at both ends."""
+    """Examine the content of all versions that are live in both stores."""
     due = ((state.name, number) for state in states if state.conflict is None for number in sorted(state.live_at_both))
     cancel = migration.spreader.counter.cancel
     yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None, cancel=cancel)
 
 
 def _bring_signatures(ends: StorePair, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
-    """Bring the signatures of all names that got through; of a whole store with one listing."""
+    """Copy the signatures of all names that were copied; of a whole store with one listing."""
     prefixes = {state.name: all_signatures_prefix(state.name) for state in states}
     if every:
         copy_records(ends, SIGNATURES, but=tuple(prefixes[name] for name in refused if name in prefixes))
@@ -319,7 +321,7 @@ def _bring_signatures(ends: StorePair, states: list[NameState], refused: set[Art
 
 
 def _bring_runs(ends: StorePair, *, every: bool) -> None:
-    """Bring what runs have recorded: of a whole store of all, else of those that the destination knows."""
+    """Copy the records of runs: for a whole store all of them, else those of runs that the destination knows."""
     if every:
         copy_records(ends, RUNS)
         return

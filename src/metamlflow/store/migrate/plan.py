@@ -1,4 +1,4 @@
-"""Which versions a migration brings, each after what it needs."""
+"""Which versions a migration copies, and their order: each after the versions that it needs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from metamlflow.store.transfer.scheduler import in_parallel
 
 @dataclass(frozen=True, slots=True)
 class VersionTask:
-    """A version that is to go, and what has to be there before it.
+    """A version to copy, and the versions that must exist before it.
 
     Attributes:
         id: name and number.
-        state: at both ends.
-        needs: versions that go before it, if they go: the one before, and its inputs.
-        inputs: those among ``needs`` that it was made from, and all others.
-        before: the version before, if it has its bytes at the destination by then: what it names is not sent again.
-        objects: how many of its files, and lists of files, have content that the one before does not, and ``size`` its
-            bytes: for the progress. Of a version with more files than its manifest lists that is an estimate.
-        files: how many it has.
+        state: its state in both stores.
+        needs: versions to copy before it, if they are copied: the previous version, and its inputs.
+        inputs: its inputs, which are among ``needs``.
+        before: the previous version, if its bytes are at the destination by then: content that it names is not sent
+            again.
+        objects: how many of its files and lists of files have content that the previous version does not name; ``size``
+            is their bytes. Both are for the progress. For a version with shards they are estimates.
+        files: the number of its files.
         problem: why its manifest cannot be read, if so.
     """
 
@@ -45,7 +46,7 @@ class VersionTask:
 
     @property
     def moves(self) -> bool:
-        """Whether its bytes go."""
+        """Whether its bytes are copied."""
         return self.state.is_live and self.state.is_wanted and not self.state.is_live_there
 
 
@@ -56,10 +57,10 @@ def planned(
     *,
     every: bool,
 ) -> list[VersionTask]:
-    """Read the manifests that are to go, and return them in an order in which each comes after what it needs.
+    """Read the manifests to copy, and return them in an order in which each comes after its needs.
 
-    What was made from an input that was registered since the listings is not brought without it: the input's name is
-    looked at ``again``, if it is one of those that are to go, or if ``every`` name is.
+    A version whose input was registered after the listings must not be copied without that input. So the input's name
+    is looked at ``again``, if it is one of those to copy, or if ``every`` name is.
     """
     plan: dict[VersionId, VersionTask] = {}
     known = {(state.name, number) for state in states for number in state.present}
@@ -83,7 +84,7 @@ def planned(
 
 
 def _with_before(state: NameState) -> Iterator[tuple[VersionState, int | None]]:
-    """Yield what is due, each with the version before if the destination has its bytes by the time that it goes."""
+    """Yield the due versions, each with its previous version if the destination has that one's bytes by then."""
     live = set(state.live_there)
     for version in state.due:  # ascending
         before = version.number - 1
@@ -107,12 +108,12 @@ def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> 
 
 
 def before_of(source: Store, item: VersionTask) -> Manifest | None:
-    """Return the manifest of the version before, if what it names is not sent again."""
+    """Return the manifest of the previous version, if the content that it names is not sent again."""
     return load_manifest(source, item.id[0], item.before, seen=item.state.before).manifest if item.before else None
 
 
 def _expected(manifest: Manifest, known: Manifest | None) -> tuple[int, int]:
-    """Return how many files and lists of files have content that the version before does not name, and its bytes."""
+    """Return how many files and lists of files have content that the previous version does not name, and its bytes."""
     if manifest.items is not None:
         keys = {held.key for item in (known and known.items) or () for held in item.objects()}
         new = [held for item in manifest.items for held in item.objects() if held.key not in keys]
@@ -125,7 +126,7 @@ def _expected(manifest: Manifest, known: Manifest | None) -> tuple[int, int]:
 
 
 def _ordered(plan: dict[VersionId, VersionTask]) -> Iterator[VersionTask]:
-    """Yield each version after all that it needs; without recursion, for a chain may be long."""
+    """Yield each version after all its needs; without recursion, because a chain may be long."""
     done: set[VersionId] = set()
     for first in sorted(plan):
         waiting = [first]
@@ -139,6 +140,6 @@ def _ordered(plan: dict[VersionId, VersionTask]) -> Iterator[VersionTask]:
                 continue
             waiting.pop()
             if current not in done:
-                # Needs that go round in a circle, which no store has that this library wrote, are not waited for.
+                # Circular needs, which no store written by this library has, are not waited for.
                 yield replace(plan[current], needs=tuple(n for n in plan[current].needs if n in done))
                 done.add(current)

@@ -1,4 +1,4 @@
-"""Copying what artifacts only point to into another external store, and recording where it is now."""
+"""Copy pointed data to another external store, and record its new place."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ from metamlflow.store.transfer.scheduler import in_parallel
 _WRITABLE = ("file", "s3", "gs")
 _AT_ONCE_BYTES = 1024 * 1024
 _BLOCK_BYTES = 8 * 1024 * 1024
-_HELD_BYTES = 4 * _BLOCK_BYTES  # a window of the reader's, what is read of it, and the writer's blocks
+_HELD_BYTES = 4 * _BLOCK_BYTES  # a window of the reader, the part read from it, and the writer's blocks
 
 
 @dataclass(frozen=True, slots=True)
 class CopyTarget:
-    """Where pointed-to data is copied to: each object below the name of its bucket, under its own name.
+    """The destination of pointed data: each object is copied below the name of its bucket, under its own name.
 
     Args:
-        uri: of the external store, ending in a slash.
+        uri: the URI of the external store, ending in a slash.
     """
 
     uri: str
 
     @classmethod
     def parse(cls, ends: StorePair, uri: str) -> CopyTarget:
-        """Read what a user gave, and look whether it can be.
+        """Parse the user's URI, and check that it can be used.
 
         Raises:
-            InvalidInputError: it is no place that can be written to, or overlaps with a store.
+            InvalidInputError: the place cannot be written to, or overlaps with a store.
         """
         if not uri:
             raise InvalidInputError(
-                "copy_pointers: an empty text is not a place to copy to", hint="Give a bucket, a prefix or a folder."
+                "copy_pointers: the place to copy to is empty", hint="Give a bucket, a prefix or a folder."
             )
         target = cls(f"{full_uri(uri).rstrip('/')}/")
         scheme = target.uri.partition("://")[0]
@@ -72,20 +72,20 @@ class CopyTarget:
         return target
 
     def check(self, store: Store) -> None:
-        """Raise InvalidInputError unless there is a bucket, or a folder that can be written to."""
+        """Raise InvalidInputError unless the bucket exists, or the folder can be written to."""
         filesystem, path = store.external.filesystem_of(self.uri)
         if self.uri.startswith("file://"):
             folder = next(place for place in (Path(path), *Path(path).parents) if place.exists())
             if not folder.is_dir() or not os.access(folder, os.W_OK):
-                raise InvalidInputError(f"nothing can be written to {path}", hint="Give another folder.")
+                raise InvalidInputError(f"{path} cannot be written to", hint="Give another folder.")
             return
         bucket = path.partition("/")[0]
         with translated_errors(self.uri):
             if not filesystem.exists(bucket):
-                raise InvalidInputError(f"there is no bucket {bucket}", hint="Make it, or give another one.")
+                raise InvalidInputError(f"the bucket {bucket} does not exist", hint="Create it, or give another one.")
 
     def place(self, uri: str) -> str:
-        """Return where an object, or a folder, is copied to."""
+        """Return the destination of an object, or of a folder."""
         root, name = split_uri(uri)
         authority = root.partition("://")[2]
         return f"{self.uri}{authority}/{name}" if authority else f"{self.uri}{name}"
@@ -93,25 +93,25 @@ class CopyTarget:
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """An object to be copied: as it is read, and where to."""
+    """An object to copy: the entry to read, and its target."""
 
     entry: PointerEntry
     target: str
 
     @property
     def there(self) -> PointerEntry:
-        """The entry as it is at its target."""
+        """The entry with its target as the place."""
         return self.entry.moved_to(self.target)
 
 
 def copy_pointers(
     ends: StorePair, target: CopyTarget, report: MigrationReport, progress: ProgressCallback | None
 ) -> None:
-    """Copy what the destination's live versions point to, and record it there; what went wrong gets into the report.
+    """Copy the pointed data of the destination's live versions, and record its new place; report errors.
 
-    Each object is read as it was registered, at the place that the source knows it to be, and every byte of the copy is
-    read again. What was registered without a digest is not copied, and nothing that lies at the new place is
-    overwritten. What was copied before is only looked at.
+    Each object is read as it was registered, from its place according to the source, and every byte of the copy is read
+    back. Data registered without a digest is not copied, and existing objects at the new place are not overwritten.
+    Objects that were copied before are only examined.
     """
     destination = ends.destination
     names = names_in_use(destination)
@@ -127,9 +127,9 @@ def copy_pointers(
                         for registered, there in pairs
                         if covers(old, there.uri)
                     ]
-                    _copy(ends, due, report, progress, reads_back=False)  # all of it is read before it is recorded
+                    _copy(ends, due, report, progress, reads_back=False)  # record_relocation reads all of it
                     record_relocation(destination, relocation, moved, progress)
-    # What came since below a place that was recorded before.
+    # Objects that were added below a place that was recorded before.
     later = [
         _Copy(ends.source.relocations.entry(registered), there.uri)
         for registered, there in pairs
@@ -141,7 +141,7 @@ def copy_pointers(
 
 @contextmanager
 def _told(report: MigrationReport, where: str) -> Iterator[None]:
-    """Add an error to the report's problems, and go on."""
+    """Add an error to the report's problems, and continue."""
     try:
         yield
     except MetaMLFlowError as error:
@@ -149,7 +149,7 @@ def _told(report: MigrationReport, where: str) -> Iterator[None]:
 
 
 def expect_copies(ends: StorePair, names: Iterable[ArtifactName], target: CopyTarget, report: MigrationReport) -> None:
-    """Add to a report what would be copied of some names of the source, if nothing of it lies there yet."""
+    """Add to a report the data that would be copied for some names of the source, assuming that no copy exists yet."""
     source = ends.source
     pointers = [entry for entry in pointers_of(source, names) if not covers(target.uri, entry.uri)]
     for entry in pointers:
@@ -161,18 +161,18 @@ def expect_copies(ends: StorePair, names: Iterable[ArtifactName], target: CopyTa
 
 
 def _places(store: Store, names: Iterable[ArtifactName]) -> set[str]:
-    """Return the objects and folders that live versions point to, as they are now."""
+    """Return the current objects and folders that live versions point to."""
     found = {place for loaded in live_versions(store, names) for place in loaded.manifest.pointed}
     return {store.relocations.place(_base(place)) for place in found}
 
 
 def _outer(places: set[str]) -> list[str]:
-    """Return those that lie in no other."""
+    """Return the places that are inside no other one."""
     return sorted(old for old in places if not any(other != old and covers(other, old) for other in places))
 
 
 def _base(place: Pointed) -> str:
-    """Return the object, or the folder, that a relocation of a place speaks of."""
+    """Return the object, or the folder, that a relocation of a place covers."""
     if place.kind != "glob":
         return place.uri
     root, name = split_uri(place.uri)
@@ -181,7 +181,7 @@ def _base(place: Pointed) -> str:
 
 
 def _pairs(store: Store, names: Iterable[ArtifactName]) -> Iterator[tuple[PointerEntry, PointerEntry]]:
-    """Yield each object that live versions point to, as it was registered and as it is now; one of each place."""
+    """Yield each object that live versions point to, as registered and as relocated; one for each current place."""
     seen: set[str] = set()
     for loaded in live_versions(store, names):
         for registered in Entries(store, loaded.manifest, as_registered=True):
@@ -199,6 +199,7 @@ def _copy(
     counter = Counter("copy", progress, total_files=len(due), total_bytes=total)
 
     def bring(copy: _Copy) -> int | None:
+        """Copy one file; return its size in bytes, or None if it is there already."""
         filesystem, path = ends.destination.external.filesystem_of(copy.target)
         with translated_errors(shown(copy.target)):
             if filesystem.exists(path):
@@ -227,7 +228,7 @@ def _in_the_way(copy: _Copy, size: int) -> ConflictError:
 
 
 def _write(ends: StorePair, copy: _Copy, filesystem: Any, path: str) -> None:
-    """Write an object: whole, or not at all."""
+    """Write an object: completely, or not at all."""
     is_local = copy.target.startswith("file://")
     if is_local:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +237,7 @@ def _write(ends: StorePair, copy: _Copy, filesystem: Any, path: str) -> None:
         return
     held = min(copy.entry.size, _HELD_BYTES)
     with content_budget().hold(held):
-        # On a disk it is a temporary file until then, in a bucket an upload that is not ended.
+        # Until it is committed, it is a temporary file on a disk, or an unfinished upload in a bucket.
         file = filesystem.open(path, "wb", autocommit=False, block_size=_BLOCK_BYTES)
         try:
             with PointerReader(ends.source, copy.entry) as reader:

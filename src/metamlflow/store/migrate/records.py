@@ -1,4 +1,4 @@
-"""Records that go from one store to another as they are."""
+"""Copy records unchanged from one store to another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.transfer.scheduler import in_parallel
 
 HISTORY_HINT = "The two stores have different histories: migrate to an empty store, or under other names."
-_ATTEMPTS = 4  # without a single object
+_ATTEMPTS = 4  # in a row without any object
 
 
 def copy_records(ends: StorePair, prefix: str, *, but: tuple[str, ...] = ()) -> None:
@@ -26,8 +26,8 @@ def copy_records(ends: StorePair, prefix: str, *, but: tuple[str, ...] = ()) -> 
 
     Args:
         ends: both stores.
-        prefix: of the keys.
-        but: prefixes of keys that are left out.
+        prefix: the prefix of the keys.
+        but: prefixes of keys to leave out.
 
     Raises:
         ConflictError: the destination has another record under one of the keys.
@@ -39,7 +39,7 @@ def copy_records(ends: StorePair, prefix: str, *, but: tuple[str, ...] = ()) -> 
 
 
 def copy_record(ends: StorePair, key: str) -> None:
-    """Create a record of the source at the destination. One that is there already is as good.
+    """Create a record of the source at the destination, unless it exists there already.
 
     Raises:
         ConflictError: the destination has another record under this key.
@@ -51,16 +51,16 @@ def copy_record(ends: StorePair, key: str) -> None:
     record_id = record_id_of(data)
     if record_id is not None:
         stored = create_exclusively(destination.backend, key, data, record_id, destination.clock)
-    else:  # an edge, or a list of distributions: its key tells all
+    else:  # an edge, or a list of distributions: its key determines its content
         with suppress(AlreadyExistsError):
             patiently(lambda: destination.backend.create(key, data), destination.clock)
         stored = data
-    if stored != data and not key.startswith(NAMES):  # any record of a name is as good
+    if stored != data and not key.startswith(NAMES):  # records of the same name are equivalent
         raise ConflictError(f"{key}: the destination has another record", hint=HISTORY_HINT)
 
 
 def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
-    """Yield everything below a prefix but markers of folders, going on where a failure that may pass has cut it off."""
+    """Yield all objects below a prefix except folder markers; continue after transient failures of the listing."""
     after, failures = "", 0
     while True:
         try:
@@ -78,13 +78,13 @@ def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
 
 
 def listed(store: Store, prefix: str) -> list[ObjectInfo]:
-    """Return everything below a prefix but markers of folders: a disk has no room for them beside the folders."""
+    """Return all objects below a prefix except folder markers: on a disk these would collide with the folders."""
     found = with_retries(lambda: list(store.backend.list_objects(prefix)), store.clock)
     return [info for info in found if not is_folder_marker(info.key, info.size)]
 
 
 def read_or_none(store: Store, key: str) -> bytes | None:
-    """Return the bytes of a record, or None if there is none."""
+    """Return the bytes of a record, or None if it does not exist."""
     try:
         return with_retries(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:

@@ -1,4 +1,4 @@
-"""Bringing relocations along with a migration: those that its versions use, and none that moves other data unproven."""
+"""Copy relocations with a migration: only those that its versions use, and none that moves other data unproven."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class _Record:
 
 
 def asked_relocations(olds: Iterable[str]) -> frozenset[str]:
-    """Return the places of relocations that a user asked for, as records have them.
+    """Return the places of relocations that a user asked for, in the form of records.
 
     Raises:
-        InvalidInputError: one of them is not well formed.
+        InvalidInputError: one of them is malformed.
     """
     if isinstance(olds, str):
         raise InvalidInputError("relocations is a list of URIs, not one text", hint="Write [uri].")
@@ -42,19 +42,19 @@ def asked_relocations(olds: Iterable[str]) -> frozenset[str]:
 
 
 def bring_relocations(ends: StorePair, names: Iterable[ArtifactName], asked: frozenset[str] = frozenset()) -> list[str]:
-    """Append relocations of the source to those of the destination, in their order and as they are.
+    """Append relocations of the source to those of the destination, in their order and unchanged.
 
-    Brought is what moves a pointer of the names that were migrated, as the destination knows it. The destination's own
-    pointers must not be moved to what nobody has looked at: where a relocation would move some, every byte of them has
-    to be found at the new place, as for :func:`relocate`.
+    A relocation is copied if it moves a pointer of the migrated names, as the destination knows it. The destination's
+    other pointers must not be moved to unverified data: where a relocation would move some of them, every byte must be
+    found at the new place, as for :func:`relocate`.
 
     Args:
         ends: both stores.
-        names: that were migrated.
-        asked: the old places of relocations that come in any case, unproven.
+        names: the migrated names.
+        asked: the old places of relocations to copy in any case, unproven.
 
     Returns:
-        What was not brought, each with the reason.
+        The relocations that were not copied, each with the reason.
     """
     due = list(_missing(ends))
     if not due:
@@ -71,7 +71,7 @@ def bring_relocations(ends: StorePair, names: Iterable[ArtifactName], asked: fro
             try:
                 ends.check_carried(rule.new)
             except PointerPolicyError as error:
-                problems.append(f"the relocation from {shown(rule.old)} was not brought: {error.message}")
+                problems.append(f"the relocation from {shown(rule.old)} was not copied: {error.message}")
                 continue
             if others is None:
                 others = list(_registered(destination, set(names_in_use(destination)) - brought))
@@ -87,7 +87,7 @@ def bring_relocations(ends: StorePair, names: Iterable[ArtifactName], asked: fro
 
 def _not_brought(rule: Relocation, error: MetaMLFlowError) -> str:
     return (
-        f"the relocation from {shown(rule.old)} to {shown(rule.new)} was not brought, since the destination's own "
+        f"the relocation from {shown(rule.old)} to {shown(rule.new)} was not copied, because the destination's own "
         f"pointers lead there too: {error.message}. If it is right for them, ask for it: "
         f"relocations=[{shown(rule.old)!r}] (--relocation)."
     )
@@ -95,7 +95,7 @@ def _not_brought(rule: Relocation, error: MetaMLFlowError) -> str:
 
 def _missing(ends: StorePair) -> Iterator[_Record]:
     """Yield the relocations of the source that the destination does not have, the oldest first."""
-    keys = sorted((info.key for info in listed(ends.source, RELOCATIONS)), reverse=True)  # the oldest is the last
+    keys = sorted((info.key for info in listed(ends.source, RELOCATIONS)), reverse=True)  # the oldest key sorts last
     ours = [key for key in keys if parse_relocation_key(key)]
     if not ours:
         return
@@ -109,7 +109,7 @@ def _missing(ends: StorePair) -> Iterator[_Record]:
 
 
 def _registered(store: Store, names: Iterable[ArtifactName]) -> Iterator[PointerEntry]:
-    """Yield what live versions of some names point to as it was registered, where a relocation could move it."""
+    """Yield the pointers of live versions of some names as registered, if a relocation could move them."""
     seen: set[tuple[str, str]] = set()
     for loaded in live_versions(store, names):
         for entry in Entries(store, loaded.manifest, as_registered=True):

@@ -1,4 +1,4 @@
-"""What a migration did, or is going to do: of each version, as values, as JSON and as a page."""
+"""The result, or the plan, of a migration: for each version, as values, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _GOOD = frozenset({"migrated", "absent", "present", "planned"})
 
 @dataclass
 class VersionReport:
-    """What became of one version.
+    """The result of one version.
 
     Attributes:
-        name: of the artifact.
+        name: the name of the artifact.
         version: its number.
-        status: ``migrated``; ``absent`` (its manifest went, its bytes were not to go); ``present`` (nothing was left to
-            do, and it was not looked at again); ``planned``; ``conflict``; ``skipped`` (after another failed);
+        status: ``migrated``; ``absent`` (its manifest was copied, its bytes were left out); ``present`` (nothing was
+            left to do, and it was not examined again); ``planned``; ``conflict``; ``skipped`` (after another failed);
             ``failed``.
-        manifest_digest: of its manifest at the source; None if it was not read.
-        files: how many it has; None likewise.
+        manifest_digest: the digest of its manifest at the source; None if it was not read.
+        files: the number of its files; None if the manifest was not read.
         objects: how many of its blobs the destination did not have before; planned: how many it is expected to need.
-        bytes: of these.
+        bytes: the bytes of these blobs.
         requests: planned: about how many, at both ends; else None.
-        reason: what went wrong, if something did.
+        reason: the error or obstacle, if there was one.
     """
 
     name: str
@@ -49,18 +49,17 @@ class VersionReport:
 
 @dataclass
 class MigrationReport:
-    """What a migration did, or with ``dry_run`` would do. True in a condition if nothing was refused and none failed.
+    """The result of a migration, or its plan (``dry_run``). True in a condition if nothing was refused and none failed.
 
     Attributes:
         source: URL of the store that was read.
         destination: URL of the store that was written.
         dry_run: whether nothing was done.
         versions: one report for each version, by name and number.
-        problems: what went wrong beside the versions: records that could not be brought, pointed-to data that was not
-            copied.
-        notes: what went another way than asked for, and did go: such as content that no server would copy.
+        problems: failures beside the versions: records that could not be copied, pointed data that was not copied.
+        notes: things that succeeded in another way than requested, such as content that no server would copy.
         copied_objects: how many objects that artifacts point to were copied, or are to be.
-        copied_bytes: of these.
+        copied_bytes: the bytes of these objects.
         seconds: how long it took.
     """
 
@@ -84,7 +83,7 @@ class MigrationReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many versions have each status."""
+        """The number of versions with each status."""
         found: dict[str, int] = {}
         for version in self.versions:
             found[version.status] = found.get(version.status, 0) + 1
@@ -121,7 +120,7 @@ class MigrationReport:
 
     def _repr_html_(self) -> str:
         title = f"{'Plan of a migration' if self.dry_run else 'Migration'}: {self.summary()}"
-        # What went wrong goes first, since only so much is shown.
+        # Failures come first, because the page shows a limited number.
         ordered = sorted(self.versions, key=lambda version: version.status in _GOOD)
         rows = [
             (
@@ -158,7 +157,7 @@ class MigrationReport:
         return "\n".join(lines).rstrip() + "\n"
 
     def summary(self) -> str:
-        """Return the whole in a line."""
+        """Return the whole report in one line."""
         counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.counts.items())) or "nothing"
         totals = self.totals
         moved = f"{counted(totals['objects'], 'object')} and {counted(totals['bytes'], 'byte')}"

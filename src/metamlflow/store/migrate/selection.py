@@ -1,4 +1,4 @@
-"""Which names a migration brings, and the bytes of which versions."""
+"""Which names a migration copies, and which versions with their bytes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_reference, not_found
 
 Versions = int | str | Collection[int | str] | Mapping[str, Any]
-"""Which versions: a number or ``latest`` of every name, references such as ``features@2``, several of these, or these
-by name."""
+"""Which versions: a number or ``latest`` for every name, references such as ``features@2``, several of these, or a
+mapping of names to these."""
 
 
 class Selection:
-    """Which versions go with their bytes.
+    """The versions that are copied with their bytes.
 
     Raises:
-        InvalidInputError: it is no selection.
-        ArtifactNotFoundError: the source has no such version.
+        InvalidInputError: the selection is malformed.
+        ArtifactNotFoundError: the source does not have one of the versions.
     """
 
     def __init__(self, source: Store, versions: Versions | None) -> None:
@@ -35,12 +35,12 @@ class Selection:
                 continue
             reference = Reference.parse(name, version)
             found: int | str = reference.version
-            if found != LATEST:  # an alias is resolved, and what does not exist is told before anything is brought
+            if found != LATEST:  # resolves an alias; an unknown version fails here, before anything is copied
                 found = load_reference(source, reference).manifest.version
             self._of.setdefault(reference.name, set()).add(found)
 
     def of(self, name: ArtifactName, live: Collection[int]) -> Collection[int]:
-        """Return the numbers of the versions of a name that go with their bytes, among those that have them."""
+        """Return the numbers of a name's versions to copy with their bytes, among those whose bytes are present."""
         if self._everything:
             return live
         wanted = self._of_all | self._of.get(name, set())
@@ -51,7 +51,7 @@ class Selection:
 
 
 def _flat(versions: Any) -> Iterator[tuple[str | None, int | str]]:
-    """Yield name and version of all that is selected; None for the name: of every name."""
+    """Yield name and version of each selected item; None as the name means every name."""
     if versions is None:
         return
     if isinstance(versions, Mapping):
@@ -84,14 +84,14 @@ def _several(value: Any) -> Iterable[Any]:
 
 
 def wanted_names(source: Store, names: Iterable[str]) -> list[ArtifactName]:
-    """Return the names that are meant.
+    """Return the selected names.
 
     Raises:
         ArtifactNotFoundError: one of them does not exist.
     """
     given: Any = [names] if isinstance(names, str) else names
     if isinstance(given, bytes) or not isinstance(given, Iterable):
-        raise InvalidInputError(f"{names!r:.80} are no names", hint="Give a list of names of artifacts.")
+        raise InvalidInputError(f"{names!r:.80} is not a list of names", hint="Give a list of names of artifacts.")
     wanted = sorted({ArtifactName.parse(name) for name in given})
     known = set(names_in_use(source))
     for name in wanted:

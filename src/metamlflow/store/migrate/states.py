@@ -1,4 +1,4 @@
-"""The states of a version that is migrated: as at the source, or absent if its bytes stay behind."""
+"""The states of a migrated version: as at the source, or absent if its bytes are not copied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metamlflow.store.migrate.survey import VersionState
 
 
 def has_come_apart(ends: StorePair, version: VersionId, state: VersionState) -> bool:
-    """Whether the newest state at the destination is its own: it left the version out, or gave it up by itself."""
+    """Whether the newest state at the destination is its own: it left the version out, or pruned it itself."""
     newest = max(state.there, default=0)
     if not newest:
         return False
@@ -26,7 +26,7 @@ def has_come_apart(ends: StorePair, version: VersionId, state: VersionState) -> 
 
 
 def is_given_up_there(ends: StorePair, version: VersionId, state: VersionState) -> bool:
-    """Whether the destination gave up the bytes by itself. Then they are not brought again."""
+    """Whether the destination itself pruned the version. Then its bytes are not copied again."""
     newest = max(state.there, default=0)
     key = state_key(*version, newest)
     data = read_or_none(ends.destination, key) if newest % 2 else None
@@ -35,20 +35,20 @@ def is_given_up_there(ends: StorePair, version: VersionId, state: VersionState) 
 
 @dataclass(frozen=True, slots=True)
 class StatesBrought:
-    """What was done: how many records were created, and the number of the one that leaves the version out, if any."""
+    """The number of created records, and the number of the record that marks the version absent, if any."""
 
     created: int = 0
     absent: int | None = None
 
 
 def bring_states(ends: StorePair, version: VersionId, state: VersionState, *, bytes_are_there: bool) -> StatesBrought:
-    """Create the state records that the destination lacks, never one that claims bytes that are not there.
+    """Create the state records that the destination lacks, but none that claims bytes that are not there.
 
-    Goes ahead of the manifest of a new version.
+    Call it before the manifest of a new version is created.
 
     Args:
         ends: both stores.
-        version: which.
+        version: the version.
         state: its states at both ends.
         bytes_are_there: whether the destination has all of its content.
     """
@@ -69,14 +69,14 @@ def bring_states(ends: StorePair, version: VersionId, state: VersionState, *, by
     absent = max(state.states, default=0) + 1 if leaves_out else None
     if absent is not None:
         create_state(ends.destination, version, absent, "absent")
-    # The newest first: one before it may say that there are bytes.
+    # The newest first: an older one alone may claim that the bytes are present.
     for number in sorted(missing, reverse=True):
         copy_record(ends, state_key(*version, number))
     return StatesBrought(len(missing) + leaves_out, absent)
 
 
 def create_state(store: Store, version: VersionId, number: int, state: State) -> None:
-    """Create a state record; one with the same meaning that another migration has just created is as good."""
+    """Create a state record; accept one with the same meaning that another migration has just created."""
     key = state_key(*version, number)
     record_id = store.clock.new_id()
     data = encode_state(state, record_id, store.clock.now())

@@ -1,4 +1,4 @@
-"""What the listings of both ends of a migration say of each name."""
+"""Compare the listings of both stores of a migration, name by name."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MD5_CHARACTERS = 32
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """A version of the source that the destination lacks, or has in another state.
+    """A version of the source, and its state in both stores.
 
     Attributes:
-        number: of the version.
+        number: its number.
         states: the numbers of its state records at the source, ascending.
-        there: those at the destination.
+        there: the numbers of its state records at the destination.
         is_committed: whether the destination has its manifest.
-        is_wanted: whether its bytes go.
-        info: of its manifest at the source.
-        before: of the manifest before it, if there is one.
+        is_wanted: whether its bytes are copied.
+        info: its listed manifest at the source.
+        before: the listed manifest of the previous version, if it has one.
     """
 
     number: int
@@ -45,29 +45,29 @@ class VersionState:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has its bytes at the source: even states bring them back."""
+        """Whether its bytes are present at the source: even states bring them back."""
         return max(self.states, default=0) % 2 == 0
 
     @property
     def is_live_there(self) -> bool:
-        """Whether it has its bytes at the destination."""
+        """Whether its bytes are present at the destination."""
         return self.is_committed and max(self.there, default=0) % 2 == 0
 
 
 @dataclass(frozen=True, slots=True)
 class NameState:
-    """What both stores have of a name, from their listings.
+    """The versions and records of a name in both stores, from their listings.
 
     Attributes:
         name: the name.
-        present: versions that both have in the same state, the newest of which is the same at both: then so are all
-            before it, since each manifest holds the digest of the one before.
+        present: versions that both have in the same state. Without a conflict, the newest common version is the same in
+            both stores, and so are all before it, because each manifest holds the digest of the one before.
         due: versions with something left to do.
         others: keys of further records (aliases, idempotency claims) that only the source has.
-        conflict: the newest version that both have, and what it is at the source and at the destination, if that
-            differs.
-        live_there: those among ``present`` that have their bytes at the destination.
-        live_at_both: those that have them at the source as well.
+        conflict: the newest version that both have, and its digests at the source and at the destination, if they
+            differ.
+        live_there: those among ``present`` whose bytes are present at the destination.
+        live_at_both: those whose bytes are present at the source as well.
     """
 
     name: ArtifactName
@@ -80,12 +80,12 @@ class NameState:
 
 
 def look(ends: StorePair, names: Iterable[str] | None, versions: Versions | None) -> list[NameState]:
-    """Compare what both stores list: of all names with one listing of each store, of some with one of each name.
+    """Compare the listings of both stores: for all names with one listing per store, else with one per name.
 
-    Of each name one manifest is read at both ends, unless the listings show that it is the same.
+    For each name one manifest is read from both stores, unless the listings show that it is the same.
 
     Raises:
-        ArtifactNotFoundError: one of the names does not exist, or has no such version.
+        ArtifactNotFoundError: one of the names does not exist, or does not have such a version.
     """
     selection = Selection(ends.source, versions)
     listings = _listings_of_all(ends) if names is None else _listings_of(ends, wanted_names(ends.source, names))
@@ -93,13 +93,13 @@ def look(ends: StorePair, names: Iterable[str] | None, versions: Versions | None
     if states and not selection.selects:
         raise InvalidInputError(
             f"{versions!r:.100} selects no version of these names that has its bytes",
-            hint="Without it, all versions go; `metamlflow history NAME` lists those of a name.",
+            hint="Without it, all versions are copied; `metamlflow history NAME` lists those of a name.",
         )
     return states
 
 
 def look_at(ends: StorePair, name: ArtifactName, versions: Versions | None) -> NameState | None:
-    """Compare what both stores list of one name."""
+    """Compare the listings of one name in both stores."""
     (listing,) = _listings_of(ends, [name])
     return _compared(ends, Selection(ends.source, versions), listing)
 
@@ -118,7 +118,7 @@ def _listings_of(ends: StorePair, names: Iterable[ArtifactName]) -> Iterator[Lis
 
 
 def _listings_of_all(ends: StorePair) -> Iterator[Listing]:
-    """Merge the listings of both stores by name. The keys of a name stand together, for no other name's lie between."""
+    """Merge the listings of both stores by name. The keys of one name are adjacent in a listing."""
     theirs = _by_name(ends.destination)
     there = next(theirs, None)
     for name, ours in _by_name(ends.source):
@@ -186,7 +186,7 @@ def _is_due(version: VersionState) -> bool:
         return True
     if theirs <= ours:
         return theirs < ours
-    # The destination has states of its own: it left the version out, or has brought it back since.
+    # The destination has its own states: it left the version out, or has restored it since.
     return version.is_live != version.is_live_there and (version.is_wanted or not version.is_live)
 
 
@@ -209,9 +209,9 @@ def _sorted(
 
 
 def _is_same(ours: ObjectInfo, theirs: ObjectInfo) -> bool:
-    """Whether listings show that two objects are the same: by an MD5, which most ETags of S3 are, and GCS tells.
+    """Whether listings prove that two objects are the same: by an MD5, as in most ETags of S3, and in GCS's listings.
 
-    False only says that they do not show it: an ETag may be something else.
+    False only means that it is not proven: an ETag may be something else.
     """
     md5 = _md5(ours)
     return ours.size == theirs.size and bool(md5) and md5 == _md5(theirs)

@@ -1,4 +1,4 @@
-"""Bringing one version to another store and changing nothing of it. The steps are those of SPEC.md, "Migrate"."""
+"""Copy one version to another store, unchanged. The steps are those of SPEC.md, "Migrate"."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from metamlflow.store.migrate.workers import CopyPool
 
 _REMEMBERED = 200_000
 _FEW_OBJECTS, _FEW_BYTES = 16, 4 * 1024 * 1024
-_MANY_AT_A_TIME = 4  # versions with more than that
+_MANY_AT_A_TIME = 4  # versions that exceed these limits, at a time
 _HOPELESS = 32
-_LISTING_HOLDS = 1 / 4  # of the grace: for so long what a listing showed to be live is relied on
+_LISTING_HOLDS = 1 / 4  # of the grace: how long the result of a listing is relied on
 
 
 class DestinationIndex:
-    """What a migration knows of the destination's content. Thread-safe."""
+    """What a migration knows about the destination's content. Thread-safe."""
 
     def __init__(self, destination: Store) -> None:
         self._destination = destination
@@ -50,28 +50,28 @@ class DestinationIndex:
         self._named_at = 0.0
 
     def now(self) -> float:
-        """Return the time by the clock of its deadlines, in seconds."""
+        """Return the time of the clock that its deadlines use, in seconds."""
         return self._destination.clock.elapsed()
 
     def find(self, key: str) -> tuple[bool, float] | None:
-        """Return whether a blob is new there, and until when a manifest may name it, if that is some time from now."""
+        """Return whether a blob is new there, and until when a manifest may name it; None if that is too soon."""
         with self._lock:
             found = self._known.get(key)
         hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
         return found if found and found[1] > self.now() + hold else None
 
     def enter(self, moved: CopiedBlob) -> tuple[bool, float]:
-        """Take in what was moved; return as :meth:`find` does.
+        """Record a copied blob; return the same as :meth:`find`.
 
         Raises:
-            ConflictError: it lay there, is old, and no living version there names it.
+            ConflictError: the blob existed, is old, and no live version at the destination names it.
         """
         until = moved.until
         if until is None:
             until = self._named_until(moved.key)
             if until is None:
                 raise ConflictError(
-                    f"{moved.key} lies at the destination, and no version there names it",
+                    f"{moved.key} exists at the destination, but no version there names it",
                     hint="It may be about to be collected. Collect the destination first, then migrate again.",
                 )
         found = moved.is_new, until
@@ -81,9 +81,9 @@ class DestinationIndex:
         return found
 
     def _named_until(self, key: str) -> float | None:
-        """Return until when a blob may be relied on since a live version there names it; None if none does.
+        """Return until when a blob may be relied on because a live version there names it; None if none does.
 
-        To be sure all of them are read, and again when that was a while ago.
+        All manifests there are read to be sure, and read again after a while.
         """
         hold = self._destination.marker().grace.total_seconds() * _LISTING_HOLDS
         with self._naming:
@@ -104,7 +104,7 @@ class DestinationIndex:
 
 @dataclass
 class Migration:
-    """One migration under way. Several versions may be brought at a time."""
+    """One migration under way. It may copy several versions at a time."""
 
     ends: StorePair
     spreader: CopyPool
@@ -120,11 +120,11 @@ class Migration:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether storage has refused or not answered for many versions in a row: the others would fare no better."""
+        """Whether storage refused or did not answer for many versions in a row, so that the others would fail too."""
         return self._unanswered >= _HOPELESS
 
     def bring(self, item: VersionTask) -> VersionReport:
-        """Bring one version: blobs, run, edges, name, states, manifest. Whatever fails is in the report."""
+        """Copy one version: blobs, run, edges, name, states, manifest. Failures are added to the report."""
         name, number = item.id
         report = VersionReport(str(name), number, "migrated", files=item.files)
         try:
@@ -142,7 +142,7 @@ class Migration:
         return report
 
     def look_at(self, name: ArtifactName, number: int) -> VersionReport:
-        """Look whether the destination has all content of a version that it has; send again what is missing."""
+        """Verify that the destination has all content of a version; send missing content again."""
         report = VersionReport(str(name), number, "present")
         try:
             loaded = load_manifest(self.ends.source, name, number)
@@ -165,7 +165,7 @@ class Migration:
         until = float("inf")
         if moves:
             until = self._move(item, manifest, report)
-        elif item.moves:  # that is its own decision
+        elif item.moves:  # the destination pruned it on its own
             self._given_up.add(item.id)
             report.status = "present"
             return
@@ -179,10 +179,11 @@ class Migration:
             self._names.add(manifest.name)
         if self.ledger.now() > until:
             raise StorageError(
-                f"{manifest.name}@{manifest.version} took longer than content may be relied on that no version names",
-                hint="Migrate again; if it stays, make the destination with a longer grace (metamlflow init --grace).",
+                f"{manifest.name}@{manifest.version} took longer to copy than its unnamed content may be relied on",
+                hint="Migrate again; if it persists, use a destination with a longer grace (metamlflow init --grace).",
             )
-        # States that take the version's bytes away go ahead of it: it must never be seen live without being so.
+        # States that take the version's bytes away are created before it: it must never be seen as live without its
+        # bytes.
         brought = bring_states(self.ends, item.id, state, bytes_are_there=moves)
         if state.is_committed and not moves and not brought.created:
             report.status = "present"
@@ -192,7 +193,7 @@ class Migration:
             self._commit(item, loaded, brought.absent)
 
     def _check_inputs(self, manifest: Manifest) -> None:
-        """Refuse what would seem to be made from another version than it was: under its input's name lies another."""
+        """Refuse a version whose input has the same name and number as another version at the destination."""
         for used in manifest.inputs:
             if used.name in self.surveyed:
                 continue
@@ -209,18 +210,19 @@ class Migration:
         stored = create_exclusively(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
         if stored == loaded.data:
             return
-        if absent is not None:  # another's version has this number, and must not be hidden
+        if absent is not None:  # the number has another version, which must not be hidden
             create_state(destination, item.id, absent + 1, "restored")
         raise conflict(*item.id, loaded.digest, digest_of(stored or read_or_none(destination, key) or b""))
 
     # --- blobs --------------------------------------------------------------------------------------------------------
 
     def _move(self, item: VersionTask, manifest: Manifest, report: VersionReport) -> float:
-        """Move what the destination does not have; return until when all of it may be relied on."""
+        """Copy the content that the destination does not have; return until when all of it may be relied on."""
         until = float("inf")
         contents = new_contents(self.ends.source, manifest, self._before(item), carried=self.ends.check_carried)
 
         def unknown() -> Iterator[Entry]:
+            """Yield the content that the destination is not known to hold."""
             nonlocal until
             for content in once(contents, lambda: self.spreader.counter.add(files=1)):
                 found = self.ledger.find(content.key)
@@ -244,12 +246,12 @@ class Migration:
         return until
 
     def _turn(self, item: VersionTask) -> AbstractContextManager[object]:
-        """Of versions with much content a few go at a time: each of them is moved in parallel by itself."""
+        """Limit how many versions with much content are copied at a time: each of them is copied in parallel."""
         few = item.objects <= _FEW_OBJECTS and item.size <= _FEW_BYTES
         return nullcontext() if few or self.spreader.executor is not None else self.many
 
     def _before(self, item: VersionTask) -> Manifest | None:
-        """Return the version before, if it lives at the destination: what it names is relied on without a request."""
+        """Return the previous version, if it is live at the destination: its blobs are relied on without a request."""
         name = item.id[0]
         if item.before is None or (name, item.before) in self._given_up:
             return None
@@ -263,9 +265,9 @@ class Migration:
 def new_contents(
     source: Store, manifest: Manifest, before: Manifest | None, carried: Callable[[str], None] | None = None
 ) -> Iterator[Entry]:
-    """Yield what a version names and the one before it does not: its lists of files, and content in path order.
+    """Yield the content that a version names and the previous one does not: lists of files, then files in path order.
 
-    ``carried`` is told each URI that it points to, as registered, and may raise.
+    ``carried`` is called with each URI that the version points to, as registered, and may raise.
     """
     if carried:
         for place in manifest.pointed:
@@ -285,7 +287,7 @@ def new_contents(
 
 
 def once(contents: Iterable[Entry], on_repeated: Callable[[], None] = lambda: None) -> Iterator[Entry]:
-    """Yield each blob once, as far as memory goes; ``on_repeated`` is called for every further one."""
+    """Yield each blob once, within the limits of memory; call ``on_repeated`` for every repetition."""
     seen: set[str] = set()
     for content in contents:
         if content.key in seen:

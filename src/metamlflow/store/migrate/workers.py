@@ -1,4 +1,4 @@
-"""Moving much content at a time: in this process, or in shares that an executor carries out elsewhere."""
+"""Copy much content in parallel: in this process, or in shares that an executor processes elsewhere."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from metamlflow.store.transfer.scheduler import in_parallel
 
 SHARE_BYTES = 256 * 1024 * 1024
 SHARE_OBJECTS = 256
-_AT_A_TIME = 64  # shares of a version that an executor has to do or has done
+_AT_A_TIME = 64  # shares of a version that are submitted to an executor, or finished, at a time
 _ATTEMPTS = 3
-_LOOK_SECONDS = 0.2  # how soon a wait for a share notices that it is in vain
-_log = logging.getLogger("metamlflow")
+_LOOK_SECONDS = 0.2  # how soon a wait for a share notices that it was cancelled
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CopyBatch:
-    """Content that one task moves.
+    """Content that one task copies.
 
-    Its text names no option of a store, and neither store is shown: executors write tasks to their logs.
+    Its text shows no option of a store, and neither store: executors write tasks to their logs.
     """
 
     source: bytes = field(repr=False)
@@ -47,7 +47,7 @@ class CopyBatch:
 
 
 def move_share(share: CopyBatch) -> list[CopiedBlob] | MetaMLFlowError:
-    """Move a share in another thread, process or machine; return the first error instead, if there is one."""
+    """Copy a share in another thread, process or machine; return the first error instead, if there is one."""
     ends = StorePair(store_from(share.source), store_from(share.destination))
     try:
         return list(CopyPool(ends, share.how, Counter("migrate", None)).move(share.contents))
@@ -57,13 +57,13 @@ def move_share(share: CopyBatch) -> list[CopiedBlob] | MetaMLFlowError:
 
 @dataclass(frozen=True, slots=True)
 class CopyPool:
-    """Moves the content of versions.
+    """Copies the content of versions.
 
     Attributes:
-        ends: from where, and to where.
-        how: it is done.
-        counter: is told the progress.
-        executor: carries it out; None for this process.
+        ends: the two stores.
+        how: how content is copied.
+        counter: counts the progress.
+        executor: runs the tasks; None for this process.
     """
 
     ends: StorePair
@@ -73,13 +73,13 @@ class CopyPool:
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LARGE_AT_A_TIME))
 
     def looking_first(self) -> CopyPool:
-        """Return one that looks for content before it is read."""
+        """Return a pool that looks for content before it reads it."""
         return replace(self, how=replace(self.how, look_first=True))
 
     def move(self, contents: Iterable[Entry]) -> Iterator[CopiedBlob]:
-        """Move some content; the first failure cancels the rest of it.
+        """Copy some content; the first failure cancels the rest of it.
 
-        A share whose worker was lost is done again, and in the end in this process.
+        A share whose worker was lost is repeated, and finally done in this process.
         """
         if self.executor is None:
             yield from self._move_here(contents)
@@ -94,7 +94,7 @@ class CopyPool:
             while under_way:
                 yield from self._result(under_way[0])
                 under_way.popleft()
-        finally:  # the executor is the caller's: what was given to it in vain is taken back
+        finally:  # the executor belongs to the caller: cancel the tasks that are no longer needed
             for task in under_way:
                 task.cancel()
 
@@ -120,7 +120,7 @@ class CopyPool:
         result = task.result(self.counter.add)
         if isinstance(result, MetaMLFlowError):
             raise result
-        if result is None:  # no executor carries it out
+        if result is None:  # the executor could not run it
             yield from self._move_here(task.share.contents)
             return
         self.counter.add(files=len(result), size=sum(moved.size for moved in result))
@@ -128,7 +128,7 @@ class CopyPool:
 
 
 class _Task:
-    """A share that was given to an executor."""
+    """A share that was submitted to an executor."""
 
     def __init__(self, executor: Executor, share: CopyBatch, clock: Clock) -> None:
         self.share = share
@@ -141,12 +141,12 @@ class _Task:
         self._attempts += 1
         try:
             return self._executor.submit(move_share, self.share)
-        except Exception as error:  # noqa: BLE001 (broken, or shut down; each kind says so in its own way)
+        except Exception as error:  # noqa: BLE001 (broken, or shut down; each executor has its own exceptions)
             _log.warning("the executor takes no more work, which goes on in this process: %s", error)
             return None
 
     def result(self, check: Callable[[], None]) -> list[CopiedBlob] | MetaMLFlowError | None:
-        """Wait for the result, calling ``check`` meanwhile; None: the executor could not carry it out."""
+        """Wait for the result, calling ``check`` meanwhile; None: the executor could not run it."""
         while (future := self._future) is not None:
             check()
             try:
@@ -154,7 +154,7 @@ class _Task:
                 if isinstance(result, MetaMLFlowError) or self._is_whole(result):
                     return result
                 reason = "its result is not that of its work"
-            except (Exception, CancelledError) as error:  # noqa: BLE001 (what its worker, or the way to it, died of)
+            except (Exception, CancelledError) as error:  # noqa: BLE001 (any failure of the worker or its transport)
                 if not future.done():
                     continue
                 reason = repr(error)
@@ -163,11 +163,11 @@ class _Task:
         return None
 
     def _is_whole(self, result: object) -> bool:
-        """Whether a worker's result speaks of all content of the share."""
+        """Whether a worker's result covers all content of the share."""
         keys = [moved.key for moved in result if isinstance(moved, CopiedBlob)] if isinstance(result, list) else None
         return keys == [content.key for content in self.share.contents]
 
     def cancel(self) -> None:
-        """Take it back, if it has not begun."""
+        """Cancel the task, if it has not begun."""
         if self._future is not None:
             self._future.cancel()

@@ -1,1 +1,1 @@
-"""Data that stays where it is: registering it, its evidence, reading it, recording that it moved."""
+"""Data that stays where it is: register it, collect evidence, read it, and record that it moved."""

@@ -1,4 +1,4 @@
-"""Checking what is only pointed to: a listing for a prefix, a look for an object, or every byte."""
+"""Verify pointed data: by a listing of the prefix, by one HEAD per object, or by reading every byte."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from metamlflow.store.pointers.reading import copy_pointer, drifted_since
 from metamlflow.store.pointers.registering import fixed_prefix
 from metamlflow.store.transfer.digests import checkable
 
-_FEW = 8  # entries for which looks cost no more than a listing may
+_FEW = 8  # entries; up to this many HEAD requests cost no more than a listing may
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a listing showed of an entry's object: the version that was registered, or what stands for its name now.
+    """The object that a listing showed for an entry: the registered version, or the current object of that name.
 
-    That it shows nothing is ``certain`` only of a listing from its start: not all servers begin one at any name. An
-    object that it does not show, or shows as another, is looked at until its standing is good.
+    A missing object is ``certain`` only if the listing began at its start, because some servers cannot begin a listing
+    at an arbitrary name. An object that the listing omits or shows as changed is checked by HEAD until the listing's
+    standing is good.
     """
 
     found: ObjectMeta | None
@@ -36,16 +37,17 @@ class Listed:
 
 
 class Listings:
-    """What listings of the places that a version points to show of its entries, asked for in their order.
+    """The results of listing the places that a version points to, queried in the order of its entries.
 
-    A listing is taken page by page as the entries pass. Where it fails there is nothing of it: then each object is
-    looked at, and each failure has its name.
+    Each listing is read page by page as the entries are queried. If a listing fails, it gives no results: each object
+    is then checked on its own, and each failure is reported for its own object.
 
     Args:
-        store: whose external stores are listed.
-        manifest: of the version.
-        level: that is asked for.
-        from_start: whether the entries begin with the first; else listings begin shortly before the first of them.
+        store: the store whose external stores are listed.
+        manifest: the manifest of the version.
+        level: the requested verification level.
+        from_start: whether the queries begin with the first entry; otherwise each listing begins shortly before the
+            first entry queried.
     """
 
     def __init__(self, store: Store, manifest: Manifest, level: Level, *, from_start: bool) -> None:
@@ -56,20 +58,20 @@ class Listings:
         self._usable = level != "full" and manifest.files > _FEW
 
     def of(self, entry: PointerEntry) -> Listed | None:
-        """Return what the listing of its place shows of an entry, where a listing tells."""
+        """Return the listing's result for an entry; None if no listing tells it."""
         merge = _deepest(self._merges, entry.path) if self._usable else None
         return merge.listed(entry) if merge else None
 
 
 def _deepest(merges: Mapping[str, _Merge | None], path: str) -> _Merge | None:
-    """Return that of the place that a path stands at; places may lie one in another."""
+    """Return the listing of the innermost place that contains a path; places may be nested."""
     while path and path not in merges:
         path = path.rpartition("/")[0]
     return merges.get(path)
 
 
 class _Merge:
-    """The listing of a place, asked for by names that rise."""
+    """The listing of one place, queried by ascending names."""
 
     def __init__(self, store: Store, place: Pointed, *, from_start: bool) -> None:
         self._store = store
@@ -77,14 +79,14 @@ class _Merge:
         self._prefix = fixed_prefix(name) if place.kind == "glob" else name
         self._found: Iterator[ObjectMeta] | None = None
         self._next: ObjectMeta | None = None
-        # A listing of the web is in the order of its escapes, and looks at each object in any case.
+        # A listing of web files is ordered by their escaped names, and sends a request for each object anyway.
         self._usable = self._root.partition("://")[0] not in WEB
         self._from_start = from_start
         self._standing = Standing()
         self._last = b""
 
     def listed(self, entry: PointerEntry) -> Listed | None:
-        """Return what the listing shows of an entry's object; None if it does not tell."""
+        """Return the listing's result for an entry's object; None if the listing cannot tell."""
         root, name = split_uri(entry.uri)
         rises = name_order(name) > self._last
         if not self._usable or not rises or root != self._root or not name.startswith(self._prefix):
@@ -99,7 +101,7 @@ class _Merge:
     def _advance(self, entry: PointerEntry, name: str) -> Listed:
         if self._found is None:
             external, _ = self._store.external.external_of(entry.uri)
-            # A version that was registered may have become an older one.
+            # The registered version of an object may no longer be its newest version.
             after = "" if self._from_start else _before(name, self._prefix)
             found = external.list_objects(self._prefix, after=after, older=True)
             self._found = in_order(found, f"{self._root}/{self._prefix}", older=True)
@@ -115,7 +117,7 @@ class _Merge:
 
 
 def _before(name: str, prefix: str) -> str:
-    """Return a name shortly before this one, from which a listing begins."""
+    """Return a name shortly before this one, where a listing can begin."""
     end = name[-1:]
     if len(name) <= len(prefix) or not " " < end < "\x7f":
         return ""
@@ -125,17 +127,17 @@ def _before(name: str, prefix: str) -> str:
 def check_look(
     store: Store, entry: PointerEntry, shown: Listed | None, level: Level, before_look: Callable[[], None]
 ) -> Finding | None:
-    """Compare an object with what was registered, from a listing if that tells enough, else with one request.
+    """Compare an object with its registered state: from a listing if that is enough, otherwise with one request.
 
     Args:
-        store: whose external store it lies in.
-        entry: what was registered.
-        shown: what a listing shows of it, if it tells.
-        level: that is asked for.
-        before_look: is called before a request.
+        store: the store whose external store holds the object.
+        entry: the registered state.
+        shown: the listing's result for the object; None if no listing covers it.
+        level: the requested verification level.
+        before_look: called before a request is sent.
 
     Raises:
-        PointerDriftError: it is another now, or gone.
+        PointerDriftError: the object has changed or is gone.
     """
     known = seen_as(entry)
     if shown is None or _tells_too_little(shown, known, level):
@@ -187,12 +189,12 @@ def _compare_digests(entry: PointerEntry, found: ObjectMeta) -> Finding | None:
 
 
 def check_content(store: Store, entry: PointerEntry, on_bytes: Callable[[int], None]) -> Finding | None:
-    """Read all of an object, on condition that it is what was registered, and compare it with its evidence.
+    """Read an object completely, on condition that it is the registered object, and compare it with its evidence.
 
-    Where the evidence has no digest of the content, that the whole of the same object can be read is all there is.
+    If the evidence has no digest of the content, the check only proves that the same object can be read completely.
 
     Raises:
-        PointerDriftError: it is another now, or gone.
+        PointerDriftError: the object has changed or is gone.
     """
     copy_pointer(store, entry, None, on_bytes)
     digest = entry.evidence.digest()

@@ -1,4 +1,4 @@
-"""Gathering evidence of an object that is only pointed to: from its server, or from every byte of it."""
+"""Collect evidence for pointed data: from its server, or by reading every byte."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from metamlflow.store.transfer.digests import checkable
 from metamlflow.store.transfer.spooling import OnBytes
 
 Gather = Callable[[PointerEntry, OnBytes], PointerEntry]
-"""Takes an entry and what is told the bytes that were read; returns the entry with more evidence."""
+"""Takes an entry and a callback that receives the number of bytes read; returns the entry with more evidence."""
 
 COMPUTED = ("sha256", "crc32c")
 _MD5_CHARACTERS = 32
 
 
 def without_digests(entry: PointerEntry) -> PointerEntry:
-    """Return the entry with what tells a change without any digest."""
+    """Return the entry with the facts that reveal a change without any digest."""
     return replace(entry, evidence=replace(entry.evidence, held={}, computed={}))
 
 
@@ -33,8 +33,8 @@ def gather_held(store: Store, entry: PointerEntry, on_bytes: OnBytes) -> Pointer
     """Return the entry with the digests that its server holds: one request.
 
     Raises:
-        PointerDriftError: it is another object by now, or gone.
-        EvidenceUnavailableError: the server holds none.
+        PointerDriftError: the object has changed or is gone.
+        EvidenceUnavailableError: the server holds no digest.
     """
     seen = look_again(store, entry)
     if not seen.evidence.held:
@@ -43,11 +43,11 @@ def gather_held(store: Store, entry: PointerEntry, on_bytes: OnBytes) -> Pointer
 
 
 def unavailable(entry: PointerEntry) -> EvidenceUnavailableError:
-    """Return the error for an object of which the server holds no digest."""
+    """Return the error for an object whose server holds no digest of it."""
     return EvidenceUnavailableError(
-        f"{shown(entry.uri)}: its server holds no digest of it, so evidence 'checksum' is not to be had; "
+        f"{shown(entry.uri)}: its server holds no digest of it, so evidence 'checksum' is not available; "
         "nothing was registered",
-        hint="Ask for 'full', which reads every byte and computes the digests, or for 'stat', which goes by size and "
+        hint="Use 'full', which reads every byte and computes the digests, or 'stat', which compares size and "
         "ETag or time.",
         asked="checksum",
         choices=("full", "stat"),
@@ -56,10 +56,10 @@ def unavailable(entry: PointerEntry) -> EvidenceUnavailableError:
 
 
 def look_again(store: Store, entry: PointerEntry) -> PointerEntry:
-    """Return the entry as its object is now; one request.
+    """Return the entry with the current state of its object; one request.
 
     Raises:
-        PointerDriftError: it is another object by now, or gone.
+        PointerDriftError: the object has changed or is gone.
     """
     external, name = store.external.external_of(entry.uri)
     known = seen_as(entry)
@@ -73,18 +73,18 @@ def look_again(store: Store, entry: PointerEntry) -> PointerEntry:
 
 
 def gather_read(store: Store, entry: PointerEntry, on_bytes: OnBytes, more: tuple[str, ...] = ()) -> PointerEntry:
-    """Return the entry with the digests of every byte, which is read on condition of what was seen.
+    """Return the entry with digests computed from every byte; the read is conditional on the recorded state.
 
-    An ETag that turns out to be the MD5 of the content is kept as a digest that the server holds.
+    If the ETag equals the MD5 of the content, it is kept as a digest that the server holds.
 
     Raises:
-        PointerDriftError: it is another object by now, or gone.
-        IntegrityError: the server holds another digest than that of what it sent.
+        PointerDriftError: the object has changed or is gone.
+        IntegrityError: the server holds a digest that does not match the content it sent.
     """
     evidence = entry.evidence
     tag = (evidence.etag or "").strip('"')
     names = [*COMPUTED, *more] + ["md5"] * (len(tag) == _MD5_CHARACTERS and "md5" not in more)
-    known = checkable(entry)  # after a relocation it is all that tells whether this is the same content
+    known = checkable(entry)  # after a relocation only this digest identifies the content
     names += [known[0]] if known and known[0] not in names else []
     digester = digest_pointer(store, entry, names, on_bytes)
     found = digester.digests()

@@ -1,4 +1,4 @@
-"""A listing is not believed alone: it has to go forward, and an object that it lacks is looked for."""
+"""Check listings before they are believed: names must ascend, and a missing object is looked for by itself."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _ENOUGH = 8
 
 
 def name_order(name: str) -> bytes:
-    """Return what names are listed by: the bytes of UTF-8; a file's may be none."""
+    """Return the key by which names are listed: their bytes in UTF-8. A file's name need not be valid UTF-8."""
     return name.encode(errors="surrogateescape")
 
 
 def in_order(found: Iterator[ObjectMeta], where: str, *, older: bool = False) -> Iterator[ObjectMeta]:
-    """Yield a listing, as long as its names rise; with older versions a name may come several times.
+    """Yield a listing while its names ascend; with older versions a name may occur several times.
 
     Raises:
-        StorageUnavailableError: it goes back, or says something twice: then it is neither complete nor sure to end.
+        StorageUnavailableError: a name does not ascend, so the listing may be incomplete or endless.
     """
     last: bytes | None = None
     for seen in found:
@@ -35,7 +35,7 @@ def in_order(found: Iterator[ObjectMeta], where: str, *, older: bool = False) ->
             raise StorageUnavailableError(
                 f"the listing of {shown(where)} goes back from {last.decode(errors='replace')!r:.200} to "
                 f"{seen.name!r:.200}: its pages contradict each other",
-                hint="Nothing was registered from it. Try again; if it stays, do not rely on this server's listings.",
+                hint="Nothing of it was registered. Try again; if it persists, do not rely on this server's listings.",
                 key=shown(where),
             )
         last = order
@@ -45,7 +45,7 @@ def in_order(found: Iterator[ObjectMeta], where: str, *, older: bool = False) ->
 class Standing:
     """How far a listing is believed when it says that an object is gone or changed. Thread-safe enough: it only counts.
 
-    Looks at single objects have to agree with it some times first, and none may contradict it.
+    First, several HEAD requests must agree with the listing, and none may contradict it.
     """
 
     def __init__(self) -> None:
@@ -54,11 +54,11 @@ class Standing:
 
     @property
     def is_believed(self) -> bool:
-        """Whether no look is needed any more."""
+        """Whether HEAD requests are no longer needed."""
         return self._agreed >= _ENOUGH and not self._contradicted
 
     def note(self, *, agrees: bool) -> None:
-        """Take note of what a look says of it."""
+        """Record whether a HEAD request agreed with the listing."""
         if agrees:
             self._agreed += 1
         else:
@@ -66,10 +66,10 @@ class Standing:
 
 
 def confirm_removed(store: Store, entry: PointerEntry, standing: Standing) -> None:
-    """Look whether an object is gone that a listing does not show, unless the listing is believed by now.
+    """Verify that an object which a listing omits is gone, unless the listing is already believed.
 
     Raises:
-        StorageUnavailableError: it is there.
+        StorageUnavailableError: the object exists.
     """
     if standing.is_believed or is_folder_marker(entry.uri, entry.size):
         return
@@ -80,7 +80,7 @@ def confirm_removed(store: Store, entry: PointerEntry, standing: Standing) -> No
         standing.note(agrees=True)
         return
     raise StorageUnavailableError(
-        f"{shown(entry.uri)} is there, and the listing does not show it",
-        hint="Nothing was published. Try again; if it stays, do not rely on this server's listings.",
+        f"{shown(entry.uri)} exists, but the listing does not show it",
+        hint="Nothing was published. Try again; if it persists, do not rely on this server's listings.",
         key=shown(entry.uri),
     )

@@ -1,4 +1,4 @@
-"""Reading data that an artifact points to: just the bytes that were registered, or an error."""
+"""Read the data that an artifact points to: return exactly the registered bytes, or raise an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAST_WINDOW = 8 * 1024 * 1024
 
 
 class _Object:
-    """One object of an external store, read in ranges that are each on condition of what was registered."""
+    """One object of an external store, read in ranges; each read is conditional on the registered state."""
 
     def __init__(self, store: Store, entry: PointerEntry, *, is_compared: bool = True) -> None:
         self._external, _ = store.external.external_of(entry.uri)
@@ -36,14 +36,14 @@ class _Object:
         self._looking = threading.Lock()
         self._is_settled = is_compared or is_conditional(entry)
         if not is_conditional(entry):
-            checkable(entry)  # refuses what nothing would be compared with, before any of it is read
+            checkable(entry)  # before any read: refuses an entry that nothing could be compared with
         self.entry = entry
 
     def fetch(self, start: int, end: int) -> Buffer:
         """Return a range.
 
         Raises:
-            PointerDriftError: the object is another now, or gone.
+            PointerDriftError: the object has changed or is gone.
         """
         if not self._is_settled:
             self._settle()
@@ -56,12 +56,12 @@ class _Object:
         return self.fetch(start, end)
 
     def _settle(self) -> None:
-        """Find out which object has the content that was registered, where only a digest of it is known.
+        """Find the object that has the registered content, if only a digest of that content is known.
 
-        So it is after a relocation. Later ranges are read on condition that it is that object still.
+        This is the case after a relocation. Later ranges are read on condition that the object is still the same.
 
         Raises:
-            PointerDriftError: what lies there has other content.
+            PointerDriftError: the object there has other content.
         """
         with self._looking:
             if self._is_settled:
@@ -81,7 +81,7 @@ class _Object:
             self._seen, self._is_settled = found, True
 
     def _digested(self, found: ObjectMeta, expected: tuple[str, str]) -> Digester:
-        """Read all of it; once more if it is not what was registered, for it may have been damaged on its way."""
+        """Read the whole object; repeat once on a mismatch, because the data may have been damaged in transit."""
         name, value = expected
         digester = self._read_all(found, name)
         return digester if digester.digests()[name] == value else self._read_all(found, name)
@@ -94,17 +94,17 @@ class _Object:
         return digester
 
     def _is_renewed(self, failed: ObjectMeta) -> bool:
-        """Whether only the time of writing tells a change, and the content, read anew, is what was registered.
+        """Whether only the modification time differs, while the content, read again, is the registered content.
 
         A file that was touched, or restored from a copy, is then read on condition of its new time.
 
         Raises:
-            PointerDriftError: the content is another.
+            PointerDriftError: the content differs.
         """
         expected = checkable(self.entry)
         with self._looking:
             if self._seen is not failed:
-                return True  # another thread has found out
+                return True  # another thread has already established it
             if expected is None or failed.version or failed.etag or failed is not self._registered:
                 return False
             try:
@@ -120,21 +120,21 @@ class _Object:
 
 
 def _of_entry(entry: PointerEntry, error: PointerDriftError) -> PointerDriftError:
-    """Return the error with the logical path beside the place."""
+    """Return the error with the logical path beside the location."""
     facts = {"expected": error.expected, "actual": error.actual, "key": error.key, "path": entry.path}
     return PointerDriftError(f"{entry.path!r}: {error.message}", hint=error.hint, **facts)
 
 
 def drifted_since(entry: PointerEntry, found: ObjectMeta | None) -> PointerDriftError:
-    """Return the error for an object that is another now, or gone."""
+    """Return the error for an object that has changed or is gone."""
     return _of_entry(entry, drift_error(entry.uri, seen_as(entry), found))
 
 
 def drifted_content(entry: PointerEntry, expected: str, actual: str) -> PointerDriftError:
-    """Return the error for an object that looks the same and has other content."""
+    """Return the error for an object whose recorded properties match but whose content differs."""
     return PointerDriftError(
         f"{entry.path!r}: the content at {entry.uri} is not what was registered: expected {expected}, found {actual}",
-        hint="None of it was used. `refresh` registers what is there now as the next version.",
+        hint="None of it was used. `refresh` registers the current content as the next version.",
         expected=expected,
         actual=actual,
         path=entry.path,
@@ -143,17 +143,17 @@ def drifted_content(entry: PointerEntry, expected: str, actual: str) -> PointerD
 
 
 def read_pointer(store: Store, entry: PointerEntry) -> Buffer:
-    """Return all of an object's bytes, compared with the digest that its evidence has, if it has one.
+    """Return all bytes of an object, compared with the digest in its evidence, if it has one.
 
     Raises:
-        PointerDriftError: the object is another now, or gone.
+        PointerDriftError: the object has changed or is gone.
     """
     place = _Object(store, entry)
     data = place.fetch(0, entry.size)
     try:
         _compare(entry, data)
     except PointerDriftError:
-        # Of a range no server states a checksum, so what was damaged on its way shows only here: once more.
+        # Servers state no checksum for a range, so damage in transit shows only here: read once more.
         data = place.fetch(0, entry.size)
         _compare(entry, data)
     return data
@@ -167,7 +167,7 @@ def _compare(entry: PointerEntry, data: Buffer) -> None:
 
 
 def _compare_digested(entry: PointerEntry, expected: tuple[str, str] | None, digester: Digester) -> None:
-    """Compare the size of what was read, and the digest where one is known."""
+    """Compare the number of bytes read, and the digest where one is known."""
     if digester.size != entry.size:
         raise drifted_content(entry, f"{entry.size} bytes", f"{digester.size} bytes")
     if expected:
@@ -182,10 +182,10 @@ def _check(entry: PointerEntry, expected: tuple[str, str], digester: Digester) -
 
 
 def copy_pointer(store: Store, entry: PointerEntry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
-    """Read an object once, compared with its evidence, and write it to ``target`` if one is given.
+    """Read an object once, compare it with its evidence, and write it to ``target`` if one is given.
 
     Raises:
-        PointerDriftError: it is another now, or gone; what was written must be thrown away.
+        PointerDriftError: the object has changed or is gone; discard the bytes written.
     """
     if entry.size <= SMALL:
         data = read_pointer(store, entry)
@@ -208,7 +208,7 @@ def copy_pointer(store: Store, entry: PointerEntry, target: IO[bytes] | None, on
 def digest_pointer(
     store: Store, entry: PointerEntry, names: list[str], on_bytes: OnBytes, *, target: IO[bytes] | None = None
 ) -> Digester:
-    """Read an object once, in ranges, and return the digests of these names; its evidence is not looked at."""
+    """Read an object once, in ranges, and return the requested digests; do not compare them with its evidence."""
     digester = Digester(names)
     if entry.size <= SMALL:
         digester.update(_Object(store, entry).fetch(0, entry.size))
@@ -219,10 +219,11 @@ def digest_pointer(
 
 
 class PointerReader(SeekableReader):
-    """A seekable reader of an object of an external store. Each range is on condition of what was registered.
+    """A seekable reader of an object in an external store. Each range read is conditional on the registered state.
 
-    It asks for little at a jump and for more the longer it is read in order, so the footer of a Parquet file costs
-    kilobytes. Read from start to end, it compares the content with the evidence before it gives the last of it.
+    The reader requests little after a seek, and more the longer it is read sequentially, so the footer of a Parquet
+    file costs kilobytes. When read from start to end, it compares the content with the evidence before it returns the
+    last bytes.
     """
 
     def __init__(self, store: Store, entry: PointerEntry) -> None:
@@ -235,10 +236,10 @@ class PointerReader(SeekableReader):
         self._expected = expected
         self._digester = Digester([expected[0]] if expected else [])
         if entry.size <= _FIRST_WINDOW:
-            self._take(self._object.fetch(0, entry.size), 0)  # also if it is empty: it may be gone
+            self._take(self._object.fetch(0, entry.size), 0)  # an empty object too: it may be gone
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from what is at hand, asking for more when that is used up."""
+        """Fill the buffer from the bytes in memory; fetch more when they are used up."""
         if self._position >= self._entry.size or not len(buffer):
             return 0
         inside = self._position - self._held_at
@@ -251,7 +252,7 @@ class PointerReader(SeekableReader):
         return len(chunk)
 
     def readall(self) -> bytes:
-        """Return the rest. Where that is all of it, what was damaged on its way is read anew."""
+        """Return the remaining bytes. If they are the whole content, data damaged in transit is read again."""
         start = self._position
         try:
             return super().readall()
@@ -270,7 +271,7 @@ class PointerReader(SeekableReader):
         self._take(self._object.fetch(self._position, end), self._position)
 
     def _take(self, data: Buffer, start: int) -> None:
-        """Take what was read as what is at hand, compared where it is the next of a reading from the start."""
+        """Keep a range in memory; compare it first if it is the next part of a sequential read from the start."""
         expected = self._expected
         if expected and start == 0:
             self._digester = Digester([expected[0]])
@@ -278,17 +279,17 @@ class PointerReader(SeekableReader):
             before = self._digester.copy()
             self._digester.update(data)
             if self._digester.size == self._entry.size and self._digester.digests()[expected[0]] != expected[1]:
-                self._digester = before  # whoever reads on gets no byte that was not compared
+                self._digester = before  # a later read must not return bytes that were not compared
                 data = self._read_again(expected, start)
                 self._digester.update(data)
         self._held, self._held_at = memoryview(data), start
 
     def _read_again(self, expected: tuple[str, str], start: int) -> Buffer:
-        """Read all of it once more, and return what begins at ``start``: no server states a checksum of a range.
+        """Read the whole object again and return the bytes from ``start`` on: servers state no checksum for a range.
 
         Raises:
-            PointerDriftError: it is not what was registered.
-            IntegrityError: it is, and what was handed out before ``start`` was not.
+            PointerDriftError: the content is not the registered content.
+            IntegrityError: the content is right, but the bytes returned before ``start`` were not.
         """
         digester = Digester([expected[0]])
         for at in range(0, start, RANGE_BYTES):
@@ -302,6 +303,6 @@ class PointerReader(SeekableReader):
         return data
 
     def close(self) -> None:
-        """Let go of what is at hand."""
+        """Release the bytes in memory."""
         self._held = memoryview(b"")
         super().close()

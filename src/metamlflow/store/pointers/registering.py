@@ -1,4 +1,4 @@
-"""Registering data that stays where it is: finding it, and gathering the evidence that was asked for."""
+"""Register data that stays where it is: find it, and collect the requested evidence."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _EXPECTED = re.compile("|".join(f"{name}:[0-9a-f]{{{digits}}}" for name, digits 
 
 
 def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | None = None) -> Source:
-    """Return what a pointer points to as a source: looks where it is, and whether it is an object, a prefix or a glob.
+    """Return the pointed data as a source; find out whether the URI names an object, a prefix or a glob.
 
-    With ``known_kind`` it is that or nothing: a place that was registered is looked at again as what it was.
+    With ``known_kind`` only that kind is accepted: a place that was registered is examined again as the same kind.
 
     Raises:
-        InvalidInputError: the URI is malformed or may carry a secret, or another argument cannot be accepted.
-        SourceNotFoundError: there is nothing.
+        InvalidInputError: the URI is malformed or may carry a secret, or another argument is invalid.
+        SourceNotFoundError: nothing was found there.
     """
     uri = full_uri(pointer.uri)
     if pointer.evidence is not None and pointer.evidence not in STRENGTHS:
@@ -78,7 +78,7 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
     if f"{store.url}/".startswith(uri if kind == "prefix" else uri[: len(split_uri(uri)[0]) + 1] + fixed_prefix(name)):
         raise UnsupportedSourceError(
             f"{shown(uri)} contains the store itself ({store.url})",
-            hint="Point to what is beside it: each version would make the next one differ.",
+            hint="Point to data outside of the store: otherwise each version would change the next one.",
             problems=(store.url,),
         )
     return PointedTree(store, Pointed("", uri, kind, pointer.evidence))
@@ -86,7 +86,7 @@ def pointer_source(store: Store, pointer: Pointer, known_kind: PointedKind | Non
 
 @contextmanager
 def _of_source(uri: str) -> Iterator[None]:
-    """Say of a bucket, or of an object, that is not there that it is one that was to be pointed to."""
+    """Turn the error for a missing bucket or object into one that names it as the pointed source."""
     try:
         yield
     except (StoreNotFoundError, ObjectNotFoundError) as error:
@@ -94,10 +94,10 @@ def _of_source(uri: str) -> Iterator[None]:
 
 
 def full_uri(uri: Any) -> str:
-    """Return a URI in full: of a local path the absolute one.
+    """Return a complete URI; a local path becomes absolute.
 
     Raises:
-        InvalidInputError: it is malformed, or may carry a secret; then nothing of it is shown.
+        InvalidInputError: the URI is malformed, or may carry a secret; then no part of it is shown.
     """
     if isinstance(uri, os.PathLike):
         uri = os.fspath(uri)
@@ -123,7 +123,7 @@ def full_uri(uri: Any) -> str:
 
 
 def _versioned(uri: str) -> tuple[str, str | None]:
-    """Return a URI and the version that it names: ``s3://bucket/key?versionId=…``, as s3fs takes it, too."""
+    """Return a URI and the version that it names: ``s3://bucket/key?versionId=…``, the notation of s3fs."""
     name, mark, version = uri.partition("?versionId=")
     return (name, version) if mark and version and uri.startswith("s3://") else (uri, None)
 
@@ -138,7 +138,7 @@ def _kind_of(external: ExternalStore, uri: str, name: str) -> tuple[PointedKind,
     if not name or name.endswith("/"):
         return "prefix", None
     try:
-        return "object", external.head(name)  # first, for wildcards are legal letters of names
+        return "object", external.head(name)  # first, because wildcards are legal characters in names
     except ObjectNotFoundError:
         if _is_glob(uri, name):
             return "glob", None
@@ -150,12 +150,12 @@ def _kind_of(external: ExternalStore, uri: str, name: str) -> tuple[PointedKind,
 
 
 def _is_glob(uri: str, name: str) -> bool:
-    # What follows a question mark is a query of the web, and no list of files has queries.
+    # In a web address, a question mark begins the query, and listings do not contain queries.
     return _WILDCARD.search(name) is not None and not (uri.partition("://")[0] in WEB and "?" in name)
 
 
 class PointedObject(SingleFile):
-    """One object."""
+    """A single object."""
 
     def __init__(self, store: Store, uri: str, seen: ObjectMeta, pointer: Pointer) -> None:
         root, name = split_uri(uri)
@@ -171,7 +171,7 @@ def _file_name(root: str, name: str) -> str:
 
 
 class PointedTree(Source):
-    """The objects below a prefix, or those that a glob matches. Listed once, however often it is walked."""
+    """The objects below a prefix, or those that match a glob. Listed once, however often it is walked."""
 
     def __init__(self, store: Store, pointed: Pointed) -> None:
         self._store = store
@@ -211,7 +211,7 @@ class PointedTree(Source):
 
     def _look(self) -> Iterator[ObjectMeta]:
         listed = self._external.list_objects(self._prefix)
-        # The web is listed in the order of its escapes, and paths have none.
+        # Web listings are ordered by escaped names, but paths are not escaped.
         by_path = sorted(listed, key=lambda seen: unquote(seen.name)) if self._is_web else in_order(listed, self._uri)
         for seen in by_path:
             if not is_folder_marker(seen.name, seen.size) and self._matches(seen.name):
@@ -219,13 +219,13 @@ class PointedTree(Source):
 
 
 def fixed_prefix(glob: str) -> str:
-    """Return the folder, with its slash, that all matches of a glob lie below."""
+    """Return the folder, with its trailing slash, that contains every match of a glob."""
     fixed = _WILDCARD.split(glob, maxsplit=1)[0]
     return fixed[: fixed.rfind("/") + 1]
 
 
 class _Recorded:
-    """A listing that is taken once and then read again from memory or, if it is long, from a temp file."""
+    """A listing that is taken once, then read again from memory or, if it is long, from a temp file."""
 
     def __init__(self, listing: Callable[[], Iterator[ObjectMeta]]) -> None:
         self._listing = listing
@@ -238,7 +238,7 @@ class _Recorded:
             return
         self._spool.seek(0)
         for _ in range(self._chunks):
-            for facts in pickle.load(self._spool):  # noqa: S301 (a temp file of this process's own)
+            for facts in pickle.load(self._spool):  # noqa: S301 (this process wrote the temp file)
                 yield ObjectMeta(*facts)
 
     def _record(self) -> Iterator[ObjectMeta]:
@@ -251,7 +251,7 @@ class _Recorded:
                     pickle.dump(facts, spool, pickle.HIGHEST_PROTOCOL)
                 chunks += 1
                 yield from chunk
-            self._spool, self._chunks = spool, chunks  # only now: who stopped early did not see all of it
+            self._spool, self._chunks = spool, chunks  # only now: a caller that stopped early did not see all of it
             weakref.finalize(self, discard, spool)
         finally:
             if self._spool is not spool:
@@ -261,14 +261,14 @@ class _Recorded:
 def _item(
     store: Store, entry: PointerEntry, evidence: Strength | None, *, looked: bool, expected: str | None = None
 ) -> SourcePointer:
-    """Return an object as an item, with what is still to be done for the evidence that was asked for.
+    """Return an object as an item, with the work that remains for the requested evidence.
 
     Args:
-        store: whose external stores it lies in.
-        entry: what was seen.
-        evidence: that was asked for.
-        looked: whether the object itself was looked at, or only a listing.
-        expected: its digest as the caller knows it.
+        store: the store whose external store holds the object.
+        entry: the observed state of the object.
+        evidence: the requested strength of evidence.
+        looked: whether the object itself was examined, rather than only listed.
+        expected: the digest that the caller expects.
     """
     gather: Gather | None = None
     if evidence == "stat":
@@ -287,7 +287,7 @@ def _item(
 def _gather_expected(
     store: Store, gather: Gather | None, expected: str, entry: PointerEntry, on_bytes: OnBytes
 ) -> PointerEntry:
-    """Gather what was asked for, and compare the object's digest with the one that the caller knows."""
+    """Collect the requested evidence, and compare the object's digest with the one that the caller expects."""
     name, _, value = expected.partition(":")
     found = gather(entry, on_bytes) if gather else entry
     if name not in found.evidence.digests:
@@ -296,7 +296,7 @@ def _gather_expected(
     if actual != value:
         raise IntegrityError(
             f"{found.uri} is not what was expected: expected {expected}, got {name}:{actual}; nothing was registered",
-            hint="Look whether the right object is meant, and whether it is complete.",
+            hint="Check that the URI names the right object, and that the object is complete.",
             expected=expected,
             actual=f"{name}:{actual}",
             path=found.path,
@@ -306,7 +306,7 @@ def _gather_expected(
 
 
 def same_object(known: PointerEntry, found: PointerEntry) -> bool:
-    """Whether two looks saw the same object: its place, version, size and ETag, or time where there is no ETag."""
+    """Whether two looks saw the same object: equal place, version, size and ETag; without an ETag, equal time."""
     if (known.uri, known.version, known.size) != (found.uri, found.version, found.size):
         return False
     if known.version is not None:

@@ -1,4 +1,4 @@
-"""Recording that data which is only pointed to has moved: after every byte of it was found at the new place."""
+"""Record that pointed data has moved, after every byte of it was found at the new place."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _SHOWN = 20
 
 @callback_errors()
 def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None = None) -> int:
-    """Record that what was below ``old`` is below ``new`` now; return of how many files that was found to be true.
+    """Record that the data below ``old`` has moved to ``new``; return the number of files for which this was verified.
 
     Raises:
-        InvalidInputError: the URIs are not well formed, or nothing in the store leads below ``old``.
-        EvidenceUnavailableError: some of it was registered without a digest of its content.
-        ConflictError: versions of one object are pinned that have different contents.
-        PointerDriftError: what lies at the new place is not what was registered.
+        InvalidInputError: the URIs are malformed, or no pointer in the store leads below ``old``.
+        EvidenceUnavailableError: some of the data was registered without a digest of its content.
+        ConflictError: pinned versions of one object have different contents.
+        PointerDriftError: the data at the new place is not the registered data.
     """
-    store.marker()  # a mistyped store is not made
+    store.marker()  # must fail for a mistyped URI instead of creating a store
     store.writable_marker()
     pointers = list(pointers_of(store, names_in_use(store)))
     relocation = _meant(old, new, pointers)
@@ -53,10 +53,10 @@ def relocate(store: Store, old: str, new: str, progress: ProgressCallback | None
 def record_relocation(
     store: Store, relocation: Relocation, moved: list[PointerEntry], progress: ProgressCallback | None
 ) -> None:
-    """Record a relocation, once every byte of the entries that have ``moved`` was found at the new place.
+    """Record a relocation after every byte of the entries in ``moved`` was found at the new place.
 
     Raises:
-        PointerDriftError: what lies there is not what was registered. Nothing was recorded.
+        PointerDriftError: the data there is not the registered data. Nothing was recorded.
     """
     verify_moved(store, moved, progress)
     record_id = store.clock.new_id()
@@ -64,16 +64,16 @@ def record_relocation(
 
 
 def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[StoredManifest]:
-    """Yield all versions of some names that have their bytes, of each name the newest first."""
+    """Yield all versions of some names whose bytes are present; of each name the newest first."""
     found = ((name, status) for name in names for status in list_versions(store, name) if status.available)
     yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
 
 
 def pointers_of(store: Store, names: Iterable[ArtifactName]) -> Iterator[PointerEntry]:
-    """Yield what live versions of some names point to, as relocations say; each content of each object once.
+    """Yield the pointers of the live versions of some names, with relocations applied.
 
-    The newest version of a name comes first. What older ones have without a digest is left out: no relocation speaks of
-    it, it leads where it did.
+    Each content of each object is yielded once. The newest version of a name comes first. Pointers without a digest
+    that only older versions have are left out: relocations do not apply to them, so they lead where they did.
     """
     seen: set[tuple[str, str | None, str]] = set()
     begun: set[ArtifactName] = set()
@@ -89,33 +89,33 @@ def pointers_of(store: Store, names: Iterable[ArtifactName]) -> Iterator[Pointer
 
 
 def _meant(old: str, new: str, pointers: list[PointerEntry]) -> Relocation:
-    """Return the relocation with both URIs in full. That of a folder may be given without its slash."""
+    """Return the relocation with both URIs complete. The URI of a folder may be given without its slash."""
     relocation = Relocation(full_uri(old), full_uri(new))
     if not any(entry.uri == relocation.old for entry in pointers):
         relocation = Relocation(*(f"{uri.rstrip('/')}/" for uri in (relocation.old, relocation.new)))
     if problem := relocation_problem(relocation):
-        raise InvalidInputError(f"nothing can be relocated so: {problem}", hint="Give two URIs, such as s3://lake/a/.")
+        raise InvalidInputError(f"invalid relocation: {problem}", hint="Give two URIs, such as s3://lake/a/.")
     if not any(covers(relocation.old, entry.uri) for entry in pointers):
         raise InvalidInputError(
             f"no artifact points to anything at {shown(relocation.old)}",
-            hint="Relocate from where the data is now according to the artifacts' entries.",
+            hint="Give the place that the artifacts' entries point to now.",
         )
     return relocation
 
 
 def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> list[PointerEntry]:
-    """Return those entries that a relocation speaks of, as they have to be at the new place.
+    """Return the entries that a relocation covers, in the state that they must have at the new place.
 
     Raises:
         EvidenceUnavailableError: some were registered without a digest of their content.
-        ConflictError: versions of one object are pinned that have different contents.
+        ConflictError: pinned versions of one object have different contents.
     """
     entries = [entry for entry in pointers if covers(relocation.old, entry.uri)]
     if weak := [shown(entry.uri) for entry in entries if entry.evidence.digest() is None]:
         raise EvidenceUnavailableError(
-            f"{len(weak):,} files were registered without a digest of their content, so that nothing could prove that "
-            f"what lies elsewhere is the same: {', '.join(weak[:_SHOWN])}",
-            hint="Strengthen them (`metamlflow pointer strengthen`) while the data lies where it was registered.",
+            f"{len(weak):,} files were registered without a digest of their content, so nothing can prove that "
+            f"the files at the new place are the same: {', '.join(weak[:_SHOWN])}",
+            hint="Strengthen them (`metamlflow pointer strengthen`) while the data is where it was registered.",
             asked="checksum",
             choices=("full",),
             problems=tuple(weak),
@@ -126,34 +126,35 @@ def expected_there(pointers: Iterable[PointerEntry], relocation: Relocation) -> 
         uri = relocation.new + entry.uri[len(relocation.old) :]
         there = entry.moved_to(uri)
         before = moved.setdefault(uri, there)
-        # Without a pin, what an older version was registered with is gone where it lay, too.
+        # Without a pin, the content of an older version is gone at the old place as well.
         if not _agree(before, there) and (entry.version or pinned.get(uri)):
             raise ConflictError(
                 f"{shown(entry.uri)}: versions of it with different contents are pinned, and the new place can "
-                "hold one of them",
-                hint="Materialize the artifact versions that are to keep the others, or leave this object where it is.",
+                "hold only one of them",
+                hint="Materialize the artifact versions that must keep the others, or leave this object where it is.",
             )
         pinned[uri] = pinned.get(uri) or bool(entry.version)
     return list(moved.values())
 
 
 def _agree(one: PointerEntry, other: PointerEntry) -> bool:
-    """Whether two entries may be of one content."""
+    """Whether two entries may have the same content."""
     ours, theirs = one.evidence.digests, other.evidence.digests
     both = ours.keys() & theirs.keys()
     return one.size == other.size and bool(both) and all(ours[name] == theirs[name] for name in both)
 
 
 def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCallback | None) -> None:
-    """Read every byte of entries at their new place, compared with their evidence.
+    """Read every byte of the entries at their new place and compare it with their evidence.
 
     Raises:
-        PointerDriftError: some of it is not there as it was registered.
+        PointerDriftError: some of the data there is missing or is not the registered data.
     """
     size = sum(entry.size for entry in moved)
     counter = Counter("relocate", progress, total_files=len(moved), total_bytes=size)
 
     def problem(entry: PointerEntry) -> str | None:
+        """Compare one file at its new place; return the problem, if there is one."""
         try:
             copy_pointer(store, entry, None, lambda count: counter.add(size=count))
         except MetaMLFlowError as error:
@@ -166,7 +167,7 @@ def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCall
         raise PointerDriftError(
             f"{len(problems):,} of {len(moved):,} files are not at the new place as they were registered:\n  "
             + "\n  ".join(problems[:_SHOWN]),
-            hint="Nothing was recorded. Copy what is missing, and relocate again.",
+            hint="Nothing was recorded. Copy the missing files, and relocate again.",
             expected=f"{len(moved)} files",
             actual=f"{len(moved) - len(problems)} files",
         )
@@ -179,8 +180,8 @@ def append_relocation(store: Store, data: bytes, record_id: str) -> None:
         rules = store.relocations.rules(fresh=True)
         if len(rules) >= MAX_RELOCATIONS:
             raise ConflictError(
-                f"the store holds {len(rules):,} relocations, and no reader takes more",
-                hint="Migrate to a new store and register what is pointed to there.",
+                f"the store holds {len(rules):,} relocations, the most that a reader accepts",
+                hint="Migrate to a new store and register the pointed data there.",
             )
         number = max((number for number, _ in rules), default=0) + 1
         key = relocation_key(number)

@@ -1,1 +1,1 @@
-"""The one way in which a version comes into being, and versions derived from the newest."""
+"""Publish: the only way to create a version; also versions derived from the newest one."""

@@ -1,4 +1,4 @@
-"""Storing content for one publish, and deciding which stored content it may rely on."""
+"""Store content for one publish, and decide which stored content it may rely on."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from metamlflow.store.publish.listed_blobs import ListedBlobs
 from metamlflow.store.read.healing import is_good, put_back
 
 Reliance = Literal["stat", "checksum", "full"]
-"""How stored content is proven that a publish relies on: its size, the digest that its storage holds, every byte."""
+"""How to prove stored content that a publish relies on: by its size, by the checksum of its storage, by every byte."""
 RELIANCES: tuple[Reliance, ...] = get_args(Reliance)
-_REMEMBERED = 8192  # contents; more would let memory grow with the number of files
-_log = logging.getLogger("metamlflow")
+_REMEMBERED = 8192  # contents; a larger number would let memory grow with the number of files
+_log = logging.getLogger(__name__)
 
 
 class BlobWriter:
-    """Puts the blobs of one publish, so that no collection can take them away before the manifest names them.
+    """Stores the blobs of one publish, so that no collection can remove them before the manifest names them.
 
     A blob may be relied on only if this publish created it, or a manifest that it saw un-pruned names it (the caller
     knows that), or it is younger than half the grace by the server's clock. Otherwise the content is stored again under
-    a key of this publish's own; nothing is ever refreshed. SPEC.md shows why that is enough. Thread-safe.
+    a key of this publish's own; objects are never refreshed. SPEC.md shows why that is enough. Thread-safe.
 
-    What is found missing or damaged on the way is put back, since good bytes are at hand.
+    Missing or damaged blobs found on the way are put back, because good bytes are available.
 
     Args:
-        store: where to.
-        grace: of the store.
-        prove: what is asked of each blob that is relied on. None: on a disk its size, which costs next to nothing;
-            elsewhere that of as many as one listing shows.
+        store: the destination.
+        grace: the grace of the store.
+        prove: how to prove each blob that is relied on. None: on a disk by its size, which is cheap; elsewhere by the
+            sizes of as many blobs as one listing shows.
     """
 
     def __init__(self, store: Store, grace: timedelta, *, prove: Reliance | None = None) -> None:
@@ -51,16 +51,16 @@ class BlobWriter:
         self._cheap_looks = backend if isinstance(backend, CheapStat) else None
         self._listed = ListedBlobs(store, ())
         self._lock = threading.Lock()
-        # A key, and the time of this machine's clock after which its object was created.
+        # For each content: its key, and a time of this machine's clock after which its object was created.
         self._stored: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
         self._under_way: dict[tuple[str, str], threading.Event | None] = {}
 
     def begin_attempt(self, started: float, named: Collection[str]) -> None:
-        """Take a new id for fresh keys, and forget what earlier attempts stored and is too old for this one.
+        """Take a new id for fresh keys, and forget blobs of earlier attempts that are too old for this one.
 
         Args:
             started: before the attempt's first request, in seconds of the store's clock.
-            named: keys that the last version names; of a large one, none.
+            named: the keys that the last version names; empty for a large version.
         """
         self._publish_id = self._store.clock.new_id()
         self._listed = ListedBlobs(self._store, named)
@@ -70,25 +70,25 @@ class BlobWriter:
                 del self._stored[content]
 
     def store(self, blob: Blob, extension: str, *, relied_on: str | None = None) -> str:
-        """Make sure that the content is in the store; return its key.
+        """Ensure that the content is stored; return its key.
 
         Args:
             blob: the content.
-            extension: of the key, as layout.extension_of gives it.
-            relied_on: a key that an un-pruned manifest names for what lay at the same place, or None.
+            extension: the key's extension, from layout.extension_of.
+            relied_on: the key that an un-pruned manifest names for the file at the same path, or None.
         """
         if key := self.reliable_key(blob, extension, relied_on):
             return key
         content = blob.sha256, extension
-        while not self._is_mine(content):  # the same content twice: another thread is having it stored
+        while not self._is_mine(content):  # the same content twice: another thread is storing it
             if key := self.reliable_key(blob, extension, None):
                 return key
         try:
-            # It may have been stored since the look above.
+            # Another thread may have stored it since the check above.
             if key := self.reliable_key(blob, extension, None):
                 return key
             if proven := self._proven_key(blob, extension, relied_on):
-                # A live manifest names it, as this attempt has seen; the next attempt has to see that again.
+                # This attempt has seen that a live manifest names it; the next attempt must check that again.
                 key, born = proven, float("-inf")
             else:
                 key, born = self._put(blob, extension)
@@ -104,7 +104,7 @@ class BlobWriter:
                 waited_for.set()
 
     def _is_mine(self, content: tuple[str, str]) -> bool:
-        """Whether it is for this thread to store the content; else wait until another thread has done or failed."""
+        """Whether this thread is to store the content; otherwise wait until another thread has stored it or failed."""
         with self._lock:
             if content not in self._under_way:
                 self._under_way[content] = None
@@ -132,7 +132,7 @@ class BlobWriter:
         return self._listed.may_have(key, blob.size)
 
     def _proven_key(self, blob: Blob, extension: str, relied_on: str | None) -> str | None:
-        """Return the key that a live manifest names, proven as was asked for, or put back; else None."""
+        """Return the key that a live manifest names, if it was proven as requested or put back; else None."""
         if relied_on is None or not _is_of(relied_on, blob, extension):
             return None
         content = _content_of(relied_on, blob)
@@ -153,12 +153,12 @@ class BlobWriter:
         return self._prove == "full" and not is_good(self._store, content)
 
     def _put_back(self, content: Entry, blob: Blob) -> bool:
-        """Put good bytes in the place of what is missing or damaged; return whether that could be done."""
+        """Put good bytes in the place of missing or damaged content; return whether that was possible."""
         try:
             if put_back(self._store, content, blob):
                 _log.warning("%s was missing or damaged, and was put back", content.key)
         except (AccessDeniedError, UnsupportedStoreError) as error:
-            # A writer need not be allowed to overwrite; its own version gets a key of its own.
+            # A writer need not have permission to overwrite; its own version gets its own key.
             _log.warning("%s is missing or damaged, and cannot be put back: %s", content.key, error)
             return False
         return True
@@ -171,12 +171,12 @@ class BlobWriter:
         if patiently(lambda: backend.put(key, blob), clock):
             return key, began
         looked = clock.elapsed()
-        # None: collected since the put found it; or how old it is may not be asked.
+        # None: the object was collected since the put found it, or the credentials may not read its age.
         if (info := self._look_at(key)) is not None:
             content = _content_of(key, blob)
             age = (info.observed or clock.now()) - info.modified
             if self._is_damaged(content, info):
-                # For the versions that name it. This one does not rely on it: a collection may have judged it before.
+                # For other versions that name it. This one does not rely on it: a collection may have judged it before.
                 self._put_back(content, blob)
             elif age < self._trusted_age:
                 return key, looked - age.total_seconds()
@@ -193,7 +193,7 @@ class BlobWriter:
 
 
 def _is_of(key: str, blob: Blob, extension: str) -> bool:
-    plain = blob_key(blob.sha256, extension)  # which nearly all keys are
+    plain = blob_key(blob.sha256, extension)  # the usual form
     return key == plain or (sha256_of_blob_key(key), extension_of_blob_key(key)) == (blob.sha256, extension)
 
 

@@ -1,4 +1,4 @@
-"""Storing the content of a version: hash, rely or put, and list, all while the files pass by."""
+"""Store the content of a version: hash each file, rely on a stored blob or put a new one, and list it, in one pass."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SHARD_EXTENSION = ".jsonl"
 
 @dataclass(frozen=True, slots=True)
 class VersionContent:
-    """What a version lists, and its sums.
+    """The items of a version, and their totals.
 
-    ``requires`` names the features of the format that the items take; ``schema`` is that of the first data file, where
-    it is known.
+    ``requires`` names the format features that the items need; ``schema`` is that of the first data file, if it is
+    known.
     """
 
     items: tuple[Item, ...] | None
@@ -49,14 +49,14 @@ def store_content(
     last_shards: tuple[Shard, ...] | None,
     counter: Counter,
 ) -> VersionContent:
-    """Bring everything in ``source`` into the store.
+    """Store everything in ``source``.
 
     Args:
-        writer: puts the blobs.
-        source: what is to be stored.
-        predecessor: the items of the last version: blobs that it names are relied on.
+        writer: stores the blobs.
+        source: the items to store.
+        predecessor: the items of the last version: the blobs that it names are relied on.
         last_shards: the last version's shards, which are relied on too.
-        counter: is told the progress.
+        counter: counts the progress.
     """
     storing = _Storing(writer, counter)
     items = in_parallel(
@@ -72,14 +72,14 @@ def store_content(
 
 @dataclass(slots=True)
 class _Storing:
-    """One attempt to store content, and the schemas that were found on the way."""
+    """One attempt to store content, and the schemas found on the way."""
 
     writer: BlobWriter
     counter: Counter
     schemas: list[Mapping[str, Any] | None] = field(default_factory=list)
 
     def on_bytes(self, size: int) -> None:
-        """Take note of bytes that were read or sent."""
+        """Count bytes that were read or sent."""
         self.counter.add(size=size)
 
 
@@ -88,17 +88,17 @@ class _Step(Protocol):
 
     @property
     def bytes_in_memory(self) -> int | None:
-        """How many bytes it has in memory at a time; None: it takes them from the budget itself."""
+        """How many bytes the step holds in memory at a time; None: it takes them from the budget itself."""
 
     def begin(self, storing: _Storing) -> _Step | Ready[Item]:
-        """Do what is quick; return the item, or what is left to be done in a worker."""
+        """Do the quick part; return the item, or a step with the work left for a worker."""
 
     def finish(self, storing: _Storing) -> Item:
-        """Do what :meth:`begin` left, and return the item."""
+        """Do the work that :meth:`begin` left, and return the item."""
 
 
 def _steps(source: Source, predecessor: Predecessor) -> Iterator[_Step]:
-    """Yield the step of each item: the one place where it matters what kind of thing a source yields."""
+    """Yield the step of each item: the only place that depends on the kinds of items of a source."""
     problems = SourceProblems()
     schema_found = False
     for item in source.items(problems):
@@ -111,7 +111,7 @@ def _steps(source: Source, predecessor: Predecessor) -> Iterator[_Step]:
             yield _Gathered(item, item.gather) if item.gather else _TakenOver(item.entry)
         else:
             yield _TakenOver(item)
-    problems.raise_if_any()  # what came into the folder since it was scanned
+    problems.raise_if_any()  # items that appeared in the folder since the scan
 
 
 def _in_memory(size: int | None) -> int | None:
@@ -120,7 +120,7 @@ def _in_memory(size: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _StoredFile:
-    """A file whose bytes go to the store, with what is known before it is read; once it is hashed, with that."""
+    """A file to store, with the facts known before it is read, or with its hashes after that."""
 
     file: SourceFile
     relied_on: str | None
@@ -129,11 +129,11 @@ class _StoredFile:
 
     @property
     def bytes_in_memory(self) -> int | None:
-        """All of a small file."""
+        """The size of a small file."""
         return _in_memory(self.file.size)
 
     def begin(self, storing: _Storing) -> _Step | Ready[Item]:
-        """Hash a small local file, and see whether its content is in the store already."""
+        """Hash a small local file, and check whether its content is stored already."""
         file = self.file
         if file.local is None or self.wants_schema or (file.size or 0) > QUICK_BYTES:
             return self
@@ -142,7 +142,7 @@ class _StoredFile:
         return replace(self, staged=staged) if key is None else Ready(self._stored(storing, staged, key))
 
     def finish(self, storing: _Storing) -> Item:
-        """Hash it, unless it is, and store it."""
+        """Hash the file, unless that is done, and store it."""
         if self.staged is not None:
             return self._stored(storing, self.staged, self._store(storing, self.staged))
         with stage(self.file, storing.on_bytes) as staged:
@@ -164,22 +164,22 @@ class _StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class _Gathered:
-    """Data that is pointed to, of which more evidence is to be had."""
+    """Pointed data for which more evidence is to be collected."""
 
     pointer: SourcePointer
     gather: Callable[[PointerEntry, OnBytes], PointerEntry]
 
     @property
     def bytes_in_memory(self) -> int | None:
-        """All of a small object, if it is read."""
+        """The size of a small object, if it is read."""
         return _in_memory(self.pointer.size) if self.pointer.reads else 0
 
-    def begin(self, storing: _Storing) -> _Step | Ready[Item]:  # noqa: ARG002 (each takes at least a request)
-        """Leave it to a worker."""
+    def begin(self, storing: _Storing) -> _Step | Ready[Item]:  # noqa: ARG002 (each needs at least one request)
+        """Leave the work to a worker."""
         return self
 
     def finish(self, storing: _Storing) -> Item:
-        """Gather the evidence."""
+        """Collect the evidence."""
         entry = self.gather(self.pointer.entry, storing.on_bytes)
         storing.counter.add(files=1, size=0 if self.pointer.reads else entry.size)
         return entry
@@ -187,17 +187,17 @@ class _Gathered:
 
 @dataclass(frozen=True, slots=True)
 class _TakenOver:
-    """An item of which nothing is left to be done."""
+    """An item that needs no more work."""
 
     item: Item
     bytes_in_memory: int = 0
 
     def begin(self, storing: _Storing) -> _Step | Ready[Item]:
-        """Return it."""
+        """Return the item."""
         return Ready(self.finish(storing))
 
     def finish(self, storing: _Storing) -> Item:
-        """Return it."""
+        """Return the item."""
         if not isinstance(self.item, EmptyFolder):
             storing.counter.add(files=1, size=self.item.size)
         return self.item
@@ -206,7 +206,7 @@ class _TakenOver:
 def _collect(
     items: Iterable[Item], store_shard: Callable[[list[Item]], Shard], schemas: list[Mapping[str, Any] | None]
 ) -> VersionContent:
-    """Sum up the items; beyond the inline limit, store them as shards while they pass."""
+    """Total the items; beyond the inline limit, store them as shards on the way."""
     digest = ContentDigest()
     files = folders = size = 0
     kinds: set[type[Any]] = set()

@@ -1,4 +1,4 @@
-"""Next versions made from the newest one: with stronger evidence, with the bytes stored, or as the data is now."""
+"""Next versions derived from the newest: with stronger evidence, with the bytes stored, or from the current data."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _KEPT = 10_000
 
 @dataclass
 class Changes:
-    """What a refresh found at the places that a version points to.
+    """The changes that a refresh found at the places that a version points to.
 
     Attributes:
-        added: logical paths that are new; of very many the first 10,000, as in all three.
+        added: logical paths that are new; at most the first 10,000, as in all three.
         removed: logical paths that are gone.
-        modified: logical paths whose object is another now.
-        counts: of each of the three, of all of them.
+        modified: logical paths whose object has changed.
+        counts: the number of each of the three, without that limit.
     """
 
     added: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Changes:
         return grid_of(repr(self).strip("<>"), ("change", "path"), rows)
 
     def note(self, what: str, path: str) -> None:
-        """Take in one change: ``added``, ``removed`` or ``modified``."""
+        """Record one change: ``added``, ``removed`` or ``modified``."""
         self.counts[what] += 1
         if len(getattr(self, what)) < _KEPT:
             getattr(self, what).append(path)
@@ -64,12 +64,12 @@ class Changes:
 def strengthen(
     store: Store, loaded: StoredManifest, strength: Strength, progress: ProgressCallback | None = None
 ) -> StoredManifest:
-    """Publish the next version with at least this evidence of each pointer; return it, or this one if it has it all.
+    """Publish the next version with at least this evidence for each pointer; return it, or this one if it has it all.
 
     Raises:
         PointerDriftError: the data changed since it was registered; nothing was registered.
         EvidenceUnavailableError: a server holds no digest.
-        ConflictError: it is not the newest version.
+        ConflictError: this is not the newest version.
     """
     if not any(item.uri is not None and _is_weaker(item, strength) for item in Entries(store, loaded.manifest)):
         return loaded
@@ -92,11 +92,11 @@ def _is_weaker(entry: PointerEntry, strength: Strength) -> bool:
 
 
 def materialize(store: Store, loaded: StoredManifest, progress: ProgressCallback | None = None) -> StoredManifest:
-    """Publish the next version with the bytes of all pointers stored; return it, or this one if it has none.
+    """Publish the next version with the bytes of all pointers stored; return it, or this one if it has no pointers.
 
     Raises:
         PointerDriftError: the data changed since it was registered; nothing was registered.
-        ConflictError: it is not the newest version.
+        ConflictError: this is not the newest version.
     """
     if all(item.uri is None for item in Entries(store, loaded.manifest)):
         return loaded
@@ -117,13 +117,13 @@ def _whole(content: Content[Any]) -> io.BufferedReader:
 def refresh(
     store: Store, loaded: StoredManifest, progress: ProgressCallback | None = None
 ) -> tuple[StoredManifest, Changes]:
-    """Look again at the places that a version points to; publish the next version if anything changed there.
+    """Examine again the places that a version points to; publish the next version if anything changed there.
 
-    Evidence of what did not change is kept, however strong it is.
+    The evidence of unchanged objects is kept, however strong it is.
 
     Raises:
         SourceNotFoundError: nothing is left at one of the places.
-        ConflictError: it is not the newest version.
+        ConflictError: this is not the newest version.
     """
     source = _Refreshed(store, loaded)
     source.scan()
@@ -156,7 +156,7 @@ class _Derived(Source):
         self._items = Entries(store, loaded.manifest)
         self._change = change
 
-    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:  # noqa: ARG002 (they are a version's already)
+    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:  # noqa: ARG002 (the items are already registered)
         """Yield the items, in path order."""
         return map(self._change, self._items.items())
 
@@ -168,7 +168,7 @@ def _lists(place: Pointed, uri: str) -> bool:
 
 
 class _Refreshed(Source):
-    """What is at the places of a version now, and beside it what the version stores itself."""
+    """The current objects at the places of a version, and the files that the version itself stores."""
 
     def __init__(self, store: Store, loaded: StoredManifest) -> None:
         manifest = loaded.manifest
@@ -186,7 +186,7 @@ class _Refreshed(Source):
         self._found = whole[0] if whole else Collection(members)
 
     def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:
-        """Yield the items, in path order; what differs from the version is noted in ``changes``."""
+        """Yield the items, in path order; note differences from the version in ``changes``."""
         self.changes = Changes()
         old = self._items.items()
         known = next(old, None)
@@ -199,7 +199,7 @@ class _Refreshed(Source):
                 yield item
                 continue
             if known.uri is None and not (isinstance(known, EmptyFolder) or isinstance(item, EmptyFolder)):
-                problems.note_path(item.path, "it is new where it lies, and a stored file of the version has this path")
+                problems.note_path(item.path, "this object is new, and a stored file of the version has its path")
             yield self._either(known, item)
             known = next(old, None)
         while known is not None:
@@ -207,7 +207,7 @@ class _Refreshed(Source):
             known = next(old, None)
 
     def _left(self, known: Item) -> Iterator[Item]:
-        """Yield what no place has any more, if it is the version's own."""
+        """Yield an item that no place has any more, if the version itself stores it."""
         if known.uri is not None:
             if any(_lists(place, known.uri) for place in self.pointed):
                 confirm_removed(self._store, known, self._standing)
@@ -216,7 +216,7 @@ class _Refreshed(Source):
             yield known
 
     def _either(self, known: Item, found: SourceItem) -> SourceItem:
-        # Places have pointers and empty folders, and nothing else.
+        # Places contain only pointers and empty folders.
         if known.uri is not None and isinstance(found, SourcePointer) and same_object(known, found.entry):
             return known
         if not isinstance(known, EmptyFolder) or not isinstance(found, EmptyFolder):

@@ -1,4 +1,4 @@
-"""Publishing under an idempotency key: a retried job makes no second version. SPEC.md, "Idempotent publish"."""
+"""Publish under an idempotency key: a retried job creates no second version. SPEC.md, "Idempotent publish"."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from metamlflow.store.catalog.versions import load_manifest
 class Claims:
     """The claims under one idempotency key of one name.
 
-    Each claim binds the publish to a version number before its manifest is created. Whoever retries takes over the
-    newest claim with its ids, so all of them try to create the same record, and the storage lets one of them succeed.
-    A claim is dead once its number carries another's record; only then is the next claim made.
+    Each claim binds the publish to a version number before its manifest is created. A retry takes over the newest claim
+    with its ids, so all of them try to create the same record, and the storage lets one of them succeed. A claim is
+    dead once its number has another writer's record; only then is the next claim made.
     """
 
     def __init__(self, store: Store, name: ArtifactName, key: str) -> None:
@@ -31,7 +31,7 @@ class Claims:
         self._count = 0
 
     def published(self) -> StoredManifest | None:
-        """Return what was published under this key before, or None. Takes over the newest claim there is."""
+        """Return the version published under this key before, or None. Takes over the newest claim, if there is one."""
         prefix = idempotency_prefix(self._name, self._digest)
         found = with_retries(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
         numbers = [number for info in found if (number := parse_idempotency_key(self._name, self._digest, info.key))]
@@ -41,19 +41,19 @@ class Claims:
         return self._carried_out()
 
     def bind(self, head: int, wanted: Claim) -> Claim:
-        """Return what to publish as: the newest claim if it has won or still can, else ``wanted``, now claimed.
+        """Return the claim to publish as: the newest claim if it has won or still can, else ``wanted``, now claimed.
 
         Args:
-            head: the highest version that the caller saw: a claim up to there has won or lost, and which of the two
-                must be looked up, for it may have won since :meth:`published` looked.
-            wanted: what this publish is to become if no claim stands in its way.
+            head: the highest version that the caller saw: a claim up to that number has won or lost, and must be looked
+                up again, because it may have won since :meth:`published` looked.
+            wanted: the claim of this publish, if no other claim is alive.
         """
         while self._newest is None or (self._newest.version <= head and not self._carried_out()):
             number = self._count + 1
             key = idempotency_key(self._name, self._digest, number)
             data = encode_claim(wanted, self._store.clock.now())
             create_before_commit(self._store.backend, key, data, wanted.record_id, self._store.clock)
-            # Whoever created this claim: what it says holds for all.
+            # Take over the stored claim, even if another client created it: it applies to all retries.
             self._take_over(number)
         return self._newest
 

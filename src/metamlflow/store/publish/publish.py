@@ -1,4 +1,4 @@
-"""Publish: the one way in which a version comes into being. The steps are those of SPEC.md, "Publish"."""
+"""Publish: the only way to create a version. The steps are those of SPEC.md, "Publish"."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from metamlflow.store.publish.idempotency import Claims
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 
 DERIVED_FROM = "derived_from"
-"""The role of the version that one with other evidence, or with the bytes stored, was made from."""
-_ATTEMPTS = 3  # of a publish whose checks grow too old; a machine may be suspended, but not time and again
+"""The role of the input from which a version with other evidence, or with the bytes stored, was derived."""
+_ATTEMPTS = 3  # of a publish whose checks become too old; a machine may be suspended, but not again and again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRequest:
-    """What is to become a version, all of it checked."""
+    """The version to publish, completely validated."""
 
     name: ArtifactName
     source: Source
@@ -52,14 +52,14 @@ class PublishRequest:
     on_stale: OnStale = "warn"
     prove: Reliance | None = None
     based_on: StoredManifest | None = None
-    """The newest version, if this one is derived from it: schema and inputs are taken over."""
+    """The newest version, if this one is derived from it: schema and inputs are taken from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest version of a name, whatever its state; number 0 if there is none.
+    """The newest version of a name, whatever its state; number 0 if the name has no version.
 
-    ``was_known`` says whether its manifest was held already, and not read for this.
+    ``was_known`` tells whether its manifest was in the cache already, and not read for this.
     """
 
     number: int = 0
@@ -70,7 +70,7 @@ class Newest:
 
 @callback_errors()
 def publish(store: Store, draft: PublishRequest, progress: ProgressCallback | None = None) -> StoredManifest:
-    """Make ``draft`` the next version of its name; return the manifest that was committed (or, if reused, found).
+    """Publish ``draft`` as the next version of its name; return the committed manifest (or, if reused, the found one).
 
     Raises:
         SourceChangedError: a file changed while it was read; nothing was registered.
@@ -101,7 +101,7 @@ class _Publication:
         progress: ProgressCallback | None,
         seen: tuple[float, Newest] | None,
     ) -> None:
-        self._seen = seen  # the name as it was seen already, and when
+        self._seen = seen  # the newest version as already read, and when
         self._store = store
         self._draft = draft
         self._grace = grace
@@ -113,10 +113,10 @@ class _Publication:
         self._claims = Claims(store, draft.name, draft.idempotency_key) if draft.idempotency_key is not None else None
 
     def published(self) -> StoredManifest:
-        """Publish, in as few attempts as it takes; each goes on from what those before have stored and is young enough.
+        """Publish in as few attempts as possible; each reuses blobs of earlier attempts that are young enough.
 
         Raises:
-            StorageError: every attempt took longer than its checks hold.
+            StorageError: every attempt took longer than its checks are valid.
         """
         began = self._store.clock.elapsed()
         for _ in range(_ATTEMPTS):
@@ -161,25 +161,25 @@ class _Publication:
             self._check_base(head)
 
     def _prove_earlier(self, earlier: StoredManifest) -> None:
-        """Look at what a retry is answered with as hard as was asked for: the good bytes are at hand, and heal it."""
+        """Check the earlier result of a retry as hard as was requested; damaged blobs are put back from the source."""
         number = earlier.manifest.version
         if self._draft.prove and version_status(self._store, self._draft.name, number).available:
             self._store_content(Newest(number, earlier, available=True), self._store.clock.elapsed())
 
     def _check_base(self, head: Newest) -> None:
-        """Refuse to derive from what is not the newest version: its blobs are relied on, and its changes would go."""
+        """Refuse to derive from an outdated version: its blobs are relied on, and newer changes would be lost."""
         base = self._draft.based_on
         if base is None or (head.available and head.loaded and head.loaded.digest == base.digest):
             return
         raise ConflictError(
             f"{base.manifest.name}@{base.manifest.version} is not the newest version any more ({head.number} is), or "
-            "its bytes were given up; nothing was registered",
+            "it was pruned; nothing was registered",
             hint="Take the newest version and try again.",
         )
 
     def _in_time(self, started: float) -> bool:
-        # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is left for
-        # requests that land late.
+        # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is reserved
+        # for requests that complete late.
         return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
 
     def _target(self, head: Newest, content: VersionContent) -> Claim:
@@ -191,7 +191,7 @@ class _Publication:
             last = head.loaded.manifest
             wanted = Claim(last.version, last.record_id, last.artifact_id)
         else:
-            manifest_key(self._draft.name, wanted.version)  # a number that cannot be is refused before it is claimed
+            manifest_key(self._draft.name, wanted.version)  # refuses an impossible number before it is claimed
         return self._claims.bind(head.number, wanted) if self._claims else wanted
 
     def _existing(self, head: Newest, version: int) -> StoredManifest:
@@ -200,12 +200,12 @@ class _Publication:
         return load_manifest(self._store, self._draft.name, version)
 
     def _later_head(self, target: Claim) -> Newest:
-        """Look again: whoever made the claim saw more versions, and the manifest must name the one before it."""
+        """Read the newest version again, for a claim above it: its creator saw versions that were not listed before."""
         head = read_newest(self._store, self._draft.name)
         if target.version > head.number + 1:
             raise StoreFormatError(
-                f"{self._draft.name}: an idempotency record claims version {target.version}, and the newest is "
-                f"{head.number}: versions between them were deleted past this library",
+                f"{self._draft.name}: an idempotency record claims version {target.version}, but the newest is "
+                f"{head.number}: versions between them were deleted without this library",
                 hint="Restore them from a copy of the store, or register under another idempotency_key.",
                 problems=(f"version: expected at most {head.number + 1}, got {target.version}",),
             )
@@ -232,10 +232,10 @@ class _Publication:
         )
 
     def _may_lack_its_record(self, head: Newest) -> bool:
-        """Whether to write the name's record again, in case it was lost: once, where that takes no request too many.
+        """Whether to write the name's record again in case it was lost: once, and only where no extra request results.
 
-        On a disk a look tells. Elsewhere it is done by a client that has read or registered the name before, for which
-        a next version takes a request less than for others.
+        On a disk a stat tells. Elsewhere a client does this that has read or registered the name before, because its
+        next version takes one request less than that of others.
         """
         if self._draft.name in self._store.named:
             return False
@@ -249,7 +249,7 @@ class _Publication:
         return False
 
     def _create_name(self) -> None:
-        """Make the name listable, before its first version exists. That another did so first is as good."""
+        """Make the name listable before its first version exists. If another client did so first, its record counts."""
         clock, record_id = self._store.clock, self._store.clock.new_id()
         data = encode_name(self._draft.name, record_id, clock.now())
         create_before_commit(self._store.backend, name_key(self._draft.name), data, record_id, clock)
@@ -293,7 +293,7 @@ class _Publication:
         )
 
     def _commit(self, manifest: Manifest, started: float) -> StoredManifest | None:
-        """Create the manifest: the commit. None if another publish got the number."""
+        """Create the manifest: the commit. None if another publish took the number."""
         data = encode_manifest(manifest)
         key = manifest_key(manifest.name, manifest.version)
         backend, clock = self._store.backend, self._store.clock
@@ -304,7 +304,7 @@ class _Publication:
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
                 f"{manifest.name}@{manifest.version} may or may not have been registered: {error.message}",
-                hint=f"Look whether it exists and carries the artifact id {manifest.artifact_id}; if you register "
+                hint=f"Check whether it exists and has the artifact id {manifest.artifact_id}; if you register "
                 "again, use an idempotency_key so that a retry cannot make a second version.",
                 key=key,
                 name=manifest.name,
@@ -315,11 +315,11 @@ class _Publication:
             return None
         if stored == data:
             loaded = StoredManifest(manifest, data)
-            # On a disk the look is cheap, and tells the object from one that takes its place later.
+            # On a disk a stat is cheap, and identifies the object, should another one replace it later.
             info = backend.stat(key) if isinstance(backend, CheapStat) else None
             self._store.manifests.keep(key, loaded, info)
             return loaded
-        # Several retries under one key may have created it together: what lies there is what counts.
+        # Several retries under one key may have created it together: the stored record counts.
         return StoredManifest(decode_manifest(stored, key, manifest.name, manifest.version), stored)
 
     def _store_content(self, head: Newest, started: float) -> VersionContent:
@@ -333,17 +333,17 @@ class _Publication:
 
 
 def _without_keys(items: tuple[Item, ...] | None) -> list[Item] | None:
-    """Items without the keys of their blobs: under which of its keys content lies is no change of it."""
+    """Return items without the keys of their blobs: another key for the same content is not a change."""
     if items is None:
         return None
     return [item.without_keys() for item in items]
 
 
 def read_newest(store: Store, name: ArtifactName) -> Newest:
-    """Return the newest version of a name, with its manifest: two requests, or one where there is none.
+    """Return the newest version of a name, with its manifest: two requests, or one if it has no version.
 
     Raises:
-        ConflictError: a migration is filling the next number.
+        ConflictError: a migration is creating the next version.
     """
     return looked_again(lambda: _read_head(store, name), store.clock)
 
@@ -353,7 +353,7 @@ def _read_head(store: Store, name: ArtifactName) -> Newest:
     if not status.committed:
         raise ConflictError(
             f"{name}@{status.version} is being migrated into this store",
-            hint="Register again when the migration is through; if it was given up, finish it first.",
+            hint="Register again when the migration is complete; if it was interrupted, finish it first.",
         )
     if status.version == 0:
         return Newest()

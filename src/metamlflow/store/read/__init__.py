@@ -1,1 +1,1 @@
-"""Reading content of every kind, verified: open, download, local copies."""
+"""Read content of every kind, verified: open, download, local copies."""

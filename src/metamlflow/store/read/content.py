@@ -1,8 +1,8 @@
-"""One class for each kind of content: how it is opened, read, copied, located and checked.
+"""One class for each kind of content: how to open, read, copy, locate and check it.
 
-An entry of a manifest says what there is, and its class here knows how to get at it. Whoever reads, downloads, keeps
-local copies or verifies asks :func:`content_of`, and branches on no kind. docs/decisions/0021-kinds-of-content.md tells
-what a further kind takes.
+A manifest entry describes a file; the class for its kind knows how to reach the bytes. The code that reads, downloads,
+caches or verifies calls :func:`content_of` and never branches on the kind. docs/decisions/0021-kinds-of-content.md
+describes how to add a kind.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ E = TypeVar("E", bound=FileEntry)
 
 
 class Content(ABC, Generic[E]):
-    """The content of one file of a version. Made by :func:`content_of`; it costs nothing, and may be made anew.
+    """The content of one file of a version, made by :func:`content_of`. Cheap to create, so it need not be kept.
 
     Args:
-        store: that has the version.
-        manifest: of the version.
+        store: the store that has the version.
+        manifest: the manifest of the version.
         entry: the file.
     """
 
     __slots__ = ("entry", "manifest", "store")
     buffer = 1024 * 1024
-    """How much is read ahead by :meth:`open`, in bytes."""
+    """Size of the read-ahead buffer of :meth:`open`, in bytes."""
 
     def __init__(self, store: Store, manifest: Manifest, entry: E) -> None:
         self.store = store
@@ -54,26 +54,26 @@ class Content(ABC, Generic[E]):
     @property
     @abstractmethod
     def place(self) -> str:
-        """Where it lies, as findings name it: a key of the store, or a URI."""
+        """The location of the content as findings name it: a key of the store, or a URI."""
 
     @property
     @abstractmethod
     def expected(self) -> str:
-        """What a finding says was expected where a look at it failed."""
+        """The expected value that a finding states when a check failed with an error."""
 
     @abstractmethod
     def url(self) -> str:
-        """Return a URL that other tools open. No request."""
+        """Return a URL that other tools can open. No request."""
 
     # --- its bytes ----------------------------------------------------------------------------------------------------
 
     @property
     def bytes_in_memory(self) -> int | None:
-        """How many bytes :meth:`copy` has in memory at a time; None: it takes them from the budget itself."""
+        """How many bytes :meth:`copy` holds in memory at a time; None: it takes them from the budget itself."""
         return self.entry.size if self.entry.size <= SMALL else None
 
     def open(self) -> io.BufferedReader:
-        """Return a seekable reader that raises IntegrityError instead of giving wrong bytes."""
+        """Return a seekable reader that raises IntegrityError instead of returning wrong bytes."""
         return io.BufferedReader(self.raw(), self.buffer)
 
     @abstractmethod
@@ -82,80 +82,81 @@ class Content(ABC, Generic[E]):
 
     @abstractmethod
     def read(self) -> Buffer:
-        """Return all of it, verified.
+        """Return the whole content, verified.
 
         Raises:
-            IntegrityError: it is missing or not what was registered.
+            IntegrityError: the content is missing, or differs from the registered content.
         """
 
     @abstractmethod
     def copy(self, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
-        """Read all of it once, verified, and write it to ``target`` if one is given.
+        """Read the whole content once, verify it, and write it to ``target`` if one is given.
 
         Args:
-            target: a new file without a buffer.
-            on_bytes: is told the progress.
+            target: a new, unbuffered file.
+            on_bytes: called with the number of bytes of each part read.
 
         Raises:
-            IntegrityError: it is missing or not what was registered; what was written must be thrown away.
+            IntegrityError: the content is missing, or differs from the registered content; discard the bytes written.
         """
 
     # --- verification -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def overview(cls, survey: Survey) -> Callable[[E], Any]:  # noqa: ARG003 (for kinds of which much is told at once)
-        """Return what tells of each entry, asked in their order, what is known of it before it is looked at by itself.
+    def overview(cls, survey: Survey) -> Callable[[E], Any]:  # noqa: ARG003 (for overriding methods)
+        """Return a function that gives the known facts about an entry before it is checked by itself.
 
-        What it tells is given to :meth:`check`. It serves where one request tells of many entries.
+        The function is called with entries in their order, and its result is passed to :meth:`check`. Override this
+        where one request covers many entries.
         """
         return lambda _: None
 
     @abstractmethod
     def check(self, level: Level, shown: Any, on_bytes: OnBytes, before_request: Callable[[], None]) -> Finding | None:
-        """Look whether it is there as it was registered; return what is wrong.
+        """Check that the content is there as it was registered; return a finding, or None if nothing is wrong.
 
         Args:
-            level: how hard to look.
-            shown: what the overview told of it.
-            on_bytes: is told the bytes that are read.
-            before_request: is called before an object is looked at or read.
+            level: the verification level.
+            shown: the overview's result for this entry.
+            on_bytes: called with the number of bytes of each part read.
+            before_request: called before an object is examined or read.
 
         Raises:
-            IntegrityError: it is missing or not what was registered.
-            MetaMLFlowError: it cannot be looked at.
+            IntegrityError: the content is missing, or differs from the registered content.
+            MetaMLFlowError: the content could not be examined.
         """
 
 
 class StoredContent(Content[Entry]):
-    """A file that has a blob of its own.
+    """A file with its own blob.
 
-    In a local store all of it is verified before the first of it is handed out. From a bucket, read from start to end,
-    it is verified as it passes, and the read that would return the last of it raises; at the first jump all of it is
-    verified, and then any part can be read.
+    In a local store the whole blob is verified before the first byte is returned. A blob in a bucket is verified as it
+    is read from start to end, and the read that would return its last bytes raises; the first seek verifies the whole
+    blob, after which any part can be read.
     """
 
     __slots__ = ()
 
     @property
     def place(self) -> str:
-        """Its key."""
+        """The key of the blob."""
         return self.entry.key
 
     @property
     def expected(self) -> str:
-        """Its digest."""
+        """The digest of the blob."""
         return f"sha256:{self.entry.sha256}"
 
     def url(self) -> str:
-        """Return that of its blob."""
+        """Return the URL of the blob."""
         return self.store.backend.url_of(self.entry.key)
 
     def raw(self) -> io.RawIOBase:
-        """Return a reader that verifies."""
+        """Return a verifying reader."""
         return verifying_reader(self.store, self.manifest, self.entry)
 
     def read(self) -> Buffer:
-        """Return all of it; one request up to 8 MiB, two above."""
+        """Return the whole content; one request up to 8 MiB, two above."""
         try:
             return fetch_whole(self.store, self.entry)
         except ObjectNotFoundError:
@@ -171,11 +172,11 @@ class StoredContent(Content[Entry]):
     def check(
         self,
         level: Level,
-        shown: Any,  # noqa: ARG002 (there is no overview of blobs)
+        shown: Any,  # noqa: ARG002 (blobs have no overview)
         on_bytes: OnBytes,
         before_request: Callable[[], None],
     ) -> Finding | None:
-        """Ask for its size, and the checksum that its storage holds; or read all of it."""
+        """Compare the size, and the checksum that the storage holds; or read the whole blob."""
         before_request()
         if level == "full":
             self.copy(None, on_bytes)
@@ -201,31 +202,31 @@ class StoredContent(Content[Entry]):
 
 
 class PointedContent(Content[PointerEntry]):
-    """A file that lies outside of the store, and is read on condition of what was registered."""
+    """A file outside of the store, read on condition of its registered state."""
 
     __slots__ = ()
-    buffer = 8 * 1024  # the reader below asks for more than this by itself, where it is read in order
+    buffer = 8 * 1024  # the reader below requests more by itself when it is read sequentially
 
     @property
     def place(self) -> str:
-        """Its URI."""
+        """The URI of the object."""
         return self.entry.uri
 
     @property
     def expected(self) -> str:
-        """What a pointer promises, whatever its evidence."""
+        """Readable data, whatever the evidence of the pointer."""
         return "readable data"
 
     def url(self) -> str:
-        """Return its URI, as relocations say."""
+        """Return the URI, with relocations applied."""
         return self.store.relocations.place(self.entry.uri)
 
     def raw(self) -> io.RawIOBase:
-        """Return a reader that asks for little at a jump, and compares what is read from start to end."""
+        """Return a reader that requests little after a seek and verifies content that is read from start to end."""
         return PointerReader(self.store, self.entry)
 
     def read(self) -> Buffer:
-        """Return all of it, compared with the digest that its evidence has."""
+        """Return the whole content, compared with the digest in its evidence."""
         return read_pointer(self.store, self.entry)
 
     def copy(self, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
@@ -234,13 +235,13 @@ class PointedContent(Content[PointerEntry]):
 
     @classmethod
     def overview(cls, survey: Survey) -> Callable[[PointerEntry], Listed | None]:
-        """Return what tells of each entry what a listing of its place shows."""
+        """Return a function that gives, for each entry, the result of listing its place."""
         return Listings(survey.store, survey.manifest, survey.level, from_start=survey.from_start).of
 
     def check(
         self, level: Level, shown: Listed | None, on_bytes: OnBytes, before_request: Callable[[], None]
     ) -> Finding | None:
-        """Go by the listing, or one look; or read all of it."""
+        """Use the result of the listing or send one request; or read the whole object."""
         if level == "full":
             before_request()
             return check_content(self.store, self.entry, on_bytes)
@@ -258,13 +259,13 @@ def content_of(store: Store, manifest: Manifest, entry: FileEntry) -> Content[An
 
 @dataclass
 class Survey:
-    """One look at many files of a version, in their order.
+    """One check of many files of a version, in their order.
 
     Attributes:
-        store: that has the version.
-        manifest: of the version.
-        level: how hard to look.
-        from_start: whether the files begin with the version's first.
+        store: the store that has the version.
+        manifest: the manifest of the version.
+        level: the verification level.
+        from_start: whether the files begin with the version's first file.
     """
 
     store: Store
@@ -274,7 +275,7 @@ class Survey:
     _overviews: dict[type[Content[Any]], Callable[[Any], Any]] = field(default_factory=dict)
 
     def of(self, entry: FileEntry) -> tuple[Content[Any], Any]:
-        """Return a file's content, and what the overview of its kind tells of it."""
+        """Return a file's content, and the overview's result for it."""
         kind = KINDS[type(entry)]
         overview = self._overviews.get(kind)
         if overview is None:

@@ -1,4 +1,4 @@
-"""Bringing content to a local folder: all of it verified before the first file appears under its name."""
+"""Download content to a local folder: everything is verified before the first file appears under its name."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ from metamlflow.store.transfer.scheduler import in_parallel
 _SHOWN = 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _Target = tuple[int, int, Item]
-"""The handle of a staging folder, a number in it, and what goes there."""
+"""The handle of a staging folder, the number that names a file there, and the item that the file is for."""
 _Place = tuple[int, str]
 """The handle of a folder, and a name in it."""
 
 
 def local_folder(destination: str | os.PathLike[str]) -> Path:
-    """Return the folder that a caller named as a path or a ``file://`` URL."""
+    """Return the folder that a caller gave as a path or a ``file://`` URL."""
     place = os.fspath(destination)
     if not place:
-        raise InvalidInputError("an empty destination names nothing", hint="Use '.' for the current folder.")
+        raise InvalidInputError("the destination is an empty path", hint="Use '.' for the current folder.")
     path = local_path(place)
     if path is None:
         raise InvalidInputError(
-            f"{redact(place)!r} is no local folder", hint="A download goes to a folder; fsspec copies it on from there."
+            f"{redact(place)!r} is not a local folder",
+            hint="A download goes to a local folder; use fsspec to copy it elsewhere.",
         )
     return Path(path)
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What is to be brought where."""
+    """The items to download, and how."""
 
     store: Store
     manifest: Manifest
@@ -61,7 +62,7 @@ class Download:
 def download_artifact(
     store: Store, manifest: Manifest, destination: Path, *, overwrite: bool, progress: ProgressCallback | None
 ) -> Path:
-    """Bring all of an artifact to the folder ``destination``; return the file of a one-file artifact, else the folder.
+    """Download a whole artifact to the folder ``destination``; return the file of a one-file artifact, else the folder.
 
     Raises:
         DestinationExistsError: a file is in the way; nothing was written.
@@ -82,13 +83,13 @@ def download_entry(
     overwrite: bool,
     progress: ProgressCallback | None,
 ) -> Path:
-    """Bring one file to ``destination`` under its logical path; return where it lies."""
+    """Download one file to ``destination`` under its logical path; return its path on the disk."""
     run(Download(store, manifest, (entry,), 1, entry.size, overwrite, progress), destination)
     return destination / entry.path
 
 
 def fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
-    """Bring all of an artifact into an empty folder that nobody else sees."""
+    """Download a whole artifact into an empty folder that no other process sees."""
     download = Download(store, manifest, _Items(Entries(store, manifest)), manifest.files, manifest.size)
     handle = open_folder(folder)
     try:
@@ -101,7 +102,7 @@ def fill_folder(store: Store, manifest: Manifest, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """The items of an artifact, to be walked more than once without holding them."""
+    """The items of an artifact, iterable several times without holding them in memory."""
 
     entries: Entries
 
@@ -111,9 +112,9 @@ class _Items:
 
 @callback_errors()
 def run(download: Download, destination: Path) -> None:
-    """Carry out a download: look first, fetch into a hidden folder inside, and move what is complete."""
+    """Run a download: check the destination, fetch into a hidden folder inside it, then move the complete files."""
     if not destination.is_absolute():
-        absolute_path(str(destination))  # else the folder would be made in one that was deleted
+        absolute_path(str(destination))  # must fail if the current folder was deleted, before a folder is made in it
     with translated_errors(str(destination)):
         missing = _missing_folders(destination)
         try:
@@ -137,23 +138,23 @@ def _make_folders(missing: Iterable[Path]) -> None:
     for folder in reversed(list(missing)):
         try:
             folder.mkdir(exist_ok=True)
-        except FileNotFoundError as error:  # /proc takes no folders, and a deleted one has no place for them
+        except FileNotFoundError as error:  # /proc accepts no folders, and a deleted folder no children
             raise StorageError(
-                f"the folder {folder} cannot be made: the one that it lies in takes none, or was deleted",
+                f"cannot create the folder {folder}: its parent accepts no folders, or was deleted",
                 hint="Give the absolute path of a folder on a disk.",
                 key=str(folder),
             ) from error
 
 
 def _missing_folders(folder: Path) -> list[Path]:
-    """Return the folders that are to be made for ``folder`` to be one, innermost first."""
+    """Return the folders to create so that ``folder`` exists, innermost first."""
     missing = []
     for path in (folder, *folder.parents):
         if path.is_dir():
             break
         if os.path.lexists(path):
             raise DestinationExistsError(
-                f"{path} is no folder, and the destination of a download is one",
+                f"{path} is not a folder, but the destination of a download must be one",
                 hint="Give the folder; the file gets the name it was registered with.",
                 paths=(str(path),),
             )
@@ -168,7 +169,7 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 def _check_destination(download: Download, destination: Path) -> None:
-    """Refuse what is in the way, and links that lead out of the destination, before anything is fetched."""
+    """Refuse files in the way, and links that lead out of the destination, before any content is fetched."""
     with os.scandir(destination) as found:
         if next(found, None) is None:
             return
@@ -177,7 +178,7 @@ def _check_destination(download: Download, destination: Path) -> None:
     for item in download.items:
         target = destination / item.path
         if not _is_clear_of_links(destination, item.path, checked):
-            in_the_way.append(f"{target} (a link or a file lies where one of its folders belongs)")
+            in_the_way.append(f"{target} (a link or a file is in the place of one of its folders)")
         elif isinstance(item, EmptyFolder):
             if os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
                 in_the_way.append(str(target))
@@ -205,7 +206,7 @@ def _is_clear_of_links(destination: Path, path: str, checked: set[str]) -> bool:
 
 
 def _refuse_collisions(items: Iterable[Item], folder: int, place: Path) -> None:
-    """Name the paths that this disk cannot tell apart, if it is one that folds case or normalises."""
+    """Raise an error that names the paths that this disk cannot tell apart, if it folds case or normalises names."""
     if not _folds(folder):
         return
     groups = list(collisions(item.path for item in items))
@@ -220,7 +221,7 @@ def _refuse_collisions(items: Iterable[Item], folder: int, place: Path) -> None:
 
 
 def _folds(folder: int) -> bool:
-    """Whether the disk takes two spellings for one name."""
+    """Whether the disk treats two spellings as one name."""
     probe = f"{uuid.uuid4().hex}é".upper()
     os.close(os.open(probe, _NEW, 0o600, dir_fd=folder))
     try:
@@ -241,7 +242,7 @@ def _status(name: str, folder: int) -> os.stat_result | None:
 
 
 class _Fetching:
-    """Brings items to a folder, each in a worker thread."""
+    """Downloads items to a folder, each in a worker thread."""
 
     def __init__(self, download: Download, place: Path) -> None:
         self._download = download
@@ -250,7 +251,7 @@ class _Fetching:
         self._made: set[str] = {self._place}
 
     def all(self, work: Callable[[_Target], None], targets: Iterable[_Target]) -> None:
-        """Fetch to all targets, many at a time."""
+        """Download to all targets, many at a time."""
         for _ in in_parallel(work, targets, size_of=self._bytes_in_memory, cancel=self._counter.cancel):
             pass
 
@@ -261,13 +262,13 @@ class _Fetching:
         return content_of(self._download.store, self._download.manifest, item).bytes_in_memory
 
     def to_number(self, target: _Target) -> None:
-        """Bring one item, verified, to a file of a staging folder that is called by its number."""
+        """Download one item, verified, to a file in a staging folder; its number is the file name."""
         folder, number, item = target
         if not isinstance(item, EmptyFolder):
             self._write(item, f"{self._place}/{item.path}", str(number), folder)
 
     def to_path(self, target: _Target) -> None:
-        """Bring one item, verified, to its path below a folder that nobody else can write to."""
+        """Download one item, verified, to its path below a folder that no other process can write to."""
         item = target[2]
         path = f"{self._place}/{item.path}"
         with translated_errors(path):
@@ -284,7 +285,8 @@ class _Fetching:
                 content_of(self._download.store, self._download.manifest, item).copy(file, self._on_bytes)
                 if item.executable:
                     mode = os.fstat(descriptor).st_mode
-                    # Whoever may read it may execute it: so the umask decides, as for a compiler's output.
+                    # Everyone who may read the file may execute it, so the umask decides, as it does for a compiler's
+                    # output.
                     os.fchmod(descriptor, mode | (mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)) >> 2)
         self._counter.add(files=1)
 
@@ -295,7 +297,7 @@ class _Fetching:
             folder = folder.rpartition("/")[0]
         for path in reversed(missing):
             with suppress(FileExistsError):
-                os.mkdir(path)  # noqa: PTH102 (a Path for each folder takes its time)
+                os.mkdir(path)  # noqa: PTH102 (a Path for each folder would be slow)
             self._made.add(path)
 
     def _on_bytes(self, size: int) -> None:
@@ -325,13 +327,13 @@ def _move_in(download: Download, staging: int, root: int, destination: Path) -> 
 
 
 def _move(staged: _Place, target: _Place, shown: str, *, overwrite: bool) -> None:
-    """Put a staged file in its place; both are the handle of a folder and a name."""
+    """Move a staged file to its target; both are the handle of a folder and a name."""
     (source, name), (folder, new) = staged, target
     if overwrite:
         os.replace(name, new, src_dir_fd=source, dst_dir_fd=folder)
         return
     try:
-        # link() fails if the target exists; rename() would silently replace what came there meanwhile.
+        # link() fails if the target exists; rename() would silently replace a file created meanwhile.
         os.link(name, new, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         raise DestinationExistsError(
@@ -344,7 +346,7 @@ def _move(staged: _Place, target: _Place, shown: str, *, overwrite: bool) -> Non
 
 
 def _take_back(items: Iterable[Item], staging: int, inside: Inside) -> None:
-    """Remove what was moved in, which is what is no longer staged or lies at both places."""
+    """Remove the files that were moved in: those that are no longer staged, or are at both places."""
     for number, item in enumerate(items):
         if isinstance(item, EmptyFolder):
             continue

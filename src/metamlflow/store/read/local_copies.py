@@ -1,4 +1,4 @@
-"""Local, read-only copies of content, found again by what was registered."""
+"""Local, read-only copies of content, identified by their registered digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def copy_of_folder(store: Store, cache: FileCache, loaded: StoredManifest) -> Pa
 
 
 def copy_of_file(store: Store, cache: FileCache, loaded: StoredManifest, entry: FileEntry) -> Path:
-    """Return a copy of one file, verified."""
+    """Return a verified copy of one file."""
     name = entry.path.rpartition("/")[2]
     content = content_of(store, loaded.manifest, entry)
     if entry.sha256 is not None:
@@ -33,7 +33,7 @@ def copy_of_file(store: Store, cache: FileCache, loaded: StoredManifest, entry: 
             size=entry.size,
             executable=entry.executable,
         )
-    # Without a SHA-256, by what stands for its content and where it lies.
+    # A pointer without a SHA-256 is identified by its other evidence and its location.
 
     def fill(folder: Path) -> None:
         with (folder / name).open("xb", buffering=0) as file:

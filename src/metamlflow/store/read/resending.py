@@ -1,4 +1,4 @@
-"""Content of one store as it is sent to another: hashed as it passes, its last bytes kept back if it is damaged."""
+"""Read content of one store to send it to another: it is hashed as it passes, and damaged content never completes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 def blob_from(store: Store, content: Entry, on_bytes: OnBytes) -> Blob:
-    """Return content of a store as it is put elsewhere.
+    """Return content of a store as a blob to send elsewhere.
 
-    Up to 1 MiB it is read now. Of what is larger the size is asked for now, since a backend plans an upload by it; its
-    reader raises IntegrityError before the last bytes of what is not the content.
+    Content of up to 1 MiB is read now. Of larger content only the size is requested now, because a backend plans an
+    upload by it; the blob's reader raises IntegrityError before the last bytes if the content is damaged.
 
     Raises:
-        ObjectNotFoundError: it is not there.
-        IntegrityError: it is not what its manifest says.
+        ObjectNotFoundError: the object does not exist.
+        IntegrityError: the object differs from its manifest's description.
     """
     if content.size <= SMALL:
         data = bytes(fetch_whole(store, content))
@@ -41,10 +41,10 @@ def blob_from(store: Store, content: Entry, on_bytes: OnBytes) -> Blob:
 
 
 def sent_again_if_damaged(send: Callable[[], T]) -> T:
-    """Return what ``send`` does with the content of a store; done once more if that was damaged on its way.
+    """Return the result of ``send``, which sends content of a store; call it once more if that was damaged in transit.
 
     Raises:
-        IntegrityError: it was damaged twice, so it lies there so.
+        IntegrityError: the content was damaged twice, so the stored object is damaged.
     """
     try:
         return send()
@@ -66,7 +66,7 @@ def _open(store: Store, content: Entry, on_bytes: OnBytes) -> BinaryIO:
 
 
 def _is_proven() -> None:
-    """The size was asked for when the blob was made."""
+    """Do nothing: the size was requested when the blob was made."""
 
 
 def _digested(data: bytes) -> str:
@@ -76,7 +76,7 @@ def _digested(data: bytes) -> str:
 
 
 def _crc32c_of(store: Store, content: Entry) -> str:
-    """Read content for its CRC32C, which is not recorded of a list of files."""
+    """Read content to compute its CRC32C, which is not recorded for a list of files."""
     digester = Digester(["crc32c"])
     copy_ranges(range_fetcher(store, content.key), content.size, digester, None, lambda _: None, prove_size=_is_proven)
     return digester.digests()["crc32c"]

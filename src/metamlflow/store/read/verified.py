@@ -1,4 +1,4 @@
-"""Reading blobs so that wrong bytes never count as read."""
+"""Read blobs so that wrong bytes are never returned as their content."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, n
 
 
 def verifying_reader(store: Store, manifest: Manifest, entry: Entry) -> io.RawIOBase:
-    """Return a seekable reader of a blob that raises IntegrityError instead of giving wrong bytes."""
+    """Return a seekable reader of a blob that raises IntegrityError instead of returning wrong bytes."""
     return _VerifyingReader(entry, opener(store, manifest, entry))
 
 
 def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], BinaryIO]:
-    """Return a function that opens an entry's blob; what a missing blob means is in its error."""
+    """Return a function that opens an entry's blob; a missing blob raises the error of :func:`missing`."""
 
     def open_blob() -> BinaryIO:
         try:
@@ -46,11 +46,11 @@ def opener(store: Store, manifest: Manifest, entry: Entry) -> Callable[[], Binar
 
 
 def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
-    """Read a blob once, compared with its size and SHA-256, and write it to ``target`` if one is given.
+    """Read a blob once, compare it with its size and SHA-256, and write it to ``target`` if one is given.
 
     Raises:
-        ObjectNotFoundError: it is not there.
-        IntegrityError: it is not what was registered; what was written must be thrown away.
+        ObjectNotFoundError: the blob does not exist.
+        IntegrityError: the content differs from the registered content; discard the bytes written.
     """
     if entry.size <= SMALL:
         data = fetch_whole(store, entry)
@@ -64,7 +64,7 @@ def copy_blob(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: On
 
 
 def _copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes: OnBytes) -> None:
-    """Of a range no server states a checksum: what was damaged on its way shows at the end, and is asked for anew."""
+    """Copy in ranges; servers state no checksum for a range, so damage in transit shows at the end: repeat once."""
     fetch, prove_size = range_fetcher(store, entry.key), partial(check_size, store, entry)
     for told in (on_bytes, not_told):
         digest = hashlib.sha256()
@@ -72,7 +72,7 @@ def _copy_ranges(store: Store, entry: Entry, target: IO[bytes] | None, on_bytes:
         if (size, digest.hexdigest()) == (entry.size, entry.sha256):
             return
         if target is not None:
-            target.truncate(0)  # it may have got more than belongs there
+            target.truncate(0)  # it may have received too many bytes
     compare(entry, size, digest.hexdigest())
 
 
@@ -91,7 +91,7 @@ def _copy_stream(open_blob: Callable[[], BinaryIO], entry: Entry, target: IO[byt
 
 
 def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
-    """Return the error for content that is not there, unless the version was pruned meanwhile: then raise that."""
+    """Return the error for missing content; if the version was pruned meanwhile, raise ArtifactPrunedError instead."""
     check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
     return absent(entry)
 
@@ -99,9 +99,9 @@ def missing(store: Store, manifest: Manifest, entry: Entry) -> IntegrityError:
 class _VerifyingReader(SeekableReader):
     """The raw reader of a blob.
 
-    A local file is verified as a whole before its first bytes are handed out. What comes over a network is hashed while
-    it is read in order; the last of it is handed out only if the digest is right. A jump there (what Parquet and zip
-    readers do) makes it read everything once into a temp file, from which every later read is served.
+    A local file is verified completely before its first bytes are returned. Content from a network is hashed as it is
+    read sequentially; its last bytes are returned only if the digest matches. A seek, as Parquet and zip readers do,
+    reads everything once into a temp file, which then serves every later read.
     """
 
     def __init__(self, entry: Entry, open_blob: Callable[[], BinaryIO]) -> None:
@@ -110,7 +110,7 @@ class _VerifyingReader(SeekableReader):
         self._open_blob = open_blob
         self._source: IO[bytes] = open_blob()
         self._digest = hashlib.sha256()
-        self._hashed = 0  # how far content was hashed in order
+        self._hashed = 0  # number of bytes hashed sequentially
         self._verified = False
 
     def readinto(self, buffer: Any) -> int:
@@ -130,7 +130,7 @@ class _VerifyingReader(SeekableReader):
         return len(chunk)
 
     def readall(self) -> bytes:
-        """Return the rest. Where nothing was handed out before, what was damaged on its way is read anew."""
+        """Return the remaining bytes. If nothing was returned before, data damaged in transit is read again."""
         start, is_first = self._position, not self._hashed
         try:
             return super().readall()
@@ -152,18 +152,18 @@ class _VerifyingReader(SeekableReader):
                 if self._is_local():
                     raise
                 self._digest, self._hashed = handed_out
-                self._verify_all()  # was it damaged on its way, or is it where it lies?
+                self._verify_all()  # shows whether it was damaged in transit or in the store
                 self._source.seek(self._hashed)
                 chunk = self._source.read(size)
         return chunk
 
     def _finish(self, excess: bytes) -> None:
-        """Compare what was read to its end with what was registered."""
+        """Compare the content with its registered size and digest after it was read to its end."""
         compare(self._entry, self._hashed + len(excess), self._digest.hexdigest())
         self._verified = self._is_local()
 
     def _is_worth_a_look_ahead(self, asked: int) -> bool:
-        """Whether to verify a local file as a whole before its first bytes are handed out: a caller may stop early."""
+        """Whether to verify a local file completely before its first bytes are returned: a caller may stop early."""
         return self._hashed == 0 and asked < self._entry.size and self._is_local()
 
     def _is_local(self) -> bool:
@@ -174,7 +174,7 @@ class _VerifyingReader(SeekableReader):
         return True
 
     def _jump(self) -> None:
-        """Make any part readable; what was damaged on its way is asked for once more."""
+        """Make any part readable; fetch once more if the content was damaged in transit."""
         try:
             self._verify_all()
         except IntegrityError:
@@ -183,10 +183,10 @@ class _VerifyingReader(SeekableReader):
             self._verify_all()
 
     def _verify_all(self) -> None:
-        """Read all of it anew, verified; every later read is served from that.
+        """Read and verify the whole content again; later reads are served from this copy.
 
         Raises:
-            IntegrityError: it is not what was registered, or what was handed out before is not what came now.
+            IntegrityError: the content differs from the registered content, or from the bytes returned before.
         """
         is_local = self._is_local()
         with ExitStack() as on_failure:
@@ -206,7 +206,7 @@ class _VerifyingReader(SeekableReader):
             raise damaged_on_its_way(self._entry.path, f"sha256:{self._entry.sha256}", self._entry.key)
 
     def _copy_verified(self, source: IO[bytes], target: IO[bytes] | None) -> bool:
-        """Read to the end, compared; return whether it begins with what was hashed before."""
+        """Read to the end and compare; return whether the content begins with the bytes hashed before."""
         digest, size, begins_the_same = hashlib.sha256(), 0, self._hashed == 0
         while size <= self._entry.size:
             end = self._hashed if size < self._hashed else self._entry.size + 1

@@ -1,1 +1,1 @@
-"""Putting back what a verification finds missing or modified."""
+"""Put back objects that a verification finds missing or modified."""

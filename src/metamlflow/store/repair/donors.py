@@ -1,4 +1,4 @@
-"""Where a repair takes good bytes from: another store, or files. Only bytes that have the wanted digest are given."""
+"""The sources of good bytes for a repair: another store, or files. They return only bytes with the wanted digest."""
 
 from __future__ import annotations
 
@@ -32,54 +32,54 @@ from metamlflow.store.transfer.spooling import OnBytes
 
 
 class Donor(Protocol):
-    """A place that may have what is damaged."""
+    """A place that may have the damaged content."""
 
     def blob(self, content: Entry, on_bytes: OnBytes) -> Blob:
-        """Return content as it can be put: of this size and SHA-256, or a reader that raises before its end.
+        """Return content to put: with this size and SHA-256, or with a reader that raises before its end.
 
         Raises:
-            MetaMLFlowError: the place does not have it.
+            MetaMLFlowError: the place does not have the content.
         """
 
     def record(self, key: str, digest: str) -> bytes:
-        """Return a record with this digest; errors as of :meth:`blob`."""
+        """Return a record with this digest; raises the errors of :meth:`blob`."""
 
 
 def donor_of(source: object, store: Store, opened: Callable[[str], Store]) -> Donor:
-    """Return what a caller names as a source of good bytes.
+    """Return the donor for the source of good bytes that a caller names.
 
     Args:
         source: another store, its URL or folder, or a local file or folder with the content.
-        store: that is to be repaired.
+        store: the store to repair.
         opened: opens a store by its URL or path.
 
     Raises:
-        SourceNotFoundError: there is nothing at that place.
-        InvalidInputError: it is not one of these, or the damaged store itself.
+        SourceNotFoundError: nothing exists at that place.
+        InvalidInputError: the source is none of these, or is the damaged store itself.
     """
     if not isinstance(source, Store):
         place = _local(source)
         if place is not None and not _is_store(place):
             return FileDonor(place)
         source = opened(os.fspath(cast("str", source)))
-    if source.has_way_of(store):  # and not the id, which a copy made past the library has too
+    if source.has_way_of(store):  # do not compare ids: a copy made without the library has the same id
         raise InvalidInputError("the source is the damaged store itself", hint="Give a copy of it.")
     return StoreDonor(source)
 
 
 def _local(source: object) -> Path | None:
-    """Return the local path that a source of good bytes is, or None."""
+    """Return the local path of a source of good bytes, or None if it is not local."""
     if not isinstance(source, str | os.PathLike):
         raise InvalidInputError(f"a source is a path, a URL or a client, not {type(source).__name__}")
     text = os.fspath(source)
     if not text:
-        raise InvalidInputError("an empty source names nothing", hint="Use '.' for the current folder.")
+        raise InvalidInputError("the source is an empty path", hint="Use '.' for the current folder.")
     path = local_path(text)
     return None if path is None else Path(path)
 
 
 def _is_store(place: Path) -> bool:
-    """Return whether a store lies at a path, where something does."""
+    """Return whether a path holds a store; raise an error if the path does not exist."""
     with translated_errors(str(place)):
         if (place / MARKER).is_file():
             return True
@@ -96,7 +96,7 @@ class StoreDonor:
         store.marker()
 
     def blob(self, content: Entry, on_bytes: OnBytes) -> Blob:
-        """Return content from under its key, or the key without a publish id."""
+        """Return the content at its key, or at the key without a publish id."""
         plain = blob_key(content.sha256, extension_of_blob_key(content.key))
         failure: MetaMLFlowError | None = None
         for key in dict.fromkeys((content.key, plain)):
@@ -108,7 +108,7 @@ class StoreDonor:
         raise self._not_there(failure)
 
     def record(self, key: str, digest: str) -> bytes:
-        """Return a record from under the same key."""
+        """Return the record at the same key."""
         try:
             data = with_retries(lambda: read_record(self._store.backend, key), self._store.clock)
         except ObjectNotFoundError as error:
@@ -137,18 +137,18 @@ class FileDonor:
                 source = place_source(str(file), "", no_options)
                 source.scan()
                 (item,) = source.items(SourceProblems())
-                blob = stage(cast("SourceFile", item), on_bytes).blob  # it was a file when it was looked at
+                blob = stage(cast("SourceFile", item), on_bytes).blob  # it was a file a moment ago
             if (blob.size, blob.sha256) == (content.size, content.sha256):
                 return blob
             found = f"{file} has other bytes: {blob.size} bytes, sha256:{blob.sha256}"
         raise SourceNotFoundError(found or f"the source {self._place} does not have it")
 
     def record(self, key: str, digest: str) -> bytes:
-        """Return a record of a folder that is a copy of a store without its marker."""
+        """Return a record from a folder that is a copy of a store without its marker."""
         file = self._place / key
         if self._place.is_dir() and file.is_file() and digest_of(data := file.read_bytes()) == digest:
             return data
-        raise SourceNotFoundError(f"the source {self._place} has no such record")
+        raise SourceNotFoundError(f"the source {self._place} does not have the record")
 
     def _files(self, content: Entry) -> Iterator[Path]:
         if self._place.is_file():
@@ -161,7 +161,7 @@ class FileDonor:
 
 @contextmanager
 def _as_told() -> Iterator[None]:
-    """Tell a file that cannot be read as what it is to a repair: a source that does not have the content."""
+    """Turn the error for a file that cannot be read into one for a source that does not have the content."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Repairing a version: what a verification finds missing or damaged is put back, under the very key, and read back.
+"""Repair a version: put missing or damaged objects back under the same keys, and read them again.
 
-SPEC.md, "Repair", tells why no collection comes between.
+SPEC.md, "Repair", explains why a concurrent collection does no harm.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from metamlflow.store.transfer.spooling import OnBytes
 from metamlflow.store.verify.verify import verify
 
 _UNKNOWN = (
-    "nothing in this store recorded its digest, so no copy can be told from a forgery: a later version, or an artifact "
-    "that was loaded before, would"
+    "this store has no record of its digest, so a copy cannot be told from a forgery: a later version, or an artifact "
+    "that was loaded before, would have it"
 )
 
 
@@ -46,18 +46,18 @@ _UNKNOWN = (
 def repair_version(
     store: Store, wanted: Reference | StoredManifest, donor: Donor, progress: ProgressCallback | None = None
 ) -> RepairReport:
-    """Put back what a full verification of a version finds missing or modified.
+    """Put back the objects that a full verification of a version finds missing or modified.
 
     Args:
-        store: that is damaged.
-        wanted: which version; loaded before it was damaged, its manifest's digest is known.
+        store: the damaged store.
+        wanted: the version; if it was loaded before the damage, its manifest's digest is known.
         donor: has good bytes.
-        progress: is told the progress.
+        progress: the progress callback.
 
     Raises:
-        NotFoundError: there is no such version.
-        ArtifactPrunedError: its bytes were given up.
-        StoreFormatError, IntegrityError: its manifest is damaged and the donor has no good one.
+        NotFoundError: the version does not exist.
+        ArtifactPrunedError: the version is pruned or absent.
+        StoreFormatError, IntegrityError: its manifest is damaged and the donor does not have a good one.
     """
     repair = _Repair(store, donor, progress)
     loaded = repair.manifest(wanted)
@@ -65,7 +65,7 @@ def repair_version(
 
 
 class _Repair:
-    """One repair call: what it has put back so far."""
+    """One repair call, with the objects put back so far."""
 
     def __init__(self, store: Store, donor: Donor, progress: ProgressCallback | None) -> None:
         self._store = store
@@ -98,7 +98,7 @@ class _Repair:
             if found.digest == digest:
                 check_available(store, name, version_status(store, name, version))
                 return found
-            # Bytes that were altered keep their record id. Another's are another version, which nobody may overwrite.
+            # Altered bytes keep their record id. Another id means another version, which nobody may overwrite.
             failure = _other_manifest(manifest_key(name, version), digest, found.digest)
             if not chained and held and held.manifest.record_id != found.manifest.record_id:
                 raise failure
@@ -120,7 +120,7 @@ class _Repair:
     ) -> StoredManifest:
         key, store = manifest_key(name, version), self._store
         if digest is None:
-            if isinstance(failure, ObjectNotFoundError):  # most often there never was one
+            if isinstance(failure, ObjectNotFoundError):  # in most cases the version never existed
                 failure = not_found(store, name, version)
                 raise failure.with_hint(f"{failure.hint} If it was lost, it cannot be put back: {_UNKNOWN}.") from None
             raise failure.with_hint(f"It cannot be put back: {_UNKNOWN}.") from None
@@ -138,7 +138,7 @@ class _Repair:
     # --- lists of files, and files ------------------------------------------------------------------------------------
 
     def content(self, loaded: StoredManifest) -> RepairReport:
-        """Put back lists of files first: only they tell which files there are."""
+        """Put back the lists of files first, because they tell which files exist; then put back the files."""
         manifest = loaded.manifest
         shards = {shard.key: shard_content(shard) for shard in manifest.shards or ()}
         report = verify(self._store, loaded, "full", self._progress)
@@ -160,7 +160,7 @@ class _Repair:
         return RepairReport(str(manifest.name), manifest.version, tuple(self._repaired), tuple(still))
 
     def _put_all_back(self, loaded: StoredManifest, due: list[tuple[Finding, Entry]]) -> list[RepairedObject]:
-        """Put objects back, each once however many files have its content; return those that are still damaged."""
+        """Put objects back, each once however many files share it; return those that are still damaged."""
         objects = {content.key: content for _, content in due}
         counter = Counter("repair", self._progress, total_files=len(objects))
         work = partial(self._put_one_back, loaded, counter)
@@ -186,7 +186,7 @@ class _Repair:
         return content.key, None
 
     def _check_live(self, loaded: StoredManifest) -> None:
-        """Look again whether the version is live if that was long ago: what is not may be collected meanwhile."""
+        """Check again that the version is live if the last check is old: blobs of a dead version may be collected."""
         store, now = self._store, self._store.clock.elapsed()
         if now - self._seen > store.marker().grace.total_seconds() * 3 / 8:
             manifest = loaded.manifest
@@ -196,14 +196,14 @@ class _Repair:
 
 def _not_repairable(finding: Finding) -> str:
     if "://" in finding.key and finding.status == "unreadable":
-        return f"unreadable: it lies outside of the store, and nothing is known of it: {finding.actual}"
+        return f"unreadable: it is outside of the store, and its state is unknown: {finding.actual}"
     if "://" in finding.key:
-        return f"{finding.status}: it lies outside of the store; restore it at its place"
+        return f"{finding.status}: it is outside of the store; restore it at its place"
     return f"{finding.status}: expected {finding.expected}, got {finding.actual}"
 
 
 def _recorded_digest(store: Store, name: ArtifactName, version: int) -> str | None:
-    """Return the digest that the next version recorded of this one's manifest, if there is a next one."""
+    """Return the digest of this version's manifest that the next version recorded, if there is a next one."""
     try:
         return load_manifest(store, name, version + 1).manifest.previous
     except (ObjectNotFoundError, StoreFormatError):
@@ -212,7 +212,7 @@ def _recorded_digest(store: Store, name: ArtifactName, version: int) -> str | No
 
 def _other_manifest(key: str, expected: str, actual: str) -> IntegrityError:
     return IntegrityError(
-        f"{key} is another manifest than was registered: expected {expected}, got {actual}",
+        f"{key} is not the registered manifest: expected {expected}, got {actual}",
         hint="Nothing was written.",
         expected=expected,
         actual=actual,

@@ -1,4 +1,4 @@
-"""What a repair put back, and what it could not."""
+"""The objects that a repair put back, and those that are still damaged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RepairedObject:
-    """One object that a repair was about.
+    """One object that a repair dealt with.
 
     Attributes:
         path: the file's logical path; empty for a manifest or a list of files.
-        key: the object in the store, or the URI of what is only pointed to.
-        reason: of an object that is still damaged, why; else empty.
+        key: the object's key in the store, or the URI of pointed data.
+        reason: why the object is still damaged; empty if it was put back.
     """
 
     path: str
@@ -32,13 +32,13 @@ class RepairedObject:
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What a repair of one version did. True in a condition if nothing is damaged any more.
+    """The result of repairing one version. True in a condition if nothing is damaged any more.
 
     Attributes:
-        name: of the artifact.
+        name: the name of the artifact.
         version: its number.
-        repaired: what was put back, and read back since.
-        damaged: what is still missing or not what was registered.
+        repaired: the objects that were put back and then read again.
+        damaged: the objects that are still missing or differ from the registered content.
     """
 
     name: str
@@ -48,7 +48,7 @@ class RepairReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every object is there as it was registered."""
+        """Whether every object exists as it was registered."""
         return not self.damaged
 
     def __bool__(self) -> bool:
@@ -63,7 +63,7 @@ class RepairReport:
         return f"{one_line(self.name)}@{self.version}: {damaged}{len(self.repaired):,} repaired"
 
     def _repr_html_(self) -> str:
-        # What failed goes first, since only so much is shown.
+        # Failures come first, because the page shows a limited number.
         found = [("damaged", it) for it in self.damaged] + [("repaired", it) for it in self.repaired]
         rows = [(status, it.path or "-", it.key, it.reason) for status, it in found]
         return grid_of(f"Repair of {self._verdict}", ("status", "path", "object", "reason"), rows)

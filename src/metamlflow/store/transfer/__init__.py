@@ -1,1 +1,1 @@
-"""How bytes and work move: one scheduler, ranges, spooling, progress, pace, digests. Knows nothing of a store."""
+"""How bytes and work move: the scheduler, ranges, spooling, progress, rate limit, digests. Knows nothing of a store."""

@@ -1,4 +1,4 @@
-"""Digests of content that passes through, by the names that evidence gives them."""
+"""Digests of content that is read once, under the names that evidence uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Digester:
         self.size = 0
 
     def update(self, data: Buffer) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         view = memoryview(data)
         for digest in self._hashes.values():
             digest.update(view)
@@ -39,14 +39,14 @@ class Digester:
         self.size += view.nbytes
 
     def copy(self) -> Digester:
-        """Return one that has taken in the same bytes."""
+        """Return a digester in the same state."""
         twin = Digester(())
         twin._hashes = {name: digest.copy() for name, digest in self._hashes.items()}
         twin._sums, twin._extend, twin.size = dict(self._sums), self._extend, self.size
         return twin
 
     def digests(self) -> dict[str, str]:
-        """Return what passed, by name, in hex."""
+        """Return the digests of the bytes added so far, by name, in hex."""
         sums = {name: f"{value:0{DIGEST_HEX[name]}x}" for name, value in self._sums.items()}
         return {name: digest.hexdigest() for name, digest in self._hashes.items()} | sums
 
@@ -62,13 +62,13 @@ def _extender(name: str) -> Callable[[int, memoryview], int]:
 
 
 def checkable(entry: PointerEntry) -> tuple[str, str] | None:
-    """Return name and value of the digest that content is to be compared with, or None if there is none.
+    """Return name and value of the digest to compare the content with, or None if no digest can be compared.
 
-    Where only CRC64NVME is known and the package that computes it is missing, the condition has to do; a warning tells
-    that.
+    If only CRC64NVME is known and the package that computes it is missing, a warning is issued and reads rely on the
+    conditions of the requests alone.
 
     Raises:
-        MissingDependencyError: there is no condition either, as after a relocation: nothing would be compared.
+        MissingDependencyError: there are no conditions either, as after a relocation: nothing would be compared.
     """
     evidence = entry.evidence
     found = evidence.digest()
@@ -78,12 +78,12 @@ def checkable(entry: PointerEntry) -> tuple[str, str] | None:
         return others[0]
     if not is_conditional(entry):
         raise MissingDependencyError(
-            f"{entry.path!r}: all that is known of its content is a CRC64NVME, and no installed package computes it",
+            f"{entry.path!r}: only the CRC64NVME of its content is known, and no installed package computes it",
             hint="Install it with: pip install 'metamlflow[crt]'. Nothing of it was read.",
             extra="crt",
         )
     warnings.warn(
-        "what is read through pointers is not compared with its CRC64NVME, only with its ETag or version: "
+        "data read through pointers is not compared with its CRC64NVME, only with its ETag or version: "
         "the package that computes it is missing (pip install 'metamlflow[crt]')",
         UnverifiedReadWarning,
         stacklevel=2,
@@ -92,5 +92,5 @@ def checkable(entry: PointerEntry) -> tuple[str, str] | None:
 
 
 def is_conditional(entry: PointerEntry) -> bool:
-    """Whether reads can be held to the object that was registered: by its version, its ETag or its time of writing."""
+    """Whether reads can be made conditional on the registered object: by its version, ETag or modification time."""
     return bool(entry.version or entry.evidence.etag or entry.evidence.modified_ns)

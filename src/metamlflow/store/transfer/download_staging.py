@@ -1,8 +1,9 @@
-"""The hidden folder where a download is verified before anything appears under its name.
+"""The hidden folder where a download is verified before any file appears under its name.
 
-It lies inside the destination: the same disk for certain, and writable if the destination is. Its files are numbered
-and lie flat, so that removing them needs no walk. What a killed download leaves is known by a marker that names the
-folder itself, with its number on the disk: no folder of the user's is taken for one, nor one that an artifact brings.
+The folder is inside the destination: so it is on the same disk, and writable if the destination is. Its files have
+numbers for names and no subfolders, so removing them needs no walk. The remains of a killed download are recognised by
+a marker that contains the folder's own name and inode number: so no folder of the user, or of an artifact, is mistaken
+for one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MARKER = ".metamlflow-staging"
 
 @contextmanager
 def staging_folder(destination: int) -> Iterator[int]:
-    """Yield the handle of an empty folder inside of one; at the end it is removed with the files in it."""
+    """Yield the handle of an empty folder inside another one; remove it and its files at the end."""
     _sweep(destination)
     name = f"{_PREFIX}{uuid.uuid4().hex}"
     os.mkdir(name, 0o700, dir_fd=destination)
@@ -35,19 +36,19 @@ def staging_folder(destination: int) -> Iterator[int]:
             os.rmdir(name, dir_fd=destination)
         raise
     try:
-        with suppress(OSError):  # a disk without locks: there nothing is swept either
+        with suppress(OSError):  # a disk without locks: nothing is swept there either
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            _mark(folder, name)  # once it is locked: what is marked and not locked is nobody's
+            _mark(folder, name)  # only after locking: a marked folder without a lock is abandoned
             yield folder
         finally:
             _remove(name, folder, destination)
     finally:
-        os.close(folder)  # and with it the lock, which the system frees when the process ends, however
+        os.close(folder)  # this releases the lock; the system does so too whenever the process ends
 
 
 def is_staging_folder(path: str) -> bool:
-    """Tell whether a path is a download under way, or what is left of one that was killed: nobody's data."""
+    """Whether a path is the folder of a running or killed download, and therefore nobody's data."""
     parent, _, name = path.rpartition("/")
     if not _NAME.fullmatch(name):
         return False
@@ -62,8 +63,8 @@ def is_staging_folder(path: str) -> bool:
 
 
 def _sweep(destination: int) -> None:
-    """Remove what downloads that were killed left here: their locks are free."""
-    with suppress(PermissionError):  # a folder that may be written but not read
+    """Remove the folders of killed downloads here: their locks are free."""
+    with suppress(PermissionError):  # a folder that can be written but not read
         for name in filter(_NAME.fullmatch, os.listdir(destination)):
             try:
                 folder = open_folder(name, inside=destination)
@@ -99,7 +100,7 @@ def _is_marked(folder: int, name: str) -> bool:
 
 
 def _remove(name: str, folder: int, destination: int) -> None:
-    """Remove the files of a staging folder, the marker last, and the folder. Links in it are not followed."""
+    """Remove the files of a staging folder, the marker last, and the folder. Does not follow links in it."""
     with suppress(OSError):
         for file in sorted(os.listdir(folder), key=lambda file: file == _MARKER):
             with suppress(OSError):

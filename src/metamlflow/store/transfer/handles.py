@@ -1,7 +1,7 @@
-"""Folders as open handles: what is done below one stays below it, whatever is put in its place meanwhile.
+"""Folders as open handles: operations below a handle stay there, even if another process replaces a folder.
 
-A path is looked up anew by each call, and somebody who may write to a folder on the way can put a link there in
-between. A handle stays the folder that was opened; below it each step refuses links.
+Each call with a path looks it up again, and everyone who may write to a folder on the path can put a link there between
+two calls. A handle keeps referring to the opened folder; below it, each step refuses links.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Self
 
 from metamlflow.errors import DestinationExistsError
 
-# Passing through a folder needs no permission to list it; some systems cannot tell the two apart.
+# Passing through a folder needs no permission to list it; some systems do not distinguish the two.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP, errno.EMLINK}
 
 
 def open_folder(folder: str | Path, *, inside: int | None = None) -> int:
-    """Return a handle of a folder; inside of another one, links are refused."""
+    """Return a handle of a folder; inside another folder, links are refused."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if inside is None else os.O_NOFOLLOW)
     return os.open(folder, flags, dir_fd=inside)
 
 
 class Inside:
-    """Gives handles of the folders below one, of which the last is kept open. Not for several threads.
+    """Opens handles of the folders below one, and keeps the last one open. Not for several threads.
 
     Args:
         root: the handle of the folder.
@@ -50,11 +50,11 @@ class Inside:
 
         Args:
             path: its path, without a slash at its ends; empty for the root.
-            made: is told each folder that was missing and is made; None: missing folders are not made.
+            made: called with each missing folder after it was created; None: missing folders are not created.
 
         Raises:
-            DestinationExistsError: a link or a file lies where a folder belongs.
-            FileNotFoundError: it is missing and was not to be made.
+            DestinationExistsError: a link or a file is in the place of a folder.
+            FileNotFoundError: the folder is missing and ``made`` is None.
         """
         if path == self._at:
             return self._handle
@@ -84,7 +84,7 @@ class Inside:
                     raise
                 place = self._place / path
                 raise DestinationExistsError(
-                    f"{place} appeared while the download ran: a link or a file lies where a folder belongs",
+                    f"{place} appeared while the download ran: a link or a file is in the place of a folder",
                     hint="Give another folder.",
                     paths=(str(place),),
                 ) from None

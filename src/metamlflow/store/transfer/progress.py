@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an operation is.
+    """The progress of an operation.
 
     Attributes:
         operation: ``register``, ``download``, ``verify``, ``repair``, ``migrate``, ``compare``, ``relocate``, or
-            ``copy`` (of what is only pointed to).
-        files: done so far.
-        bytes: done so far.
-        total_files: in all, or None while that is not known.
-        total_bytes: in all, or None while that is not known.
-        reference: the version that is being worked on, such as ``features@2``, where one of many is; else empty.
+            ``copy`` (of pointed data).
+        files: number of files done so far.
+        bytes: number of bytes done so far.
+        total_files: total number of files, or None while it is unknown.
+        total_bytes: total number of bytes, or None while it is unknown.
+        reference: the version in progress, such as ``features@2``, if the operation covers many; else empty.
     """
 
     operation: str
@@ -32,9 +32,9 @@ class Progress:
 
     @property
     def finishing(self) -> bool:
-        """Whether everything was counted. What is left takes a while: writing through to the disk, the commit, names.
+        """Whether everything was counted. The rest takes a while: flushing to the disk, the commit, names.
 
-        A bar that stands at its end would seem to hang; say instead that it ends. The call is done when it returns.
+        A full progress bar would seem to hang; show that the operation is finishing. It is done when the call returns.
         """
         if self.total_bytes:
             return self.bytes == self.total_bytes
@@ -46,9 +46,9 @@ ProgressCallback = Callable[[Progress], None]
 
 
 class CallbackError(BaseException):
-    """Carries what a callback raised past all that would take it for a failure of the storage or of a source.
+    """Carries an exception of a callback past all code that would take it for a failure of the storage or of a source.
 
-    A broken pipe at the terminal, say, is neither. :func:`callback_errors` unwraps it.
+    An example is a broken pipe at the terminal. :func:`callback_errors` unwraps it.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -58,7 +58,7 @@ class CallbackError(BaseException):
 
 @contextmanager
 def callback_errors() -> Iterator[None]:
-    """Raise what a callback raised as it was. Around a whole operation, as a decorator."""
+    """Raise a callback's exception unchanged. Use it as a decorator around a whole operation."""
     try:
         yield
     except CallbackError as failure:
@@ -68,8 +68,8 @@ def callback_errors() -> Iterator[None]:
 class TwoPasses:
     """Counts content that is read twice, to be hashed and to be stored: half of its bytes at each reading.
 
-    A bar that counted them all while they are hashed would stand at its end for as long as the upload takes. What is
-    read a third time, for another try, counts no more; what need not be stored counts when it is :meth:`complete`.
+    If all bytes were counted while they are hashed, a bar would stand at its end during the whole upload. A third
+    reading, for another attempt, is not counted; content that need not be stored is counted by :meth:`complete`.
     """
 
     def __init__(self, on_bytes: Callable[[int], None]) -> None:
@@ -82,23 +82,23 @@ class TwoPasses:
         self._tell(self._size // 2)
 
     def stored(self, position: int) -> None:
-        """Count bytes up to a position that were read to be stored."""
+        """Count the bytes up to a position that were read to be stored."""
         half = self._size // 2
         self._tell(half + min(position * (self._size - half) // max(self._size, 1), self._size - half))
 
     def complete(self) -> None:
-        """Count what was not counted yet."""
+        """Count all bytes that were not counted yet."""
         if self._told < self._size:
             self._tell(self._size)
 
     def _tell(self, until: int) -> None:
         more = max(until - self._told, 0)
         self._told += more
-        self._on_bytes(more)  # also of nothing: this is the place to be cancelled
+        self._on_bytes(more)  # even if zero: the callback may cancel here
 
 
 class Counter:
-    """Adds up what several threads have done and tells the callback."""
+    """Adds up the work of several threads and reports it to the callback."""
 
     def __init__(
         self,
@@ -116,11 +116,11 @@ class Counter:
         self._tell()
 
     def cancel(self) -> None:
-        """Make every later :meth:`add` raise CancelledError: threads at work on a large file end at its next bytes."""
+        """Make every later :meth:`add` raise CancelledError: a thread that reads a large file stops soon."""
         self._cancelled = True
 
     def add(self, *, files: int = 0, size: int = 0) -> None:
-        """Count finished files and bytes that passed."""
+        """Count finished files and bytes."""
         if self._cancelled:
             raise CancelledError
         if self._callback is None:
@@ -135,5 +135,5 @@ class Counter:
             return
         try:
             self._callback(self._state)
-        except Exception as error:  # whatever a caller's code raises
+        except Exception as error:  # the callback is the caller's code and may raise anything
             raise CallbackError(error) from error

@@ -1,4 +1,4 @@
-"""Large content out of a bucket: ranges of it in parallel, written where they belong, hashed in their order."""
+"""Read large content from a bucket: ranges in parallel, written at their offsets, hashed in their order."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 RANGE_BYTES = 8 * 1024 * 1024
 _AT_A_TIME = 4
-# Of one who holds memory already; see in_order.
+# For a caller that already holds memory of the budget; see in_order.
 _MODEST_RANGE_BYTES, _MODEST_AT_A_TIME = 2 * 1024 * 1024, 4
 
 
 class Digest(Protocol):
-    """What takes in content in its order."""
+    """A hash or digester that takes content in order."""
 
     def update(self, data: Buffer, /) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
 
 
 Fetch = Callable[[int, int], "Buffer"]
-"""Returns the bytes from a start to before an end, fewer at the object's end; repeats what may pass."""
+"""Returns the bytes from a start to before an end, fewer at the object's end; retries after transient failures."""
 
 
 def copy_ranges(
@@ -46,8 +46,8 @@ def copy_ranges(
 ) -> int:
     """Read an object of ``size`` bytes once, in order into ``digest``, and to ``target``, a new file, if one is given.
 
-    Returns how many bytes there were. The last range asks for a byte more, which only an object that is longer than it
-    should be has: the caller compares. ``prove_size`` is that of :func:`in_order`.
+    Returns the number of bytes read. The last range requests one byte more, which only an object that is too long has;
+    the caller compares the number. ``prove_size`` is that of :func:`in_order`.
     """
     count = 0
     with closing(in_order(partial(_copy_range, fetch, target), size, prove_size=prove_size)) as ranges:
@@ -55,25 +55,25 @@ def copy_ranges(
             digest.update(data)
             count += len(data)
             on_bytes(len(data))
-            del data  # or it would stay while the next one comes
+            del data  # otherwise it would stay in memory while the next range arrives
     return count
 
 
 def in_order(
     fetch: Fetch, size: int, *, modest: bool = False, prove_size: Callable[[], object] | None = None
 ) -> Generator[memoryview]:
-    """Yield an object of ``size`` bytes, and a byte more if it has one, in ranges that are fetched ahead in parallel.
+    """Yield an object of ``size`` bytes, and one byte more if it has one, in ranges that are fetched ahead in parallel.
 
-    ``size`` is the word of whoever wrote a manifest: a second range is asked for only once it is proven, and nothing is
-    asked for after a range that came short.
+    ``size`` comes from a manifest and cannot be trusted: a second range is requested only once the size is proven, and
+    nothing is requested after a range that was shorter than requested.
 
     Args:
         fetch: returns a range.
-        size: of the object, as it should be.
+        size: the expected size of the object, in bytes.
         prove_size: raises if the object has another size; called while the first of several ranges is fetched. None:
-            the first range is waited for, since ``fetch`` compares the size itself, or the range comes short.
-        modest: take fewer and smaller ranges, and never wait for memory of the budget: for one who holds some already.
-            Where none is free, one range at a time has to do.
+            wait for the first range, because ``fetch`` compares the size itself, or returns a short range.
+        modest: use fewer and smaller ranges, and never wait for memory of the budget: for a caller that already holds
+            some. If no memory is free, fetch one range at a time.
     """
     budget = content_budget()
     length, at_a_time = (_MODEST_RANGE_BYTES, _MODEST_AT_A_TIME) if modest else (RANGE_BYTES, _AT_A_TIME)
@@ -86,9 +86,9 @@ def in_order(
                     taken = budget.take_at_once(length)
                     if taken is None:
                         if under_way:
-                            break  # another file has it; what is under way gives back its own
+                            break  # another file holds the memory; the ranges under way return theirs
                         taken = 0 if modest else budget.take(length)
-                    # The last range is not the one byte that should not be there.
+                    # The last range includes the excess byte, so that it never is a range of its own.
                     end = start + length if start + length < size else size + 1
                     under_way.append((pool.submit(fetch, start, end), taken, end - start))
                     start = end
@@ -125,15 +125,15 @@ def _copy_range(fetch: Fetch, target: IO[bytes] | None, start: int, end: int) ->
 
 
 class RangeReader(io.RawIOBase):
-    """Reads an object once, from start to end, in ranges that are fetched ahead; all of it passes ``digest`` first.
+    """Reads an object once, from start to end, in ranges that are fetched ahead; ``digest`` receives all bytes first.
 
     Args:
         fetch: returns a range.
-        size: of the object, as it should be.
-        digest: takes in every byte before it is handed out.
-        at_end: called once everything has passed, with the number of bytes, before the last of them are handed out; it
-            raises if they are not what they should be.
-        on_bytes: is told the progress.
+        size: the expected size of the object, in bytes.
+        digest: receives every byte before it is returned.
+        at_end: called with the number of bytes once all were read, before the last of them are returned; it raises if
+            the content is wrong.
+        on_bytes: called with the number of bytes of each part.
         prove_size: as for :func:`in_order`.
     """
 
@@ -156,15 +156,15 @@ class RangeReader(io.RawIOBase):
         self._data = memoryview(b"")
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to ``size`` bytes, as many as are at hand; at least one before the end; all if it is negative."""
+        """Return up to ``size`` bytes, as many as are in memory; at least one before the end; all if it is negative."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(RANGE_BYTES), b""))
         if not self._data:
-            self._data = memoryview(b"")  # lets go of the range that it was a part of
+            self._data = memoryview(b"")  # releases the range that it was a part of
             self._data = self._next()
         chunk, self._data = bytes(self._data[:size]), self._data[size:]
         return chunk
@@ -181,7 +181,7 @@ class RangeReader(io.RawIOBase):
         return data
 
     def close(self) -> None:
-        """Fetch no more."""
+        """Stop fetching."""
         if not self.closed:
             self._data = memoryview(b"")
             self._ranges.close()
@@ -189,11 +189,11 @@ class RangeReader(io.RawIOBase):
 
 
 def not_told(size: int) -> None:
-    """Tell nobody of the progress: of bytes that are read a second time."""
+    """Report no progress: for bytes that are read a second time."""
 
 
 def write_all(target: IO[bytes], data: Buffer) -> None:
-    """Write all of ``data`` to a file without a buffer."""
+    """Write all of ``data`` to an unbuffered file."""
     view = memoryview(data)
     while view:
         view = view[target.write(view) :]

@@ -1,4 +1,4 @@
-"""Keeping a long job from taking all that a storage gives."""
+"""Limit the rate of a long job, so that it leaves capacity of the storage to others."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from metamlflow.errors import InvalidInputError
 
 
 class RateLimit:
-    """Lets so many objects and bytes pass a second, on the average of the last moment. Thread-safe and picklable.
+    """Lets at most this many objects and bytes pass per second, averaged over a short time. Thread-safe and picklable.
 
     Args:
-        objects: looked at or read, a second; None for no limit.
-        bytes_: read, a second; None for no limit.
+        objects: objects examined or read per second; None for no limit.
+        bytes_: bytes read per second; None for no limit.
     """
 
     def __init__(self, objects: float | None = None, bytes_: float | None = None) -> None:
@@ -32,7 +32,7 @@ class RateLimit:
         self.__init__(*state)  # type: ignore[misc]
 
     def take(self, *, objects: int = 0, size: int = 0) -> None:
-        """Wait until this many may pass."""
+        """Wait until this many objects and bytes may pass."""
         wait = 0.0
         for place, amount in enumerate((objects, size)):
             rate = self.rates[place]

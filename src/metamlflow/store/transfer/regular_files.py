@@ -1,4 +1,4 @@
-"""Opens files that may have been replaced by something else: a pipe is never waited for, and a device never opened."""
+"""Open files that may have been replaced by something else, without waiting for a pipe or opening a device."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _SMALL_FILE_BYTES = 64 * 1024
 
 
 class NotAFileError(OSError):
-    """Something else than a file lies at a path."""
+    """The path leads to something other than a regular file."""
 
 
 def open_regular(path: str | Path, *, follow: bool = True) -> int:
-    """Return a descriptor of a file that is open for reading.
+    """Return a descriptor of a file, open for reading.
 
     Raises:
-        NotAFileError: a folder, pipe, socket or device lies there, or a link and ``follow`` is off.
-        OSError: it cannot be opened.
+        NotAFileError: the path is a folder, pipe, socket or device, or a link and ``follow`` is False.
+        OSError: the file cannot be opened.
     """
-    # Looked at before it is opened: opening alone makes some devices do something.
+    # Check before opening: merely opening some devices has effects.
     _require_file(Path(path).stat(follow_symlinks=follow), path)
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
@@ -41,7 +41,8 @@ def read_small(path: Path, *, below: Path | None = None, most: int = _SMALL_FILE
     """Return the content of a file.
 
     Raises:
-        OSError: it is missing, takes more than ``most`` bytes, leads out of the folder ``below``, or is not a file.
+        OSError: the file is missing, larger than ``most`` bytes, outside of the folder ``below``, or not a regular
+            file.
     """
     if below is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(below)):
         raise OSError(f"{os.fspath(path)!r} leads out of its folder")

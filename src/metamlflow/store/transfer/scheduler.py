@@ -1,8 +1,8 @@
-"""The scheduler of work on many files: in order, bounded in memory, as parallel as the storage is far away.
+"""The scheduler of work on many files: in order, bounded in memory, with more parallelism for slower storage.
 
-What is quick (hashing a small file) is done in the calling thread while workers move what came before. How much is
-under way follows from how long the storage takes: by Little's law it is what arrives while one request takes its time.
-So 16 do for a storage near by, and 250 for one that answers in 50 ms.
+Quick work (hashing a small file) is done in the calling thread while workers move earlier files. The number of workers
+follows from the storage's response time: by Little's law it is the number of items that arrive during one request. So
+16 workers suffice for a storage nearby, and 250 for one that answers in 50 ms.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from metamlflow.backend.threads import ThreadPool
 from metamlflow.store.transfer.progress import CallbackError
 
 QUICK_BYTES = 64 * 1024
-"""Content of up to this size takes less time by itself than the request that moves it."""
+"""Content up to this size, in bytes, takes less time to process than the request that moves it."""
 LEAST_WORKERS, MOST_WORKERS = 16, 256
 BATCH_BYTES = 1024 * 1024
-AHEAD = 1024  # batches that wait for an earlier one to end
-_ITEM_SECONDS = 200e-6  # of this machine's own work on an item; a storage that answers faster needs no more workers
+AHEAD = 1024  # the most batches that wait for an earlier one
+_ITEM_SECONDS = 200e-6  # this machine's own work on an item; a faster storage needs no more workers
 _READY = 64
 _run_numbers = itertools.count(1)
 
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Ready(Generic[R]):
-    """An item on which there is no more work to do, and its result."""
+    """An item that needs no more work, and its result."""
 
     result: R
 
@@ -49,19 +49,19 @@ def in_parallel(
     size_of: Callable[[T], int | None] = lambda _: 0,
     cancel: Callable[[], None] | None = None,
 ) -> Iterator[R]:
-    """Yield ``work(item)`` for each item, in the order of the items, a bounded number of them at work.
+    """Yield ``work(item)`` for each item, in the order of the items, with a bounded number of them under way.
 
     ``items`` may be lazy and endless; it is read in the calling thread. The first failure (also of ``items``, or a
-    Ctrl-C) cancels what has not begun, calls ``cancel`` and waits for what has; further failures are attached to it as
-    notes. No thread outlives the iteration.
+    Ctrl-C) cancels the items that have not begun, calls ``cancel`` and waits for those that have; further failures are
+    attached to it as notes. No thread outlives the iteration.
 
     Args:
-        work: done in worker threads.
-        items: to be worked on.
+        work: called in worker threads.
+        items: the items to process.
         first: quick work, done in the calling thread; it returns the item for ``work``, or its result.
-        size_of: how many bytes ``first`` and ``work`` have of an item in memory. None: as many as there are; then
-            ``work`` takes them from the budget by itself, part by part.
-        cancel: tells work under way that it is in vain.
+        size_of: how many bytes of an item ``first`` and ``work`` hold in memory. None: any number; then ``work`` takes
+            memory from the budget itself, part by part.
+        cancel: tells running work that its results are no longer needed.
     """
     run = _Run(work, first, size_of)
     try:
@@ -81,24 +81,24 @@ def in_parallel(
 
 
 class _Gauge:
-    """How much to have under way, from the least time that a small item took."""
+    """How many workers and how large batches to use, derived from the least time that a small item took."""
 
     def __init__(self) -> None:
         self._least = 0.0
         self.limit = LEAST_WORKERS
-        self.batch = 1  # until it is known how long an item takes: a batch is as slow as all of its items
+        self.batch = 1  # until the time of an item is known: a batch takes as long as all of its items
 
     def observe(self, seconds: float) -> None:
-        """Take in how long an item took; of two threads at once, one may be lost."""
+        """Record how long an item took; of two calls at the same time, one may be lost."""
         if not self._least or seconds < self._least:
             self._least = seconds
             self.limit = min(max(int(seconds / _ITEM_SECONDS), LEAST_WORKERS), MOST_WORKERS)
-            # Where items are quick, handing each over by itself would cost as much as the item.
+            # For quick items, handing each one over separately would cost as much as the item itself.
             self.batch = max(1, LEAST_WORKERS * LEAST_WORKERS // self.limit)
 
 
 class _Run(Generic[T, R]):
-    """One iteration: what waits, what is at work, what is done."""
+    """One iteration: its waiting, running and finished items."""
 
     def __init__(
         self, work: Callable[[T], R], first: Callable[[T], T | Ready[R]] | None, size_of: Callable[[T], int | None]
@@ -110,7 +110,7 @@ class _Run(Generic[T, R]):
         self._gauge = _Gauge()
         self._changed = threading.Condition()
         self._running = 0
-        self._by_themselves = 0  # of these: items that take memory by themselves, and may wait for some
+        self._by_themselves = 0  # of the running batches: those that take memory themselves, and may wait for some
         self._failed: Future[list[R]] | None = None
         self._done: deque[Future[list[R]] | list[R]] = deque()
         self._batch = _Batch()
@@ -118,10 +118,10 @@ class _Run(Generic[T, R]):
         self.pool = ThreadPool(2 * MOST_WORKERS, thread_name_prefix=self._threads)
 
     def admit(self, item: T) -> None:
-        """Take in the next item; waits until there is room for it."""
+        """Accept the next item; wait until there is room for it."""
         size = self._size_of(item)
         if size is None:
-            self._hand_over()  # it takes memory by itself, and may wait for some: nobody is to hold any meanwhile
+            self._hand_over()  # this item may wait for memory in its worker, so no pending batch may hold any meanwhile
         taken = self._take(size or 0)
         self._batch.taken += taken
         self._batch.by_itself = size is None
@@ -138,14 +138,14 @@ class _Run(Generic[T, R]):
             self._hand_over()
 
     def finished(self) -> Iterator[R]:
-        """Yield what is done and next in order."""
+        """Yield the finished results that are next in order."""
         while self._done and (isinstance(head := self._done[0], list) or head.done()):
             self._done.popleft()
             yield from head if isinstance(head, list) else head.result()
 
     def rest(self) -> Iterator[R]:
-        """Wait for all that is under way and yield it."""
-        if not self._done and self._batch.elements:  # so little that a thread would cost more than it saves
+        """Wait for all running items and yield their results."""
+        if not self._done and self._batch.elements:  # so few that a thread would cost more than it saves
             batch, self._batch = self._batch, _Batch()
             try:
                 yield from self._carry_out(batch)
@@ -158,13 +158,13 @@ class _Run(Generic[T, R]):
             yield from self.finished()
 
     def abandon(self) -> Iterator[BaseException]:
-        """Begin nothing more, wait for what is at work, and yield what else went wrong."""
+        """Start nothing more, wait for the running items, and yield the further failures."""
         self._budget.give_back(self._batch.taken)
         futures = [future for future in self._done if isinstance(future, Future)]
         for future in futures:
             future.cancel()
         self.pool.shutdown(wait=True, cancel_futures=True)
-        # A Ctrl-C while the pool starts a thread leaves one that the pool does not know of, and does not wait for.
+        # A Ctrl-C while the pool starts a thread leaves a thread that the pool does not know, and would not wait for.
         for thread in threading.enumerate():
             if thread.name.startswith(f"{self._threads}_"):
                 thread.join()
@@ -176,7 +176,7 @@ class _Run(Generic[T, R]):
     def _take(self, size: int) -> int:
         taken = self._budget.take_at_once(size)
         if taken is None:
-            self._hand_over()  # who waits must hold nothing that only waits for it
+            self._hand_over()  # while this thread waits for memory, its own pending batch must not hold any
             taken = self._budget.take(size)
         return taken
 
@@ -187,7 +187,7 @@ class _Run(Generic[T, R]):
                 self._done.append([element.result for element in batch.elements])
             return
         try:
-            # What holds memory never waits for those that may wait for it.
+            # A batch that holds memory must not queue behind one that waits for memory, or both wait for ever.
             self._wait(lambda: self._ahead_of(batch) < self._gauge.limit and self._is_near())
             with self._changed:
                 self._running += 1
@@ -206,7 +206,7 @@ class _Run(Generic[T, R]):
         return len(self._done) < AHEAD or isinstance(self._done[0], list) or self._done[0].done()
 
     def _carry_out(self, batch: _Batch) -> list[R]:
-        """Work on a batch. Runs in a worker thread."""
+        """Process a batch. Runs in a worker thread."""
         results: list[R] = []
         for element in batch.elements:
             if isinstance(element, Ready):
@@ -229,7 +229,7 @@ class _Run(Generic[T, R]):
             self._changed.notify_all()
 
     def _wait(self, until: Callable[[], bool]) -> None:
-        """Wait, but no longer than until something fails: that ends everything."""
+        """Wait for a condition; raise at once if a worker fails, because that ends the iteration."""
         with self._changed:
             self._changed.wait_for(lambda: self._failed is not None or until())
             failed = self._failed
@@ -238,7 +238,7 @@ class _Run(Generic[T, R]):
 
 
 class _Batch:
-    """Items that are handed to a worker together, so that it gets enough to do at once."""
+    """Items that are handed to a worker together, so that the work is worth the hand-over."""
 
     __slots__ = ("by_itself", "elements", "taken", "works")
 

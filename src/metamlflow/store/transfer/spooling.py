@@ -1,4 +1,4 @@
-"""Temporary copies on this machine: where they lie, how much stays in memory, and errors when there is no room."""
+"""Temporary copies on this machine: their folder, how much stays in memory, and errors when the disk is full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, cast
 from metamlflow.backend import passing_failure
 from metamlflow.errors import StorageError, StorageFullError
 
-SMALL = 1024 * 1024  # up to here a file is read once and kept in memory until it is stored
+SMALL = 1024 * 1024  # bytes; a file up to this size is read once and kept in memory until it is stored
 CHUNK = 256 * 1024
 TEMP_DIR_VARIABLE = "METAMLFLOW_TMPDIR"
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ENOMEM}
@@ -22,24 +22,24 @@ OnBytes = Callable[[int], None]
 
 
 def may_pass(error: OSError) -> bool:
-    """Tell whether a file could not be read for a reason that lies in this process or the disk, and not in the file."""
+    """Whether a read failed because of this process or the disk, rather than because of the file."""
     return error.errno in _PASSING
 
 
 def new_spool(most_in_memory: int = SMALL) -> IO[bytes]:
-    """Return an empty file that only its holder sees, in memory up to so many bytes; :func:`discard` removes it."""
+    """Return an empty, anonymous file, in memory up to ``most_in_memory`` bytes; :func:`discard` removes it."""
     return cast("IO[bytes]", tempfile.SpooledTemporaryFile(most_in_memory, dir=_folder()))
 
 
 def discard(spool: IO[bytes]) -> None:
-    """Close a spool, which removes it. That its last bytes find no room matters no more."""
+    """Close a spool, which removes it; ignore errors of writing its last bytes."""
     with suppress(OSError):
         spool.close()
 
 
 @contextmanager
 def temp_folder() -> Iterator[str]:
-    """Yield a folder of this process alone in the temp folder; it is removed at the end.
+    """Yield a new folder in the temp folder for this process alone; remove it at the end.
 
     Raises:
         StorageError: the temp folder is missing or cannot be used.
@@ -52,7 +52,7 @@ def temp_folder() -> Iterator[str]:
 
 @contextmanager
 def spool_errors() -> Iterator[None]:
-    """Raise what goes wrong with a spooled copy as an error that names the temp folder."""
+    """Translate failures of a spooled copy into errors that name the temp folder."""
     try:
         yield
     except OSError as error:

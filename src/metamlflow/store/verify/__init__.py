@@ -1,1 +1,1 @@
-"""Checking that versions are what was registered: levels, parts, reports, signatures, lineage proofs."""
+"""Verify that versions are as they were registered: levels, parts, reports, signatures, lineage proofs."""

@@ -1,4 +1,4 @@
-"""Proving lineage: that each manifest on the way back is the very one that was used."""
+"""Prove lineage: each manifest upstream is the one that was used."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from metamlflow.store.transfer.scheduler import in_parallel
 
 
 def lineage_findings(store: Store, loaded: StoredManifest) -> list[Finding]:
-    """Return what is not as it was used on the way from a version back to all that it was made from.
+    """Return the manifests that differ from those that were used, on all ways upstream from a version.
 
-    Each manifest is read once, and its bytes are compared with the digest that each of its consumers recorded. Beyond
-    one that was altered nothing is followed: what it says of its own inputs proves nothing.
+    Each manifest is read once, and its bytes are compared with the digest that each of its consumers recorded. The
+    inputs of an altered manifest are not followed, because they prove nothing.
     """
     findings: list[Finding] = []
     checked: dict[tuple[str, int, str], None] = {}
@@ -36,7 +36,7 @@ def lineage_findings(store: Store, loaded: StoredManifest) -> list[Finding]:
 
 
 def _check(store: Store, used: Input) -> Finding | list[Input]:
-    """Return what is wrong with a manifest that was used, or its own inputs."""
+    """Return the finding for a manifest that was used, or its own inputs if it is intact."""
     key = manifest_key(used.name, used.version)
     try:
         data = with_retries(lambda: read_record(store.backend, key), store.clock)

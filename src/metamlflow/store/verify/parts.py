@@ -1,4 +1,4 @@
-"""Checking a part of a version: its manifest, its lists of files, and each file as its kind of content is checked."""
+"""Verify a part of a version: its manifest, its lists of files, and each file in the way of its kind of content."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_TOGETHER = 1024  # items, where parts of a version are wanted that has few enough of them for one manifest
+_TOGETHER = 1024  # items per part of a version whose items would fit into one manifest, where parts are wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some of a version's items, by the shards or by the places in the manifest where they stand.
+    """Some of a version's items: a range of its shards, or of the items in its manifest.
 
     Attributes:
-        start: the first shard; of a version with no more items than a manifest may hold, the first item.
-        stop: the one after the last; None for all that follow.
-        first: whether the manifest itself is checked along.
+        start: the first shard; of a version whose items would fit into one manifest, the first item.
+        stop: the end of the range, exclusive; None for all that follow.
+        first: whether the manifest itself is verified with this part.
     """
 
     start: int = 0
@@ -42,7 +42,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class SliceResult:
-    """What was found of a part, and how many bytes were read."""
+    """The findings of a part, and the number of bytes read."""
 
     bytes: int
     findings: tuple[Finding, ...]
@@ -50,7 +50,7 @@ class SliceResult:
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """How a version is checked."""
+    """How a version is verified."""
 
     store: Store
     loaded: StoredManifest
@@ -59,7 +59,7 @@ class Checking:
 
 
 def slices_of(manifest: Manifest, *, fine: bool) -> Iterator[Slice]:
-    """Yield the parts of a version: without ``fine`` one, else each shard, or some of the items at a time."""
+    """Yield the parts of a version: without ``fine`` a single one, else each shard, or some of the items at a time."""
     by_items = _goes_by_items(manifest)
     count = manifest.files + manifest.folders if by_items else len(manifest.shards or ())
     if not fine or not count:
@@ -76,7 +76,7 @@ def _goes_by_items(manifest: Manifest) -> bool:
 
 
 def check_slice(checking: Checking, part: Slice, counter: Counter) -> SliceResult:
-    """Check some of a version's items; goes on after a finding."""
+    """Verify some of a version's items; continue after a finding."""
     findings = _check_manifest(checking) if part.first else []
     read = 0
     manifest = checking.loaded.manifest
@@ -98,7 +98,7 @@ def _shard_finding(error: IntegrityError | StoreFormatError) -> Finding:
 
 
 def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Iterator[Item]:
-    """Yield the items of a part; a shard that is damaged is a finding, and the next one follows."""
+    """Yield the items of a part; a damaged shard becomes a finding, and the next shard follows."""
     manifest = checking.loaded.manifest
     entries = Entries(checking.store, manifest)
     if manifest.shards is None:
@@ -145,13 +145,13 @@ def _check_manifest(checking: Checking) -> list[Finding]:
         actual = digest_of(with_retries(lambda: read_record(store.backend, key), store.clock))
     except ObjectNotFoundError:
         return [Finding("", "missing", key, loaded.digest, "missing")]
-    except StoreFormatError as error:  # it has grown past all that a manifest can be
+    except StoreFormatError as error:  # the object is larger than a manifest can be
         return [Finding("", "modified", key, loaded.digest, "; ".join(error.problems))]
     return [] if actual == loaded.digest else [Finding("", "modified", key, loaded.digest, actual)]
 
 
 _Seen = tuple[Content[Any], Any]
-"""A file's content, and what the overview of its kind tells of it."""
+"""A file's content, and the overview's result for it."""
 
 
 def _bytes_in_memory(level: Level, seen: _Seen) -> int | None:
@@ -159,7 +159,7 @@ def _bytes_in_memory(level: Level, seen: _Seen) -> int | None:
 
 
 def _check(checking: Checking, counter: Counter, seen: _Seen) -> tuple[Finding | None, int]:
-    """Return what is wrong with a file, and how many bytes of it were read."""
+    """Return the finding for a file, if any, and the number of bytes read."""
     content, shown = seen
     path, level = content.entry.path, checking.level
 

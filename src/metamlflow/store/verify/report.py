@@ -1,4 +1,4 @@
-"""What a verification found, of one version and of many."""
+"""The results of a verification, of one version and of many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def counted(files: int, findings: Iterable[Finding]) -> dict[str, int]:
-    """Return how many of so many files have each status; those without a finding are ``ok``."""
+    """Return the number of files with each status; files without a finding are ``ok``."""
     counts = dict.fromkeys(("ok", *STATUSES), 0)
     paths = set()
     for finding in findings:
@@ -28,14 +28,14 @@ def counted(files: int, findings: Iterable[Finding]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a verification found. True in a condition if all is well.
+    """The result of a verification. True in a condition if all is well.
 
     Attributes:
-        name: of the artifact.
+        name: the name of the artifact.
         version: its number.
-        level: that was asked for.
-        files: how many the version has.
-        bytes: how many were read.
+        level: the requested level.
+        files: the number of files in the version.
+        bytes: the number of bytes read.
         findings: everything that is not as registered, in path order.
     """
 
@@ -53,7 +53,7 @@ class VerifyReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files are ``ok``, ``modified``, ``missing``, ``unreadable`` and ``unverifiable``."""
+        """The number of files that are ``ok``, ``modified``, ``missing``, ``unreadable`` and ``unverifiable``."""
         return counted(self.files, self.findings)
 
     def __bool__(self) -> bool:
@@ -64,7 +64,7 @@ class VerifyReport:
         return replace(self, findings=(*self.findings, *more))
 
     def raise_if_failed(self) -> None:
-        """Raise IntegrityError for the first finding, the others named in its message, if there is any."""
+        """Raise IntegrityError for the first finding, if there is one; its message names the others."""
         if self.ok:
             return
         first = self.findings[0]
@@ -76,7 +76,7 @@ class VerifyReport:
             hint = "Restore these objects from a copy of the store, or use another version."
         else:
             what = "could not be verified"
-            hint = "Nothing of it is known to be damaged. Mend what kept it from being read, and verify it again."
+            hint = "No damage is known. Remove the cause that kept it from being read, and verify it again."
         raise IntegrityError(
             f"{self.name}@{self.version} {what}:\n  {lines}",
             hint=hint,
@@ -131,7 +131,7 @@ class UnreadableVersion:
     error: StoreFormatError | IntegrityError
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the version as JSON values."""
         error = self.error
         return {
             "reference": self.reference,
@@ -143,7 +143,7 @@ class UnreadableVersion:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a verification of many versions found. True in a condition if all is well.
+    """The result of verifying many versions. True in a condition if all is well.
 
     Attributes:
         reports: one for each version, in the order of the names and numbers.
@@ -155,7 +155,7 @@ class Verification:
 
     @classmethod
     def of(cls, found: Iterable[VerifyReport | UnreadableVersion]) -> Verification:
-        """Return what was found of many versions, as one."""
+        """Return the results of many versions, as one."""
         found = list(found)
         return cls(
             tuple(report for report in found if isinstance(report, VerifyReport)),
@@ -169,13 +169,13 @@ class Verification:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files of all versions have each status, as in a report."""
+        """The number of files of all versions with each status, as in a report."""
         every = [report.counts for report in self.reports]
         return {status: sum(counts[status] for counts in every) for status in ("ok", *STATUSES)}
 
     @property
     def exit_code(self) -> int:
-        """0 if all is well, else 1: for ``sys.exit`` of a nightly job."""
+        """0 if all is well, else 1: for ``sys.exit`` in a nightly job."""
         return 0 if self.ok else 1
 
     def __bool__(self) -> bool:
@@ -214,7 +214,7 @@ class Verification:
 
 
 def _page(title: str, reports: Iterable[VerifyReport], errors: Iterable[UnreadableVersion]) -> str:
-    """Return what was found as HTML: what failed goes first, since only so much is shown."""
+    """Return the results as HTML; failures come first, because the page shows a limited number."""
     rows: list[tuple[object, ...]] = [(error.reference, "unreadable", error.error.message) for error in errors]
     for report in sorted(reports, key=bool):
         reference = f"{report.name}@{report.version}"

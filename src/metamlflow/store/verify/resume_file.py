@@ -1,4 +1,4 @@
-"""What is done of a verification, kept in a file, so that one that was stopped goes on from there."""
+"""The progress of a verification, kept in a file, so that an interrupted verification can continue."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from metamlflow.store.verify.parts import Slice, SliceResult
 
 
 class ResumeFile:
-    """What is done of a verification, in a file of this machine, so that a run that was stopped goes on from there.
+    """The finished parts of a verification, in a local file, so that an interrupted run can continue.
 
-    The file is removed when the verification has come to its end. What was unreadable is tried again.
+    The file is removed when the verification is complete. Unreadable parts are tried again.
 
     Raises:
-        InvalidInputError: the file is something else, or of another verification.
+        InvalidInputError: the file has other content, or belongs to another verification.
     """
 
     def __init__(self, file: str | os.PathLike[str], store: Store, level: Level) -> None:
@@ -37,25 +37,25 @@ class ResumeFile:
                 self._read()
 
     def _read(self) -> None:
-        # A run that was killed may have left half a line: what it said is done again.
+        # A killed run may have left half a line: its part is verified again.
         lines = [_parsed(line) for line in self._file.read_text("utf-8", errors="replace").splitlines()]
         if not lines or lines[0] != self._head:
             raise InvalidInputError(
-                f"{self._file} does not hold what is done of a verification of this store at this level",
-                hint="Give another file, or remove this one to begin anew.",
+                f"{self._file} does not hold the progress of a verification of this store at this level",
+                hint="Give another file, or remove this one to start again.",
             )
         for line in lines[1:]:
-            with suppress(KeyError, TypeError):  # of another shape: not written by this library
+            with suppress(KeyError, TypeError):  # another structure: not written by this library
                 findings = tuple(Finding(**finding) for finding in line["findings"])
                 self._done[line["manifest"], json.dumps(line["part"])] = SliceResult(line["bytes"], findings)
 
     def done(self, loaded: StoredManifest, part: Slice) -> SliceResult | None:
-        """Return what an earlier run found of a part, if nothing in it was unreadable."""
+        """Return an earlier run's result for a part, if nothing in it was unreadable."""
         found = self._done.get((loaded.digest, json.dumps(asdict(part))))
         return None if found is None or any(f.status == "unreadable" for f in found.findings) else found
 
     def note(self, loaded: StoredManifest, part: Slice, result: SliceResult) -> None:
-        """Write down that a part is done."""
+        """Record that a part is done."""
         findings = [finding.to_json() for finding in result.findings]
         line = {"manifest": loaded.digest, "part": asdict(part), "bytes": result.bytes, "findings": findings}
         with translated_errors(str(self._file)), self._file.open("a", encoding="utf-8") as file:

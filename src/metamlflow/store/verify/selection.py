@@ -1,4 +1,4 @@
-"""Resolves which versions a verification of many covers."""
+"""Resolve which versions a bulk verification covers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from metamlflow.store.verify.report import UnreadableVersion
 
 
 def every_version(store: Store) -> Iterator[StoredManifest | UnreadableVersion]:
-    """Yield all versions of all names that have their bytes, in the order of the names, and what is wrong with a name.
+    """Yield all versions whose bytes are present, in the order of the names, and the problems of each name.
 
     Raises:
-        StoreNotFoundError: there is no store.
+        StoreNotFoundError: the store does not exist.
     """
-    store.marker()  # or a store that is not there would pass as an empty one
+    store.marker()  # otherwise a missing store would pass as an empty one
     for name in names_in_use(store):
         yield from _versions_of(store, name)
 
 
 def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[StoredManifest | UnreadableVersion]:
-    """Return the versions that are meant, before the first is checked: a mistyped name does not cost an hour.
+    """Return the requested versions before any is verified, so that a mistyped name fails at once.
 
     Args:
-        store: where they are.
-        wanted: names, each of which means all of its versions, and references such as ``features@2``.
+        store: the store that has the versions.
+        wanted: names, each of which stands for all of its versions, and references such as ``features@2``.
 
     Raises:
         NotFoundError: one of them does not exist.
@@ -55,7 +55,7 @@ def _versions_of(store: Store, name: ArtifactName) -> Iterator[StoredManifest | 
             yield load_manifest(store, name, number)
         except (StoreFormatError, IntegrityError) as error:
             yield UnreadableVersion(f"{name}@{number}", error)
-        except ObjectNotFoundError:  # gone since it was listed; if it should be there, the history tells
+        except ObjectNotFoundError:  # removed since the listing; if it should exist, the history shows that
             continue
     for problem in history_problems(store, name):
         yield UnreadableVersion(str(name), problem)

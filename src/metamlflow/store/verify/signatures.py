@@ -31,7 +31,7 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A signature over a version's manifest that is good: made with the private key of ``public_key``.
+    """A valid signature over a version's manifest, made with the private key of ``public_key``.
 
     Attributes:
         key_id: the SHA-256 of the raw public key, in hex: compare it with that of the key that you trust.
@@ -48,11 +48,11 @@ class Signature:
 
 
 def sign(store: Store, loaded: StoredManifest, private_key: Any) -> Signature:
-    """Sign a version's manifest; a second signature with one key changes nothing.
+    """Sign a version's manifest; a second signature with the same key changes nothing.
 
     Raises:
-        InvalidInputError: it is no ed25519 private key.
-        ConflictError: something else lies where the signature belongs.
+        InvalidInputError: the key is not an ed25519 private key.
+        ConflictError: the signature's key in the store holds something else.
         StorageError: the storage failed.
     """
     key = _private(private_key)
@@ -73,15 +73,15 @@ def sign(store: Store, loaded: StoredManifest, private_key: Any) -> Signature:
         if earlier.public_key == public:
             return earlier
     raise ConflictError(
-        f"something that is no signature of this key over this manifest lies at {place}",
-        hint="Look who wrote it; remove it, and sign again.",
+        f"{place} exists, but is not a signature of this key over this manifest",
+        hint="Find out who wrote it; remove it, and sign again.",
     )
 
 
 def signatures_of(store: Store, loaded: StoredManifest) -> list[Signature]:
-    """Return the good signatures over a version's manifest as it was loaded: a listing, and a read of each.
+    """Return the valid signatures over a version's manifest as it was loaded: one listing, and one read of each.
 
-    One that is damaged, or over another manifest, counts for nothing.
+    A signature that is damaged, or over another manifest, is ignored.
     """
     prefix = signatures_prefix(loaded.manifest.name, loaded.manifest.version)
     found = []
@@ -99,8 +99,8 @@ def require_signature(store: Store, loaded: StoredManifest, trusted: Any) -> Non
     """Refuse a version that none of the trusted keys has signed.
 
     Raises:
-        SignatureError: none has.
-        InvalidInputError: one of them is no ed25519 public key.
+        SignatureError: none of them has signed it.
+        InvalidInputError: one of them is not an ed25519 public key.
     """
     keys = public_keys(trusted)
     signed_by = {signature.public_key for signature in signatures_of(store, loaded)}
@@ -110,7 +110,7 @@ def require_signature(store: Store, loaded: StoredManifest, trusted: Any) -> Non
     others = f"; it is signed by {len(signed_by)} other key(s)" if signed_by else ""
     raise SignatureError(
         f"{name}@{version} is not signed by a key that is trusted{others}",
-        hint="Do not use it before you know why. Whoever registered it signs it with `artifact.sign(key)`.",
+        hint="Do not use it before you know why. Whoever registered it can sign it with `artifact.sign(key)`.",
         expected="a signature of " + ", ".join(sorted(hashlib.sha256(key).hexdigest()[:16] for key in keys)),
         actual="none",
     )
@@ -120,7 +120,7 @@ def public_keys(trusted: Any) -> set[bytes]:
     """Return the raw ed25519 public keys that a caller trusts.
 
     Raises:
-        InvalidInputError: there is none, or one of them is not an ed25519 public key.
+        InvalidInputError: no key was given, or one of them is not an ed25519 public key.
     """
     keys = {_public(key) for key in _each(trusted)}
     if not keys:
@@ -165,7 +165,7 @@ def _private(key: Any) -> Any:
     try:
         loaded = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):
-        raise InvalidInputError("the key is not a private key in PEM without a password") from None  # nothing of it
+        raise InvalidInputError("the key is not a private key in PEM without a password") from None  # hides the key
     if not isinstance(loaded, ed25519.Ed25519PrivateKey):
         raise InvalidInputError(
             "this is a private key of another kind than ed25519", hint="Make one: openssl genpkey -algorithm ed25519"
@@ -201,6 +201,6 @@ def _pem(key: Any) -> bytes:
         raise InvalidInputError(f"a key is a path, PEM in bytes or a key object, not {type(key).__name__}")
     try:
         return Path(os.fspath(key)).read_bytes()
-    except (OSError, ValueError) as error:  # what was taken for a path may be the key itself: it is not shown
+    except (OSError, ValueError) as error:  # the alleged path may be the key itself, so it is not shown
         told = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidInputError(f"the key file cannot be read: {told}") from None

@@ -1,4 +1,4 @@
-"""Verifies that the objects a version names exist, and have the sizes and digests that were registered."""
+"""Verify that the objects a version names exist, and have the registered sizes and digests."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from metamlflow.store.verify.parts import Checking, Slice, SliceResult, check_sl
 from metamlflow.store.verify.report import UnreadableVersion, VerifyReport
 from metamlflow.store.verify.resume_file import ResumeFile
 
-_AT_A_TIME = 64  # parts that an executor has to do or has done
+_AT_A_TIME = 64  # parts that are submitted to an executor, or finished, at a time
 
 
 def verify(
     store: Store, loaded: StoredManifest, level: Level, progress: ProgressCallback | None = None
 ) -> VerifyReport:
-    """Check a version: its manifest, its lists of files, and each file at ``level``. Goes on after a finding."""
+    """Verify a version: its manifest, its lists of files, and each file at ``level``. Continue after a finding."""
     (report,) = verify_each(store, [loaded], level, progress=progress)
-    assert isinstance(report, VerifyReport)  # noqa: S101 (only what could not be loaded has none)
+    assert isinstance(report, VerifyReport)  # noqa: S101 (only a version that could not be loaded has none)
     return report
 
 
@@ -48,13 +48,13 @@ def verify_each(
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Iterator[VerifyReport | UnreadableVersion]:
-    """Return an iterator over a report of each version, in their order; what cannot be read is passed on.
+    """Return an iterator over a report of each version, in their order; unreadable versions are passed on.
 
-    The arguments are those of :meth:`Artifact.verify`, and are checked before this returns. With an ``executor`` parts
-    of many versions are under way at a time, each in a task of its own, which opens the store anew where it runs.
+    The arguments are those of :meth:`Artifact.verify`, and are checked before this returns. With an ``executor``, parts
+    of many versions are under way at a time, each in its own task, which opens the store anew in its process.
 
     Raises:
-        InvalidInputError: an argument cannot be accepted.
+        InvalidInputError: an argument is invalid.
     """
     if level not in LEVELS:
         raise InvalidInputError(f"unknown verification level {level!r:.80}: use {', '.join(map(repr, LEVELS))}")
@@ -88,7 +88,7 @@ def _reports(
             while under_way:
                 yield _ended(under_way[0])
                 under_way.popleft()
-    finally:  # the executor is the caller's: what was given to it in vain is taken back
+    finally:  # the executor belongs to the caller: cancel the tasks that are no longer needed
         for left in under_way:
             if isinstance(left, _Version):
                 left.cancel()
@@ -105,7 +105,7 @@ def _ended(version: UnreadableVersion | _Version) -> VerifyReport | UnreadableVe
 
 
 class _Version:
-    """One version that is being checked, part by part."""
+    """One version under verification, part by part."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class _Version:
         return self._resume.done(self._checking.loaded, part) if self._resume else None
 
     def report(self) -> VerifyReport:
-        """Check what is left, and return what was found of all."""
+        """Verify the remaining parts, and return the result of all."""
         manifest = self._checking.loaded.manifest
         read, findings = 0, list[Finding]()
         for part, result in self._results():
@@ -160,7 +160,7 @@ class _Version:
         return VerifyReport(manifest.name, manifest.version, level, manifest.files, read, tuple(findings))
 
     def cancel(self) -> None:
-        """Take back what was given to the executor and has not begun."""
+        """Cancel the tasks that the executor has not begun."""
         for _, submitted in self._submitted:
             if not isinstance(submitted, SliceResult):
                 submitted.cancel()
@@ -182,7 +182,7 @@ class _Version:
 def check_elsewhere(
     store_state: bytes, name: str, version: int, digest: str, level: Level, pace: RateLimit, part: Slice
 ) -> SliceResult:
-    """Check a part of a version in another thread, process or machine."""
+    """Verify a part of a version in another thread, process or machine."""
     store = store_from(store_state)
     try:
         loaded = load_manifest(store, ArtifactName(name), version)
@@ -190,7 +190,7 @@ def check_elsewhere(
         status: Status = "missing" if isinstance(error, ObjectNotFoundError) else "unreadable"
         key = manifest_key(ArtifactName(name), version)
         return SliceResult(0, (Finding("", status, key, digest, error.message),))
-    # What was loaded there counts: had the manifest been altered in between, that is a finding of the first part.
+    # The digest that the caller loaded counts: if the manifest was altered in between, that is a finding.
     checking = Checking(store, loaded, level, _pace_of(pace.rates))
     result = check_slice(checking, part, Counter("verify", None))
     if loaded.digest == digest:
@@ -201,5 +201,5 @@ def check_elsewhere(
 
 @lru_cache(maxsize=8)
 def _pace_of(rates: tuple[float | None, float | None]) -> RateLimit:
-    """Return the pace of this process: tasks come with their own, and share it here."""
+    """Return the rate limit of this process: each task brings its own, and shares it here."""
     return RateLimit(*rates)

@@ -34,5 +34,5 @@ __all__ = ["BackendSuite"]
 class BackendSuite(Creating, Putting, Reading, Listing, Deleting, Replacing, Sharing):
     """Every promise of the seam as a test; subclass it and override the fixture ``backend``.
 
-    What else can be overridden, and why one would, stands in :class:`~metamlflow.testing.suite.hooks.SuiteHooks`.
+    :class:`~metamlflow.testing.suite.hooks.SuiteHooks` lists the other hooks, and the reasons to override them.
     """

@@ -1,5 +1,5 @@
 """create: exactly one winner, whole or not at all."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Creating(SuiteHooks):
 
     @pytest.mark.parametrize("size", [1, 1_000, 3 * MIB + 1])
     def test_a_created_record_is_there_whole(self, backend: Backend, size: int) -> None:
-        """A record of any size lies under its key as it was given."""
+        """A record of any size is stored under its key unchanged."""
         backend.create(KEY, pattern(0, size))
         assert self.raw_read(self.reopen(backend), KEY) == pattern(0, size)
 
     @pytest.mark.parametrize("again", [b"first", b"second"], ids=["same-bytes", "other-bytes"])
     def test_a_second_create_is_refused_and_leaves_the_first_record(self, backend: Backend, again: bytes) -> None:
-        """A conflict is told, never swallowed: also from another instance, also for the very same bytes."""
+        """A conflict is reported, never swallowed: also from another instance, also for the same bytes."""
         backend.create(KEY, b"first")
         written = backend.stat(KEY).modified
         for instance in (backend, self.reopen(backend)):
@@ -39,21 +39,21 @@ class Creating(SuiteHooks):
         assert backend.stat(KEY).modified == written
 
     def test_create_is_refused_where_a_blob_lies(self, backend: Backend) -> None:
-        """Exclusive holds against whatever made the key."""
+        """Exclusive creation is refused however the key was made."""
         backend.put(KEY, blob_of(b"a blob"))
         with pytest.raises(AlreadyExistsError):
             backend.create(KEY, b"a record")
         assert self.raw_read(self.reopen(backend), KEY) == b"a blob"
 
     def test_a_deleted_key_can_be_created_again(self, backend: Backend) -> None:
-        """Refused means that the key exists, not that it once did."""
+        """A refusal means that the key exists now, not that it existed once."""
         backend.create(KEY, b"first")
         assert backend.delete([KEY]) == []
         backend.create(KEY, b"second")
         assert self.raw_read(self.reopen(backend), KEY) == b"second"
 
     def test_exactly_one_of_many_threads_creates_a_key(self, backend: Backend) -> None:
-        """Threads with instances of their own start together, again and again: one wins, and its record stays."""
+        """Threads with their own instances start together, repeatedly: one wins, and its record stays."""
         contenders = [self.reopen(backend) if number % 2 else backend for number in range(self.racers)]
         self._assert_one_winner_each(backend, race_threads(contenders, self._race_keys("threads")))
 
@@ -77,7 +77,7 @@ class Creating(SuiteHooks):
         }, "the record that stays is the winner's"
 
     def test_a_reader_never_sees_a_record_in_part(self, backend: Backend) -> None:
-        """While records are created, readers find nothing or all."""
+        """While records are created, readers find no record or a whole one."""
         record, done = pattern(0, 2 * MIB), threading.Event()
         keys = [f"records/{number}.json" for number in range(4)]
         partial: list[tuple[str, int]] = []

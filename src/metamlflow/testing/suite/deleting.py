@@ -1,5 +1,5 @@
-"""delete: idempotent, and no more than what was named."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""delete: idempotent, and of the named keys only."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Deleting(SuiteHooks):
     """Tests of :meth:`Backend.delete`."""
 
     def test_only_what_is_named_is_deleted(self, backend: Backend) -> None:
-        """Keys that begin alike stay."""
+        """Other keys with the same beginning stay."""
         self.fill(backend, ["a/b.json", "a/b.json.gz", "a/c/d.json"])
         assert backend.delete(["a/b.json"]) == []
         assert [info.key for info in backend.list_objects()] == ["a/b.json.gz", "a/c/d.json"]
@@ -23,27 +23,27 @@ class Deleting(SuiteHooks):
             self.reopen(backend).stat("a/b.json")
 
     def test_a_missing_key_is_no_failure(self, backend: Backend) -> None:
-        """Deleting twice is deleting; what else was named is deleted all the same."""
+        """Deleting twice succeeds, and other named keys are deleted nevertheless."""
         self.fill(backend, ["a.json", "b.json"])
         assert backend.delete(["a.json", "never/there.json", "b.json", "a.json"]) == []
         assert backend.delete(["a.json", "a.json/below"]) == []
         assert list(backend.list_objects()) == []
 
     def test_a_folder_is_a_missing_key(self, backend: Backend) -> None:
-        """What lies below a key is not deleted with it."""
+        """Objects below a key are not deleted with it."""
         self.fill(backend, ["a/b/c.json", "d.json"])
         assert backend.delete(["a", "a/b", "d.json/e"]) == []
         assert [info.key for info in backend.list_objects()] == ["a/b/c.json", "d.json"]
 
     def test_any_iterable_of_keys_is_taken(self, backend: Backend) -> None:
-        """A generator, or nothing at all."""
+        """The keys may come from a generator, and there may be none."""
         self.fill(backend, ["a.json", "b.json"])
         assert backend.delete([]) == []
         assert backend.delete(key for key in ("a.json", "b.json")) == []
         assert list(backend.list_objects()) == []
 
     def test_records_and_blobs_are_deleted_alike(self, backend: Backend) -> None:
-        """However they are protected against being written."""
+        """Both are deleted, whatever protects them against writes."""
         backend.create("record.json", b"record")
         backend.put("blob.bin", blob_of(b"blob"))
         assert backend.delete(["record.json", "blob.bin"]) == []

@@ -1,4 +1,4 @@
-"""What a subclass of the suite gives, and may tune."""
+"""The hooks that a subclass of the suite must or may override."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class SuiteHooks:
     """The one fixture that must be given, and the hooks that have defaults."""
 
     racers: ClassVar[int] = 8
-    """How many threads race for one key."""
+    """The number of threads that race for one key."""
 
     rounds: ClassVar[int] = 25
-    """How many keys they race for."""
+    """The number of keys that they race for."""
 
     racing_processes: ClassVar[int] = 3
-    """How many processes race; each takes a moment to start."""
+    """The number of processes that race; each takes a moment to start."""
 
     many: ClassVar[int] = 1_100
-    """The length of the long listing: more than the 1,000 that most servers give or delete at a time."""
+    """The length of the long listing: more than the 1,000 keys that most servers list or delete at a time."""
 
     clock_tick_seconds: ClassVar[float] = 0.02
     """A little more than the resolution of the server's modified times."""
 
     put_memory_bytes: ClassVar[int] = 40 * MIB
-    """How much Python memory a put of 64 MiB may take."""
+    """The most Python memory, in bytes, that a put of 64 MiB may take."""
 
     largest_read_bytes: ClassVar[int] = 32 * MIB
-    """How much of a blob a put may ask for in one call."""
+    """The most bytes of a blob that a put may request in one call."""
 
     storage_options: ClassVar[Mapping[str, Any]] = {}
     """The options that fsspec needs to open what ``url_of`` returns."""
@@ -54,11 +54,11 @@ class SuiteHooks:
         return cast("Backend", pickle.loads(pickle.dumps(backend)))  # noqa: S301 (made right here)
 
     def raw_read(self, backend: Backend, key: str) -> bytes:
-        """Return what lies under a key; better past the code under test, as with a plain client of the server."""
+        """Return the bytes under a key; better without the code under test, as with a plain client of the server."""
         return backend.read(key)
 
     def raw_write(self, backend: Backend, key: str, data: bytes) -> None:
-        """Place an object; better past the code under test."""
+        """Place an object; better without the code under test."""
         backend.create(key, data)
 
     def fill(self, backend: Backend, keys: Iterable[str]) -> None:

@@ -1,5 +1,5 @@
 """list_objects: complete, in the order of the keys' bytes, never from a cache."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -51,37 +51,37 @@ class Listing(SuiteHooks):
     """Tests of :meth:`Backend.list_objects`."""
 
     def test_a_new_root_is_empty(self, backend: Backend) -> None:
-        """Opening created nothing, and a root that does not exist yet is no failure."""
+        """Opening creates nothing, and a root that does not exist yet lists as empty."""
         assert _keys(backend) == []
         assert _keys(backend, "some/folder/") == []
 
     def test_keys_are_listed_in_the_order_of_their_bytes(self, backend: Backend) -> None:
-        """Whatever the order in which they were written."""
+        """The order of writing does not matter."""
         self.fill(backend, reversed(KEYS))
         assert _keys(backend) == list(KEYS)
 
     def test_a_prefix_lists_just_the_keys_that_begin_with_it(self, backend: Backend) -> None:
-        """It may end within a name; one that no key begins with lists nothing."""
+        """A prefix may end within a name; a prefix that no key begins with lists nothing."""
         self.fill(backend, KEYS)
         expected = {prefix: [key for key in KEYS if key.startswith(prefix)] for prefix in PREFIXES}
         assert {prefix: _keys(backend, prefix) for prefix in PREFIXES} == expected
         assert _keys(backend, "nothing/here/") == []
 
     def test_after_lists_just_the_greater_keys(self, backend: Backend) -> None:
-        """With every prefix, and whether or not ``after`` is a key."""
+        """This works with every prefix, whether or not ``after`` is a key."""
         self.fill(backend, KEYS)
         cases = [(prefix, after) for prefix in ("", "a", "a/b", "z/") for after in AFTER]
         expected = {case: [key for key in KEYS if key.startswith(case[0]) and key > case[1]] for case in cases}
         assert {case: _keys(backend, case[0], after=case[1]) for case in cases} == expected
 
     def test_limit_ends_a_listing(self, backend: Backend) -> None:
-        """It gives the first ones, and all where there are no more."""
+        """A limit gives the first objects, or all if there are no more."""
         self.fill(backend, KEYS)
         assert [_keys(backend, limit=limit) for limit in (1, 5, 100)] == [[KEYS[0]], list(KEYS[:5]), list(KEYS)]
         assert _keys(backend, "a/b", after="a/b.c.json", limit=2) == ["a/b/c.json", "a/b/c/d/e/f.json"]
 
     def test_a_listing_can_be_taken_in_pages(self, backend: Backend) -> None:
-        """Each from after the last key of the one before; together they are the listing."""
+        """Each page starts after the last key of the previous one; together they are the listing."""
         self.fill(backend, KEYS)
         listed: list[str] = []
         while page := _keys(backend, after=listed[-1] if listed else "", limit=5):
@@ -89,7 +89,7 @@ class Listing(SuiteHooks):
         assert listed == list(KEYS)
 
     def test_a_listing_is_an_iterator_that_can_be_left(self, backend: Backend) -> None:
-        """A caller takes what it needs; two listings do not disturb one another."""
+        """A caller may stop early; two listings do not disturb one another."""
         self.fill(backend, KEYS)
         first, second = backend.list_objects("a"), backend.list_objects()
         assert isinstance(first, Iterator)
@@ -98,7 +98,7 @@ class Listing(SuiteHooks):
         assert next(first).key == "a-b/c/d.json"
 
     def test_a_listing_shows_at_once_what_another_instance_did(self, backend: Backend) -> None:
-        """Never from a cache: neither for a folder listed before, nor for its parents, nor after a delete."""
+        """A listing never comes from a cache, also for folders listed before and their parents, and after a delete."""
         other = self.reopen(backend)
         self.raw_write(other, "green/a.json", b"1")
         assert (_keys(backend, "green/"), _keys(backend), _keys(backend, "red/")) == (["green/a.json"],) * 2 + ([],)
@@ -111,7 +111,7 @@ class Listing(SuiteHooks):
         assert _keys(backend, "green/") == ["green/b.json"]
 
     def test_listed_objects_say_what_stat_says(self, backend: Backend) -> None:
-        """Size and time of writing, for a collector that reads no object one by one."""
+        """A listing has size and time of writing, for a garbage collector that does not request objects one by one."""
         self.fill(backend, KEYS[:6])
         listed = {info.key: (info.size, info.modified) for info in backend.list_objects()}
         stats = {key: backend.stat(key) for key in KEYS[:6]}
@@ -121,7 +121,7 @@ class Listing(SuiteHooks):
             assert abs((listed[key][1] - info.modified).total_seconds()) <= 1
 
     def test_a_long_listing_is_complete(self, backend: Backend) -> None:
-        """Beyond the pages in which servers answer, also from the middle; and all of it is deleted in one call."""
+        """A listing longer than a server's page is complete, also from the middle; one call deletes all its objects."""
         keys = [f"many/{number % 7}/{number:06d}.json" for number in range(self.many)]
         self.fill(backend, keys)
         assert _keys(backend, "many/") == sorted(keys)
@@ -131,7 +131,7 @@ class Listing(SuiteHooks):
 
     @pytest.mark.parametrize("batch", [1, 7], ids=["each-as-listed", "in-batches"])
     def test_what_is_listed_can_be_deleted_meanwhile(self, backend: Backend, batch: int) -> None:
-        """A listing goes on while objects that it gave are deleted, and misses none."""
+        """A listing continues while objects that it yielded are deleted, and misses none."""
         self.fill(backend, KEYS)
         listing, seen = backend.list_objects(), list[str]()
         while found := [info.key for info in islice(listing, batch)]:

@@ -1,5 +1,5 @@
-"""put: streamed, whole or not at all, and never over what is there."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""put: streamed, whole or not at all, and never over an existing object."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "content/ab/abcdef.csv.gz"
 
 
 class _Interrupted(io.RawIOBase):
-    """The reader of a blob that lets ``happen`` happen, once, when half of it was read."""
+    """A reader of a blob that calls ``happen`` once, when half of the blob was read."""
 
     def __init__(self, source: PatternReader, half: int, happen: Callable[[], None]) -> None:
         super().__init__()
@@ -65,13 +65,13 @@ class Putting(SuiteHooks):
 
     @pytest.mark.parametrize("size", [0, 1, 100_000, MIB, 9 * MIB + 1])
     def test_a_put_stores_the_content_as_it_is(self, backend: Backend, size: int) -> None:
-        """From the empty blob to one that servers take in several parts."""
+        """The sizes range from an empty blob to one that is sent in several parts."""
         assert backend.put(KEY, pattern_blob(size)) is True
         assert self.raw_read(self.reopen(backend), KEY) == pattern(0, size)
         assert backend.stat(KEY).size == size
 
     def test_put_says_whether_it_created_the_object(self, backend: Backend) -> None:
-        """True once; then False, from every instance, and True again once the object was deleted."""
+        """A put returns True once, then False from every instance, and True again after the object was deleted."""
         blob = blob_of(b"content")
         answers = [backend.put(KEY, blob), backend.put(KEY, blob), self.reopen(backend).put(KEY, blob)]
         assert answers == [True, False, False]
@@ -79,7 +79,7 @@ class Putting(SuiteHooks):
         assert backend.put(KEY, blob) is True
 
     def test_a_put_on_an_existing_key_leaves_its_object_as_it_was(self, backend: Backend) -> None:
-        """Neither content nor age changes: a collector goes by the age."""
+        """Neither content nor age changes: a garbage collector decides by the age."""
         backend.put(KEY, blob_of(b"content"))
         before = replace(backend.stat(KEY), observed=None)
         time.sleep(self.clock_tick_seconds)
@@ -89,7 +89,7 @@ class Putting(SuiteHooks):
         assert self.raw_read(self.reopen(backend), KEY) == b"content"
 
     def test_a_put_streams_in_bounded_memory(self, backend: Backend) -> None:
-        """64 MiB pass through, read in pieces, and never lie in Python's memory together."""
+        """64 MiB are put, read in pieces, and never in Python's memory together."""
         size, readers = 64 * MIB, list[PatternReader]()
 
         def remember(reader: PatternReader) -> BinaryIO:
@@ -137,7 +137,7 @@ class Putting(SuiteHooks):
     @pytest.mark.parametrize("difference", [-1, 1], ids=["too-short", "too-long"])
     @pytest.mark.parametrize("size", [1_000, 24 * MIB], ids=["small", "in-parts"])
     def test_a_put_whose_source_has_another_size_is_refused(self, backend: Backend, size: int, difference: int) -> None:
-        """What is not as long as it was hashed is not the content: IntegrityError, and nothing stays."""
+        """Content with another length than was hashed raises IntegrityError, and nothing stays."""
         blob = replace(pattern_blob(size), open=pattern_blob(size + difference).open)
         with pytest.raises(IntegrityError):
             backend.put(KEY, blob)
@@ -150,7 +150,7 @@ class Putting(SuiteHooks):
             assert list(instance.list_objects()) == []
 
     def test_nothing_is_under_the_key_while_a_put_streams(self, backend: Backend) -> None:
-        """Another client that looks when half of the content was sent finds no object."""
+        """Another client that reads when half of the content was sent finds no object."""
         other, seen = self.reopen(backend), list[object]()
 
         def look() -> None:
@@ -165,7 +165,7 @@ class Putting(SuiteHooks):
         assert set(seen) == {None}
 
     def test_many_puts_of_one_content_leave_it_whole(self, backend: Backend) -> None:
-        """At least one says that it created it; all find it whole when they return."""
+        """At least one put reports the creation; the object is whole when each of them returns."""
         instances = [self.reopen(backend) for _ in range(self.racers)]
         content = pattern(0, 300_000)
         blob = blob_of(content)

@@ -1,5 +1,5 @@
-"""open, read and stat: what was written, at once, and nothing else."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""open, read and stat: the written bytes, at once, and nothing else."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reading(SuiteHooks):
     """Tests of :meth:`Backend.open`, :meth:`Backend.read`, :meth:`Backend.stat` and of the URLs."""
 
     def test_it_is_a_backend(self, backend: Backend) -> None:
-        """All members are there, and the longest key is said."""
+        """It has all members of the protocol, and states the length of the longest key."""
         assert isinstance(backend, Backend)
         assert backend.max_key_bytes > 0
 
@@ -55,19 +55,19 @@ class Reading(SuiteHooks):
     def test_a_range_is_cut_at_the_object_s_end(
         self, backend: Backend, start: int, end: int | None, expected: bytes
     ) -> None:
-        """Any range can be asked for; what lies beyond the end is not there."""
+        """Any range can be requested; bytes beyond the end are missing from the result."""
         backend.create(KEY, CONTENT)
         assert backend.read(KEY, start, end) == expected
 
     def test_an_empty_object_is_read(self, backend: Backend) -> None:
-        """It has no bytes, at any range."""
+        """An empty object gives no bytes for any range."""
         backend.put(KEY, blob_of(b""))
         with backend.open(KEY) as reader:
             contents = [reader.read(), backend.read(KEY), backend.read(KEY, 0, 10), backend.read(KEY, 5)]
         assert contents == [b""] * 4
 
     def test_open_gives_a_seekable_reader(self, backend: Backend) -> None:
-        """It reads in pieces, anew from any position, and ends at the end."""
+        """The reader reads in pieces, from any position, and ends at the end."""
         backend.create(KEY, CONTENT)
         with backend.open(KEY) as reader:
             assert (reader.readable(), reader.seekable()) == (True, True)
@@ -77,7 +77,7 @@ class Reading(SuiteHooks):
             assert (reader.seek(1), reader.read(2)) == (1, b"12")
 
     def test_another_instance_reads_at_once_what_was_written(self, backend: Backend) -> None:
-        """After a create, a put and a delete has returned, no instance sees what was before."""
+        """After a create, a put or a delete has returned, no instance sees the former state."""
         other = self.reopen(backend)
         self._assert_missing(other, KEY)
         backend.create(KEY, CONTENT)
@@ -104,13 +104,13 @@ class Reading(SuiteHooks):
     def test_a_missing_key_is_not_found(
         self, backend: Backend, key: str, look: Callable[[Backend, str], object]
     ) -> None:
-        """Also one that only begins other keys, as a folder does."""
+        """This includes a key that other keys begin with, as that of a folder."""
         backend.create(KEY, CONTENT)
         with pytest.raises(ObjectNotFoundError):
             look(backend, key)
 
     def test_stat_tells_size_and_times_in_utc(self, backend: Backend) -> None:
-        """By the server's clock: written before it was observed."""
+        """The times are of the server's clock: writing is before observation."""
         backend.create(KEY, CONTENT)
         info = backend.stat(KEY)
         assert (info.key, info.size) == (KEY, len(CONTENT))
@@ -120,13 +120,13 @@ class Reading(SuiteHooks):
         assert timedelta(seconds=-2) < info.observed - info.modified < timedelta(minutes=2)
 
     def test_a_url_opens_through_fsspec(self, backend: Backend) -> None:
-        """With nothing but the user's options, as pandas and pyarrow would."""
+        """Only the user's options are needed, as for pandas and pyarrow."""
         backend.create(KEY, CONTENT)
         with fsspec.open(backend.url_of(KEY), "rb", **self.storage_options) as reader:
             assert reader.read() == CONTENT
 
     def test_the_file_system_reads_what_the_urls_name(self, backend: Backend) -> None:
-        """It is the one to hand on to other libraries."""
+        """Other libraries can use the backend's file system."""
         backend.create(KEY, CONTENT)
         assert backend.filesystem.cat_file(backend.url_of(KEY)) == CONTENT
 
@@ -146,7 +146,7 @@ class Reading(SuiteHooks):
         assert backend.put(key, blob_of(CONTENT)) is True
 
     def test_errors_travel_and_keep_secrets(self, backend: Backend) -> None:
-        """They cross process boundaries with their facts; neither they nor URLs show user info or a secret."""
+        """Pickled errors keep their facts; neither errors nor URLs show user info or a secret."""
         backend.create(KEY, CONTENT)
         errors = [_error_of(lambda: backend.create(KEY, b"again"))]
         errors += [_error_of(lambda look=look: look(backend, "data/missing")) for look in LOOKS.values()]  # type: ignore[misc]

@@ -1,5 +1,5 @@
-"""replace: what a repair does, and nothing else: content in the place of an object that is damaged."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+"""replace: for repairs alone: content in the place of a damaged object."""
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KEY = "content/ab/abcdef.csv.gz"
 
 
 class Replacing(SuiteHooks):
-    """Tests of :class:`ReplacesContent`, and of what takes its place in a backend without it."""
+    """Tests of :class:`ReplacesContent`, and of delete and put in a backend without it."""
 
     @pytest.mark.parametrize("size", [0, 1, 100_000, 24 * MIB + 1])
     def test_a_replacement_takes_the_place_of_what_was_there(self, backend: Backend, size: int) -> None:
-        """Of something shorter and of something longer; seen by every instance, with its size and nothing beside it."""
+        """It replaces shorter and longer objects; every instance sees it with its size, and no other object appears."""
         for before in (b"damaged", pattern(0, 200_000)):
             backend.delete([KEY])
             backend.put(KEY, blob_of(before))
@@ -31,7 +31,7 @@ class Replacing(SuiteHooks):
             assert [(info.key, info.size) for info in other.list_objects()] == [(KEY, size)]
 
     def test_a_replacement_of_nothing_is_a_put(self, backend: Backend) -> None:
-        """A repair need not know whether something else deleted the object meanwhile."""
+        """A repair need not know whether the object was deleted meanwhile."""
         replace_content(backend, KEY, blob_of(b"content"))
         assert self.raw_read(self.reopen(backend), KEY) == b"content"
         assert backend.put(KEY, blob_of(b"content")) is False
@@ -39,7 +39,7 @@ class Replacing(SuiteHooks):
     @pytest.mark.parametrize("difference", [-1, 1], ids=["too-short", "too-long"])
     @pytest.mark.parametrize("size", [1_000, 24 * MIB], ids=["small", "in-parts"])
     def test_a_replacement_that_fails_leaves_the_old_object(self, backend: Backend, size: int, difference: int) -> None:
-        """What is not as long as it was announced never shows; in a backend without the verb nothing may be left."""
+        """Content with another length than announced never shows; without the verb nothing may be left."""
         backend.put(KEY, blob_of(b"damaged"))
         blob = changed(pattern_blob(size), open=pattern_blob(size + difference).open)
         with pytest.raises(IntegrityError):
@@ -52,7 +52,7 @@ class Replacing(SuiteHooks):
                 other.stat(KEY)
 
     def test_whoever_reads_meanwhile_finds_the_old_or_the_new(self, backend: Backend) -> None:
-        """Never a part of either; and never nothing, but from a backend that deletes first."""
+        """They never find a part of either, and find nothing only with a backend that deletes first."""
         contents = [pattern(number, 100_000) for number in range(4)]
         backend.put(KEY, blob_of(contents[0]))
         other, found, ended = self.reopen(backend), set[bytes | None](), threading.Event()

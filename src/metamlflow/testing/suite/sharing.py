@@ -1,5 +1,5 @@
 """Every verb from several threads at once."""
-# ruff: noqa: S101 (asserts are what a suite is made of)
+# ruff: noqa: S101 (a suite consists of asserts)
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Sharing(SuiteHooks):
     """Tests of one instance in many threads."""
 
     def test_threads_share_one_instance(self, backend: Backend) -> None:
-        """Each works in a folder of its own and finds there just what it wrote."""
+        """Each thread works in its own folder and finds there exactly the objects that it wrote."""
 
         def work(number: int) -> list[str]:
             folder, content = f"threads/{number}", pattern(number, 10_000 + number)
@@ -45,7 +45,7 @@ class Sharing(SuiteHooks):
             assert list(pool.map(work, range(self.racers))) == [[]] * self.racers
 
     def test_a_listing_is_sound_while_others_write(self, backend: Backend) -> None:
-        """Keys that are there all the time are listed every time, each once, in order."""
+        """Keys that exist all the time are listed every time, each once, in order."""
         steady = [f"steady/{number:02d}.json" for number in range(20)]
         self.fill(backend, steady)
 

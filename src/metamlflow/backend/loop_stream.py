@@ -1,35 +1,42 @@
-"""The body of an S3 answer as a stream that other threads read."""
+"""The body of an answer that arrives on an event loop, as a stream that other threads read."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from typing import Any
+from contextlib import suppress
+from typing import Protocol
+
+from metamlflow.backend.threads import keep_resolving
 
 
-class S3Stream:
-    """The bytes of one GetObject, read on the event loop that asked for them.
+class Body(Protocol):
+    """What an asynchronous client hands out."""
+
+    async def read(self, most: int, /) -> bytes:
+        """Return at most so many bytes, as soon as there are some; none at the end."""
+
+    def close(self) -> object:
+        """Give up what was not read."""
+
+
+class LoopStream:
+    """The bytes of one answer, read on the event loop that asked for it; see :class:`metamlflow.backend.Stream`.
 
     Args:
         loop: that event loop.
         body: of the answer.
-        translated: turns the client's errors into ours.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, body: Any, translated: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: Body) -> None:
         self._loop = loop
         self._body = body
-        self._translated = translated
 
     def fill(self, view: memoryview) -> int:
         """Fill ``view`` as far as the answer goes."""
         from fsspec.asyn import sync
 
-        with self._translated():
-            return int(sync(self._loop, _fill, self._body, view))
+        keep_resolving(self._loop)
+        return int(sync(self._loop, _fill, self._body, view))
 
     def close(self) -> None:
         """Give up what was not read."""
@@ -37,7 +44,7 @@ class S3Stream:
             self._loop.call_soon_threadsafe(self._body.close)
 
 
-async def _fill(body: Any, view: memoryview) -> int:
+async def _fill(body: Body, view: memoryview) -> int:
     """Fill ``view`` as far as the answer goes: one hop between threads for it, and not one for each packet."""
     filled = 0
     while filled < len(view):
