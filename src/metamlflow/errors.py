@@ -338,7 +338,7 @@ class StaleMetadataWarning(UserWarning):
 
 
 class DamagedRecordWarning(UserWarning):
-    """A listing omitted something because its record cannot be read; the message says which, and why."""
+    """A listing or a page omits something because its record cannot be read; the message says which, and why."""
 
 
 # --- the storage failed: fix the access, or try again -----------------------------------------------------------------

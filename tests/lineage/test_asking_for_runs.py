@@ -7,7 +7,14 @@ import re
 
 import pytest
 
-from metamlflow.errors import RunNotFoundError, StoreNotFoundError
+from metamlflow.errors import (
+    DamagedRecordWarning,
+    IntegrityError,
+    ObjectNotFoundError,
+    RunNotFoundError,
+    StoreNotFoundError,
+)
+from metamlflow.testing import MemoryBackend, client_on
 
 HOSTILE = "</script><script>alert(1)</script>\x00\x1b[2J<!-- & ' \""
 
@@ -61,5 +68,37 @@ def test_a_run_whose_records_are_damaged_hides_nothing_else_of_the_page(client, 
         model = client.register_artifact("model", b"2")
     path = raw.root / f"runs/{model.run_id}/start.json"
     raw.overwrite(path, b"{")
-    nodes = data_of(model.upstream().to_html())["nodes"]
-    assert {node["id"] for node in nodes} == {"model@1", f"run:{model.run_id}"}
+    with pytest.warns(DamagedRecordWarning, match=f"run {model.run_id} cannot be read") as told:
+        nodes = {node["id"]: node for node in data_of(model.upstream().to_html())["nodes"]}
+    assert set(nodes) == {"model@1", f"run:{model.run_id}"}
+    assert "start.json" in nodes[f"run:{model.run_id}"]["facts"]["problem"]
+    assert len(told) == 1
+
+
+class Denying(MemoryBackend):
+    """Says of one listed object that it does not exist."""
+
+    denied = ""
+
+    def read(self, key, start=0, length=None):
+        if key.endswith(self.denied or "no key"):
+            raise ObjectNotFoundError(f"there is no {key}", key=key)
+        return super().read(key, start, length)
+
+
+@pytest.mark.parametrize("record", ["start.json", "end.json", "inputs/"])
+def test_a_record_that_is_listed_and_not_found_is_an_error_and_no_unfinished_run(record):
+    backend = Denying()
+    client = client_on(backend)
+    client.create_store()
+    client.register_artifact("raw", b"1")
+    with client.run("train") as run:
+        client.get_artifact("raw").read_bytes()
+        model = client.register_artifact("model", b"2")
+    (key,) = [info.key for info in backend.list_objects(f"runs/{run.id}/") if record in info.key]
+    backend.denied = key
+    with pytest.raises(IntegrityError) as caught:
+        client.get_run(run.id)
+    assert (caught.value.key, caught.value.actual) == (key, "missing")
+    with pytest.warns(DamagedRecordWarning, match="cannot be read"):
+        assert "does not exist" in model.upstream().run_facts()[f"run:{run.id}"]["problem"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metamlflow.backend.external import shown
-from metamlflow.errors import MetaMLFlowError
+from metamlflow.errors import DamagedRecordWarning, MetaMLFlowError
 from metamlflow.lineage.elements import Link, Node
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
@@ -111,7 +112,8 @@ class Lineage:
     def run_facts(self) -> dict[str, dict[str, Any]]:
         """Return the record of each run in the graph, by the id of its node: parameters, metrics, notes, outcome.
 
-        Costs a few reads for each run, in parallel; a run whose records cannot be read is omitted.
+        Costs a few reads for each run, in parallel. A run whose records cannot be read has the reason as its only fact,
+        ``problem``, and a :class:`DamagedRecordWarning` says so. A run that the store does not have is omitted.
         """
         of_node = {node.id: node.id.removeprefix("run:").partition("#")[0] for node in self.nodes if node.kind == "run"}
         ids = sorted(set(of_node.values()))
@@ -119,10 +121,13 @@ class Lineage:
         def load(run_id: str) -> dict[str, Any]:
             try:
                 return facts_of(load_run(self._store, run_id))
-            except MetaMLFlowError:
-                return {}
+            except MetaMLFlowError as error:
+                return {"problem": error.message}
 
         found = dict(zip(ids, in_parallel(load, ids), strict=True))
+        for run_id, facts in found.items():
+            if "problem" in facts:
+                warnings.warn(f"run {run_id} cannot be read: {facts['problem']}", DamagedRecordWarning, stacklevel=2)
         return {node: found[run_id] for node, run_id in of_node.items() if found[run_id]}
 
     @property

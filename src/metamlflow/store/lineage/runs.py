@@ -10,8 +10,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from metamlflow.errors import ConflictError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
-from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key
+from metamlflow.errors import ConflictError, IntegrityError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key, runs_prefix
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.runs import (
     decode_end,
@@ -236,30 +236,48 @@ def facts_of(record: RunRecord | None) -> dict[str, Any]:
 
 def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
     """Return the recorded inputs of a run: one listing, and one read of each record, in parallel."""
-    prefix = run_inputs_prefix(run_id)
-    keys = with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+    return _inputs_at(store, run_id, _keys_below(store, run_inputs_prefix(run_id)))
 
+
+def load_run(store: Store, run_id: str) -> RunRecord | None:
+    """Return a run's records: one listing, and one read of each record; None if the store has none.
+
+    The listing says which records exist, so that a run is never said to be unfinished because a read was refused.
+
+    Raises:
+        StoreFormatError: one of its records is damaged.
+        IntegrityError: a record that was listed is missing.
+    """
+    keys = _keys_below(store, runs_prefix(run_id))
+    start_key, end_key = run_key(run_id, "start"), run_key(run_id, "end")
+    if start_key not in keys:
+        return None
+    start = decode_start(_read_listed(store, start_key), start_key, run_id)
+    inputs = _inputs_at(store, run_id, keys)
+    end = decode_end(_read_listed(store, end_key), end_key) if end_key in keys else None
+    return RunRecord(start, inputs, end)
+
+
+def _keys_below(store: Store, prefix: str) -> list[str]:
+    return with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+
+
+def _inputs_at(store: Store, run_id: str, keys: Iterable[str]) -> tuple[Input, ...]:
     def read(key: str) -> tuple[datetime, Input]:
-        return decode_input(with_retries(lambda: read_record(store.backend, key), store.clock), key)
+        return decode_input(_read_listed(store, key), key)
 
     found = list(in_parallel(read, [key for key in keys if parse_run_input_key(run_id, key)]))
     return tuple(used for _, used in sorted(found, key=lambda item: item[0]))
 
 
-def load_run(store: Store, run_id: str) -> RunRecord | None:
-    """Return a run's records: one listing, and one read of each record, in parallel; None if the store has none.
-
-    Raises:
-        StoreFormatError: one of its records is damaged.
-    """
+def _read_listed(store: Store, key: str) -> bytes:
     try:
-        start_data = with_retries(lambda: read_record(store.backend, run_key(run_id, "start")), store.clock)
-    except ObjectNotFoundError:
-        return None
-    start = decode_start(start_data, run_key(run_id, "start"), run_id)
-    inputs = recorded_inputs(store, run_id)
-    try:
-        end_data = with_retries(lambda: read_record(store.backend, run_key(run_id, "end")), store.clock)
-    except ObjectNotFoundError:
-        return RunRecord(start, inputs, None)
-    return RunRecord(start, inputs, decode_end(end_data, run_key(run_id, "end")))
+        return with_retries(lambda: read_record(store.backend, key), store.clock)
+    except ObjectNotFoundError as error:
+        raise IntegrityError(
+            f"the storage lists {key}, and says that it does not exist when it is read",
+            hint="Records of runs are never deleted. Read it again; else restore this object from a copy.",
+            expected="a record",
+            actual="missing",
+            key=key,
+        ) from error
