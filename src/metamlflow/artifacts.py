@@ -329,7 +329,7 @@ class Artifact:
 
     @property
     def notes(self) -> Notes:
-        """The notes on this version as they are now: one listing, and a read if there are any. See ``client.annotate``.
+        """The notes on this version as they are now. Costs a listing and a read each time. See ``client.annotate``.
 
         They are no part of the version, and no digest or signature covers them.
         """

@@ -67,16 +67,23 @@ def notes_on(store: Store, subject: Subject) -> Notes:
         StoreFormatError: the newest record is damaged.
     """
     name, version = _found(store, subject)
-    return notes_of(store, name, version)
+    return looked_again(lambda: _newest(store, name, version), store.clock).notes
 
 
 def notes_of(store: Store, name: ArtifactName, version: int | None) -> Notes:
-    """Return the notes on something that is known to exist: one listing, and a read if there are any.
+    """Return the notes on something that is known to exist: one listing and one read.
 
     Raises:
         StoreFormatError: the newest record is damaged.
+        StoreNotFoundError, ConflictError: nothing is noted, as the store is gone or was replaced.
     """
-    return looked_again(lambda: _newest(store, name, version), store.clock).notes
+    notes = looked_again(lambda: _newest(store, name, version), store.clock).notes
+    if not notes.number:
+        if store.is_open:
+            store.recheck()
+        else:
+            store.marker()
+    return notes
 
 
 def history_on(store: Store, subject: Subject) -> list[Notes]:
