@@ -232,7 +232,9 @@ def show(
     count = None if listed < 0 else listed
     noted, are_sound = notes_shown(artifact)
     if as_json:
-        emit_document("artifact", {**artifact.to_json(entries=count), "notes": noted and noted.to_json()})
+        emit_document(
+            "artifact", {**artifact.to_json(entries=count), "notes": None if noted is None else noted.to_json()}
+        )
     else:
         emit_rows(fact_rows(artifact))
         emit_rows(note_rows(noted) if noted is not None else ())

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from metamlflow._looks import counted, minute_text, one_line, table_of, utc_text
 from metamlflow.errors import InvalidInputError
+from metamlflow.redaction import without_secrets
 
 MAX_TITLE_BYTES = 1_000
 MAX_DESCRIPTION_BYTES = 100_000
@@ -107,13 +108,11 @@ class Notes:
         }
 
     def __repr__(self) -> str:
-        found = [one_line(repr(self.title))] if self.title else []
-        found += [f"a description of {counted(len(self.description), 'character')}"] if self.description else []
+        found = [f"'{one_line(self.title, 30)}'"] if self.title else []
+        found += ["described"] if self.description else []
         found += [counted(len(self.tags), "tag")] if self.tags else []
-        who = ""
-        if self.created_at is not None:
-            who = f"; {minute_text(self.created_at)} by {one_line(self.created_by or '', 30)}"
-        return f"<Notes on {one_line(self.reference)}: {', '.join(found) or 'none'}{who}>"
+        when = "" if self.created_at is None else f"; {minute_text(self.created_at)}"
+        return f"<Notes on {one_line(self.reference)}: {', '.join(found) or 'none'}{when}>"
 
     def _repr_html_(self) -> str:
         facts: dict[str, Any] = {"title": self.title or "", "description": self.description or ""}
@@ -199,5 +198,5 @@ def _problems_of_tags(tags: Mapping[Any, Any]) -> list[str]:
             continue
         problem = tag_problem(tag) or (None if value is None else tag_value_problem(value))
         if problem:
-            found.append(f"tag {tag!a:.80}: {problem}")
+            found.append(f"tag {without_secrets(tag)!a:.80}: {problem}")
     return found if len(found) <= _SHOWN else [*found[:_SHOWN], f"and {len(found) - _SHOWN} more"]
