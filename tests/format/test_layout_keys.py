@@ -254,6 +254,7 @@ def test_no_key_is_longer_than_a_store_leaves_room_for():
         state_key(longest, MAX_VERSION, MAX_VERSION),
         alias_key(longest, "A" * 100, MAX_VERSION),
         idempotency_key(longest, HEX, MAX_VERSION),
+        note_key(longest, MAX_VERSION, 1),
         blob_key(HEX, ".12345678.12345678", ID),
         f"edges/{escape_name(longest)}/_v{MAX_VERSION}/{escape_name(longest)}@{MAX_VERSION}",
     ]

@@ -91,8 +91,6 @@ def _tags(fields: Fields) -> dict[str, str]:
         fields.note("tags", f"expected at most {MAX_TAGS} tags, got {len(tags)}")
         return {}
     for tag, value in tags.items():
-        if problem := tag_problem(tag):
+        if problem := tag_problem(tag) or tag_value_problem(value):
             fields.note("tags", f"{tag!a:.80}: {problem}")
-        elif problem := tag_value_problem(value):
-            fields.note(f"tags.{tag:.80}", problem)
     return tags
