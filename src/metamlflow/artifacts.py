@@ -21,8 +21,10 @@ from metamlflow.lineage import Lineage
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
+from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.store.catalog.entries import Entries, wanted_entry
+from metamlflow.store.catalog.notes import notes_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import Recorder, current_run
 from metamlflow.store.lineage.walk import walk
@@ -324,6 +326,14 @@ class Artifact:
     def signatures(self) -> list[Signature]:
         """The valid signatures of its manifest, by any key: compare the keys with those you trust."""
         return signatures_of(self._session.store, self._loaded)
+
+    @property
+    def notes(self) -> Notes:
+        """The notes on this version as they are now. Costs a listing and a read each time. See ``client.annotate``.
+
+        They are no part of the version, and no digest or signature covers them.
+        """
+        return notes_of(self._store, self._manifest.name, self.version)
 
     # --- pointers -----------------------------------------------------------------------------------------------------
 

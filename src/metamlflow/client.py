@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from metamlflow._annotating import _Annotating
 from metamlflow._arguments import blamed_on
 from metamlflow._session import (
     EVENTS_VARIABLE,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["MetaMLFlowClient"]
 
 
-class MetaMLFlowClient:
+class MetaMLFlowClient(_Annotating):
     """A client of one store of artifacts, which needs nothing but a folder or a bucket.
 
     Making a client touches no network and creates nothing; the first registration creates the store. A client is

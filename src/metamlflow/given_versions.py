@@ -9,7 +9,7 @@ from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
-from metamlflow.model.names import LATEST, Reference
+from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.runs import check_text
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.inputs import Given, load_used
@@ -82,6 +82,25 @@ def damaged_version(version: Version) -> StoredManifest | Reference:
     return Reference.parse(version)
 
 
+def noted_subject(store: Store, target: Version) -> ArtifactName | Reference:
+    """Return what notes are on: a version, or the name that a text without ``@`` names.
+
+    Raises:
+        InvalidInputError: it is a version of another store, or names neither a name nor a version.
+    """
+    if isinstance(target, str):
+        return Reference.parse(target) if "@" in target else ArtifactName.parse(target)
+    if isinstance(target, Input):
+        return Reference(target.name, target.version)
+    artifact = target if isinstance(target, Artifact) else getattr(target, "artifact", None)
+    if not isinstance(artifact, Artifact):
+        raise InvalidInputError(
+            f"notes are on a name, a reference such as 'features@2', or an artifact, not on {type(target).__name__}"
+        )
+    _check_store(artifact, store)
+    return Reference(ArtifactName(artifact.name), artifact.version)
+
+
 def meant_reference(name: str | Input, version: int | str) -> Reference:
     """Return the reference of a name and a version, or of an input of an artifact.
 
@@ -115,11 +134,15 @@ def _given(item: Any, role: str | None, store: Store) -> Iterator[Given]:
     artifact = item if isinstance(item, Artifact) else getattr(item, "artifact", None)
     if not isinstance(artifact, Artifact):
         raise _wrong(item, role)
+    _check_store(artifact, store)
+    yield role, artifact._loaded  # noqa: SLF001 (its own session)
+
+
+def _check_store(artifact: Artifact, store: Store) -> None:
     if not artifact._store.is_same_as(store):  # noqa: SLF001 (its own session)
         raise InvalidInputError(
             f"{artifact.name}@{artifact.version} is in another store", hint="Register it here, or point to it."
         )
-    yield role, artifact._loaded  # noqa: SLF001 (as above)
 
 
 def _is_several(item: Any) -> bool:

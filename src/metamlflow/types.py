@@ -12,6 +12,7 @@ from metamlflow.migration import Place
 from metamlflow.model.findings import Level, Status
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import PointedKind, Strength
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.entries import Entries
@@ -39,6 +40,7 @@ __all__ = [
     "Inputs",
     "Item",
     "Level",
+    "Notes",
     "OnStale",
     "Outcome",
     "Place",

@@ -12,7 +12,7 @@ from metamlflow.store.catalog.unknown import refuse_unknown, unknown_keys
 from metamlflow.testing import FaultyBackend, MemoryBackend, StoredObject, client_on
 
 EVERY_PLACE = [
-    "artifacts/a/_notes/9999999998.json",
+    "artifacts/a/_hidden/9999999998.json",
     "artifacts/a/_versions/9999999998_v1.tomb.json",
     "artifacts/zz/_x/y",
     "attachments/x",
@@ -36,6 +36,8 @@ def store() -> Store:
     for content in (b"1", b"2"):
         client.register_artifact("a", content, idempotency_key=content.decode())
     client.set_alias("a", "Best", 1)
+    for target in ("a", "a@1", "a@2"):
+        client.annotate(target, title="noted")
     with client.run("train"):
         client.register_artifact("shop/Model.json/b", {"x": b"1"}, inputs=["a@1"])
     return Store(backend.url, {}, backend=backend)
@@ -69,13 +71,13 @@ def test_one_unknown_key_anywhere_is_told(store, key):
 
 
 def test_the_marker_of_a_folder_hides_nothing_in_it(store):
-    put(store, "packs/", "packs/00/", "packs/00/x", "artifacts/a/_notes/", "artifacts/a/_notes/x")
-    assert sorted(unknown_keys(store)) == ["artifacts/a/_notes/x", "packs/00/x"]
+    put(store, "packs/", "packs/00/", "packs/00/x", "artifacts/a/_hidden/", "artifacts/a/_hidden/x")
+    assert sorted(unknown_keys(store)) == ["artifacts/a/_hidden/x", "packs/00/x"]
 
 
 def test_all_of_them_are_told_below_artifacts_and_one_of_each_other_folder(store):
-    put(store, *EVERY_PLACE, "packs/00/y", "artifacts/a/_notes/9999999997.json")
-    assert sorted(unknown_keys(store)) == sorted([*EVERY_PLACE, "artifacts/a/_notes/9999999997.json"])
+    put(store, *EVERY_PLACE, "packs/00/y", "artifacts/a/_hidden/9999999997.json")
+    assert sorted(unknown_keys(store)) == sorted([*EVERY_PLACE, "artifacts/a/_hidden/9999999997.json"])
 
 
 def test_no_key_forges_a_line_or_moves_a_cursor(store):
@@ -87,7 +89,7 @@ def test_no_key_forges_a_line_or_moves_a_cursor(store):
 
 
 def test_of_very_many_the_first_twenty_are_told(store):
-    put(store, *(f"artifacts/a/_notes/{number:010d}.json" for number in range(5_000)))
+    put(store, *(f"artifacts/a/_hidden/{number:010d}.json" for number in range(5_000)))
     with pytest.raises(StoreFormatError) as caught:
         refuse_unknown(store)
     assert len(caught.value.problems) == 20
@@ -112,7 +114,7 @@ def test_a_store_on_a_disk_is_looked_at_likewise(client, store_folder):
     client.register_artifact("a", b"1")
     store = Store(store_folder.as_uri(), {})
     assert list(unknown_keys(store)) == []
-    for key in ("packs/x", "artifacts/a/_notes/x.json"):
+    for key in ("packs/x", "artifacts/a/_hidden/x.json"):
         (store_folder / key).parent.mkdir()
         (store_folder / key).write_bytes(b"?")
-    assert sorted(unknown_keys(store)) == ["artifacts/a/_notes/x.json", "packs/x"]
+    assert sorted(unknown_keys(store)) == ["artifacts/a/_hidden/x.json", "packs/x"]

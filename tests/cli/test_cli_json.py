@@ -30,6 +30,9 @@ REPORT |= {"counts": dict, "findings": list}
 FINDING = {"path": str, "status": str, "key": str, "expected": str, "actual": str}
 UNREADABLE = {"reference": str, "error": str, "message": str, "hint": (str, type(None))}
 HEAD = {"format": int, "kind": str}
+TEXT_OR_NULL = (str, type(None))
+NOTES = {"name": str, "version": (int, type(None)), "number": int, "title": TEXT_OR_NULL, "description": TEXT_OR_NULL}
+NOTES |= {"tags": dict, "created_at": TEXT_OR_NULL, "created_by": TEXT_OR_NULL, "writer": TEXT_OR_NULL}
 
 
 def assert_shape(document: dict, shape: dict) -> None:
@@ -64,7 +67,25 @@ def test_register_and_show(work, documents, rides):
     assert shown["metadata"] == {"deep": {"a": [1]}}
     (entry,) = shown.pop("entries")
     assert_shape(entry, ENTRY)
+    assert_shape(shown.pop("notes"), NOTES)
     assert_shape(shown, HEAD | ARTIFACT)
+
+
+def test_annotate_and_notes(documents, rides):
+    for target, version in (("bikes/rides", None), ("bikes/rides@1", 1)):
+        before = documents("notes", target)
+        assert_shape(before, HEAD | NOTES)
+        assert (before["kind"], before["number"], before["version"]) == ("notes", 0, version)
+        made = documents("annotate", target, "--title", "a", "--tag", "b=c", "--tag", "d")
+        assert_shape(made, HEAD | NOTES)
+        assert documents("notes", target) == made
+        assert (made["title"], made["description"], made["tags"]) == ("a", None, {"b": "c", "d": ""})
+        history = documents("notes", target, "--history")
+        assert_shape(history, HEAD | {"notes": list})
+        assert history["kind"] == "notes-history"
+        assert history["notes"] == [{name: made[name] for name in NOTES}]
+    shown = documents("show", "bikes/rides")
+    assert shown["notes"] == history["notes"][0]
 
 
 def test_get(documents, rides):

@@ -60,6 +60,9 @@ CALLS = {
     "compare": metamlflow.compare,
     "lineage": lambda client, url: client.lineage(url),
     "run": lambda client, url: client.get_run(url),
+    "notes": lambda client, url: client.notes(url),
+    "annotate": lambda client, url: client.annotate(url, title="x"),
+    "annotate with a tag": lambda client, url: client.annotate("there", tags={url: 7}),
 }
 
 

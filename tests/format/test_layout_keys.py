@@ -21,6 +21,8 @@ from metamlflow.format.layout import (
     manifest_key,
     name_key,
     name_of_key,
+    note_key,
+    note_of_key,
     parse_alias_key,
     parse_idempotency_key,
     parse_relocation_key,
@@ -48,6 +50,8 @@ EXAMPLES = {
     manifest_key(NAME, 12): "artifacts/!fraud/features/_versions/9999999987_v12.json",
     state_key(NAME, 12, 1): "artifacts/!fraud/features/_versions/9999999987_v12.state-9999999998.json",
     alias_key(NAME, "Best", 2): "artifacts/!fraud/features/_aliases/!best/9999999997.json",
+    note_key(NAME, None, 1): "artifacts/!fraud/features/_notes/9999999998.json",
+    note_key(NAME, 12, 2): "artifacts/!fraud/features/_notes/v12/9999999997.json",
     idempotency_key(NAME, HEX, 1): f"artifacts/!fraud/features/_idempotency/{HEX}/9999999998.json",
     blob_key(HEX): f"blobs/sha256/58/{HEX}",
     blob_key(HEX, ".csv.gz", ID): f"blobs/sha256/58/{HEX}-{ID}.csv.gz",
@@ -108,12 +112,22 @@ def test_a_version_key_is_read_back_and_lists_before_its_states(name, version, n
     assert manifest < state
 
 
+@given(NAMES, VERSIONS, VERSIONS)
+def test_a_note_key_is_read_back_and_those_on_the_name_list_before_those_on_its_versions(name, version, number):
+    on_name, on_version = note_key(name, None, number), note_key(name, version, number)
+    assert (note_of_key(name, on_name).version, note_of_key(name, on_name).number) == (None, number)
+    assert (note_of_key(name, on_version).version, note_of_key(name, on_version).number) == (version, number)
+    assert note_key(name, None, 1) < note_key(name, version, MAX_VERSION)
+
+
 @given(NAMES, SEGMENT, VERSIONS, VERSIONS)
 def test_in_every_series_a_number_is_the_inverse_of_ten_digits_and_the_newest_lists_first(name, alias, one, other):
     series = [
         partial(state_key, name, 1),
         partial(alias_key, name, alias),
         partial(idempotency_key, name, HEX),
+        partial(note_key, name, None),
+        partial(note_key, name, 1),
         relocation_key,
     ]
     for key in series:
@@ -240,6 +254,7 @@ def test_no_key_is_longer_than_a_store_leaves_room_for():
         state_key(longest, MAX_VERSION, MAX_VERSION),
         alias_key(longest, "A" * 100, MAX_VERSION),
         idempotency_key(longest, HEX, MAX_VERSION),
+        note_key(longest, MAX_VERSION, 1),
         blob_key(HEX, ".12345678.12345678", ID),
         f"edges/{escape_name(longest)}/_v{MAX_VERSION}/{escape_name(longest)}@{MAX_VERSION}",
     ]

@@ -19,6 +19,7 @@ from stored_documents import DATA, INLINE, SHARDED, as_bytes, read
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.manifests import decode_manifest
+from metamlflow.format.notes import decode_notes
 from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
 
@@ -27,6 +28,10 @@ POINTERS = (DATA / "pointer_manifest.json").read_bytes()
 MARKER = as_bytes(
     {"format": 1, "requires": [], "record_id": "0" * 32, "store_id": "f" * 32, "grace_seconds": 604_800}
     | {"created_at": "2026-01-31T12:00:00Z"}
+)
+NOTE = as_bytes(
+    {"format": 1, "record_id": "0" * 32, "created_at": "2026-01-31T12:00:00Z", "created_by": "ada", "writer": "other 2"}
+    | {"title": "A title", "description": "Two\nlines", "tags": {"team": "fraud", "reviewed": ""}}
 )
 
 
@@ -52,6 +57,12 @@ KINDS: dict[str, tuple[bytes, list[str | int], dict[str, str], Callable[[bytes],
     "manifest": (INLINE, [], table_after("### Manifest"), read),
     "entry": (INLINE, ["entries", 0], ENTRY, read),
     "pointer": (POINTERS, ["entries", 4], table_after("lies elsewhere:"), read),
+    "note": (
+        NOTE,
+        [],
+        table_after("### Note record"),
+        lambda data: decode_notes(data, "key", ArtifactName("a"), 3, 1),
+    ),
     "shard": (
         SHARDED,
         ["shards", 0],
@@ -111,6 +122,9 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "digits": lambda value: matches("0|-?[1-9][0-9]{0,18}")(value) and -(2**63) <= int(value) < 2**63,
     "time": is_time,
     "string": lambda value: isinstance(value, str),
+    "line": lambda value: isinstance(value, str) and bool(value) and "\0" not in value,
+    "text": lambda value: isinstance(value, str) and bool(value),
+    "object of texts": lambda value: value == {},
     "true": lambda value: value is True,
     "object": lambda value: isinstance(value, dict),
     "object of digests": lambda value: value == {},
@@ -196,5 +210,6 @@ def test_the_tables_of_the_page_were_found():
         "manifest": 24,
         "entry": 6,
         "pointer": 9,
+        "note": 8,
         "shard": 5,
     }

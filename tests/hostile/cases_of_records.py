@@ -22,6 +22,11 @@ def _state(name: str, version: int, number: int | str, state: str) -> Case:
     return lambda store: write_record(store.root / key, {"state": state})
 
 
+def _note(number: int, **fields: object) -> Case:
+    key = f"artifacts/data/_notes/v2/{NUMBERS - number:010d}.json"
+    return lambda store: write_record(store.root / key, {"created_by": "eve", "title": "forged"} | fields)
+
+
 def _relocations(*pairs: tuple[str, str]) -> Case:
     def change(store: HostileStore) -> None:
         for number, (old, new) in enumerate(pairs, start=1):
@@ -100,6 +105,20 @@ CASES |= {
     "a state of 3 GB": lambda store: store.sparse(
         "artifacts/old/_versions/9999999998_v1.state-9999999998.json", 3 * GIB
     ),
+    "notes with the largest number": _note(LARGEST),
+    "notes that are markup": _note(
+        3, title="<script>alert(1)</script>\u202e", description="\x1b[2J\r\n# <b>", tags={"<i>\u202e": "\x1b]0;x\x07"}
+    ),
+    "notes with more tags than there may be": _note(3, tags={str(number): "x" for number in range(100_000)}),
+    "notes with tags that are none": _note(3, tags={"a": {"b": []}, "": "x", "\x1b": "y", "n": None}),
+    "notes of another version of the format": _note(3, format=2),
+    "notes of 3 GB": lambda store: store.sparse(f"artifacts/data/_notes/v2/{NUMBERS - 3:010d}.json", 3 * GIB),
+    "notes on a version that is not there": lambda store: write_record(
+        store.root / "artifacts/data/_notes/v77/9999999998.json", {"created_by": "eve", "title": "forged"}
+    ),
+    "thousands of files beside notes": lambda store: [
+        store.replace(f"artifacts/data/_notes/.{number}", b"") for number in range(3_000)
+    ],
     "a version with the largest number": _stray_version,
     "a version that is missing": lambda store: (store.root / store.manifest_key("data", 2)).unlink(),
     "names of nothing": _names,

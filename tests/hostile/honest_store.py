@@ -27,6 +27,9 @@ def build(root: Path, lake: Path) -> None:
     client.register_artifact("data", first | {"c.txt": b"c"}, "dataset", {"mood": "better"})
     client.register_artifact("data", {"a.csv": b"x,y\n3,4\n"}, "dataset", {"mood": "best"})
     client.set_alias("data", "best", 2)
+    for target in ("data", "data@2"):
+        client.annotate(target, title=target, tags={"team": "ml"})
+        client.annotate(target, description="A description.")
     _register_table(client)
     client.register_artifact("wide", {f"{number:05}": b"same" for number in range(WIDE)})
     _cut_in_two(HostileStore(root, lake))

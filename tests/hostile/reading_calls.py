@@ -39,7 +39,7 @@ REPORTS = frozenset(
 """Calls whose result may say that something is wrong, where others raise."""
 LINEAGES = frozenset({"upstream", "downstream"})
 """Calls whose result says of itself whether it is complete."""
-LISTS = frozenset({"list", "list-versions", "cli-ls"})
+LISTS = frozenset({"list", "list-versions", "cli-ls", "notes-history"})
 """Calls that may leave out what is damaged, with a warning."""
 
 
@@ -168,6 +168,12 @@ def _signed(reading: Reading) -> Any:
     return _facts(reading.client.get_artifact("model", require_signature=key))
 
 
+CALLS["notes"] = lambda reading: [reading.client.notes(target).to_json() for target in ("data", "data@2", "data@best")]
+CALLS["notes-of-artifact"] = lambda reading: [_data(reading).notes.to_json(), repr(_data(reading).notes)]
+CALLS["notes-history"] = lambda reading: [
+    notes.to_json() for target in ("data", "data@2") for notes in reading.client.notes_history(target)
+]
+CALLS["cli-notes"] = lambda reading: _command("notes", "data@2")
 for _level in ("stat", "checksum", "full"):
     CALLS[f"verify-{_level}"] = lambda reading, level=_level: _data(reading).verify(level).to_json()
 CALLS["verify-lineage"] = lambda reading: reading.client.get_artifact("report").verify(lineage=True).to_json()

@@ -22,7 +22,12 @@ CASES = cases_of_documents.CASES | cases_of_contents.CASES | cases_of_records.CA
 GROWTH_BYTES = 400 * 1024 * 1024  # a document of 64 MiB, decoded, and what reads it
 MORE_REQUESTS = 400  # of a local store, where a read is an open as well
 BUG = 70
-HARMLESS = {"files of others everywhere", "a state with an enormous number"}
+HARMLESS = {
+    "files of others everywhere",
+    "a state with an enormous number",
+    "notes on a version that is not there",
+    "thousands of files beside notes",
+}
 """What a reader does not even notice."""
 TAKEN_AT_ITS_WORD = {
     "metadata and columns that are markup",
@@ -36,6 +41,8 @@ TAKEN_AT_ITS_WORD = {
     "a path too long for a disk",
     "a path of combining characters",
     "an alias with the largest number",
+    "notes with the largest number",
+    "notes that are markup",
     "a version with the largest number",
     "a state that brings back what was pruned",
     "names of nothing",
@@ -89,6 +96,10 @@ MUST_FAIL = {
     "lists of files that are not there": _WIDE,
     "a list of files that is cut off": _WIDE,
     "a manifest with another history": ("history",),
+    "notes with more tags than there may be": ("notes", "notes-of-artifact", "cli-notes", "cli-show"),
+    "notes with tags that are none": ("notes", "notes-of-artifact", "cli-notes", "cli-show"),
+    "notes of another version of the format": ("notes", "notes-of-artifact", "cli-notes", "cli-show"),
+    "notes of 3 GB": ("notes", "notes-of-artifact", "cli-notes", "cli-show"),
     "a version with the largest number": ("history",),
     "a version that is missing": ("history", "get-number", "get-alias"),
     "a manifest of its own inputs": ("verify-lineage",),

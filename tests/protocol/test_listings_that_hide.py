@@ -56,6 +56,28 @@ def test_an_alias_ends_as_well(world):
         client.set_alias(NAME, "production", 2)
 
 
+@pytest.mark.parametrize("lie", ["empty", "without the first"])
+def test_a_note_ends_as_well(world, lie):
+    for number in range(3):
+        world.client().annotate(f"{NAME}@1", title=str(number))
+    client = hiding_client(world, "without the first")
+    client._store.backend.lie = lambda found: (
+        LIES[lie](found) if any("_notes/" in info.key for info in found) else found
+    )
+    with pytest.raises(StorageError, match="listings do not show it"):
+        client.annotate(f"{NAME}@1", title="next")
+
+
+def test_the_highest_note_holds_in_whatever_order_they_are_listed(world):
+    for number in range(3):
+        world.client().annotate(f"{NAME}@1", title=str(number), tags={str(number): ""})
+    client = hiding_client(world, "backwards")
+    assert client.notes(f"{NAME}@1").title == "2"
+    assert [notes.title for notes in client.notes_history(f"{NAME}@1")] == ["0", "1", "2"]
+    after = client.annotate(f"{NAME}@1", title="next")
+    assert (after.number, set(after.tags)) == (4, {"0", "1", "2"})
+
+
 def test_a_listing_that_lags_for_some_seconds_is_waited_for(world):
     slept: list[float] = []
     backend = Hiding(world.bucket)

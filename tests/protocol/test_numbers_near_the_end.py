@@ -127,3 +127,17 @@ def test_a_claim_as_it_was_spelled_before_holds_and_is_never_followed_by_another
     world.write(f"{key.rpartition('/')[0]}/{1:010d}.json", json.dumps(document).encode())
     with pytest.raises(StoreFormatError, match=r"claim 9,999,999,999 is out of range"):
         client.register_artifact(NAME, b"again", idempotency_key="job")
+
+
+@pytest.mark.parametrize("place", ["", "v1/"])
+def test_notes_with_the_last_number_are_read_and_not_followed_by_some_that_nobody_reads(world, place):
+    target = f"{NAME}@1" if place else NAME
+    world.client().annotate(target, title="first")
+    (key,) = [key for key in world.objects() if "_notes" in key]
+    world.write(f"artifacts/{RAW_NAME}/_notes/{place}{1:010d}.json", world.objects()[key])
+    before = world.objects()
+    assert world.client().notes(target).number == LAST
+    assert [notes.number for notes in world.client().notes_history(target)] == [1, LAST]
+    with pytest.raises(StoreFormatError, match=r"note 9,999,999,999 is out of range"):
+        world.client().annotate(target, title="second")
+    assert world.objects() == before

@@ -59,6 +59,19 @@ def test_an_alias_stands_for_what_it_stood_for_before(world):
     assert client.get_artifact(NAME, "prod").version == 2
 
 
+@pytest.mark.parametrize("target", [NAME, f"{NAME}@2"])
+def test_notes_are_those_of_the_record_before_and_are_changed_after_it(world, target):
+    for number in range(4):
+        world.client().annotate(target, title=str(number), tags={str(number): ""})
+    reader = client_on(TakingBack(world, f"artifacts/{RAW_NAME}/_notes/", 1), IMPATIENT)
+    assert reader.notes(target).title == "2"
+    writer = client_on(TakingBack(world, f"artifacts/{RAW_NAME}/_notes/", 1), IMPATIENT)
+    after = writer.annotate(target, description="mine")
+    assert (after.number, after.title, after.description, set(after.tags)) == (3, "1", "mine", {"0", "1"})
+    history = client_on(TakingBack(world, f"artifacts/{RAW_NAME}/_notes/", 1), IMPATIENT).notes_history(target)
+    assert [notes.number for notes in history] == [2, 3]
+
+
 def test_a_list_of_versions_is_of_those_that_stayed(world):
     client = client_on(TakingBack(world, manifest_key(4), 1), IMPATIENT)
     assert [artifact.version for artifact in client.list_artifacts(NAME)] == [1, 2, 3]

@@ -32,6 +32,9 @@ def world() -> MemoryWorld:
     world = MemoryWorld()
     world.client().register_artifact(NAME, b"content")
     world.client().register_artifact("folder", dict(FILES))
+    for target in (NAME, f"{NAME}@1"):
+        for number in range(20):
+            world.client().annotate(target, title=f"title {number}")
     return world
 
 
@@ -52,6 +55,11 @@ BUDGETS: dict[str, tuple[Callable[[Any], Any], int]] = {
     "reuse an unchanged folder": (lambda c: c.register_artifact("folder", dict(FILES), if_unchanged="reuse"), 4),
     "get by number": (lambda c: c.get_artifact(NAME, 1), 2),
     "get the latest": (lambda c: c.get_artifact(NAME), 2),
+    "annotate a version": (lambda c: c.annotate(f"{NAME}@1", title="new"), 5),
+    "annotate a name": (lambda c: c.annotate(NAME, title="new"), 5),
+    "annotate without a change": (lambda c: c.annotate(NAME, tags={"x": None}), 4),
+    "get the notes on a version": (lambda c: c.notes(f"{NAME}@1"), 3),
+    "get the notes on a name": (lambda c: c.notes(NAME), 3),
     "get and read": (lambda c: c.get_artifact(NAME).read_bytes(), 2 + 1),
 }
 
@@ -67,6 +75,28 @@ def test_a_client_s_first_operation_takes_one_call_more_to_read_and_two_to_write
     operation, budget = BUDGETS[name]
     extra = 1 if name.startswith("get") else 2
     assert calls_of(world, operation, first=True).total() <= budget + extra
+
+
+def test_the_notes_of_an_artifact_take_a_listing_and_a_read_however_often_they_were_changed(world):
+    backend = FaultyBackend(world.backend())
+    client = client_on(backend, IMPATIENT)
+    noted, bare = client.get_artifact(NAME), client.get_artifact("folder")
+    for artifact, title in ((noted, "title 19"), (bare, None)):
+        backend.calls.clear()
+        assert artifact.notes.title == title
+        assert Counter(call.verb for call in backend.calls) == {"list_objects": 1, "read": 1}
+
+
+def test_the_notes_on_a_name_are_found_in_one_page_beside_those_on_thousands_of_versions(world):
+    for number in range(1, 3_001):
+        world.write(f"artifacts/folder/_notes/v{number}/9999999998.json", b"{}")
+    backend = FaultyBackend(world.backend())
+    client = client_on(backend, IMPATIENT)
+    for look in (client.notes, client.notes_history):
+        look(NAME)
+        backend.calls.clear()
+        assert not look("folder")
+        assert sum(call.verb == "list_objects" for call in backend.calls) == 2
 
 
 def test_a_download_takes_one_call_for_each_file(world, tmp_path):

@@ -67,6 +67,8 @@ CALLS = {
     "reuse": lambda c: c.register_artifact(NAME, b"first", if_unchanged="reuse"),
     "idempotent": lambda c: c.register_artifact("new", b"first", idempotency_key="job"),
     "alias": lambda c: c.set_alias(NAME, "production", 1),
+    "note": lambda c: c.annotate(f"{NAME}@1", title="noted"),
+    "note on a name": lambda c: c.annotate(NAME, title="noted"),
     "migration": lambda c: migrate(other_store(), c),
 }
 LOSSES = {
@@ -215,13 +217,20 @@ def test_an_inode_that_is_used_again_does_not_deceive(tmp_path):
 def test_a_reader_is_told_that_the_store_is_gone_and_not_that_the_name_is(any_world):
     any_world.client().register_artifact(NAME, b"first")
     reader = any_world.client()
-    assert reader.get_artifact(NAME).read_bytes() == b"first"
+    held = reader.get_artifact(NAME)
+    assert held.read_bytes() == b"first"
     with pytest.raises(ArtifactNotFoundError):
         reader.get_artifact("other")
     empty(any_world)
     for version in ("latest", 1, "alias"):
         with pytest.raises(StoreNotFoundError, match="gone"):
             reader.get_artifact(NAME, version)
+    for read in (reader.notes, reader.notes_history):
+        for target in (NAME, f"{NAME}@1", f"{NAME}@latest", held):
+            with pytest.raises(StoreNotFoundError, match="gone"):
+                read(target)
+    with pytest.raises(StoreNotFoundError, match="gone"):
+        assert held.notes
 
 
 class Opaque(MemoryBackend):

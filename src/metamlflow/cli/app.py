@@ -18,6 +18,7 @@ from metamlflow.cli.doctor import advised, examined
 from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.lineage import lineage_app
 from metamlflow.cli.migrate import migration_app
+from metamlflow.cli.notes import note_rows, notes_app, notes_shown
 from metamlflow.cli.options import (
     BytesPerSecondOption,
     DebugOption,
@@ -214,7 +215,7 @@ def ls(
         emit_rows(map(listed_row, found), LISTED if found else (), LEFT_OUT)
 
 
-@app.command(short_help="Show one version: facts, metadata, schema, files.")
+@app.command(short_help="Show one version: facts, metadata, schema, notes, files.")
 def show(
     reference: ReferenceArgument,
     entries: Annotated[
@@ -224,18 +225,23 @@ def show(
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
-) -> None:
-    """Show one version: its facts, metadata, schema and first files."""
+) -> int:
+    """Show one version: its facts, metadata, schema, notes and first files. Exits with 1 if the notes are damaged."""
     listed = parse_whole(entries, "--entries", -1)
     artifact = client_for(store, options).get_artifact(reference)
     count = None if listed < 0 else listed
+    noted, are_sound = notes_shown(artifact)
     if as_json:
-        emit_document("artifact", artifact.to_json(entries=count))
-        return
-    emit_rows(fact_rows(artifact))
-    emit_rows(entry_rows(artifact, count))
-    if count is not None and len(artifact.entries) > count and sys.stdout.isatty():
-        note(f"{len(artifact.entries) - count:,} more files; --entries -1 lists all")
+        emit_document(
+            "artifact", {**artifact.to_json(entries=count), "notes": None if noted is None else noted.to_json()}
+        )
+    else:
+        emit_rows(fact_rows(artifact))
+        emit_rows(note_rows(noted) if noted is not None else ())
+        emit_rows(entry_rows(artifact, count))
+        if count is not None and len(artifact.entries) > count and sys.stdout.isatty():
+            note(f"{len(artifact.entries) - count:,} more files; --entries -1 lists all")
+    return ExitCode.GOOD if are_sound else ExitCode.CHECK_FAILED
 
 
 @app.command(short_help="Verify that versions are as they were registered.")
@@ -321,4 +327,5 @@ def demo(
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)
+app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

@@ -18,6 +18,7 @@ from metamlflow.format.layout import (
     alias_of_key,
     idempotency_prefix,
     name_of_artifact_key,
+    note_of_key,
     parse_idempotency_key,
     parse_version_key,
 )
@@ -51,6 +52,8 @@ def _is_record(name: ArtifactName, key: str) -> bool:
     alias = alias_of_key(name, key)
     if alias is not None:
         return alias_problem(alias) is None
+    if note_of_key(name, key) is not None:
+        return True
     folder = idempotency_prefix(name, "").removesuffix("/")
     claim = _CLAIM.fullmatch(key, len(folder)) if key.startswith(folder) else None
     return claim is not None and parse_idempotency_key(name, claim[1], key) is not None

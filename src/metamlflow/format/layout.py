@@ -29,6 +29,7 @@ _STATE_OF_BEFORE = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.state-[1-9][0-9]{0,8
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
+_NOTE_FILE = re.compile(r"(?:v([1-9][0-9]{0,9})/)?[0-9]{10}\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
 _EXTENSION_PART = re.compile(r"[a-z0-9]{1,8}")
@@ -219,6 +220,52 @@ def idempotency_key(name: ArtifactName, key_digest: str, number: int) -> str:
 def parse_idempotency_key(name: ArtifactName, key_digest: str, key: str) -> int | None:
     """The number of the claim at ``key``, or None for a key that format 1 does not know."""
     return _number_below(idempotency_prefix(name, key_digest), key)
+
+
+def notes_prefix(name: ArtifactName, version: int | None = None) -> str:
+    """Where the notes on a name or on one of its versions lie, newest first.
+
+    Those on versions lie below those on the name, and list after them.
+    """
+    of_version = "" if version is None else f"v{version}/"
+    return f"{ARTIFACTS}{escape_name(name)}/_notes/{of_version}"
+
+
+def note_key(name: ArtifactName, version: int | None, number: int) -> str:
+    """Key of note record ``number`` (1, 2, …) on a version, or on the name if that is None."""
+    _check_number(number, f"{name}: note" if version is None else f"{name}@{version}: note")
+    return f"{notes_prefix(name, version)}{_inverse(number)}.json"
+
+
+def parse_note_key(name: ArtifactName, version: int | None, key: str) -> int | None:
+    """The number of the note record at ``key``, or None for a key that format 1 does not know."""
+    return _number_below(notes_prefix(name, version), key)
+
+
+def may_precede_note(name: ArtifactName, version: int | None, key: str) -> bool:
+    """Whether a listing that has come to ``key`` may still show note records on this very name or version."""
+    return key <= f"{notes_prefix(name, version)}{_INVERSE_OF}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey:
+    """What the key of a note record says; ``version`` is None for a note on the name."""
+
+    version: int | None
+    number: int
+
+
+def note_of_key(name: ArtifactName, key: str) -> NoteKey | None:
+    """Which of a name's note records lies at ``key``, or None for a key that format 1 does not know."""
+    prefix = notes_prefix(name)
+    match = _NOTE_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
+    if match is None:
+        return None
+    version = int(match[1]) if match[1] else None
+    number = parse_note_key(name, version, key)
+    if number is None or (version is not None and version > MAX_VERSION):
+        return None
+    return NoteKey(version, number)
 
 
 def _number_below(prefix: str, key: str) -> int | None:

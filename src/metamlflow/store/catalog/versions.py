@@ -223,11 +223,38 @@ def load_reference(store: Store, reference: Reference) -> StoredManifest:
     return looked_again(lambda: _load_newest(store, name), store.clock)
 
 
+def known_version(store: Store, reference: Reference) -> VersionStatus:
+    """Return the version that a reference stands for, pruned or not, without reading its manifest. One listing.
+
+    An alias costs a listing and a read more. ``latest`` stands for a version that is neither pruned nor absent.
+
+    Raises:
+        ArtifactNotFoundError: the name, version or alias does not exist.
+        ArtifactPrunedError: the latest is meant, and no version has its bytes.
+        StoreNotFoundError: the store is gone.
+    """
+    name, version = reference.name, reference.version
+    if version == LATEST:
+        return looked_again(lambda: _newest_available(store, name), store.clock)
+    if isinstance(version, str):
+        alias = version
+        version = looked_again(lambda: _resolve_alias(store, name, alias), store.clock)
+    status = version_status(store, name, version)
+    if status.info is None:
+        raise not_found(store, name, version)
+    return status
+
+
 def _load_newest(store: Store, name: ArtifactName) -> StoredManifest:
+    status = _newest_available(store, name)
+    return load_manifest(store, name, status.version, seen=status.info)
+
+
+def _newest_available(store: Store, name: ArtifactName) -> VersionStatus:
     newest: VersionStatus | None = None
     for status in list_versions(store, name):
         if status.available:
-            return load_manifest(store, name, status.version, seen=status.info)
+            return status
         newest = newest or status
     if newest is not None:
         check_available(store, name, newest)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import InvalidInputError
-from metamlflow.format.layout import ARTIFACTS, artifact_prefix, manifest_key, name_of_artifact_key, parse_version_key
+from metamlflow.format.layout import (
+    ARTIFACTS,
+    artifact_prefix,
+    manifest_key,
+    name_of_artifact_key,
+    note_of_key,
+    parse_version_key,
+)
 from metamlflow.format.manifests import digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.store import Store
@@ -63,7 +70,7 @@ class NameState:
         present: versions that both have in the same state. Without a conflict, the newest common version is the same in
             both stores, and so are all before it, because each manifest holds the digest of the one before.
         due: versions with something left to do.
-        others: keys of further records (aliases, idempotency claims) that only the source has.
+        others: keys of further records (aliases, notes, idempotency claims) that only the source has.
         conflict: the newest version that both have, and its digests at the source and at the destination, if they
             differ.
         live_there: those among ``present`` whose bytes are present at the destination.
@@ -163,6 +170,8 @@ def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameSt
             manifests.get(number - 1),
         )
         (due if _is_due(version) else present).append(version)
+    left_out = live - set(wanted)
+    others = {key for key in others if _note_goes(name, key, manifests, left_out)}
     both = [number for number in manifests if number in manifests_there]
     conflict = None
     if both and not _is_same(manifests[max(both)], manifests_there[max(both)]):
@@ -178,6 +187,12 @@ def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameSt
         frozenset(version.number for version in present if version.is_live_there),
         frozenset(version.number for version in present if version.is_live_there and version.is_live),
     )
+
+
+def _note_goes(name: ArtifactName, key: str, manifests: Collection[int], left_out: Collection[int]) -> bool:
+    """Whether a record goes along: those that are notes on a version only if that is not left out by a selection."""
+    note = note_of_key(name, key)
+    return note is None or note.version is None or (note.version in manifests and note.version not in left_out)
 
 
 def _is_due(version: VersionState) -> bool:

@@ -16,6 +16,7 @@ from metamlflow.format.manifests import StoredManifest, decode_manifest, encode_
 from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively, looked_again
 from metamlflow.store.catalog.store import Store
@@ -25,7 +26,6 @@ from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
 from metamlflow.store.lineage.inputs import merged
 from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
-from metamlflow.store.publish.authors import user_name, writer
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
 from metamlflow.store.publish.idempotency import Claims

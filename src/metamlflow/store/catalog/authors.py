@@ -1,4 +1,4 @@
-"""Who registers, and with which program: what a manifest says of both, for people."""
+"""Who writes, and with which program: what manifests and notes say of both, for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def writer() -> str:
 
 
 def user_name() -> str:
-    """Return who registers: ``METAMLFLOW_USER`` or the login name, or "unknown" where the system cannot tell."""
+    """Return who writes: ``METAMLFLOW_USER`` or the login name, or "unknown" where the system cannot tell."""
     try:
         name = os.environ.get(_USER_VARIABLE) or getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -1,0 +1,160 @@
+"""Notes on names and versions: read and changed, a numbered record for each change; the newest record counts."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from functools import partial
+
+from metamlflow.backend import ObjectInfo
+from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.layout import may_precede_note, note_key, notes_prefix, parse_note_key
+from metamlflow.format.notes import StoredNotes, decode_notes, encode_notes
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.notes import Notes, NotesChange
+from metamlflow.store.catalog.authors import user_name, writer
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import known_version, list_versions, not_found
+from metamlflow.store.transfer.scheduler import in_parallel
+
+_FEW, _PAGE = 16, 1_000  # keys: the newest record, with foreign objects before it
+
+Subject = ArtifactName | Reference
+"""What notes are on: a name, or a version of it."""
+
+
+def annotate(store: Store, subject: Subject, change: NotesChange) -> Notes:
+    """Change notes by a record after the newest one; return the notes after it. If nothing changes, write nothing.
+
+    A record holds all fields, so a writer that loses the number to another applies its change to the winner's record.
+
+    Raises:
+        ArtifactNotFoundError: the name or version does not exist.
+        StoreFormatError: the newest record is damaged, so that what it says would be lost.
+        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+    """
+    was_open = store.is_open
+    store.marker()  # a reader's: this creates no store
+    store.writable_marker()
+    name, version = store.meanwhile(
+        # Another store in its place may have the same names.
+        partial(_found, store, subject),
+        store.recheck if was_open else store.marker,
+    )
+    record_id = store.clock.new_id()
+    losses = Losses(store.clock)
+    while True:
+        before = looked_again(lambda: _newest(store, name, version), store.clock)
+        after = change.applied_to(before.notes)
+        if after == before.notes:
+            return after
+        number = after.number + 1
+        after = replace(after, number=number, created_at=store.clock.now(), created_by=user_name(), writer=writer())
+        key = note_key(name, version, number)
+        data = encode_notes(replace(before, notes=after), record_id)
+        if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
+            return after
+        losses.note(key)
+
+
+def notes_on(store: Store, subject: Subject) -> Notes:
+    """Return the notes on a name or version that exists, in whatever state: two listings, and a read if there are any.
+
+    Raises:
+        ArtifactNotFoundError: it does not exist.
+        StoreFormatError: the newest record is damaged.
+    """
+    name, version = _found(store, subject)
+    return looked_again(lambda: _newest(store, name, version), store.clock).notes
+
+
+def notes_of(store: Store, name: ArtifactName, version: int | None) -> Notes:
+    """Return the notes on something that is known to exist: one listing and one read.
+
+    Raises:
+        StoreFormatError: the newest record is damaged.
+        StoreNotFoundError, ConflictError: nothing is noted, as the store is gone or was replaced.
+    """
+    notes = looked_again(lambda: _newest(store, name, version), store.clock).notes
+    if not notes.number:
+        if store.is_open:
+            store.recheck()
+        else:
+            store.marker()
+    return notes
+
+
+def history_on(store: Store, subject: Subject) -> list[Notes]:
+    """Return the notes after each change, ascending: two listings, and a read of each record.
+
+    A damaged record is left out with a warning, and does not hide the others.
+
+    Raises:
+        ArtifactNotFoundError: the name or version does not exist.
+    """
+    name, version = _found(store, subject)
+
+    def noted(number: int) -> Notes | StoreFormatError | None:
+        try:
+            return _read(store, name, version, number).notes
+        except StoreFormatError as error:
+            return error
+        except ObjectNotFoundError:
+            return None  # taken back by its writer: it may not have been the only one of this number
+
+    numbers = sorted(with_retries(lambda: _numbers(store, name, version), store.clock))
+    found = []
+    for notes in in_parallel(noted, numbers):
+        if isinstance(notes, StoreFormatError):
+            warnings.warn(f"left out of the history: {notes}", DamagedRecordWarning, stacklevel=3)
+        elif notes is not None:
+            found.append(notes)
+    return found
+
+
+def _found(store: Store, subject: Subject) -> tuple[ArtifactName, int | None]:
+    """Return the name and number of what exists; None as the number stands for the name."""
+    if isinstance(subject, Reference):
+        return subject.name, known_version(store, subject).version
+    if next(list_versions(store, subject), None) is None:
+        raise not_found(store, subject, None)
+    return subject, None
+
+
+def _newest(store: Store, name: ArtifactName, version: int | None) -> StoredNotes:
+    number = _newest_number(store, name, version)
+    return _read(store, name, version, number) if number else StoredNotes(Notes(str(name), version))
+
+
+def _read(store: Store, name: ArtifactName, version: int | None, number: int) -> StoredNotes:
+    key = note_key(name, version, number)
+    data = with_retries(lambda: read_record(store.backend, key), store.clock)
+    return decode_notes(data, key, name, version, number)
+
+
+def _newest_number(store: Store, name: ArtifactName, version: int | None) -> int:
+    """Return the number of the newest record, or 0. It is listed first, but for foreign objects."""
+    prefix, after, limit = notes_prefix(name, version), "", _FEW
+    while True:
+        page = with_retries(partial(_page, store, prefix, after, limit), store.clock)
+        if numbers := [number for info in page if (number := parse_note_key(name, version, info.key))]:
+            return max(numbers)
+        if len(page) < limit or not may_precede_note(name, version, page[-1].key):
+            return 0
+        after, limit = page[-1].key, _PAGE
+
+
+def _page(store: Store, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
+    return list(store.backend.list_objects(prefix, after=after, limit=limit))
+
+
+def _numbers(store: Store, name: ArtifactName, version: int | None) -> set[int]:
+    found = set()
+    for info in store.backend.list_objects(notes_prefix(name, version)):
+        if not may_precede_note(name, version, info.key):
+            break  # those on the versions of a name follow, and may be many
+        if number := parse_note_key(name, version, info.key):
+            found.add(number)
+    return found
