@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from metamlflow._annotating import _Annotating
 from metamlflow._arguments import blamed_on
 from metamlflow._session import (
     EVENTS_VARIABLE,
@@ -26,11 +25,20 @@ from metamlflow._session import (
 )
 from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
-from metamlflow.given_versions import Inputs, Version, damaged_version, given_inputs, meant_reference, used_version
+from metamlflow.given_versions import (
+    Inputs,
+    Version,
+    damaged_version,
+    given_inputs,
+    meant_reference,
+    noted_subject,
+    used_version,
+)
 from metamlflow.lineage import Lineage
 from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.model.pointers import Pointer, Strength
 from metamlflow.model.runs import RunRecord
 from metamlflow.openlineage import check_address
@@ -39,6 +47,7 @@ from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.aliases import aliases_of, set_alias
 from metamlflow.store.catalog.history import History, history_of
 from metamlflow.store.catalog.listing import latest_of_each, versions_of
+from metamlflow.store.catalog.notes import annotate, history_on, notes_on
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
 from metamlflow.store.ingest.from_value import source_of
@@ -63,7 +72,7 @@ if TYPE_CHECKING:
 __all__ = ["MetaMLFlowClient"]
 
 
-class MetaMLFlowClient(_Annotating):
+class MetaMLFlowClient:
     """A client of one store of artifacts, which needs nothing but a folder or a bucket.
 
     Making a client touches no network and creates nothing; the first registration creates the store. A client is
@@ -301,6 +310,75 @@ class MetaMLFlowClient(_Annotating):
         set_alias(
             self._store, Reference.parse(name, alias), None if version is None else Reference.parse(name, version)
         )
+
+    def annotate(
+        self,
+        target: Version,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+    ) -> Notes:
+        """Change the notes on a name or a version; return the notes after the change.
+
+        Notes are texts for people and for search that may change at any time. They are no part of a version: its
+        digests and signatures, and what a verification finds, stay the same. Each change is recorded with its time and
+        author, and :meth:`notes_history` returns them all. Fields that are not given stay as they are, also if others
+        change them at the same time. A call that changes nothing writes nothing.
+
+        Args:
+            target: a name (``"model"``) for the notes on the name; a reference (``"model@3"``, ``"model@production"``,
+                ``"model@latest"``), an artifact, a dataset or an input for the notes on a version, which may be pruned.
+            title: one line of at most 1,000 bytes; an empty text removes it.
+            description: a text, such as Markdown, of at most 100,000 bytes; an empty text removes it.
+            tags: values by tag, to set; None removes the tag. At most 100 tags of 250 bytes with values of 5,000 bytes.
+                The value of a plain label is an empty text.
+
+        Raises:
+            InvalidInputError: there is nothing to change, or a text is invalid or too long; nothing was written.
+            ArtifactNotFoundError: the name or version does not exist.
+            StoreNotFoundError: the store does not exist.
+            StoreFormatError: the newest record of the notes is damaged.
+            OutcomeUnknownError: the storage did not say whether the change was recorded; calling again is safe.
+        """
+        change = NotesChange.parse(title, description, tags)
+        store = self._session.store
+        return annotate(store, noted_subject(store, target), change)
+
+    def notes(self, target: Version) -> Notes:
+        """Return the notes on a name or a version as they are now; without a title, description or tags if none exist.
+
+        Costs two listings, and a read if there are any. ``artifact.notes`` costs one listing less.
+
+        Args:
+            target: as for :meth:`annotate`.
+
+        Raises:
+            ArtifactNotFoundError: the name or version does not exist.
+            StoreNotFoundError: the store does not exist.
+            StoreFormatError: the newest record of the notes is damaged.
+        """
+        store = self._session.store
+        subject = noted_subject(store, target)
+        store.marker()
+        return notes_on(store, subject)
+
+    def notes_history(self, target: Version) -> list[Notes]:
+        """Return the notes after each change, the oldest first. Costs two listings, and a read of each record.
+
+        A damaged record is left out with a :class:`~metamlflow.errors.DamagedRecordWarning`.
+
+        Args:
+            target: as for :meth:`annotate`.
+
+        Raises:
+            ArtifactNotFoundError: the name or version does not exist.
+            StoreNotFoundError: the store does not exist.
+        """
+        store = self._session.store
+        subject = noted_subject(store, target)
+        store.marker()
+        return history_on(store, subject)
 
     def relocate(self, old: str, new: str, *, progress: ProgressCallback | None = None) -> int:
         """Record that pointed data has moved: pointers that led below ``old`` lead below ``new`` from now on.

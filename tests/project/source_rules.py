@@ -14,6 +14,7 @@ KEY_PREFIXES = ("blobs/", "artifacts/", "names/", "edges/", "runs/")
 LONGEST_FILE = 300
 LONGEST_TEST_FILE = 400
 LONGEST_FUNCTION = 60
+LONGEST_CALL = 15  # statements
 
 _REASONED_NOQA = re.compile(r"#\s*noqa:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*\s+\(.+\)")
 
@@ -26,6 +27,18 @@ def long_files(source: str) -> list[str]:
 def long_test_files(source: str) -> list[str]:
     """A file of tests has one topic, in at most 400 lines of code, counted as those of `long_files`."""
     return _longer_than(LONGEST_TEST_FILE, source)
+
+
+def long_calls(source: str) -> list[str]:
+    """A method of the client does little itself, in at most 15 statements: the client is a list of calls."""
+    return [
+        f"{method.lineno}: {method.name} has {count} statements"
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, Function)
+        and (count := sum(isinstance(part, ast.stmt) for part in ast.walk(method)) - 1) > LONGEST_CALL
+    ]
 
 
 def long_functions(source: str) -> list[str]:
