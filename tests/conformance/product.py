@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metamlflow import MetaMLFlowClient
+from metamlflow.artifacts import Artifact
 from metamlflow.errors import (
     ArtifactNotFoundError,
     ArtifactPrunedError,
     IntegrityError,
     MetaMLFlowError,
     NotFoundError,
+    ObjectNotFoundError,
     StoreFormatError,
 )
 from metamlflow.format import layout
@@ -37,7 +42,7 @@ from metamlflow.model.names import ArtifactName, alias_problem, name_problem
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.unknown import unknown_keys
-from metamlflow.store.catalog.versions import all_statuses, load_manifest
+from metamlflow.store.catalog.versions import all_statuses, load_manifest, newest_alias_record
 from metamlflow.store.lineage.edges import consumers
 from metamlflow.store.lineage.runs import load_run
 from metamlflow.store.verify.signatures import signatures_of
@@ -105,10 +110,10 @@ def _run_record(key: str) -> dict[str, Any]:
 
 
 def _edge(key: str) -> dict[str, Any]:
-    folder, _, _ = key.removeprefix(layout.EDGES).rpartition("/")
-    escaped, _, digits = folder.rpartition("/_v")
+    escaped, _, below = key.removeprefix(layout.EDGES).partition("/_v")
+    digits = below.partition("/")[0]
     name = layout.unescape_name(escaped)
-    if digits.isdecimal() and name_problem(name) is None:
+    if re.fullmatch("[1-9][0-9]{0,9}", digits) and name_problem(name) is None:
         source = ArtifactName(name), int(digits)
         found = layout.parse_edge_key(source, key) if key.startswith(layout.edges_prefix(*source)) else None
         if found:
@@ -252,7 +257,7 @@ class Answers:
         hashes = sorted({at["hash"] for at in own if at["kind"] == "claim" and at["name"] == name})
         return {
             "latest": self._latest(name, committed),
-            "aliases": {alias: self._alias(name, alias, committed) for alias in aliases},
+            "aliases": {alias: self._alias(name, alias) for alias in aliases},
             "claims": {hashed: self._claim(name, hashed, own) for hashed in hashes},
             "versions": {
                 str(version): self._version(name, version, status.state) for version, status in committed.items()
@@ -270,16 +275,12 @@ class Answers:
             assert committed[live[-1]].available
         return live[-1] if live else None
 
-    def _alias(self, name: ArtifactName, alias: str, committed: dict[int, Any]) -> Any:
+    def _alias(self, name: ArtifactName, alias: str) -> Any:
         try:
-            return self._client.get_artifact(name, alias).version
-        except ArtifactNotFoundError:
-            return None
-        except StoreFormatError as error:
-            return "refused" if "_aliases" in str(error.key) else _alias_by_record(self._store, name, alias)
-        except ArtifactPrunedError as error:
-            assert not committed[error.version].available
-            return error.version
+            _, version = newest_alias_record(self._store, name, alias)
+        except StoreFormatError:
+            return "refused"
+        return version
 
     def _claim(self, name: ArtifactName, hashed: str, own: list[dict[str, Any]]) -> Any:
         number = max(at["number"] for at in own if (at.get("name"), at.get("hash")) == (name, hashed))
@@ -290,7 +291,7 @@ class Answers:
             return "refused"
         try:
             made = load_manifest(self._store, name, claim.version).manifest
-        except NotFoundError:
+        except ObjectNotFoundError:
             standing = "open"
         else:
             standing = "done" if made.record_id == claim.record_id else "dead"
@@ -348,7 +349,7 @@ class Answers:
             "size": manifest.size,
             "files": manifest.files,
             "folders": manifest.folders,
-            "items": [self._item(item) for item in items],
+            "items": [self._item(loaded, item) for item in items],
             "metadata": _decoded(manifest.metadata),
             "schema": manifest.schema,
             "inputs": [_input(used) for used in manifest.inputs],
@@ -366,25 +367,25 @@ class Answers:
         key = layout.manifest_key(manifest.name, manifest.version - 1)
         try:
             return digest_of(self._read(key)) == manifest.previous
-        except NotFoundError:
+        except ObjectNotFoundError:
             return False
 
-    def _item(self, item: Any) -> dict[str, Any]:
+    def _item(self, loaded: Any, item: Any) -> dict[str, Any]:
         if isinstance(item, EmptyFolder):
             return {"path": item.path, "folder": True}
         said = {"path": item.path, "size": item.size}
         if isinstance(item, PointerEntry):
             return said | self._pointer(item)
         stored = {name: getattr(item, name) for name in ("sha256", "key", "crc32c", "executable")}
-        return said | stored | {"content": self._content(item)}
+        return said | stored | {"content": self._content(loaded, item)}
 
-    def _content(self, entry: Any) -> str:
+    def _content(self, loaded: Any, entry: Any) -> str:
+        """By the call that reads a file, whatever the state of the version."""
         try:
-            data = self._read(entry.key)
-        except NotFoundError:
-            return "missing"
-        fits = (len(data), hashlib.sha256(data).hexdigest()) == (entry.size, entry.sha256)
-        return "verified" if fits else "not what it was"
+            Artifact(self._client._session, loaded).read_bytes(entry.path)
+        except IntegrityError as error:
+            return "missing" if error.actual == "missing" else "not what it was"
+        return "verified"
 
     def _pointer(self, item: PointerEntry) -> dict[str, Any]:
         evidence = item.evidence
@@ -410,19 +411,19 @@ class Answers:
         except MetaMLFlowError:
             return found | self._run_by_record(run)
         found["start"] = self._start(record.start)
-        found["end"] = None if record.end is None else self._end(record.end)
+        found["end"] = None if record.end is None else self._end(run, record.end)
         found["inputs"] = self._run_inputs(run)
         return found
 
     def _run_by_record(self, run: str) -> dict[str, Any]:
         """A run of which one record is damaged: the product refuses all of it, the kit tells which."""
         found: dict[str, Any] = {}
-        for part, decode, shown in (("start", decode_start, self._start), ("end", decode_end, self._end)):
+        for part, decode, shown in (("start", decode_start, self._start), ("end", decode_end, partial(self._end, run))):
             key = layout.run_key(run, part)
             try:
                 data = self._read(key)
                 found[part] = shown(decode(data, key, run) if part == "start" else decode(data, key))
-            except NotFoundError:
+            except ObjectNotFoundError:
                 found[part] = None
             except StoreFormatError:
                 found[part] = "refused"
@@ -444,9 +445,9 @@ class Answers:
         said = {name: getattr(start, name) for name in ("name", "parent", "user", "host", "code", "environment")}
         return said | {"created_at": _raw(self._read(key))["created_at"], "params": _decoded(start.params)}
 
-    def _end(self, end: Any) -> dict[str, Any]:
+    def _end(self, run: str, end: Any) -> dict[str, Any]:
         return {
-            "created_at": end.ended_at.isoformat().replace("+00:00", "Z"),
+            "created_at": _raw(self._read(layout.run_key(run, "end")))["created_at"],
             "outcome": end.outcome,
             "error_type": end.error_type,
             "metrics": _decoded(end.metrics),
@@ -456,8 +457,6 @@ class Answers:
 
 
 def _raw(data: bytes) -> dict[str, Any]:
-    import json
-
     found: dict[str, Any] = json.loads(data)
     return found
 
@@ -465,8 +464,3 @@ def _raw(data: bytes) -> dict[str, Any]:
 def _record_id(data: bytes) -> str:
     return str(_raw(data)["record_id"])
 
-
-def _alias_by_record(store: Any, name: ArtifactName, alias: str) -> int | None:
-    from metamlflow.store.catalog.versions import newest_alias_record
-
-    return newest_alias_record(store, name, alias)[1]

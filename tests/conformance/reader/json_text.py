@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -11,6 +12,8 @@ MOST_VALUES = 1_000_000
 MOST_LEVELS = 100
 MOST_TEXT = 1_100_000
 MOST_DIGITS = 1_000
+
+_BRACKET_OR_TEXT = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 class Refused(Exception):  # noqa: N818 (it is a decision, not an accident)
@@ -44,22 +47,16 @@ def parse(data: bytes) -> dict[str, Any]:
 
 def _refuse_depth(text: str) -> None:
     """Before the parser sees it: a parser may fall over what is too deep."""
-    depth, inside, position = 0, False, 0
-    while position < len(text):
-        character = text[position]
-        if inside:
-            if character == "\\":
-                position += 1
-            inside = character != '"'
-        elif character == '"':
-            inside = True
-        elif character in "[{":
+    if text.count("[") + text.count("{") <= MOST_LEVELS:
+        return
+    depth = 0
+    for found in _BRACKET_OR_TEXT.finditer(text):
+        if found[0] in "[{":
             depth += 1
             if depth > MOST_LEVELS:
                 raise Refused("nested too deeply")
-        elif character in "]}":
+        elif found[0] in "]}":
             depth -= 1
-        position += 1
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,8 +113,7 @@ def _refuse_text(text: str) -> None:
 
 def written(value: Any) -> bytes:
     """A value as section 4 has it written, with its newline."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=False)
-    return text.replace("\x7f", "\x7f").encode("utf-8") + b"\n"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
 
 
 def written_object(value: dict[str, Any]) -> bytes:

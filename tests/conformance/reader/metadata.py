@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+_DIGITS = re.compile("-?[0-9]{1,1300}", re.ASCII)
+
 
 def tagged(value: Any) -> Any:
     """One stored value: null, booleans and texts as they are; all else is an object whose one key says the type."""
@@ -16,8 +18,8 @@ def tagged(value: Any) -> Any:
         return {"float": repr(value)}
     if isinstance(value, list):
         return {"list": [tagged(item) for item in value]}
-    if list(value) == ["$int"] and isinstance(value["$int"], str) and _is_beyond(value["$int"]):
-        return {"int": value["$int"]}
+    if list(value) == ["$int"] and isinstance(value["$int"], str) and _DIGITS.fullmatch(value["$int"]):
+        return {"int": str(int(value["$int"]))}
     if list(value) == ["$float"] and value["$float"] in ("NaN", "Infinity", "-Infinity"):
         return {"float": {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}[value["$float"]]}
     return tagged_object(value)
@@ -28,6 +30,3 @@ def tagged_object(value: dict[str, Any]) -> dict[str, Any]:
     named = {(key[1:] if key.startswith("$$") else key): tagged(item) for key, item in value.items()}
     return {"object": dict(sorted(named.items()))}
 
-
-def _is_beyond(digits: str) -> bool:
-    return re.fullmatch("-?[1-9][0-9]*", digits, re.ASCII) is not None and abs(int(digits)) > 2**53

@@ -100,7 +100,10 @@ def manifest(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
         raise Refused("a manifest has entries or shards")
     if shards is None:
         return found | {"items": _entries(entries, found), "shards": None}
-    return found | {"items": None, "shards": _shards(shards)}
+    known = _shards(shards)
+    if sum(shard["count"] for shard in known) != found["files"] + found["folders"]:
+        raise Refused("the shards have more items than the manifest, or fewer")
+    return found | {"items": None, "shards": known}
 
 
 def _previous(document: dict[str, Any]) -> str | None:
