@@ -29,7 +29,17 @@ from metamlflow.format.entries import (
     specials,
 )
 from metamlflow.format.pointers import pointed_from_json, pointed_to_json
-from metamlflow.model.manifests import WRITER, ContentDigest, EmptyFolder, Input, Item, Kind, Manifest, Shard, content_digest
+from metamlflow.model.manifests import (
+    WRITER,
+    ContentDigest,
+    EmptyFolder,
+    Input,
+    Item,
+    Kind,
+    Manifest,
+    Shard,
+    content_digest,
+)
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 from metamlflow.model.paths import OrderCheck
 from metamlflow.model.pointers import Pointed

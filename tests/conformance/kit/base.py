@@ -7,9 +7,10 @@ import hashlib
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from kit.cases import as_document
 from reader.items import content_digest, item
 from reader.keys import inverse, spelled
+
+from kit.cases import as_document
 
 ID = "0123456789abcdef0123456789abcdef"
 UUID = "7a0c3f6e-9f4b-4c1d-8e2a-5b6c7d8e9f00"

@@ -57,8 +57,8 @@ def bytes_of(line: dict[str, Any]) -> bytes:
 def built(recipe: list[Any]) -> bytes:
     """The bytes of a recipe, step by step.
 
-    A text stands for itself in UTF-8; ``[text, count]`` is a text so many times; an object is the text ``each`` for every
-    number below ``to``, joined by ``join``, in which ``#`` is the number in four digits or more.
+    A text stands for itself in UTF-8; ``[text, count]`` is a text so many times; an object is the text ``each`` for
+    every number below ``to``, joined by ``join``, in which ``#`` is the number in four digits or more.
     """
     return "".join(map(_step, recipe)).encode()
 

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from kit import base
-from kit.cases import as_document
 from reader.items import HEX_DIGITS, ORDER, content_digest, item, line
 from reader.json_text import written
 
-ODD = "a\"b\\c\u0001\b\t\n\f\r\u001f\u007f\u0080\u2028\u00e9\U0001f600/"
+from kit import base
+from kit.cases import as_document
+
+ODD = 'a"b\\c\u0001\b\t\n\f\r\u001f\u007f\u0080\u2028\u00e9\U0001f600/'
 
 
 def _pointer(path: str, **fields: Any) -> dict[str, Any]:
@@ -31,21 +32,28 @@ def _contents() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             base.entry("data/x.csv", b"a,b\n1,2\n"),
         ],
     )
-    yield "an odd path", [base.entry("a\"b\\\u2028\u00e9\U0001f600", b"")]
+    yield "an odd path", [base.entry('a"b\\\u2028\u00e9\U0001f600', b"")]
     yield "executable or not", [base.entry("x", b"", executable=True)]
     for start, name in enumerate(ORDER):
         told = {other: digests[other] for other in reversed(ORDER[start:])}
         yield f"a pointer with {name} and all weaker ones held", [_pointer("x", held=told)]
-    yield "a pointer with one digest computed and a stronger one held", [
-        _pointer("x", computed={"md5": digests["md5"]}, held={"sha1": digests["sha1"]})
-    ]
-    yield "a pointer with one digest held and computed", [
-        _pointer("x", computed={"md5": "c" * 32}, held={"md5": "d" * 32})
-    ]
+    yield (
+        "a pointer with one digest computed and a stronger one held",
+        [_pointer("x", computed={"md5": digests["md5"]}, held={"sha1": digests["sha1"]})],
+    )
+    yield (
+        "a pointer with one digest held and computed",
+        [_pointer("x", computed={"md5": "c" * 32}, held={"md5": "d" * 32})],
+    )
     yield "a pointer that nothing is known of", [_pointer("x")]
-    yield "a pointer with odd evidence", [
-        _pointer("x", uri=f"s3://b/{ODD.replace(chr(0), '')}", version=ODD, etag=ODD, modified_ns="-9223372036854775808")
-    ]
+    yield (
+        "a pointer with odd evidence",
+        [
+            _pointer(
+                "x", uri=f"s3://b/{ODD.replace(chr(0), '')}", version=ODD, etag=ODD, modified_ns="-9223372036854775808"
+            )
+        ],
+    )
     yield "a pointer with a time alone", [_pointer("x", modified_ns="9007199254740993")]
 
 

@@ -147,7 +147,23 @@ NAMES = [
 ]
 ALIASES = [
     *("a", "Best", "prod-1", "x.json", "v", "V12", "v1a", "1a", "a" * 100, "latest-1"),
-    *("", "latest", "Latest", "LATEST", "12", "v12", "0", "a/b", "a.", "nul", "Con.x", "a" * 101, "-a", "\u0661", "a b"),
+    *(
+        "",
+        "latest",
+        "Latest",
+        "LATEST",
+        "12",
+        "v12",
+        "0",
+        "a/b",
+        "a.",
+        "nul",
+        "Con.x",
+        "a" * 101,
+        "-a",
+        "\u0661",
+        "a b",
+    ),
 ]
 PATHS = [
     *("a.csv", "a.CSV.GZ", "x/y.tar.gz", "README", ".bashrc", "..a.b", "a.b.c.d", "a.jsonlines", "a.verylongone.gz"),
@@ -164,7 +180,10 @@ def lines() -> list[dict[str, Any]]:
 def names() -> list[dict[str, Any]]:
     """Of each text whether it is a name, and how that stands in keys."""
     return [
-        *({"name": text, "good": is_name(text)} | ({"spelled": spelled(text)} if is_name(text) else {}) for text in NAMES),
+        *(
+            {"name": text, "good": is_name(text)} | ({"spelled": spelled(text)} if is_name(text) else {})
+            for text in NAMES
+        ),
         *({"alias": text, "good": is_alias(text)} for text in ALIASES),
         *({"file": path, "extension": extension_of(path)} for path in PATHS),
     ]

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from reader.items import HEX_DIGITS
+
 from kit import base
 from kit.cases import Case, as_document
 from kit.uri_rules import REFUSED as REFUSED_URIS
 from kit.uri_rules import TAKEN as TAKEN_URIS
 from kit.values import TYPES
-from reader.items import HEX_DIGITS
 
 INLINE_KEY, INLINE = base.DOCUMENTS["manifest"]
 POINTING_KEY, POINTING = base.DOCUMENTS["pointing"]
@@ -52,6 +53,8 @@ def _heads() -> Iterator[Case]:
     yield _inline("requires pointers without any", requires=["pointers"])
     for number, value in enumerate(({}, "pointers", [7], [None]), start=1):
         yield _inline(f"requires bad {number}", "type.array", requires=value)
+    for number, value in enumerate(({}, "x", [7], [None], [[]], False), start=1):
+        yield _inline(f"pointers bad {number}", "type.array", pointers=value)
     for number, value in enumerate(("a", "9", "A.b_c/d-e", "x" * 100), start=1):
         yield _inline(f"type good {number}", type=value)
     for number, value in enumerate(("", ".a", "/a", "a b", "\u00e9", "x" * 101, "a\n", 7, []), start=1):
@@ -177,7 +180,11 @@ def _paths() -> Iterator[Case]:
     yield _entries("bytes, not UTF-16", of("\uffff", "\U0001f600"))
     yield _entries("siblings between", of("a-b", "a.b", "a/b"))
     yield _entries("folders and files that begin alike", of("a-b/c", "a/b", "ab"))
-    for what, paths in {"wrong": ("b", "a"), "by UTF-16": ("\U0001f600", "\uffff"), "by folders": ("a/b", "a-b")}.items():
+    for what, paths in {
+        "wrong": ("b", "a"),
+        "by UTF-16": ("\U0001f600", "\uffff"),
+        "by folders": ("a/b", "a-b"),
+    }.items():
         yield _entries(f"order {what}", of(*paths), "item.order")
     yield _entries("a path twice", of("a", "a"), "item.order")
     yield _entries("inside a file", of("a", "a/b"), "item.inside")
@@ -250,7 +257,9 @@ def _uris() -> Iterator[Case]:
     for what, (rule, uri) in REFUSED_URIS.items():
         yield _pointing(f"uri {what}", base.POINTER | {"uri": uri}, rule)
     unproven = base.STAT | {"path": "a"}
-    yield _pointing("uri in the digest", unproven | {"uri": "s3://bucket/\n\"\\\u0001\u007f\u00e9\u2028", "version": "\b"})
+    yield _pointing(
+        "uri in the digest", unproven | {"uri": 's3://bucket/\n"\\\u0001\u007f\u00e9\u2028', "version": "\b"}
+    )
 
 
 def _places() -> Iterator[Case]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from kit import base
-from kit.cases import as_document
 from reader.items import content_digest, item
 from reader.keys import inverse, spelled
 
+from kit import base
+from kit.cases import as_document
 from metamlflow import MetaMLFlowClient
 from metamlflow.store.catalog.clock import Clock
 
@@ -100,7 +100,7 @@ def published(records: Records) -> None:
     client = MetaMLFlowClient(records.root.as_uri())
     client._store.clock = Clock(now=lambda: next(moments), new_id=records.new_id)
     with (
-        mock.patch("metamlflow.store.publish.publish.writer", lambda: "metamlflow 1.0.0"),
+        mock.patch("metamlflow.store.publish.publish.writer", return_value="metamlflow 1.0.0"),
         mock.patch.dict(os.environ, METAMLFLOW_USER="ada"),
         tempfile.TemporaryDirectory() as folder,
     ):
@@ -115,7 +115,7 @@ METADATA = {
     "truths": [True, False],
     "whole": [0, -1, 2**53, -(2**53), 2**53 + 1, -(2**64), 10**100],
     "floats": [0.5, -0.0, 1e300, 5e-324, math.nan, math.inf, -math.inf, 1.0],
-    "texts": ["", "\u0000\n\"\\\u2028\u00e9\U0001f600"],
+    "texts": ["", '\u0000\n"\\\u2028\u00e9\U0001f600'],
     "$key": {"$int": "5", "$float": "NaN", "$$": 1, "$": 2},
     "only": [{"$int": "5"}, {"$float": "NaN"}, {"$int": 5}],
     "nested": {"a": {"b": [[], {}, [{"c": None}]]}},
@@ -267,7 +267,12 @@ def lineage(records: Records) -> None:
     listed = b"metamlflow==1.0.0\nnumpy==2.3.1\n"
     digest = hashlib.sha256(listed).hexdigest()
     records.put(f"runs/distributions/{digest}.txt", listed)
-    start = {"name": "train \u00e9", "parent": None, "params": {"$$rate": 0.5, "big": {"$int": str(2**60)}}, "code": code}
+    start = {
+        "name": "train \u00e9",
+        "parent": None,
+        "params": {"$$rate": 0.5, "big": {"$int": str(2**60)}},
+        "code": code,
+    }
     start |= {"user": "ada", "host": None, "environment": {"distributions": f"sha256:{digest}", "python": "3.13"}}
     records.record(f"runs/{run}/start.json", run_id=run, **start)
     for said in inputs:
@@ -333,9 +338,7 @@ def damaged(records: Records) -> None:
     records.alias("a", "good", 1, 1)
     records.record("artifacts/a/_aliases/bad/9999999998.json", version=0)
     records.alias("a", "lost", 1, 3)
-    records.record(
-        f"artifacts/a/_idempotency/{'0' * 64}/9999999998.json", version=1, artifact_id="not one"
-    )
+    records.record(f"artifacts/a/_idempotency/{'0' * 64}/9999999998.json", version=1, artifact_id="not one")
     records.state("a", 1, 1, "pruned")
     records.state("a", 1, 2, "pruned")
     records.signature("a", 1, first)

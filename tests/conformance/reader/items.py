@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -121,7 +122,7 @@ def content_digest(items: Iterable[dict[str, Any]]) -> str:
 
 def refuse_disorder(paths: list[str]) -> None:
     """Paths ascend by their bytes, each once, and none lies inside another."""
-    if any(one.encode() >= two.encode() for one, two in zip(paths, paths[1:], strict=False)):
+    if any(one.encode() >= two.encode() for one, two in itertools.pairwise(paths)):
         raise Refused("the paths are not in order")
     known = set(paths)
     for path in paths:

@@ -20,8 +20,6 @@ class Refused(Exception):  # noqa: N818 (it is a decision, not an accident)
     """A document, or a record, that the page forbids to use."""
 
 
-
-
 def parse(data: bytes) -> dict[str, Any]:
     """The one object that a document is."""
     if len(data) > MOST_BYTES:

@@ -8,7 +8,7 @@ from typing import Any
 _DIGITS = re.compile("-?[0-9]{1,1300}", re.ASCII)
 
 
-def tagged(value: Any) -> Any:
+def tagged(value: Any) -> Any:  # noqa: PLR0911 (a table of types)
     """One stored value: null, booleans and texts as they are; all else is an object whose one key says the type."""
     if value is None or isinstance(value, bool | str):
         return value
@@ -29,4 +29,3 @@ def tagged_object(value: dict[str, Any]) -> dict[str, Any]:
     """An object that is one, such as all of the metadata."""
     named = {(key[1:] if key.startswith("$$") else key): tagged(item) for key, item in value.items()}
     return {"object": dict(sorted(named.items()))}
-

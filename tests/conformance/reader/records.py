@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Any
 
 from reader.items import EVIDENCE, blob_of, content_digest, item, refuse_disorder, refuse_reserved
@@ -154,7 +155,7 @@ def _shards(values: list[Any]) -> list[dict[str, Any]]:
             }
         )
     firsts = [shard["first"].encode() for shard in shards]
-    if any(one >= two for one, two in zip(firsts, firsts[1:], strict=False)):
+    if any(one >= two for one, two in itertools.pairwise(firsts)):
         raise Refused("the shards are not in order")
     return shards
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime
+import datetime as dt
 import re
 import unicodedata
 from collections.abc import Callable
@@ -17,9 +17,7 @@ from reader.uris import is_uri
 MOST_WHOLE = 2**53 - 1
 Check = Callable[[Any], bool]
 
-_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]{1,6})?Z", re.ASCII
-)
+_TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]{1,6})?Z", re.ASCII)
 
 
 def field(document: dict[str, Any], name: str, check: Check, *, may_miss: bool = False) -> Any:
@@ -81,7 +79,7 @@ def is_time(value: Any) -> bool:
     if not found:
         return False
     try:
-        datetime.datetime(*map(int, found.groups()[:6]), tzinfo=datetime.UTC)
+        dt.datetime(*map(int, found.groups()[:6]), tzinfo=dt.UTC)
     except ValueError:
         return False
     return True

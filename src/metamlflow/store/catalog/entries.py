@@ -105,7 +105,7 @@ class Entries(Sequence[FileEntry]):
 
         Raises:
             IntegrityError: a shard is missing or damaged.
-            StoreFormatError: a shard is malformed; or, after the last item, all of them are not what the manifest sums up.
+            StoreFormatError: a shard is malformed; or, after the last item, they are not what the manifest sums up.
         """
         manifest = self._manifest
         if manifest.shards is None:
