@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from product import Answers
+from product_answers import Answers
 from reader.store import answers
 
 KIT = Path(__file__).resolve().parents[2] / "docs" / "conformance"

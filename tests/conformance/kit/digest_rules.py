@@ -9,7 +9,7 @@ from typing import Any
 from reader.items import HEX_DIGITS, ORDER, content_digest, item, line
 from reader.json_text import written
 
-from kit import base
+from kit import originals
 from kit.cases import as_document
 
 ODD = 'a"b\\c\u0001\b\t\n\f\r\u001f\u007f\u0080\u2028\u00e9\U0001f600/'
@@ -27,13 +27,13 @@ def _contents() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     yield (
         "the example of section 5",
         [
-            base.entry("README", b"hello\n"),
+            originals.entry("README", b"hello\n"),
             {"path": "data/empty", "folder": True},
-            base.entry("data/x.csv", b"a,b\n1,2\n"),
+            originals.entry("data/x.csv", b"a,b\n1,2\n"),
         ],
     )
-    yield "an odd path", [base.entry('a"b\\\u2028\u00e9\U0001f600', b"")]
-    yield "executable or not", [base.entry("x", b"", executable=True)]
+    yield "an odd path", [originals.entry('a"b\\\u2028\u00e9\U0001f600', b"")]
+    yield "executable or not", [originals.entry("x", b"", executable=True)]
     for start, name in enumerate(ORDER):
         told = {other: digests[other] for other in reversed(ORDER[start:])}
         yield f"a pointer with {name} and all weaker ones held", [_pointer("x", held=told)]

@@ -8,7 +8,7 @@ from kit import field_rules, json_rules, manifest_rules, record_rules, shard_rul
 from kit.cases import Case
 
 MODULES = (field_rules, json_rules, record_rules, manifest_rules, shard_rules)
-"""One for each kind of mutation. A new record has its good document in `base.py`, and is named in these."""
+"""One for each kind of mutation. A new record has its good document in `originals.py`, and is named in these."""
 
 
 def by_file() -> dict[str, list[Case]]:

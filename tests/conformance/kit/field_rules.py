@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kit import base
+from kit import originals
 from kit.cases import Case, as_document, changed, loosely
 from kit.cases import at as place_of
 from kit.values import TYPES
@@ -125,12 +125,14 @@ def trail_of(place: str) -> tuple[str | int, ...]:
 
 def with_value(kind: str, place: str, field: str, value: Any) -> dict[str, Any]:
     """A document of a kind in which one field has another value."""
-    return changed(base.DOCUMENTS[kind][1], lambda document: place_of(document, trail_of(place)).update({field: value}))
+    return changed(
+        originals.DOCUMENTS[kind][1], lambda document: place_of(document, trail_of(place)).update({field: value})
+    )
 
 
 def without(kind: str, place: str, field: str) -> dict[str, Any]:
     """The same without the field."""
-    return changed(base.DOCUMENTS[kind][1], lambda document: place_of(document, trail_of(place)).pop(field, None))
+    return changed(originals.DOCUMENTS[kind][1], lambda document: place_of(document, trail_of(place)).pop(field, None))
 
 
 def name_of(kind: str, place: str, field: str, what: object) -> str:
@@ -140,14 +142,14 @@ def name_of(kind: str, place: str, field: str, what: object) -> str:
 
 def _good_documents() -> Iterator[Case]:
     """As they are, as others spell them, and with fields that nobody knows."""
-    for kind, (key, document) in base.DOCUMENTS.items():
+    for kind, (key, document) in originals.DOCUMENTS.items():
         yield Case(f"{kind}/good", key, as_document(document))
         spelled = loosely(document).replace(b'":', b'" :\r\n\t')
         yield Case(f"{kind}/spelled otherwise", key, b" \n" + spelled + b" ")
         more = {"": 1, "x-unknown": {"deep": [None]}, "Format": 2}
         yield Case(f"{kind}/unknown fields", key, as_document(document | more))
     for kind, place in UNKNOWN_BELOW:
-        key, document = base.DOCUMENTS[kind]
+        key, document = originals.DOCUMENTS[kind]
         more = {"x-unknown": [None, {}], "Key": "x"}
         told = changed(document, lambda copied, place=place, more=more: place_of(copied, trail_of(place)).update(more))
         yield Case(name_of(kind, place, "unknown fields", ""), key, as_document(told))
@@ -167,7 +169,7 @@ UNKNOWN_BELOW = [
 
 
 def _values(kind: str, place: str, field: str, of_type: str) -> Iterator[Case]:
-    key = base.DOCUMENTS[kind][0]
+    key = originals.DOCUMENTS[kind][0]
     for number, value in enumerate(TYPES[of_type].good, start=1):
         told = as_document(with_value(kind, place, field, value))
         yield Case(name_of(kind, place, field, f"good {number}"), key, told)
@@ -177,14 +179,14 @@ def _values(kind: str, place: str, field: str, of_type: str) -> Iterator[Case]:
 
 
 def _missing(kind: str, place: str, field: str, *, may_miss: bool) -> Iterator[Case]:
-    key = base.DOCUMENTS[kind][0]
+    key = originals.DOCUMENTS[kind][0]
     rule = None if may_miss else "field.missing"
     yield Case(name_of(kind, place, field, "missing"), key, as_document(without(kind, place, field)), rule)
     yield Case(name_of(kind, place, field, "null"), key, as_document(with_value(kind, place, field, None)), rule)
 
 
 def _wrong_arrays(kind: str, array: str) -> Iterator[Case]:
-    key, document = base.DOCUMENTS[kind]
+    key, document = originals.DOCUMENTS[kind]
     good = document[array]
     values = {"an object": good[0], "a text": "x", "null in it": [*good, None], "a text in it": [*good, "x"]}
     values |= {"an array in it": [*good, []], "false": False}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kit import base
+from kit import originals
 from kit.cases import Case, as_document
 
-KEY, MARKER = base.DOCUMENTS["marker"]
+KEY, MARKER = originals.DOCUMENTS["marker"]
 GOOD = as_document(MARKER).decode()
 _OPEN = GOOD.removesuffix("}\n")
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from reader.items import HEX_DIGITS
 
-from kit import base
+from kit import originals
 from kit.cases import Case, as_document
 from kit.uri_rules import REFUSED as REFUSED_URIS
 from kit.uri_rules import TAKEN as TAKEN_URIS
 from kit.values import TYPES
 
-INLINE_KEY, INLINE = base.DOCUMENTS["manifest"]
-POINTING_KEY, POINTING = base.DOCUMENTS["pointing"]
-SHARDED_KEY, SHARDED = base.DOCUMENTS["sharded"]
+INLINE_KEY, INLINE = originals.DOCUMENTS["manifest"]
+POINTING_KEY, POINTING = originals.DOCUMENTS["pointing"]
+SHARDED_KEY, SHARDED = originals.DOCUMENTS["sharded"]
 RESERVED = ("stored", "parts", "offset", "length", "data")
 
 
@@ -37,7 +37,7 @@ def _entries(what: str, entries: list[Any], rule: str | None = None, **fields: A
 
 def _sealed(manifest: dict[str, Any]) -> dict[str, Any]:
     try:
-        return base.sealed(manifest)
+        return originals.sealed(manifest)
     except Exception:  # noqa: BLE001 (items that are none have no sums: the document is refused for them)
         return manifest
 
@@ -62,13 +62,13 @@ def _heads() -> Iterator[Case]:
     for value in ("File", "pointer", "", 7):
         yield _inline(f"kind {value!r}", "enum.kind", kind=value)
     first = {"version": 1, "previous": None}
-    key = base.manifest_key("Fraud/features", 1)
+    key = originals.manifest_key("Fraud/features", 1)
     yield Case("manifest/version 1", key, as_document(INLINE | first))
     without = {name: value for name, value in (INLINE | first).items() if name != "previous"}
     yield Case("manifest/version 1, previous missing", key, as_document(without))
-    told = as_document(INLINE | first | {"previous": base.DIGEST})
+    told = as_document(INLINE | first | {"previous": originals.DIGEST})
     yield Case("manifest/version 1 with a previous", key, told, "manifest.previous-first")
-    last = base.manifest_key("Fraud/features", 9_999_999_998)
+    last = originals.manifest_key("Fraud/features", 9_999_999_998)
     yield Case("manifest/the last version", last, as_document(INLINE | {"version": 9_999_999_998}))
 
 
@@ -82,7 +82,7 @@ def _kinds() -> Iterator[Case]:
     yield _entries("a file with an empty folder", [one, folder], "manifest.one-entry", kind="file")
     yield _entries("a file without entries", [], "manifest.one-entry", kind="file")
     yield _entries("a file that is an empty folder", [folder], "manifest.one-entry", kind="file")
-    yield _inline("entries and shards", "manifest.entries-or-shards", shards=base.SHARDS)
+    yield _inline("entries and shards", "manifest.entries-or-shards", shards=originals.SHARDS)
     yield _inline("entries and no shard", "manifest.entries-or-shards", shards=[])
     yield _inline("entries and null", shards=None)
     told = as_document(SHARDED | {"entries": []})
@@ -112,7 +112,7 @@ def _sums() -> Iterator[Case]:
         for value in (float(good), str(good), [], -1, 2**53):
             yield _inline(f"{field} {value!r}", "type.whole", **{field: value})
     yield _inline("files and folders exchanged", "manifest.sums", files=1, folders=2)
-    yield _inline("another digest", "manifest.digest", digest=base.DIGEST)
+    yield _inline("another digest", "manifest.digest", digest=originals.DIGEST)
     for number, value in enumerate(TYPES["digest"].bad, start=1):
         yield _inline(f"digest bad {number}", "type.digest", digest=value)
 
@@ -124,7 +124,7 @@ def _items() -> Iterator[Case]:
         return _entries(f"entry {what}", [one | fields, folder, two], rule)
 
     yield changed("null fields", folder=None, uri=None, executable=None, stored=None, data=None)
-    yield changed("of a fresh key", key=f"{one['key']}-{base.ID}.csv.gz")
+    yield changed("of a fresh key", key=f"{one['key']}-{originals.ID}.csv.gz")
     yield changed("with two endings", key=f"{one['key']}.tar.gz")
     yield changed("of no bytes", size=0)
     yield changed("of the largest size", size=2**53 - 1 - two["size"])
@@ -145,7 +145,7 @@ def _items() -> Iterator[Case]:
         yield changed(f"sha256 bad {number}", "type.hex64", sha256=value)
     sha256 = one["sha256"]
     keys = (
-        base.blob_key("0" * 64),
+        originals.blob_key("0" * 64),
         f"blobs/sha256/00/{sha256}",
         f"blobs/sha256/{sha256}",
         f"blobs/md5/{sha256[:2]}/{sha256}",
@@ -155,8 +155,8 @@ def _items() -> Iterator[Case]:
         f"{one['key']}.a.b.c",
         f"{one['key']}.abcdefghi",
         f"{one['key']}.",
-        f"{one['key']}-{base.ID[1:]}",
-        f"{one['key']}-{base.ID.upper()}",
+        f"{one['key']}-{originals.ID[1:]}",
+        f"{one['key']}-{originals.ID.upper()}",
         f"{one['key']}\n",
         one["key"].upper(),
         "metamlflow.json",
@@ -170,7 +170,7 @@ def _items() -> Iterator[Case]:
 
 def _paths() -> Iterator[Case]:
     def of(*paths: Any) -> list[dict[str, Any]]:
-        return [base.entry(path, b"x") for path in paths]
+        return [originals.entry(path, b"x") for path in paths]
 
     for number, path in enumerate(TYPES["path"].good, start=1):
         yield _entries(f"path good {number}", of(path))
@@ -195,12 +195,12 @@ def _paths() -> Iterator[Case]:
 
 
 def _pointing(what: str, pointer: dict[str, Any], rule: str | None = None, **fields: Any) -> Case:
-    told = as_document(_sealed(POINTING | {"entries": [pointer, base.STAT]} | fields))
+    told = as_document(_sealed(POINTING | {"entries": [pointer, originals.STAT]} | fields))
     return Case(f"pointing/{what}", POINTING_KEY, told, rule)
 
 
 def _pointers() -> Iterator[Case]:
-    one = base.POINTER
+    one = originals.POINTER
     yield _pointing("not required", one, "feature.pointers", requires=[])
     for what, rule, version in (("null", "pointer.version-null", "null"), ("Null", None, "Null"), ("empty", None, "")):
         yield _pointing(f"version {what}", one | {"version": version}, rule)
@@ -224,7 +224,7 @@ def _pointers() -> Iterator[Case]:
 
 def _digests() -> Iterator[Case]:
     for field, evidence in (("held", "checksum"), ("computed", "full")):
-        bare = {name: value for name, value in base.POINTER.items() if name not in {"held", "computed"}}
+        bare = {name: value for name, value in originals.POINTER.items() if name not in {"held", "computed"}}
         good = {name: "a" * count for name, count in HEX_DIGITS.items()}
         good |= {f"{name}-composite": f"{'b' * count}-99999" for name, count in HEX_DIGITS.items()}
         for name, digest in good.items():
@@ -248,15 +248,15 @@ def _digests() -> Iterator[Case]:
             told = bare | {field: {name: "0" * 32}, "evidence": evidence}
             yield _pointing(f"{field} {name!r}", told, "enum.digest")
         for number, value in enumerate(([], "x", 7, False), start=1):
-            yield _pointing(f"{field} bad {number}", base.POINTER | {field: value}, "type.object")
+            yield _pointing(f"{field} bad {number}", originals.POINTER | {field: value}, "type.object")
 
 
 def _uris() -> Iterator[Case]:
     for what, uri in TAKEN_URIS.items():
-        yield _pointing(f"uri {what}", base.POINTER | {"uri": uri})
+        yield _pointing(f"uri {what}", originals.POINTER | {"uri": uri})
     for what, (rule, uri) in REFUSED_URIS.items():
-        yield _pointing(f"uri {what}", base.POINTER | {"uri": uri}, rule)
-    unproven = base.STAT | {"path": "a"}
+        yield _pointing(f"uri {what}", originals.POINTER | {"uri": uri}, rule)
+    unproven = originals.STAT | {"path": "a"}
     yield _pointing(
         "uri in the digest", unproven | {"uri": 's3://bucket/\n"\\\u0001\u007f\u00e9\u2028', "version": "\b"}
     )
@@ -264,7 +264,7 @@ def _uris() -> Iterator[Case]:
 
 def _places() -> Iterator[Case]:
     def place(what: str, rule: str | None = None, **fields: Any) -> Case:
-        told = as_document(POINTING | {"pointers": [base.PLACE | fields]})
+        told = as_document(POINTING | {"pointers": [originals.PLACE | fields]})
         return Case(f"pointing/place {what}", POINTING_KEY, told, rule)
 
     for kind in ("object", "prefix", "glob"):
@@ -285,7 +285,7 @@ def _places() -> Iterator[Case]:
 
 
 def _shards() -> Iterator[Case]:
-    one, two = base.SHARDS
+    one, two = originals.SHARDS
 
     def shards(what: str, items: list[Any], rule: str | None = None, **fields: Any) -> Case:
         return Case(f"sharded/{what}", SHARDED_KEY, as_document(SHARDED | {"shards": items} | fields), rule)
@@ -305,5 +305,5 @@ def _shards() -> Iterator[Case]:
         yield shards(f"sha256 bad {number}", [one | {"sha256": value}, two], "type.hex64")
     for name in RESERVED:
         yield shards(f"with {name}", [one | {name: 0}, two], f"reserved.{name}")
-    yield shards("without an ending", [one | {"key": base.blob_key("a" * 64)}, two])
+    yield shards("without an ending", [one | {"key": originals.blob_key("a" * 64)}, two])
     yield shards("more items than files", [one, two], "manifest.sums", files=2)

@@ -12,7 +12,7 @@ from typing import Any
 from reader.json_text import Refused
 from reader.keys import record_of
 
-from kit import base, shard_rules
+from kit import originals, shard_rules
 from kit.cases import as_document
 from kit.uri_rules import REFUSED, TAKEN
 from kit.values import TYPES
@@ -21,7 +21,14 @@ POOL: list[Any] = [value for said in TYPES.values() for value in (*said.good, *s
 POOL += [*TAKEN.values(), *(uri for _, uri in REFUSED.values())]
 POOL += [None, True, False, 0, 1, -1, 2**53, 2**63, 0.5, 1e300, "", "null", [], {}, [None], [[]], {"": None}]
 POOL += ["file", "folder", "object", "glob", "full", "checksum", "stat", "pruned", "restored", "absent", "failed"]
-POOL += [base.INPUT, base.PLACE, base.POINTER, base.SHARDS[0], base.INLINE["entries"][0], {"md5": "0" * 32}]
+POOL += [
+    originals.INPUT,
+    originals.PLACE,
+    originals.POINTER,
+    originals.SHARDS[0],
+    originals.INLINE["entries"][0],
+    {"md5": "0" * 32},
+]
 WORDS = ["key", "folder", "uri", "stored", "parts", "offset", "length", "data", "executable", "version", "x-unknown"]
 WORDS += ["held", "computed", "entries", "shards", "pointers", "requires", "previous", "path", "etag", "Size"]
 
@@ -38,10 +45,10 @@ def records_of(stores: Path) -> Iterator[tuple[str, bytes]]:
 def mutants(stores: Path, seed: int, count: int) -> Iterator[tuple[str, bytes]]:
     """Changed documents, each with the key that it lies at."""
     chance = random.Random(seed)
-    known = [(key, as_document(document)) for key, document in base.DOCUMENTS.values()]
+    known = [(key, as_document(document)) for key, document in originals.DOCUMENTS.values()]
     known += records_of(stores)
     for _ in range(count):
-        key, data = chance.choice(known[: len(base.DOCUMENTS)] if chance.random() < 0.7 else known)
+        key, data = chance.choice(known[: len(originals.DOCUMENTS)] if chance.random() < 0.7 else known)
         yield key, _changed(chance, data)
 
 
@@ -72,7 +79,7 @@ def _changed(chance: random.Random, data: bytes) -> bytes:
 def _sealed(document: dict[str, Any]) -> dict[str, Any]:
     """With the sums of what was changed, so that more than these are looked at."""
     try:
-        return base.sealed(document)
+        return originals.sealed(document)
     except (Refused, UnicodeEncodeError):
         return document
 

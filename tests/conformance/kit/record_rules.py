@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from kit import base
+from kit import originals
 from kit.cases import Case, as_document
 from kit.uri_rules import REFUSED as REFUSED_URIS
 from kit.uri_rules import TAKEN as TAKEN_URIS
 
-ORIGIN = base.ORIGIN
+ORIGIN = originals.ORIGIN
 
 
 def cases() -> Iterator[Case]:
@@ -27,7 +27,7 @@ def cases() -> Iterator[Case]:
 
 def _case(kind: str, what: str, rule: str | None = None, *, key: str | None = None, **fields: Any) -> Case:
     """The good document of a kind with some fields changed."""
-    known, document = base.DOCUMENTS[kind]
+    known, document = originals.DOCUMENTS[kind]
     return Case(f"{kind}/{what}", key or known, as_document(document | fields), rule)
 
 
@@ -55,7 +55,7 @@ def _alias() -> Iterator[Case]:
         yield _case("alias", f"version {version}", version=version)
     for version in (0, -1, 9_999_999_999, 1.0, "7", True, [], {}):
         yield _case("alias", f"version {version!r}", "type.version", version=version)
-    key, _ = base.DOCUMENTS["alias"]
+    key, _ = originals.DOCUMENTS["alias"]
     yield Case("alias/version missing", key, as_document(ORIGIN), "alias.there")
 
 
@@ -63,13 +63,13 @@ def _runs() -> Iterator[Case]:
     yield _case("start", "of another run", "run.key", run_id="e" * 32)
     yield _case("start", "run_id in capitals", "run.key", run_id="F" * 32)
     for role in ("", None):
-        used = base.INPUT | {"role": role}
+        used = originals.INPUT | {"role": role}
         said = as_document({"name": "raw", "role": role, "version": 3})
         key = f"runs/{'f' * 32}/inputs/{hashlib.sha256(said).hexdigest()[:32]}.json"
         yield _case("used", f"role {role!r}", key=key, input=used)
     for field, value in {"name": "other", "version": 4, "role": "test"}.items():
-        yield _case("used", f"another {field}", "input.key", input=base.INPUT | {field: value})
-    yield _case("used", "input is a list", "type.object", input=[base.INPUT])
+        yield _case("used", f"another {field}", "input.key", input=originals.INPUT | {field: value})
+    yield _case("used", "input is a list", "type.object", input=[originals.INPUT])
     yield _case("end", "finished", outcome="finished", error_type=None, notes=[], outputs=[])
     for outcome in ("killed", "FINISHED", "", 7, True, []):
         yield _case("end", f"outcome {outcome!r}", "enum.outcome", outcome=outcome)
@@ -79,7 +79,7 @@ def _signatures() -> Iterator[Case]:
     for algorithm in ("ed448", "Ed25519", "", 7):
         yield _case("signature", f"algorithm {algorithm!r}", "enum.algorithm", algorithm=algorithm)
     yield _case("signature", "signature of zeros", signature=base64.b64encode(bytes(64)).decode())
-    public, signed = base.SIGNATURE["public_key"], base.SIGNATURE["signature"]
+    public, signed = originals.SIGNATURE["public_key"], originals.SIGNATURE["signature"]
     spelled = {
         "without padding": {"public_key": public.rstrip("=")},
         "padded twice": {"public_key": public + "="},
@@ -87,10 +87,10 @@ def _signatures() -> Iterator[Case]:
         "a space": {"signature": signed[:4] + " " + signed[4:]},
         "letters of URLs": {"signature": base64.urlsafe_b64encode(b"\xff" * 64).decode()},
         "bits that no byte has": {"signature": signed[:85] + chr(ord(signed[85]) + 1) + "=="},
-        "31 bytes": {"public_key": base64.b64encode(base.PUBLIC[1:]).decode()},
+        "31 bytes": {"public_key": base64.b64encode(originals.PUBLIC[1:]).decode()},
         "65 bytes": {"signature": base64.b64encode(bytes(65)).decode()},
         "no bytes": {"signature": ""},
-        "hex": {"public_key": base.PUBLIC.hex()},
+        "hex": {"public_key": originals.PUBLIC.hex()},
         "a number": {"signature": 7},
         "a list": {"public_key": []},
     }

@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from kit import base
+from kit import originals
 from kit.cases import Case, as_document
 
-ITEMS = [base.entry("a", b"x"), {"path": "b", "folder": True}, base.entry("c", b"y")]
+ITEMS = [originals.entry("a", b"x"), {"path": "b", "folder": True}, originals.entry("c", b"y")]
 GOOD = b"".join(map(as_document, ITEMS))
 
 
 def _case(what: str, data: bytes | list[Any], rule: str | None = None, *, first: str = "a", count: int = 3) -> Case:
     digest = hashlib.sha256(data if isinstance(data, bytes) else b"").hexdigest()
-    key = base.blob_key(digest, ".jsonl")
+    key = originals.blob_key(digest, ".jsonl")
     return Case(f"shard/{what}", key, data, rule, {"first": first, "count": count})
 
 
@@ -30,7 +30,7 @@ def cases() -> Iterator[Case]:
     yield _case("spelled otherwise", GOOD.replace(b":", b" : ").replace(b"\n", b"\r\n"))
     yield _case("unknown fields", _lines(*(value | {"x-unknown": 1} for value in ITEMS)))
     yield _case("a line too few", _lines(one, folder), "shard.lines")
-    yield _case("a line too many", _lines(*ITEMS, base.entry("d", b"")), "shard.lines")
+    yield _case("a line too many", _lines(*ITEMS, originals.entry("d", b"")), "shard.lines")
     yield _case("an empty line at the end", GOOD + b"\n", "shard.lines")
     yield _case("an empty line inside", GOOD.replace(b"\n", b"\n\n", 1), "json.syntax", count=4)
     yield _case("no line", b"", "shard.lines")
@@ -39,7 +39,7 @@ def cases() -> Iterator[Case]:
     yield _case("another first path", GOOD, "shard.first", first="A")
     yield _case("out of order", _lines(one, two, folder), "item.order")
     yield _case("a path twice", _lines(one, folder, folder), "item.order")
-    yield _case("inside a file", _lines(one, folder, base.entry("b/c", b"")), "item.inside")
+    yield _case("inside a file", _lines(one, folder, originals.entry("b/c", b"")), "item.inside")
     yield _case("two items in a line", GOOD.replace(b"}\n{", b"} {", 1), "json.syntax", count=2)
     yield _case("an array", b"[]\n" + GOOD, "json.object", count=4)
     yield _case("a byte order mark", b"\xef\xbb\xbf" + GOOD, "json.bom")

@@ -17,7 +17,7 @@ from unittest import mock
 from reader.items import content_digest, item
 from reader.keys import inverse, spelled
 
-from kit import base
+from kit import originals
 from kit.cases import as_document
 from metamlflow import MetaMLFlowClient
 from metamlflow.store.catalog.clock import Clock
@@ -41,7 +41,9 @@ class Records:
         return data
 
     def record(self, key: str, **fields: Any) -> bytes:
-        return self.put(key, as_document({"format": 1, "record_id": self.new_id(), "created_at": base.NOON} | fields))
+        return self.put(
+            key, as_document({"format": 1, "record_id": self.new_id(), "created_at": originals.NOON} | fields)
+        )
 
     def marker(self, **fields: Any) -> None:
         said = {"requires": [], "store_id": self.new_id(), "grace_seconds": 604_800} | fields
@@ -49,7 +51,7 @@ class Records:
 
     def blob(self, path: str, content: bytes, **more: Any) -> dict[str, Any]:
         """Store content; return its item."""
-        told = base.entry(path, content) | more
+        told = originals.entry(path, content) | more
         self.put(told["key"], content)
         return told
 
@@ -58,11 +60,13 @@ class Records:
         if version == 1:
             self.record(f"names/{spelled(name)}.json", name=name)
         record_id = self.new_id()
-        told = base.a_manifest(name, version, entries, record_id=record_id, artifact_id=_uuid(self.new_id()), **fields)
-        return _digest(self.put(base.manifest_key(name, version), as_document(told)))
+        told = originals.a_manifest(
+            name, version, entries, record_id=record_id, artifact_id=_uuid(self.new_id()), **fields
+        )
+        return _digest(self.put(originals.manifest_key(name, version), as_document(told)))
 
     def state(self, name: str, version: int, number: int, state: str, **fields: Any) -> None:
-        key = base.manifest_key(name, version).removesuffix("json") + f"state-{inverse(number)}.json"
+        key = originals.manifest_key(name, version).removesuffix("json") + f"state-{inverse(number)}.json"
         self.record(key, state=state, **fields)
 
     def alias(self, name: str, alias: str, number: int, version: int | None) -> None:
@@ -70,13 +74,13 @@ class Records:
 
     def signature(self, name: str, version: int, digest: str, signed: str | None = None) -> None:
         """Sign a manifest digest; or say of it what is signed of another."""
-        signature = base.KEY.sign(f"metamlflow manifest signature 1\n{signed or digest}\n".encode())
+        signature = originals.KEY.sign(f"metamlflow manifest signature 1\n{signed or digest}\n".encode())
         self.record(
-            f"signatures/{spelled(name)}/_v{version}/{base.KEY_ID}.json",
+            f"signatures/{spelled(name)}/_v{version}/{originals.KEY_ID}.json",
             algorithm="ed25519",
-            key_id=base.KEY_ID,
+            key_id=originals.KEY_ID,
             manifest_digest=digest,
-            public_key=base64.b64encode(base.PUBLIC).decode(),
+            public_key=base64.b64encode(originals.PUBLIC).decode(),
             signature=base64.b64encode(signature).decode(),
         )
 
@@ -145,7 +149,7 @@ def _publish(client: MetaMLFlowClient, folder: Path) -> None:
         client.set_alias(name, "Best", version)
     client.set_alias(name, "old.json", 1)
     client.set_alias(name, "old.json", None)
-    second.sign(base.KEY)
+    second.sign(originals.KEY)
 
 
 def lifecycle(records: Records) -> None:
@@ -235,18 +239,18 @@ def _sharded(records: Records, version: int, items: list[dict[str, Any]], previo
     for run in runs:
         data = b"".join(map(as_document, run))
         sha256 = hashlib.sha256(data).hexdigest()
-        key = base.blob_key(sha256, ".jsonl")
+        key = originals.blob_key(sha256, ".jsonl")
         records.put(key, data)
         told = {"first": run[0]["path"], "count": len(run), "size": len(data), "sha256": sha256, "key": key}
         shards.append(told)
-    sealed = base.sealed({"entries": items})
+    sealed = originals.sealed({"entries": items})
     more = {name: sealed[name] for name in ("size", "files", "folders", "digest")}
-    told = base.a_manifest("big", version, [], record_id=records.new_id(), artifact_id=_uuid(records.new_id()))
+    told = originals.a_manifest("big", version, [], record_id=records.new_id(), artifact_id=_uuid(records.new_id()))
     told |= more | {"shards": shards, "entries": None, "previous": previous}
     if version == 1:
         records.record("names/big.json", name="big")
     assert more["digest"] == content_digest(map(item, items))
-    return _digest(records.put(base.manifest_key("big", version), as_document(told)))
+    return _digest(records.put(originals.manifest_key("big", version), as_document(told)))
 
 
 def lineage(records: Records) -> None:
@@ -254,7 +258,7 @@ def lineage(records: Records) -> None:
     records.marker()
     raw = records.manifest("raw", 1, [records.blob("x", b"raw\n")], kind="file", schema={"columns": [{"name": "a"}]})
     used = {"name": "raw", "version": 1, "manifest_digest": raw, "role": None}
-    absent = {"name": "elsewhere", "version": 9, "manifest_digest": base.DIGEST, "role": "copied"}
+    absent = {"name": "elsewhere", "version": 9, "manifest_digest": originals.DIGEST, "role": "copied"}
     run, other = records.new_id(), records.new_id()
     code = {"commit": "c0ffee", "dirty": False}
     inputs = [used, used | {"role": "test"}, absent]
@@ -334,7 +338,7 @@ def damaged(records: Records) -> None:
     records.put(entries[0]["key"], b"Changed\n")
     records.put(entries[3]["key"], b"sh")
     (records.root / entries[2]["key"]).unlink()
-    records.manifest("a", 2, [entries[1]], previous=base.DIGEST)
+    records.manifest("a", 2, [entries[1]], previous=originals.DIGEST)
     records.alias("a", "good", 1, 1)
     records.record("artifacts/a/_aliases/bad/9999999998.json", version=0)
     records.alias("a", "lost", 1, 3)
@@ -344,9 +348,9 @@ def damaged(records: Records) -> None:
     records.signature("a", 1, first)
     records.signature("a", 2, first)
     records.manifest("forged", 1, [entries[1]])
-    records.signature("forged", 1, first, signed=base.DIGEST)
+    records.signature("forged", 1, first, signed=originals.DIGEST)
     records.manifest("refused", 1, [entries[1]], size=1)
-    records.manifest("refused", 2, [entries[1]], previous=base.DIGEST, format=2)
+    records.manifest("refused", 2, [entries[1]], previous=originals.DIGEST, format=2)
     records.manifest("newer", 1, [entries[1]], requires=["later"])
     _shard_that_lies(records, entries[1])
     run = records.new_id()
@@ -356,19 +360,31 @@ def damaged(records: Records) -> None:
 
 
 def _shard_that_lies(records: Records, entry: dict[str, Any]) -> None:
-    """A manifest whose sums are not those of its shard; and one whose shard is missing."""
+    """Manifests whose sums are not those of their shard, one that does not tell of a pointer in it, one without it."""
+    for name, more in {
+        "lies": {"size": entry["size"] + 1},
+        "folds": {"files": 0, "folders": 1},
+        "forges": {"digest": originals.DIGEST},
+        "lost": {},
+    }.items():
+        manifest = _of_one_shard(records, name, entry) | more
+        if name == "lost":
+            (shard,) = manifest["shards"]
+            manifest["shards"] = [shard | {"sha256": "0" * 64, "key": originals.blob_key("0" * 64, ".jsonl")}]
+        records.put(originals.manifest_key(name, 1), as_document(manifest))
+    records.put(originals.manifest_key("hides", 1), as_document(_of_one_shard(records, "hides", originals.POINTER)))
+
+
+def _of_one_shard(records: Records, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """A manifest whose one item stands in a shard, and which requires nothing."""
     data = as_document(entry)
     sha256 = hashlib.sha256(data).hexdigest()
-    shard = {"first": "good", "count": 1, "size": len(data), "sha256": sha256, "key": base.blob_key(sha256, ".jsonl")}
-    records.put(shard["key"], data)
-    good = base.sealed({"entries": [entry]})
-    for name, more in {
-        "lies": {"size": good["size"] + 1},
-        "lost": {"shards": [shard | {"sha256": "0" * 64, "key": base.blob_key("0" * 64, ".jsonl")}]},
-    }.items():
-        sums = {field: good[field] for field in ("size", "files", "folders", "digest")}
-        told = base.a_manifest(name, 1, []) | sums | {"shards": [shard], "entries": None} | more
-        records.put(base.manifest_key(name, 1), as_document(told))
+    key = originals.blob_key(sha256, ".jsonl")
+    records.put(key, data)
+    shard = {"first": entry["path"], "count": 1, "size": len(data), "sha256": sha256, "key": key}
+    sealed = originals.sealed({"entries": [entry]})
+    sums = {field: sealed[field] for field in ("size", "files", "folders", "digest")}
+    return originals.a_manifest(name, 1, []) | sums | {"shards": [shard], "entries": None}
 
 
 def before(records: Records) -> None:

@@ -97,7 +97,7 @@ class Entries(Sequence[FileEntry]):
         item = items[place] if place < len(items) else None
         if item is None or item.path != path:
             return None
-        (placed,) = self.placed((item,))  # only this item: the list may have thousands
+        (placed,) = self._placed((item,))  # only this item: the list may have thousands
         return None if isinstance(placed, EmptyFolder) else placed
 
     def items(self) -> Iterator[Item]:
@@ -115,7 +115,7 @@ class Entries(Sequence[FileEntry]):
         for shard in manifest.shards:
             items = decode_shard(read_shard(self._store, shard), shard, order)
             sums.add(items)
-            yield from self.placed(items)
+            yield from self._placed(items)
         sums.check(manifest_key(manifest.name, manifest.version))
 
     def of_shard(self, number: int) -> tuple[Item, ...]:
@@ -126,7 +126,7 @@ class Entries(Sequence[FileEntry]):
 
     def inline(self) -> tuple[Item, ...]:
         """Return the items of a manifest without shards, with relocations applied to pointers."""
-        return self.placed(self._manifest.items or ())
+        return self._placed(self._manifest.items or ())
 
     def _items_around(self, path: str) -> tuple[Item, ...]:
         shards = self._manifest.shards
@@ -147,7 +147,7 @@ class Entries(Sequence[FileEntry]):
                 self._shards.popitem(last=False)
         return items
 
-    def placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return items with relocations applied to pointers."""
         return items if self._as_registered else self._store.relocations.applied(items)
 

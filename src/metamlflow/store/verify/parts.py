@@ -118,7 +118,7 @@ def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Itera
                 findings.append(_shard_finding(error))
             continue
         sums.add(items)
-        yield from entries.placed(items[wanted])
+        yield from checking.store.relocations.applied(items[wanted])
     if part == Slice() and not findings:  # else not all of the items were seen
         try:
             sums.check(manifest_key(manifest.name, manifest.version))
