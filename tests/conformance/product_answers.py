@@ -109,7 +109,7 @@ class Answers:
         at = record_of(key)
         try:
             manifest = load_manifest(self._store, ArtifactName(at["name"]), at["version"]).manifest
-            list(Entries(self._store, manifest).items())
+            list(Entries(self._store, manifest, as_registered=True).items())
         except (StoreFormatError, IntegrityError):
             return False
         return True

@@ -197,7 +197,17 @@ def pointing(records: Records) -> None:
         {"path": "e/one", "evidence": "full", "computed": {"crc64nvme": "0123456789abcdef"}},
     ]
     entries = [{"size": 7, "uri": uri + value["path"]} | value for value in entries]
-    stored = records.blob("f", b"stored here\n")
+    proven = {"size": 7, "evidence": "full", "computed": {"sha256": sha256}}
+    entries += [
+        {"path": path, "uri": uri} | proven
+        for path, uri in (
+            ("f/grows", "s3://grow/a"),
+            ("f/grows-in-bytes", "s3://grow/two/a"),
+            ("f/joins", "s3://half/a@b"),
+            ("f/joins-on-its-way", "s3://half/way/a@b"),
+        )
+    ]
+    stored = records.blob("g", b"stored here\n")
     place = {"path": "", "uri": uri, "kind": "prefix", "evidence": "checksum"}
     glob = {"path": "e", "uri": uri + "e/*", "kind": "glob", "evidence": None}
     records.manifest("far", 1, [*entries, stored], pointers=[place, glob])
@@ -208,6 +218,12 @@ def pointing(records: Records) -> None:
         ("s3://back/e/", "gs://new/e/"),
         ("gs://new/a", "https://host/a?key=part-1"),
         ("s3://nobody/x", "s3://nobody/y"),
+        ("s3://grow/two/", "s3://grown/" + "\u00e9" * 2_000 + "/"),
+        ("s3://grow/", f"s3://grow/{'x' * 4_000}/"),
+        ("s3://grow/", f"s3://grow/{'x' * 4_500}/"),
+        ("s3://grown/", "s3://grown/" + "\u00e9" * 3_000 + "/"),
+        ("s3://half/", "s3://key:part/"),
+        ("s3://key:part/way/", "s3://whole/"),
     ]
     for number, (old, new) in enumerate(moves, start=1):
         records.record(f"relocations/{inverse(number)}.json", old=old, new=new)

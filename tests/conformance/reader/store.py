@@ -10,6 +10,7 @@ from reader import ed25519, records
 from reader.items import refuse_disorder, strongest
 from reader.json_text import Refused
 from reader.keys import record_of, stops_a_collector
+from reader.uris import is_uri
 
 
 class Store:
@@ -229,6 +230,8 @@ def relocated(value: dict[str, Any], relocations: Any) -> Any:
                 uri = one["new"]
             elif one["old"].endswith("/") and uri.startswith(one["old"]):
                 uri = one["new"] + uri.removeprefix(one["old"])
+            if not is_uri(uri):
+                return "refused"
     return uri
 
 
