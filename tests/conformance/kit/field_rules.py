@@ -34,7 +34,6 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
     },
     "pointing": {
         "entries.0": {"etag": "text?", "modified_ns": "digits?", "uri": "uri"},
-        "pointers.0": {"uri": "uri"},
     },
     "sharded": {"": {"size": "size"}, "shards.0": {}},
     "pruned": {"": {"format": "format", "record_id": "id", "created_at": "time"}},
@@ -81,7 +80,7 @@ MUST_BE_THERE: dict[str, dict[str, tuple[str, ...]]] = {
         "entries.0": ("path", "size", "sha256", "key"),
         "entries.1": ("path",),
     },
-    "pointing": {"entries.0": ("path", "size", "evidence"), "pointers.0": ("path", "kind")},
+    "pointing": {"entries.0": ("path", "size", "evidence"), "pointers.0": ("path", "uri", "kind")},
     "sharded": {"": ("shards",), "shards.0": ("first", "count", "size", "sha256", "key")},
     "pruned": {"": ("state",)},
     "start": {"": ("run_id",)},
