@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from metamlflow import migrate
 from metamlflow.errors import StoreFormatError
 
 FILES = 600  # more than a writer puts into a manifest
@@ -58,3 +59,10 @@ def test_a_download_leaves_nothing_of_it(artifact, client, raw, tmp_path):
     with pytest.raises(StoreFormatError):
         wrong.download(tmp_path / "here")
     assert not (tmp_path / "here").exists()
+
+
+def test_a_migration_does_not_bring_it(artifact, client, raw, tmp_path):
+    damaged(client, raw, **DAMAGE["digest"])
+    destination = (tmp_path / "destination").as_uri()
+    assert not migrate(client.storage_uri, destination).ok
+    assert not list((tmp_path / "destination").glob("artifacts/**/*.json"))
