@@ -83,7 +83,13 @@ def start(data: bytes) -> object:
 
 
 def used(data: bytes) -> object:
-    return decode_input(data, run_input_key(ID, ID))[1]
+    """A use of the ``table`` below or, of any other, at a key of its own."""
+    try:
+        given = json.loads(data)["input"]
+        said = input_id(Input(given["name"], given["version"], "", given.get("role")))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        said = ID
+    return decode_input(data, run_input_key(ID, said))[1]
 
 
 def end(data: bytes) -> object:

@@ -15,6 +15,7 @@ _ITEMS = {"entry", "item"}
 ALLOWED = {
     "format/entries.py:item_to_json": "the table of documents",
     "format/manifests.py:_check_sums": "the features that the kinds in a manifest take",
+    "format/manifests.py:add": "the features that the kinds in its shards take",
     "store/read/content.py:content_of": "the factory",
     "store/read/content.py:of": "the factory, with what is told of many at once",
     "store/publish/content.py:_steps": "what a source yields, each with its way to an item: two branches",

@@ -135,13 +135,14 @@ def parse_json(data: bytes, problems: Problems, place: str = "") -> Any:
     return None
 
 
-_VALUE_OR_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([,\[{])', re.DOTALL)
+_VALUE_OR_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([,\[{])(?![ \t\r\n]*+[\]}])', re.DOTALL)
 
 
 def has_more_values(data: bytes, most: int = MAX_VALUES) -> bool:
     """Whether JSON text has more values than a reader takes, told before it is parsed: each takes 20 times its bytes.
 
-    Before each value but the first stands a comma or an opening bracket. Those in strings are told apart only where all
+    Before each value but the first stands a comma or an opening bracket; behind a bracket that is closed at once stands
+    none. Those in strings are told apart only where all
     of them together are too many, and the look ends at the first value that is one too many. (A string without an end
     goes to the end of the text: else each quote in it would be looked at again, in quadratic time.)
     """

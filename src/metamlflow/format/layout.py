@@ -331,6 +331,11 @@ def signature_key(name: ArtifactName, version: int, key_id: str) -> str:
     return f"{signatures_prefix(name, version)}{key_id}.json"
 
 
+def key_id_of_signature_key(key: str) -> str:
+    """The id of the public key that a key names, one below :func:`signatures_prefix` of whichever version."""
+    return key.rpartition("/")[2].removesuffix(".json")
+
+
 def runs_prefix(run_id: str) -> str:
     """Where the records of one run lie."""
     return f"{RUNS}{run_id}/"
@@ -366,6 +371,11 @@ def parse_run_input_key(run_id: str, key: str) -> str | None:
     prefix = run_inputs_prefix(run_id)
     match = _INPUT_FILE.fullmatch(key, len(prefix)) if key.startswith(prefix) else None
     return match[1] if match else None
+
+
+def input_id_of_key(key: str) -> str:
+    """The id of what was used that a key names, one below :func:`run_inputs_prefix` of whichever run."""
+    return key.rpartition("/")[2].removesuffix(".json")
 
 
 def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:

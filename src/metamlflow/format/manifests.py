@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,7 +29,17 @@ from metamlflow.format.entries import (
     specials,
 )
 from metamlflow.format.pointers import pointed_from_json, pointed_to_json
-from metamlflow.model.manifests import WRITER, EmptyFolder, Input, Item, Kind, Manifest, Shard, content_digest
+from metamlflow.model.manifests import (
+    WRITER,
+    ContentDigest,
+    EmptyFolder,
+    Input,
+    Item,
+    Kind,
+    Manifest,
+    Shard,
+    content_digest,
+)
 from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
 from metamlflow.model.paths import OrderCheck
 from metamlflow.model.pointers import Pointed
@@ -217,9 +227,7 @@ def _check_sums(manifest: Manifest, problems: Problems) -> None:
         problems.note("kind", f'"file" with {manifest.files} files and {manifest.folders} folders')
     if items is None or problems.found:
         return
-    for special in specials({type(item) for item in items}):
-        if special.feature not in manifest.requires:
-            problems.note("requires", f"expected {special.feature!r}, since there are {special.what}")
+    _check_features({type(item) for item in items}, manifest, problems)
     size = sum(item.size for item in items if not isinstance(item, EmptyFolder))
     if manifest.size != size:
         problems.note("size", f"expected {size}, the sum of the entries, got {manifest.size}")
@@ -228,6 +236,51 @@ def _check_sums(manifest: Manifest, problems: Problems) -> None:
         problems.note("files", f"expected {files}, got {manifest.files}")
     if manifest.digest != (digest := content_digest(items)):
         problems.note("digest", f"expected {digest}, the digest of the entries, got {manifest.digest}")
+
+
+class ShardedSums:
+    """What the items of all shards add up to, against what their manifest says of them. Fed in the order of paths."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._digest = ContentDigest()
+        self._size = self._files = self._folders = 0
+        self._kinds: set[type[Item]] = set()
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Take in the items of the next shard, as they were registered."""
+        for item in items:
+            self._digest.add(item)
+            self._kinds.add(type(item))
+            if isinstance(item, EmptyFolder):
+                self._folders += 1
+            else:
+                self._files += 1
+                self._size += item.size
+
+    def check(self, key: str) -> None:
+        """Compare, after the last shard.
+
+        Raises:
+            StoreFormatError: the manifest at ``key`` says something else.
+        """
+        manifest, problems = self._manifest, Problems(key)
+        for field, said, found in (
+            ("size", manifest.size, self._size),
+            ("files", manifest.files, self._files),
+            ("folders", manifest.folders, self._folders),
+            ("digest", manifest.digest, str(self._digest)),
+        ):
+            if said != found:
+                problems.note(field, f"expected {found}, as its shards have it, got {said}")
+        _check_features(self._kinds, manifest, problems)
+        problems.raise_if_any("manifest")
+
+
+def _check_features(kinds: Iterable[type[Item]], manifest: Manifest, problems: Problems) -> None:
+    for special in specials(kinds):
+        if special.feature not in manifest.requires:
+            problems.note("requires", f"expected {special.feature!r}, since there are {special.what}")
 
 
 def input_to_json(item: Input) -> dict[str, Any]:

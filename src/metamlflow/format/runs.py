@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from metamlflow.format.documents import FORMAT, dump, format_instant
-from metamlflow.format.manifests import input_from_json, input_to_json, is_record_id
+from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant
+from metamlflow.format.layout import input_id_of_key
+from metamlflow.format.manifests import input_from_json, input_to_json, is_digest, is_record_id
 from metamlflow.format.records import open_record
 from metamlflow.model.manifests import Input
 from metamlflow.model.runs import OUTCOMES, Outcome, RunEnd, RunStart
@@ -56,11 +57,19 @@ def decode_start(data: bytes, key: str, run_id: str) -> RunStart:
         host=fields.optional_text("host"),
         params=fields.mapping("params"),
         code=fields.optional_mapping("code"),
-        environment=fields.optional_mapping("environment"),
+        environment=_environment(fields, problems),
         extra=fields.unknown(),
     )
     problems.raise_if_any("run record")
     return start
+
+
+def _environment(fields: Fields, problems: Problems) -> dict[str, Any] | None:
+    """Read what is known of the environment; its list of distributions is told by its digest."""
+    environment = fields.optional_mapping("environment")
+    if environment is not None:
+        Fields(environment, "environment", problems).optional_text("distributions", is_digest)
+    return environment
 
 
 def encode_input(used: Input, record_id: str, created_at: datetime) -> bytes:
@@ -86,6 +95,8 @@ def decode_input(data: bytes, key: str) -> tuple[datetime, Input]:
     fields.text("record_id", is_record_id)
     since = fields.instant("created_at")
     used = input_from_json(fields.mapping("input"), "input", problems)
+    if not problems.found and input_id(used) != (said := input_id_of_key(key)):
+        fields.note("input", f"expected the one with the id {said}, as the key has it, got {input_id(used)}")
     problems.raise_if_any("run input record")
     return since, used
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from metamlflow.format.documents import FORMAT, dump, format_instant, pattern
+from metamlflow.format.documents import FORMAT, dump, format_instant, pattern, shown
+from metamlflow.format.layout import key_id_of_signature_key
 from metamlflow.format.manifests import is_digest, is_record_id
 from metamlflow.format.records import open_record
 
@@ -79,6 +80,8 @@ def decode_signature(data: bytes, key: str) -> SignatureRecord:
     )
     if not problems.found and record.key_id != (key_id := hashlib.sha256(record.public_key).hexdigest()):
         fields.note("key_id", f"expected {key_id}, the SHA-256 of the public key")
+    elif not problems.found and record.key_id != (said := key_id_of_signature_key(key)):
+        fields.note("key_id", f"expected {shown(said)}, as the key of the record has it, got {record.key_id}")
     problems.raise_if_any("signature record")
     return record
 

@@ -14,6 +14,8 @@ from typing import overload
 from metamlflow._looks import one_line
 from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import decode_shard
+from metamlflow.format.layout import manifest_key
+from metamlflow.format.manifests import ShardedSums
 from metamlflow.model.likeness import alike, told_apart
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest, Shard
 from metamlflow.model.paths import OrderCheck
@@ -103,19 +105,24 @@ class Entries(Sequence[FileEntry]):
 
         Raises:
             IntegrityError: a shard is missing or damaged.
-            StoreFormatError: a shard is malformed.
+            StoreFormatError: a shard is malformed; or, after the last item, they are not what the manifest sums up.
         """
-        if self._manifest.shards is None:
+        manifest = self._manifest
+        if manifest.shards is None:
             yield from self.inline()
             return
-        order = OrderCheck()
-        for shard in self._manifest.shards:
-            yield from self._read(shard, order)
+        order, sums = OrderCheck(), ShardedSums(manifest)
+        for shard in manifest.shards:
+            items = decode_shard(read_shard(self._store, shard), shard, order)
+            sums.add(items)
+            yield from self._placed(items)
+        sums.check(manifest_key(manifest.name, manifest.version))
 
     def of_shard(self, number: int) -> tuple[Item, ...]:
-        """Return the items of one shard; raises the errors of :meth:`items`."""
+        """Return the items of one shard as they were registered; raises the errors of :meth:`items`."""
         assert self._manifest.shards is not None  # noqa: S101 (for the type checker)
-        return self._read(self._manifest.shards[number], None)
+        shard = self._manifest.shards[number]
+        return decode_shard(read_shard(self._store, shard), shard)
 
     def inline(self) -> tuple[Item, ...]:
         """Return the items of a manifest without shards, with relocations applied to pointers."""
@@ -140,10 +147,8 @@ class Entries(Sequence[FileEntry]):
                 self._shards.popitem(last=False)
         return items
 
-    def _read(self, shard: Shard, order: OrderCheck | None) -> tuple[Item, ...]:
-        return self._placed(decode_shard(read_shard(self._store, shard), shard, order))
-
     def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Return items with relocations applied to pointers."""
         return items if self._as_registered else self._store.relocations.applied(items)
 
 

@@ -87,11 +87,11 @@ class Relocations:
         for number, rule in reversed(self.rules()):
             if covers(rule.old, moved):
                 moved = rule.new + moved[len(rule.old) :]
-                if len(moved) > MAX_URI_BYTES:
+                if len(moved.encode()) > MAX_URI_BYTES:
                     raise _unusable(number, f"it makes a URI longer than {MAX_URI_BYTES:,} bytes")
-        # Two valid halves may join to a URI that a manifest must not hold.
-        if moved != uri and (problem := uri_problem(moved)):
-            raise _unusable(self.rules()[0][0], problem)
+                # Two valid halves may join to a URI that a manifest must not hold.
+                if problem := uri_problem(moved):
+                    raise _unusable(number, problem)
         return moved
 
     def applied(self, items: tuple[Item, ...]) -> tuple[Item, ...]:

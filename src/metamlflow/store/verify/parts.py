@@ -10,7 +10,7 @@ from typing import Any
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.entries import MAX_INLINE_ITEMS
 from metamlflow.format.layout import manifest_key
-from metamlflow.format.manifests import StoredManifest, digest_of
+from metamlflow.format.manifests import ShardedSums, StoredManifest, digest_of
 from metamlflow.model.findings import Finding, Level, Status
 from metamlflow.model.manifests import EmptyFolder, Item, Manifest, Shard
 from metamlflow.store.catalog.bounded import read_record
@@ -90,6 +90,10 @@ def check_slice(checking: Checking, part: Slice, counter: Counter) -> SliceResul
     return SliceResult(read, tuple(findings))
 
 
+def _sums_finding(error: StoreFormatError) -> Finding:
+    return Finding("", "modified", error.key, "what the lists of files sum up to", "; ".join(error.problems))
+
+
 def _shard_finding(error: IntegrityError | StoreFormatError) -> Finding:
     if isinstance(error, StoreFormatError):
         return Finding("", "modified", error.key, "a list of files", "; ".join(error.problems))
@@ -104,6 +108,7 @@ def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Itera
     if manifest.shards is None:
         yield from entries.inline()[part.start : part.stop]
         return
+    sums = ShardedSums(manifest)
     for number, wanted in _shards_of(manifest, manifest.shards, part):
         try:
             items = entries.of_shard(number)
@@ -112,7 +117,13 @@ def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Itera
             if wanted.start == 0:  # else the part in which it begins tells it
                 findings.append(_shard_finding(error))
             continue
-        yield from items[wanted]
+        sums.add(items)
+        yield from checking.store.relocations.applied(items[wanted])
+    if part == Slice() and not findings:  # else not all of the items were seen
+        try:
+            sums.check(manifest_key(manifest.name, manifest.version))
+        except StoreFormatError as error:
+            findings.append(_sums_finding(error))
 
 
 def _shards_of(manifest: Manifest, shards: tuple[Shard, ...], part: Slice) -> Iterator[tuple[int, slice]]:

@@ -1,0 +1,118 @@
+"""What the small records say: bounds, closed lists, and the fields that have to agree with the key."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from kit import originals
+from kit.cases import Case, as_document
+from kit.uri_rules import REFUSED as REFUSED_URIS
+from kit.uri_rules import TAKEN as TAKEN_URIS
+
+ORIGIN = originals.ORIGIN
+
+
+def cases() -> Iterator[Case]:
+    """All of them."""
+    yield from _marker()
+    yield from _states()
+    yield from _alias()
+    yield from _runs()
+    yield from _signatures()
+    yield from _relocations()
+
+
+def _case(kind: str, what: str, rule: str | None = None, *, key: str | None = None, **fields: Any) -> Case:
+    """The good document of a kind with some fields changed."""
+    known, document = originals.DOCUMENTS[kind]
+    return Case(f"{kind}/{what}", key or known, as_document(document | fields), rule)
+
+
+def _marker() -> Iterator[Case]:
+    for grace in (1, 604_800, 10_000_000_000):
+        yield _case("marker", f"grace of {grace}", grace_seconds=grace)
+    for grace in (0, -1, 10_000_000_001, 1.5, 604_800.0, "604800", True):
+        yield _case("marker", f"grace of {grace!r}", "marker.grace", grace_seconds=grace)
+    for feature in ("later", "pointers", ""):
+        yield _case("marker", f"requires {feature!r}", "feature.marker", requires=[feature])
+    for number, value in enumerate(({}, "x", [7], [None], False), start=1):
+        yield _case("marker", f"requires bad {number}", "type.array", requires=value)
+
+
+def _states() -> Iterator[Case]:
+    for kind, states in {"pruned": ["restored"], "restored": ["pruned", "absent"], "absent": ["restored"]}.items():
+        for state in states:
+            yield _case(kind, f"says {state}", "state.parity", state=state)
+        for state in ("erased", "PRUNED", "", "live", 7, [], True):
+            yield _case(kind, f"says {state!r}", "enum.state", state=state)
+
+
+def _alias() -> Iterator[Case]:
+    for version in (1, 9_999_999_998, None):
+        yield _case("alias", f"version {version}", version=version)
+    for version in (0, -1, 9_999_999_999, 1.0, "7", True, [], {}):
+        yield _case("alias", f"version {version!r}", "type.version", version=version)
+    key, _ = originals.DOCUMENTS["alias"]
+    yield Case("alias/version missing", key, as_document(ORIGIN), "alias.there")
+
+
+def _runs() -> Iterator[Case]:
+    yield _case("start", "of another run", "run.key", run_id="e" * 32)
+    yield _case("start", "run_id in capitals", "run.key", run_id="F" * 32)
+    for role in ("", None):
+        used = originals.INPUT | {"role": role}
+        said = as_document({"name": "raw", "role": role, "version": 3})
+        key = f"runs/{'f' * 32}/inputs/{hashlib.sha256(said).hexdigest()[:32]}.json"
+        yield _case("used", f"role {role!r}", key=key, input=used)
+    for field, value in {"name": "other", "version": 4, "role": "test"}.items():
+        yield _case("used", f"another {field}", "input.key", input=originals.INPUT | {field: value})
+    yield _case("used", "input is a list", "type.object", input=[originals.INPUT])
+    yield _case("end", "finished", outcome="finished", error_type=None, notes=[], outputs=[])
+    for outcome in ("killed", "FINISHED", "", 7, True, []):
+        yield _case("end", f"outcome {outcome!r}", "enum.outcome", outcome=outcome)
+
+
+def _signatures() -> Iterator[Case]:
+    for algorithm in ("ed448", "Ed25519", "", 7):
+        yield _case("signature", f"algorithm {algorithm!r}", "enum.algorithm", algorithm=algorithm)
+    yield _case("signature", "signature of zeros", signature=base64.b64encode(bytes(64)).decode())
+    public, signed = originals.SIGNATURE["public_key"], originals.SIGNATURE["signature"]
+    spelled = {
+        "without padding": {"public_key": public.rstrip("=")},
+        "padded twice": {"public_key": public + "="},
+        "a line break": {"public_key": public + "\n"},
+        "a space": {"signature": signed[:4] + " " + signed[4:]},
+        "letters of URLs": {"signature": base64.urlsafe_b64encode(b"\xff" * 64).decode()},
+        "bits that no byte has": {"signature": signed[:85] + chr(ord(signed[85]) + 1) + "=="},
+        "31 bytes": {"public_key": base64.b64encode(originals.PUBLIC[1:]).decode()},
+        "65 bytes": {"signature": base64.b64encode(bytes(65)).decode()},
+        "no bytes": {"signature": ""},
+        "hex": {"public_key": originals.PUBLIC.hex()},
+        "a number": {"signature": 7},
+        "a list": {"public_key": []},
+    }
+    for what, fields in spelled.items():
+        yield _case("signature", what, "type.base64", **fields)
+    other = hashlib.sha256(bytes(32)).hexdigest()
+    zeros = base64.b64encode(bytes(32)).decode()
+    yield _case("signature", "key_id of another key", "signature.key-id", key_id=other)
+    yield _case("signature", "another public key", "signature.key-id", public_key=zeros)
+    yield _case("signature", "at the key of another", "signature.key", key=f"signatures/a/_v1/{other}.json")
+
+
+def _relocations() -> Iterator[Case]:
+    for what, uri in TAKEN_URIS.items():
+        yield _case("relocation", f"old {what}", old=uri, new="s3://elsewhere/" if uri.endswith("/") else "s3://else/x")
+    for what, (rule, uri) in REFUSED_URIS.items():
+        new = "s3://elsewhere/" if uri.endswith("/") else "s3://else/x"
+        yield _case("relocation", f"old {what}", rule, old=uri, new=new)
+        yield _case("relocation", f"new {what}", rule, new=uri, old=new)
+    yield _case("relocation", "of one object", old="s3://a/x", new="s3://a/y")
+    for field in ("old", "new"):
+        yield _case("relocation", f"{field} is a number", "uri.shape", **{field: 7})
+    for what, old, new in (("old", "s3://a/x/", "s3://b/x"), ("new", "s3://a/x", "s3://b/x/")):
+        yield _case("relocation", f"only {what} ends in a slash", "relocation.slash", old=old, new=new)
+    yield _case("relocation", "to where it was", "relocation.differ", old="s3://a/x/", new="s3://a/x/")

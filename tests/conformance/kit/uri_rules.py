@@ -1,0 +1,47 @@
+"""URIs: which ones a reader refuses is a closed list."""
+
+from __future__ import annotations
+
+TAKEN = {
+    "a key that looks like a secret": "s3://bucket/a?key=part-1",
+    "sig in S3": "s3://bucket/a?sig=1",
+    "sig in GCS": "gs://bucket/a;sig=1",
+    "sig in a file": "file:///a&sig=1",
+    "signature as a word": "https://host/a?my-signature=1",
+    "signature without a mark": "https://host/Signature=1",
+    "signature behind a hash": "https://host/a#Signature=1",
+    "signature without an equals": "https://host/a?Signature",
+    "token": "https://host/a?token=1",
+    "an at sign behind a slash": "s3://bucket/a@b",
+    "an at sign in a path with a port": "https://host:80/a@b",
+    "an at sign in a query": "https://host/?a@b",
+    "colons in a file": "file:///a:b/c@d",
+    "a colon in a path": "s3://bucket/a:b@c",
+    "a newline": "s3://bucket/a\nb",
+    "two colons": "s3://bucket/a::b",
+    "a scheme in a path": "s3://bucket/s3://x",
+    "two colons and capitals": "s3://bucket/a::S3://x",
+    "spaces and escapes": "s3://bucket/a b%zz\\",
+    "slashes": "s3://bucket///a/",
+    "one letter": "a://b",
+}
+REFUSED = {
+    "a NUL": ("uri.nul", "s3://bucket/a\0b"),
+    "a chain": ("uri.chain", "s3://bucket/a.zip::file://b"),
+    "a chain at the end": ("uri.chain", "s3://bucket/a::x+1://"),
+    "user info": ("uri.user-info", "s3://key:secret@bucket/a"),
+    "a user": ("uri.user-info", "https://me@host/a"),
+    "an at sign alone": ("uri.user-info", "file://@/a"),
+    "a secret with a slash": ("uri.user-info", "s3://key:sec/ret@bucket/a"),
+    "a secret with a slash in GCS": ("uri.user-info", "gs://a:b/c?d@e"),
+    "an Amazon signature": ("uri.signature", "https://host/a?X-Amz-Signature=1"),
+    "a credential in S3": ("uri.signature", "s3://bucket/a?x=1&x-amz-credential=1"),
+    "a token": ("uri.signature", "https://host/a;X-AMZ-SECURITY-TOKEN="),
+    "a Google signature": ("uri.signature", "gs://bucket/a?X-Goog-Signature=1"),
+    "a Google credential": ("uri.signature", "https://host/a?X-Goog-Credential=1"),
+    "an access key": ("uri.signature", "https://host/a?AWSAccessKeyId=1"),
+    "an access id": ("uri.signature", "https://host/a&GoogleAccessId=1"),
+    "a signature": ("uri.signature", "file:///a?signature=1"),
+    "a shared access": ("uri.signature", "https://host/a?sv=1&sig=1"),
+    "a shared access in capitals": ("uri.signature", "abfs://host/a;SIG=1"),
+}

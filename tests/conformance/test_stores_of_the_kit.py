@@ -1,0 +1,96 @@
+"""The stores of the kit, asked everything: the product, the second reader and the committed answers agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from product_answers import Answers
+from reader.store import answers
+
+KIT = Path(__file__).resolve().parents[2] / "docs" / "conformance"
+STORES = sorted(path.name for path in (KIT / "stores").iterdir())
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def committed(name: str) -> dict:
+    return json.loads((KIT / "answers" / f"{name}.json").read_bytes())
+
+
+def leaves(value) -> int:
+    if isinstance(value, dict | list):
+        return sum(map(leaves, value.values() if isinstance(value, dict) else value))
+    return 1
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_the_second_reader_gives_the_committed_answers(name):
+    assert answers(KIT / "stores" / name) == committed(name)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_the_product_gives_the_committed_answers_and_writes_nothing(name, tmp_path):
+    copy = tmp_path / name
+    shutil.copytree(KIT / "stores" / name, copy)
+    assert Answers(copy).all() == committed(name)
+    assert files_of(copy) == files_of(KIT / "stores" / name)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_that_loses_any_record_gives_other_answers_or_it_was_no_record(name, tmp_path):
+    """The product again, so that no answer is one that would be given anyway."""
+    whole = committed(name)
+    said = answers(KIT / "stores" / name)
+    assert said == whole
+    for path in sorted((KIT / "stores" / name).rglob("*.json")):
+        key = path.relative_to(KIT / "stores" / name).as_posix()
+        if "/_versions/" not in key:
+            continue
+        copy = tmp_path / name
+        shutil.copytree(KIT / "stores" / name, copy)
+        (copy / key).unlink()
+        assert answers(copy) == Answers(copy).all(), key
+        shutil.rmtree(copy)
+
+
+def test_the_answers_are_of_every_kind():
+    every = {name: committed(name) for name in STORES}
+    assert sum(map(leaves, every.values())) > 1_000
+    assert {said["marker"] if isinstance(said["marker"], str) else "read" for said in every.values()} == {
+        "read",
+        "refused",
+        "missing",
+    }
+    versions = [
+        version
+        for said in every.values()
+        for artifact in said.get("artifacts", {}).values()
+        if artifact != "refused"
+        for version in artifact["versions"].values()
+    ]
+    assert {version["state"] for version in versions} == {None, "pruned", "restored", "absent", "refused"}
+    assert {version["live"] for version in versions} == {True, False}
+    manifests = [version["manifest"] for version in versions if version["manifest"] != "refused"]
+    assert {manifest["previous_agrees"] for manifest in manifests} == {None, True, False}
+    items = [item for manifest in manifests for item in manifest["items"]]
+    assert {item.get("content") for item in items} == {None, "verified", "missing", "not what it was"}
+    assert {item.get("evidence") for item in items} == {None, "stat", "checksum", "full"}
+    assert any(item.get("executable") for item in items)
+    assert any(item.get("folder") for item in items)
+    signatures = [good for version in versions for good in version["signatures"].values()]
+    assert {True, False} <= set(signatures)
+
+
+def test_the_stores_hold_every_kind_of_record():
+    from reader.keys import record_of
+
+    kinds = {record_of(key)["kind"] for name in STORES for key in files_of(KIT / "stores" / name)}
+    assert kinds == {
+        *("marker", "name", "manifest", "state", "alias", "claim", "blob", "edge", "run start", "run input", "run end"),
+        *("distributions", "signature", "relocation", "ignored", "refused"),
+    }
