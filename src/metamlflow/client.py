@@ -350,7 +350,7 @@ class MetaMLFlowClient:
         store, reference = self._store, meant_reference(name, version)
         with blamed_on("require_signature"):
             keys = None if require_signature is None else public_keys(require_signature)
-        if store.is_open:
+        if store.is_open_for_reading:
             loaded = load_reference(store, reference)
         else:
             loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)
@@ -472,8 +472,7 @@ class MetaMLFlowClient:
                 f"unknown direction {direction!r:.80}", hint="Give 'upstream', 'downstream' or 'both'."
             )
         store = self._store
-        if isinstance(ref, str):
-            store.marker()
+        store.marker()
         return Lineage(store, walk(store, load_used(store, used_version(store, ref)), direction, depth))
 
     def history(self, name: str) -> History:

@@ -97,7 +97,7 @@ class ActiveRun:
         was_open = self._store.is_open
         self._store.writable_marker()
         if was_open:
-            self._store.recheck()  # a run may write nothing else that would detect a store that is gone
+            self._store.recheck(writing=True)  # a run may write nothing else that would detect a store that is gone
 
     def begin(self, start: RunStart) -> None:
         """Create the record of the run's start."""
@@ -181,7 +181,7 @@ class ActiveRun:
         self._recorded("its end", lambda: self._close(key, end))
 
     def _close(self, key: str, end: RunEnd) -> None:
-        self._store.recheck()
+        self._store.recheck(writing=True)
         if self._claim(key, encode_end(end), end.record_id) is None:
             raise ConflictError("another process has ended it already")
 
