@@ -472,7 +472,8 @@ class MetaMLFlowClient:
                 f"unknown direction {direction!r:.80}", hint="Give 'upstream', 'downstream' or 'both'."
             )
         store = self._store
-        store.marker()
+        if isinstance(ref, str):
+            store.marker()
         return Lineage(store, walk(store, load_used(store, used_version(store, ref)), direction, depth))
 
     def history(self, name: str) -> History:
