@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from feature_lists import key_of, list_of, put
-from metamlflow import migrate
+from metamlflow import compare, migrate
 from metamlflow.errors import ConflictError, InvalidInputError, StorageError, StoreFormatError
 from metamlflow.format import features as features_module
 from metamlflow.format.features import StoreFeatures
@@ -215,6 +215,8 @@ def test_a_migration_turns_them_on_and_brings_nothing_else_before_clients_know(b
     report = move()
     assert [(version.name, version.status) for version in report.versions] == [("a", "migrated")]
     assert client_on(MemoryBackend(there)).get_artifact("a").read_bytes() == b"1"
+    found = compare(client_on(MemoryBackend(bucket)), client_on(MemoryBackend(there)))
+    assert {difference.key.partition("/")[2].partition("/")[0] for difference in found} <= {"b.json", "b", "sha256"}
 
 
 def test_a_dry_run_turns_nothing_on(bucket, days):

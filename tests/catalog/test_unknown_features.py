@@ -166,16 +166,16 @@ def test_a_run_is_not_recorded_and_its_job_goes_on(store):
 def test_a_process_that_joins_a_run_records_nothing_where_it_must_not_write(store, client):
     """It has an artifact from a pickle, so it opens the store for nothing but that record."""
     kept = pickle.dumps(client.get_artifact("data", 2))
-    with pytest.warns(LineageWarning), client.run("outer") as run:
+    with client.run("outer") as run:
         token = run.token
-        put(store, key_of(1), list_of(write=("protections",)))
-        before = everything_in(store)
-        with (
-            pytest.warns(LineageWarning, match="protections"),
-            MetaMLFlowClient(store).join_run(token),
-        ):
-            assert pickle.loads(kept).read_bytes() == b"x,y\n3,4\n"
-        _same(store, before)
+    put(store, key_of(1), list_of(write=("protections",)))
+    before = everything_in(store)
+    with (
+        pytest.warns(LineageWarning, match="protections"),
+        MetaMLFlowClient(store).join_run(token),
+    ):
+        assert pickle.loads(kept).read_bytes() == b"x,y\n3,4\n"
+    _same(store, before)
 
 
 def test_repair_reads_from_a_donor_that_it_could_not_write_to(store, client):

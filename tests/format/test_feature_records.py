@@ -1,4 +1,4 @@
-"""Lists of features between bytes and values: every field that is wrong is told, and nothing is lost that is not known."""
+"""Lists of features between bytes and values: every wrong field is told, and nothing that is not known is lost."""
 
 from __future__ import annotations
 

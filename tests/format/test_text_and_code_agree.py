@@ -18,6 +18,7 @@ import pytest
 from stored_documents import DATA, INLINE, SHARDED, as_bytes, read
 
 from metamlflow.errors import StoreFormatError
+from metamlflow.format.features import decode_features
 from metamlflow.format.manifests import decode_manifest
 from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
@@ -27,6 +28,9 @@ POINTERS = (DATA / "pointer_manifest.json").read_bytes()
 MARKER = as_bytes(
     {"format": 1, "requires": [], "record_id": "0" * 32, "store_id": "f" * 32, "grace_seconds": 604_800}
     | {"created_at": "2026-01-31T12:00:00Z"}
+)
+FEATURES = as_bytes(
+    {"format": 1, "record_id": "0" * 32, "created_at": "2026-01-31T12:00:00Z", "read": ["packs"], "write": []}
 )
 
 
@@ -49,6 +53,12 @@ ENTRY = table_after("By that it is an entry:")
 # document, where its fields stand, their table, how it is read
 KINDS: dict[str, tuple[bytes, list[str | int], dict[str, str], Callable[[bytes], object]]] = {
     "marker": (MARKER, [], table_after("### Marker"), decode_marker),
+    "features": (
+        FEATURES,
+        [],
+        table_after("### List of features"),
+        lambda data: decode_features(data, "features/9999999998.json"),
+    ),
     "manifest": (INLINE, [], table_after("### Manifest"), read),
     "entry": (INLINE, ["entries", 0], ENTRY, read),
     "pointer": (POINTERS, ["entries", 4], table_after("lies elsewhere:"), read),
@@ -115,6 +125,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "object of digests": lambda value: value == {},
     "array of strings": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    "array of feature names": lambda value: value in ([], ["x"]),
     "array of inputs": lambda value: value == [],
     "array of places": lambda value: value == [],
     "array of items": lambda value: value == [],
@@ -193,6 +204,7 @@ def test_null_and_missing_are_the_same_and_are_taken_where_the_type_says_so(kind
 def test_the_tables_of_the_page_were_found():
     assert {kind: len(table) for kind, (_, _, table, _) in KINDS.items()} == {
         "marker": 6,
+        "features": 5,
         "manifest": 24,
         "entry": 6,
         "pointer": 9,

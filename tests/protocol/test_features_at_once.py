@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from functools import partial
@@ -42,7 +43,7 @@ def test_all_that_processes_turn_on_at_once_is_on(store_folder, attempt):
     for name, features in zip(NAMES, told, strict=True):
         assert name in {*features.read, *features.write}
     found = lists(store_folder)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         assert set(before["read"]) <= set(after["read"])
         assert set(before["write"]) <= set(after["write"])
     assert (found[-1]["read"], found[-1]["write"]) == (NAMES[:6], NAMES[6:])
@@ -68,7 +69,7 @@ def test_processes_that_write_on_a_disk_stop_as_soon_as_it_is_turned_on(store_fo
     MetaMLFlowClient(store_folder).create_store()
     writers = [partial(write_until_refused, store_folder) for _ in range(3)]
     *counts, _ = race(*writers, partial(turn_on_one, store_folder, NAMES[11]))
-    manifests = [path for path in store_folder.glob("artifacts/*/_versions/*.json")]
+    manifests = list(store_folder.glob("artifacts/*/_versions/*.json"))
     assert len(manifests) == sum(counts), "each version that was made was told, and no other was"
     (record,) = (store_folder / "features").iterdir()
     late = [path for path in manifests if path.stat().st_mtime > record.stat().st_mtime + 30]

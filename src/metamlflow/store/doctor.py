@@ -39,7 +39,19 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.format.documents import FORMAT
-from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS, name_key, name_of_versions_key
+from metamlflow.format.layout import (
+    ARTIFACTS,
+    BLOBS,
+    EDGES,
+    FEATURES,
+    MARKER,
+    NAMES,
+    RELOCATIONS,
+    RUNS,
+    SIGNATURES,
+    name_key,
+    name_of_versions_key,
+)
 from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.file_cache import FileCache
@@ -48,7 +60,7 @@ from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.features import newest_features
 from metamlflow.store.catalog.store import Store, lists_marker
 
-_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
+_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES), BLOBS)
 
 _NEWER = "A newer metamlflow turned them on; update yours."
 _LITTLE_ROOM = 1024**3

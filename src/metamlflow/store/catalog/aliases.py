@@ -65,6 +65,7 @@ def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -
     data = encode_alias(version, record_id, store.clock.now())
     losses = Losses(store.clock)
     while True:
+        store.recheck_if_due()
         number, held = looked_again(lambda: newest_alias_record(store, name, alias), store.clock)
         key = alias_key(name, alias, number + 1)
         if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:

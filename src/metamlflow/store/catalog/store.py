@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_SECONDS = 60.0
 """A writer reads the marker and lists the features again after this many seconds: at most once a minute."""
-_LOOK_AGAIN_SHARE = 1 / 16
+LOOK_AGAIN_SHARE = 1 / 16
 """Of the grace: after this everybody lists the features again. SPEC.md explains why."""
 
 _MD5_CHARACTERS = 32
@@ -196,6 +196,17 @@ class Store:
             check_readable(self._features)
             return self._marker[0]
 
+    def check_features(self) -> None:
+        """Refuse to read on where a feature was turned on that is not known; list them if the last look is old.
+
+        In a client's first call, whoever opens the store does that.
+
+        Raises:
+            StoreFormatError: this version of the library does not know all features that a reader must know.
+        """
+        if self.is_open:
+            self.marker()
+
     def marker_looked_at_again(self) -> Marker:
         """Return the store's marker, for whoever replaces or deletes objects of the store or migrates it.
 
@@ -349,7 +360,7 @@ class Store:
 
     def _features_hold(self) -> float:
         known = self._marker
-        return (known[0].grace if known else DEFAULT_GRACE).total_seconds() * _LOOK_AGAIN_SHARE
+        return (known[0].grace if known else DEFAULT_GRACE).total_seconds() * LOOK_AGAIN_SHARE
 
     # --- opening ------------------------------------------------------------------------------------------------------
 

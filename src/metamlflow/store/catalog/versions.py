@@ -35,7 +35,6 @@ from metamlflow.format.manifests import StoredManifest, decode_manifest
 from metamlflow.format.records import decode_alias, decode_state
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.features import check_readable
 from metamlflow.store.catalog.records import looked_again, with_retries
 from metamlflow.store.catalog.store import Store
 
@@ -197,7 +196,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> StoredManife
 
 def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> StoredManifest:
     """Read and check a manifest, whatever its state; use the cached one if its object is the one ``seen`` now."""
-    check_readable(store.features)  # they may have been turned on since the store was opened
+    store.check_features()
     key = manifest_key(name, version)
     if seen is not None and (held := store.manifests.get(key, seen)) is not None:
         return held

@@ -101,9 +101,11 @@ class ActiveRun:
 
     def begin(self, start: RunStart) -> None:
         """Create the record of the run's start."""
-        data = encode_start(start)
-        key = run_key(self._run_id, "start")
-        self._recorded("its beginning", partial(self._claim, key, data, start.record_id))
+        self._recorded("its beginning", lambda: self._begin(start))
+
+    def _begin(self, start: RunStart) -> None:
+        self._store.recheck_if_due()  # what is recorded of the machine may take a while
+        self._claim(run_key(self._run_id, "start"), encode_start(start), start.record_id)
 
     def note_use(self, loaded: StoredManifest, role: str | None = None) -> None:
         """Record that the bytes of a version are used; at once, because the job may be killed."""
