@@ -44,8 +44,9 @@ def _unknown_files(store: HostileStore) -> None:
         "artifacts/data/_versions/0000000000_v9999999999.json", "artifacts/data/_aliases/best/readme",
         "artifacts/data/_versions/9999999997_v02.json", "artifacts/data/_new/x", "blobs/md5/ab", "blobs/readme.md",
         "edges/data/_v2/..@1", "edges/data/_v2/model@0x1", "edges/data/_v2/model@99999999999999999999", "runs/x",
-        "signatures/model/_v1/readme", "relocations/readme", "features/readme", "features/x/9999999998.json", "policies/x", "protections/x", "cache/x", "NAMES/x",
+        "signatures/model/_v1/readme", "relocations/readme", "policies/x", "protections/x", "cache/x", "NAMES/x",
         "names/Upper.json", "names/!1.json", "artifacts/..!/_versions/9999999998_v1.json", ".hidden", "\x1b[31m",
+        "features/readme", "features/x/9999999998.json",
     ):  # fmt: skip
         store.replace(key, b"\xff not a record")
 

@@ -141,6 +141,33 @@ def test_on_a_disk_they_are_listed_after_the_marker_and_again_with_it(tmp_path, 
     assert ("list_objects", "features/") not in counted.calls[3:], "without a marker there is nothing to know"
 
 
+class _Backwards(MemoryBackend):
+    """A bucket that lists in no order that anybody promised."""
+
+    def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Any:
+        found = list(super().list_objects(prefix, after=after, limit=limit))
+        return iter(found[::-1] if prefix == "features/" else found)
+
+
+def test_the_newest_list_is_found_in_whatever_order_a_listing_comes(world):
+    for number in range(1, 30):
+        world.write(key_of(number), list_of(read=("packs",) if number == 29 else ()))
+    with pytest.raises(StoreFormatError, match=key_of(29)):
+        client_on(_Backwards(world.bucket), IMPATIENT).get_artifact(NAME)
+
+
+def test_more_lists_than_a_page_and_more_of_something_else_hide_nothing(world):
+    for number in range(150):
+        world.write(f"features/{number:010d}.txt", b"?")
+    world.write(key_of(7), UNKNOWN)
+    with pytest.raises(StoreFormatError, match=key_of(7)):
+        world.client().get_artifact(NAME)
+    for number in range(8, 308):
+        world.write(key_of(number), list_of(read=("zstd",)))
+    with pytest.raises(StoreFormatError, match=key_of(307)):
+        world.client().get_artifact(NAME)
+
+
 # --- later ------------------------------------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ def _keys(backend: Backend, clock: Clock) -> Iterator[str]:
     """Yield the keys of all records, the newest first. What else lies there is nobody's business but a collector's."""
     after, limit = "", _PAGE
     while page := _page(backend, clock, after, limit):
-        yield from (info.key for info in page if parse_features_key(info.key))
+        yield from sorted(info.key for info in page if parse_features_key(info.key))  # whatever the order they came in
         if len(page) < limit:
             return
         after, limit = page[-1].key, 1_000
