@@ -21,8 +21,10 @@ from metamlflow.errors import (
     StoreFormatError,
     StoreNotFoundError,
 )
+from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.testing import FailBefore, FaultyBackend, LostReply, MemoryBackend, client_on
 
 GRACE = 7 * 24 * 3600
@@ -168,6 +170,16 @@ def test_more_lists_than_a_page_and_more_of_something_else_hide_nothing(world):
         world.client().get_artifact(NAME)
 
 
+@pytest.mark.parametrize("need", [UNKNOWN, FOR_WRITERS], ids=["read", "write"])
+@pytest.mark.parametrize("call", ["register", "alias"])
+def test_a_store_with_an_unknown_feature_is_not_even_probed(world, call, need):
+    world.write(key_of(1), need)
+    backend = FaultyBackend(world.backend())
+    with pytest.raises(StoreFormatError, match="unknown feature"):
+        FIRST[call][0](client_on(backend, IMPATIENT))
+    assert {made.verb for made in backend.calls} <= {"read", "list_objects", "stat"}
+
+
 # --- later ------------------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +206,18 @@ def test_a_reader_looks_again_after_a_sixteenth_of_the_grace_and_not_before(worl
         with pytest.raises(StoreFormatError, match="packs"):
             call()
     assert artifact.read_bytes() == b"1", "its manifest was read before, and its bytes are proven by that"
+
+
+def test_a_long_call_looks_again_between_two_manifests(world):
+    time = Hours()
+    world.client().register_artifact("other", b"1")
+    client = client_on(world.backend(), time.clock())
+    client.list_names()
+    assert load_manifest(client._store, ArtifactName("other"), 1)
+    world.write(key_of(1), UNKNOWN)
+    time.seconds += GRACE / 16 + 1
+    with pytest.raises(StoreFormatError, match="packs"):
+        load_manifest(client._store, ArtifactName(NAME), 1)
 
 
 def test_a_reader_who_finds_nothing_new_goes_on_for_another_sixteenth(world):
@@ -268,7 +292,7 @@ def test_a_listing_that_comes_late_takes_nothing_back(world):
     world.write(key_of(1), UNKNOWN)
     with pytest.raises(StoreFormatError):
         store.recheck()
-    store._hold_features(empty, store.clock.elapsed())
+    store._features.hold(empty, store.clock.elapsed())
     with pytest.raises(StoreFormatError, match="packs"):
         client.list_names()
 
@@ -279,6 +303,28 @@ def test_a_pickled_client_knows_nothing_and_looks_itself(tmp_path):
     put(tmp_path / "store", key_of(1), UNKNOWN)
     with pytest.raises(StoreFormatError, match="packs"):
         pickle.loads(pickle.dumps(client)).list_names()
+
+
+def test_a_repair_that_takes_long_looks_again_before_each_object(world, tmp_path):
+    time = Hours()
+    files = {f"{number}.bin": bytes([number]) * 50 for number in range(200)}
+    world.client().register_artifact("folder", dict(files))
+    for path, content in files.items():
+        (tmp_path / path).write_bytes(content)
+    for key in [key for key, data in world.objects().items() if data in set(files.values())]:
+        world.remove(key)
+
+    def happens() -> None:
+        time.seconds += 3_600
+        world.write(key_of(1), FOR_WRITERS)
+
+    backend = FaultyBackend(world.backend(), [Meanwhile(verb="put", happens=happens)])
+    report = client_on(backend, time.clock()).repair("folder@1", tmp_path)
+    there = [data for data in world.objects().values() if data in files.values()]
+    assert len(there) == len(report.repaired) < 200, "those that were under way at that moment"
+    assert {found.reason.partition(":\n")[2] for found in report.damaged} == {
+        '  write[0]: unknown feature "protections"'
+    }
 
 
 # --- no answer is not "none" ------------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from metamlflow.backend import Backend, ObjectInfo
+from metamlflow.backend import Backend, CheapStat, ObjectInfo
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import AccessDeniedError, StoreFormatError
 from metamlflow.format.features import StoreFeatures, decode_features
 from metamlflow.format.layout import FEATURES, parse_features_key
@@ -16,6 +19,58 @@ MAX_RECORDS = 1_000
 """The largest number of lists in a store: whoever deletes reads all of them."""
 _PAGE = 100
 _UPDATE = "A newer metamlflow turned them on; update yours."
+
+T = TypeVar("T")
+
+
+class HeldFeatures:
+    """What this process knows of a store's features, and since when. Thread-safe.
+
+    Args:
+        clock: the clock of the store.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked_at = 0.0
+        self.found = StoreFeatures()
+
+    def are_old(self, seconds: float) -> bool:
+        """Whether the last look began longer ago."""
+        return self._clock.elapsed() - self._asked_at > seconds
+
+    def let_read(self, seconds: float) -> bool:
+        """Whether a reader may go on without a look."""
+        return not self.are_old(seconds) and not self.found.unknown_to_readers()
+
+    def look(self, backend: Backend) -> None:
+        """List the features, and read the newest list if there is one."""
+        began = self._clock.elapsed()
+        self.hold(newest_features(backend, self._clock), began)
+
+    def look_beside(self, backend: Backend, read_marker: Callable[[], T | None]) -> T | None:
+        """Look while the marker is read, and return the marker. Without one, a listing of features says nothing."""
+        if isinstance(backend, CheapStat):
+            marker = read_marker()
+            if marker is not None:
+                self.look(backend)
+            return marker
+        with ThreadPool(1, "metamlflow") as pool:
+            began = self._clock.elapsed()
+            listing = pool.submit(newest_features, backend, self._clock)
+            marker = read_marker()
+        if marker is not None:
+            self.hold(listing.result(), began)
+        return marker
+
+    def hold(self, features: StoreFeatures, asked_at: float) -> None:
+        """Go by these from now on, unless a later list is known: what a slower thread was told is older."""
+        with self._lock:
+            held = self.found.key
+            if not held or (features.key and features.key <= held):
+                self.found = features
+            self._asked_at = max(self._asked_at, asked_at)
 
 
 def newest_features(backend: Backend, clock: Clock) -> StoreFeatures:

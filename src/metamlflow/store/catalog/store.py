@@ -29,7 +29,7 @@ from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, enco
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.external import ExternalStores
-from metamlflow.store.catalog.features import check_readable, check_writable, newest_features
+from metamlflow.store.catalog.features import HeldFeatures, check_readable, check_writable
 from metamlflow.store.catalog.manifest_cache import ManifestCache
 from metamlflow.store.catalog.probe import probe
 from metamlflow.store.catalog.records import create_before_commit, with_retries
@@ -106,8 +106,7 @@ class Store:
         self._marker: tuple[Marker, bytes] | None = None
         self._marker_info: ObjectInfo | None = None
         self._marker_seen = 0.0
-        self._features = StoreFeatures()
-        self._features_seen = 0.0
+        self._features = HeldFeatures(self.clock)
         self._probed = False
         self.manifests = ManifestCache()
         self.named: set[str] = set()  # names whose record is known to exist
@@ -141,7 +140,7 @@ class Store:
     @property
     def is_open_for_reading(self) -> bool:
         """Whether the store's features were also listed recently, and a reader may go on without a request."""
-        return self.is_open and not self._may_have_new_features() and not self._features.unknown_to_readers()
+        return self.is_open and self._features.let_read(self._features_hold())
 
     @property
     def is_open_for_writing(self) -> bool:
@@ -189,11 +188,11 @@ class Store:
         with self._lock:
             if self._marker is None:
                 self._hold(self._look(backend))
-            elif self._may_have_new_features():
-                self._list_features(backend)
+            elif self._features.are_old(self._features_hold()):
+                self._features.look(backend)
             if self._marker is None:
                 raise self._no_store(backend)
-            check_readable(self._features)
+            check_readable(self._features.found)
             return self._marker[0]
 
     def check_features(self) -> None:
@@ -220,13 +219,13 @@ class Store:
         marker = self.marker()
         if was_open:
             self.recheck()
-        check_writable(self._features)
+        check_writable(self._features.found)
         return marker
 
     @property
     def features(self) -> StoreFeatures:
         """The features that are turned on, as far as this client knows. No request."""
-        return self._features
+        return self._features.found
 
     def writable_marker(self, *, grace: timedelta | None = None) -> Marker:
         """Return the store's marker for a writer: create the store if it does not exist, and probe the storage once.
@@ -247,7 +246,7 @@ class Store:
                 self._hold(self._look(backend) or self._create(backend, grace or DEFAULT_GRACE))
             assert self._marker is not None  # noqa: S101 (for the type checker)
             marker, _ = self._marker
-            check_writable(self._features)  # before the probe, which is a write too
+            check_writable(self._features.found)  # before the probe, which is a write too
             if not self._probed:
                 self._probe(backend, self._marker)
                 self._probed = True
@@ -273,7 +272,7 @@ class Store:
             self.marker()  # an artifact from a pickle may write before it has read anything
         elif isinstance(self.backend, CheapStat) or self._is_overdue():
             self.recheck()
-        check_writable(self._features)
+        check_writable(self._features.found)
 
     def recheck(self, *, writing: bool = False) -> None:
         """Read the marker again to confirm that the store that this client opened still exists; list its features.
@@ -308,7 +307,7 @@ class Store:
                     hint="Somebody replaced the store by another one. To use the new one, make a new client.",
                 )
             self._marker_seen = self.clock.elapsed()
-        (check_writable if writing else check_readable)(self._features)
+        (check_writable if writing else check_readable)(self._features.found)
 
     def note_listing(self, found: Sequence[ObjectInfo]) -> None:
         """Use a listing that begins at some key in ``artifacts/`` to detect whether the store still exists.
@@ -340,23 +339,8 @@ class Store:
     def _hold(self, marker: tuple[Marker, bytes] | None) -> None:
         self._marker, self._marker_seen = marker, self.clock.elapsed()
 
-    def _list_features(self, backend: Backend) -> None:
-        began = self.clock.elapsed()
-        self._hold_features(newest_features(backend, self.clock), began)
-
-    def _hold_features(self, features: StoreFeatures, asked_at: float) -> None:
-        with self._lock:
-            held = self._features.key
-            # Features are never turned off: what an earlier listing shows to a slower thread is older.
-            if not held or (features.key and features.key <= held):
-                self._features = features
-            self._features_seen = max(self._features_seen, asked_at)
-
     def _is_overdue(self) -> bool:
         return self.clock.elapsed() - self._marker_seen > min(_LOOK_AGAIN_SECONDS, self._features_hold())
-
-    def _may_have_new_features(self) -> bool:
-        return self.clock.elapsed() - self._features_seen > self._features_hold()
 
     def _features_hold(self) -> float:
         known = self._marker
@@ -365,18 +349,7 @@ class Store:
     # --- opening ------------------------------------------------------------------------------------------------------
 
     def _look(self, backend: Backend) -> tuple[Marker, bytes] | None:
-        """Read the marker and list the features beside it: without a marker, these say nothing."""
-        if isinstance(backend, CheapStat):
-            if found := self._read_marker(backend):
-                self._list_features(backend)
-            return found
-        with ThreadPool(1, "metamlflow") as pool:
-            began = self.clock.elapsed()
-            listing = pool.submit(newest_features, backend, self.clock)
-            found = self._read_marker(backend)
-        if found:
-            self._hold_features(listing.result(), began)
-        return found
+        return self._features.look_beside(backend, lambda: self._read_marker(backend))
 
     def _read_marker(self, backend: Backend) -> tuple[Marker, bytes] | None:
         try:
@@ -428,7 +401,7 @@ class Store:
         )
         data = encode_marker(marker)
         if create_before_commit(backend, MARKER, data, marker.record_id, self.clock):
-            self._hold_features(StoreFeatures(), self.clock.elapsed())  # nothing was in the root
+            self._features.hold(StoreFeatures(), self.clock.elapsed())  # nothing was in the root
             return decode_marker(data), data
         found = self._look(backend)
         if found is None:
