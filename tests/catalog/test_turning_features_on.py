@@ -237,24 +237,48 @@ def test_the_destination_s_own_features_stay(bucket, days):
     assert names(there) == [(["zstd"], []), (["packs", "zstd"], [])]
 
 
-def test_a_feature_that_is_turned_on_while_a_migration_runs_stops_the_rest_of_it(bucket, days):
-    for number in range(2, 6):
-        client_on(MemoryBackend(bucket)).register_artifact("a", b"%d" % number)
+class _TurnsOn(MemoryBackend):
+    """A destination where a feature is turned on, here or at the source, an hour after some object appeared."""
+
+    def __init__(self, bucket: MemoryBucket, after: str, where: MemoryBucket) -> None:
+        super().__init__(bucket)
+        self.seconds, self.after, self.where = 0.0, after, where
+
+    def _happens(self, key: str) -> None:
+        if self.after in key and not self.seconds:
+            self.seconds = 3_600.0
+            put(self.where, key_of(1), list_of(write=("time-travel",)))
+
+    def create(self, key, data):
+        super().create(key, data)
+        self._happens(key)
+
+    def put(self, key, blob):
+        created = super().put(key, blob)
+        self._happens(key)
+        return created
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+@pytest.mark.parametrize(
+    ("after", "migrated"),
+    {"_v2.json": 2, "blobs/sha256/4e/": 2, "_v4.json": 4}.items(),
+    ids=["a version", "the content of one", "the last version"],
+)
+def test_a_feature_that_is_turned_on_while_a_migration_runs_stops_the_rest_of_it(bucket, days, side, after, migrated):
+    client = client_on(MemoryBackend(bucket))
+    for number in (2, 3, 4):
+        client.register_artifact("a", b"%d" % number)  # the digest of b"3" begins with 4e
+    client.set_alias("a", "best", 1)
     there = MemoryBucket(clock=days)
-    seconds = [0.0]
-
-    class Slow(MemoryBackend):
-        def create(self, key, data):
-            super().create(key, data)
-            if key.endswith("_v2.json"):
-                put(bucket, key_of(1), list_of(write=("time-travel",)))
-                seconds[0] += 3_600
-
-    backend = Slow(there)
-    clock = Clock(elapsed=lambda: seconds[0], sleep=lambda _: None)
-    source = MemoryBackend(bucket)
-    report = migrate(client_on(source, clock), client_on(backend, clock))
+    backend = _TurnsOn(there, after, bucket if side == "source" else there)
+    clock = Clock(elapsed=lambda: backend.seconds, sleep=lambda _: None)
+    report = migrate(client_on(MemoryBackend(bucket), clock), client_on(backend, clock))
     told = {version.version: version.status for version in report.versions}
-    assert (told[1], told[2], told[3]) == ("migrated", "migrated", "failed")
-    assert "time-travel" in next(version.reason for version in report.versions if version.version == 3)
-    assert [key for key in there.objects if "_v3" in key] == []
+    assert [told[number] for number in range(1, migrated + 1)] == ["migrated"] * migrated
+    assert len([key for key in there.objects if "/_versions/" in key]) == migrated
+    if migrated < 4:
+        assert told[migrated + 1] == "failed"
+        assert "time-travel" in next(v.reason for v in report.versions if v.version == migrated + 1)
+    assert [key for key in there.objects if "/_aliases/" in key] == []
+    assert any("time-travel" in problem for problem in report.problems)
