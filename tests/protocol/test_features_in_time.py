@@ -17,6 +17,7 @@ from feature_lists import everything_in, key_of, list_of, put
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import (
     AccessDeniedError,
+    LineageWarning,
     StorageUnavailableError,
     StoreFormatError,
     StoreNotFoundError,
@@ -325,6 +326,67 @@ def test_a_repair_that_takes_long_looks_again_before_each_object(world, tmp_path
     assert {found.reason.partition(":\n")[2] for found in report.damaged} == {
         '  write[0]: unknown feature "protections"'
     }
+
+
+def test_an_alias_that_takes_long_is_not_set(world):
+    time = Hours()
+
+    def happens() -> None:
+        time.seconds += 3_600
+        world.write(key_of(1), FOR_WRITERS)
+
+    backend = FaultyBackend(world.backend(), [Meanwhile(verb="read", key="*_v1.json", happens=happens)])
+    with pytest.raises(StoreFormatError, match="protections"):
+        client_on(backend, time.clock()).set_alias(NAME, "best", 1)
+    assert [key for key in world.objects() if "_aliases" in key] == []
+
+
+def test_a_relocation_that_takes_long_is_not_recorded(world, tmp_path):
+    time = Hours()
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_bytes(b"x")
+    old, new = (f"file://{tmp_path}/{folder}/" for folder in ("old", "new"))
+
+    def happens() -> None:
+        time.seconds += 3_600
+        world.write(key_of(1), FOR_WRITERS)
+
+    def client(*faults: Meanwhile) -> MetaMLFlowClient:
+        backend = FaultyBackend(world.backend(), faults)
+        store = Store(backend.url, {}, backend=backend, clock=time.clock(), pointer_policy={"file": "allow"})
+        return MetaMLFlowClient._on(store)
+
+    client().register_pointer("pointed", f"{old}a.csv", evidence="full")
+    with pytest.raises(StoreFormatError, match="protections"):
+        client(Meanwhile(verb="list_objects", key="names/", happens=happens)).relocate(old, new)
+    assert [key for key in world.objects() if key.startswith("relocations/")] == []
+
+
+@pytest.mark.parametrize("moment", ["its beginning", "its input", "its end"])
+def test_a_run_is_recorded_as_far_as_its_client_may_write(world, moment):
+    time = Hours()
+
+    def turned_on() -> None:
+        time.seconds += 3_600
+        world.write(key_of(1), FOR_WRITERS)
+
+    faults = (
+        [Meanwhile(verb="create", key="runs/distributions/*", happens=turned_on)] if moment == "its beginning" else []
+    )
+    client = client_on(FaultyBackend(world.backend(), faults), time.clock())
+    with (
+        pytest.warns(LineageWarning, match=rf"{moment}.*could not be recorded(?s:.)*protections"),
+        client.run("job") as run,
+    ):
+        if moment == "its input":
+            turned_on()
+        run.use(client.get_artifact(NAME)).read_bytes()
+        if moment == "its end":
+            world.write(key_of(1), FOR_WRITERS)  # within the minute: an end looks in any case
+    kept = sorted(key.rpartition("/")[2] for key in world.objects() if key.startswith("runs/") and "distrib" not in key)
+    assert len(kept) == {"its beginning": 0, "its input": 1, "its end": 2}[moment]
+    assert "end.json" not in kept
 
 
 # --- no answer is not "none" ------------------------------------------------------------------------------------------
