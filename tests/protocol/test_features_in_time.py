@@ -371,19 +371,19 @@ def test_a_run_is_recorded_as_far_as_its_client_may_write(world, moment):
         time.seconds += 3_600
         world.write(key_of(1), FOR_WRITERS)
 
-    faults = (
-        [Meanwhile(verb="create", key="runs/distributions/*", happens=turned_on)] if moment == "its beginning" else []
-    )
+    def job() -> None:
+        with client.run("job") as run:
+            if moment == "its input":
+                turned_on()
+            run.use(client.get_artifact(NAME)).read_bytes()
+            if moment == "its end":
+                world.write(key_of(1), FOR_WRITERS)  # within the minute: an end looks in any case
+
+    early = Meanwhile(verb="create", key="runs/distributions/*", happens=turned_on)
+    faults = [early] if moment == "its beginning" else []
     client = client_on(FaultyBackend(world.backend(), faults), time.clock())
-    with (
-        pytest.warns(LineageWarning, match=rf"{moment}.*could not be recorded(?s:.)*protections"),
-        client.run("job") as run,
-    ):
-        if moment == "its input":
-            turned_on()
-        run.use(client.get_artifact(NAME)).read_bytes()
-        if moment == "its end":
-            world.write(key_of(1), FOR_WRITERS)  # within the minute: an end looks in any case
+    with pytest.warns(LineageWarning, match=rf"{moment}.*could not be recorded(?s:.)*protections"):
+        job()
     kept = sorted(key.rpartition("/")[2] for key in world.objects() if key.startswith("runs/") and "distrib" not in key)
     assert len(kept) == {"its beginning": 0, "its input": 1, "its end": 2}[moment]
     assert "end.json" not in kept
