@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from interleaving import Meanwhile
-from worlds import IMPATIENT, NAME, LocalWorld, MemoryWorld, do_not_wait
+from worlds import IMPATIENT, NAME, LocalWorld, MemoryWorld, do_not_wait, manifest_key
 
 from feature_lists import everything_in, key_of, list_of, put
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import (
     AccessDeniedError,
+    ArtifactPrunedError,
     LineageWarning,
     StorageUnavailableError,
     StoreFormatError,
@@ -207,6 +208,19 @@ def test_a_reader_looks_again_after_a_sixteenth_of_the_grace_and_not_before(worl
         with pytest.raises(StoreFormatError, match="packs"):
             call()
     assert artifact.read_bytes() == b"1", "its manifest was read before, and its bytes are proven by that"
+
+
+def test_a_reader_looks_again_also_where_it_would_read_no_manifest(world):
+    time = Hours()
+    client = client_on(world.backend(), time.clock())
+    client.get_artifact(NAME)
+    world.write(f"{manifest_key(1)[: -len('json')]}state-9999999998.json", list_of(state="pruned"))
+    with pytest.raises(ArtifactPrunedError):
+        client.get_artifact(NAME)
+    world.write(key_of(1), UNKNOWN)
+    time.seconds += GRACE / 16 + 1
+    with pytest.raises(StoreFormatError, match="packs"):
+        client.get_artifact(NAME)
 
 
 def test_a_long_call_looks_again_between_two_manifests(world):
