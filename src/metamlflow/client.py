@@ -429,7 +429,7 @@ class MetaMLFlowClient:
         store, reference = self._store, meant_reference(name, version)
         with blamed_on("require_signature"):
             keys = None if require_signature is None else public_keys(require_signature)
-        if store.is_open:
+        if store.is_open_for_reading:
             loaded = load_reference(store, reference)
         else:
             loaded = store.meanwhile(lambda: load_reference(store, reference), store.marker)

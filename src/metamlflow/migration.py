@@ -107,7 +107,7 @@ def compare(
     full: bool = False,
     progress: ProgressCallback | None = None,
 ) -> list[Difference]:
-    """Return all differences between two stores, except in their markers and caches.
+    """Return all differences between two stores, except in their markers, features and caches.
 
     Args:
         source: a URI, a path, or a client.

@@ -17,7 +17,7 @@ EVERY_PLACE = [
     "artifacts/zz/_x/y",
     "attachments/x",
     "catalog/x",
-    "features/9999999998.json",
+    "features/9999999998.txt",
     "packs/00/x",
     "protections/a/x",
     "readme.md",
@@ -71,8 +71,17 @@ def test_one_unknown_key_anywhere_is_told(store, key):
 
 
 def test_the_marker_of_a_folder_hides_nothing_in_it(store):
-    put(store, "packs/", "packs/00/", "packs/00/x", "artifacts/a/_hidden/", "artifacts/a/_hidden/x")
-    assert sorted(unknown_keys(store)) == ["artifacts/a/_hidden/x", "packs/00/x"]
+    put(
+        store,
+        "packs/",
+        "packs/00/",
+        "packs/00/x",
+        "artifacts/a/_hidden/",
+        "artifacts/a/_hidden/x",
+        "features/",
+        "features/x",
+    )
+    assert sorted(unknown_keys(store)) == ["artifacts/a/_hidden/x", "features/x", "packs/00/x"]
 
 
 def test_all_of_them_are_told_below_artifacts_and_one_of_each_other_folder(store):

@@ -23,6 +23,7 @@ LOCAL = {
     "versions",
     "cache",
     "store",
+    "features",
     "listing",
     "reading",
     "conditional-writes-link",
@@ -172,7 +173,16 @@ def test_a_backend_without_checks_of_its_own_is_examined_by_its_verbs(tmp_path):
     backend = MemoryBackend()
     Store(backend.url, {}, backend=backend).writable_marker()
     checks = examined(backend, tmp_path)
-    assert set(checks) == {"versions", "cache", "store", "listing", "reading", "conditional-writes", "permissions"}
+    assert set(checks) == {
+        "versions",
+        "cache",
+        "store",
+        "features",
+        "listing",
+        "reading",
+        "conditional-writes",
+        "permissions",
+    }
     assert {check.verdict for check in checks.values()} == {"ok"}
 
 
@@ -260,7 +270,8 @@ def test_a_writer_of_s3_overwrites_and_deletes_nothing(ask):
 def test_every_key_that_a_writer_writes_is_denied_to_be_overwritten(ask, work, rides):
     statements, _ = s3_policy(ask, "writer", store="s3://bucket")
     patterns = [resource.removeprefix("arn:aws:s3:::bucket/") for resource in statements["NeverOverwrite"]["Resource"]]
-    for key in files_below(work / "store"):
+    others = ["features/9999999998.json", "relocations/9999999998.json", f"signatures/model/_v1/{'0' * 64}.json"]
+    for key in [*files_below(work / "store"), *others]:
         assert any(key == p or (p.endswith("*") and key.startswith(p[:-1])) for p in patterns), key
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.store import LOOK_AGAIN_SHARE, Store
 from metamlflow.store.migrate.blobs import RELIABLE_AGE
 from metamlflow.store.publish.blobs import BlobWriter
 from metamlflow.testing import MemoryBackend
@@ -22,7 +22,7 @@ INEQUALITIES = sorted({found for row in ROWS[1:] for found in re.findall(r"[a-z]
 
 
 def test_every_constant_serves_an_inequality():
-    assert set(SHARES) == {"late", "attempts", "age", "trust", "restore", "bring", "repair", "keep"}
+    assert set(SHARES) == {"late", "attempts", "age", "trust", "restore", "bring", "repair", "keep", "look"}
     assert all(any(re.search(rf"\b{name}\b", text) for text in INEQUALITIES) for name in SHARES.keys() - {"keep"})
 
 
@@ -37,6 +37,7 @@ def test_the_code_has_the_same_shares():
     writer = BlobWriter(Store(backend.url, {}, backend=backend), timedelta(hours=8))
     assert writer._trusted_age == timedelta(hours=8) * SHARES["trust"].numerator / SHARES["trust"].denominator
     assert SHARES["bring"] == RELIABLE_AGE
+    assert SHARES["look"] == LOOK_AGAIN_SHARE
     source = Path(__file__).parents[2] / "src/metamlflow/store"
     for file in ("publish/publish.py", "repair/repair.py"):
         assert re.search(r"total_seconds\(\) \* 3 / 8", (source / file).read_text("utf-8")), file

@@ -18,6 +18,7 @@ import pytest
 from stored_documents import DATA, INLINE, SHARDED, as_bytes, read
 
 from metamlflow.errors import StoreFormatError
+from metamlflow.format.features import decode_features
 from metamlflow.format.manifests import decode_manifest
 from metamlflow.format.notes import decode_notes
 from metamlflow.format.records import decode_marker
@@ -32,6 +33,9 @@ MARKER = as_bytes(
 NOTE = as_bytes(
     {"format": 1, "record_id": "0" * 32, "created_at": "2026-01-31T12:00:00Z", "created_by": "ada", "writer": "other 2"}
     | {"title": "A title", "description": "Two\nlines", "tags": {"team": "fraud", "reviewed": ""}}
+)
+FEATURES = as_bytes(
+    {"format": 1, "record_id": "0" * 32, "created_at": "2026-01-31T12:00:00Z", "read": ["packs"], "write": []}
 )
 
 
@@ -54,6 +58,12 @@ ENTRY = table_after("By that it is an entry:")
 # document, where its fields stand, their table, how it is read
 KINDS: dict[str, tuple[bytes, list[str | int], dict[str, str], Callable[[bytes], object]]] = {
     "marker": (MARKER, [], table_after("### Marker"), decode_marker),
+    "features": (
+        FEATURES,
+        [],
+        table_after("### List of features"),
+        lambda data: decode_features(data, "features/9999999998.json"),
+    ),
     "manifest": (INLINE, [], table_after("### Manifest"), read),
     "entry": (INLINE, ["entries", 0], ENTRY, read),
     "pointer": (POINTERS, ["entries", 4], table_after("lies elsewhere:"), read),
@@ -129,6 +139,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "object of digests": lambda value: value == {},
     "array of strings": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    "array of feature names": lambda value: value in ([], ["x"]),
     "array of inputs": lambda value: value == [],
     "array of places": lambda value: value == [],
     "array of items": lambda value: value == [],
@@ -207,6 +218,7 @@ def test_null_and_missing_are_the_same_and_are_taken_where_the_type_says_so(kind
 def test_the_tables_of_the_page_were_found():
     assert {kind: len(table) for kind, (_, _, table, _) in KINDS.items()} == {
         "marker": 6,
+        "features": 5,
         "manifest": 24,
         "entry": 6,
         "pointer": 9,

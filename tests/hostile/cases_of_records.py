@@ -51,6 +51,7 @@ def _unknown_files(store: HostileStore) -> None:
         "edges/data/_v2/..@1", "edges/data/_v2/model@0x1", "edges/data/_v2/model@99999999999999999999", "runs/x",
         "signatures/model/_v1/readme", "relocations/readme", "policies/x", "protections/x", "cache/x", "NAMES/x",
         "names/Upper.json", "names/!1.json", "artifacts/..!/_versions/9999999998_v1.json", ".hidden", "\x1b[31m",
+        "features/readme", "features/x/9999999998.json",
     ):  # fmt: skip
         store.replace(key, b"\xff not a record")
 
@@ -84,6 +85,15 @@ def _signature(**fields: object) -> Case:
         store.replace(str(path.relative_to(store.root)), json.dumps(document).encode())
 
     return change
+
+
+def _features(number: int, **fields: object) -> Case:
+    return lambda store: write_record(store.root / f"features/{NUMBERS - number:010d}.json", {"write": []} | fields)
+
+
+def _strays(store: HostileStore) -> None:
+    for number in range(1_000):
+        store.replace(f"features/{number:04}", b"?")
 
 
 def _resigned(store: HostileStore) -> None:
@@ -140,6 +150,12 @@ CASES |= {
         ("file://{lake}/", "zip:///x::file:/"), ("zip:///x::file:/", "zip:///x::file://")
     ),
     "a relocation of 3 GB": lambda store: store.sparse("relocations/9999999998.json", 3 * GIB),
+    "features that nobody knows": _features(LARGEST, read=["\u202e", "packs"]),
+    "a feature for writers": _features(1, read=[], write=["packs"]),
+    "features without end": _features(1, read=[f"f{number}" for number in range(200_000)], write=[]),
+    "features of 3 GB": lambda store: store.sparse("features/9999999998.json", 3 * GIB),
+    "features that are a file": lambda store: store.replace("features", b"?"),
+    "a thousand things among the features": _strays,
     "a signature of nothing": _signature(signature="AA=="),
     "a signature with another key": _signature(key_id="0" * 64),
     "a signature of 3 GB": lambda store: store.sparse(f"signatures/model/_v1/{'0' * 64}.json", 3 * GIB),

@@ -27,6 +27,7 @@ HARMLESS = {
     "a state with an enormous number",
     "notes on a version that is not there",
     "thousands of files beside notes",
+    "a thousand things among the features",
 }
 """What a reader does not even notice."""
 TAKEN_AT_ITS_WORD = {

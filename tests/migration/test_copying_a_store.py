@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from feature_lists import key_of, list_of, put
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import StoreNotFoundError
+from metamlflow.errors import StoreFormatError, StoreNotFoundError
 
 RECORDS = ("names", "runs", "edges", "relocations", "signatures", "artifacts")
-STEPS = (*RECORDS, "blobs", "metamlflow.json")
+STEPS = ("features", *RECORDS, "blobs", "features", "metamlflow.json")
 
 
 def copy(part: str, source: Path, destination: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_copy_in_that_order_is_whole_although_others_publish_between_the_steps
         publish()
     copied = MetaMLFlowClient(there)
     assert copied.verify_all()
-    assert copied.get_artifact("model").version == RECORDS.index("artifacts") + 1
+    assert copied.get_artifact("model").version == STEPS.index("artifacts") + 1
     assert copied.get_artifact("model@best").read_bytes()
 
 
@@ -56,7 +57,7 @@ def test_a_copy_is_brought_up_to_date_while_it_is_read(store_folder, tmp_path, p
     for step in STEPS:
         copy(step, store_folder, there)
     publish()
-    for step in ("blobs", *STEPS):
+    for step in ("features", "blobs", *STEPS):
         assert MetaMLFlowClient(there).verify_all()
         copy(step, store_folder, there)
     assert MetaMLFlowClient(there).get_artifact("model").version == 2
@@ -68,3 +69,17 @@ def test_in_the_order_of_the_keys_the_copy_is_a_store_without_its_bytes_for_a_wh
     for step in ("artifacts", "edges", "metamlflow.json"):
         copy(step, store_folder, there)
     assert not MetaMLFlowClient(there).get_artifact("model").verify()
+
+
+@pytest.mark.parametrize("when", STEPS)
+def test_a_list_of_features_goes_along_whenever_it_is_made(store_folder, tmp_path, publish, when):
+    there = tmp_path / "copy"
+    for place, step in enumerate(STEPS):
+        if place == STEPS.index(when):
+            put(store_folder, key_of(1), list_of(write=("protections",)))
+        copy(step, store_folder, there)
+    if when == "metamlflow.json":
+        return  # after the last look at the features: nothing relies on it for a grace
+    assert MetaMLFlowClient(there).get_artifact("model").version == 1
+    with pytest.raises(StoreFormatError, match="protections"):
+        MetaMLFlowClient(there).register_artifact("model", b"2")

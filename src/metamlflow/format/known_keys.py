@@ -10,6 +10,7 @@ from metamlflow.format.layout import (
     BLOBS,
     CACHE,
     EDGES,
+    FEATURES,
     MARKER,
     NAMES,
     RELOCATIONS,
@@ -19,6 +20,7 @@ from metamlflow.format.layout import (
     idempotency_prefix,
     name_of_artifact_key,
     note_of_key,
+    parse_features_key,
     parse_idempotency_key,
     parse_version_key,
 )
@@ -39,6 +41,8 @@ def is_known(key: str) -> bool:
     """
     if key == MARKER or key.startswith(HARMLESS) or key.endswith("/"):
         return True
+    if key.startswith(FEATURES):
+        return parse_features_key(key) is not None
     name = name_of_artifact_key(key) if key.startswith(ARTIFACTS) else None
     return name is not None and _is_record(ArtifactName(name), key)
 

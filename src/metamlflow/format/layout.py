@@ -18,6 +18,7 @@ RUNS = "runs/"
 DISTRIBUTIONS = f"{RUNS}distributions/"
 SIGNATURES = "signatures/"
 RELOCATIONS = "relocations/"
+FEATURES = "features/"
 CACHE = "cache/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
@@ -293,6 +294,17 @@ def relocation_key(number: int) -> str:
 def parse_relocation_key(key: str) -> int | None:
     """The number of the relocation at ``key``, or None for a key that format 1 does not know."""
     return _number_below(RELOCATIONS, key)
+
+
+def features_key(number: int) -> str:
+    """Key of list ``number`` (1, 2, …) of a store's features. The newest lists first."""
+    _check_number(number, "list of features")
+    return f"{FEATURES}{_inverse(number)}.json"
+
+
+def parse_features_key(key: str) -> int | None:
+    """The number of the list of features at ``key``, or None for a key that format 1 does not know."""
+    return _number_below(FEATURES, key)
 
 
 def edges_prefix(name: ArtifactName, version: int) -> str:

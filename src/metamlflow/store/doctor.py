@@ -39,15 +39,30 @@ from metamlflow.errors import (
     redact,
 )
 from metamlflow.format.documents import FORMAT
-from metamlflow.format.layout import ARTIFACTS, BLOBS, EDGES, MARKER, NAMES, RUNS, name_key, name_of_versions_key
+from metamlflow.format.layout import (
+    ARTIFACTS,
+    BLOBS,
+    EDGES,
+    FEATURES,
+    MARKER,
+    NAMES,
+    RELOCATIONS,
+    RUNS,
+    SIGNATURES,
+    name_key,
+    name_of_versions_key,
+)
 from metamlflow.format.records import decode_marker
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.features import newest_features
 from metamlflow.store.catalog.store import Store, lists_marker
 
-_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS), BLOBS)
+_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES), BLOBS)
 
+_NEWER = "A newer metamlflow turned them on; update yours."
 _LITTLE_ROOM = 1024**3
 _SOME_KEYS, _MANY_KEYS = 1000, 10_000  # keys that a check reads at most, however many the store has
 _SHOWN = 5
@@ -171,6 +186,7 @@ class _Examined:
     def own(self) -> Iterator[Examination]:
         """Yield the checks that apply to every backend, in order."""
         yield Examination("store", self._note("get", self._store), vital=True)
+        yield Examination("features", self._note("list", self._features), vital=True)
         yield Examination("listing", self._note("list", self._listing), vital=True)
         yield Examination("reading", self._note("get", self._reading), vital=True)
         if isinstance(self.backend, Diagnosable):
@@ -221,6 +237,19 @@ class _Examined:
             f"there is no store at {self.backend.url} yet",
             "Check the URI. The first registration creates a store, and so does `metamlflow init`.",
         )
+
+    def _features(self) -> Observation:
+        if self.marker is None:
+            return Observation("unknown", "none turned on: there is no store")
+        features = newest_features(self.backend, Clock())
+        if not features:
+            return Observation("ok", "none turned on")
+        told = f"for readers: {', '.join(features.read) or 'none'}; for writers: {', '.join(features.write) or 'none'}"
+        if features.unknown_to_readers():
+            return Observation("failed", f"{told}; this library can neither read nor write here", _NEWER)
+        if features.unknown_to_writers():
+            return Observation("warning", f"{told}; this library can read here, and not write", _NEWER)
+        return Observation("ok", told)
 
     def _listing(self) -> Observation:
         listed = lists_marker(self.backend)

@@ -30,7 +30,7 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
     was_open = store.is_open
     store.writable_marker()
     if was_open:
-        store.recheck()  # another store in its place may have the same names
+        store.recheck(writing=True)  # another store in its place may have the same names
     # For a removal too: an alias of a name that does not exist is a mistyped name.
     version = load_reference(store, target or Reference(alias.name)).manifest.version
     before = _append(store, alias.name, text, version if target else None)
@@ -65,6 +65,7 @@ def _append(store: Store, name: ArtifactName, alias: str, version: int | None) -
     data = encode_alias(version, record_id, store.clock.now())
     losses = Losses(store.clock)
     while True:
+        store.recheck_if_due()
         number, held = looked_again(lambda: newest_alias_record(store, name, alias), store.clock)
         key = alias_key(name, alias, number + 1)
         if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:

@@ -23,11 +23,13 @@ from metamlflow.errors import (
     StoreFormatError,
     StoreNotFoundError,
 )
+from metamlflow.format.features import StoreFeatures
 from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.external import ExternalStores
+from metamlflow.store.catalog.features import HeldFeatures, check_readable, check_writable
 from metamlflow.store.catalog.manifest_cache import ManifestCache
 from metamlflow.store.catalog.probe import probe
 from metamlflow.store.catalog.records import create_before_commit, with_retries
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _LOOK_AGAIN_SECONDS = 60.0
-"""A writer reads the marker again after this many seconds: at most one request a minute."""
+"""A writer reads the marker and lists the features again after this many seconds: at most once a minute."""
+LOOK_AGAIN_SHARE = 1 / 16
+"""Of the grace: after this everybody lists the features again. SPEC.md explains why."""
 
 _MD5_CHARACTERS = 32
 
@@ -102,6 +106,7 @@ class Store:
         self._marker: tuple[Marker, bytes] | None = None
         self._marker_info: ObjectInfo | None = None
         self._marker_seen = 0.0
+        self._features = HeldFeatures(self.clock)
         self._probed = False
         self.manifests = ManifestCache()
         self.named: set[str] = set()  # names whose record is known to exist
@@ -131,6 +136,11 @@ class Store:
     def is_open(self) -> bool:
         """Whether this process knows the marker; if so, a reader does not request it again."""
         return self._marker is not None and self._pid == os.getpid()
+
+    @property
+    def is_open_for_reading(self) -> bool:
+        """Whether the store's features were also listed recently, and a reader may go on without a request."""
+        return self.is_open and self._features.let_read(self._features_hold())
 
     @property
     def is_open_for_writing(self) -> bool:
@@ -167,19 +177,55 @@ class Store:
         return looking.result()
 
     def marker(self) -> Marker:
-        """Return the store's marker, for a reader. One request, once.
+        """Return the store's marker, for a reader. Two requests at the same time, once; later one, but rarely.
 
         Raises:
             StoreNotFoundError: no store exists here.
-            StoreFormatError: this version of the library cannot read the marker.
+            StoreFormatError: this version of the library cannot read the marker, or does not know all features that a
+                reader must know.
         """
         backend = self.backend
         with self._lock:
             if self._marker is None:
-                self._hold(self._read_marker(backend))
+                self._hold(self._look(backend))
+            elif self._features.are_old(self._features_hold()):
+                self._features.look(backend)
             if self._marker is None:
                 raise self._no_store(backend)
+            check_readable(self._features.found)
             return self._marker[0]
+
+    def check_features(self) -> None:
+        """Refuse to read on where a feature was turned on that is not known; list them if the last look is old.
+
+        In a client's first call, whoever opens the store does that.
+
+        Raises:
+            StoreFormatError: this version of the library does not know all features that a reader must know.
+        """
+        if self.is_open:
+            self.marker()
+
+    def marker_looked_at_again(self) -> Marker:
+        """Return the store's marker, for whoever replaces or deletes objects of the store or migrates it.
+
+        What this client knows from earlier calls does not count: marker and features are requested again.
+
+        Raises:
+            StoreNotFoundError: no store exists here.
+            StoreFormatError: this version of the library does not know all features of the store.
+        """
+        was_open = self.is_open
+        marker = self.marker()
+        if was_open:
+            self.recheck()
+        check_writable(self._features.found)
+        return marker
+
+    @property
+    def features(self) -> StoreFeatures:
+        """The features that are turned on, as far as this client knows. No request."""
+        return self._features.found
 
     def writable_marker(self, *, grace: timedelta | None = None) -> Marker:
         """Return the store's marker for a writer: create the store if it does not exist, and probe the storage once.
@@ -188,7 +234,8 @@ class Store:
             grace: the grace of a store that this call creates (default 7 days).
 
         Raises:
-            StoreFormatError: the location holds something other than a store.
+            StoreFormatError: the location holds something other than a store, or a store with a feature that this
+                version of the library does not know.
             ConflictError: the store exists with a grace other than the requested one.
             UnsupportedStoreError: the storage does not refuse to create a key that exists.
             StoreNotFoundError: the store that this client used before is gone.
@@ -196,9 +243,10 @@ class Store:
         backend = self.backend
         with self._lock:
             if self._marker is None:
-                self._hold(self._read_marker(backend) or self._create(backend, grace or DEFAULT_GRACE))
+                self._hold(self._look(backend) or self._create(backend, grace or DEFAULT_GRACE))
             assert self._marker is not None  # noqa: S101 (for the type checker)
             marker, _ = self._marker
+            check_writable(self._features.found)  # before the probe, which is a write too
             if not self._probed:
                 self._probe(backend, self._marker)
                 self._probed = True
@@ -213,25 +261,35 @@ class Store:
     # --- whether it still exists --------------------------------------------------------------------------------------
 
     def recheck_if_due(self) -> None:
-        """Read the marker again if that is cheap (a disk), or if a minute has passed since the last time.
+        """Look at marker and features again, for a writer, if that is cheap (a disk) or a minute has passed.
 
         Raises:
             StoreNotFoundError: the store is gone.
             ConflictError: the store was replaced by another one.
+            StoreFormatError: this version of the library does not know all features of the store.
         """
-        if self.is_open and (isinstance(self.backend, CheapStat) or self._is_overdue()):
+        if not self.is_open:
+            self.marker()  # an artifact from a pickle may write before it has read anything
+        elif isinstance(self.backend, CheapStat) or self._is_overdue():
             self.recheck()
+        check_writable(self._features.found)
 
-    def recheck(self) -> None:
-        """Read the marker again to confirm that the store that this client opened still exists. One request.
+    def recheck(self, *, writing: bool = False) -> None:
+        """Read the marker again to confirm that the store that this client opened still exists; list its features.
+
+        Two requests at the same time.
+
+        Args:
+            writing: whether the caller is about to write.
 
         Raises:
             StoreNotFoundError: the store is gone.
             ConflictError: the store was replaced by another one.
+            StoreFormatError: this version of the library does not know all features of the store.
         """
         if not self.is_open:
             return
-        found = self._read_marker(self.backend)
+        found = self._look(self.backend)
         with self._lock:
             known = self._marker
             if known is None:
@@ -249,6 +307,7 @@ class Store:
                     hint="Somebody replaced the store by another one. To use the new one, make a new client.",
                 )
             self._marker_seen = self.clock.elapsed()
+        (check_writable if writing else check_readable)(self._features.found)
 
     def note_listing(self, found: Sequence[ObjectInfo]) -> None:
         """Use a listing that begins at some key in ``artifacts/`` to detect whether the store still exists.
@@ -281,9 +340,16 @@ class Store:
         self._marker, self._marker_seen = marker, self.clock.elapsed()
 
     def _is_overdue(self) -> bool:
-        return self.clock.elapsed() - self._marker_seen > _LOOK_AGAIN_SECONDS
+        return self.clock.elapsed() - self._marker_seen > min(_LOOK_AGAIN_SECONDS, self._features_hold())
+
+    def _features_hold(self) -> float:
+        known = self._marker
+        return (known[0].grace if known else DEFAULT_GRACE).total_seconds() * LOOK_AGAIN_SHARE
 
     # --- opening ------------------------------------------------------------------------------------------------------
+
+    def _look(self, backend: Backend) -> tuple[Marker, bytes] | None:
+        return self._features.look_beside(backend, lambda: self._read_marker(backend))
 
     def _read_marker(self, backend: Backend) -> tuple[Marker, bytes] | None:
         try:
@@ -325,7 +391,7 @@ class Store:
         """
         with self._lock:
             if self._marker is None:
-                self._hold(self._read_marker(self.backend) or self._found_after_all(self.backend))
+                self._hold(self._look(self.backend) or self._found_after_all(self.backend))
 
     def _create(self, backend: Backend, grace: timedelta) -> tuple[Marker, bytes]:
         if found := self._found_after_all(backend):
@@ -335,8 +401,9 @@ class Store:
         )
         data = encode_marker(marker)
         if create_before_commit(backend, MARKER, data, marker.record_id, self.clock):
+            self._features.hold(StoreFeatures(), self.clock.elapsed())  # nothing was in the root
             return decode_marker(data), data
-        found = self._read_marker(backend)
+        found = self._look(backend)
         if found is None:
             raise StorageUnavailableError(f"{self.url}: the marker appeared and vanished", key=MARKER)
         return found
@@ -346,7 +413,7 @@ class Store:
         other = with_retries(lambda: next(iter(backend.list_objects("", limit=1)), None), self.clock)
         if other is not None:
             # Another client may have created the store between our look at the marker and the listing.
-            if found := self._read_marker(backend):
+            if found := self._look(backend):
                 return found
             raise StoreFormatError(
                 f"{self.url} holds something that is not a metamlflow store: {other.key}",

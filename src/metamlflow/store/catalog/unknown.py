@@ -11,12 +11,14 @@ from collections.abc import Iterator
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.known_keys import is_known
-from metamlflow.format.layout import ARTIFACTS, MARKER
+from metamlflow.format.layout import ARTIFACTS, FEATURES, MARKER
 from metamlflow.format.records import decode_marker
 from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.features import check_writable, every_list
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 
+_LISTED = (ARTIFACTS, FEATURES)
 _SHOWN = 20
 _PAGE = 1_000
 _AFTER_ALL = "~"  # greater than every character of a key that this format spells
@@ -26,13 +28,17 @@ def refuse_unknown(store: Store) -> None:
     """Raise where a store holds anything unknown: a listing of ``artifacts/``, and a dozen requests besides.
 
     A collector calls it after it asked for the time that it judges by, and then reads each manifest, whose features are
-    told by that.
+    told by that. All records of the store's features are read, and not only the newest: whoever wrote that may have
+    left one out.
 
     Raises:
-        StoreFormatError: it does, with the first twenty keys; or its marker requires a feature that is not known.
+        StoreFormatError: it does, with the first twenty keys; or a feature that is not known is turned on in it, or
+            required by its marker.
         ObjectNotFoundError: there is no marker any more.
     """
     decode_marker(with_retries(lambda: read_record(store.backend, MARKER), store.clock))
+    for features in every_list(store.backend, store.clock):
+        check_writable(features)
     if found := list(itertools.islice(unknown_keys(store), _SHOWN)):
         shown = "\n  ".join(found)
         raise StoreFormatError(
@@ -43,19 +49,19 @@ def refuse_unknown(store: Store) -> None:
 
 
 def unknown_keys(store: Store) -> Iterator[str]:
-    """Yield each unknown key below ``artifacts/``, and of every other folder in the root the first."""
+    """Yield each unknown key below ``artifacts/`` and ``features/``, and of other folders in the root the first."""
     others = _in_the_root(store)
-    records = (key for page in _pages(store, ARTIFACTS) for key in page)
+    records = (key for prefix in _LISTED for page in _pages(store, prefix) for key in page)
     return (key for key in itertools.chain(others, records) if not is_known(key))
 
 
 def _in_the_root(store: Store) -> Iterator[str]:
-    """Yield a key of every folder in the root but ``artifacts/``, and the keys that lie in none: a request for each."""
+    """Yield a key of every folder in the root but those listed, and the keys that lie in none: a request for each."""
     after = ""
     while found := _listed(store, "", after, 1):
         (key,) = found
         folder, slash, _ = key.partition("/")
-        if not key.startswith(ARTIFACTS):
+        if not key.startswith(_LISTED):
             yield key
         is_marker = not slash or key.endswith("/")  # which stands for a folder and says nothing of what is in it
         after = key if is_marker else max(key, f"{folder}/{_AFTER_ALL}")

@@ -196,6 +196,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> StoredManife
 
 def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> StoredManifest:
     """Read and check a manifest, whatever its state; use the cached one if its object is the one ``seen`` now."""
+    store.check_features()
     key = manifest_key(name, version)
     if seen is not None and (held := store.manifests.get(key, seen)) is not None:
         return held

@@ -97,13 +97,15 @@ class ActiveRun:
         was_open = self._store.is_open
         self._store.writable_marker()
         if was_open:
-            self._store.recheck()  # a run may write nothing else that would detect a store that is gone
+            self._store.recheck(writing=True)  # a run may write nothing else that would detect a store that is gone
 
     def begin(self, start: RunStart) -> None:
         """Create the record of the run's start."""
-        data = encode_start(start)
-        key = run_key(self._run_id, "start")
-        self._recorded("its beginning", partial(self._claim, key, data, start.record_id))
+        self._recorded("its beginning", lambda: self._begin(start))
+
+    def _begin(self, start: RunStart) -> None:
+        self._store.recheck_if_due()  # what is recorded of the machine may take a while
+        self._claim(run_key(self._run_id, "start"), encode_start(start), start.record_id)
 
     def note_use(self, loaded: StoredManifest, role: str | None = None) -> None:
         """Record that the bytes of a version are used; at once, because the job may be killed."""
@@ -181,7 +183,7 @@ class ActiveRun:
         self._recorded("its end", lambda: self._close(key, end))
 
     def _close(self, key: str, end: RunEnd) -> None:
-        self._store.recheck()
+        self._store.recheck(writing=True)
         if self._claim(key, encode_end(end), end.record_id) is None:
             raise ConflictError("another process has ended it already")
 

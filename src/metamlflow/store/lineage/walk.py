@@ -49,9 +49,11 @@ def walk(store: Store, start: StoredManifest, direction: Direction, depth: int |
 
     Raises:
         InvalidInputError: the depth is below 0.
+        StoreFormatError: this version of the library cannot read the store.
     """
     if depth is not None and depth < 0:
         raise InvalidInputError(f"a depth is a whole number from 0, or None, not {depth!r:.80}")
+    store.marker()  # an artifact may be kept for long, or come from a pickle, and the store have new features
     own = start.manifest.name, start.manifest.version
     walked = Subgraph(own, {own: start})
     if direction != "downstream":

@@ -27,6 +27,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import PROOFS, CopyOptions, Proof, StorePair
+from metamlflow.store.migrate.features import bring_features, look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of, planned
 from metamlflow.store.migrate.pointers import CopyTarget, copy_pointers, expect_copies
 from metamlflow.store.migrate.records import copy_record, copy_records, listed
@@ -80,6 +81,7 @@ def migrate_store(
     states = look(ends, names, versions)
     if not dry_run:
         destination.writable_marker()
+        bring_features(ends)
     report = MigrationReport(source.url, destination.url, dry_run)
     if server_side and (why := _obstacle(ends)):
         report.notes.append(f"nothing was copied by a server, because {why}: all content passed through this machine")
@@ -95,7 +97,7 @@ def migrate_store(
         how = _how(ends, verify, server_side=server_side)
         _carry_out(ends, states, plan, report, how, executor, progress, every=names is None)
         moved = [state.name for state in states if state.conflict is None]
-        _bring(report, "relocations", lambda: report.problems.extend(bring_relocations(ends, moved, asked)))
+        _bring(ends, report, "relocations", lambda: report.problems.extend(bring_relocations(ends, moved, asked)))
         if external is not None:
             copy_pointers(ends, external, report, progress)
     report.versions.sort(key=lambda version: (version.name, version.version))
@@ -137,9 +139,9 @@ def _check_identity(ends: StorePair) -> None:
         StoreNotFoundError: the source does not exist.
         StoreFormatError: the destination holds something other than a store.
     """
-    source_id = ends.source.marker().store_id
+    source_id = ends.source.marker_looked_at_again().store_id
     ends.destination.check_place()
-    if ends.destination.is_open and ends.destination.marker().store_id == source_id:
+    if ends.destination.is_open and ends.destination.marker_looked_at_again().store_id == source_id:
         raise InvalidInputError(
             f"source and destination are the same store: both have the id {source_id}",
             hint=f"{_BESIDE} A copy of a store that was made without this library has its id too: migrate into an "
@@ -172,7 +174,6 @@ def _real(store: Store) -> str:
 def _how(ends: StorePair, verify: Proof, *, server_side: bool) -> CopyOptions:
     """Return how to copy content; objects older than this moment existed before."""
     destination = ends.destination
-    destination.recheck()  # its client may have opened it long ago
     seen = with_retries(lambda: destination.backend.stat(MARKER), destination.clock)
     return CopyOptions(seen.observed or destination.clock.now(), verify, server_side)
 
@@ -295,12 +296,12 @@ def _carry_out(
 
     def bring_others(state: NameState) -> None:
         for key in state.others:
-            _bring(report, state.name, partial(copy_record, ends, key))
+            _bring(ends, report, state.name, partial(copy_record, ends, key))
 
     for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
         pass
-    _bring(report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
-    _bring(report, "runs", lambda: _bring_runs(ends, every=every))
+    _bring(ends, report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
+    _bring(ends, report, "runs", lambda: _bring_runs(ends, every=every))
 
 
 def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[VersionReport]:
@@ -331,8 +332,9 @@ def _bring_runs(ends: StorePair, *, every: bool) -> None:
         pass
 
 
-def _bring(report: MigrationReport, what: str, bring: Callable[[], None]) -> None:
+def _bring(ends: StorePair, report: MigrationReport, what: str, bring: Callable[[], None]) -> None:
     try:
+        look_again(ends)
         bring()
     except MetaMLFlowError as error:
         report.problems.append(f"{what}: {error.message}")

@@ -25,6 +25,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import list_versions, load_manifest, version_status
 from metamlflow.store.lineage.edges import VersionId, write_edges
 from metamlflow.store.migrate.blobs import CopiedBlob, StorePair, shard_content
+from metamlflow.store.migrate.features import look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of
 from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, copy_records, read_or_none
 from metamlflow.store.migrate.report import VersionReport
@@ -128,6 +129,7 @@ class Migration:
         name, number = item.id
         report = VersionReport(str(name), number, "migrated", files=item.files)
         try:
+            look_again(self.ends)
             loaded = load_manifest(self.ends.source, name, number, seen=item.state.info)
             report.manifest_digest = loaded.digest
             self._bring(item, loaded, report)
@@ -145,6 +147,7 @@ class Migration:
         """Verify that the destination has all content of a version; send missing content again."""
         report = VersionReport(str(name), number, "present")
         try:
+            look_again(self.ends)
             loaded = load_manifest(self.ends.source, name, number)
             report.manifest_digest, report.files = loaded.digest, loaded.manifest.files
             contents = once(new_contents(self.ends.source, loaded.manifest, None))
@@ -182,6 +185,7 @@ class Migration:
                 f"{manifest.name}@{manifest.version} took longer to copy than its unnamed content may be relied on",
                 hint="Migrate again; if it persists, use a destination with a longer grace (metamlflow init --grace).",
             )
+        look_again(self.ends)  # the blobs may have taken days
         # States that take the version's bytes away are created before it: it must never be seen as live without its
         # bytes.
         brought = bring_states(self.ends, item.id, state, bytes_are_there=moves)

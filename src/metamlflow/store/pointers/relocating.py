@@ -175,6 +175,7 @@ def verify_moved(store: Store, moved: list[PointerEntry], progress: ProgressCall
 
 def append_relocation(store: Store, data: bytes, record_id: str) -> None:
     """Create a relocation's record under the next free number."""
+    store.recheck_if_due()  # every byte at the new place was read since the store was opened, which may take days
     losses = Losses(store.clock)
     while True:
         rules = store.relocations.rules(fresh=True)

@@ -79,7 +79,7 @@ class _Repair:
     def manifest(self, wanted: Reference | StoredManifest) -> StoredManifest:
         """Return the manifest, put back if it is damaged and its digest is known."""
         store = self._store
-        store.marker()
+        store.marker_looked_at_again()
         held: StoredManifest | None = wanted if isinstance(wanted, StoredManifest) else None
         if isinstance(wanted, StoredManifest):
             name, version = wanted.manifest.name, wanted.manifest.version
@@ -188,6 +188,7 @@ class _Repair:
     def _check_live(self, loaded: StoredManifest) -> None:
         """Check again that the version is live if the last check is old: blobs of a dead version may be collected."""
         store, now = self._store, self._store.clock.elapsed()
+        store.recheck_if_due()
         if now - self._seen > store.marker().grace.total_seconds() * 3 / 8:
             manifest = loaded.manifest
             check_available(store, manifest.name, version_status(store, manifest.name, manifest.version))
