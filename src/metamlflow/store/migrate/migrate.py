@@ -23,8 +23,8 @@ from metamlflow.format.layout import (
 )
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import PROOFS, CopyOptions, Proof, StorePair
 from metamlflow.store.migrate.plan import VersionTask, before_of, planned

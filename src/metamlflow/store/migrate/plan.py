@@ -9,8 +9,8 @@ from functools import partial
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.manifests import Manifest
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.survey import NameState, VersionState

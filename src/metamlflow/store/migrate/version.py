@@ -21,8 +21,8 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import create_exclusively
+from metamlflow.store.catalog.statuses import list_versions, load_manifest, stays_live, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_versions, load_manifest, version_status
 from metamlflow.store.lineage.edges import VersionId, write_edges
 from metamlflow.store.migrate.blobs import CopiedBlob, StorePair, shard_content
 from metamlflow.store.migrate.plan import VersionTask, before_of
@@ -95,8 +95,9 @@ class DestinationIndex:
     def _named_there(self) -> Iterator[str]:
         destination = self._destination
         for name in names_in_use(destination):
+            began = destination.clock.now().timestamp()
             for status in list_versions(destination, name):
-                if status.available:
+                if stays_live(destination, name, status, began):
                     manifest = load_manifest(destination, name, status.version).manifest
                     yield from (shard.key for shard in manifest.shards or ())
                     yield from (held.key for entry in Entries(destination, manifest) for held in entry.objects())

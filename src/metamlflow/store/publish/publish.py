@@ -18,8 +18,9 @@ from metamlflow.model.manifests import WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively, looked_again
+from metamlflow.store.catalog.statuses import load_manifest, read_tomb, refuse_erased, stays_live, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest, newest_status, version_status
+from metamlflow.store.catalog.versions import newest_status
 from metamlflow.store.ingest.sources import Source
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
@@ -29,6 +30,7 @@ from metamlflow.store.publish.authors import user_name, writer
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
 from metamlflow.store.publish.idempotency import Claims
+from metamlflow.store.publish.lateness import AttemptAge, holds_after_all
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 
 DERIVED_FROM = "derived_from"
@@ -59,13 +61,19 @@ class PublishRequest:
 class Newest:
     """The newest version of a name, whatever its state; number 0 if the name has no version.
 
-    ``was_known`` tells whether its manifest was in the cache already, and not read for this.
+    Attributes:
+        number: its number.
+        loaded: its manifest; None if it was erased.
+        available: whether it is certainly live, so that its blobs may be relied on.
+        was_known: whether its manifest was in the cache already, and not read for this.
+        digest: of its manifest, which the next version names; None if there is no version.
     """
 
     number: int = 0
     loaded: StoredManifest | None = None
     available: bool = False
     was_known: bool = False
+    digest: str | None = None
 
 
 @callback_errors()
@@ -75,6 +83,7 @@ def publish(store: Store, draft: PublishRequest, progress: ProgressCallback | No
     Raises:
         SourceChangedError: a file changed while it was read; nothing was registered.
         OutcomeUnknownError: the commit may or may not have happened.
+        ArtifactErasedError: what was registered under the idempotency key was erased.
         StorageError: the storage failed; nothing was registered.
     """
     totals = draft.source.scan()
@@ -136,8 +145,9 @@ class _Publication:
             return earlier
         seen, self._seen = self._seen, None
         started, head = seen or (self._store.clock.elapsed(), read_newest(self._store, self._draft.name))
+        age = AttemptAge(self._store.clock, started)
         self._check_base(head)
-        content = self._store_content(head, started)
+        content = self._store_content(head, age)
         losses = Losses(self._store.clock)
         while True:
             target = self._target(head, content)
@@ -152,9 +162,9 @@ class _Publication:
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
             self._store.recheck_if_due()
-            if not self._in_time(started):
+            if not self._in_time(age):
                 return None
-            if (published := self._commit(manifest, started)) is not None:
+            if (published := self._commit(manifest, age)) is not None:
                 return published
             losses.note(manifest_key(manifest.name, manifest.version))
             head = read_newest(self._store, self._draft.name)
@@ -164,7 +174,8 @@ class _Publication:
         """Check the earlier result of a retry as hard as was requested; damaged blobs are put back from the source."""
         number = earlier.manifest.version
         if self._draft.prove and version_status(self._store, self._draft.name, number).available:
-            self._store_content(Newest(number, earlier, available=True), self._store.clock.elapsed())
+            age = AttemptAge(self._store.clock, self._store.clock.elapsed())
+            self._store_content(Newest(number, earlier, available=True), age)
 
     def _check_base(self, head: Newest) -> None:
         """Refuse to derive from an outdated version: its blobs are relied on, and newer changes would be lost."""
@@ -177,10 +188,10 @@ class _Publication:
             hint="Take the newest version and try again.",
         )
 
-    def _in_time(self, started: float) -> bool:
+    def _in_time(self, age: AttemptAge) -> bool:
         # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is reserved
         # for requests that complete late.
-        return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
+        return age.seconds() <= self._grace.total_seconds() * 3 / 8
 
     def _target(self, head: Newest, content: VersionContent) -> Claim:
         """Return the number and the ids to publish as; an existing number if that version is to be returned."""
@@ -288,18 +299,18 @@ class _Publication:
             run=self._draft.run.run_id if self._draft.run else None,
             code=self._draft.code,
             requires=content.requires,
-            previous=head.loaded.digest if head.loaded else None,
+            previous=head.digest,
             extra={WRITER: writer()},
         )
 
-    def _commit(self, manifest: Manifest, started: float) -> StoredManifest | None:
-        """Create the manifest: the commit. None if another publish took the number."""
+    def _commit(self, manifest: Manifest, age: AttemptAge) -> StoredManifest | None:
+        """Create the manifest: the commit. None if another publish took the number, or it was erased meanwhile."""
         data = encode_manifest(manifest)
         key = manifest_key(manifest.name, manifest.version)
         backend, clock = self._store.backend, self._store.clock
         try:
             stored = create_exclusively(
-                backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(started)
+                backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(age)
             )
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
@@ -313,21 +324,42 @@ class _Publication:
             ) from error
         if stored is None:
             return None
-        if stored == data:
-            loaded = StoredManifest(manifest, data)
-            # On a disk a stat is cheap, and identifies the object, should another one replace it later.
-            info = backend.stat(key) if isinstance(backend, CheapStat) else None
-            self._store.manifests.keep(key, loaded, info)
-            return loaded
-        # Several retries under one key may have created it together: the stored record counts.
-        return StoredManifest(decode_manifest(stored, key, manifest.name, manifest.version), stored)
+        if stored != data:
+            # Several retries under one key may have created it together: the stored record counts.
+            loaded = StoredManifest(decode_manifest(stored, key, manifest.name, manifest.version), stored)
+            return loaded if self._holds(loaded, age) else None
+        loaded = StoredManifest(manifest, data)
+        # On a disk a stat is cheap, and identifies the object, should another one replace it later.
+        info = backend.stat(key) if isinstance(backend, CheapStat) else None
+        age.note(info.observed if info else None)
+        if not self._holds(loaded, age):
+            return None
+        self._store.manifests.keep(key, loaded, info)
+        return loaded
 
-    def _store_content(self, head: Newest, started: float) -> VersionContent:
+    def _holds(self, loaded: StoredManifest, age: AttemptAge) -> bool:
+        """Whether a manifest that was won is a version. Only a win that is seen late is looked at again."""
+        if age.seconds() <= self._grace.total_seconds() / 2:
+            return True
+
+        def put_back() -> None:
+            self._writer = BlobWriter(self._store, self._grace, prove="stat")
+            number = loaded.manifest.version
+            again = AttemptAge(self._store.clock, self._store.clock.elapsed())
+            self._store_content(Newest(number, loaded, available=True), again)
+
+        if holds_after_all(self._store, loaded, put_back):
+            return True
+        if self._claims:
+            refuse_erased(self._store, loaded.manifest.name, loaded.manifest.version)
+        return False
+
+    def _store_content(self, head: Newest, age: AttemptAge) -> VersionContent:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
         last = head.loaded.manifest if head.loaded and head.available else None
         items = (last.items if last else None) or ()
-        self._writer.begin_attempt(started, {held.key for item in items for held in item.objects()})
+        self._writer.begin_attempt(age, {held.key for item in items for held in item.objects()})
         predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
         return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
@@ -349,6 +381,7 @@ def read_newest(store: Store, name: ArtifactName) -> Newest:
 
 
 def _read_head(store: Store, name: ArtifactName) -> Newest:
+    began = store.clock.now().timestamp()
     status = newest_status(store, name)
     if not status.committed:
         raise ConflictError(
@@ -357,6 +390,9 @@ def _read_head(store: Store, name: ArtifactName) -> Newest:
         )
     if status.version == 0:
         return Newest()
+    if status.erased:
+        return Newest(status.version, digest=read_tomb(store, name, status.version).manifest_digest)
     was_known = store.manifests.has_any_below(manifest_key(name, status.version))
     loaded = load_manifest(store, name, status.version, seen=status.info)
-    return Newest(status.version, loaded, status.available, was_known)
+    available = stays_live(store, name, status, began)
+    return Newest(status.version, loaded, available, was_known, loaded.digest)
