@@ -37,8 +37,7 @@ from metamlflow.runs import Run, joined, recorded_run
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.aliases import aliases_of, set_alias
 from metamlflow.store.catalog.history import History, history_of
-from metamlflow.store.catalog.listing import latest_of_each, versions_of
-from metamlflow.store.catalog.statuses import live_among
+from metamlflow.store.catalog.listing import listed, live_numbers
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
 from metamlflow.store.ingest.from_value import source_of
@@ -382,10 +381,7 @@ class MetaMLFlowClient:
         """
         parsed = None if name is None else ArtifactName.parse(name)
         self._store.marker()
-        if parsed is None:
-            found = latest_of_each(self._store, include_hidden=include_hidden)
-        else:
-            found = versions_of(self._store, parsed)
+        found = listed(self._store, parsed, include_hidden=include_hidden)
         return [
             Artifact(self._session, loaded)
             for loaded in found
@@ -414,8 +410,7 @@ class MetaMLFlowClient:
             StoreNotFoundError: the store does not exist.
         """
         self._store.marker()
-        parsed = ArtifactName.parse(name)
-        return [status.version for status in live_among(self._store, parsed, known_versions(self._store, parsed))]
+        return live_numbers(self._store, ArtifactName.parse(name))
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the aliases of a name and their versions; empty if it has none.

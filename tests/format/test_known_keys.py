@@ -12,6 +12,7 @@ from metamlflow.format.layout import (
     blob_key,
     distributions_key,
     edge_key,
+    hidden_key,
     idempotency_key,
     manifest_key,
     name_key,
@@ -20,6 +21,7 @@ from metamlflow.format.layout import (
     run_key,
     signature_key,
     state_key,
+    tomb_key,
 )
 from metamlflow.model.names import MAX_VERSION, alias_problem
 
@@ -34,6 +36,8 @@ def test_every_key_that_this_format_spells_is_known(name, version, number, alias
         name_key(name),
         manifest_key(name, version),
         state_key(name, version, number),
+        tomb_key(name, version),
+        hidden_key(name, number),
         alias_key(name, alias, number),
         idempotency_key(name, hex64, number),
         relocation_key(number),
@@ -50,7 +54,6 @@ def test_every_key_that_this_format_spells_is_known(name, version, number, alias
 V1 = "artifacts/a/_versions/9999999998_v1"
 UNKNOWN = [
     # reserved for later versions
-    f"{V1}.tomb.json",
     "artifacts/a/_notes/9999999998.json",
     "artifacts/a/_notes/v1/9999999998.json",
     "artifacts/a/_hidden/9999999998.json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from cases_of_documents import GIB, Case
-from honest_store import HostileStore, write_record
+from honest_store import HostileStore, write_record, write_state
 
 CASES: dict[str, Case] = {}
 NUMBERS = 9_999_999_999
@@ -18,8 +18,7 @@ def _alias(number: int, **fields: object) -> Case:
 
 def _state(name: str, version: int, number: int | str, state: str) -> Case:
     spelled = number if isinstance(number, str) else f"{NUMBERS - number:010d}"
-    key = f"artifacts/{name}/_versions/{NUMBERS - version:010d}_v{version}.state-{spelled}.json"
-    return lambda store: write_record(store.root / key, {"state": state})
+    return lambda store: write_state(store.root, name, version, spelled, state)
 
 
 def _relocations(*pairs: tuple[str, str]) -> Case:

@@ -22,6 +22,20 @@ from metamlflow.store.catalog.versions import known_versions, list_names, load_r
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
+def listed(store: Store, name: ArtifactName | None, *, include_hidden: bool = False) -> list[StoredManifest]:
+    """Return the versions of a name whose bytes are present, ascending; without a name the latest of each name."""
+    return latest_of_each(store, include_hidden=include_hidden) if name is None else versions_of(store, name)
+
+
+def live_numbers(store: Store, name: ArtifactName) -> list[int]:
+    """Return the numbers of a name's versions whose bytes are present, ascending.
+
+    Raises:
+        ArtifactNotFoundError: the name does not exist.
+    """
+    return [status.version for status in live_among(store, name, known_versions(store, name))]
+
+
 def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
     """Return the versions of a name whose bytes are present, ascending.
 
@@ -32,8 +46,7 @@ def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
 
 
 def _load_versions(store: Store, name: ArtifactName) -> list[StoredManifest | StoreFormatError | None]:
-    numbers = [status.version for status in live_among(store, name, known_versions(store, name))]
-    return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
+    return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), live_numbers(store, name)))
 
 
 def latest_of_each(store: Store, *, include_hidden: bool = False) -> list[StoredManifest]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from metamlflow.backend import CheapStat, ListsAcrossPrefixes, ObjectInfo
+from metamlflow.backend import CheapStat, GathersListings, ObjectInfo
 from metamlflow.errors import ArtifactErasedError, ArtifactPrunedError, ObjectNotFoundError
 from metamlflow.format.layout import (
     manifest_key,
@@ -202,7 +202,7 @@ def _is_proven(store: Store, status: VersionStatus) -> bool:
 
 def lists_in_order(store: Store) -> bool:
     """Whether listings come in key order in time as well, so that no state is missed whose manifest is shown."""
-    return isinstance(store.backend, ListsAcrossPrefixes)
+    return not isinstance(store.backend, CheapStat | GathersListings)
 
 
 def stays_live(store: Store, name: ArtifactName, status: VersionStatus, began: float) -> bool:

@@ -96,6 +96,8 @@ def _with_before(state: NameState) -> Iterator[tuple[VersionState, int | None]]:
 def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> VersionTask:
     name, state, before = due
     needs = ((name, state.number - 1),) if state.number > 1 else ()
+    if state.is_erased:
+        return VersionTask((name, state.number), state, needs)
     try:
         manifest = load_manifest(source, name, state.number, seen=state.info).manifest
         item = VersionTask((name, state.number), state, before=before, files=manifest.files)

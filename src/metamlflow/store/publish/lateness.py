@@ -84,7 +84,7 @@ def holds_after_all(store: Store, loaded: StoredManifest, put_back: Callable[[],
             number = status.state + (1 if status.state % 2 == 0 else 2)
             claim_state(store, name, version, number, "pruned", loaded.digest)
             raise StorageError(
-                f"{name}@{version} was registered so late that content it relies on had been collected; it could not be "
+                f"{name}@{version} was registered so late that its content had been collected; it could not be "
                 f"stored again, so the version was pruned{f': {cause.message}' if cause else ''}",
                 hint="Register it again. This machine was probably paused for days.",
             ) from cause

@@ -17,10 +17,9 @@ from metamlflow.format.records import Claim, encode_name
 from metamlflow.model.manifests import WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
-from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively, looked_again
-from metamlflow.store.catalog.statuses import load_manifest, read_tomb, refuse_erased, stays_live, version_status
+from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively
+from metamlflow.store.catalog.statuses import load_manifest, refuse_erased, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import newest_status
 from metamlflow.store.ingest.sources import Source
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
@@ -29,6 +28,7 @@ from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
 from metamlflow.store.publish.authors import user_name, writer
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
+from metamlflow.store.publish.head import Newest, read_newest
 from metamlflow.store.publish.idempotency import Claims
 from metamlflow.store.publish.lateness import AttemptAge, holds_after_all
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
@@ -55,25 +55,6 @@ class PublishRequest:
     prove: Reliance | None = None
     based_on: StoredManifest | None = None
     """The newest version, if this one is derived from it: schema and inputs are taken from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest version of a name, whatever its state; number 0 if the name has no version.
-
-    Attributes:
-        number: its number.
-        loaded: its manifest; None if it was erased.
-        available: whether it is certainly live, so that its blobs may be relied on.
-        was_known: whether its manifest was in the cache already, and not read for this.
-        digest: of its manifest, which the next version names; None if there is no version.
-    """
-
-    number: int = 0
-    loaded: StoredManifest | None = None
-    available: bool = False
-    was_known: bool = False
-    digest: str | None = None
 
 
 @callback_errors()
@@ -369,30 +350,3 @@ def _without_keys(items: tuple[Item, ...] | None) -> list[Item] | None:
     if items is None:
         return None
     return [item.without_keys() for item in items]
-
-
-def read_newest(store: Store, name: ArtifactName) -> Newest:
-    """Return the newest version of a name, with its manifest: two requests, or one if it has no version.
-
-    Raises:
-        ConflictError: a migration is creating the next version.
-    """
-    return looked_again(lambda: _read_head(store, name), store.clock)
-
-
-def _read_head(store: Store, name: ArtifactName) -> Newest:
-    began = store.clock.now().timestamp()
-    status = newest_status(store, name)
-    if not status.committed:
-        raise ConflictError(
-            f"{name}@{status.version} is being migrated into this store",
-            hint="Register again when the migration is complete; if it was interrupted, finish it first.",
-        )
-    if status.version == 0:
-        return Newest()
-    if status.erased:
-        return Newest(status.version, digest=read_tomb(store, name, status.version).manifest_digest)
-    was_known = store.manifests.has_any_below(manifest_key(name, status.version))
-    loaded = load_manifest(store, name, status.version, seen=status.info)
-    available = stays_live(store, name, status, began)
-    return Newest(status.version, loaded, available, was_known, loaded.digest)
