@@ -123,18 +123,24 @@ def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: Objec
 # --- live, or not -----------------------------------------------------------------------------------------------------
 
 
-def is_live(store: Store, name: ArtifactName, status: VersionStatus) -> bool:
-    """Whether a version's bytes are present: no request unless its newest state is odd and rather new."""
-    if status.state % 2 == 0 or status.erased or _is_proven(store, status):
+def is_live(store: Store, name: ArtifactName, status: VersionStatus, *, by_times: bool = True) -> bool:
+    """Whether a version's bytes are present: no request unless its newest state is odd and rather new.
+
+    Without ``by_times`` every odd state is read, however new: for whoever relies on the answer. A store that was copied
+    by a tool has other times.
+    """
+    if status.state % 2 == 0 or status.erased or (by_times and _is_proven(store, status)):
         return status.available
     return _state_that_holds(store, name, status, None) is None
 
 
-def live_among(store: Store, name: ArtifactName, statuses: Iterable[VersionStatus]) -> list[VersionStatus]:
-    """Return those that are live, in their order; what has to be read is read in parallel."""
+def live_among(
+    store: Store, name: ArtifactName, statuses: Iterable[VersionStatus], *, by_times: bool = True
+) -> list[VersionStatus]:
+    """Return those that are live, in their order; what has to be read is read in parallel. See :func:`is_live`."""
     found = list(statuses)
     doubtful = [status for status in found if not status.available and not status.erased]
-    judged = in_parallel(lambda status: (status.version, is_live(store, name, status)), doubtful)
+    judged = in_parallel(lambda status: (status.version, is_live(store, name, status, by_times=by_times)), doubtful)
     live = {version for version, is_so in judged if is_so}
     return [status for status in found if status.available or status.version in live]
 

@@ -151,7 +151,8 @@ def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameSt
     numbers = [number for number, status in here.items() if status.committed]
     if not numbers:
         return None
-    live = {status.version for status in live_among(ends.source, name, (here[number] for number in numbers))}
+    found = live_among(ends.source, name, (here[number] for number in numbers), by_times=False)
+    live = {status.version for status in found}
     wanted = selection.of(name, live)
     present: list[VersionState] = []
     due: list[VersionState] = []
