@@ -45,9 +45,11 @@ def test_it_is_written_byte_for_byte_as_the_specification_says():
         manifest_digest=f"sha256:{'a' * 64}",
         previous=None,
     )
+    digest, record_id = f"sha256:{'a' * 64}", "0" * 32
     assert encode_tomb(tomb).decode() == (
-        f'{{"created_at":"2026-01-31T12:00:00.000000Z","created_by":"ada","format":1,'
-        f'"manifest_digest":"sha256:{"a" * 64}","name":"Fraud/features","previous":null,"reason":null,"record_id":"{"0" * 32}","version":1}}\n'
+        '{"created_at":"2026-01-31T12:00:00.000000Z","created_by":"ada","format":1,'
+        f'"manifest_digest":"{digest}","name":"Fraud/features","previous":null,"reason":null,'
+        f'"record_id":"{record_id}","version":1}}\n'
     )
 
 
