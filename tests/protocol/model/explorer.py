@@ -1,8 +1,8 @@
 """A small model of the storage, and a search through every order in which a few actors may take their steps.
 
-An actor is a generator: it yields one request at a time, and is sent the answer. An actor that is not chosen sleeps, and
-time jumps between requests. A claim is sent in one step and lands in a later one, at most an eighth of the grace afterwards:
-that is what the text allows for its attempts and for a request that comes late.
+An actor is a generator: it yields one request at a time, and is sent the answer. An actor that is not chosen sleeps,
+and time jumps between requests. A claim is sent in one step and lands in a later one, at most an eighth of the grace
+later: that is what the text allows for its attempts and for a request that comes late.
 """
 
 from __future__ import annotations
