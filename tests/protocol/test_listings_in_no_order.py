@@ -13,6 +13,7 @@ import pytest
 from graves import state_key, state_of
 from worlds import IMPATIENT, NAME, LocalWorld, MemoryWorld, manifest_key
 
+from metamlflow.errors import AccessDeniedError
 from metamlflow.testing import MemoryBackend, client_on
 
 CONTENT = b"never brought to this store"
@@ -27,6 +28,8 @@ class Gathering(MemoryBackend):
     listings = 0
 
     def list_objects(self, prefix="", *, after="", limit=None):
+        if prefix.startswith("blobs/"):  # nor is there a look at what is relied on
+            raise AccessDeniedError("these credentials may not list content")
         found = list(super().list_objects(prefix, after=after, limit=limit))
         if "_versions/" in prefix:
             self.listings += 1

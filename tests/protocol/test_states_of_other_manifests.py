@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -115,6 +116,9 @@ def test_an_alias_goes_back_only_to_a_version_that_is_live(three, monkeypatch):
     with pytest.raises(ArtifactPrunedError):
         pruning.set_alias(NAME, "best", 2)
     assert three.client().aliases(NAME) == {}
+    objects = three.objects()
+    records = [json.loads(objects[key])["version"] for key in sorted(objects, reverse=True) if "_aliases/" in key]
+    assert records == [1, 2, None], "it never stood for version 1 again"
 
 
 def test_an_alias_goes_back_to_a_former_target_that_is_live(three, monkeypatch):

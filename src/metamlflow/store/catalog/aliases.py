@@ -53,8 +53,9 @@ def _undo(store: Store, name: ArtifactName, alias: str, before: int | None) -> N
     def lives() -> bool:
         return before is not None and is_live(store, name, version_status(store, name, before))
 
-    _append(store, name, alias, before if lives() else None)
-    if before is not None and not lives():
+    back = before if lives() else None
+    _append(store, name, alias, back)
+    if back is not None and not lives():
         _append(store, name, alias, None)
 
 
