@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
+from typing import Any
 
 from metamlflow._looks import counted, grid_of, minute_text, one_line
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
@@ -43,6 +45,11 @@ class HistoryEntry:
     created_by: str | None
     available: bool
     erased: bool = False
+
+    def __setstate__(self, state: list[Any]) -> None:
+        # A pickle of an earlier release has no `erased`.
+        for attribute, value in zip_longest(self.__slots__, state, fillvalue=False):
+            object.__setattr__(self, str(attribute), value)
 
     @property
     def state(self) -> str:
