@@ -54,6 +54,25 @@ class RawStore:
     def manifest(self, name: str, version: int = 1) -> dict:
         return json.loads(self.manifest_path(name, version).read_bytes())
 
+    def prune(self, name: str, version: int) -> None:
+        """Write a version's first state record, as a prune does."""
+        manifest = self.manifest_path(name, version)
+        self._write_beside(manifest, "state-9999999998", {"state": "pruned"})
+
+    def erase(self, name: str, version: int) -> None:
+        """Write the record that a version was erased, and delete its manifest, as an erasure does at its end."""
+        manifest = self.manifest_path(name, version)
+        document = json.loads(manifest.read_bytes())
+        said = {"name": document["name"], "version": version, "created_by": "officer", "reason": "asked for"}
+        self._write_beside(manifest, "tomb", said | {"previous": document["previous"]})
+        manifest.unlink()
+
+    def _write_beside(self, manifest: Path, what: str, fields: dict) -> None:
+        digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        origin = {"format": 1, "record_id": "0" * 32, "created_at": "2024-01-01T00:00:00Z"}
+        document = origin | {"manifest_digest": f"sha256:{digest}"} | fields
+        manifest.with_name(f"{manifest.stem}.{what}.json").write_text(json.dumps(document))
+
     def manifests(self) -> list[Path]:
         return sorted(self.root.glob("artifacts/**/_versions/*.json"))
 

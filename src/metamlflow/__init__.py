@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from metamlflow.errors import (
         AccessDeniedError,
         AlreadyExistsError,
+        ArtifactErasedError,
         ArtifactNotFoundError,
         ArtifactPrunedError,
         ConflictError,
@@ -58,6 +59,7 @@ __all__ = [
     "AccessDeniedError",
     "AlreadyExistsError",
     "Artifact",
+    "ArtifactErasedError",
     "ArtifactNotFoundError",
     "ArtifactPrunedError",
     "ConflictError",

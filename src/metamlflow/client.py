@@ -46,7 +46,7 @@ from metamlflow.runs import Run, joined, recorded_run
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.aliases import aliases_of, set_alias
 from metamlflow.store.catalog.history import History, history_of
-from metamlflow.store.catalog.listing import latest_of_each, versions_of
+from metamlflow.store.catalog.listing import listed, live_numbers
 from metamlflow.store.catalog.notes import annotate, history_on, notes_on
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
@@ -415,7 +415,7 @@ class MetaMLFlowClient:
 
         Args:
             name: the name, a reference with the version (``"features@2"``), or one of ``artifact.inputs``.
-            version: a number, ``"latest"`` (the highest version that is neither pruned nor absent), or an alias.
+            version: a number, ``"latest"`` (the highest version that is not pruned, absent or erased), or an alias.
             require_signature: one ed25519 public key or several, one of which must have signed the version. A key is
                 the path of a PEM file, PEM in bytes, 32 raw bytes, or a key of ``cryptography``. A relocation then
                 moves only pointers that were registered with a SHA-256.
@@ -424,6 +424,7 @@ class MetaMLFlowClient:
             SignatureError: none of the keys signed the version.
             ArtifactNotFoundError: the name or version does not exist; the error suggests existing ones.
             ArtifactPrunedError: the version was pruned, or is absent.
+            ArtifactErasedError: the version was erased.
             StoreNotFoundError: the store does not exist.
         """
         store, reference = self._store, meant_reference(name, version)
@@ -440,15 +441,18 @@ class MetaMLFlowClient:
         check_signature(store, loaded, keys)
         return Artifact(replace(self._session, store=store.for_signed()), loaded)
 
-    def list_artifacts(self, name: str | None = None, *, artifact_type: str | None = None) -> list[Artifact]:
+    def list_artifacts(
+        self, name: str | None = None, *, artifact_type: str | None = None, include_hidden: bool = False
+    ) -> list[Artifact]:
         """Return the latest version of each name, sorted by name; or all versions of one name, ascending.
 
-        Pruned and absent versions are left out; a version with a damaged record is left out with a
+        Pruned, absent and erased versions are left out; a version with a damaged record is left out with a
         :class:`DamagedRecordWarning`.
 
         Args:
-            name: list the versions of this name.
+            name: list the versions of this name, hidden or not.
             artifact_type: only artifacts of this type.
+            include_hidden: list names too that were hidden from listings.
 
         Raises:
             ArtifactNotFoundError: the name does not exist.
@@ -456,32 +460,36 @@ class MetaMLFlowClient:
         """
         parsed = None if name is None else ArtifactName.parse(name)
         self._store.marker()
-        found = latest_of_each(self._store) if parsed is None else versions_of(self._store, parsed)
+        found = listed(self._store, parsed, include_hidden=include_hidden)
         return [
             Artifact(self._session, loaded)
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
 
-    def list_names(self) -> list[str]:
-        """Return every name, sorted; costs one listing. A name may have no version yet.
+    def list_names(self, *, include_hidden: bool = False) -> list[str]:
+        """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.
+
+        Args:
+            include_hidden: return names too that were hidden from listings.
 
         Raises:
             StoreNotFoundError: the store does not exist.
         """
         self._store.marker()
-        return sorted(map(str, list_names(self._store)))
+        return sorted(map(str, list_names(self._store, include_hidden=include_hidden)))
 
     def list_versions(self, name: str) -> list[int]:
-        """Return the numbers of a name's versions that are neither pruned nor absent, ascending; costs one listing.
+        """Return the numbers of a name's versions that are neither pruned, absent nor erased, ascending.
+
+        Costs one listing, and two reads for each version that was pruned soon after it was registered.
 
         Raises:
             ArtifactNotFoundError: the name does not exist.
             StoreNotFoundError: the store does not exist.
         """
         self._store.marker()
-        statuses = known_versions(self._store, ArtifactName.parse(name))
-        return [status.version for status in statuses if status.available]
+        return live_numbers(self._store, ArtifactName.parse(name))
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the aliases of a name and their versions; empty if it has none.
@@ -677,6 +685,7 @@ class MetaMLFlowClient:
             SourceNotFoundError: nothing exists at ``source``, or it has no good copy of the version's manifest.
             ArtifactNotFoundError: the version does not exist.
             ArtifactPrunedError: the version was pruned, or is absent.
+            ArtifactErasedError: the version was erased.
             InvalidInputError: ``source`` is the store itself.
             AccessDeniedError: the manifest may not be overwritten. (For other objects the report says so.)
         """

@@ -14,6 +14,7 @@ from metamlflow.redaction import UNDECODED, printable, redact, without_secrets
 __all__ = [
     "AccessDeniedError",
     "AlreadyExistsError",
+    "ArtifactErasedError",
     "ArtifactNotFoundError",
     "ArtifactPrunedError",
     "ConflictError",
@@ -136,6 +137,22 @@ class ArtifactPrunedError(NotFoundError):
 
     name: str = ""
     version: int = 0
+
+
+class ArtifactErasedError(NotFoundError):
+    """The version was erased for good: nothing brings it back, and its number is never used again.
+
+    Attributes:
+        name: the artifact name.
+        version: the version number.
+        manifest_digest: of the erased manifest: what the next version and its consumers recorded.
+        reason: why it was erased, or None if that was not said.
+    """
+
+    name: str = ""
+    version: int = 0
+    manifest_digest: str = ""
+    reason: str | None = None
 
 
 class RunNotFoundError(NotFoundError):

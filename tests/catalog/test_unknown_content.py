@@ -13,7 +13,7 @@ from metamlflow.testing import FaultyBackend, MemoryBackend, StoredObject, clien
 
 EVERY_PLACE = [
     "artifacts/a/_hidden/9999999998.json",
-    "artifacts/a/_versions/9999999998_v1.tomb.json",
+    "artifacts/a/_versions/9999999998_v1.tomb",
     "artifacts/zz/_x/y",
     "attachments/x",
     "catalog/x",

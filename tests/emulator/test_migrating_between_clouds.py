@@ -9,7 +9,8 @@ import pytest
 
 from metamlflow import MetaMLFlowClient, Pointer, compare, migrate
 from metamlflow.errors import ArtifactPrunedError
-from metamlflow.format.layout import state_key
+from metamlflow.format.layout import manifest_key, state_key
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.clock import utc_now
@@ -44,10 +45,11 @@ def source(data, tmp_path):
     client.set_alias("a.json/Model", "Best", 1)
     client.set_alias("a.json/Model", "Best", 2)
     state = tmp_path / "source" / state_key(ArtifactName("a.json/Model"), 1, 1)
-    state.write_bytes(encode_state("pruned", "0" * 32, utc_now()))
+    digest = digest_of((tmp_path / "source" / manifest_key(ArtifactName("a.json/Model"), 1)).read_bytes())
+    state.write_bytes(encode_state("pruned", digest, "0" * 32, utc_now()))
     for number in (2, 3):  # given back, and given up again: the bytes stay behind
         state.with_name(f"9999999998_v1.state-{9_999_999_999 - number:010d}.json").write_bytes(
-            encode_state("restored" if number == 2 else "pruned", f"{number:032}", utc_now())
+            encode_state("restored" if number == 2 else "pruned", digest, f"{number:032}", utc_now())
         )
     return tmp_path / "source"
 

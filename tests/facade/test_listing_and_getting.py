@@ -122,10 +122,7 @@ def test_a_name_without_a_version_is_not_listed_and_not_found(client, raw):
 
 
 def test_a_pruned_version_is_neither_listed_nor_latest(three, raw):
-    first = raw.manifest_path("features", 3)
-    record = {"format": 1, "record_id": "0" * 32, "name": "features", "version": 3, "state": "pruned", "requires": []}
-    state = first.with_name(first.name.replace(".json", ".state-9999999998.json"))
-    state.write_text(json.dumps(record | {"created_at": "2024-01-01T00:00:00Z", "created_by": "me"}))
+    raw.prune("features", 3)
     assert [a.version for a in three.list_artifacts("features")] == [1, 2]
     assert three.get_artifact("features").version == 2
     with pytest.raises(ArtifactPrunedError, match="was pruned"):

@@ -12,6 +12,7 @@ from metamlflow.format.entries import decode_shard
 from metamlflow.format.manifests import decode_manifest, digest_of, encode_manifest, record_id_of
 from metamlflow.format.records import (
     Claim,
+    StateRecord,
     decode_alias,
     decode_claim,
     decode_marker,
@@ -146,11 +147,10 @@ def test_a_handwritten_marker_is_read():
 def test_handwritten_small_records_are_read():
     origin = f'"format": 1, "record_id": "{ID}", "created_at": "2026-01-31T12:00:00Z"'
     version_2 = "artifacts/a/_versions/9999999997_v2"
-    assert decode_state(f'{{{origin}, "state": "pruned"}}'.encode(), f"{version_2}.state-9999999998.json") == "pruned"
-    assert (
-        decode_state(f'{{{origin}, "state": "restored"}}'.encode(), f"{version_2}.state-9999999997.json") == "restored"
-    )
-    assert decode_state(f'{{{origin}, "state": "absent"}}'.encode(), f"{version_2}.state-9999999996.json") == "absent"
+    digest = f"sha256:{'a' * 64}"
+    for number, state in (("9999999998", "pruned"), ("9999999997", "restored"), ("9999999996", "absent")):
+        text = f'{{{origin}, "state": "{state}", "manifest_digest": "{digest}"}}'
+        assert decode_state(text.encode(), f"{version_2}.state-{number}.json") == StateRecord(state, digest)
     assert decode_alias(f'{{{origin}, "version": 2}}'.encode(), "k") == 2
     assert decode_alias(f'{{{origin}, "version": null}}'.encode(), "k") is None
     claim = f'{{{origin}, "version": 4, "artifact_id": "7a0c3f6e-9f4b-4c1d-8e2a-5b6c7d8e9f00"}}'
@@ -161,7 +161,9 @@ def test_small_records_are_written_byte_for_byte_as_the_specification_shows():
     origin = f'"created_at":"2026-01-31T12:00:00.000000Z","format":1,%s"record_id":"{ID}"'
     assert encode_alias(2, ID, NOON).decode() == f'{{{origin % ""},"version":2}}\n'
     assert encode_alias(None, ID, NOON).decode() == f'{{{origin % ""},"version":null}}\n'
-    assert encode_state("absent", ID, NOON).decode() == f'{{{origin % ""},"state":"absent"}}\n'
+    digest = f"sha256:{'a' * 64}"
+    of = f'"manifest_digest":"{digest}",'
+    assert encode_state("absent", digest, ID, NOON).decode() == f'{{{origin % of},"state":"absent"}}\n'
     name = '"name":"Fraud/features",'
     assert encode_name("Fraud/features", ID, NOON).decode() == f"{{{origin % name}}}\n"
 

@@ -16,7 +16,7 @@ from metamlflow.model.paths import OrderCheck
 ID = "0123456789abcdef0123456789abcdef"
 ORIGIN = {"format": 1, "record_id": ID, "created_at": "2026-01-31T12:00:00Z"}
 MARKER = ORIGIN | {"requires": [], "store_id": "f" * 32, "grace_seconds": 604800}
-STATE = ORIGIN | {"state": "pruned"}
+STATE = ORIGIN | {"state": "pruned", "manifest_digest": f"sha256:{'d' * 64}"}
 ALIAS = ORIGIN | {"version": 2}
 CLAIM = ORIGIN | {"version": 2, "artifact_id": "7a0c3f6e-9f4b-4c1d-8e2a-5b6c7d8e9f00"}
 STATE_KEY = "artifacts/a/_versions/9999999998_v1.state-9999999998.json"
@@ -68,7 +68,13 @@ HOSTILE: list[tuple[Reader, Any, tuple[str, ...]]] = [
         {"format": 3, "requires": ["x"], "store_id": 1, "grace_seconds": "7d", "created_at": "now", "record_id": ID},
         ("format: newer", "requires[0]: unknown", "store_id: expected", "grace_seconds: expected", "created_at: expec"),
     ),
-    (state, {}, ("format: missing", "state: missing", "record_id: missing", "created_at: missing")),
+    (
+        state,
+        {},
+        ("format: missing", "state: missing", "manifest_digest: missing", "record_id: missing", "created_at: missing"),
+    ),
+    (state, STATE | {"manifest_digest": None}, ("manifest_digest: expected a string, got null",)),
+    (state, STATE | {"manifest_digest": "d" * 64}, ('manifest_digest: expected "sha256:<64 hex>"',)),
     (state, STATE | {"state": "deleted"}, ('state: expected one of pruned, restored, absent, got "deleted"',)),
     (state, STATE | {"state": None}, ("state: expected a string, got null",)),
     (state, STATE | {"state": ["pruned"]}, ("state: expected a string",)),

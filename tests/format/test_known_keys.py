@@ -13,6 +13,7 @@ from metamlflow.format.layout import (
     distributions_key,
     edge_key,
     features_key,
+    hidden_key,
     idempotency_key,
     manifest_key,
     name_key,
@@ -22,6 +23,7 @@ from metamlflow.format.layout import (
     run_key,
     signature_key,
     state_key,
+    tomb_key,
 )
 from metamlflow.model.names import MAX_VERSION, alias_problem
 
@@ -36,6 +38,8 @@ def test_every_key_that_this_format_spells_is_known(name, version, number, alias
         name_key(name),
         manifest_key(name, version),
         state_key(name, version, number),
+        tomb_key(name, version),
+        hidden_key(name, number),
         alias_key(name, alias, number),
         note_key(name, None, number),
         note_key(name, version, number),
@@ -55,7 +59,6 @@ def test_every_key_that_this_format_spells_is_known(name, version, number, alias
 V1 = "artifacts/a/_versions/9999999998_v1"
 UNKNOWN = [
     # reserved for later versions
-    f"{V1}.tomb.json",
     "artifacts/a/_hidden/9999999998.json",
     "features/9999999999.json",
     "features/1.json",

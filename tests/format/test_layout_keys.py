@@ -12,11 +12,13 @@ from metamlflow.errors import StoreFormatError
 from metamlflow.format.layout import (
     LONGEST_KEY,
     MARKER,
+    VersionKey,
     alias_key,
     blob_key,
     escape_name,
     extension_of,
     extension_of_blob_key,
+    hidden_key,
     idempotency_key,
     manifest_key,
     name_key,
@@ -24,6 +26,7 @@ from metamlflow.format.layout import (
     note_key,
     note_of_key,
     parse_alias_key,
+    parse_hidden_key,
     parse_idempotency_key,
     parse_relocation_key,
     parse_version_key,
@@ -31,6 +34,7 @@ from metamlflow.format.layout import (
     sha256_of_blob_key,
     state_key,
     state_number_of_key,
+    tomb_key,
     unescape_name,
     version_prefix,
 )
@@ -181,13 +185,38 @@ def test_a_state_as_it_was_spelled_before_is_refused_and_not_ignored(number):
     assert parse_version_key(ArtifactName("b"), key) is None
 
 
-def test_a_version_that_a_later_library_erased_is_refused_and_not_ignored():
-    """Its manifest is gone, and its number must not be used again."""
-    key = "artifacts/a/_versions/9999999998_v1.tomb.json"
-    assert manifest_key(ArtifactName("a"), 1) < key
-    with pytest.raises(StoreFormatError, match="was erased") as caught:
-        parse_version_key(ArtifactName("a"), key)
-    assert "newer metamlflow" in caught.value.hint
+@given(NAMES, VERSIONS, VERSIONS)
+def test_the_record_of_an_erased_version_lists_after_its_manifest_and_its_states(name, version, number):
+    tomb = tomb_key(name, version)
+    assert manifest_key(name, version) < state_key(name, version, number) < tomb
+    assert parse_version_key(name, tomb) == VersionKey(version, None, is_tomb=True)
+    assert state_number_of_key(tomb) is None
+
+
+@given(NAMES, VERSIONS)
+def test_what_hides_a_name_lies_among_the_names_and_is_none(name, number):
+    key = hidden_key(name, number)
+    assert key.startswith("names/")
+    assert parse_hidden_key(key) == (name, number)
+    assert name_of_key(key) is None
+    assert parse_hidden_key(name_key(name)) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "names/a!/0000000000.json",
+        "names/a!/9999999999.json",
+        "names/a!/1.json",
+        "names/A!/9999999998.json",
+        "names/a!/b!/9999999998.json",
+        "names/!/9999999998.json",
+        "names/a!b/9999999998.json",
+        "names/a/9999999998.json",
+    ],
+)
+def test_a_key_that_hides_nothing_is_not_taken_for_one_that_does(key):
+    assert parse_hidden_key(key) is None
 
 
 @pytest.mark.parametrize("file", ["0000000000.json", "9999999999.json", "1.json", "9999999998", "x.json"])

@@ -18,6 +18,7 @@ from metamlflow.format.records import (
     STATES,
     Claim,
     Marker,
+    StateRecord,
     decode_alias,
     decode_claim,
     decode_marker,
@@ -55,7 +56,7 @@ def test_a_parser_that_has_nothing_but_doubles_reads_every_number_as_it_is(manif
     "data",
     [
         encode_marker(Marker(record_id=ID, store_id=ID, created_at=NOON, grace=timedelta(seconds=10**10))),
-        encode_state("absent", ID, NOON),
+        encode_state("absent", f"sha256:{'0' * 64}", ID, NOON),
         encode_alias(MAX_VERSION, ID, NOON),
         encode_claim(Claim(MAX_VERSION, ID, str(UUID(ID))), NOON),
         encode_input(Input(ArtifactName("a"), MAX_VERSION, f"sha256:{'0' * 64}"), ID, NOON),
@@ -86,7 +87,8 @@ def test_a_marker_is_read_back_as_it_was_written(record_id, store_id, moment, se
 def test_small_records_are_read_back_as_they_were_written(record_id, moment, version, artifact_id):
     assert decode_alias(encode_alias(version, record_id, moment), "key") == version
     for state in STATES:
-        assert decode_state(encode_state(state, record_id, moment), "key") == state
+        digest = f"sha256:{record_id * 2}"
+        assert decode_state(encode_state(state, digest, record_id, moment), "key") == StateRecord(state, digest)
     claim = Claim(version or 1, record_id, str(artifact_id))
     assert decode_claim(encode_claim(claim, moment), "key") == claim
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from cases_of_documents import GIB, Case
-from honest_store import HostileStore, write_record
+from honest_store import HostileStore, write_record, write_state
 
 CASES: dict[str, Case] = {}
 NUMBERS = 9_999_999_999
 LARGEST = NUMBERS - 1
+DIGEST = f"sha256:{'d' * 64}"
 
 
 def _alias(number: int, **fields: object) -> Case:
@@ -18,8 +19,22 @@ def _alias(number: int, **fields: object) -> Case:
 
 def _state(name: str, version: int, number: int | str, state: str) -> Case:
     spelled = number if isinstance(number, str) else f"{NUMBERS - number:010d}"
-    key = f"artifacts/{name}/_versions/{NUMBERS - version:010d}_v{version}.state-{spelled}.json"
-    return lambda store: write_record(store.root / key, {"state": state})
+    return lambda store: write_state(store.root, name, version, spelled, state)
+
+
+def _tomb(name: str, version: int, /, **fields: object) -> Case:
+    """The record that a version was erased, whose manifest still lies there."""
+
+    def change(store: HostileStore) -> None:
+        said = {"name": name, "version": version, "created_by": "x", "previous": None if version == 1 else DIGEST}
+        key = store.manifest_key(name, version).replace(".json", ".tomb.json")
+        write_record(store.root / key, said | {"manifest_digest": DIGEST} | fields)
+
+    return change
+
+
+def _hidden(number: int, **fields: object) -> Case:
+    return lambda store: write_record(store.root / f"names/data!/{NUMBERS - number:010d}.json", fields)
 
 
 def _note(number: int, **fields: object) -> Case:
@@ -129,6 +144,20 @@ CASES |= {
     "thousands of files beside notes": lambda store: [
         store.replace(f"artifacts/data/_notes/.{number}", b"") for number in range(3_000)
     ],
+    "a state that speaks of no manifest": lambda store: write_record(
+        store.root / "artifacts/data/_versions/9999999997_v2.state-9999999998.json", {"state": "pruned"}
+    ),
+    "a version that was erased": _tomb("data", 2),
+    "the newest version erased": _tomb("data", 3, reason="</script><script>alert(1)</script>\x1b[2J"),
+    "a record of another erased version": _tomb("data", 3, version=1),
+    "a record of an erased version of another name": _tomb("data", 3, name="other"),
+    "a record of an erased version without a digest": _tomb("data", 3, manifest_digest=None),
+    "a record of an erased version of 3 GB": lambda store: store.sparse(
+        "artifacts/data/_versions/9999999996_v3.tomb.json", 3 * GIB
+    ),
+    "an erased version with the largest number": _tomb("data", LARGEST),
+    "a hidden name": _hidden(1, state="hidden"),
+    "a hidden name with the largest number": _hidden(LARGEST, state="gone"),
     "a version with the largest number": _stray_version,
     "a version that is missing": lambda store: (store.root / store.manifest_key("data", 2)).unlink(),
     "names of nothing": _names,

@@ -43,7 +43,7 @@ def build(root: Path, lake: Path) -> None:
     client.register_artifact("report", b"report", inputs=[model])
     model.sign(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
     client.register_artifact("old", b"old")
-    write_record(root / "artifacts/old/_versions/9999999998_v1.state-9999999998.json", {"state": "pruned"})
+    write_state(root, "old", 1, "9999999998", "pruned")
 
 
 def _register_table(client: MetaMLFlowClient) -> None:
@@ -61,6 +61,14 @@ def _cut_in_two(store: HostileStore) -> None:
         data = b"".join(json.dumps(entry, separators=(",", ":"), sort_keys=True).encode() + b"\n" for entry in part)
         shards.append({"first": part[0]["path"], "count": len(part)} | store.put_content(data, ".jsonl"))
     store.write_manifest(document | {"shards": shards}, "wide", 1)
+
+
+def write_state(root: Path, name: str, version: int, spelled: str, state: str) -> None:
+    """Write a state record of a version, its number spelled as given."""
+    manifest = root / f"artifacts/{name}/_versions/{9_999_999_999 - version:010d}_v{version}.json"
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    place = manifest.with_name(f"{manifest.stem}.state-{spelled}.json")
+    write_record(place, {"state": state, "manifest_digest": f"sha256:{digest}"})
 
 
 def write_record(path: Path, fields: dict) -> None:

@@ -33,13 +33,6 @@ def alter(raw, name, version=1, **changes) -> str:
     return f"sha256:{hashlib.sha256(before).hexdigest()}"
 
 
-def prune(raw, name, version):
-    place = raw.manifest_path(name, version)
-    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
-        '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
-    )
-
-
 # --- lineage ----------------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +99,7 @@ def test_who_rewrites_all_of_it_consistently_is_not_found_and_a_digest_kept_else
 
 
 def test_a_pruned_version_on_the_way_is_no_finding(chain, raw):
-    prune(raw, "cleaned", 1)
+    raw.prune("cleaned", 1)
     assert chain.get_artifact("model").verify(lineage=True)
 
 
@@ -150,7 +143,7 @@ def test_a_history_lists_each_version_with_the_digest_of_its_manifest(row, raw):
 
 
 def test_pruned_versions_stay_in_the_history(row, raw):
-    prune(raw, "table", 2)
+    raw.prune("table", 2)
     history = row.history("table")
     assert history.ok
     assert [entry.available for entry in history.versions] == [True, False, True, True]

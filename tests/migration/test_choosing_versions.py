@@ -9,7 +9,8 @@ from full_stores import assert_same
 
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError
-from metamlflow.format.layout import state_key
+from metamlflow.format.layout import manifest_key, state_key
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.clock import utc_now
@@ -31,7 +32,10 @@ def blobs(folder) -> set[bytes]:
 def set_state(folder, version, number, state) -> None:
     """Write a state record, as a prune does."""
     path = folder / state_key(ArtifactName("features"), version, number)
-    path.write_bytes(encode_state(state, f"{number:032x}", utc_now()))
+    key = manifest_key(ArtifactName("features"), version)  # the destination may not have it yet
+    manifest = next(place / key for place in (folder, folder.with_name("source")) if (place / key).exists())
+    digest = digest_of(manifest.read_bytes())
+    path.write_bytes(encode_state(state, digest, f"{number:032x}", utc_now()))
 
 
 def states(folder, version) -> list[str]:

@@ -10,6 +10,7 @@ from worlds import NAME, RAW_NAME, MemoryWorld, manifest_key
 
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, IntegrityError, StoreFormatError
 from metamlflow.format.layout import state_key
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_alias, encode_state
 from metamlflow.model.names import MAX_VERSION, ArtifactName
 from metamlflow.testing import FaultyBackend, client_on
@@ -81,19 +82,27 @@ def test_few_missing_versions_are_told_one_by_one(world):
     assert missing == ["version 2", "version 3"]
 
 
+def pruned(world) -> bytes:
+    digest = digest_of(world.objects()[manifest_key(1)])
+    return encode_state("pruned", digest, "f" * 32, world.bucket.clock())
+
+
 @pytest.mark.parametrize(
     "number", ["0" * 10, "9" * 10, "9" * 40, "9" * 600], ids=["next", "zero", "40-digits", "600-digits"]
 )
 def test_a_state_beyond_the_range_is_no_state(world, number):
     key = manifest_key(1).replace(".json", f".state-{number}.json")
-    world.write(key, encode_state("pruned", "f" * 32, world.bucket.clock()))
+    world.write(key, pruned(world))
     assert world.client().get_artifact(NAME).read_bytes() == b"first"
     assert world.client().register_artifact(NAME, b"second").version == 2
 
 
 def test_a_state_that_cannot_be_followed_by_another_is_told_and_not_followed(world):
     name = ArtifactName(NAME)
-    world.write(state_key(name, 1, LAST - 1), encode_state("pruned", "f" * 32, world.bucket.clock()))
+    world.write(
+        state_key(name, 1, LAST - 1),
+        pruned(world),
+    )
     with pytest.raises(ArtifactPrunedError):
         world.client().get_artifact(NAME)
     with pytest.raises(StoreFormatError, match="state 9,999,999,999"):

@@ -13,6 +13,7 @@ import pytest
 from worlds import NAME, MemoryWorld, assert_readable, assert_sound, manifests
 
 from metamlflow.errors import OutcomeUnknownError
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing import FailBefore, Fault, FaultyBackend, LostReply, MemoryBucket, StoredObject, client_on
@@ -64,7 +65,7 @@ class TimedWorld(MemoryWorld):
                 self.bucket.objects[key] = StoredObject(stored.data, self.now - age)
 
     def prune(self, key: str, ago: timedelta) -> None:
-        data = encode_state("pruned", "f" * 32, self.now - ago)
+        data = encode_state("pruned", digest_of(self.objects()[key]), "f" * 32, self.now - ago)
         self.bucket.objects[key.replace(".json", ".state-9999999998.json")] = StoredObject(data, self.now - ago)
 
 

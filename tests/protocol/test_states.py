@@ -11,6 +11,7 @@ from worlds import IMPATIENT, NAME, RAW_NAME, MemoryWorld, World, assert_sound, 
 
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, ConflictError, StoreFormatError
 from metamlflow.format.layout import alias_key, state_key
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import State, encode_alias, encode_state
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.clock import utc_now
@@ -21,7 +22,8 @@ ALIAS = "best"
 
 
 def write_state(world: World, version: int, number: int, state: State) -> None:
-    world.write(state_key(PARSED, version, number), encode_state(state, f"{number:032x}", utc_now()))
+    digest = digest_of(world.objects().get(manifest_key(version), b""))
+    world.write(state_key(PARSED, version, number), encode_state(state, digest, f"{number:032x}", utc_now()))
 
 
 def write_alias(world: World, number: int, version: int | None) -> None:

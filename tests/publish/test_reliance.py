@@ -88,10 +88,7 @@ def test_a_fresh_key_of_the_version_before_is_relied_on_too(short, raw):
 
 def test_content_of_a_pruned_version_is_not_relied_on_when_it_is_old(short, raw):
     short.register_artifact("a", b"content")
-    place = raw.manifest_path("a", 1)
-    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
-        '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
-    )
+    raw.prune("a", 1)
     age(raw.blob_path(b"content"), days=1)
     assert re.fullmatch(FRESH_KEY, key_of(short.register_artifact("a", b"content")))
 

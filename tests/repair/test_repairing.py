@@ -224,10 +224,7 @@ def test_what_is_no_source_is_told(client, artifact, tmp_path, store_folder):
 
 
 def test_a_pruned_version_is_not_brought_back(client, raw, artifact, copy):
-    place = raw.manifest_path("name", 1)
-    place.with_name(place.name.replace(".json", ".state-9999999998.json")).write_text(
-        '{"format":1,"state":"pruned","record_id":"%s","created_at":"2024-01-01T00:00:00Z"}' % ("0" * 32)
-    )
+    raw.prune("name", 1)
     place_of(raw, artifact, "a.csv").unlink()
     with pytest.raises(ArtifactPrunedError):
         client.repair("name@1", copy)

@@ -98,6 +98,8 @@ class FsspecBackend(ABC):
                 failures.append(DeleteFailure(key, error))
         return failures
 
+    gathers_listings: bool = True
+
     # --- for subclasses ---------------------------------------------------------------------------------------------
 
     own_errors: Table | None = None

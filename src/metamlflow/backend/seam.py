@@ -155,6 +155,17 @@ class ListsAcrossPrefixes(Protocol):
 
 
 @runtime_checkable
+class GathersListings(Protocol):
+    """Optional, for a backend that gathers a listing in some order and sorts it then, as one over folders does.
+
+    Such a listing may show an object that was created while it was gathered and miss an earlier one. A writer looks
+    again at what it is going to rely on. A disk (:class:`CheapStat`) is taken for such a place in any case.
+    """
+
+    gathers_listings: bool
+
+
+@runtime_checkable
 class ConfirmsCreation(Protocol):
     """Optional, for a backend whose storage may stop honouring conditions while a client runs, and shows it."""
 

@@ -199,6 +199,9 @@ def ls(
     artifact_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only those of this type.")
     ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--include-hidden", help="List names too that were hidden from listings.")
+    ] = False,
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
@@ -208,7 +211,7 @@ def ls(
 
     In a pipe: name, version, type, files, bytes, time of creation and creator, separated by tabs.
     """
-    found = client_for(store, options).list_artifacts(name, artifact_type=artifact_type)
+    found = client_for(store, options).list_artifacts(name, artifact_type=artifact_type, include_hidden=hidden)
     if as_json:
         emit_document("artifacts", {"artifacts": [artifact.to_json() for artifact in found]})
     else:

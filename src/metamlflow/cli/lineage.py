@@ -83,9 +83,9 @@ def history(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Show all versions of a name, including pruned ones. Exits with 1 if one is missing or was altered.
+    """Show all versions of a name, including pruned and erased ones. Exits with 1 if one is missing or was altered.
 
-    In a pipe: version, state (available or pruned), time, creator and manifest digest, separated by tabs.
+    In a pipe: version, state (available, pruned or erased), time, creator and manifest digest, separated by tabs.
     """
     found = client_for(store, options).history(name)
     if as_json:
@@ -93,6 +93,7 @@ def history(
             {
                 "version": entry.version,
                 "available": entry.available,
+                "erased": entry.erased,
                 "created_at": entry.created_at and utc_text(entry.created_at),
                 "created_by": entry.created_by,
                 "manifest_digest": entry.manifest_digest,
@@ -105,7 +106,7 @@ def history(
         rows: list[Row] = [
             (
                 entry.version,
-                "available" if entry.available else "pruned",
+                entry.state,
                 entry.created_at or "-",
                 entry.created_by or "-",
                 entry.manifest_digest,

@@ -51,7 +51,7 @@ def _is_record(name: ArtifactName, key: str) -> bool:
     try:
         if parse_version_key(name, key) is not None:
             return True
-    except StoreFormatError:  # as it was spelled before, or of a version that was erased
+    except StoreFormatError:  # as it was spelled before
         return False
     alias = alias_of_key(name, key)
     if alias is not None:

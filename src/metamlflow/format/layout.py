@@ -24,8 +24,7 @@ LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
 _INVERSE_OF = MAX_VERSION + 1  # 9,999,999,999 - n is ten digits for every n, so that the newest lists first
-_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([0-9]{10}))?\.json")
-_TOMB = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.tomb\.json")
+_VERSION_FILE = re.compile(r"([0-9]{10})_v([1-9][0-9]{0,9})(?:\.state-([0-9]{10})|(\.tomb))?\.json")
 _STATE_OF_BEFORE = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.state-[1-9][0-9]{0,8}\.json")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
@@ -73,6 +72,30 @@ def name_of_key(key: str) -> str | None:
         return None
     name = unescape_name(key.removeprefix(NAMES).removesuffix(".json"))
     return name if name_problem(name) is None and f"{NAMES}{escape_name(name)}.json" == key else None
+
+
+def hidden_prefix(name: ArtifactName) -> str:
+    """Where the records that hide a name from listings, or show it again, lie, newest first.
+
+    They lie among the names, so that one listing tells of all of them. No name is spelled with ``!`` and a slash.
+    """
+    return f"{NAMES}{escape_name(name)}!/"
+
+
+def hidden_key(name: ArtifactName, number: int) -> str:
+    """Key of record ``number`` (1, 2, …) of those that hide a name (odd ones) and show it again (even ones)."""
+    _check_number(number, f"{name}: hiding record")
+    return f"{hidden_prefix(name)}{_inverse(number)}.json"
+
+
+def parse_hidden_key(key: str) -> tuple[str, int] | None:
+    """The name that the record at ``key`` hides or shows, and its number; None for another key."""
+    escaped, separator, _ = key.removeprefix(NAMES).rpartition("!/")
+    name = unescape_name(escaped)
+    if not separator or name_problem(name) is not None:
+        return None
+    number = _number_below(hidden_prefix(ArtifactName(name)), key)
+    return (name, number) if number else None
 
 
 def versions_prefix(name: ArtifactName) -> str:
@@ -125,12 +148,23 @@ def state_key(name: ArtifactName, version: int, number: int) -> str:
     return f"{version_prefix(name, version)}state-{_inverse(number)}.json"
 
 
+def tomb_key(name: ArtifactName, version: int) -> str:
+    """Key of the record that a version was erased. It lists after the manifest and the states.
+
+    Raises:
+        StoreFormatError: no version has this number.
+    """
+    _check_number(version, f"{name}: version")
+    return f"{version_prefix(name, version)}tomb.json"
+
+
 @dataclass(frozen=True, slots=True)
 class VersionKey:
-    """What a key under :func:`versions_prefix` says; ``state`` is None for the manifest."""
+    """What a key under :func:`versions_prefix` says: of a state its number, else it is a tomb's or the manifest's."""
 
     version: int
     state: int | None
+    is_tomb: bool = False
 
 
 def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
@@ -138,7 +172,7 @@ def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
 
     Raises:
         StoreFormatError: it is that of a state record from before format 1 was settled. To ignore it would be to take a
-            pruned version for a live one. Or it is reserved for the record that a version was erased.
+            pruned version for a live one.
     """
     prefix = versions_prefix(name)
     if not key.startswith(prefix):
@@ -147,13 +181,11 @@ def parse_version_key(name: ArtifactName, key: str) -> VersionKey | None:
     if match is None:
         if _STATE_OF_BEFORE.fullmatch(key, len(prefix)):
             raise _state_of_before(key)
-        if _TOMB.fullmatch(key, len(prefix)):
-            raise _erased(key)
         return None
     version, state = _number_of(match[1]), match[3] and _number_of(match[3])
     if version != int(match[2]) or (match[3] and not state):
         return None
-    return VersionKey(version, state or None)
+    return VersionKey(version, state or None, is_tomb=match[4] is not None)
 
 
 def _state_of_before(key: str) -> StoreFormatError:
@@ -162,15 +194,6 @@ def _state_of_before(key: str) -> StoreFormatError:
         hint="Such versions are not read any more: register what is live in a new store.",
         key=key,
         problems=("the number of a state record takes ten digits",),
-    )
-
-
-def _erased(key: str) -> StoreFormatError:
-    return StoreFormatError(
-        f"{key} says that a version was erased, which this library does not know",
-        hint="It was written by a newer metamlflow; update yours to read it.",
-        key=key,
-        problems=("unknown feature: versions that were erased",),
     )
 
 

@@ -160,7 +160,7 @@ def decode_manifest(data: bytes, key: str, name: ArtifactName, version: int) -> 
         inputs=tuple(input_from_json(item, place, problems) for place, item in fields.items("inputs")),
         run=fields.optional_text("run", is_record_id),
         code=fields.optional_mapping("code"),
-        previous=_previous(fields, version),
+        previous=previous_digest(fields, version),
         requires=requires,
         extra=_kept(fields),
     )
@@ -176,7 +176,7 @@ def _kept(fields: Fields) -> dict[str, Any]:
     return fields.unknown() | ({} if writer is None else {WRITER: writer})
 
 
-def _previous(fields: Fields, version: int) -> str | None:
+def previous_digest(fields: Fields, version: int) -> str | None:
     """Read the digest of the manifest before: each version has one but the first."""
     if (version == 1) == (fields.value("previous") is None):
         return fields.optional_text("previous", is_digest)

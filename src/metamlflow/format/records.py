@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_object
 from metamlflow.format.layout import MARKER, state_number_of_key
-from metamlflow.format.manifests import is_record_id, is_uuid
+from metamlflow.format.manifests import is_digest, is_record_id, is_uuid
 from metamlflow.model.names import MAX_VERSION
 from metamlflow.model.uris import uri_problem
 
@@ -74,21 +74,43 @@ def encode_name(name: str, record_id: str, created_at: datetime) -> bytes:
     return dump({"created_at": format_instant(created_at), "format": FORMAT, "name": name, "record_id": record_id})
 
 
-def encode_state(state: State, record_id: str, created_at: datetime) -> bytes:
-    """Return the bytes of a version's state record."""
-    return dump({"created_at": format_instant(created_at), "format": FORMAT, "record_id": record_id, "state": state})
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """What a state record says.
+
+    Attributes:
+        state: the state.
+        manifest_digest: of the manifest that it speaks of. It says nothing of another one under that number.
+    """
+
+    state: State
+    manifest_digest: str
 
 
-def decode_state(data: bytes, key: str) -> State:
+def encode_state(state: State, manifest_digest: str, record_id: str, created_at: datetime) -> bytes:
+    """Return the bytes of a state record of the version whose manifest has this digest."""
+    return dump(
+        {
+            "created_at": format_instant(created_at),
+            "format": FORMAT,
+            "manifest_digest": manifest_digest,
+            "record_id": record_id,
+            "state": state,
+        }
+    )
+
+
+def decode_state(data: bytes, key: str) -> StateRecord:
     """Read a version's state record."""
     fields, problems = open_record(data, key, "state record")
     state = fields.text("state", lambda value: None if value in STATES else f"expected one of {', '.join(STATES)}")
     # The number alone tells a listing whether the version is live, so the two must agree.
     if (number := state_number_of_key(key)) and state in STATES and (state == "restored") == bool(number % 2):
         fields.note("state", f'"{state}" cannot be record {number}: even ones restore, odd ones do not')
-    _check_origin(fields)
+    manifest_digest = fields.text("manifest_digest", is_digest)
+    check_origin(fields)
     problems.raise_if_any("state record")
-    return cast("State", state)
+    return StateRecord(cast("State", state), manifest_digest)
 
 
 def encode_alias(version: int | None, record_id: str, created_at: datetime) -> bytes:
@@ -102,7 +124,7 @@ def decode_alias(data: bytes, key: str) -> int | None:
     """Read an alias record: the version that it stands for, or None if it was removed."""
     fields, problems = open_record(data, key, "alias record")
     version = None if fields.is_null("version") else fields.integer("version", 1, MAX_VERSION)
-    _check_origin(fields)
+    check_origin(fields)
     problems.raise_if_any("alias record")
     return version
 
@@ -182,7 +204,7 @@ def decode_relocation(data: bytes, key: str) -> Relocation:
     """Read a relocation."""
     fields, problems = open_record(data, key, "relocation")
     relocation = Relocation(fields.text("old"), fields.text("new"))
-    _check_origin(fields)
+    check_origin(fields)
     problems.raise_if_any("relocation")
     if problem := relocation_problem(relocation):
         fields.note("old", problem)
@@ -190,7 +212,8 @@ def decode_relocation(data: bytes, key: str) -> Relocation:
     return relocation
 
 
-def _check_origin(fields: Fields) -> None:
+def check_origin(fields: Fields) -> None:
+    """Note what is wrong with the two fields that every record has."""
     fields.text("record_id", is_record_id)
     fields.instant("created_at")
 

@@ -10,8 +10,9 @@ from metamlflow.format.records import decode_alias, encode_alias
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
+from metamlflow.store.catalog.statuses import check_available, is_live, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import check_available, load_reference, newest_alias_record, version_status
+from metamlflow.store.catalog.versions import load_reference, newest_alias_record
 
 
 def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
@@ -20,6 +21,7 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
     Raises:
         ArtifactNotFoundError: the target does not exist.
         ArtifactPrunedError: the target is pruned or absent, perhaps since this call began.
+        ArtifactErasedError: the target was erased.
         InvalidNameError: the alias is malformed.
         StoreNotFoundError, ConflictError: the store is gone since this client opened it, or was replaced by another
             one.
@@ -36,10 +38,25 @@ def set_alias(store: Store, alias: Reference, target: Reference | None) -> None:
     before = _append(store, alias.name, text, version if target else None)
     if target:
         status = version_status(store, alias.name, version)
-        if not status.available:
-            # A prune looked for aliases before this one existed, so the version is gone: restore the old target.
-            _append(store, alias.name, text, before)
+        if not is_live(store, alias.name, status):
+            # A prune looked for aliases before this one existed, so the version is gone.
+            _undo(store, alias.name, text, before)
             check_available(store, alias.name, status)
+
+
+def _undo(store: Store, name: ArtifactName, alias: str, before: int | None) -> None:
+    """Give an alias its former target back, if that is live, before and after; otherwise remove the alias.
+
+    The second look is the one of every alias: whoever prunes the target writes first and looks for aliases afterwards.
+    """
+
+    def lives() -> bool:
+        return before is not None and is_live(store, name, version_status(store, name, before))
+
+    back = before if lives() else None
+    _append(store, name, alias, back)
+    if back is not None and not lives():
+        _append(store, name, alias, None)
 
 
 def aliases_of(store: Store, name: ArtifactName) -> dict[str, int]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
+from typing import Any
 
 from metamlflow._looks import counted, grid_of, minute_text, one_line
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
@@ -13,8 +16,9 @@ from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versions, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import VersionStatus, known_versions, list_names, list_versions, version_status
+from metamlflow.store.catalog.versions import known_versions, list_names
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _HINT = "Restore this object from a copy of the store."
@@ -27,10 +31,12 @@ class HistoryEntry:
 
     Attributes:
         version: its number.
-        manifest_digest: the digest of its stored manifest; empty if the object is larger than a manifest can be.
-        created_at: in UTC; None if the manifest cannot be read.
-        created_by: who registered it; None if the manifest cannot be read.
-        available: whether its bytes are present; False for a pruned or absent version.
+        manifest_digest: the digest of its stored manifest; empty if the object is larger than a manifest can be. Of an
+            erased version what its record says; empty if that is damaged.
+        created_at: in UTC; None if the manifest cannot be read, or is erased.
+        created_by: who registered it; None if the manifest cannot be read, or is erased.
+        available: whether its bytes are present; False for a pruned, absent or erased version.
+        erased: whether it was erased for good.
     """
 
     version: int
@@ -38,6 +44,17 @@ class HistoryEntry:
     created_at: datetime | None
     created_by: str | None
     available: bool
+    erased: bool = False
+
+    def __setstate__(self, state: list[Any]) -> None:
+        # A pickle of an earlier release has no `erased`.
+        for attribute, value in zip_longest(self.__slots__, state, fillvalue=False):
+            object.__setattr__(self, str(attribute), value)
+
+    @property
+    def state(self) -> str:
+        """``available``, ``pruned`` (also if a migration left it out) or ``erased``."""
+        return "erased" if self.erased else "available" if self.available else "pruned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +63,7 @@ class History:
 
     Attributes:
         name: the name.
-        versions: the versions that have a manifest.
+        versions: the versions that have a manifest, and those that were erased.
         problems: the missing or altered versions, in the order of their numbers.
     """
 
@@ -63,8 +80,10 @@ class History:
         return self.ok
 
     def __repr__(self) -> str:
-        pruned = sum(not entry.available for entry in self.versions)
-        found = counted(len(self.versions), "version") + (f", {pruned:,} pruned" if pruned else "")
+        found = counted(len(self.versions), "version")
+        for state in ("pruned", "erased"):
+            if count := sum(entry.state == state for entry in self.versions):
+                found += f", {count:,} {state}"
         problems = f"failed: {counted(len(self.problems), 'problem')}" if self.problems else "ok"
         return f"<History of {one_line(self.name)}: {found}, {problems}>"
 
@@ -72,7 +91,7 @@ class History:
         rows = [
             (
                 entry.version,
-                "available" if entry.available else "pruned",
+                entry.state,
                 minute_text(entry.created_at) if entry.created_at else "",
                 entry.created_by or "",
                 entry.manifest_digest,
@@ -100,6 +119,9 @@ def history_of(store: Store, name: ArtifactName) -> History:
 
     def entry(status: VersionStatus) -> HistoryEntry | None:
         """Return the history's entry of one version, or None if the version is gone by now."""
+        if status.erased:
+            digest = _erased_digest(store, name, status.version)
+            return HistoryEntry(status.version, digest, None, None, available=False, erased=True)
         key = manifest_key(name, status.version)
         digest = ""
         try:
@@ -109,8 +131,9 @@ def history_of(store: Store, name: ArtifactName) -> History:
         except ObjectNotFoundError:
             return None
         except StoreFormatError:
-            return HistoryEntry(status.version, digest, None, None, status.available)
-        return HistoryEntry(status.version, digest, manifest.created_at, manifest.created_by, status.available)
+            return HistoryEntry(status.version, digest, None, None, is_live(store, name, status))
+        available = is_live(store, name, status)
+        return HistoryEntry(status.version, digest, manifest.created_at, manifest.created_by, available)
 
     entries = tuple(found for found in in_parallel(entry, statuses) if found is not None)
     return History(str(name), entries, tuple(history_problems(store, name)))
@@ -118,60 +141,109 @@ def history_of(store: Store, name: ArtifactName) -> History:
 
 def names_in_use(store: Store) -> list[ArtifactName]:
     """Return every name that has a record or a version, sorted: a name whose record was lost is included."""
-    names = set(list_names(store))
+    names = set(list_names(store, include_hidden=True))
     for info in with_retries(lambda: list(store.backend.list_objects(ARTIFACTS)), store.clock):
         if name := name_of_versions_key(info.key):
             names.add(ArtifactName(name))
     return sorted(names)
 
 
+def _erased_digest(store: Store, name: ArtifactName, version: int) -> str:
+    try:
+        return read_tomb(store, name, version).manifest_digest
+    except (StoreFormatError, ObjectNotFoundError):
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """What one version says of the sequence: its own digest, and that of the version before; None if unknown."""
+
+    digest: str | None
+    previous: str | None
+
+
 def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityError]:
     """Yield the problems of a name's sequence of versions; each manifest is read once.
 
     An unreadable manifest is not reported here, except when it is too large; only its bytes count. Missing manifests
-    cost no request, because a forged number close to the largest makes ten thousand million versions missing.
+    cost no request, because a forged number close to the largest makes ten thousand million versions missing. An erased
+    version takes part by what its record repeats of its manifest.
     """
-    previous: str | None = None
+    digest: str | None = None
     last = 0
-    for version in sorted(status.version for status in list_versions(store, name)):
+    for status in sorted(list_versions(store, name), key=lambda status: status.version):
+        version = status.version
         if version > last + 1:
-            previous = None
+            digest = None
             yield from _gap(name, last + 1, version - 1)
         last = version
-        key = manifest_key(name, version)
         try:
-            data = with_retries(lambda key=key: read_record(store.backend, key), store.clock)  # type: ignore[misc]
+            link = _link_of(store, name, status)
         except ObjectNotFoundError:
             if version_status(store, name, version).info is None:
                 last -= 1  # removed since the listing; if it was deleted, the gap before the next version shows it
                 continue
             yield from _gap(name, version, version)
-            previous = None
-            continue
+            link = _Link(None, None)
         except StoreFormatError as error:
-            yield IntegrityError(
-                f"{name}@{version} was altered: {error.message}",
-                hint=_HINT,
-                expected=f"the manifest of version {version}",
-                actual="; ".join(error.problems),
-                key=key,
-            )
-            previous = None
-            continue
-        try:
-            said = decode_manifest(data, key, name, version).previous
-        except StoreFormatError:
-            said = None
-        if said and previous and said != previous:
-            before = manifest_key(name, version - 1)
-            yield IntegrityError(
-                f"{name}@{version - 1} was altered after {name}@{version} was registered ({before})",
-                hint=_HINT,
-                expected=said,
-                actual=previous,
-                key=before,
-            )
-        previous = digest_of(data)
+            yield _altered(name, version, error)
+            link = _Link(None, None)
+        if link.previous and digest and link.previous != digest:
+            yield _contradicted(name, version - 1, link.previous, digest)
+        digest = link.digest
+        if status.erased and status.info is not None:
+            yield _buried(name, version)
+
+
+def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> _Link:
+    key = manifest_key(name, status.version)
+    data: bytes | None = None
+    if not status.erased:
+        with suppress(ObjectNotFoundError):
+            data = with_retries(lambda: read_record(store.backend, key), store.clock)
+    if data is None:
+        tomb = read_tomb(store, name, status.version)  # also if it was erased since the listing
+        return _Link(tomb.manifest_digest, tomb.previous)
+    try:
+        previous = decode_manifest(data, key, name, status.version).previous
+    except StoreFormatError:
+        previous = None
+    return _Link(digest_of(data), previous)
+
+
+def _altered(name: ArtifactName, version: int, error: StoreFormatError) -> IntegrityError:
+    return IntegrityError(
+        f"{name}@{version} was altered: {error.message}",
+        hint=_HINT,
+        expected=f"the manifest of version {version}",
+        actual="; ".join(error.problems),
+        key=error.key or manifest_key(name, version),
+    )
+
+
+def _contradicted(name: ArtifactName, version: int, said: str, found: str) -> IntegrityError:
+    key = manifest_key(name, version)
+    return IntegrityError(
+        f"{name}@{version} was altered after {name}@{version + 1} was registered ({key})",
+        hint=_HINT,
+        expected=said,
+        actual=found,
+        key=key,
+    )
+
+
+def _buried(name: ArtifactName, version: int) -> IntegrityError:
+    """Return the problem of a manifest that lies where a version was erased: nobody reads it, but it is still there."""
+    key = manifest_key(name, version)
+    return IntegrityError(
+        f"{name}@{version} was erased, but a manifest lies there ({key})",
+        hint="It is no version, and nobody reads it. Delete this object: the erasure was cut off, or a writer that had "
+        "been paused created it afterwards.",
+        expected="missing",
+        actual="a manifest",
+        key=key,
+    )
 
 
 def _gap(name: ArtifactName, first: int, last: int) -> Iterator[IntegrityError]:

@@ -6,13 +6,34 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, DamagedRecordWarning, StoreFormatError
+from metamlflow.errors import (
+    ArtifactErasedError,
+    ArtifactNotFoundError,
+    ArtifactPrunedError,
+    DamagedRecordWarning,
+    StoreFormatError,
+)
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.records import looked_again
+from metamlflow.store.catalog.statuses import live_among, load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import known_versions, list_names, load_manifest, load_reference
+from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
 from metamlflow.store.transfer.scheduler import in_parallel
+
+
+def listed(store: Store, name: ArtifactName | None, *, include_hidden: bool = False) -> list[StoredManifest]:
+    """Return the versions of a name whose bytes are present, ascending; without a name the latest of each name."""
+    return latest_of_each(store, include_hidden=include_hidden) if name is None else versions_of(store, name)
+
+
+def live_numbers(store: Store, name: ArtifactName) -> list[int]:
+    """Return the numbers of a name's versions whose bytes are present, ascending.
+
+    Raises:
+        ArtifactNotFoundError: the name does not exist.
+    """
+    return [status.version for status in live_among(store, name, known_versions(store, name))]
 
 
 def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
@@ -25,20 +46,19 @@ def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
 
 
 def _load_versions(store: Store, name: ArtifactName) -> list[StoredManifest | StoreFormatError | None]:
-    numbers = [status.version for status in known_versions(store, name) if status.available]
-    return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), numbers))
+    return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), live_numbers(store, name)))
 
 
-def latest_of_each(store: Store) -> list[StoredManifest]:
-    """Return the latest version of each name that has one, in the order of the names."""
+def latest_of_each(store: Store, *, include_hidden: bool = False) -> list[StoredManifest]:
+    """Return the latest version of each name that has one, in the order of the names; of hidden ones only if asked."""
 
     def latest(name: ArtifactName) -> StoredManifest | None:
         try:
             return load_reference(store, Reference(name))
-        except (ArtifactNotFoundError, ArtifactPrunedError):
+        except (ArtifactNotFoundError, ArtifactPrunedError, ArtifactErasedError):
             return None  # the name has no version with its bytes
 
-    return _readable(in_parallel(_or_error(latest), sorted(list_names(store))))
+    return _readable(in_parallel(_or_error(latest), sorted(list_names(store, include_hidden=include_hidden))))
 
 
 def _or_error(

@@ -15,8 +15,9 @@ from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
+from metamlflow.store.catalog.statuses import list_versions
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import known_version, list_versions, not_found
+from metamlflow.store.catalog.versions import known_version, not_found
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _FEW, _PAGE = 16, 1_000  # keys: the newest record, with foreign objects before it
@@ -117,7 +118,7 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
 def _found(store: Store, subject: Subject) -> tuple[ArtifactName, int | None]:
     """Return the name and number of what exists; None as the number stands for the name."""
     if isinstance(subject, Reference):
-        return subject.name, known_version(store, subject).version
+        return subject.name, known_version(store, subject)
     if next(list_versions(store, subject), None) is None:
         raise not_found(store, subject, None)
     return subject, None

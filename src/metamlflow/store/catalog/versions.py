@@ -6,7 +6,6 @@ import difflib
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from metamlflow.backend import ListsAcrossPrefixes, ObjectInfo
@@ -14,58 +13,45 @@ from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
     AccessDeniedError,
     ArtifactNotFoundError,
-    ArtifactPrunedError,
     MetaMLFlowError,
     ObjectNotFoundError,
+    StoreFormatError,
 )
 from metamlflow.format.layout import (
     NAMES,
     alias_of_key,
     aliases_prefix,
     every_alias_prefix,
-    manifest_key,
     name_of_key,
     parse_alias_key,
-    parse_version_key,
-    state_key,
-    version_prefix,
+    parse_hidden_key,
     versions_prefix,
 )
-from metamlflow.format.manifests import StoredManifest, decode_manifest
-from metamlflow.format.records import decode_alias, decode_state
+from metamlflow.format.manifests import StoredManifest
+from metamlflow.format.records import decode_alias
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import looked_again, with_retries
+from metamlflow.store.catalog.statuses import (
+    VersionStatus,
+    check_available,
+    erased_error,
+    list_versions,
+    live_among,
+    load_manifest,
+    merged,
+    page_of,
+    pages,
+    read_tomb,
+    version_status,
+)
 from metamlflow.store.catalog.store import Store
 
-_PAGE = 100  # keys: enough for the newest version and its states in one small response
+_PAGE = 100  # keys
 _SHOWN = 10
 _ACROSS = 16  # keys: the newest version with its states, and the keys after this name's
 _SEARCHED = 10_000  # names or alias records that are compared with a mistyped one
 _NEAR = 3  # suggestions
-
-
-@dataclass(frozen=True, slots=True)
-class VersionStatus:
-    """A version; ``state`` is the number of its newest state record, or 0 for none; ``info`` is its listed manifest.
-
-    ``committed`` is False if a state record exists without its manifest: a migration is about to create the manifest.
-    """
-
-    version: int
-    state: int = 0
-    committed: bool = True
-    info: ObjectInfo | None = field(default=None, compare=False)
-
-    @property
-    def available(self) -> bool:
-        """Whether its bytes are present: odd state records take them away, even ones bring them back."""
-        return self.state % 2 == 0
-
-
-def list_versions(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
-    """Yield the versions of a name, newest first, lazily: the first page has the newest, however many there are."""
-    return (status for status in all_statuses(store, name) if status.committed)
 
 
 def known_versions(store: Store, name: ArtifactName) -> list[VersionStatus]:
@@ -77,11 +63,6 @@ def known_versions(store: Store, name: ArtifactName) -> list[VersionStatus]:
     if not (found := list(list_versions(store, name))):
         raise not_found(store, name, None)
     return sorted(found, key=lambda status: status.version)
-
-
-def all_statuses(store: Store, name: ArtifactName) -> Iterator[VersionStatus]:
-    """Yield the same as :func:`list_versions`, and the numbers that are not committed yet."""
-    return _statuses(store, name, versions_prefix(name), page=_PAGE)
 
 
 def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
@@ -104,14 +85,14 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
         if found is not None:
             store.note_listing(found)
             own = [info for info in found if info.key.startswith(prefix)]
-            newest = list(itertools.islice(_merged(name, own), 2))
+            newest = list(itertools.islice(merged(name, own), 2))
             if len(own) < len(found) or len(found) < _ACROSS or len(newest) > 1:
                 return newest[0] if newest else VersionStatus(0)
-    first = _page(store, prefix, "", _PAGE)
+    first = page_of(store, prefix, "", _PAGE)
     if is_known and (not first or store.manifests.is_contradicted_by(first)):
         store.recheck()
-    rest = _pages(store, prefix, 1000, after=first[-1].key) if len(first) == _PAGE else ()
-    return next(_merged(name, itertools.chain(first, rest)), VersionStatus(0))
+    rest = pages(store, prefix, 1000, after=first[-1].key) if len(first) == _PAGE else ()
+    return next(merged(name, itertools.chain(first, rest)), VersionStatus(0))
 
 
 def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> list[ObjectInfo] | None:
@@ -121,48 +102,8 @@ def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> lis
         return None
 
 
-def _statuses(store: Store, name: ArtifactName, prefix: str, *, page: int) -> Iterator[VersionStatus]:
-    return _merged(name, _pages(store, prefix, page))
-
-
-def _pages(store: Store, prefix: str, page: int, after: str = "") -> Iterator[ObjectInfo]:
-    full = True
-    while full:
-        found = _page(store, prefix, after, page)
-        yield from found
-        full = len(found) == page
-        after, page = found[-1].key if full else "", max(page, 1000)
-
-
-def _merged(name: ArtifactName, infos: Iterable[ObjectInfo]) -> Iterator[VersionStatus]:
-    """Combine a manifest and the state records that follow it in the listing into one status."""
-    current: VersionStatus | None = None
-    for info in infos:
-        key = parse_version_key(name, info.key)
-        if key is None:
-            continue
-        if current is not None and key.version == current.version:
-            current = replace(current, state=max(key.state or 0, current.state))
-            continue
-        if current is not None:
-            yield current
-        committed = key.state is None
-        current = VersionStatus(key.version, key.state or 0, committed, info if committed else None)
-    if current is not None:
-        yield current
-
-
-def _page(store: Store, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
-    return with_retries(lambda: list(store.backend.list_objects(prefix, after=after, limit=limit)), store.clock)
-
-
-def version_status(store: Store, name: ArtifactName, version: int) -> VersionStatus:
-    """Return the state of one version. One listing of its few keys."""
-    return next(_statuses(store, name, version_prefix(name, version), page=_PAGE), VersionStatus(version))
-
-
-def list_names(store: Store) -> Iterator[ArtifactName]:
-    """Yield every name, in key order. One listing. A name may have no version yet.
+def list_names(store: Store, *, include_hidden: bool = False) -> Iterator[ArtifactName]:
+    """Yield every name that is not hidden, in key order. One listing. A name may have no version yet.
 
     Raises:
         StoreNotFoundError: the listing is empty because the store is gone since this client opened it.
@@ -171,9 +112,14 @@ def list_names(store: Store) -> Iterator[ArtifactName]:
     found = with_retries(lambda: list(store.backend.list_objects(NAMES)), store.clock)
     if not found:
         store.recheck()
+    records = [record for info in found if (record := parse_hidden_key(info.key))]
+    newest: dict[str, int] = {}
+    for name, number in records:
+        newest[name] = max(number, newest.get(name, 0))
     for info in found:
-        if name := name_of_key(info.key):
-            yield ArtifactName(name)
+        shown = name_of_key(info.key)
+        if shown and (include_hidden or newest.get(shown, 0) % 2 == 0):
+            yield ArtifactName(shown)
 
 
 def load_version(store: Store, name: ArtifactName, version: int) -> StoredManifest:
@@ -182,6 +128,7 @@ def load_version(store: Store, name: ArtifactName, version: int) -> StoredManife
     Raises:
         ArtifactNotFoundError: the version does not exist; the error names the existing ones.
         ArtifactPrunedError: the version is pruned or absent.
+        ArtifactErasedError: the version was erased.
     """
     with ThreadPool(1) as pool:
         listing = pool.submit(version_status, store, name, version)
@@ -189,21 +136,12 @@ def load_version(store: Store, name: ArtifactName, version: int) -> StoredManife
             loaded = load_manifest(store, name, version)
         except ObjectNotFoundError:
             raise not_found(store, name, version) from None
+        except StoreFormatError:
+            if listing.result().erased:  # whatever lies there is no version any more
+                check_available(store, name, listing.result())
+            raise
         status = listing.result()
-    check_available(store, name, status)
-    return loaded
-
-
-def load_manifest(store: Store, name: ArtifactName, version: int, *, seen: ObjectInfo | None = None) -> StoredManifest:
-    """Read and check a manifest, whatever its state; use the cached one if its object is the one ``seen`` now."""
-    store.check_features()
-    key = manifest_key(name, version)
-    if seen is not None and (held := store.manifests.get(key, seen)) is not None:
-        return held
-    data = with_retries(lambda: read_record(store.backend, key), store.clock)
-    loaded = StoredManifest(decode_manifest(data, key, name, version), data)
-    if seen is not None:
-        store.manifests.keep(key, loaded, seen)
+    check_available(store, name, status, loaded.digest)
     return loaded
 
 
@@ -213,6 +151,7 @@ def load_reference(store: Store, reference: Reference) -> StoredManifest:
     Raises:
         ArtifactNotFoundError: the name, version or alias does not exist.
         ArtifactPrunedError: the version is pruned or absent.
+        ArtifactErasedError: the version was erased.
         StoreNotFoundError: the store is gone.
     """
     name, version = reference.name, reference.version
@@ -224,68 +163,58 @@ def load_reference(store: Store, reference: Reference) -> StoredManifest:
     return looked_again(lambda: _load_newest(store, name), store.clock)
 
 
-def known_version(store: Store, reference: Reference) -> VersionStatus:
-    """Return the version that a reference stands for, pruned or not, without reading its manifest. One listing.
+def known_version(store: Store, reference: Reference) -> int:
+    """Return the number of the version that a reference stands for, pruned or not. One listing.
 
-    An alias costs a listing and a read more. ``latest`` stands for a version that is neither pruned nor absent.
+    An alias costs a listing and a read more. ``latest`` stands for the newest live version, and costs a read.
 
     Raises:
         ArtifactNotFoundError: the name, version or alias does not exist.
         ArtifactPrunedError: the latest is meant, and no version has its bytes.
+        ArtifactErasedError: the version was erased.
         StoreNotFoundError: the store is gone.
     """
     name, version = reference.name, reference.version
     if version == LATEST:
-        return looked_again(lambda: _newest_available(store, name), store.clock)
+        return looked_again(lambda: _load_newest(store, name), store.clock).manifest.version
     if isinstance(version, str):
         alias = version
         version = looked_again(lambda: _resolve_alias(store, name, alias), store.clock)
     status = version_status(store, name, version)
+    if status.erased:
+        raise erased_error(read_tomb(store, name, version))
     if status.info is None:
         raise not_found(store, name, version)
-    return status
+    return version
 
 
 def _load_newest(store: Store, name: ArtifactName) -> StoredManifest:
-    status = _newest_available(store, name)
-    return load_manifest(store, name, status.version, seen=status.info)
-
-
-def _newest_available(store: Store, name: ArtifactName) -> VersionStatus:
+    doubtful: list[VersionStatus] = []
     newest: VersionStatus | None = None
     for status in list_versions(store, name):
         if status.available:
-            return status
+            return _newest_of(store, name, doubtful, status)
         newest = newest or status
+        if not status.erased:
+            doubtful.append(status)
+    for status in live_among(store, name, doubtful):
+        return load_manifest(store, name, status.version, seen=status.info)
     if newest is not None:
         check_available(store, name, newest)
     raise not_found(store, name, None)
 
 
-def check_available(store: Store, name: ArtifactName, status: VersionStatus) -> None:
-    """Raise ArtifactPrunedError if the version was pruned, or left out by a migration."""
-    known = [status]
-
-    def look() -> str | None:
-        seen = known.pop() if known else version_status(store, name, status.version)
-        if seen.available:
-            return None
-        key = state_key(name, seen.version, seen.state)
-        return decode_state(with_retries(lambda: read_record(store.backend, key), store.clock), key)
-
-    state = looked_again(look, store.clock)
-    if state is None:
-        return
-    if state == "absent":
-        why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
-    else:
-        why, remedy = "was pruned", "Restore it within half the store's grace"
-    raise ArtifactPrunedError(
-        f"{name}@{status.version} {why}: its bytes are not in this store",
-        hint=f"{remedy}, or use another version.",
-        name=name,
-        version=status.version,
-    )
+def _newest_of(
+    store: Store, name: ArtifactName, doubtful: list[VersionStatus], certain: VersionStatus
+) -> StoredManifest:
+    """Return the newest that is live of versions with odd states, or the live version below them; in one round trip."""
+    if not doubtful:
+        return load_manifest(store, name, certain.version, seen=certain.info)
+    with ThreadPool(1) as pool:
+        loading = pool.submit(load_manifest, store, name, certain.version, seen=certain.info)
+        for status in live_among(store, name, doubtful):
+            return load_manifest(store, name, status.version, seen=status.info)
+        return loading.result()
 
 
 def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[int, int | None]:
@@ -293,7 +222,7 @@ def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[i
 
     The newest record is listed first, except for foreign objects: the marker of a folder, a file of the desktop.
     """
-    for info in _pages(store, aliases_prefix(name, alias), 1):
+    for info in pages(store, aliases_prefix(name, alias), 1):
         if number := parse_alias_key(name, alias, info.key):
             return number, decode_alias(
                 with_retries(partial(read_record, store.backend, info.key), store.clock), info.key
@@ -312,11 +241,16 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
     """Return the error for a name or version that does not exist; it names the existing ones.
 
     Raises:
+        ArtifactErasedError: the version did exist, and was erased.
         StoreNotFoundError: the store is gone since this client opened it.
         ConflictError: the store was replaced by another one.
     """
     store.recheck()
-    numbers = [status.version for status in list_versions(store, name)]
+    statuses = list(list_versions(store, name))
+    for status in statuses:
+        if status.version == version and status.erased:
+            check_available(store, name, status)
+    numbers = [status.version for status in statuses if not status.erased]
     if numbers and version is not None:
         newest = ", ".join(str(number) for number in numbers[:_SHOWN])
         more = f" and {len(numbers) - _SHOWN} older" if len(numbers) > _SHOWN else ""

@@ -12,8 +12,8 @@ from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.records import patiently, with_retries
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.transfer.scheduler import in_parallel
 
 VersionId = tuple[ArtifactName, int]

@@ -14,8 +14,9 @@ from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.redaction import printable, without_secrets
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest, load_reference, not_found
+from metamlflow.store.catalog.versions import load_reference, not_found
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _NAME, _VERSION = "_artifact_name", "_version"

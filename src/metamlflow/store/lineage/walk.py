@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
+from metamlflow.store.catalog.statuses import load_manifest, refuse_erased
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId, consumers
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -76,6 +76,8 @@ def _load_all(store: Store, walked: Subgraph, wanted: list[VersionId]) -> Mappin
     def load(version: VersionId) -> StoredManifest | str:
         try:
             return load_manifest(store, *version)
+        except ObjectNotFoundError as error:
+            return _why_missing(store, version, error)
         except MetaMLFlowError as error:
             return error.message
 
@@ -86,6 +88,14 @@ def _load_all(store: Store, walked: Subgraph, wanted: list[VersionId]) -> Mappin
         else:
             found[version] = outcome
     return found
+
+
+def _why_missing(store: Store, version: VersionId, error: MetaMLFlowError) -> str:
+    try:
+        refuse_erased(store, *version)
+    except MetaMLFlowError as known:
+        return known.message
+    return error.message
 
 
 def _walk_down(store: Store, walked: Subgraph, frontier: list[StoredManifest], depth: int | None) -> None:

@@ -15,18 +15,22 @@ from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import (
     DISTRIBUTIONS,
     MARKER,
+    NAMES,
     RUNS,
     SIGNATURES,
     all_signatures_prefix,
+    hidden_prefix,
+    parse_hidden_key,
     run_of_key,
     runs_prefix,
 )
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import PROOFS, CopyOptions, Proof, StorePair
+from metamlflow.store.migrate.erasures import another_history
 from metamlflow.store.migrate.features import bring_features, look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of, planned
 from metamlflow.store.migrate.pointers import CopyTarget, copy_pointers, expect_copies
@@ -35,7 +39,7 @@ from metamlflow.store.migrate.relocations import asked_relocations, bring_reloca
 from metamlflow.store.migrate.report import MigrationReport, VersionReport
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.migrate.survey import NameState, look, look_at
-from metamlflow.store.migrate.version import DestinationIndex, Migration, conflict, new_contents, once
+from metamlflow.store.migrate.version import DestinationIndex, Migration, new_contents, once
 from metamlflow.store.migrate.workers import CopyPool
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.ranges import RANGE_BYTES
@@ -183,12 +187,12 @@ def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionRepor
     name = str(state.name)
     if state.conflict is None:
         present = [number for number in state.present if not (looks and number in state.live_at_both)]
-        return [VersionReport(name, number, "present") for number in present]
+        return [VersionReport(name, n, "erased" if n in state.erased else "present") for n in present]
     at, ours, theirs = state.conflict
     due = [version.number for version in state.due]
     reason = "the name has another history at the destination"
     others = [VersionReport(name, n, "skipped", reason=reason) for n in sorted({*state.present, *due} - {at})]
-    told = conflict(state.name, at, ours, theirs).message
+    told = another_history((state.name, at), ours, theirs).message
     return [*others, VersionReport(name, at, "conflict", ours, reason=told)]
 
 
@@ -208,6 +212,9 @@ def _expected(ends: StorePair, item: VersionTask) -> VersionReport:
 
 def _add_expected(ends: StorePair, item: VersionTask, report: VersionReport) -> None:
     name, number = item.id
+    if item.state.is_erased:
+        report.reason = "it was erased at the source"
+        return
     loaded = load_manifest(ends.source, name, number, seen=item.state.info)
     report.manifest_digest = loaded.digest
     report.requests = 4 + len(loaded.manifest.inputs) + (6 if loaded.manifest.run else 0) + len(item.state.states)
@@ -300,6 +307,7 @@ def _carry_out(
 
     for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
         pass
+    _bring(ends, report, "hiding records", lambda: _bring_hidden(ends, states, refused, every=every))
     _bring(ends, report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
     _bring(ends, report, "runs", lambda: _bring_runs(ends, every=every))
 
@@ -309,6 +317,18 @@ def _looked_at(migration: Migration, states: list[NameState]) -> Iterator[Versio
     due = ((state.name, number) for state in states if state.conflict is None for number in sorted(state.live_at_both))
     cancel = migration.spreader.counter.cancel
     yield from in_parallel(lambda version: migration.look_at(*version), due, size_of=lambda _: None, cancel=cancel)
+
+
+def _bring_hidden(ends: StorePair, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:
+    """Copy the records that hide names or show them again: of a whole store with one listing."""
+    names = {str(state.name) for state in states} - set(map(str, refused))
+    prefixes = [NAMES] if every else [hidden_prefix(ArtifactName(name)) for name in sorted(names)]
+    for prefix in prefixes:
+        found = ((info.key, parse_hidden_key(info.key)) for info in listed(ends.source, prefix))
+        keys = [key for key, hides in found if hides and hides[0] in names]
+        there = {info.key for info in listed(ends.destination, prefix)} if keys else set()
+        for _ in in_parallel(partial(copy_record, ends), (key for key in keys if key not in there)):
+            pass
 
 
 def _bring_signatures(ends: StorePair, states: list[NameState], refused: set[ArtifactName], *, every: bool) -> None:

@@ -9,8 +9,8 @@ from functools import partial
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.manifests import Manifest
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.survey import NameState, VersionState
@@ -96,6 +96,8 @@ def _with_before(state: NameState) -> Iterator[tuple[VersionState, int | None]]:
 def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> VersionTask:
     name, state, before = due
     needs = ((name, state.number - 1),) if state.number > 1 else ()
+    if state.is_erased:
+        return VersionTask((name, state.number), state, needs)
     try:
         manifest = load_manifest(source, name, state.number, seen=state.info).manifest
         item = VersionTask((name, state.number), state, before=before, files=manifest.files)

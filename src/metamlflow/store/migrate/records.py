@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.external import is_folder_marker
 from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
-from metamlflow.format.layout import NAMES
-from metamlflow.format.manifests import record_id_of
+from metamlflow.format.layout import NAMES, manifest_key
+from metamlflow.format.manifests import digest_of, record_id_of
+from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_exclusively, patiently, with_retries
+from metamlflow.store.catalog.statuses import tomb_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -38,8 +40,10 @@ def copy_records(ends: StorePair, prefix: str, *, but: tuple[str, ...] = ()) -> 
         pass
 
 
-def copy_record(ends: StorePair, key: str) -> None:
+def copy_record(ends: StorePair, key: str, *, in_time: Callable[[], bool] = lambda: True) -> None:
     """Create a record of the source at the destination, unless it exists there already.
+
+    ``in_time`` is called before each further attempt; if it returns False, no attempt follows.
 
     Raises:
         ConflictError: the destination has another record under this key.
@@ -50,7 +54,7 @@ def copy_record(ends: StorePair, key: str) -> None:
     destination = ends.destination
     record_id = record_id_of(data)
     if record_id is not None:
-        stored = create_exclusively(destination.backend, key, data, record_id, destination.clock)
+        stored = create_exclusively(destination.backend, key, data, record_id, destination.clock, in_time=in_time)
     else:  # an edge, or a list of distributions: its key determines its content
         with suppress(AlreadyExistsError):
             patiently(lambda: destination.backend.create(key, data), destination.clock)
@@ -89,3 +93,11 @@ def read_or_none(store: Store, key: str) -> bytes | None:
         return with_retries(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:
         return None
+
+
+def digest_at(store: Store, version: tuple[ArtifactName, int]) -> str:
+    """Return the digest of a version's manifest, also if it was erased; empty if there is neither."""
+    if tomb := tomb_of(store, *version):
+        return tomb.manifest_digest
+    data = read_or_none(store, manifest_key(*version))
+    return "" if data is None else digest_of(data)

@@ -7,7 +7,7 @@ from typing import Any
 
 from metamlflow._looks import bytes_text, counted, grid_of
 
-_GOOD = frozenset({"migrated", "absent", "present", "planned"})
+_GOOD = frozenset({"migrated", "absent", "present", "planned", "pruned", "erased"})
 
 
 @dataclass
@@ -18,8 +18,9 @@ class VersionReport:
         name: the name of the artifact.
         version: its number.
         status: ``migrated``; ``absent`` (its manifest was copied, its bytes were left out); ``present`` (nothing was
-            left to do, and it was not examined again); ``planned``; ``conflict``; ``skipped`` (after another failed);
-            ``failed``.
+            left to do, and it was not examined again); ``planned``; ``erased`` (at one end or both: nothing brings it
+            back); ``pruned`` (it was erased at the source, and waits for the destination's grace); ``conflict``;
+            ``skipped`` (after another failed); ``failed``.
         manifest_digest: the digest of its manifest at the source; None if it was not read.
         files: the number of its files; None if the manifest was not read.
         objects: how many of its blobs the destination did not have before; planned: how many it is expected to need.

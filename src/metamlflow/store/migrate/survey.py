@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,16 +12,15 @@ from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import (
     ARTIFACTS,
     artifact_prefix,
-    manifest_key,
     name_of_artifact_key,
     note_of_key,
     parse_version_key,
 )
-from metamlflow.format.manifests import digest_of
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.statuses import VersionStatus, live_among, merged
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.blobs import StorePair
-from metamlflow.store.migrate.records import everything_below, listed, read_or_none
+from metamlflow.store.migrate.records import digest_at, everything_below, listed
 from metamlflow.store.migrate.selection import Selection, Versions, wanted_names
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -38,8 +37,11 @@ class VersionState:
         there: the numbers of its state records at the destination.
         is_committed: whether the destination has its manifest.
         is_wanted: whether its bytes are copied.
-        info: its listed manifest at the source.
+        info: its listed manifest at the source; None if there is none, since it was erased.
         before: the listed manifest of the previous version, if it has one.
+        is_live: whether its bytes are present at the source.
+        is_erased: whether it was erased at the source.
+        is_erased_there: whether it was erased at the destination.
     """
 
     number: int
@@ -47,18 +49,16 @@ class VersionState:
     there: tuple[int, ...]
     is_committed: bool
     is_wanted: bool
-    info: ObjectInfo
+    info: ObjectInfo | None
     before: ObjectInfo | None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether its bytes are present at the source: even states bring them back."""
-        return max(self.states, default=0) % 2 == 0
+    is_live: bool
+    is_erased: bool = False
+    is_erased_there: bool = False
 
     @property
     def is_live_there(self) -> bool:
-        """Whether its bytes are present at the destination."""
-        return self.is_committed and max(self.there, default=0) % 2 == 0
+        """Whether its bytes are certainly present at the destination."""
+        return self.is_committed and not self.is_erased_there and max(self.there, default=0) % 2 == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class NameState:
             differ.
         live_there: those among ``present`` whose bytes are present at the destination.
         live_at_both: those whose bytes are present at the source as well.
+        erased: those among ``present`` that were erased at one end or both: nothing brings them back.
     """
 
     name: ArtifactName
@@ -84,6 +85,7 @@ class NameState:
     conflict: tuple[int, str, str] | None = None
     live_there: frozenset[int] = frozenset()
     live_at_both: frozenset[int] = frozenset()
+    erased: frozenset[int] = frozenset()
 
 
 def look(ends: StorePair, names: Iterable[str] | None, versions: Versions | None) -> list[NameState]:
@@ -150,54 +152,80 @@ def _by_name(store: Store) -> Iterator[tuple[ArtifactName, list[ObjectInfo]]]:
 
 def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameState | None:
     name, ours, theirs = listing
-    manifests, states, others = _sorted(name, ours)
-    manifests_there, states_there, others_there = _sorted(name, theirs)
-    if not manifests:
+    here, others = _sorted(name, ours)
+    there, others_there = _sorted(name, theirs)
+    numbers = [number for number, status in here.items() if status.committed]
+    if not numbers:
         return None
-    live = {number for number in manifests if max(states.get(number, ()), default=0) % 2 == 0}
+    found = live_among(ends.source, name, (here[number] for number in numbers), by_times=False)
+    live = {status.version for status in found}
     wanted = selection.of(name, live)
     present: list[VersionState] = []
     due: list[VersionState] = []
-    for number in sorted(manifests):
-        of_source, of_destination = (tuple(sorted(found.get(number, ()))) for found in (states, states_there))
+    for number in sorted(numbers):
+        at_source, at_destination = here[number], there.get(number, Found(number, committed=False))
+        before = here.get(number - 1)
         version = VersionState(
             number,
-            of_source,
-            of_destination,
-            number in manifests_there,
+            at_source.states,
+            at_destination.states,
+            at_destination.info is not None,
             number in wanted,
-            manifests[number],
-            manifests.get(number - 1),
+            at_source.info,
+            before.info if before else None,
+            number in live,
+            at_source.erased,
+            at_destination.erased,
         )
         (due if _is_due(version) else present).append(version)
     left_out = live - set(wanted)
-    others = {key for key in others if _note_goes(name, key, manifests, left_out)}
-    both = [number for number in manifests if number in manifests_there]
-    conflict = None
-    if both and not _is_same(manifests[max(both)], manifests_there[max(both)]):
-        key = manifest_key(name, max(both))
-        digest, there = (digest_of(read_or_none(store, key) or b"") for store in (ends.source, ends.destination))
-        conflict = (max(both), digest, there) if digest != there else None
+    others = {key for key in others if _note_goes(name, key, here, there, left_out)}
     return NameState(
         name,
         tuple(version.number for version in present),
         tuple(due),
         tuple(sorted(others - others_there)),
-        conflict,
+        _conflict(ends, name, here, there),
         frozenset(version.number for version in present if version.is_live_there),
         frozenset(version.number for version in present if version.is_live_there and version.is_live),
+        frozenset(version.number for version in present if version.is_erased or version.is_erased_there),
     )
 
 
-def _note_goes(name: ArtifactName, key: str, manifests: Collection[int], left_out: Collection[int]) -> bool:
-    """Whether a record goes along: those that are notes on a version only if that is not left out by a selection."""
+def _note_goes(
+    name: ArtifactName, key: str, here: Mapping[int, Found], there: Mapping[int, Found], left_out: Collection[int]
+) -> bool:
+    """Whether a record goes along: all but notes on a version that a selection leaves out, or that was erased."""
     note = note_of_key(name, key)
-    return note is None or note.version is None or (note.version in manifests and note.version not in left_out)
+    if note is None or note.version is None:
+        return True
+    ours, theirs = here.get(note.version), there.get(note.version)
+    if ours is None or ours.info is None or ours.erased or (theirs is not None and theirs.erased):
+        return False
+    return note.version not in left_out
+
+
+def _conflict(
+    ends: StorePair, name: ArtifactName, here: dict[int, Found], there: dict[int, Found]
+) -> tuple[int, str, str] | None:
+    """Compare the newest version that both have: by its manifest, or by what is recorded of an erased one."""
+    both = [number for number, found in here.items() if found.committed and number in there and there[number].committed]
+    if not both:
+        return None
+    newest = max(both)
+    ours, theirs = here[newest], there[newest]
+    is_erased = ours.erased or theirs.erased
+    if not is_erased and ours.info is not None and theirs.info is not None and _is_same(ours.info, theirs.info):
+        return None
+    digest, found = (digest_at(store, (name, newest)) for store in (ends.source, ends.destination))
+    return (newest, digest, found) if digest != found else None
 
 
 def _is_due(version: VersionState) -> bool:
     ours, theirs = max(version.states, default=0), max(version.there, default=0)
-    if not version.is_committed:
+    if version.is_erased_there:
+        return False
+    if version.is_erased or not version.is_committed:
         return True
     if theirs <= ours:
         return theirs < ours
@@ -205,22 +233,38 @@ def _is_due(version: VersionState) -> bool:
     return version.is_live != version.is_live_there and (version.is_wanted or not version.is_live)
 
 
-def _sorted(
-    name: ArtifactName, infos: Iterable[ObjectInfo]
-) -> tuple[dict[int, ObjectInfo], dict[int, list[int]], set[str]]:
-    """Return the manifests by number, the numbers of their state records, and the keys of everything else."""
-    manifests: dict[int, ObjectInfo] = {}
+@dataclass(frozen=True, slots=True)
+class Found(VersionStatus):
+    """A version in a listing, with the numbers of all of its state records, ascending."""
+
+    states: tuple[int, ...] = ()
+
+
+def _sorted(name: ArtifactName, infos: Iterable[ObjectInfo]) -> tuple[dict[int, Found], set[str]]:
+    """Return the versions by number, and the keys of everything else."""
     states: dict[int, list[int]] = {}
     others: set[str] = set()
+    own: list[ObjectInfo] = []
     for info in infos:
         key = parse_version_key(name, info.key)
         if key is None:
             others.add(info.key)
-        elif key.state is None:
-            manifests[key.version] = info
-        else:
+            continue
+        own.append(info)
+        if key.state is not None:
             states.setdefault(key.version, []).append(key.state)
-    return manifests, states, others
+    return {
+        status.version: Found(
+            status.version,
+            status.state,
+            status.committed,
+            status.info,
+            status.state_info,
+            status.erased,
+            tuple(sorted(states.get(status.version, ()))),
+        )
+        for status in merged(name, own)
+    }, others
 
 
 def _is_same(ours: ObjectInfo, theirs: ObjectInfo) -> bool:

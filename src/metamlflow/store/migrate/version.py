@@ -21,15 +21,16 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries, Predecessor
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import create_exclusively
+from metamlflow.store.catalog.statuses import list_versions, lists_in_order, load_manifest, stays_live, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_versions, load_manifest, version_status
 from metamlflow.store.lineage.edges import VersionId, write_edges
 from metamlflow.store.migrate.blobs import CopiedBlob, StorePair, shard_content
+from metamlflow.store.migrate.erasures import another_history, carry_erasure, check_same_erasure
 from metamlflow.store.migrate.features import look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of
-from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, copy_records, read_or_none
+from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, copy_records, digest_at, read_or_none
 from metamlflow.store.migrate.report import VersionReport
-from metamlflow.store.migrate.states import bring_states, create_state, is_given_up_there
+from metamlflow.store.migrate.states import Deadline, StateWriter, is_given_up_there
 from metamlflow.store.migrate.workers import CopyPool
 
 _REMEMBERED = 200_000
@@ -96,8 +97,9 @@ class DestinationIndex:
     def _named_there(self) -> Iterator[str]:
         destination = self._destination
         for name in names_in_use(destination):
+            began = destination.clock.now().timestamp()
             for status in list_versions(destination, name):
-                if status.available:
+                if stays_live(destination, name, status, began):
                     manifest = load_manifest(destination, name, status.version).manifest
                     yield from (shard.key for shard in manifest.shards or ())
                     yield from (held.key for entry in Entries(destination, manifest) for held in entry.objects())
@@ -130,9 +132,12 @@ class Migration:
         report = VersionReport(str(name), number, "migrated", files=item.files)
         try:
             look_again(self.ends)
-            loaded = load_manifest(self.ends.source, name, number, seen=item.state.info)
-            report.manifest_digest = loaded.digest
-            self._bring(item, loaded, report)
+            if item.state.is_erased:
+                carry_erasure(self.ends, item.id, report)
+            else:
+                loaded = load_manifest(self.ends.source, name, number, seen=item.state.info)
+                report.manifest_digest = loaded.digest
+                self._bring(item, loaded, report)
             self._unanswered = 0
         except (AccessDeniedError, StorageUnavailableError) as error:
             self._unanswered += 1
@@ -164,7 +169,7 @@ class Migration:
 
     def _bring(self, item: VersionTask, loaded: StoredManifest, report: VersionReport) -> None:
         manifest, state = loaded.manifest, item.state
-        moves = item.moves and not (state.is_committed and is_given_up_there(self.ends, item.id, state))
+        moves = item.moves and not (state.is_committed and is_given_up_there(self.ends, item.id, state, loaded.digest))
         until = float("inf")
         if moves:
             until = self._move(item, manifest, report)
@@ -186,37 +191,53 @@ class Migration:
                 hint="Migrate again; if it persists, use a destination with a longer grace (metamlflow init --grace).",
             )
         look_again(self.ends)  # the blobs may have taken days
-        # States that take the version's bytes away are created before it: it must never be seen as live without its
-        # bytes.
-        brought = bring_states(self.ends, item.id, state, bytes_are_there=moves)
-        if state.is_committed and not moves and not brought.created:
+        self._record(item, loaded, report, moves=moves)
+
+    def _record(self, item: VersionTask, loaded: StoredManifest, report: VersionReport, *, moves: bool) -> None:
+        """Create the states and the manifest, in this order: a version is never seen as live without its bytes."""
+        state, destination = item.state, self.ends.destination
+        deadline: Deadline | None = None
+        if not state.is_committed and not (moves and not state.states and not state.there):
+            # States come first, and somebody may have published this number since the listing.
+            deadline = Deadline(destination)
+            now = version_status(destination, *item.id)
+            if now.erased:
+                check_same_erasure(destination, loaded.digest, item.id)
+                report.status = "erased"
+                return
+            if now.info is not None:
+                self._commit(item, loaded)
+                raise StorageError(
+                    f"{item.id[0]}@{item.id[1]} appeared at the destination meanwhile", hint="Migrate again."
+                )
+        created = StateWriter(self.ends, item.id, state, loaded.digest, deadline).bring(bytes_are_there=moves)
+        if state.is_committed and not moves and not created:
             report.status = "present"
         elif state.is_live and not moves and not state.is_live_there:
             report.status = "absent"
         if not state.is_committed:
-            self._commit(item, loaded, brought.absent)
+            self._commit(item, loaded)
 
     def _check_inputs(self, manifest: Manifest) -> None:
         """Refuse a version whose input has the same name and number as another version at the destination."""
         for used in manifest.inputs:
             if used.name in self.surveyed:
                 continue
-            data = read_or_none(self.ends.destination, manifest_key(used.name, used.version))
-            if data is not None and digest_of(data) != used.manifest_digest:
+            found = digest_at(self.ends.destination, (used.name, used.version))
+            if found and found != used.manifest_digest:
                 raise ConflictError(
                     f"{used.name}@{used.version}, which it was made from, has another history at the destination",
                     hint=HISTORY_HINT,
                 )
 
-    def _commit(self, item: VersionTask, loaded: StoredManifest, absent: int | None) -> None:
+    def _commit(self, item: VersionTask, loaded: StoredManifest) -> None:
         key = manifest_key(*item.id)
         destination = self.ends.destination
         stored = create_exclusively(destination.backend, key, loaded.data, loaded.manifest.record_id, destination.clock)
         if stored == loaded.data:
             return
-        if absent is not None:  # the number has another version, which must not be hidden
-            create_state(destination, item.id, absent + 1, "restored")
-        raise conflict(*item.id, loaded.digest, digest_of(stored or read_or_none(destination, key) or b""))
+        # States that were created for this manifest say nothing of the one that took its number.
+        raise another_history(item.id, loaded.digest, digest_of(stored or read_or_none(destination, key) or b""))
 
     # --- blobs --------------------------------------------------------------------------------------------------------
 
@@ -260,8 +281,8 @@ class Migration:
         if item.before is None or (name, item.before) in self._given_up:
             return None
         grace = self.ends.destination.marker().grace.total_seconds()
-        is_long_ago = self.ledger.now() > self.began + grace * _LISTING_HOLDS
-        if is_long_ago and not version_status(self.ends.destination, name, item.before).available:
+        is_certain = self.ledger.now() <= self.began + grace * _LISTING_HOLDS and lists_in_order(self.ends.destination)
+        if not is_certain and not version_status(self.ends.destination, name, item.before).available:
             return None
         return before_of(self.ends.source, item)
 
@@ -300,11 +321,3 @@ def once(contents: Iterable[Entry], on_repeated: Callable[[], None] = lambda: No
         if len(seen) < _REMEMBERED:
             seen.add(content.key)
         yield content
-
-
-def conflict(name: ArtifactName, number: int, ours: str, theirs: str) -> ConflictError:
-    """Return the error for a name that has another history at the destination."""
-    return ConflictError(
-        f"{name}@{number} has another history at the destination: {ours} at the source, {theirs} there",
-        hint=HISTORY_HINT,
-    )

@@ -21,8 +21,8 @@ from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import Losses, create_exclusively
 from metamlflow.store.catalog.relocations import MAX_RELOCATIONS, covers
+from metamlflow.store.catalog.statuses import is_live, list_versions, load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_versions, load_manifest
 from metamlflow.store.pointers.reading import copy_pointer
 from metamlflow.store.pointers.registering import full_uri
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
@@ -65,7 +65,7 @@ def record_relocation(
 
 def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[StoredManifest]:
     """Yield all versions of some names whose bytes are present; of each name the newest first."""
-    found = ((name, status) for name in names for status in list_versions(store, name) if status.available)
+    found = ((name, status) for name in names for status in list_versions(store, name) if is_live(store, name, status))
     yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
 
 

@@ -16,6 +16,7 @@ from metamlflow.model.manifests import Entry
 from metamlflow.store.catalog.fetching import held_checksum
 from metamlflow.store.catalog.records import patiently, with_retries
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.publish.lateness import AttemptAge
 from metamlflow.store.publish.listed_blobs import ListedBlobs
 from metamlflow.store.read.healing import is_good, put_back
 
@@ -45,6 +46,7 @@ class BlobWriter:
     def __init__(self, store: Store, grace: timedelta, *, prove: Reliance | None = None) -> None:
         self._store = store
         self._publish_id = ""
+        self._age: AttemptAge | None = None
         self._trusted_age = grace / 2
         self._prove = prove
         backend = store.backend
@@ -55,16 +57,17 @@ class BlobWriter:
         self._stored: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
         self._under_way: dict[tuple[str, str], threading.Event | None] = {}
 
-    def begin_attempt(self, started: float, named: Collection[str]) -> None:
+    def begin_attempt(self, age: AttemptAge, named: Collection[str]) -> None:
         """Take a new id for fresh keys, and forget blobs of earlier attempts that are too old for this one.
 
         Args:
-            started: before the attempt's first request, in seconds of the store's clock.
+            age: that of the attempt; it is told the storage's time where an answer has it.
             named: the keys that the last version names; empty for a large version.
         """
         self._publish_id = self._store.clock.new_id()
         self._listed = ListedBlobs(self._store, named)
-        oldest = started - self._trusted_age.total_seconds()
+        self._age = age
+        oldest = age.started - self._trusted_age.total_seconds()
         with self._lock:
             for content in [content for content, (_, born) in self._stored.items() if born <= oldest]:
                 del self._stored[content]
@@ -187,9 +190,12 @@ class BlobWriter:
 
     def _look_at(self, key: str) -> ObjectInfo | None:
         try:
-            return with_retries(lambda: self._store.backend.stat(key), self._store.clock)
+            info = with_retries(lambda: self._store.backend.stat(key), self._store.clock)
         except (ObjectNotFoundError, AccessDeniedError):
             return None
+        if self._age is not None:
+            self._age.note(info.observed)
+        return info
 
 
 def _is_of(key: str, blob: Blob, extension: str) -> bool:

@@ -11,8 +11,8 @@ from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_before_commit, with_retries
+from metamlflow.store.catalog.statuses import load_manifest, refuse_erased
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 
 
 class Claims:
@@ -31,7 +31,11 @@ class Claims:
         self._count = 0
 
     def published(self) -> StoredManifest | None:
-        """Return the version published under this key before, or None. Takes over the newest claim, if there is one."""
+        """Return the version published under this key before, or None. Takes over the newest claim, if there is one.
+
+        Raises:
+            ArtifactErasedError: the claimed version was erased. Nothing is ever published under this key again.
+        """
         prefix = idempotency_prefix(self._name, self._digest)
         found = with_retries(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
         numbers = [number for info in found if (number := parse_idempotency_key(self._name, self._digest, info.key))]
@@ -67,5 +71,7 @@ class Claims:
         try:
             loaded = load_manifest(self._store, self._name, self._newest.version)
         except ObjectNotFoundError:
+            # Erased: what was made under this key is gone for good, so the key is spent.
+            refuse_erased(self._store, self._name, self._newest.version)
             return None
         return loaded if loaded.manifest.record_id == self._newest.record_id else None

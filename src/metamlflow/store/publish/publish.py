@@ -18,9 +18,9 @@ from metamlflow.model.manifests import WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.entries import Entries, Predecessor
-from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively, looked_again
+from metamlflow.store.catalog.records import Losses, create_before_commit, create_exclusively
+from metamlflow.store.catalog.statuses import load_manifest, refuse_erased, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest, newest_status, version_status
 from metamlflow.store.ingest.sources import Source
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
@@ -28,7 +28,9 @@ from metamlflow.store.lineage.inputs import merged
 from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
+from metamlflow.store.publish.head import Newest, read_newest
 from metamlflow.store.publish.idempotency import Claims
+from metamlflow.store.publish.lateness import AttemptAge, holds_after_all
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 
 DERIVED_FROM = "derived_from"
@@ -55,19 +57,6 @@ class PublishRequest:
     """The newest version, if this one is derived from it: schema and inputs are taken from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest version of a name, whatever its state; number 0 if the name has no version.
-
-    ``was_known`` tells whether its manifest was in the cache already, and not read for this.
-    """
-
-    number: int = 0
-    loaded: StoredManifest | None = None
-    available: bool = False
-    was_known: bool = False
-
-
 @callback_errors()
 def publish(store: Store, draft: PublishRequest, progress: ProgressCallback | None = None) -> StoredManifest:
     """Publish ``draft`` as the next version of its name; return the committed manifest (or, if reused, the found one).
@@ -75,6 +64,7 @@ def publish(store: Store, draft: PublishRequest, progress: ProgressCallback | No
     Raises:
         SourceChangedError: a file changed while it was read; nothing was registered.
         OutcomeUnknownError: the commit may or may not have happened.
+        ArtifactErasedError: what was registered under the idempotency key was erased.
         StorageError: the storage failed; nothing was registered.
     """
     totals = draft.source.scan()
@@ -136,8 +126,9 @@ class _Publication:
             return earlier
         seen, self._seen = self._seen, None
         started, head = seen or (self._store.clock.elapsed(), read_newest(self._store, self._draft.name))
+        age = AttemptAge(self._store.clock, started)
         self._check_base(head)
-        content = self._store_content(head, started)
+        content = self._store_content(head, age)
         losses = Losses(self._store.clock)
         while True:
             target = self._target(head, content)
@@ -152,9 +143,9 @@ class _Publication:
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
             self._store.recheck_if_due()
-            if not self._in_time(started):
+            if not self._in_time(age):
                 return None
-            if (published := self._commit(manifest, started)) is not None:
+            if (published := self._commit(manifest, age)) is not None:
                 return published
             losses.note(manifest_key(manifest.name, manifest.version))
             head = read_newest(self._store, self._draft.name)
@@ -164,7 +155,8 @@ class _Publication:
         """Check the earlier result of a retry as hard as was requested; damaged blobs are put back from the source."""
         number = earlier.manifest.version
         if self._draft.prove and version_status(self._store, self._draft.name, number).available:
-            self._store_content(Newest(number, earlier, available=True), self._store.clock.elapsed())
+            age = AttemptAge(self._store.clock, self._store.clock.elapsed())
+            self._store_content(Newest(number, earlier, available=True), age)
 
     def _check_base(self, head: Newest) -> None:
         """Refuse to derive from an outdated version: its blobs are relied on, and newer changes would be lost."""
@@ -177,10 +169,10 @@ class _Publication:
             hint="Take the newest version and try again.",
         )
 
-    def _in_time(self, started: float) -> bool:
+    def _in_time(self, age: AttemptAge) -> bool:
         # Half the grace for a blob's age when it was found, three eighths for the publish: the last eighth is reserved
         # for requests that complete late.
-        return self._store.clock.elapsed() - started <= self._grace.total_seconds() * 3 / 8
+        return age.seconds() <= self._grace.total_seconds() * 3 / 8
 
     def _target(self, head: Newest, content: VersionContent) -> Claim:
         """Return the number and the ids to publish as; an existing number if that version is to be returned."""
@@ -288,18 +280,18 @@ class _Publication:
             run=self._draft.run.run_id if self._draft.run else None,
             code=self._draft.code,
             requires=content.requires,
-            previous=head.loaded.digest if head.loaded else None,
+            previous=head.digest,
             extra={WRITER: writer()},
         )
 
-    def _commit(self, manifest: Manifest, started: float) -> StoredManifest | None:
-        """Create the manifest: the commit. None if another publish took the number."""
+    def _commit(self, manifest: Manifest, age: AttemptAge) -> StoredManifest | None:
+        """Create the manifest: the commit. None if another publish took the number, or it was erased meanwhile."""
         data = encode_manifest(manifest)
         key = manifest_key(manifest.name, manifest.version)
         backend, clock = self._store.backend, self._store.clock
         try:
             stored = create_exclusively(
-                backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(started)
+                backend, key, data, manifest.record_id, clock, in_time=lambda: self._in_time(age)
             )
         except OutcomeUnknownError as error:
             raise OutcomeUnknownError(
@@ -313,21 +305,42 @@ class _Publication:
             ) from error
         if stored is None:
             return None
-        if stored == data:
-            loaded = StoredManifest(manifest, data)
-            # On a disk a stat is cheap, and identifies the object, should another one replace it later.
-            info = backend.stat(key) if isinstance(backend, CheapStat) else None
-            self._store.manifests.keep(key, loaded, info)
-            return loaded
-        # Several retries under one key may have created it together: the stored record counts.
-        return StoredManifest(decode_manifest(stored, key, manifest.name, manifest.version), stored)
+        if stored != data:
+            # Several retries under one key may have created it together: the stored record counts.
+            loaded = StoredManifest(decode_manifest(stored, key, manifest.name, manifest.version), stored)
+            return loaded if self._holds(loaded, age) else None
+        loaded = StoredManifest(manifest, data)
+        # On a disk a stat is cheap, and identifies the object, should another one replace it later.
+        info = backend.stat(key) if isinstance(backend, CheapStat) else None
+        age.note(info.observed if info else None)
+        if not self._holds(loaded, age):
+            return None
+        self._store.manifests.keep(key, loaded, info)
+        return loaded
 
-    def _store_content(self, head: Newest, started: float) -> VersionContent:
+    def _holds(self, loaded: StoredManifest, age: AttemptAge) -> bool:
+        """Whether a manifest that was won is a version. Only a win that is seen late is looked at again."""
+        if age.seconds() <= self._grace.total_seconds() / 2:
+            return True
+
+        def put_back() -> None:
+            self._writer = BlobWriter(self._store, self._grace, prove="stat")
+            number = loaded.manifest.version
+            again = AttemptAge(self._store.clock, self._store.clock.elapsed())
+            self._store_content(Newest(number, loaded, available=True), again)
+
+        if holds_after_all(self._store, loaded, put_back):
+            return True
+        if self._claims:
+            refuse_erased(self._store, loaded.manifest.name, loaded.manifest.version)
+        return False
+
+    def _store_content(self, head: Newest, age: AttemptAge) -> VersionContent:
         files, size = self._totals
         counter = Counter("register", self._progress, total_files=files, total_bytes=size)
         last = head.loaded.manifest if head.loaded and head.available else None
         items = (last.items if last else None) or ()
-        self._writer.begin_attempt(started, {held.key for item in items for held in item.objects()})
+        self._writer.begin_attempt(age, {held.key for item in items for held in item.objects()})
         predecessor = Predecessor(Entries(self._store, last).items() if last else iter(()))
         return store_content(self._writer, self._draft.source, predecessor, last.shards if last else None, counter)
 
@@ -337,26 +350,3 @@ def _without_keys(items: tuple[Item, ...] | None) -> list[Item] | None:
     if items is None:
         return None
     return [item.without_keys() for item in items]
-
-
-def read_newest(store: Store, name: ArtifactName) -> Newest:
-    """Return the newest version of a name, with its manifest: two requests, or one if it has no version.
-
-    Raises:
-        ConflictError: a migration is creating the next version.
-    """
-    return looked_again(lambda: _read_head(store, name), store.clock)
-
-
-def _read_head(store: Store, name: ArtifactName) -> Newest:
-    status = newest_status(store, name)
-    if not status.committed:
-        raise ConflictError(
-            f"{name}@{status.version} is being migrated into this store",
-            hint="Register again when the migration is complete; if it was interrupted, finish it first.",
-        )
-    if status.version == 0:
-        return Newest()
-    was_known = store.manifests.has_any_below(manifest_key(name, status.version))
-    loaded = load_manifest(store, name, status.version, seen=status.info)
-    return Newest(status.version, loaded, status.available, was_known)

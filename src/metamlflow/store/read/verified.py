@@ -22,8 +22,8 @@ from metamlflow.store.catalog.fetching import (
     range_fetcher,
 )
 from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.statuses import check_available, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import check_available, version_status
 from metamlflow.store.transfer.ranges import copy_ranges, not_told, write_all
 from metamlflow.store.transfer.spooling import CHUNK, SMALL, OnBytes, discard, new_spool, spool_errors
 

@@ -16,15 +16,17 @@ from metamlflow.model.manifests import Entry
 from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.records import patiently
-from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import (
+from metamlflow.store.catalog.statuses import (
     check_available,
+    is_live,
     list_versions,
     load_manifest,
-    load_reference,
-    not_found,
+    refuse_erased,
+    tomb_of,
     version_status,
 )
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import load_reference, not_found
 from metamlflow.store.ingest.hashing import stage_bytes
 from metamlflow.store.migrate.blobs import bytes_in_memory, shard_content
 from metamlflow.store.read.healing import put_back
@@ -57,6 +59,7 @@ def repair_version(
     Raises:
         NotFoundError: the version does not exist.
         ArtifactPrunedError: the version is pruned or absent.
+        ArtifactErasedError: the version was erased: nothing of it is put back.
         StoreFormatError, IntegrityError: its manifest is damaged and the donor does not have a good one.
     """
     repair = _Repair(store, donor, progress)
@@ -102,6 +105,7 @@ class _Repair:
             failure = _other_manifest(manifest_key(name, version), digest, found.digest)
             if not chained and held and held.manifest.record_id != found.manifest.record_id:
                 raise failure
+        refuse_erased(store, name, version)
         loaded = self._manifest_from_donor(name, version, chained or (held.digest if held else None), failure)
         check_available(store, name, version_status(store, name, version))
         return loaded
@@ -110,7 +114,10 @@ class _Repair:
         if isinstance(wanted.version, int):
             return wanted.version
         if wanted.version == LATEST:
-            number = next((s.version for s in list_versions(self._store, wanted.name) if s.available), None)
+            number = next(
+                (s.version for s in list_versions(self._store, wanted.name) if is_live(self._store, wanted.name, s)),
+                None,
+            )
             if number is not None:
                 return number
         return load_reference(self._store, wanted).manifest.version
@@ -204,8 +211,10 @@ def _not_repairable(finding: Finding) -> str:
 
 
 def _recorded_digest(store: Store, name: ArtifactName, version: int) -> str | None:
-    """Return the digest of this version's manifest that the next version recorded, if there is a next one."""
+    """Return the digest of this version's manifest that the next version recorded, or its tomb, if there is one."""
     try:
+        if tomb := tomb_of(store, name, version + 1):
+            return tomb.previous
         return load_manifest(store, name, version + 1).manifest.previous
     except (ObjectNotFoundError, StoreFormatError):
         return None

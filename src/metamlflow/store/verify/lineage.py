@@ -9,6 +9,7 @@ from metamlflow.model.findings import Finding
 from metamlflow.model.manifests import Input
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.statuses import tomb_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -41,7 +42,7 @@ def _check(store: Store, used: Input) -> Finding | list[Input]:
     try:
         data = with_retries(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError:
-        return Finding("", "missing", key, used.manifest_digest, "missing")
+        return _missing(store, used, key)
     except (StorageError, StoreFormatError) as error:
         return Finding("", "unreadable", key, used.manifest_digest, error.message)
     actual = digest_of(data)
@@ -51,3 +52,19 @@ def _check(store: Store, used: Input) -> Finding | list[Input]:
         return list(decode_manifest(data, key, used.name, used.version).inputs)
     except StoreFormatError as error:
         return Finding("", "unreadable", key, used.manifest_digest, error.message)
+
+
+def _missing(store: Store, used: Input, key: str) -> Finding:
+    """Return the finding for a manifest that is not there: lost, or erased.
+
+    The record of an erased version repeats the digest, so the link to it holds; what was before it is not known.
+    """
+    try:
+        tomb = tomb_of(store, used.name, used.version)
+    except (StorageError, StoreFormatError) as error:
+        return Finding("", "unreadable", key, used.manifest_digest, error.message)
+    if tomb is None:
+        return Finding("", "missing", key, used.manifest_digest, "missing")
+    if tomb.manifest_digest != used.manifest_digest:
+        return Finding("", "modified", key, used.manifest_digest, tomb.manifest_digest)
+    return Finding("", "unverifiable", key, used.manifest_digest, f"erased on {tomb.created_at:%Y-%m-%d}")

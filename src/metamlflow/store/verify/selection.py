@@ -9,8 +9,9 @@ from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatEr
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
+from metamlflow.store.catalog.statuses import list_versions, live_among, load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_versions, load_manifest, load_reference, not_found
+from metamlflow.store.catalog.versions import load_reference, not_found
 from metamlflow.store.verify.report import UnreadableVersion
 
 
@@ -50,7 +51,7 @@ def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[StoredManifest 
 
 
 def _versions_of(store: Store, name: ArtifactName) -> Iterator[StoredManifest | UnreadableVersion]:
-    for number in sorted(status.version for status in list_versions(store, name) if status.available):
+    for number in sorted(status.version for status in live_among(store, name, list_versions(store, name))):
         try:
             yield load_manifest(store, name, number)
         except (StoreFormatError, IntegrityError) as error:

@@ -24,6 +24,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_exclusively, with_retries
+from metamlflow.store.catalog.statuses import refuse_erased
 from metamlflow.store.catalog.store import Store
 
 _KEY_BYTES = 32
@@ -52,6 +53,7 @@ def sign(store: Store, loaded: StoredManifest, private_key: Any) -> Signature:
 
     Raises:
         InvalidInputError: the key is not an ed25519 private key.
+        ArtifactErasedError: the version was erased since it was loaded.
         ConflictError: the signature's key in the store holds something else.
         StorageError: the storage failed.
     """
@@ -66,6 +68,7 @@ def sign(store: Store, loaded: StoredManifest, private_key: Any) -> Signature:
         signature=key.sign(signed_message(loaded.digest)),
     )
     store.writable_marker()
+    refuse_erased(store, loaded.manifest.name, loaded.manifest.version)
     place = signature_key(loaded.manifest.name, loaded.manifest.version, record.key_id)
     if create_exclusively(store.backend, place, encode_signature(record), record.record_id, store.clock) is not None:
         return Signature(record.key_id, public, record.created_at)

@@ -15,8 +15,8 @@ from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.findings import LEVELS, Finding, Level, Status
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store, store_from
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.verify.lineage import lineage_findings
