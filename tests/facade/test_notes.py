@@ -18,6 +18,7 @@ from metamlflow.errors import (
     StoreFormatError,
     StoreNotFoundError,
 )
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
 from metamlflow.store.catalog.clock import utc_now
 from metamlflow.types import Notes
@@ -40,8 +41,9 @@ def records(store_folder, name="model") -> dict[str, dict]:
 
 
 def prune(store_folder, version, state="pruned") -> None:
-    key = f"artifacts/model/_versions/{9_999_999_999 - version:010d}_v{version}.state-9999999998.json"
-    (store_folder / key).write_bytes(encode_state(state, "f" * 32, utc_now()))
+    manifest = store_folder / f"artifacts/model/_versions/{9_999_999_999 - version:010d}_v{version}.json"
+    record = encode_state(state, digest_of(manifest.read_bytes()), "f" * 32, utc_now())
+    manifest.with_suffix(".state-9999999998.json").write_bytes(record)
 
 
 def test_a_change_is_one_record_with_all_fields_and_who_made_it(two, store_folder, monkeypatch):

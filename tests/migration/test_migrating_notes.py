@@ -11,6 +11,7 @@ from full_stores import assert_same, files_of
 
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ArtifactPrunedError
+from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
 from metamlflow.store.catalog.clock import utc_now
 
@@ -30,7 +31,8 @@ def source(tmp_path) -> Path:
     (blob,) = [path for path in folder.glob("blobs/**/*") if path.is_file() and path.read_bytes() == b"1"]
     blob.unlink()
     for manifest in folder.glob("artifacts/**/_versions/9999999998_v1.json"):
-        manifest.with_suffix(".state-9999999998.json").write_bytes(encode_state("pruned", "f" * 32, utc_now()))
+        record = encode_state("pruned", digest_of(manifest.read_bytes()), "f" * 32, utc_now())
+        manifest.with_suffix(".state-9999999998.json").write_bytes(record)
     return folder
 
 

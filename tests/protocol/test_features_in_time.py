@@ -23,10 +23,11 @@ from metamlflow.errors import (
     StoreFormatError,
     StoreNotFoundError,
 )
+from metamlflow.format.manifests import digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import load_manifest
 from metamlflow.testing import FailBefore, FaultyBackend, LostReply, MemoryBackend, client_on
 
 GRACE = 7 * 24 * 3600
@@ -214,7 +215,9 @@ def test_a_reader_looks_again_also_where_it_would_read_no_manifest(world):
     time = Hours()
     client = client_on(world.backend(), time.clock())
     client.get_artifact(NAME)
-    world.write(f"{manifest_key(1)[: -len('json')]}state-9999999998.json", list_of(state="pruned"))
+    digest = digest_of(world.objects()[manifest_key(1)])
+    state = f"{manifest_key(1).removesuffix('json')}state-9999999998.json"
+    world.write(state, list_of(state="pruned", manifest_digest=digest))
     with pytest.raises(ArtifactPrunedError):
         client.get_artifact(NAME)
     world.write(key_of(1), UNKNOWN)
