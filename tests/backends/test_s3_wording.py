@@ -46,6 +46,7 @@ def test_a_redirect_to_nowhere_is_told_and_no_recursion_error():
     assert "endpoint_url" in str(told.hint)
 
 
+@pytest.mark.full
 def test_a_server_that_redirects_without_a_region_is_an_error_of_the_library():
     class Redirecting(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from cache_processes import FORK, content_of, get, in_child, leave, leftovers, sha256
 
 from metamlflow.store.cache.file_cache import FileCache
@@ -37,6 +38,7 @@ def hammer(root: Path, seed: int, rounds: int) -> None:
         in_child(life, random.Random(chance.random()))
 
 
+@pytest.mark.full
 def test_processes_that_hammer_a_tiny_cache_read_the_right_bytes_and_keep_the_bound(tmp_path):
     root = tmp_path / "cache"
     children = [FORK.Process(target=hammer, args=(root, seed, 25)) for seed in range(8)]
@@ -56,6 +58,7 @@ def test_processes_that_hammer_a_tiny_cache_read_the_right_bytes_and_keep_the_bo
     assert len(list((root / "leases").iterdir())) == 1
 
 
+@pytest.mark.full
 def test_processes_that_are_killed_anywhere_leave_a_cache_that_works(tmp_path):
     root, chance = tmp_path / "cache", random.Random(7)
     for round_ in range(25):

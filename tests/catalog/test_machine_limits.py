@@ -135,6 +135,7 @@ OPENING = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("use", OPENING.values(), ids=OPENING)
 def test_too_many_open_files_are_told_as_such(client, artifact, folder, use):
     (folder / "big").write_bytes(BIG)

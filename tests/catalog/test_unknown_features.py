@@ -122,6 +122,7 @@ def test_a_feature_that_readers_must_know_stops_every_read(store, call):
     assert caught.value.key == key_of(1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("call", READS)
 def test_a_feature_that_writers_must_know_stops_no_read(store, call):
     expected = READS[call](MetaMLFlowClient(store))
@@ -129,6 +130,7 @@ def test_a_feature_that_writers_must_know_stops_no_read(store, call):
     assert READS[call](MetaMLFlowClient(store)) == expected
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("call", WRITES)
 @pytest.mark.parametrize("need", ["read", "write"])
 def test_an_unknown_feature_stops_every_write_before_anything_is_written(store, call, need):
@@ -185,6 +187,7 @@ def test_repair_reads_from_a_donor_that_it_could_not_write_to(store, client):
     assert client.get_artifact("data", 1).verify()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("call", [*READS, *WRITES])
 def test_a_list_that_is_damaged_stops_everything_and_the_one_before_does_not_count(store, call):
     _damage(store)

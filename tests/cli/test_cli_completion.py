@@ -65,6 +65,7 @@ OFFERED = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("words", "expected"), OFFERED.values(), ids=OFFERED)
 def test_bash_is_offered(home, words, expected):
     quoted = " ".join(f"'{word}'" for word in words)

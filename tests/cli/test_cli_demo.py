@@ -50,6 +50,7 @@ def test_it_plays_with_the_base_install_in_two_seconds_and_leaves_nothing(tmp_pa
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.full
 def test_it_fits_a_hundred_columns_and_needs_no_terminal(tmp_path):
     out = play(cwd=tmp_path).stdout
     assert max(map(len, out.splitlines())) <= 100
@@ -79,6 +80,7 @@ def test_the_store_that_it_keeps_is_what_it_told(tmp_path):
     assert outcome["damaged_key"] == next(iter(second.entries)).key
 
 
+@pytest.mark.full
 def test_the_commands_that_it_ends_with_work(tmp_path):
     out = call("demo", "a folder", cwd=tmp_path).stdout.decode()
     commands = [
@@ -95,6 +97,7 @@ def test_settings_for_another_store_do_not_disturb_it(tmp_path):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("place", "code"), [("full", 4), ("full/file", 2), ("full/file/below", 2)])
 def test_it_touches_no_folder_that_holds_something(tmp_path, place, code):
     (tmp_path / "full").mkdir()

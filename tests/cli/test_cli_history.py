@@ -41,6 +41,7 @@ def test_a_whole_store_is_fine(store):
     assert len(shown.splitlines()) == 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_deleted_version_is_named(store, version):
     manifest(store, version).unlink()
@@ -49,6 +50,7 @@ def test_a_deleted_version_is_named(store, version):
     assert f"a@{version} is missing" in shown
 
 
+@pytest.mark.full
 def test_an_altered_record_is_named(store):
     path = manifest(store, 2)
     document = json.loads(path.read_bytes())
@@ -59,6 +61,7 @@ def test_an_altered_record_is_named(store):
     assert "a@2 was altered" in shown
 
 
+@pytest.mark.full
 def test_a_lost_name_hides_nothing(store):
     (store / "names/a.json").unlink()
     manifest(store, 1).unlink()

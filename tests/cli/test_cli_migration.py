@@ -77,6 +77,7 @@ def test_exit_codes_tell_a_conflict_from_a_failure(laptop, tmp_path, capsys):
     assert run(["migrate", str(laptop), str(tmp_path / "third")]) == 5
 
 
+@pytest.mark.full
 def test_what_cannot_be_is_told_before_anything_is_done(laptop, tmp_path, capsys):
     there = str(tmp_path / "there")
     for arguments, code, what in (

@@ -210,6 +210,7 @@ ENDS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("code", "arguments", "kind"), ENDS.values(), ids=ENDS)
 def test_the_exit_code_says_why_nothing_was_registered(ask, events, code, arguments, kind):
     answer = ask("pointer", *arguments, "--json")

@@ -46,6 +46,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.full
 def test_progress_shows_on_a_terminal_and_nowhere_else(folder):
     code, shown = on_a_terminal("register", "big", "big.bin", cwd=folder)
     assert code == 0
@@ -124,6 +125,7 @@ def test_ctrl_c_ends_at_once_with_130_and_leaves_nothing(folder, arrived):
     assert call("show", "x", cwd=folder, **ENVIRONMENT).returncode == 3
 
 
+@pytest.mark.full
 def test_a_reader_that_stops_ends_the_command_quietly(folder):
     (folder / "many").mkdir()
     for number in range(2_000):  # more than a pipe holds
@@ -137,6 +139,7 @@ def test_a_reader_that_stops_ends_the_command_quietly(folder):
         assert (process.returncode, errors) == (141, b"")
 
 
+@pytest.mark.full
 def test_a_reader_that_is_gone_already_ends_the_command_quietly(folder):
     call("register", "x", "big.bin", cwd=folder, **ENVIRONMENT)
     for arguments in (["ls", "--store", "store"], ["demo"], ["--help"]):
@@ -164,6 +167,7 @@ def test_a_broken_connection_to_the_storage_is_not_taken_for_a_closed_output(fol
     assert (answer.returncode, answer.stderr) == (5, b"error: Broken pipe\n")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_closed_stream_is_no_fault(folder, closed):
     call("register", "x", "big.bin", cwd=folder, **ENVIRONMENT)
@@ -184,6 +188,7 @@ def test_a_path_that_is_no_utf_8_is_printed_as_it_is(folder):
     assert Path(os.fsdecode(os.path.join(os.fsencode(folder), b"caf\xe9/big.bin"))).exists()  # noqa: PTH118
 
 
+@pytest.mark.full
 def test_an_old_locale_spoils_no_output(folder):
     (folder / "ünï.txt").write_text("x", encoding="utf-8")
     call("register", "x", "ünï.txt", "--meta", "who=Zoë", cwd=folder, LC_ALL="C.UTF-8", **ENVIRONMENT)

@@ -55,6 +55,7 @@ def folder(tmp_path_factory):
 # --- width ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_names_stay_whole_however_narrow_a_terminal_is(folder, width):
     code, shown = on_a_terminal("ls", cwd=folder, COLUMNS=str(width), NO_COLOR="1")
@@ -70,6 +71,7 @@ def test_names_stay_whole_however_narrow_a_terminal_is(folder, width):
     assert bool(gone) == (width < 100)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("width", "command"),
     [(40, ("show", NAME)), (80, ("show", NAME)), (60, ("doctor",)), (40, ("history", "bikes/rides"))],
@@ -151,6 +153,7 @@ SHOWN = {
 PAIRS = [("NO_COLOR", what) for what in SHOWN] + [(name, what) for name in PLAIN for what in ("a table", "an error")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("variables", "what"), list(dict.fromkeys(PAIRS)))
 def test_no_colour_means_no_attribute_at_all(folder, variables, what):
     _, shown = on_a_terminal(*SHOWN[what], cwd=folder, **PLAIN[variables])
@@ -167,12 +170,14 @@ def test_progress_without_colours_moves_the_cursor_and_no_more(folder):
     assert (code, shown) == (0, "dumb@1\n"), "what cannot be taken back is not drawn"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR"])
 def test_an_empty_variable_says_nothing(folder, variable):
     assert ESCAPE in on_a_terminal("show", "nobody", cwd=folder, **{variable: ""})[1]
     assert ESCAPE.encode() not in call("show", "nobody", cwd=folder, **ENVIRONMENT, **{variable: ""}).stderr
 
 
+@pytest.mark.full
 def test_forced_colours_reach_what_people_read_and_no_data(folder):
     for variable in ("FORCE_COLOR", "CLICOLOR_FORCE"):
         forced = {variable: "1", **ENVIRONMENT}

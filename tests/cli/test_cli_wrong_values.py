@@ -65,6 +65,7 @@ WRONG = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("line", "option", "allowed"), WRONG.values(), ids=WRONG)
 def test_a_wrong_value_is_blamed_on_its_option_and_told_what_is_allowed(ask, rides, line, option, allowed):
     if "--dask" in line:
@@ -200,6 +201,7 @@ SLIPS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("line", "told"), SLIPS.values(), ids=SLIPS)
 def test_a_slip_of_the_order_is_told_with_the_help_that_helps(line, told, tmp_path):
     answer = call(*line.split(), cwd=tmp_path)

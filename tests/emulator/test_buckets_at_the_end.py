@@ -45,6 +45,7 @@ elif when == "thread":
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("warm", ["warm", "cold"])
 @pytest.mark.parametrize("when", ["atexit", "first", "thread"])
 @pytest.mark.parametrize("place", ["s3-auto", "s3-s3fs", "gcs"])
@@ -62,6 +63,7 @@ def test_a_bucket_is_written_and_read_at_the_interpreter_s_end(request, monkeypa
     assert MetaMLFlowClient(url, storage_options=options).get_artifact("at-the-end").verify()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("place", ["s3-auto", "s3-s3fs", "gcs"])
 def test_a_handler_from_before_the_import_finds_clients_that_were_closed_and_goes_on(request, monkeypatch, place):
     kind, _, engine = place.partition("-")

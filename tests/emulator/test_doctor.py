@@ -149,6 +149,7 @@ def test_a_bucket_that_does_not_exist_is_a_failure(request, kind):
     assert "does not exist" in checks["bucket"].found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["moto", "gcs"])
 def test_an_endpoint_that_nobody_serves_ends_it_soon(request, kind):
     place = request.getfixturevalue(kind)
@@ -263,6 +264,7 @@ RULES = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("rule", "verdict"), RULES.values(), ids=RULES)
 def test_lifecycle_rules_that_would_take_objects_away_fail(moto, rule, verdict):
     put_rule(moto, **rule)

@@ -194,6 +194,7 @@ def test_the_environment_says_whether_servers_are_required(environment, required
     assert (settings.required, settings.install) == (required, install)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("settings", "outcome"), [({}, "1 skipped"), ({"CI": "true"}, "1 error")])
 def test_a_server_that_is_not_there_skips_its_tests_and_in_ci_fails_them(tmp_path, settings, outcome):
     dropped = ("METAMLFLOW_", "PYTEST_", "CI")

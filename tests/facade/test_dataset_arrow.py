@@ -66,6 +66,7 @@ def peak_of_a_stream(client, batches):
     return most
 
 
+@pytest.mark.full
 def test_a_stream_takes_no_more_memory_if_it_is_longer(client):
     short, long = peak_of_a_stream(client, 32), peak_of_a_stream(client, 96)
     assert 32 * MIB < short < 256 * MIB

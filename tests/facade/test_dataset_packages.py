@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from table_samples import parquet, run
 
 WITHOUT = """
@@ -81,6 +82,7 @@ def test_without_pandas_arrow_works(tmp_path):
     assert without("pandas", code=code, store=tmp_path / "s") == ["{'x': [1]}", "pandas True"]
 
 
+@pytest.mark.full
 def test_a_full_temp_folder_is_a_clear_error_and_is_left_clean(tmp_path, temp):
     code = """
         import resource, sys

@@ -149,6 +149,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize("url", [URLS["user info of a bucket"], URLS["user info of a server"]])
 def test_no_command_shows_the_secret_of_a_url(server, anonymous, tmp_path, monkeypatch, capfd, url, arguments):

@@ -32,6 +32,7 @@ def reader(tutorial, tmp_path):
     return MetaMLFlowClient(tutorial[0] / "metamlflow_storage", cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", [1, 2])
 def test_its_second_version_alone_is_linked_to_its_model_in_both_directions(reader, version):
     model, features = f"{MODEL}@1", f"{FEATURES}@{version}"

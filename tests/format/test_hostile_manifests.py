@@ -324,6 +324,7 @@ COSTLY = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", COSTLY)
 def test_a_hostile_manifest_cannot_make_reading_slow(case):
     refusal(COSTLY[case]())

@@ -68,6 +68,7 @@ def test_so_it_does_with_the_largest_numbers_of_every_record(data: bytes):
     assert json.loads(data, parse_int=float) == json.loads(data)
 
 
+@pytest.mark.full
 @QUICK
 @given(manifests())
 def test_equal_manifests_are_written_as_equal_bytes(manifest: Manifest):
@@ -147,6 +148,7 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(data: bytes):
     record_id_of(data)
 
 
+@pytest.mark.full
 @QUICK
 @given(manifests(), NAMES)
 def test_a_manifest_under_another_name_or_number_is_refused(manifest: Manifest, name):

@@ -22,6 +22,7 @@ def deep(folder):
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
+@pytest.mark.full
 def test_a_deep_folder_is_registered_and_comes_back(client, deep, tmp_path):
     artifact = client.register_artifact("a", deep)
     path = "/".join("d" * DEEP) + "/x.txt"
@@ -38,6 +39,7 @@ def test_a_deep_folder_is_registered_and_comes_back(client, deep, tmp_path):
         subprocess.run(["rm", "-rf", tmp_path / "out", tmp_path / "cache"], check=True)
 
 
+@pytest.mark.full
 def test_a_deep_folder_can_be_pointed_to(client, deep):
     artifact = client.register_pointer("a", deep)
     assert [entry.path for entry in artifact.entries] == ["/".join("d" * DEEP) + "/x.txt"]

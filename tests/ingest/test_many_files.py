@@ -77,6 +77,7 @@ def test_shards_are_cut_after_paths_whose_digest_begins_with_three_zeros(large):
         assert hashlib.sha256(last.encode()).hexdigest().startswith("000")
 
 
+@pytest.mark.full
 def test_after_one_change_only_the_shards_around_it_are_sent():
     backend = FaultyBackend(MemoryBackend())
     client = MetaMLFlowClient._on(Store(backend.url, {}, backend=backend))

@@ -90,6 +90,7 @@ def test_memory_does_not_grow_with_the_number_of_files(quick_folder, counts, all
     assert_flat(*peaks, allowed=allowed)
 
 
+@pytest.mark.full
 def test_memory_hardly_grows_with_the_names_in_one_folder(quick_folder):
     peaks = []
     for count in (3_000, 12_000):

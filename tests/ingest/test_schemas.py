@@ -468,6 +468,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", HOSTILE)
 def test_sparse_rows_take_little_memory(name):
     printed = run(

@@ -74,6 +74,7 @@ REMOTES = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("remote", "kept"), REMOTES.values(), ids=REMOTES)
 def test_the_records_hold_the_remote_without_credentials_and_nothing_of_the_environment(
     repository, script, runs, raw, remote, kept
@@ -89,6 +90,7 @@ def test_the_records_hold_the_remote_without_credentials_and_nothing_of_the_envi
     assert not any(name in everything for name in SECRETS)
 
 
+@pytest.mark.full
 def test_commit_branch_and_changes_are_told(repository, script, runs):
     assert script(JOB, cwd=repository).returncode == 0
     (repository / "untracked.txt").write_text("not told")

@@ -10,6 +10,7 @@ from metamlflow.errors import InvalidInputError
 DEEP = 400
 
 
+@pytest.mark.full
 def test_the_tree_of_a_long_chain_stays_narrow(client):
     before = client.register_artifact("v/0", b"1")
     for number in range(1, DEEP):

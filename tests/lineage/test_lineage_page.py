@@ -104,6 +104,7 @@ def test_the_page_is_made_also_where_the_records_of_a_run_are_gone(lineage, stor
     assert facts["code"]["run"] == "nothing hostile"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_stays_text(client, text):
     lineage = hostile_lineage(client, text)
@@ -216,6 +217,7 @@ def test_a_browser_draws_the_graph_and_lists_every_node(client, tmp_path, folder
     assert len([e for e in elements if e.tag == "canvas" and "graph" in e.inside]) >= 1, "it is drawn"
 
 
+@pytest.mark.full
 @needs_chromium
 def test_a_browser_takes_nothing_hostile_for_code(client, tmp_path):
     hostile = "".join(text for name, text in HOSTILE.items() if name != "a megabyte")
@@ -232,6 +234,7 @@ def test_a_browser_takes_nothing_hostile_for_code(client, tmp_path):
     assert [e for e in elements if e.tag == "img"] == []
 
 
+@pytest.mark.full
 @needs_chromium
 def test_a_browser_opens_hundreds_of_nodes(tmp_path):
     client = client_on(MemoryBackend(MemoryBucket()))

@@ -63,6 +63,7 @@ def played(page: str, script: str, tmp_path) -> list[dict]:
     return json.loads(told)
 
 
+@pytest.mark.full
 @needs_chromium
 def test_a_search_shows_its_hits_while_a_node_is_selected(page, tmp_path):
     selected, searched, nothing, cleared = played(
@@ -86,6 +87,7 @@ def test_a_search_shows_its_hits_while_a_node_is_selected(page, tmp_path):
     assert cleared["away"] == selected["away"]
 
 
+@pytest.mark.full
 @needs_chromium
 @pytest.mark.parametrize("way", ['document.getElementById("fit").click();', 'press(search, "Escape");'])
 def test_show_all_clears_the_search_and_the_selection(page, tmp_path, way):
@@ -116,6 +118,7 @@ def test_the_page_is_used_with_keys_alone(page, tmp_path):
     assert down["focus"] in chosen["details"]
 
 
+@pytest.mark.full
 @needs_chromium
 def test_what_stands_beside_a_node_is_a_click_away(page, tmp_path):
     (report,) = played(
@@ -129,6 +132,7 @@ def test_what_stands_beside_a_node_is_a_click_away(page, tmp_path):
     assert "leads to" in report["details"]
 
 
+@pytest.mark.full
 @needs_chromium
 def test_kinds_are_told_apart_by_their_shapes_and_lines(page, tmp_path):
     (noted,) = played(
@@ -162,6 +166,7 @@ def test_the_legend_explains_the_kinds_that_are_there(page, client):
     assert legend(client.lineage("alone").to_html()) == ["artifact", "asked about"]
 
 
+@pytest.mark.full
 @needs_chromium
 @pytest.mark.parametrize(("width", "rows"), [(390, 2), (320, 2), (1200, 1)])
 def test_the_header_fits_a_small_screen(page, tmp_path, width, rows):

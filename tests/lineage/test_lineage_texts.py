@@ -53,6 +53,7 @@ def test_the_tree_shows_each_node_once_in_full(client):
     ]
 
 
+@pytest.mark.full
 def test_a_chain_longer_than_the_stack_of_python_is_shown():
     client = client_on(MemoryBackend(MemoryBucket()))
     for number in range(300):
@@ -82,6 +83,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_roles_and_names_of_runs_stay_text(client, text):
     client.register_artifact("raw", b"1")

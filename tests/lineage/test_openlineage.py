@@ -103,6 +103,7 @@ def test_a_failed_run_is_told_as_failed_and_a_nested_one_names_its_parent(store_
     assert (parent["run"]["runId"], parent["job"]["name"]) == (told[0]["run"]["runId"], "outer")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("trouble", ["nobody answers", "it refuses", "no folder"])
 def test_where_events_cannot_be_sent_the_job_goes_on_with_a_warning(store_folder, tmp_path, trouble):
     with endpoint(status=400) as (url, _):

@@ -158,6 +158,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_no_command_of_a_repository_is_run(repository, told, trap, settings):
     settings(repository, trap)
@@ -305,6 +306,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_repository_of_an_odd_shape_costs_a_run_no_more_than_the_commit(repository, told, shape):
     shape(repository)

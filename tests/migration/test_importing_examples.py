@@ -29,6 +29,7 @@ def put(path, data) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.full
 @BOTH
 def test_dated_folders_become_versions_in_the_order_of_their_dates_and_only_once(tmp_path, how):
     lake, store = tmp_path / "lake", tmp_path / "store"
@@ -55,6 +56,7 @@ def test_what_holds_no_dates_is_told(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.full
 @BOTH
 def test_an_mlflow_tree_becomes_a_version_for_each_run_the_oldest_first(tmp_path, how):
     tree, store = tmp_path / "mlruns", tmp_path / "store"
@@ -98,6 +100,7 @@ def dvc_repository(repository, remote, content) -> None:
     put(repository / "dvc.lock", f"schema: '2.0'\nstages:\n  train:\n    outs:\n    - {output}\n".encode())
 
 
+@pytest.mark.full
 @BOTH
 def test_a_dvc_remote_becomes_artifacts_under_the_paths_of_the_repository(tmp_path, how):
     repository, remote, store = tmp_path / "repository", tmp_path / "remote", tmp_path / "store"
@@ -118,6 +121,7 @@ def test_a_dvc_remote_becomes_artifacts_under_the_paths_of_the_repository(tmp_pa
     assert bool(list(store.glob("blobs"))) == (not how)
 
 
+@pytest.mark.full
 @BOTH
 def test_what_a_dvc_remote_has_damaged_or_lacks_is_not_imported(tmp_path, how):
     repository, remote, store = tmp_path / "repository", tmp_path / "remote", tmp_path / "store"

@@ -44,6 +44,7 @@ def test_it_does_not_grow_with_the_size_of_a_file(quick_folder):
     assert peaks[1] - peaks[0] < 3 * MIB
 
 
+@pytest.mark.full
 def test_it_hardly_grows_with_the_number_of_files(quick_folder):
     peaks = []
     for count in (1_500, 6_000):

@@ -117,6 +117,7 @@ def assert_consistent(folder) -> None:
             }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("times", [10, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 def test_killed_at_random_moments_it_is_consistent_and_ends_the_same(light_source, tmp_path, times):
     destination = tmp_path / "destination"

@@ -37,6 +37,7 @@ def test_a_store_is_brought_and_again_only_what_is_new(light_source, tmp_path, s
     assert_same(light_source, destination)
 
 
+@pytest.mark.full
 def test_a_mirror_that_is_not_the_same_is_told_every_byte(light_source, tmp_path):
     destination = tmp_path / "destination"
     run("nightly_mirror.py", light_source, destination)

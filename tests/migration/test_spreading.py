@@ -75,6 +75,7 @@ def told(report) -> dict:
     return {name: value for name, value in document.items() if name not in {"destination", "seconds"}}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_the_store_and_the_report_are_those_of_one_process(source, tmp_path, executor):
     expected = migrate(source, tmp_path / "by one")

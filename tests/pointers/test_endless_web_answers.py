@@ -120,6 +120,7 @@ def little_memory(most):
         tracemalloc.stop()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("answer", [endless_whole, endless_part, unpacked, denied_at_length])
 @pytest.mark.parametrize("evidence", ["stat", "full"])
 def test_no_answer_is_read_far_past_what_was_asked_for(client, server, answer, evidence):
@@ -147,6 +148,7 @@ def test_a_server_that_ignores_ranges_is_read_as_before(client, server):
     assert artifact.read_bytes() == DATA
 
 
+@pytest.mark.full
 def test_an_answer_that_comes_by_drops_is_not_waited_for(client, server, monkeypatch):
     monkeypatch.setattr("metamlflow.backend.paced.PATIENCE_SECONDS", 0.5)
     artifact = client.register_pointer("a", f"{server.url}/x.csv", evidence="stat")

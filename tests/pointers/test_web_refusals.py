@@ -52,6 +52,7 @@ def test_a_definite_refusal_of_a_web_server_is_not_told_to_be_tried_again(refuse
     assert "None" not in str(error)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("status", [408, 423, 429, 500, 503, 504])
 def test_what_may_pass_is_told_to_be_tried_again(refused_by, call, status):

@@ -16,6 +16,11 @@ from extras import LARGE, need
 
 RUNNER = Path(__file__).with_name("run_page.py")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FIRST_READ = {
+    "README.md",
+    "docs/tutorial.md",
+    "docs/index.md",
+}  # these run in the quick tier, the others in the full one
 LONGEST_SECONDS = 110  # less than the time limit of a test, so that the output of a page that hangs is shown
 
 
@@ -51,7 +56,13 @@ def code_of(page: Path) -> str:
     return "\n".join(block.code for block in blocks if block.language in RUN and block.not_run is None)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if code_of(page)], ids=name_of)
+def rows() -> list[object]:
+    names = {name_of(page): page for page in PAGES if code_of(page)}
+    marks = {name: () if name in FIRST_READ else pytest.mark.full for name in names}
+    return [pytest.param(page, id=name, marks=marks[name]) for name, page in names.items()]
+
+
+@pytest.mark.parametrize("page", rows())
 def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     code = code_of(page)
     if large := LARGE.intersection(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)):

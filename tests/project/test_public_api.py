@@ -126,6 +126,7 @@ def test_a_name_that_another_public_module_owns_is_written_down_once(monkeypatch
     assert describe(("front", Sample.__module__))[0] == f"front.Sample = {Sample.__module__}.Sample"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "name", ["errors.IntegrityError", "types.RunRecord", "client.MetaMLFlowClient", "migration.migrate"]
 )

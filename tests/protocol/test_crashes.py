@@ -67,6 +67,7 @@ class Stage:
         return landed == new
 
 
+@pytest.mark.full
 def test_a_kill_before_or_after_any_backend_call_leaves_the_old_or_the_new_world(scenario, tmp_path):
     stage = Stage(scenario, tmp_path)
     worlds = stage.worlds()

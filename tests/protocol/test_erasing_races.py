@@ -6,6 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
 from forked import race
 from graves import tomb_key, tomb_of
 from worlds import NAME, LocalWorld, manifest_key, manifests
@@ -53,6 +54,7 @@ def erase(world: LocalWorld) -> list[int]:
     return buried
 
 
+@pytest.mark.full
 def test_every_number_is_told_once_though_half_of_them_are_erased_meanwhile(tmp_path):
     world = LocalWorld(tmp_path / "store")
     world.client().create_store()

@@ -36,6 +36,7 @@ def lists(root: Path) -> list[dict]:
     return [json.loads(path.read_bytes()) for path in files]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("attempt", range(3))
 def test_all_that_processes_turn_on_at_once_is_on(store_folder, attempt):
     MetaMLFlowClient(store_folder).create_store()

@@ -48,6 +48,7 @@ def run(url: str, options: str, folder, when: str, warm: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("warm", ["warm", "cold"])
 @pytest.mark.parametrize("when", ["atexit", "thread"])
 def test_everything_works_at_the_interpreter_s_end(store_folder, tmp_path, when, warm):
@@ -55,6 +56,7 @@ def test_everything_works_at_the_interpreter_s_end(store_folder, tmp_path, when,
     assert MetaMLFlowClient(store_folder).get_artifact("at-the-end").verify()
 
 
+@pytest.mark.full
 def test_what_was_begun_before_the_end_is_ended(store_folder):
     """A thread in the midst of a publish when the main one ends: its pool is marked as shut down under it."""
     code = """

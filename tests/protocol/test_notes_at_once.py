@@ -53,6 +53,7 @@ def test_real_processes_that_annotate_at_once_lose_no_change_and_share_no_number
     assert [notes.tags for notes in client.notes_history(target)] == [record["tags"] for record in found]
 
 
+@pytest.mark.full
 def test_two_processes_that_change_different_fields_both_do(tmp_path):
     world = LocalWorld(tmp_path / "store")
     world.client().register_artifact(NAME, b"1")
@@ -182,6 +183,7 @@ def test_an_outcome_that_stays_unknown_is_told_and_calling_again_is_safe(world):
     assert len(records(world)) == 1
 
 
+@pytest.mark.full
 def test_a_kill_at_any_call_leaves_the_old_notes_or_the_new_ones(tmp_path):
     for nth in range(1, 10):
         for after in (False, True):

@@ -156,6 +156,7 @@ def test_half_the_grace_may_pass_at_any_call(prepare):
         publish_while(prepare, {nth: HALF})
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("prepare", WORLDS.values(), ids=WORLDS)
 def test_any_time_may_pass_at_any_call_before_the_commit(prepare):
     for nth, time in itertools.product(CALLS, (HALF + MOMENT, GRACE, GRACE + MOMENT, 5 * GRACE)):

@@ -49,6 +49,7 @@ def test_twenty_processes_publishing_ten_times_each_get_versions_1_to_200(world)
     assert_readable(world)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("attempt", range(3))
 def test_processes_that_create_the_store_at_once_share_it(world, attempt):
     told = race(*[partial(publish, world, b"racer %d" % racer) for racer in range(8)])
@@ -56,6 +57,7 @@ def test_processes_that_create_the_store_at_once_share_it(world, attempt):
     assert [key for key in world.objects() if "/" not in key] == ["metamlflow.json"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("attempt", range(3))
 def test_first_versions_of_many_names_at_once_are_all_version_1(world, attempt):
     def register(racer: int) -> int:
@@ -66,6 +68,7 @@ def test_first_versions_of_many_names_at_once_are_all_version_1(world, attempt):
     assert len([key for key in world.objects() if key.startswith("blobs/")]) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("attempt", range(3))
 def test_processes_that_reuse_one_content_make_exactly_one_version(world, attempt):
     told = race(*[partial(publish, world, b"same", times=2, if_unchanged="reuse") for _ in range(8)])
@@ -84,6 +87,7 @@ def test_processes_that_share_an_idempotency_key_make_exactly_one_version(world,
     assert content in contents
 
 
+@pytest.mark.full
 def test_one_version_for_each_idempotency_key_while_others_publish_too(world):
     """Two processes for each of five keys, and four with none: claimed numbers are lost to one another all the time."""
     keyed = [partial(publish, world, b"job %d" % (n % 5), idempotency_key=f"job-{n % 5}") for n in range(10)]

@@ -44,6 +44,7 @@ def test_every_creation_of_a_publish_waits_for_seconds(key):
     assert max(waits) <= 4
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_a_limit_without_end_is_told_after_the_stated_time(key):
     kind = OutcomeUnknownError if key == KEYS["commit"] else StorageUnavailableError
@@ -51,6 +52,7 @@ def test_a_limit_without_end_is_told_after_the_stated_time(key):
         register(key, times=None)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("key", ["names/*", "blobs/*", "edges/*", "artifacts/*_v1.json", "runs/*"])
 def test_a_migration_waits_for_its_turn_as_a_publish_does(key):
     source, destination, waits = MemoryWorld(), MemoryWorld(), []

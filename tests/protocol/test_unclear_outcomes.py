@@ -79,6 +79,7 @@ KINDS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("place", ["memory", pytest.param("local", marks=pytest.mark.slow)])

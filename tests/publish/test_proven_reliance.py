@@ -73,6 +73,7 @@ def key_of(artifact, path="03.csv"):
     return artifact.entries[path].key
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("prove", ["stat", "checksum", "full"])
 @pytest.mark.parametrize("damage", BAD)
 def test_registering_the_good_bytes_again_heals_what_the_proof_sees(place, damage, prove):
@@ -88,6 +89,7 @@ def test_registering_the_good_bytes_again_heals_what_the_proof_sees(place, damag
         assert key_of(second) == key_of(first)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("prove", SEEN)
 @pytest.mark.parametrize("damage", BAD)
 @pytest.mark.parametrize("others", [0, 2], ids=["newest", "older"])

@@ -81,6 +81,7 @@ WAYS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", [0, 2])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_answer_that_was_damaged_once_is_asked_for_again(backend, artifact, tmp_path, way, number):

@@ -146,6 +146,7 @@ def test_content_under_a_key_of_its_own_comes_from_a_store_that_has_it_under_the
 # --- lists of files and manifests -------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_list_of_files_comes_back_and_then_what_it_names(client, raw, tmp_path, lost):
     artifact = client.register_artifact("name", {f"{number:05}": b"%d" % (number % 7) for number in range(4_100)})

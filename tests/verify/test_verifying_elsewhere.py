@@ -51,6 +51,7 @@ def damaged(client, raw, quick_folder):
     return client
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", [threads, processes, pytest.param(dask, marks=[DASK_WARNS, pytest.mark.full])])
 def test_the_report_is_the_same_wherever_the_work_is_done(damaged, executor):
     expected = damaged.verify_all(level="full").to_json()

@@ -140,6 +140,7 @@ def told(client: MetaMLFlowClient, call: str) -> tuple[MetaMLFlowError, str]:
     return caught.value, "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("call", ["register", "get"])
 @pytest.mark.parametrize(("answer", "kind", "remedy"), S3_ANSWERS.values(), ids=list(S3_ANSWERS))
 def test_an_answer_of_s3_is_an_error_with_its_remedy_and_no_secret(plain_s3: Cloud, answer, kind, remedy, call):

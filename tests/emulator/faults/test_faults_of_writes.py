@@ -72,6 +72,7 @@ def test_the_next_version_comes_once_under_an_idempotency_key(cloud: Cloud, faul
     assert (again.version, again.artifact_id) == (2, artifact.artifact_id)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", LARGE_FAULTS)
 def test_a_large_file_comes_whole_or_not_at_all_and_leaves_no_unfinished_upload(cloud: Cloud, fault):
     """The fault strikes each kind of request that an upload in parts is made of: its begin, a part, its end."""
@@ -143,6 +144,7 @@ def test_an_endless_storm_on_the_commit_ends_soon_with_an_unknown_outcome_and_wh
     assert list(cloud.versions()) == [1, 2]
 
 
+@pytest.mark.full
 def test_an_endless_storm_from_the_commit_on_ends_soon_and_a_retry_finds_what_landed(cloud: Cloud, real_pauses):
     error, seconds = storm(
         cloud,
@@ -156,6 +158,7 @@ def test_an_endless_storm_from_the_commit_on_ends_soon_and_a_retry_finds_what_la
     assert (again.version, list(cloud.versions())) == (2, [1, 2])
 
 
+@pytest.mark.full
 def test_an_endless_storm_before_the_commit_ends_soon_and_registers_nothing(cloud: Cloud, real_pauses):
     error, seconds = storm(cloud, Rule(SLOW_DOWN, times=None))
     assert isinstance(error, StorageUnavailableError), error

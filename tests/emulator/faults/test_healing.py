@@ -44,6 +44,7 @@ def test_a_store_in_a_bucket_repairs_one_on_a_disk(plain_cloud: Cloud, tmp_path)
     assert client.get_artifact("model").verify()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("prove", [None, "stat", "checksum", "full"])
 @pytest.mark.parametrize("damage", ["deleted", "cut short", "altered"])
 def test_registering_again_heals_what_is_seen(plain_cloud: Cloud, damage, prove):

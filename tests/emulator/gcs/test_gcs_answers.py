@@ -122,6 +122,7 @@ def test_a_login_that_fails_says_what_to_do(raised, kind, hint):
     assert hint is None or hint in error.hint
 
 
+@pytest.mark.full
 def test_a_storm_ends_soon_and_is_told(root, fault_proxy):
     proxy = fault_proxy(root.server)
     proxy.add(Rule(SLOW_DOWN, times=None))

@@ -34,6 +34,7 @@ class TestGCSBackend(BackendSuite):
         return f"{backend.url}/{key}".removeprefix(f"gs://{self.root.bucket}/")
 
 
+@pytest.mark.full
 class TestGCSBackendBesideAnotherStore(TestGCSBackend):
     """A prefix with awkward characters, next to other objects, reached by a second instance made from the URL."""
 

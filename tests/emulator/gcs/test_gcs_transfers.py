@@ -155,6 +155,7 @@ def test_a_published_version_survives_a_lost_reply_to_each_kind_of_request(root,
     assert [artifact.version for artifact in root.client().list_artifacts("a")] == [1, 2, 3, 4]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", [TruncateReply(), Reset("reply")], ids=["truncated", "reset"])
 def test_an_answer_that_breaks_off_is_never_taken_for_the_whole(root, proxied, fault):
     proxy, backend = proxied

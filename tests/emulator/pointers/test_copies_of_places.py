@@ -39,6 +39,7 @@ WAYS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_markers_of_folders_are_no_data_and_block_nothing(full, tmp_path, way):
     for number, uri in enumerate((full.uri(), full.uri().rstrip("/"))):
@@ -56,6 +57,7 @@ def test_options_from_the_environment_hold_for_every_way(plain_place, tmp_path, 
     assert set(contents(way(client, plain_place.uri("data.csv"))).values()) == {OLD}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("given", ["source options", "environment", "options of the store"])
 def test_another_server_of_the_environment_is_never_asked(new_place, fault_proxy, tmp_path, monkeypatch, way, given):
@@ -111,6 +113,7 @@ def versioned(request, new_place) -> S3Place:
     return new_place(request.param, versioned=True)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("scheme", ["s3a", "s3n", "S3A"])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_other_names_of_s3_are_s3(versioned, tmp_path, scheme, way):

@@ -50,6 +50,7 @@ def put(place, data, **more):
     place.put("x.bin", data, **({"ChecksumAlgorithm": "SHA256"} if place.scheme == "s3" else {}), **more)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("data", [b"1", OLD, os.urandom(LARGE)], ids=["one byte", "small", "large"])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_what_was_damaged_on_its_way_is_not_registered(place, tmp_path, alter, way, data):

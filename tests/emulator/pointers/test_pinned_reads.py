@@ -66,6 +66,7 @@ def test_a_pointer_reads_the_registered_bytes_after_a_change_where_versions_are_
         assert found == dict.fromkeys(found, OLD), name
 
 
+@pytest.mark.full
 @change
 def test_a_pointer_refuses_changed_data_where_no_version_is_kept(plain_place: Place, tmp_path, change):
     artifacts = registered_all_ways(plain_place, tmp_path)

@@ -51,6 +51,7 @@ def test_each_name_is_an_object_that_can_be_pointed_to(plain_place: Place, tmp_p
         assert artifact.verify(), case
 
 
+@pytest.mark.full
 def test_all_names_are_found_below_a_prefix_and_read_in_every_way(plain_place: Place, tmp_path):
     fill(plain_place)
     client = plain_place.client(tmp_path)

@@ -31,6 +31,7 @@ def change(place: Place) -> None:
     place.put(REPLACED, SAME_SIZE)
 
 
+@pytest.mark.full
 @counts
 def test_every_level_names_what_changed_where_no_version_is_kept(plain_place: Place, tmp_path, count):
     filled(plain_place, count)

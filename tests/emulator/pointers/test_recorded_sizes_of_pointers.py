@@ -32,6 +32,7 @@ def with_size(manifest: bytes, size: int) -> bytes:
     return json.dumps(document).encode()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("evidence", ["stat", "full"])
 @pytest.mark.parametrize("size", [0, len(OLD) - 1, len(OLD) + 1, 2**52])
 def test_a_pointer_of_another_size_is_refused_in_every_way(place: Place, fault_proxy, tmp_path, size, evidence):

@@ -60,6 +60,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("answer", "kind", "says", "hint"), ANSWERS.values(), ids=list(ANSWERS))
 def test_an_answer_becomes_an_error_that_says_what_to_do(proxied, impatient, answer, kind, says, hint):
     root, proxy = proxied
@@ -207,6 +208,7 @@ def test_no_message_shows_a_secret(moto_root):
 STORMS = {"503": (SLOW_DOWN, "*"), "503-to-writes": (SLOW_DOWN, "PutObject"), "lost": (LoseReply(), "*")}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("fault", "op"), STORMS.values(), ids=list(STORMS))
 def test_a_storm_ends_and_is_told(proxied, fault, op):
     root, proxy = proxied
@@ -220,6 +222,7 @@ def test_a_storm_ends_and_is_told(proxied, fault, op):
     assert proxy.counts.total() < 120
 
 
+@pytest.mark.full
 def test_a_storm_at_the_commit_ends_and_is_told_as_open(proxied):
     root, proxy = proxied
     client = root.client()

@@ -115,6 +115,7 @@ UNKNOWN = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_a_request_that_the_server_does_not_know_is_told_at_once_with_the_option(proxied, name, tmp_path):
     root, proxy = proxied

@@ -38,7 +38,10 @@ class TestS3Backend(BackendSuite):
     put_memory_bytes = 96 * MIB
     secrets = ("wJalrXUtnFEMI",)
 
-    @pytest.fixture(autouse=True, params=["auto", "s3fs"], ids=["obstore", "s3fs"])
+    @pytest.fixture(
+        autouse=True,
+        params=[pytest.param("auto", id="obstore"), pytest.param("s3fs", id="s3fs", marks=pytest.mark.full)],
+    )
     def _engine(self, request, monkeypatch):
         monkeypatch.setenv(ENGINE_VARIABLE, request.param)
 

@@ -30,6 +30,7 @@ def listed(server, way, monkeypatch, *, after="") -> list[str]:
     return [seen.name for seen in lake.list_objects("p/", after=after)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("defect", ["", "raw-marker", "no-marker"])
 def test_a_listing_goes_on_from_the_last_key_whatever_the_server_says(way, defect, monkeypatch):
@@ -42,6 +43,7 @@ def test_a_listing_goes_on_from_the_last_key_whatever_the_server_says(way, defec
         assert listed(server, way, monkeypatch, after=sorted(names)[8]) == sorted(names)[9:]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "defect",

@@ -58,6 +58,7 @@ def of_each_client(proxy) -> None:
     assert {"PutObject", "UploadPart", "ListObjectsV2", "CompleteMultipartUpload"} <= set(proxy.counts)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("name", "region"),
@@ -84,6 +85,7 @@ CALLS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_what_is_redirected_to_another_host_is_an_error_and_goes_nowhere(sides, status, engine, monkeypatch):
@@ -108,6 +110,7 @@ def test_the_endpoint_of_client_kwargs_is_the_only_one_that_is_asked(sides, engi
     assert wrong.log == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("given", ["variable", "profile", "ignored"])
 def test_without_one_all_clients_ask_where_the_aws_tools_would(sides, given, engine, monkeypatch, tmp_path):
@@ -141,6 +144,7 @@ def test_what_fsspec_is_configured_to_add_holds_for_all_clients(sides, engine, m
     assert {request.headers.get("x-amz-server-side-encryption") for request in begun} == {"AES256"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("name", "host"), [("HTTP_PROXY", "127.0.0.1"), ("http_proxy", "localhost"), ("ALL_PROXY", "localhost")]
@@ -155,6 +159,7 @@ def test_whoever_wants_no_proxy_has_none(sides, name, host, engine, monkeypatch)
     assert proxy.log == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("region", [REGION], ids=["region"])
 @pytest.mark.parametrize(
@@ -190,6 +195,7 @@ def test_a_proxy_that_was_given_goes_before_that_of_the_environment(sides, engin
     assert (right.log, wrong.log) == ([], [])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "value"),
     [

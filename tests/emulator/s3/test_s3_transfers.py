@@ -95,6 +95,7 @@ def test_a_reader_that_fails_or_is_interrupted_ends_the_upload(proxied, blob, er
     assert content_budget()._free == content_budget()._total, "the memory is given back"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("op", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
 @pytest.mark.parametrize(
     "fault",

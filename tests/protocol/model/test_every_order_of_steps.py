@@ -193,6 +193,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SCENES)
 def test_no_order_of_steps_loses_anything(name):
     assert explore(SCENES[name](RULES)) > 1
