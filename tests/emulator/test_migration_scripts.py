@@ -39,6 +39,7 @@ def run(moto_server, gcs_server, tmp_path):
     return run
 
 
+@pytest.mark.full
 def test_a_store_goes_from_a_folder_to_s3_to_gcs_and_back_to_s3_with_its_lake(tmp_path, moto_server, gcs_server, run):
     source = MetaMLFlowClient(tmp_path / "source")
     (tmp_path / "lake").mkdir()
@@ -64,6 +65,7 @@ def test_a_store_goes_from_a_folder_to_s3_to_gcs_and_back_to_s3_with_its_lake(tm
     assert client.get_artifact("features", 1).read_bytes("a.csv") == b"1"
 
 
+@pytest.mark.full
 def test_a_mirror_at_night_and_its_every_byte(moto_server, gcs_server, run):
     s3, gcs = f"s3://{moto_server.new_bucket()}/p", f"gs://{gcs_server.new_bucket()}/p"
     client = MetaMLFlowClient(s3, storage_options=moto_server.storage_options)

@@ -77,6 +77,7 @@ def test_a_listing_that_breaks_off_is_never_taken_for_the_whole(filled: Cloud, f
         filled.client(IMPATIENT).list_artifacts("model")
 
 
+@pytest.mark.full
 def test_a_manifest_with_one_bit_altered_anywhere_is_noticed(filled: Cloud):
     """Also where it stays JSON: a metadata value, a number of the version, a digest."""
     [size] = [len(data) for key, data in filled.objects().items() if key.endswith("_v2.json")]

@@ -38,6 +38,7 @@ def refusals(proxy, key: str) -> int:
     return len([request for request in proxy.log if request.status == 429 and request.key.endswith(key)])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("exists", [False, True], ids=["new-store", "store"])
 def test_twenty_jobs_that_start_at_once_all_register(root, limited, exists, monkeypatch, tmp_path):
     server, proxy = limited
@@ -68,6 +69,7 @@ def test_twenty_jobs_that_register_the_same_content_under_one_name_all_get_a_ver
     assert len(root.keys("blobs/")) == 1
 
 
+@pytest.mark.full
 def test_one_command_after_the_other_waits_once_at_most(root, limited, monkeypatch, tmp_path):
     monkeypatch.setenv("METAMLFLOW_CACHE_DIR", str(tmp_path / "cache"))
     server, proxy = limited
@@ -108,6 +110,7 @@ def test_no_answer_of_today_hides_that_the_conditions_are_not_honoured_any_more(
     assert list((tmp_path / "cache" / "probes").iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_limit_without_end_is_told_after_the_stated_time(root, fault_proxy, monkeypatch):
     monkeypatch.setattr(claiming, "RATE_LIMIT_SECONDS", 4.0)
     root.client().create_store()

@@ -47,6 +47,7 @@ def test_what_is_registered_is_in_the_bucket_and_comes_back(client, root, tmp_pa
     assert [artifact.version for artifact in client.list_artifacts("fraud/train")] == [1]
 
 
+@pytest.mark.full
 def test_the_tutorial_runs_with_nothing_changed_but_the_place(root, tmp_path):
     run_tutorial(root.url, root.options, tmp_path)
 
@@ -157,6 +158,7 @@ def _race(context, client, *, racers, times):
     return told
 
 
+@pytest.mark.full
 def test_twenty_processes_publishing_ten_times_each_get_versions_1_to_200(client, root):
     """Forked after the client was used: each child opens connections of its own."""
     client.create_store()
@@ -168,6 +170,7 @@ def test_twenty_processes_publishing_ten_times_each_get_versions_1_to_200(client
     assert root.client().get_artifact("prize").version == 200
 
 
+@pytest.mark.full
 def test_a_client_is_sent_to_a_spawned_process(client):
     client.create_store()
     [(version, _, content)] = _race(multiprocessing.get_context("spawn"), client, racers=1, times=1)

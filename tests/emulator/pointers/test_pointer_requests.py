@@ -58,6 +58,7 @@ def counted(fault_proxy):
     return make
 
 
+@pytest.mark.full
 def test_a_prefix_of_many_objects_costs_its_listing(many: Place, counted, tmp_path):
     proxy, client = counted(many, tmp_path)
     artifact = client.register_pointer("lake", many.uri())
@@ -130,6 +131,7 @@ def table() -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("evidence", ["stat", "checksum"])
 def test_the_footer_of_a_large_parquet_file_moves_little(plain_place: Place, counted, tmp_path, table, evidence):
     plain_place.put("table.parquet", table)

@@ -50,6 +50,7 @@ def source(request, tmp_path):
     return folder
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ["auto", "s3fs"])
 @pytest.mark.parametrize("what", ["register", "download"])
 def test_an_interrupted_transfer_ends_soon_and_leaves_nothing(proxied, source, tmp_path, what, engine):
@@ -87,6 +88,7 @@ assert len(list(open_backend(url, json.loads(options)).list_objects())) == 20
 """
 
 
+@pytest.mark.full
 def test_a_process_that_ends_right_after_a_listing_ends_well(moto_root):
     """A thread of the fast engine may hold on to a page for a moment; if Python ends in it, the process is aborted."""
     for number in range(20):

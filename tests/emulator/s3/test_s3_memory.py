@@ -68,6 +68,7 @@ def test_memory_does_not_grow_with_the_size_of_a_file(new_root, localstack_serve
     assert_flat(*peaks, allowed=8 * MIB)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("engine", ["auto", "s3fs"])
 def test_memory_does_not_grow_with_the_number_of_files(new_root, moto_server, tmp_path, engine):
     peaks = []

@@ -161,6 +161,7 @@ def test_a_conflicting_completion_is_told_as_one_that_passes(proxied, blob):
     assert (root.keys(), root.unfinished_uploads()) == ([], [])
 
 
+@pytest.mark.full
 def test_many_uploads_share_one_budget_of_memory(root):
     backend = root.open()
     tracemalloc.start()
