@@ -78,7 +78,7 @@ def test_reading_and_changing_notes_costs_a_few_requests(server, client, fault_p
     for work, most in (
         (lambda: artifact.notes, 2),
         (lambda: asking.notes("Model@1"), 3),
-        (lambda: asking.annotate("Model@1", title="probed"), 6),  # a client's first write probes the storage
+        (lambda: asking.annotate("Model@1", title="probed"), 7),  # a client's first write probes the storage
         (lambda: asking.annotate("Model@1", title="next"), 5),
     ):
         proxy.reset()

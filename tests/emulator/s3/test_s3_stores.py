@@ -158,8 +158,8 @@ BUDGETS = {
     "get the latest": 2,
     "download one file": 1,
     "download N small files": FILES,
-    "first operation, a read": 2 + 1,
-    "first operation, a write": 4 + 2,
+    "first operation, a read": 2 + 2,
+    "first operation, a write": 4 + 3,
 }
 
 
