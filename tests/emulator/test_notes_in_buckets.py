@@ -79,7 +79,7 @@ def test_reading_and_changing_notes_costs_a_few_requests(server, client, fault_p
         (lambda: artifact.notes, 2),
         (lambda: asking.notes("Model@1"), 3),
         (lambda: asking.annotate("Model@1", title="probed"), 7),  # a client's first write probes the storage
-        (lambda: asking.annotate("Model@1", title="next"), 5),
+        (lambda: asking.annotate("Model@1", title="next"), 6),
     ):
         proxy.reset()
         work()
