@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from product_answers import Answers
+from product_answers import Answers, copied
 from reader.store import answers
 
 KIT = Path(__file__).resolve().parents[2] / "docs" / "conformance"
@@ -35,8 +35,7 @@ def test_the_second_reader_gives_the_committed_answers(name):
 
 @pytest.mark.parametrize("name", STORES)
 def test_the_product_gives_the_committed_answers_and_writes_nothing(name, tmp_path):
-    copy = tmp_path / name
-    shutil.copytree(KIT / "stores" / name, copy)
+    copy = copied(KIT / "stores" / name, tmp_path / name)
     assert Answers(copy).all() == committed(name)
     assert files_of(copy) == files_of(KIT / "stores" / name)
 
@@ -51,8 +50,7 @@ def test_a_store_that_loses_any_record_gives_other_answers_or_it_was_no_record(n
         key = path.relative_to(KIT / "stores" / name).as_posix()
         if "/_versions/" not in key:
             continue
-        copy = tmp_path / name
-        shutil.copytree(KIT / "stores" / name, copy)
+        copy = copied(KIT / "stores" / name, tmp_path / name)
         (copy / key).unlink()
         assert answers(copy) == Answers(copy).all(), key
         shutil.rmtree(copy)
@@ -73,17 +71,45 @@ def test_the_answers_are_of_every_kind():
         if artifact != "refused"
         for version in artifact["versions"].values()
     ]
-    assert {version["state"] for version in versions} == {None, "pruned", "restored", "absent", "refused"}
-    assert {version["live"] for version in versions} == {True, False}
-    manifests = [version["manifest"] for version in versions if version["manifest"] != "refused"]
-    assert {manifest["previous_agrees"] for manifest in manifests} == {None, True, False}
+    there = [version for version in versions if "erased" not in version]
+    states = [version["state"] for version in there if isinstance(version["state"], dict)]
+    assert {said["state"] for said in states} == {"pruned", "restored", "absent"}
+    assert {said["speaks_of_it"] for said in states} == {True, False}
+    assert {version["state"] for version in there if version["state"] not in states} == {None, "refused"}
+    assert {version["live"] for version in there} == {True, False, "refused"}
+    manifests = [version["manifest"] for version in there if version["manifest"] != "refused"]
+    assert {manifest["previous_agrees"] for manifest in manifests} == {None, True, False, "refused"}
     items = [item for manifest in manifests for item in manifest["items"]]
     assert {item.get("content") for item in items} == {None, "verified", "missing", "not what it was"}
     assert {item.get("evidence") for item in items} == {None, "stat", "checksum", "full"}
     assert any(item.get("executable") for item in items)
     assert any(item.get("folder") for item in items)
-    signatures = [good for version in versions for good in version["signatures"].values()]
+    signatures = [good for version in there for good in version["signatures"].values()]
     assert {True, False} <= set(signatures)
+
+
+def test_the_answers_tell_of_all_that_came_last():
+    every = {name: committed(name) for name in STORES}
+    opened = [said for said in every.values() if "opens_for" in said]
+    assert {said["opens_for"] for said in opened} == {"writing", "reading", "nothing"}
+    assert {type(said["features"]) for said in opened} == {dict, str, type(None)}
+    assert any(said["opens_for"] == "writing" and said["collector"]["features"] for said in opened)
+    artifacts = [one for said in opened for one in said.get("artifacts", {}).values() if one != "refused"]
+    assert {type(one["latest"]) for one in artifacts} == {int, str, type(None)}
+    claims = [claim for one in artifacts for claim in one["claims"].values() if claim != "refused"]
+    assert {claim["standing"] for claim in claims} == {"open", "done", "dead", "spent", "refused"}
+    versions = [version for one in artifacts for version in one["versions"].values()]
+    erased = [version for version in versions if "erased" in version]
+    assert {version["manifest_lies_there"] for version in erased} == {True, False}
+    agree = [version["erased"]["previous_agrees"] for version in erased if version["erased"] != "refused"]
+    assert {None, True, False} <= set(agree)
+    assert len(agree) < len(erased)
+    notes = [one["notes"] for one in (*artifacts, *versions) if "notes" in one]
+    assert {type(told["newest"]) for told in notes} == {dict, str, type(None)}
+    assert any("refused" in told["history"].values() and told["newest"] != "refused" for told in notes)
+    assert any(said.get("hidden") for said in opened)
+    assert any(said["collector"]["frees"] for said in opened)
+    assert any(said["collector"]["buries"] for said in opened)
 
 
 def test_the_stores_hold_every_kind_of_record():
@@ -92,5 +118,5 @@ def test_the_stores_hold_every_kind_of_record():
     kinds = {record_of(key)["kind"] for name in STORES for key in files_of(KIT / "stores" / name)}
     assert kinds == {
         *("marker", "name", "manifest", "state", "alias", "claim", "blob", "edge", "run start", "run input", "run end"),
-        *("distributions", "signature", "relocation", "ignored", "refused"),
+        *("distributions", "signature", "relocation", "ignored", "refused", "tomb", "hiding", "note", "features"),
     }

@@ -20,7 +20,21 @@ from kit.values import TYPES
 POOL: list[Any] = [value for said in TYPES.values() for value in (*said.good, *said.bad)]
 POOL += [*TAKEN.values(), *(uri for _, uri in REFUSED.values())]
 POOL += [None, True, False, 0, 1, -1, 2**53, 2**63, 0.5, 1e300, "", "null", [], {}, [None], [[]], {"": None}]
-POOL += ["file", "folder", "object", "glob", "full", "checksum", "stat", "pruned", "restored", "absent", "failed"]
+POOL += [
+    "file",
+    "folder",
+    "object",
+    "glob",
+    "full",
+    "checksum",
+    "stat",
+    "pruned",
+    "restored",
+    "absent",
+    "failed",
+    "hidden",
+    "shown",
+]
 POOL += [
     originals.INPUT,
     originals.PLACE,
@@ -31,6 +45,7 @@ POOL += [
 ]
 WORDS = ["key", "folder", "uri", "stored", "parts", "offset", "length", "data", "executable", "version", "x-unknown"]
 WORDS += ["held", "computed", "entries", "shards", "pointers", "requires", "previous", "path", "etag", "Size"]
+WORDS += ["title", "tags", "description", "read", "write", "manifest_digest", "state", "reason"]
 
 
 def records_of(stores: Path) -> Iterator[tuple[str, bytes]]:
