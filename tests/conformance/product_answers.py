@@ -25,7 +25,8 @@ from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.features import check_readable, check_writable, newest_features
-from metamlflow.store.catalog.statuses import VersionStatus, is_live, version_status
+from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versions, version_status
+from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown, unknown_keys
 from metamlflow.store.catalog.versions import list_names, newest_alias_record
 from metamlflow.store.lineage.runs import load_run
@@ -34,6 +35,12 @@ from metamlflow.store.lineage.runs import load_run
 def copied(store: Path, to: Path) -> Path:
     """A copy of a store, all of whose files are of one time: by what is newer a reader may take a state unread."""
     return Path(shutil.copytree(store, to, copy_function=shutil.copyfile))
+
+
+def newest_key(store: Store, name: str, alias: str) -> str:
+    """The key of the record of an alias that holds."""
+    prefix = layout.aliases_prefix(ArtifactName(name), alias)
+    return min(info.key for info in store.backend.list_objects(prefix) if record_of(info.key)["kind"] == "alias")
 
 
 class Answers(Versions):
@@ -48,7 +55,7 @@ class Answers(Versions):
             if not accepts(self._read(layout.MARKER), layout.MARKER, {"kind": "marker"}):
                 return {"marker": "refused", "collector": self._collector()}
             return self._opened("nothing")
-        assert f'"store_id":"{marker.store_id}"'.encode() in self._read(layout.MARKER)
+        assert marker.store_id == raw(self._read(layout.MARKER))["store_id"]
         try:
             check_writable(newest_features(self._store.backend, self._store.clock))
         except StoreFormatError:
@@ -100,11 +107,12 @@ class Answers(Versions):
         stops = bool(unknown or unread or named)
         if layout.MARKER in keys:
             self._refuses(unknown, named, unread)
-        gone = {key for key in keys if record_of(key)["kind"] == "manifest" and self._status_of(key).erased}
+        manifests = [] if stops else [key for key in keys if record_of(key)["kind"] == "manifest"]
+        gone = [key for key in manifests if self._status_of(key).erased]
         kept = set() if stops else {blob for key in keys for blob in self._kept_by(key)}
         frees = [key for key in keys if layout.sha256_of_blob_key(key) and key not in kept]
         found = {"deletes_nothing": stops, "unknown": unknown, "unread": unread, "features": named}
-        return found | {"frees": [] if stops else frees, "buries": [] if stops else sorted(gone)}
+        return found | {"frees": [] if stops else frees, "buries": gone}
 
     def _refuses(self, unknown: list[str], named: list[str], unread: list[str]) -> None:
         """The call that is there stops at all that needs no manifest."""
@@ -118,20 +126,27 @@ class Answers(Versions):
 
     def _status_of(self, key: str) -> VersionStatus:
         at = record_of(key)
-        try:
-            return version_status(self._store, ArtifactName(at["name"]), at["version"])
-        except StoreFormatError:  # of before format 1: an unknown key, so it stops in any case
-            return VersionStatus(at["version"])
+        return version_status(self._store, ArtifactName(at["name"]), at["version"])
 
     def _read_by_it(self, keys: list[str]) -> list[str]:
-        found = []
-        for key in keys:
-            kind = record_of(key)["kind"]
-            if kind in {"marker", "features", "tomb"} or (kind == "manifest" and not self._status_of(key).erased):
-                found.append(key)
-            if kind == "state" and (status := self._status_of(key)).state % 2 and status.info and not status.erased:
-                found += [key] * (status.state == record_of(key)["number"])
-        return found
+        return [key for key in keys if self._has_to_be_read(key)]
+
+    def _has_to_be_read(self, key: str) -> bool:
+        at = record_of(key)
+        if at["kind"] in {"marker", "features"}:
+            return True
+        if at["kind"] == "alias":
+            return newest_key(self._store, at["name"], at["alias"]) == key
+        if at["kind"] not in {"manifest", "tomb", "state"}:
+            return False
+        try:
+            list(list_versions(self._store, ArtifactName(at["name"])))
+        except StoreFormatError:  # of before format 1, so it stops anyway
+            return False
+        status = self._status_of(key)
+        if at["kind"] == "state":
+            return bool(status.state == at["number"] and status.state % 2 and status.info and not status.erased)
+        return at["kind"] == "tomb" or not status.erased
 
     def _is_read(self, key: str) -> bool:
         at, data = record_of(key), self._read(key)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
+import secrets
 import shutil
 from pathlib import Path
 
 import pytest
+from kit.mutations import damage_store
 from product_answers import Answers, copied
 from reader.store import answers
 
@@ -64,6 +67,25 @@ def test_a_store_that_has_lost_a_record_is_read_alike(name, tmp_path):
 @pytest.mark.parametrize("name", STORES)
 def test_a_store_that_has_lost_any_record_is_read_alike(name, tmp_path):
     agree_without(name, records_of(name), tmp_path)
+
+
+def agree_when_damaged(seed: int, count: int, folder: Path) -> None:
+    for number in range(count):
+        chance = random.Random(f"{seed} {number}")
+        name = chance.choice(STORES)
+        copy = copied(KIT / "stores" / name, folder / name)
+        told = damage_store(copy, chance)
+        assert answers(copy) == Answers(copy).all(), (seed, number, name, told)
+        shutil.rmtree(copy)
+
+
+def test_a_store_whose_records_are_lost_changed_mixed_up_and_added_is_read_alike(tmp_path):
+    agree_when_damaged(14, 40, tmp_path)
+
+
+@pytest.mark.full
+def test_so_it_is_with_damage_that_nobody_saw_before(tmp_path):
+    agree_when_damaged(secrets.randbits(32), 1_500, tmp_path)
 
 
 def test_the_answers_are_of_every_kind():

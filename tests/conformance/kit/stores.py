@@ -305,6 +305,7 @@ def damaged(records: Records) -> None:
     records.record(f"runs/{run}/start.json", run_id=records.new_id(), name="", params={})
     records.record(f"runs/{run}/end.json", outcome="killed", metrics={}, notes=[], outputs=[])
     records.record("relocations/9999999998.json", old="s3://a/", new="s3://b")
+    records.manifest("far", 1, [originals.POINTER, originals.STAT])
 
 
 def _shard_that_lies(records: Records, entry: dict[str, Any]) -> None:

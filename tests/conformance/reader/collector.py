@@ -29,11 +29,18 @@ def _of(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_by_it(store: Store) -> list[str]:
-    """The marker, the lists of features, the tombs, the manifests under none, and the odd states that may hold."""
+    """The marker, the lists of features, the tombs, the manifests under none, the odd states and aliases that may hold.
+
+    Where the versions of a name cannot be listed, none of them is read.
+    """
     found = ["metamlflow.json"] if "metamlflow.json" in store.keys else []
-    found += [key for kind in ("features", "tomb") for key, _ in store.of(kind)]
+    found += [key for key, _ in store.of("features")]
+    found += sorted(
+        {store.highest("alias", name=said["name"], alias=said["alias"])[1] for _, said in store.of("alias")}
+    )
+    found += [key for key, said in store.of("tomb") if not store.of("refused", name=said["name"])]
     for key, said in store.of("manifest"):
-        if versions.manifest_key(store, **_of(said)) is None:
+        if store.of("refused", name=said["name"]) or versions.manifest_key(store, **_of(said)) is None:
             continue
         found.append(key)
         number, state = store.highest("state", **_of(said))
@@ -61,8 +68,7 @@ def _kept(store: Store) -> set[str]:
     """The blobs of every version that is live, or that an alias stands for."""
     named = {
         (said["name"], store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"])
-        for key, said in store.of("alias")
-        if store.told(store.highest("alias", name=said["name"], alias=said["alias"])[1]) != "refused"
+        for _, said in store.of("alias")
     }
     kept = set()
     for key, said in store.of("manifest"):

@@ -182,10 +182,10 @@ def relocated(value: dict[str, Any], relocations: Any) -> Any:
     """Where a pointer leads after the relocations of its store, by section 15."""
     digest = strongest(value)
     plain = [name for name in value["held"] | value["computed"] if not name.endswith("-composite")]
-    if relocations == "refused":
-        return "refused"
     uri = value["uri"]
     if digest and plain:
+        if relocations == "refused":
+            return "refused"
         for one in relocations:
             if uri == one["old"]:
                 uri = one["new"]
@@ -213,9 +213,9 @@ def _signatures(store: Store, name: str, version: int, digest: str) -> dict[str,
 def _consumers(store: Store, name: str, version: int) -> list[str]:
     found = []
     for _, said in store.of("edge", name=name, version=version):
-        manifest = manifest_key(store, said["consumer"], said["consumer_version"])
+        manifest = store.of("manifest", name=said["consumer"], version=said["consumer_version"])
         try:
-            inputs = store.read(manifest)["inputs"] if manifest else []
+            inputs = store.read(manifest[0][0])["inputs"] if manifest else []  # without a look for a tomb, as it may
         except Refused:
             continue
         if any((one["name"], one["version"]) == (name, version) for one in inputs):
