@@ -85,7 +85,7 @@ def test_a_store_whose_records_are_lost_changed_mixed_up_and_added_is_read_alike
 
 @pytest.mark.full
 def test_so_it_is_with_damage_that_nobody_saw_before(tmp_path):
-    agree_when_damaged(secrets.randbits(32), 1_500, tmp_path)
+    agree_when_damaged(secrets.randbits(32), 400, tmp_path)
 
 
 def test_the_answers_are_of_every_kind():
