@@ -12,8 +12,10 @@ from metamlflow.errors import (
 )
 from metamlflow.format import layout
 from metamlflow.format.entries import decode_shard
+from metamlflow.format.features import decode_features
 from metamlflow.format.known_keys import is_known
 from metamlflow.format.manifests import decode_manifest
+from metamlflow.format.notes import decode_notes
 from metamlflow.format.records import (
     decode_alias,
     decode_claim,
@@ -23,6 +25,7 @@ from metamlflow.format.records import (
 )
 from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.format.signatures import decode_signature
+from metamlflow.format.tombs import decode_tomb, decode_visibility
 from metamlflow.model.manifests import Shard
 from metamlflow.model.names import ArtifactName, alias_problem, name_problem
 
@@ -37,6 +40,10 @@ DECODERS: dict[str, Callable[[bytes, str, dict[str, Any]], Any]] = {
     "run end": lambda data, key, at: decode_end(data, key),
     "signature": lambda data, key, at: decode_signature(data, key),
     "relocation": lambda data, key, at: decode_relocation(data, key),
+    "tomb": lambda data, key, at: decode_tomb(data, key, ArtifactName(at["name"]), at["version"]),
+    "hiding": lambda data, key, at: decode_visibility(data, key, at["number"]),
+    "note": lambda data, key, at: decode_notes(data, key, ArtifactName(at["name"]), at["version"], at["number"]),
+    "features": lambda data, key, at: decode_features(data, key),
 }
 
 
@@ -68,8 +75,12 @@ def record_of(key: str) -> dict[str, Any]:  # noqa: PLR0911 (a table of kinds)
         return {"kind": "blob", "sha256": digest}
     if name := layout.name_of_key(key):
         return {"kind": "name", "name": name}
+    if found := layout.parse_hidden_key(key):
+        return {"kind": "hiding", "name": found[0], "number": found[1]}
     if (number := layout.parse_relocation_key(key)) is not None:
         return {"kind": "relocation", "number": number}
+    if (number := layout.parse_features_key(key)) is not None:
+        return {"kind": "features", "number": number}
     if key.startswith(layout.RUNS):
         return _run_record(key)
     if key.startswith(layout.EDGES):
@@ -109,7 +120,16 @@ def _artifact_record(name: ArtifactName, key: str) -> dict[str, Any] | None:
         return {"kind": "refused"} | at
     if found:
         at["version"] = found.version
+        if found.is_tomb:
+            return at | {"kind": "tomb"}
         return at | ({"kind": "state", "number": found.state} if found.state else {"kind": "manifest"})
+    return _in_a_series(name, key)
+
+
+def _in_a_series(name: ArtifactName, key: str) -> dict[str, Any] | None:
+    at: dict[str, Any] = {"name": str(name)}
+    if note := layout.note_of_key(name, key):
+        return at | {"kind": "note", "version": note.version, "number": note.number}
     alias = layout.alias_of_key(name, key)
     if alias is not None and alias_problem(alias) is None:
         number = layout.parse_alias_key(name, alias, key)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
-import math
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from product import accepts, record_of
+from product_versions import Versions, decoded, input_told, raw
 
-from metamlflow import MetaMLFlowClient
-from metamlflow.artifacts import Artifact
 from metamlflow.errors import (
-    ArtifactPrunedError,
     IntegrityError,
     MetaMLFlowError,
     NotFoundError,
@@ -23,96 +19,166 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format import layout
-from metamlflow.format.manifests import digest_of
-from metamlflow.format.records import decode_claim, decode_state
+from metamlflow.format.features import decode_features
+from metamlflow.format.manifests import Manifest, decode_manifest
 from metamlflow.format.runs import decode_end, decode_input, decode_start
-from metamlflow.model import metadata
-from metamlflow.model.manifests import EmptyFolder, Input
 from metamlflow.model.names import ArtifactName
-from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Entries
-from metamlflow.store.catalog.unknown import unknown_keys
-from metamlflow.store.catalog.versions import all_statuses, load_manifest, newest_alias_record
-from metamlflow.store.lineage.edges import consumers
+from metamlflow.store.catalog.features import check_readable, check_writable, newest_features
+from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versions, version_status
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.unknown import refuse_unknown, unknown_keys
+from metamlflow.store.catalog.versions import list_names, newest_alias_record
 from metamlflow.store.lineage.runs import load_run
-from metamlflow.store.verify.signatures import signatures_of
 
 
-def tagged(value: Any) -> Any:
-    """A value of metadata as the product hands it out, with its type."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return {"int": str(value)}
-    if isinstance(value, float):
-        return {"float": repr(value) if math.isfinite(value) else str(value)}
-    if isinstance(value, list):
-        return {"list": [tagged(item) for item in value]}
-    return {"object": {key: tagged(value[key]) for key in sorted(value)}}
+def copied(store: Path, to: Path) -> Path:
+    """A copy of a store, all of whose files are of one time: by what is newer a reader may take a state unread."""
+    return Path(shutil.copytree(store, to, copy_function=shutil.copyfile))
 
 
-def _decoded(value: Any) -> Any:
-    return tagged(metadata.decode(value))
+def newest_key(store: Store, name: str, alias: str) -> str:
+    """The key of the record of an alias that holds."""
+    prefix = layout.aliases_prefix(ArtifactName(name), alias)
+    return min(info.key for info in store.backend.list_objects(prefix) if record_of(info.key)["kind"] == "alias")
 
 
-def _input(used: Input) -> dict[str, Any]:
-    return {
-        "name": str(used.name),
-        "version": used.version,
-        "manifest_digest": used.manifest_digest,
-        "role": used.role,
-    }
-
-
-class Answers:
+class Answers(Versions):
     """All answers of one store in a folder, by the product."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._client = MetaMLFlowClient(root.as_uri())
-        self._store = self._client._store
-
     def all(self) -> dict[str, Any]:
-        collector = self._collector
         try:
             marker = self._store.marker()
-        except StoreFormatError:
-            return {"marker": "refused", "collector": collector()}
         except NotFoundError:
             return {"marker": "missing"}
+        except StoreFormatError:
+            if not accepts(self._read(layout.MARKER), layout.MARKER, {"kind": "marker"}):
+                return {"marker": "refused", "collector": self._collector()}
+            return self._opened("nothing")
+        assert marker.store_id == raw(self._read(layout.MARKER))["store_id"]
+        try:
+            check_writable(newest_features(self._store.backend, self._store.clock))
+        except StoreFormatError:
+            return self._opened("reading") | self._read_of_it()
+        return self._opened("writing") | self._read_of_it()
+
+    def _opened(self, opens_for: str) -> dict[str, Any]:
+        marker = raw(self._read(layout.MARKER))
+        try:
+            found = newest_features(self._store.backend, self._store.clock)
+        except StoreFormatError:
+            features: Any = "refused"
+        else:
+            features = {"read": list(found.read), "write": list(found.write)} if found.key else None
+            if opens_for != "nothing":
+                check_readable(found)
+        return {
+            "marker": {field: marker[field] for field in ("store_id", "grace_seconds")},
+            "features": features,
+            "opens_for": opens_for,
+            "collector": self._collector(),
+        }
+
+    def _read_of_it(self) -> dict[str, Any]:
         keys = [info.key for info in self._store.backend.list_objects("")]
         names = sorted({name for key in keys if (name := layout.name_of_versions_key(key))})
         artifacts = {name: found for name in names if (found := self._artifact(ArtifactName(name), keys)) is not None}
         runs = sorted({record_of(key)["run"] for key in keys if record_of(key)["kind"] == "run start"})
+        listed = {str(name) for name in list_names(self._store)}
+        every = {str(name) for name in list_names(self._store, include_hidden=True)}
         return {
-            "marker": {"store_id": marker.store_id, "grace_seconds": int(marker.grace.total_seconds())},
-            "names": sorted({name for key in keys if (name := layout.name_of_key(key))} & set(artifacts)),
+            "names": sorted(listed & set(artifacts)),
+            "hidden": sorted((every - listed) & set(artifacts)),
             "relocations": self._relocations(),
             "artifacts": artifacts,
             "runs": {run: self._run(run) for run in runs},
             "distributions": self._distributions(keys),
-            "collector": collector(),
         }
 
-    def _read(self, key: str) -> bytes:
-        return bytes(self._store.backend.read(key))
+    # --- what a collector does: the product has none yet, so this goes by the parts that it is made of
 
     def _collector(self) -> dict[str, Any]:
-        unknown = sorted(unknown_keys(self._store))
         keys = sorted(info.key for info in self._store.backend.list_objects(""))
-        unread = [key for key in keys if record_of(key)["kind"] == "manifest" and not self._is_read(key)]
-        if layout.MARKER in keys and not accepts(self._read(layout.MARKER), layout.MARKER, {"kind": "marker"}):
-            unread.insert(0, layout.MARKER)
-        return {"deletes_nothing": bool(unknown or unread), "unknown": unknown, "unread": unread}
+        unknown = sorted(unknown_keys(self._store))
+        unread = [key for key in self._read_by_it(keys) if not self._is_read(key)]
+        lists = [key for key in keys if layout.parse_features_key(key) and key not in unread]
+        decoded = [decode_features(self._read(key), key) for key in lists]
+        named = sorted({name for found in decoded for name in (*found.read, *found.write)})
+        stops = bool(unknown or unread or named)
+        if layout.MARKER in keys:
+            self._refuses(unknown, named, unread)
+        manifests = [] if stops else [key for key in keys if record_of(key)["kind"] == "manifest"]
+        gone = [key for key in manifests if self._status_of(key).erased]
+        kept = set() if stops else {blob for key in keys for blob in self._kept_by(key)}
+        frees = [key for key in keys if layout.sha256_of_blob_key(key) and key not in kept]
+        found = {"deletes_nothing": stops, "unknown": unknown, "unread": unread, "features": named}
+        return found | {"frees": [] if stops else frees, "buries": gone}
+
+    def _refuses(self, unknown: list[str], named: list[str], unread: list[str]) -> None:
+        """The call that is there stops at all that needs no manifest."""
+        small = {key for key in unread if not key.startswith(layout.ARTIFACTS)}
+        try:
+            refuse_unknown(self._store)
+        except StoreFormatError:
+            assert unknown or named or small
+        else:
+            assert [*unknown, *named, *small] == []
+
+    def _status_of(self, key: str) -> VersionStatus:
+        at = record_of(key)
+        return version_status(self._store, ArtifactName(at["name"]), at["version"])
+
+    def _read_by_it(self, keys: list[str]) -> list[str]:
+        return [key for key in keys if self._has_to_be_read(key)]
+
+    def _has_to_be_read(self, key: str) -> bool:
+        at = record_of(key)
+        if at["kind"] in {"marker", "features"}:
+            return True
+        if at["kind"] == "alias":
+            return newest_key(self._store, at["name"], at["alias"]) == key
+        if at["kind"] not in {"manifest", "tomb", "state"}:
+            return False
+        try:
+            list(list_versions(self._store, ArtifactName(at["name"])))
+        except StoreFormatError:  # of before format 1, so it stops anyway
+            return False
+        status = self._status_of(key)
+        if at["kind"] == "state":
+            return bool(status.state == at["number"] and status.state % 2 and status.info and not status.erased)
+        return at["kind"] == "tomb" or not status.erased
 
     def _is_read(self, key: str) -> bool:
-        at = record_of(key)
+        at, data = record_of(key), self._read(key)
         try:
-            manifest = load_manifest(self._store, ArtifactName(at["name"]), at["version"]).manifest
-            list(Entries(self._store, manifest, as_registered=True).items())
+            if at["kind"] == "manifest":
+                list(self._entries(self._manifest_at(key)).items())
         except (StoreFormatError, IntegrityError):
             return False
-        return True
+        return accepts(data, key, at)
+
+    def _manifest_at(self, key: str) -> Manifest:
+        at = record_of(key)
+        return decode_manifest(self._read(key), key, ArtifactName(at["name"]), at["version"])
+
+    def _entries(self, manifest: Manifest) -> Entries:
+        return Entries(self._store, manifest, as_registered=True)
+
+    def _kept_by(self, key: str) -> list[str]:
+        """The blobs of the version whose manifest lies at a key, if it is live or an alias stands for it."""
+        if record_of(key)["kind"] != "manifest" or (status := self._status_of(key)).erased:
+            return []
+        manifest = self._manifest_at(key)
+        if not is_live(self._store, manifest.name, status, by_times=False) and not self._is_named(manifest):
+            return []
+        items = self._entries(manifest).items()
+        return [one.key for one in (*(manifest.shards or ()), *items) if hasattr(one, "key")]
+
+    def _is_named(self, manifest: Manifest) -> bool:
+        listed = self._store.backend.list_objects(layout.every_alias_prefix(manifest.name))
+        aliases = {alias for info in listed if (alias := layout.alias_of_key(manifest.name, info.key))}
+        named = [newest_alias_record(self._store, manifest.name, alias)[1] for alias in aliases]
+        return manifest.version in named
 
     def _relocations(self) -> Any:
         try:
@@ -122,7 +188,7 @@ class Answers:
         found = []
         for number, rule in reversed(rules):
             key = layout.relocation_key(number)
-            found.append({"record_id": _record_id(self._read(key)), "old": rule.old, "new": rule.new})
+            found.append({"record_id": raw(self._read(key))["record_id"], "old": rule.old, "new": rule.new})
         return found
 
     def _distributions(self, keys: list[str]) -> dict[str, Any]:
@@ -133,168 +199,6 @@ class Answers:
                 data = self._read(key)
                 found[digest] = data.decode().splitlines() if hashlib.sha256(data).hexdigest() == digest else "refused"
         return found
-
-    def _artifact(self, name: ArtifactName, keys: list[str]) -> Any:
-        try:
-            statuses = {status.version: status for status in all_statuses(self._store, name)}
-        except StoreFormatError:
-            return "refused"
-        committed = {version: status for version, status in sorted(statuses.items()) if status.committed}
-        if not committed:
-            return None
-        own = [record_of(key) for key in keys]
-        aliases = sorted({at["alias"] for at in own if at["kind"] == "alias" and at["name"] == name})
-        hashes = sorted({at["hash"] for at in own if at["kind"] == "claim" and at["name"] == name})
-        return {
-            "latest": self._latest(name, committed),
-            "aliases": {alias: self._alias(name, alias) for alias in aliases},
-            "claims": {hashed: self._claim(name, hashed, own) for hashed in hashes},
-            "versions": {
-                str(version): self._version(name, version, status.state) for version, status in committed.items()
-            },
-        }
-
-    def _latest(self, name: ArtifactName, committed: dict[int, Any]) -> int | None:
-        """By the public calls; where the newest manifest is damaged, by the listing alone."""
-        live = self._client.list_versions(name)
-        try:
-            assert self._client.get_artifact(name).version == live[-1]
-        except ArtifactPrunedError:
-            assert not live
-        except StoreFormatError:
-            assert committed[live[-1]].available
-        return live[-1] if live else None
-
-    def _alias(self, name: ArtifactName, alias: str) -> Any:
-        try:
-            _, version = newest_alias_record(self._store, name, alias)
-        except StoreFormatError:
-            return "refused"
-        return version
-
-    def _claim(self, name: ArtifactName, hashed: str, own: list[dict[str, Any]]) -> Any:
-        number = max(at["number"] for at in own if (at.get("name"), at.get("hash")) == (name, hashed))
-        key = layout.idempotency_key(name, hashed, number)
-        try:
-            claim = decode_claim(self._read(key), key)
-        except StoreFormatError:
-            return "refused"
-        try:
-            made = load_manifest(self._store, name, claim.version).manifest
-        except ObjectNotFoundError:
-            standing = "open"
-        else:
-            standing = "done" if made.record_id == claim.record_id else "dead"
-        return {"number": number, "version": claim.version, "standing": standing}
-
-    def _version(self, name: ArtifactName, version: int, state: int) -> dict[str, Any]:
-        said = None
-        if state:
-            key = layout.state_key(name, version, state)
-            try:
-                said = decode_state(self._read(key), key)
-            except StoreFormatError:
-                said = "refused"
-        data = self._read(layout.manifest_key(name, version))
-        made = (loaded.manifest for loaded in consumers(self._store, [(name, version)]))
-        standing = {
-            "live": state % 2 == 0,
-            "state": said,
-            "manifest_digest": digest_of(data),
-            "signatures": self._signatures(name, version, digest_of(data)),
-            "consumers": sorted(f"{manifest.name}@{manifest.version}" for manifest in made),
-        }
-        try:
-            return standing | {"manifest": self._manifest(name, version)}
-        except (StoreFormatError, IntegrityError):
-            return standing | {"manifest": "refused"}
-
-    def _signatures(self, name: ArtifactName, version: int, digest: str) -> dict[str, Any]:
-        prefix = layout.signatures_prefix(name, version)
-        loaded = dataclasses.make_dataclass("Loaded", ["manifest", "digest"])(
-            dataclasses.make_dataclass("Named", ["name", "version"])(name, version), digest
-        )
-        good = {signature.key_id for signature in signatures_of(self._store, loaded)}
-        found: dict[str, Any] = {}
-        for info in self._store.backend.list_objects(prefix):
-            key_id = info.key.removeprefix(prefix).removesuffix(".json")
-            read = accepts(self._read(info.key), info.key, {"kind": "signature"})
-            found[key_id] = key_id in good if read else "refused"
-        return found
-
-    def _manifest(self, name: ArtifactName, version: int) -> dict[str, Any]:
-        loaded = load_manifest(self._store, name, version)
-        manifest = loaded.manifest
-        items = list(Entries(self._store, manifest, as_registered=True).items())
-        return {
-            "name": str(manifest.name),
-            "version": manifest.version,
-            "record_id": manifest.record_id,
-            "artifact_id": manifest.artifact_id,
-            "type": manifest.artifact_type,
-            "kind": manifest.kind,
-            "created_at": _raw(loaded.data)["created_at"],
-            "created_by": manifest.created_by,
-            "digest": manifest.digest,
-            "size": manifest.size,
-            "files": manifest.files,
-            "folders": manifest.folders,
-            "items": [self._item(loaded, item) for item in items],
-            "metadata": _decoded(manifest.metadata),
-            "schema": manifest.schema,
-            "inputs": [_input(used) for used in manifest.inputs],
-            "run": manifest.run,
-            "code": manifest.code,
-            "writer": manifest.extra.get("writer"),
-            "previous": manifest.previous,
-            "places": [dataclasses.asdict(place) for place in manifest.pointed],
-            "previous_agrees": self._previous_agrees(manifest),
-        }
-
-    def _previous_agrees(self, manifest: Any) -> bool | None:
-        if manifest.version == 1:
-            return None
-        key = layout.manifest_key(manifest.name, manifest.version - 1)
-        try:
-            return digest_of(self._read(key)) == manifest.previous
-        except ObjectNotFoundError:
-            return False
-
-    def _item(self, loaded: Any, item: Any) -> dict[str, Any]:
-        if isinstance(item, EmptyFolder):
-            return {"path": item.path, "folder": True}
-        said = {"path": item.path, "size": item.size}
-        if isinstance(item, PointerEntry):
-            return said | self._pointer(item)
-        stored = {name: getattr(item, name) for name in ("sha256", "key", "crc32c", "executable")}
-        return said | stored | {"content": self._content(loaded, item)}
-
-    def _content(self, loaded: Any, entry: Any) -> str:
-        """By the call that reads a file, whatever the state of the version."""
-        try:
-            Artifact(self._client._session, loaded).read_bytes(entry.path)
-        except IntegrityError as error:
-            return "missing" if error.actual == "missing" else "not what it was"
-        except ArtifactPrunedError:  # said of a missing file, where it is the better reason
-            return "missing"
-        return "verified"
-
-    def _pointer(self, item: PointerEntry) -> dict[str, Any]:
-        evidence = item.evidence
-        try:
-            leads_to: Any = self._store.relocations.entry(item).uri
-        except StoreFormatError:
-            leads_to = "refused"
-        return {
-            "uri": item.uri,
-            "version": item.version,
-            "evidence": evidence.strength,
-            "etag": evidence.etag,
-            "modified_ns": None if evidence.modified_ns is None else str(evidence.modified_ns),
-            "held": dict(evidence.held),
-            "computed": dict(evidence.computed),
-            "leads_to": leads_to,
-        }
 
     def _run(self, run: str) -> dict[str, Any]:
         found: dict[str, Any] = {"start": None, "end": None, "inputs": []}
@@ -327,7 +231,7 @@ class Answers:
             if not layout.parse_run_input_key(run, info.key):
                 continue
             try:
-                found.append(_input(decode_input(self._read(info.key), info.key)[1]))
+                found.append(input_told(decode_input(self._read(info.key), info.key)[1]))
             except StoreFormatError:
                 found.append("refused")
         return found
@@ -335,23 +239,14 @@ class Answers:
     def _start(self, start: Any) -> dict[str, Any]:
         key = layout.run_key(start.run_id, "start")
         said = {name: getattr(start, name) for name in ("name", "parent", "user", "host", "code", "environment")}
-        return said | {"created_at": _raw(self._read(key))["created_at"], "params": _decoded(start.params)}
+        return said | {"created_at": raw(self._read(key))["created_at"], "params": decoded(start.params)}
 
     def _end(self, run: str, end: Any) -> dict[str, Any]:
         return {
-            "created_at": _raw(self._read(layout.run_key(run, "end")))["created_at"],
+            "created_at": raw(self._read(layout.run_key(run, "end")))["created_at"],
             "outcome": end.outcome,
             "error_type": end.error_type,
-            "metrics": _decoded(end.metrics),
+            "metrics": decoded(end.metrics),
             "notes": list(end.notes),
-            "outputs": [_input(made) for made in end.outputs],
+            "outputs": [input_told(made) for made in end.outputs],
         }
-
-
-def _raw(data: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(data)
-    return found
-
-
-def _record_id(data: bytes) -> str:
-    return str(_raw(data)["record_id"])

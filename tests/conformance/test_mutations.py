@@ -44,5 +44,5 @@ def test_records_of_every_kind_are_changed():
     kinds = {record_of(key)["kind"] for key, _ in records_of(STORES)}
     assert kinds == {
         *("marker", "manifest", "state", "alias", "claim", "run start", "run input", "run end", "signature"),
-        "relocation",
+        *("relocation", "tomb", "hiding", "note", "features"),
     }

@@ -59,13 +59,20 @@ def test_every_rule_is_listed_with_its_section_and_broken_by_a_document():
 
 PLACES = {
     "### Marker": ("marker", ()),
+    "### List of features": ("features", ()),
     "### Manifest": ("manifest", ()),
+    "### Note record": ("note", ()),
     "By that it is an entry:": ("manifest", ("entries", 0)),
     "lies elsewhere:": ("pointing", ("entries", 0)),
     "**Shard.**": ("sharded", ("shards", 0)),
 }
 LISTED = {
-    "state": ("pruned", ("format", "record_id", "created_at", "state")),
+    "state": ("pruned", tuple(words_in(paragraph("`format`, `record_id`, `created_at`, `manifest_digest`"))[:5])),
+    "tomb": ("tomb", tuple(words_in(paragraph("The record that a version was erased:"))[:9])),
+    "hiding": (
+        "hidden",
+        tuple(words_in(paragraph('`format`, `record_id`, `created_at`, and `state`: `"hidden"`'))[:4]),
+    ),
     "alias": ("alias", ("format", "record_id", "created_at", "version")),
     "claim": ("claim", tuple(words_in(paragraph("`format`, `record_id`, `created_at`, `version`, `artifact_id`"))[:5])),
     "input": ("manifest", tuple(words_in(paragraph("**Input.**")))),
@@ -96,11 +103,13 @@ def fields_of_the_page() -> list[tuple[str, tuple, str]]:
 
 def test_the_fields_of_the_page_are_found():
     found = fields_of_the_page()
-    assert len(found) > 95
+    assert len(found) > 125
     assert ("manifest", (), "previous") in found
     assert ("end", (), "error_type") in found
     assert ("start", (), "environment") in found
     assert ("signature", (), "public_key") in found
+    assert {("pruned", (), "manifest_digest"), ("tomb", (), "reason"), ("hidden", (), "state")} <= set(found)
+    assert {("note", (), "tags"), ("features", (), "write"), ("features", (), "created_at")} <= set(found)
 
 
 def value_at(document, place):
@@ -143,7 +152,8 @@ CLOSED = {
     "kind": (r"\| `kind` \| (.*?) \|", "manifest"),
     "evidence": (r"\| `evidence` \| (.*?) \|", "pointing"),
     "place": (r"\*\*Place\.\*\*.*?`kind` \((.*?)\)", "pointing"),
-    "state": (r"and `state`: (.*?)\. A version without", "pruned restored absent"),
+    "state": (r'and `state`: (`"pruned".*?)\. `manifest_digest`', "pruned restored absent"),
+    "visibility": (r'and `state`: (`"hidden".*?)\. A name', "hidden shown"),
     "outcome": (r"`outcome` \((.*?)\)", "end"),
     "algorithm": (r"`algorithm` \((.*?)\)", "signature"),
 }
@@ -194,10 +204,14 @@ LIMITS = {
     "a number": "limit.number",
     "items in a manifest": "limit.inline",
     "items in a shard": "shard.count",
+    "the title of a note": "limit.title",
+    "the description of a note": "limit.description",
+    "tags of a note; the key of one; its value": "limit.tags",
+    "names in an array of a list of features": "limit.features",
     "the number of a version or of another record": "type.version",
     "whole numbers where this page asks for one": "type.whole",
 }
-NOT_OF_A_DOCUMENT = {"relocations in a store", "metadata, on writing"}
+NOT_OF_A_DOCUMENT = {"relocations in a store", "lists of features in a store", "metadata, on writing"}
 
 
 def test_every_limit_of_section_6_is_passed_by_a_document():

@@ -6,13 +6,26 @@ import shutil
 from pathlib import Path
 
 import pytest
+from reader.keys import inverse
 from reader.store import answers
 
 from metamlflow import MetaMLFlowClient, migrate
-from metamlflow.errors import ConflictError, StoreFormatError
+from metamlflow.errors import ArtifactErasedError, ConflictError, StoreFormatError
 
 STORES = Path(__file__).resolve().parents[2] / "docs" / "conformance" / "stores"
-WRITABLE = ["collectable", "empty", "lifecycle", "lineage", "pointing", "published", "sharded", "unknown"]
+ANY = ["a", "Fraud/features", "big", "new.json/X"]
+WRITABLE = {
+    **dict.fromkeys(["collectable", "empty", "lineage", "pointing", "published", "sharded", "unknown"], ANY),
+    **dict.fromkeys(["features-none", "features-left-out"], ANY),
+    "hidden": ["Hidden/name", "again", *ANY],
+    "noted": ["Model/x", *ANY],
+    "lifecycle": ["never-live", *ANY[1:]],
+    "erased": ["Chain", "all", "claimed", "left", "newest", "restored", "taken", *ANY],
+    "erased-badly": ["chain", "damaged", *ANY],
+    "other-manifests": ["above", "live", "pruned", "restored", *ANY],
+    "states-unread": ["between", "newest", "only", *ANY],
+}
+"""By store, names of which a version can be published."""
 
 
 @pytest.fixture
@@ -33,7 +46,7 @@ def test_the_next_version_is_read_by_the_second_reader_and_nothing_else_is_chang
     store = copied(name)
     before, earlier = files_of(store), answers(store)
     client = MetaMLFlowClient(store.as_uri())
-    for artifact in ("never-live" if name == "lifecycle" else "a", "Fraud/features", "big", "new.json/X"):
+    for artifact in WRITABLE[name]:
         made = client.register_artifact(artifact, {"x/y": b"new", "z": b""}, metadata={"big": 2**70, "$": [0.1]})
         versions = earlier["artifacts"].get(artifact, {"versions": {}})["versions"]
         assert made.version == max(map(int, versions), default=0) + 1
@@ -56,7 +69,9 @@ def test_a_number_that_a_migration_is_filling_is_not_taken(copied):
     assert {key for key in files_of(store) if "_versions" in key} == {key for key in before if "_versions" in key}
 
 
-@pytest.mark.parametrize("name", ["newer", "no-store"])
+@pytest.mark.parametrize(
+    "name", ["features-damaged", "features-for-readers", "features-for-writers", "newer", "no-store"]
+)
 def test_a_store_that_cannot_be_read_is_not_written_to(name, copied):
     store = copied(name)
     before = files_of(store)
@@ -65,9 +80,11 @@ def test_a_store_that_cannot_be_read_is_not_written_to(name, copied):
     assert files_of(store) == before
 
 
-@pytest.mark.parametrize("artifact", ["old", "erased"])
-def test_a_name_whose_versions_cannot_be_listed_is_not_written_to(artifact, copied):
-    store = copied("before")
+@pytest.mark.parametrize(
+    ("name", "artifact"), [("before", "old"), ("erased-badly", "newest"), ("erased-badly", "of-another")]
+)
+def test_a_name_whose_newest_version_cannot_be_told_is_not_written_to(name, artifact, copied):
+    store = copied(name)
     before = files_of(store)
     with pytest.raises(StoreFormatError):
         MetaMLFlowClient(store.as_uri()).register_artifact(artifact, b"x")
@@ -76,7 +93,66 @@ def test_a_name_whose_versions_cannot_be_listed_is_not_written_to(artifact, copi
     }
 
 
-@pytest.mark.parametrize("name", ["collectable", "lifecycle", "published", "sharded", "unknown"])
+def test_a_key_whose_version_was_erased_makes_no_other_one(copied):
+    store = copied("erased")
+    before = files_of(store)
+    client = MetaMLFlowClient(store.as_uri())
+    with pytest.raises(ArtifactErasedError):
+        client.register_artifact("claimed", b"again", idempotency_key="spent")
+    assert {key for key in files_of(store) if key.startswith("artifacts/")} == {
+        key for key in before if key.startswith("artifacts/")
+    }
+    assert client.register_artifact("claimed", b"again", idempotency_key="dead").version == 4
+    assert answers(store)["artifacts"]["claimed"]["versions"]["4"]["manifest"]["previous_agrees"] is True
+
+
+def test_the_next_notes_keep_all_that_was_not_changed(copied):
+    store = copied("noted")
+    client = MetaMLFlowClient(store.as_uri())
+    earlier = answers(store)["artifacts"]["Model/x"]
+    client.annotate("Model/x", tags={"new": "x"})
+    client.annotate("Model/x@2", description="again")
+    client.annotate("Model/x@1", title="")
+    later = answers(store)["artifacts"]["Model/x"]
+    kept = {"title": "Ten", "description": None, "tags": {"new": "x"}}
+    assert {field: later["notes"]["newest"][field] for field in kept} == kept
+    assert later["notes"]["history"].items() >= earlier["notes"]["history"].items()
+    assert b'"x-unknown":{"deep":[1]}' in (store / f"artifacts/!model/x/_notes/{inverse(11)}.json").read_bytes()
+
+
+def test_notes_that_cannot_be_read_are_not_written_over(copied):
+    store = copied("noted")
+    before = files_of(store)
+    with pytest.raises(StoreFormatError):
+        MetaMLFlowClient(store.as_uri()).annotate("Model/x@3", title="new")
+    assert files_of(store) == before
+
+
+@pytest.mark.parametrize("name", ["features-for-readers", "features-for-writers", "features-damaged"])
+def test_a_store_with_a_feature_that_nobody_knows_is_migrated_neither_from_nor_to(name, copied, tmp_path):
+    store, other = copied(name), copied("published")
+    before = files_of(store), files_of(other)
+    for source, destination in ((store, tmp_path / "destination"), (other, store)):
+        with pytest.raises(StoreFormatError):
+            migrate(source.as_uri(), destination.as_uri())
+    assert (files_of(store), files_of(other)) == before
+    assert not (tmp_path / "destination" / "metamlflow.json").exists()
+
+
+MIGRATED = [
+    "collectable",
+    "erased",
+    "hidden",
+    "lifecycle",
+    "noted",
+    "other-manifests",
+    "published",
+    "sharded",
+    "unknown",
+]
+
+
+@pytest.mark.parametrize("name", MIGRATED)
 def test_a_migrated_store_gives_the_second_reader_the_same_answers(name, copied, tmp_path):
     source, destination = copied(name), tmp_path / "destination"
     report = migrate(source.as_uri(), destination.as_uri())
@@ -89,6 +165,11 @@ def test_a_migrated_store_gives_the_second_reader_the_same_answers(name, copied,
         known = old["artifacts"][artifact]
         assert said["versions"].keys() == known["versions"].keys()
         for version, fields in said["versions"].items():
-            assert fields == known["versions"][version] or not fields["live"]
-        assert (said["latest"], said["aliases"]) == (known["latest"], known["aliases"])
+            assert fields["live"] == known["versions"][version]["live"]
+            was = known["versions"][version]
+            differing = {field for field in was if fields.get(field) != was[field]}
+            assert differing <= ({"manifest", "manifest_lies_there"} if not fields["live"] else set()), differing
+        same = ("latest", "aliases", "notes")
+        assert [said[field] for field in same] == [known[field] for field in same]
     assert new["artifacts"].keys() == old["artifacts"].keys()
+    assert (new["names"], new["hidden"]) == (old["names"], old["hidden"])

@@ -53,6 +53,13 @@ def test_it_is_written_byte_for_byte_as_the_specification_says():
     )
 
 
+@pytest.mark.parametrize("name", ["", "b", "A", "a/b", None, 7])
+def test_a_record_of_another_name_is_refused_and_of_none_at_all(name):
+    document = ORIGIN | {"created_by": "", "name": name, "version": 1, "manifest_digest": f"sha256:{'a' * 64}"}
+    with pytest.raises(StoreFormatError, match="name: "):
+        decode_tomb(json.dumps(document).encode(), "key", ArtifactName("a"), 1)
+
+
 def test_a_record_without_a_reason_has_none():
     document = ORIGIN | {"created_by": "", "name": "a", "version": 1, "manifest_digest": f"sha256:{'a' * 64}"}
     assert decode_tomb(json.dumps(document | {"later": 1}).encode(), "key", ArtifactName("a"), 1).reason is None

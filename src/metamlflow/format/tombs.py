@@ -64,9 +64,9 @@ def decode_tomb(data: bytes, key: str, name: ArtifactName, version: int) -> Tomb
         StoreFormatError: it is damaged, or speaks of another version than its key.
     """
     fields, problems = open_record(data, key, "record of an erased version")
-    said = fields.text("name")
-    if said and said != name:
-        fields.note("name", f"expected {shown(str(name))} as in the key, got {shown(said)}")
+    fields.text(
+        "name", lambda said: None if said == name else f"expected {shown(str(name))} as in the key, got {shown(said)}"
+    )
     number = fields.integer("version", 1, MAX_VERSION)
     if number != version:
         fields.note("version", f"expected {version} as in the key, got {number}")

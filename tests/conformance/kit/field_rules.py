@@ -36,7 +36,43 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
         "entries.0": {"etag": "text?", "modified_ns": "digits?", "uri": "uri"},
     },
     "sharded": {"": {"size": "size"}, "shards.0": {}},
-    "pruned": {"": {"format": "format", "record_id": "id", "created_at": "time"}},
+    "pruned": {"": {"format": "format", "record_id": "id", "created_at": "time", "manifest_digest": "digest"}},
+    "restored": {"": {"manifest_digest": "digest"}},
+    "absent": {"": {"manifest_digest": "digest"}},
+    "tomb": {
+        "": {
+            "format": "format",
+            "record_id": "id",
+            "created_at": "time",
+            "created_by": "text",
+            "manifest_digest": "digest",
+            "previous": "digest",
+            "reason": "text?",
+        }
+    },
+    "hidden": {"": {"format": "format", "record_id": "id", "created_at": "time"}},
+    "note": {
+        "": {
+            "format": "format",
+            "record_id": "id",
+            "created_at": "time",
+            "created_by": "text",
+            "description": "description?",
+            "tags": "tags?",
+            "title": "line?",
+            "writer": "text?",
+        }
+    },
+    "noted": {"": {"format": "format", "created_by": "text", "tags": "tags?", "title": "line?"}},
+    "features": {
+        "": {
+            "format": "format",
+            "record_id": "id",
+            "created_at": "time",
+            "read": "features",
+            "write": "features",
+        }
+    },
     "alias": {"": {"format": "format", "record_id": "id", "created_at": "time"}},
     "claim": {
         "": {"format": "format", "record_id": "id", "created_at": "time", "version": "version", "artifact_id": "uuid"}
@@ -83,6 +119,9 @@ MUST_BE_THERE: dict[str, dict[str, tuple[str, ...]]] = {
     "pointing": {"entries.0": ("path", "size", "evidence"), "pointers.0": ("path", "uri", "kind")},
     "sharded": {"": ("shards",), "shards.0": ("first", "count", "size", "sha256", "key")},
     "pruned": {"": ("state",)},
+    "tomb": {"": ("name", "version")},
+    "hidden": {"": ("state",)},
+    "shown": {"": ("state",)},
     "start": {"": ("run_id",)},
     "used": {"": ("input",), "input": ("name", "version")},
     "end": {"": ("outcome", "outputs")},

@@ -24,6 +24,7 @@ TAKEN = {
     "all escapes": _with('"x":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000"'),
     "characters above U+FFFF": _with('"x":"\U0001f600\u2028\ufeff"'),
     "numbers": _with('"x":[0,-0,-1,1e5,1E+5,1.5e-3,-0.0,123456789012345678901234567890]'),
+    "nearer to zero than a double": _with('"x":[1e-400,-1e-400,0.0000000001e-390]'),
     "the largest double": _with('"x":1.7976931348623157e308'),
     "the same key in two objects": _with('"x":{"a":1},"y":{"a":1}'),
     "an empty key": _with('"":1'),

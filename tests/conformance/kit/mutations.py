@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reader.json_text import Refused
-from reader.keys import record_of
+from reader.keys import inverse, record_of
 
 from kit import originals, shard_rules
 from kit.cases import as_document
@@ -20,7 +20,21 @@ from kit.values import TYPES
 POOL: list[Any] = [value for said in TYPES.values() for value in (*said.good, *said.bad)]
 POOL += [*TAKEN.values(), *(uri for _, uri in REFUSED.values())]
 POOL += [None, True, False, 0, 1, -1, 2**53, 2**63, 0.5, 1e300, "", "null", [], {}, [None], [[]], {"": None}]
-POOL += ["file", "folder", "object", "glob", "full", "checksum", "stat", "pruned", "restored", "absent", "failed"]
+POOL += [
+    "file",
+    "folder",
+    "object",
+    "glob",
+    "full",
+    "checksum",
+    "stat",
+    "pruned",
+    "restored",
+    "absent",
+    "failed",
+    "hidden",
+    "shown",
+]
 POOL += [
     originals.INPUT,
     originals.PLACE,
@@ -31,6 +45,7 @@ POOL += [
 ]
 WORDS = ["key", "folder", "uri", "stored", "parts", "offset", "length", "data", "executable", "version", "x-unknown"]
 WORDS += ["held", "computed", "entries", "shards", "pointers", "requires", "previous", "path", "etag", "Size"]
+WORDS += ["title", "tags", "description", "read", "write", "manifest_digest", "state", "reason"]
 
 
 def records_of(stores: Path) -> Iterator[tuple[str, bytes]]:
@@ -60,6 +75,49 @@ def shard_mutants(seed: int, count: int) -> Iterator[bytes]:
         place = chance.randrange(len(lines))
         lines[place] = _changed(chance, lines[place])
         yield b"".join(lines)
+
+
+def damage_store(root: Path, chance: random.Random) -> list[str]:
+    """Remove, change, mix up and add records of a store in place; say what was done."""
+    told = []
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        keys = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        keys = [key for key in keys if not key.startswith("blobs/")]
+        if keys:
+            told.append(chance.choice((_lose, _change_one, _mix_up, _state_or_tomb))(root, chance, keys))
+    return told
+
+
+def _lose(root: Path, chance: random.Random, keys: list[str]) -> str:
+    key = chance.choice(keys)
+    (root / key).unlink()
+    return f"{key} is gone"
+
+
+def _change_one(root: Path, chance: random.Random, keys: list[str]) -> str:
+    key = chance.choice(keys)
+    (root / key).write_bytes(_changed(chance, (root / key).read_bytes()))
+    return f"{key} is changed"
+
+
+def _mix_up(root: Path, chance: random.Random, keys: list[str]) -> str:
+    key = chance.choice(keys)
+    other = chance.choice([one for one in keys if record_of(one)["kind"] == record_of(key)["kind"]])
+    (root / key).write_bytes((root / other).read_bytes())
+    return f"{key} is what {other} is"
+
+
+def _state_or_tomb(root: Path, chance: random.Random, keys: list[str]) -> str:
+    """Beside a version, with the bytes of another one's."""
+    versions = [key for key in keys if record_of(key)["kind"] in {"manifest", "state", "tomb"}]
+    if not versions:
+        return "nothing"
+    key = chance.choice(versions)
+    said = chance.choice(["tomb.json", *(f"state-{inverse(number)}.json" for number in (1, 2, 3, 4))])
+    new = key.partition(f"_v{record_of(key)['version']}.")[0] + f"_v{record_of(key)['version']}.{said}"
+    other = chance.choice([one for one in versions if record_of(one)["kind"] != "manifest"] or versions)
+    (root / new).write_bytes((root / other).read_bytes())
+    return f"{new} is what {other} was"
 
 
 def _changed(chance: random.Random, data: bytes) -> bytes:

@@ -72,6 +72,10 @@ def manifest_key(name: str, version: int) -> str:
     return f"artifacts/{spelled(name)}/_versions/{inverse(version)}_v{version}.json"
 
 
+def tomb_key(name: str, version: int) -> str:
+    return manifest_key(name, version).removesuffix("json") + "tomb.json"
+
+
 INPUT = {"name": "raw", "version": 3, "manifest_digest": DIGEST, "role": "train"}
 INLINE = a_manifest(
     "Fraud/features",
@@ -139,6 +143,22 @@ SIGNATURE = ORIGIN | {
     "public_key": base64.b64encode(PUBLIC).decode(),
     "signature": base64.b64encode(KEY.sign(MESSAGE)).decode(),
 }
+TOMB = ORIGIN | {
+    "created_by": "ada",
+    "manifest_digest": DIGEST,
+    "name": "Fraud/features",
+    "previous": f"sha256:{'4' * 64}",
+    "reason": "asked for by a person",
+    "version": 2,
+}
+NOTE = ORIGIN | {
+    "created_by": "ada",
+    "description": "Trained on *March*.\n\nNot for scoring.",
+    "tags": {"stage": "candidate", "label": ""},
+    "title": "Fraud, March",
+    "writer": "kit 1",
+}
+FEATURES = ORIGIN | {"read": ["coded-blobs", "x"], "write": ["a", "coded-blobs", "z-9"]}
 STATE_KEY = "artifacts/a/_versions/9999999998_v1.state-{}.json"
 
 DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -146,9 +166,9 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "manifest": (manifest_key("Fraud/features", 2), INLINE),
     "pointing": (manifest_key("far", 1), POINTING),
     "sharded": (manifest_key("big", 1), SHARDED),
-    "pruned": (STATE_KEY.format(inverse(1)), ORIGIN | {"state": "pruned"}),
-    "restored": (STATE_KEY.format(inverse(2)), ORIGIN | {"state": "restored"}),
-    "absent": (STATE_KEY.format(inverse(3)), ORIGIN | {"state": "absent"}),
+    "pruned": (STATE_KEY.format(inverse(1)), ORIGIN | {"manifest_digest": DIGEST, "state": "pruned"}),
+    "restored": (STATE_KEY.format(inverse(2)), ORIGIN | {"manifest_digest": DIGEST, "state": "restored"}),
+    "absent": (STATE_KEY.format(inverse(3)), ORIGIN | {"manifest_digest": DIGEST, "state": "absent"}),
     "alias": ("artifacts/a/_aliases/best/9999999997.json", ORIGIN | {"version": 7}),
     "claim": (
         f"artifacts/a/_idempotency/{'c' * 64}/9999999998.json",
@@ -162,5 +182,11 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
         "relocations/9999999998.json",
         ORIGIN | {"old": "s3://old/data/", "new": "gs://new/data/"},
     ),
+    "tomb": (tomb_key("Fraud/features", 2), TOMB),
+    "hidden": ("names/!fraud/features!/9999999998.json", ORIGIN | {"state": "hidden"}),
+    "shown": ("names/!fraud/features!/9999999997.json", ORIGIN | {"state": "shown"}),
+    "note": ("artifacts/!fraud/features/_notes/9999999998.json", NOTE),
+    "noted": ("artifacts/!fraud/features/_notes/v12/9999999997.json", NOTE),
+    "features": ("features/9999999998.json", FEATURES),
 }
 """By a short name: the key, and the document."""

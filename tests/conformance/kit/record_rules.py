@@ -19,6 +19,10 @@ def cases() -> Iterator[Case]:
     """All of them."""
     yield from _marker()
     yield from _states()
+    yield from _tombs()
+    yield from _hiding()
+    yield from _notes()
+    yield from _features()
     yield from _alias()
     yield from _runs()
     yield from _signatures()
@@ -46,8 +50,62 @@ def _states() -> Iterator[Case]:
     for kind, states in {"pruned": ["restored"], "restored": ["pruned", "absent"], "absent": ["restored"]}.items():
         for state in states:
             yield _case(kind, f"says {state}", "state.parity", state=state)
-        for state in ("erased", "PRUNED", "", "live", 7, [], True):
+        for state in ("hidden", "erased", "PRUNED", "", "live", 7, [], True):
             yield _case(kind, f"says {state!r}", "enum.state", state=state)
+
+
+def _tombs() -> Iterator[Case]:
+    known, _ = originals.DOCUMENTS["tomb"]
+    first = known.replace("9999999997_v2", "9999999998_v1")
+    yield _case("tomb", "of version 1", key=first, version=1, previous=None)
+    yield _case("tomb", "without a reason", reason=None)
+    yield _case("tomb", "of version 1, with a previous", "manifest.previous-first", key=first, version=1)
+    for name in ("fraud/features", "other", "Fraud"):
+        yield _case("tomb", f"of {name}", "tomb.key", name=name)
+    for version in (1, 3):
+        yield _case("tomb", f"of number {version}", "tomb.key", version=version)
+    yield _case("tomb", "at another number", "tomb.key", key=known.replace("9999999997_v2", "9999999996_v3"))
+    yield _case("tomb", "at another name", "tomb.key", key=known.replace("!fraud", "fraud"))
+    for value in ("", "Fraud/features/", "con", 7, []):
+        yield _case("tomb", f"name {value!r}", "type.name", name=value)
+    for value in ("2", 2.0, 0, 9_999_999_999, True, []):
+        yield _case("tomb", f"version {value!r}", "type.version", version=value)
+
+
+def _hiding() -> Iterator[Case]:
+    for kind, other in (("hidden", "shown"), ("shown", "hidden")):
+        yield _case(kind, f"says {other}", "hiding.parity", state=other)
+        for state in ("pruned", "HIDDEN", "Shown", "", 7, [], True):
+            yield _case(kind, f"says {state!r}", "enum.hiding", state=state)
+
+
+def _notes() -> Iterator[Case]:
+    yield _case("note", "of nothing", title=None, description=None, tags=None, writer=None)
+    yield _case("note", "a hundred tags", tags={f"{number:03d}": "" for number in range(100)})
+    yield _case("note", "the longest value of a tag", tags={"a": "x" * 5_000})
+    yield _case("note", "a title of 1,001 bytes", "limit.title", title="x" * 1_001)
+    yield _case("note", "a title of 501 letters", "limit.title", title="\u00e9" * 501)
+    yield _case("note", "101 tags", "limit.tags", tags={f"{number:03d}": "" for number in range(101)})
+    yield _case("note", "a tag of 251 bytes", "limit.tags", tags={"x" * 251: ""})
+    yield _case("note", "a tag of 126 letters", "limit.tags", tags={"\u00e9" * 126: ""})
+    yield _case("note", "a value of 5,001 bytes", "limit.tags", tags={"a": "x" * 5_001})
+    yield _case("note", "a value of 2,501 letters", "limit.tags", tags={"a": "\u00e9" * 2_501})
+    key, note = originals.DOCUMENTS["note"]
+    for letter, most in (("x", 100_000), ("\u00e9", 50_000)):
+        for count in (most, most + 1):
+            before, after = as_document(note | {"description": "@"}).decode().split("@")
+            rule = "limit.description" if count > most else None
+            yield Case(f"note/a description of {count} {letter}", key, [before, [letter, count], after], rule)
+
+
+def _features() -> Iterator[Case]:
+    key, document = originals.DOCUMENTS["features"]
+    yield _case("features", "of nothing", read=[], write=[])
+    for count, rule in ((1_000, None), (1_001, "limit.features")):
+        for field in ("read", "write"):
+            before, after = as_document(document | {field: ["@"]}).decode().split('"@"')
+            recipe = [before, {"each": '"f#"', "to": count, "join": ","}, after]
+            yield Case(f"features/{count} names in {field}", key, recipe, rule)
 
 
 def _alias() -> Iterator[Case]:

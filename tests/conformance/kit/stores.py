@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
 import math
@@ -15,82 +14,13 @@ from typing import Any
 from unittest import mock
 
 from reader.items import content_digest, item
-from reader.keys import inverse, spelled
+from reader.keys import inverse
 
-from kit import originals
+from kit import erasing_stores, feature_stores, originals
 from kit.cases import as_document
+from kit.writing import Records, digest_of, uuid_of
 from metamlflow import MetaMLFlowClient
 from metamlflow.store.catalog.clock import Clock
-
-
-class Records:
-    """A folder that records are written to as they are, each with an id and a time of its own."""
-
-    def __init__(self, root: Path, seed: str) -> None:
-        self.root = root
-        self._seed = seed
-        self._count = itertools.count(1)
-
-    def new_id(self) -> str:
-        return hashlib.md5(f"{self._seed} {next(self._count)}".encode(), usedforsecurity=False).hexdigest()
-
-    def put(self, key: str, data: bytes) -> bytes:
-        path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        return data
-
-    def record(self, key: str, **fields: Any) -> bytes:
-        return self.put(
-            key, as_document({"format": 1, "record_id": self.new_id(), "created_at": originals.NOON} | fields)
-        )
-
-    def marker(self, **fields: Any) -> None:
-        said = {"requires": [], "store_id": self.new_id(), "grace_seconds": 604_800} | fields
-        self.record("metamlflow.json", **said)
-
-    def blob(self, path: str, content: bytes, **more: Any) -> dict[str, Any]:
-        """Store content; return its item."""
-        told = originals.entry(path, content) | more
-        self.put(told["key"], content)
-        return told
-
-    def manifest(self, name: str, version: int, entries: list[dict[str, Any]], **fields: Any) -> str:
-        """Write a manifest and, before the first version, the name; return its digest."""
-        if version == 1:
-            self.record(f"names/{spelled(name)}.json", name=name)
-        record_id = self.new_id()
-        told = originals.a_manifest(
-            name, version, entries, record_id=record_id, artifact_id=_uuid(self.new_id()), **fields
-        )
-        return _digest(self.put(originals.manifest_key(name, version), as_document(told)))
-
-    def state(self, name: str, version: int, number: int, state: str, **fields: Any) -> None:
-        key = originals.manifest_key(name, version).removesuffix("json") + f"state-{inverse(number)}.json"
-        self.record(key, state=state, **fields)
-
-    def alias(self, name: str, alias: str, number: int, version: int | None) -> None:
-        self.record(f"artifacts/{spelled(name)}/_aliases/{spelled(alias)}/{inverse(number)}.json", version=version)
-
-    def signature(self, name: str, version: int, digest: str, signed: str | None = None) -> None:
-        """Sign a manifest digest; or say of it what is signed of another."""
-        signature = originals.KEY.sign(f"metamlflow manifest signature 1\n{signed or digest}\n".encode())
-        self.record(
-            f"signatures/{spelled(name)}/_v{version}/{originals.KEY_ID}.json",
-            algorithm="ed25519",
-            key_id=originals.KEY_ID,
-            manifest_digest=digest,
-            public_key=base64.b64encode(originals.PUBLIC).decode(),
-            signature=base64.b64encode(signature).decode(),
-        )
-
-
-def _uuid(text: str) -> str:
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def empty(records: Records) -> None:
@@ -167,7 +97,7 @@ def lifecycle(records: Records) -> None:
     records.state("a", 4, 2, "restored")
     records.state("a", 4, 3, "pruned")
     records.state("a", 5, 1, "absent", **{"x-unknown": 1})
-    records.state("a", 6, 1, "absent")  # whose manifest is to come
+    records.state("a", 6, 1, "absent", originals.DIGEST)  # whose manifest is to come
     records.alias("a", "live", 1, 2)
     records.alias("a", "pruned", 1, 1)
     records.alias("a", "moved", 1, 5)
@@ -175,9 +105,8 @@ def lifecycle(records: Records) -> None:
     records.alias("a", "moved", 3, 2)
     records.alias("a", "gone", 1, 2)
     records.alias("a", "gone", 2, None)
-    for hashed, version in (("open", 7), ("dead", 2)):
-        key = f"artifacts/a/_idempotency/{hashlib.sha256(hashed.encode()).hexdigest()}/{inverse(1)}.json"
-        records.record(key, version=version, artifact_id=_uuid(records.new_id()))
+    records.claim("a", "open", 7)
+    records.claim("a", "dead", 2)
     records.manifest("never-live", 1, [records.blob("data", b"gone\n")], kind="file")
     records.state("never-live", 1, 1, "pruned")
     records.record("names/no-version.json", name="no-version")
@@ -261,12 +190,12 @@ def _sharded(records: Records, version: int, items: list[dict[str, Any]], previo
         shards.append(told)
     sealed = originals.sealed({"entries": items})
     more = {name: sealed[name] for name in ("size", "files", "folders", "digest")}
-    told = originals.a_manifest("big", version, [], record_id=records.new_id(), artifact_id=_uuid(records.new_id()))
+    told = originals.a_manifest("big", version, [], record_id=records.new_id(), artifact_id=uuid_of(records.new_id()))
     told |= more | {"shards": shards, "entries": None, "previous": previous}
     if version == 1:
         records.record("names/big.json", name="big")
     assert more["digest"] == content_digest(map(item, items))
-    return _digest(records.put(originals.manifest_key("big", version), as_document(told)))
+    return digest_of(records.put(originals.manifest_key("big", version), as_document(told)))
 
 
 def lineage(records: Records) -> None:
@@ -323,7 +252,10 @@ def unknown(records: Records) -> None:
         "artifacts/a/_versions/9999999998_v1.later.json",
         "artifacts/a/_versions/9999999997_v1.json",
         "artifacts/a/_aliases/latest/9999999998.json",
-        "artifacts/a/_notes/9999999998.json",
+        "artifacts/a/_notes/x.json",
+        "artifacts/a/_notes/v1/later/9999999998.json",
+        "artifacts/a/_versions/9999999997_v1.tomb.json",
+        "features/later",
         "artifacts/a/_hidden/9999999998.json",
         "packs/sha256/x",
         "later/x",
@@ -373,6 +305,7 @@ def damaged(records: Records) -> None:
     records.record(f"runs/{run}/start.json", run_id=records.new_id(), name="", params={})
     records.record(f"runs/{run}/end.json", outcome="killed", metrics={}, notes=[], outputs=[])
     records.record("relocations/9999999998.json", old="s3://a/", new="s3://b")
+    records.manifest("far", 1, [originals.POINTER, originals.STAT])
 
 
 def _shard_that_lies(records: Records, entry: dict[str, Any]) -> None:
@@ -404,12 +337,11 @@ def _of_one_shard(records: Records, name: str, entry: dict[str, Any]) -> dict[st
 
 
 def before(records: Records) -> None:
-    """Records that must be refused by whoever lists the versions: of before format 1, and of an erased version."""
+    """A record of before format 1, at which whoever lists the versions must stop."""
     records.marker()
-    for name in ("erased", "good", "old"):
+    for name in ("good", "old"):
         records.manifest(name, 1, [records.blob("x", b"x\n")])
     records.put("artifacts/old/_versions/9999999998_v1.state-1.json", b"{}\n")
-    records.put("artifacts/erased/_versions/9999999998_v1.tomb.json", b"{}\n")
 
 
 def newer(records: Records) -> None:
@@ -436,6 +368,8 @@ STORES: dict[str, Callable[[Records], None]] = {
     "published": published,
     "sharded": sharded,
     "unknown": unknown,
+    **erasing_stores.STORES,
+    **feature_stores.STORES,
 }
 
 

@@ -15,7 +15,7 @@ _HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HEX64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{2})/([0-9a-f]{64})(-[0-9a-f]{32})?((?:\.[a-z0-9]{1,8}){0,2})", re.ASCII)
 _VERSION = re.compile(r"([0-9]{10})_v([1-9][0-9]*)\.(json|tomb\.json|state-([0-9]{10})\.json)", re.ASCII)
-_OLD_STATE = re.compile(r".*\.state-[1-9][0-9]{0,8}\.json", re.ASCII | re.DOTALL)
+_OLD_STATE = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.state-[1-9][0-9]{0,8}\.json", re.ASCII)
 _SERIES = re.compile(r"([0-9]{10})\.json", re.ASCII)
 
 
@@ -93,11 +93,16 @@ def record_of(key: str) -> dict[str, Any]:
         "runs": _run_record,
         "signatures": _signature,
         "relocations": _relocation,
+        "features": _features,
     }.get(top)
     return (reading(rest) if reading else None) or ignored
 
 
 def _name_record(rest: str) -> dict[str, Any] | None:
+    hidden, found, last = rest.rpartition("!/")
+    if found:
+        name, number = unspelled(hidden), _in_a_series(last)
+        return {"kind": "hiding", "name": name, "number": number} if name and number else None
     name = unspelled(rest.removesuffix(".json")) if rest.endswith(".json") else None
     return {"kind": "name", "name": name} if name else None
 
@@ -110,9 +115,12 @@ def _artifact_record(rest: str) -> dict[str, Any] | None:
     room, _, last = below.partition("/")
     if room == "versions":
         return _version_record(name, last)
+    return _note(name, last) if room == "notes" else _in_two_folders(name, room, last)
+
+
+def _in_two_folders(name: str, room: str, last: str) -> dict[str, Any] | None:
     parts = last.split("/")
-    series = _SERIES.fullmatch(parts[1]) if len(parts) == 2 else None
-    number = number_of(series[1]) if series else None
+    number = _in_a_series(parts[1]) if len(parts) == 2 else None
     if number is None:
         return None
     if room == "aliases":
@@ -124,6 +132,19 @@ def _artifact_record(rest: str) -> dict[str, Any] | None:
     return None
 
 
+def _note(name: str, last: str) -> dict[str, Any] | None:
+    folder, below, file = last.rpartition("/")
+    number, version = _in_a_series(file), _plain(folder[1:]) if folder.startswith("v") else None
+    if number is None or (below and version is None):
+        return None
+    return {"kind": "note", "name": name, "version": version, "number": number}
+
+
+def _in_a_series(file: str) -> int | None:
+    found = _SERIES.fullmatch(file)
+    return number_of(found[1]) if found else None
+
+
 def _version_record(name: str, last: str) -> dict[str, Any] | None:
     if _OLD_STATE.fullmatch(last):
         return {"kind": "refused", "name": name}
@@ -132,7 +153,7 @@ def _version_record(name: str, last: str) -> dict[str, Any] | None:
     if version is None or version != _plain(found[2]):
         return None
     if found[3] == "tomb.json":
-        return {"kind": "refused", "name": name}
+        return {"kind": "tomb", "name": name, "version": version}
     if found[3] == "json":
         return {"kind": "manifest", "name": name, "version": version}
     number = number_of(found[4])
@@ -174,9 +195,13 @@ def _signature(rest: str) -> dict[str, Any] | None:
 
 
 def _relocation(rest: str) -> dict[str, Any] | None:
-    found = _SERIES.fullmatch(rest)
-    number = number_of(found[1]) if found else None
+    number = _in_a_series(rest)
     return {"kind": "relocation", "number": number} if number else None
+
+
+def _features(rest: str) -> dict[str, Any] | None:
+    number = _in_a_series(rest)
+    return {"kind": "features", "number": number} if number else None
 
 
 def stops_a_collector(key: str) -> bool:
@@ -184,7 +209,7 @@ def stops_a_collector(key: str) -> bool:
     if key.endswith("/"):
         return False
     top, slash, _ = key.partition("/")
-    if top == "artifacts" and slash:
+    if top in {"artifacts", "features"} and slash:
         return record_of(key)["kind"] in {"ignored", "refused"}
     return not (key == "metamlflow.json" or (slash and top in HARMLESS))
 

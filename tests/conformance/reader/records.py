@@ -15,16 +15,20 @@ from reader.types import (
     is_address,
     is_array,
     is_artifact_name,
+    is_description,
     is_digest,
+    is_features,
     is_format,
     is_hex64,
     is_id,
     is_kind_of_artifact,
     is_object,
     is_path,
+    is_tags,
     is_text,
     is_texts,
     is_time,
+    is_title,
     is_uuid,
     is_version,
     one_of,
@@ -66,10 +70,7 @@ def name_record(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
 def manifest(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
     document = _begin(data)
     features = _features(document, FEATURES_OF_MANIFESTS)
-    if field(document, "name", is_artifact_name) != at["name"]:
-        raise Refused("the name is not that of the key")
-    if field(document, "version", is_version) != at["version"]:
-        raise Refused("the version is not that of the key")
+    _agrees(document, at)
     found = {
         "name": at["name"],
         "version": at["version"],
@@ -105,6 +106,13 @@ def manifest(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
     if sum(shard["count"] for shard in known) != found["files"] + found["folders"]:
         raise Refused("the shards have more items than the manifest, or fewer")
     return found | {"items": None, "shards": known}
+
+
+def _agrees(document: dict[str, Any], at: dict[str, Any]) -> None:
+    if field(document, "name", is_artifact_name) != at["name"]:
+        raise Refused("the name is not that of the key")
+    if field(document, "version", is_version) != at["version"]:
+        raise Refused("the version is not that of the key")
 
 
 def _previous(document: dict[str, Any]) -> str | None:
@@ -198,7 +206,44 @@ def _place(value: Any) -> dict[str, Any]:
 def state(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
     document = _begin(data)
     taken = one_of("pruned", "absent") if at["number"] % 2 else one_of("restored")
-    return {"state": field(document, "state", taken)}
+    return {
+        "state": field(document, "state", taken),
+        "manifest_digest": field(document, "manifest_digest", is_digest),
+    }
+
+
+def tomb(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    document = _begin(data)
+    _agrees(document, at)
+    return {
+        "created_at": document["created_at"],
+        "created_by": field(document, "created_by", is_text),
+        "manifest_digest": field(document, "manifest_digest", is_digest),
+        "previous": _previous(document),
+        "reason": field(document, "reason", is_text, may_miss=True),
+    }
+
+
+def hiding(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    document = _begin(data)
+    return {"state": field(document, "state", one_of("hidden" if at["number"] % 2 else "shown"))}
+
+
+def note(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    document = _begin(data)
+    return {
+        "created_at": document["created_at"],
+        "created_by": field(document, "created_by", is_text),
+        "writer": field(document, "writer", is_text, may_miss=True),
+        "title": field(document, "title", is_title, may_miss=True),
+        "description": field(document, "description", is_description, may_miss=True),
+        "tags": field(document, "tags", is_tags, may_miss=True) or {},
+    }
+
+
+def features(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    document = _begin(data)
+    return {"read": field(document, "read", is_features), "write": field(document, "write", is_features)}
 
 
 def alias(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
@@ -292,4 +337,8 @@ READERS = {
     "run end": run_end,
     "signature": signature,
     "relocation": relocation,
+    "tomb": tomb,
+    "hiding": hiding,
+    "note": note,
+    "features": features,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -69,6 +70,36 @@ def is_true(value: Any) -> bool:
     return value is True
 
 
+def _fits(value: Any, most: int) -> bool:
+    return isinstance(value, str) and len(value.encode("utf-8")) <= most
+
+
+def _is_line(value: Any, most: int) -> bool:
+    return _fits(value, most) and value != "" and all(unicodedata.category(one) != "Cc" for one in value)
+
+
+def is_title(value: Any) -> bool:
+    return _is_line(value, 1_000)
+
+
+def is_description(value: Any) -> bool:
+    return _fits(value, 100_000) and value != ""
+
+
+def is_tags(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= 100
+        and all(_is_line(tag, 250) and _fits(said, 5_000) for tag, said in value.items())
+    )
+
+
+def is_features(value: Any) -> bool:
+    """Names of features, in the order of their bytes, each once."""
+    fits = isinstance(value, list) and len(value) <= 1_000 and all(map(_is_feature, value))
+    return fits and all(one < two for one, two in itertools.pairwise(value))
+
+
 def is_digits(value: Any) -> bool:
     fits = isinstance(value, str) and re.fullmatch("0|-?[1-9][0-9]{0,18}", value, re.ASCII) is not None
     return fits and -(2**63) <= int(value) <= 2**63 - 1
@@ -119,4 +150,5 @@ is_crc32c = pattern("[0-9a-f]{8}")
 is_digest = pattern("sha256:[0-9a-f]{64}")
 is_uuid = pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 is_kind_of_artifact = pattern("[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
+_is_feature = pattern("[a-z][a-z0-9-]{0,63}")
 is_version = whole(1, MOST_NUMBER)

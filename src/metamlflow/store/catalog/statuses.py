@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from metamlflow.backend import CheapStat, GathersListings, ObjectInfo
-from metamlflow.errors import ArtifactErasedError, ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.errors import ArtifactErasedError, ArtifactPrunedError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import (
     manifest_key,
     parse_version_key,
@@ -144,6 +144,29 @@ def live_among(
     judged = in_parallel(lambda status: (status.version, is_live(store, name, status, by_times=by_times)), doubtful)
     live = {version for version, is_so in judged if is_so}
     return [status for status in found if status.available or status.version in live]
+
+
+def newest_live_among(store: Store, name: ArtifactName, statuses: Iterable[VersionStatus]) -> VersionStatus | None:
+    """Return the first that is live, in their order, or None; what has to be read is read in parallel.
+
+    Raises:
+        StoreFormatError: the record that would tell is damaged, of one before the first that is live. Of those behind
+            that it does not matter.
+    """
+
+    def judged(status: VersionStatus) -> bool | StoreFormatError:
+        try:
+            return is_live(store, name, status)
+        except StoreFormatError as error:
+            return error
+
+    found = list(statuses)
+    for status, said in zip(found, in_parallel(judged, found), strict=True):
+        if isinstance(said, StoreFormatError):
+            raise said
+        if said:
+            return status
+    return None
 
 
 def check_available(store: Store, name: ArtifactName, status: VersionStatus, digest: str | None = None) -> None:

@@ -37,9 +37,9 @@ from metamlflow.store.catalog.statuses import (
     check_available,
     erased_error,
     list_versions,
-    live_among,
     load_manifest,
     merged,
+    newest_live_among,
     page_of,
     pages,
     read_tomb,
@@ -197,8 +197,8 @@ def _load_newest(store: Store, name: ArtifactName) -> StoredManifest:
         newest = newest or status
         if not status.erased:
             doubtful.append(status)
-    for status in live_among(store, name, doubtful):
-        return load_manifest(store, name, status.version, seen=status.info)
+    if live := newest_live_among(store, name, doubtful):
+        return load_manifest(store, name, live.version, seen=live.info)
     if newest is not None:
         check_available(store, name, newest)
     raise not_found(store, name, None)
@@ -212,8 +212,8 @@ def _newest_of(
         return load_manifest(store, name, certain.version, seen=certain.info)
     with ThreadPool(1) as pool:
         loading = pool.submit(load_manifest, store, name, certain.version, seen=certain.info)
-        for status in live_among(store, name, doubtful):
-            return load_manifest(store, name, status.version, seen=status.info)
+        if live := newest_live_among(store, name, doubtful):
+            return load_manifest(store, name, live.version, seen=live.info)
         return loading.result()
 
 

@@ -78,6 +78,8 @@ def _goes_by_items(manifest: Manifest) -> bool:
 def check_slice(checking: Checking, part: Slice, counter: Counter) -> SliceResult:
     """Verify some of a version's items; continue after a finding."""
     findings = _check_manifest(checking) if part.first else []
+    if part.first and part != Slice():
+        findings += _check_sums(checking)
     read = 0
     manifest = checking.loaded.manifest
     files = (item for item in _items_of(checking, part, findings) if not isinstance(item, EmptyFolder))
@@ -88,6 +90,30 @@ def check_slice(checking: Checking, part: Slice, counter: Counter) -> SliceResul
         findings += [finding] if finding else []
         read += size
     return SliceResult(read, tuple(findings))
+
+
+def _check_sums(checking: Checking) -> list[Finding]:
+    """Compare a version in parts with what its manifest sums up, by reading all of its lists of files once more.
+
+    One part does it for all: the digest over the items cannot be put together from those of parts.
+    """
+    manifest = checking.loaded.manifest
+    entries, sums = Entries(checking.store, manifest, as_registered=True), ShardedSums(manifest)
+    try:
+        for number in range(len(manifest.shards or ())):
+            sums.add(entries.of_shard(number))
+    except (IntegrityError, StoreFormatError):
+        return []  # the part with this list tells it
+    return _sums_findings(checking, sums) if manifest.shards else []
+
+
+def _sums_findings(checking: Checking, sums: ShardedSums) -> list[Finding]:
+    manifest = checking.loaded.manifest
+    try:
+        sums.check(manifest_key(manifest.name, manifest.version))
+    except StoreFormatError as error:
+        return [_sums_finding(error)]
+    return []
 
 
 def _sums_finding(error: StoreFormatError) -> Finding:
@@ -120,10 +146,7 @@ def _items_of(checking: Checking, part: Slice, findings: list[Finding]) -> Itera
         sums.add(items)
         yield from checking.store.relocations.applied(items[wanted])
     if part == Slice() and not findings:  # else not all of the items were seen
-        try:
-            sums.check(manifest_key(manifest.name, manifest.version))
-        except StoreFormatError as error:
-            findings.append(_sums_finding(error))
+        findings += _sums_findings(checking, sums)
 
 
 def _shards_of(manifest: Manifest, shards: tuple[Shard, ...], part: Slice) -> Iterator[tuple[int, slice]]:

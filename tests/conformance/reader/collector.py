@@ -1,0 +1,79 @@
+"""Section 13: what a collector does where everything was written longer ago than the grace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reader import versions
+from reader.json_text import Refused
+from reader.keys import record_of, stops_a_collector
+
+if TYPE_CHECKING:
+    from reader.store import Store
+
+
+def told(store: Store) -> dict[str, Any]:
+    """At what it stops; else the blobs and the manifests under tombs that it deletes."""
+    unknown = [key for key in store.keys if stops_a_collector(key)]
+    unread = sorted(key for key in _read_by_it(store) if not _is_read(store, key))
+    features = {name for key, _ in store.of("features") for name in _names_in(store, key)}
+    stops = bool(unknown or unread or features)
+    stops_at = {"unknown": unknown, "unread": unread, "features": sorted(features)}
+    frees = [] if stops else sorted({key for key, _ in store.of("blob")} - _kept(store))
+    buried = [key for key, said in store.of("manifest") if versions.manifest_key(store, **_of(said)) is None]
+    return {"deletes_nothing": stops, **stops_at, "frees": frees, "buries": [] if stops else buried}
+
+
+def _of(said: dict[str, Any]) -> dict[str, Any]:
+    return {"name": said["name"], "version": said["version"]}
+
+
+def _read_by_it(store: Store) -> list[str]:
+    """The marker, the lists of features, the tombs, the manifests under none, the odd states and aliases that may hold.
+
+    Where the versions of a name cannot be listed, none of them is read.
+    """
+    found = ["metamlflow.json"] if "metamlflow.json" in store.keys else []
+    found += [key for key, _ in store.of("features")]
+    found += sorted(
+        {store.highest("alias", name=said["name"], alias=said["alias"])[1] for _, said in store.of("alias")}
+    )
+    found += [key for key, said in store.of("tomb") if not store.of("refused", name=said["name"])]
+    for key, said in store.of("manifest"):
+        if store.of("refused", name=said["name"]) or versions.manifest_key(store, **_of(said)) is None:
+            continue
+        found.append(key)
+        number, state = store.highest("state", **_of(said))
+        if number % 2:
+            found.append(state)
+    return found
+
+
+def _is_read(store: Store, key: str) -> bool:
+    try:
+        found = store.read(key)
+        if record_of(key)["kind"] == "manifest":
+            versions.items_of(store, found)
+    except Refused:
+        return False
+    return True
+
+
+def _names_in(store: Store, key: str) -> list[str]:
+    said = store.told(key)
+    return [] if said == "refused" else [*said["read"], *said["write"]]
+
+
+def _kept(store: Store) -> set[str]:
+    """The blobs of every version that is live, or that an alias stands for."""
+    named = {
+        (said["name"], store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"])
+        for _, said in store.of("alias")
+    }
+    kept = set()
+    for key, said in store.of("manifest"):
+        at = (said["name"], said["version"])
+        if versions.manifest_key(store, *at) and (versions.is_live(store, *at) or at in named):
+            found = store.read(key)
+            kept |= {one["key"] for one in (*(found["shards"] or ()), *versions.items_of(store, found)) if "key" in one}
+    return kept
