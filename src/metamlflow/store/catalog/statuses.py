@@ -191,18 +191,18 @@ def pruned_error(store: Store, name: ArtifactName, status: VersionStatus, record
     info = status.state_info
     pruned_at = info.modified if info else None
     until = pruned_at + store.marker().grace * RESTORED_WITHIN if pruned_at else None
-    remedy = "restore it within half the store's grace"
+    remedy = "Restore it within half the store's grace"
     if info and until:
         if (info.observed or store.clock.now()) < until:
             remedy = f'`client.restore("{ref}")` brings it back until {minute_text(until)}'
         else:
-            remedy = f"it could be restored until {minute_text(until)}: register its files again"
+            remedy = f"It could be restored until {minute_text(until)}: register its files again"
     when = f" on {minute_text(pruned_at)}" if pruned_at else ""
     by = f" by {one_line(record.created_by)}" if record.created_by else ""
     why = f" ({one_line(record.note, 200)})" if record.note else ""
     return ArtifactPrunedError(
         f"{ref} was pruned{when}{by}{why}: its bytes are given up",
-        hint=f"{remedy[0].upper() if remedy[0] != '`' else '`'}{remedy[1:]}, or use another version.",
+        hint=f"{remedy}, or use another version.",
         name=name,
         version=status.version,
         pruned_at=pruned_at,

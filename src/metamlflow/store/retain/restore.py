@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from metamlflow._looks import minute_text
+from metamlflow.backend import ObjectInfo
 from metamlflow.errors import ConflictError, StorageError
 from metamlflow.format.layout import state_key
 from metamlflow.format.manifests import StoredManifest
@@ -97,6 +98,7 @@ def _restorable(store: Store, name: ArtifactName, version: int) -> tuple[StoredM
 
 def _claim(store: Store, status: VersionStatus, loaded: StoredManifest, note: str | None, age: _PrunedAge) -> bool:
     name, version, number = loaded.manifest.name, status.version, status.state + 1
+    age.ask()
     age.check()
     sent = age.seconds()
     won = claim_state(
@@ -109,7 +111,7 @@ def _claim(store: Store, status: VersionStatus, loaded: StoredManifest, note: st
         note=note,
         in_time=lambda: age.seconds() - sent < age.grace * _ATTEMPTS_WITHIN,
     )
-    if won and age.seconds() > age.grace * _LANDED_WITHIN and (missing := missing_object(store, loaded)):
+    if won and age.is_late() and (missing := missing_object(store, loaded)):
         claim_state(store, name, version, number + 1, "pruned", loaded.digest, note="it was restored too late")
         raise StorageError(
             f"{name}@{version} was restored so late that its content had been collected, so it was pruned again",
@@ -124,16 +126,27 @@ class _PrunedAge:
     def __init__(self, store: Store, name: ArtifactName, status: VersionStatus) -> None:
         self.clock = AttemptAge(store.clock, store.clock.elapsed())
         self._ref = f"{name}@{status.version}"
-        key = state_key(name, status.version, status.state)
-        info = with_retries(lambda: store.backend.stat(key), store.clock)
-        self.clock.note(info.observed)
+        self._store = store
+        self._key = state_key(name, status.version, status.state)
+        info = self.ask()
         self._pruned_at = info.modified
         self._when_asked = ((info.observed or store.clock.now()) - info.modified).total_seconds()
         self.grace = store.marker().grace.total_seconds()
 
+    def ask(self) -> ObjectInfo:
+        """Ask the storage for its time: the clock of a machine that was paused does not count that. One request."""
+        info = with_retries(lambda: self._store.backend.stat(self._key), self._store.clock)
+        self.clock.note(info.observed)
+        return info
+
     def seconds(self) -> float:
         """Return the age now."""
         return self._when_asked + self.clock.seconds()
+
+    def is_late(self) -> bool:
+        """Whether a win that is seen now may have landed after a collection that did not see it. One request."""
+        self.ask()
+        return self.seconds() > self.grace * _LANDED_WITHIN
 
     def check(self) -> None:
         """Refuse a restore that would be sent too late."""
