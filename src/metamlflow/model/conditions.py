@@ -122,9 +122,9 @@ class _All:
             found = term.answer(facts)
             if found.holds is self.any_of:
                 return found
-            if found.holds is None:
-                unknown = unknown or found
-        return unknown or Answer(not self.any_of)
+            if found.holds is None and unknown is None:
+                unknown = found
+        return Answer(not self.any_of) if unknown is None else unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class _Comparison:
         if any(terms):
             return Answer(self.sign == "in")
         unknown = next((term for term in terms if term.holds is None), None)
-        return unknown or Answer(self.sign == "not in")
+        return Answer(self.sign == "not in") if unknown is None else unknown
 
 
 def _compared(left: Any, sign: str, right: Any, named: str) -> Answer:
