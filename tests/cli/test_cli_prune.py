@@ -104,7 +104,10 @@ def test_damage_prunes_nothing_and_is_told_by_the_exit_code(ask, five, work):
         (["prune", "bikes/rides", "--keep-last", "x"], "--keep-last"),
         (["prune", "bikes/rides", "--older-than", "90"], "--older-than"),
         (["prune", "bikes/rides", "--version", "0"], "--version"),
-        (["prune", "bikes/rides", "--where", "metadata.rows <"], "--where: expected a field or a value at character 16"),
+        (
+            ["prune", "bikes/rides", "--where", "metadata.rows <"],
+            "--where: expected a field or a value at character 16",
+        ),
         (["retention", "set", "bikes/*"], "no rule"),
         (["retention"], "Usage"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, Self
 
 from metamlflow._looks import one_line, utc_text
@@ -44,7 +43,7 @@ def checked_note(value: object, what: str = "note") -> str | None:
     return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Which versions may go: those that all of the given rules agree on. Others, and the newest, stay.
 
@@ -88,13 +87,8 @@ class Rules:
                 "no rule says which versions may go, so nothing was pruned",
                 hint="Give keep_last, older_than, where or versions, and look at the result with dry_run=True first.",
             )
-        rules.condition  # noqa: B018 (a malformed condition is refused before anything is asked for)
+        condition_of(rules)  # a malformed one is refused before anything is asked for
         return rules
-
-    @cached_property
-    def condition(self) -> Condition | None:
-        """The parsed condition ``where``."""
-        return None if self.where is None else Condition.parse(self.where, "where")
 
     def __str__(self) -> str:
         found = []
@@ -107,6 +101,15 @@ class Rules:
         if self.where is not None:
             found.append(f"where={self.where!r}")
         return ", ".join(found)
+
+
+def condition_of(rules: Rules) -> Condition | None:
+    """Return the condition of rules, parsed.
+
+    Raises:
+        InvalidInputError: it is malformed; the message shows the place.
+    """
+    return None if rules.where is None else Condition.parse(rules.where, "where")
 
 
 def _numbers(versions: Any) -> frozenset[int] | None:

@@ -11,7 +11,7 @@ from metamlflow.format.layout import MARKER
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.conditions import facts_of
 from metamlflow.model.names import ArtifactName
-from metamlflow.model.retention import Rules, duration_text
+from metamlflow.model.retention import Rules, condition_of, duration_text
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import VersionStatus, check_available, live_among, load_manifest
 from metamlflow.store.catalog.store import Store
@@ -128,11 +128,12 @@ def _kept_by_listing(rules: Rules, holds: NameHolds, status: VersionStatus, rank
 
 def _read(store: Store, plan: NamePlan, standing: Sequence[VersionStatus], *, even_if_used: bool) -> None:
     """Decide about the versions that only a read tells of."""
-    name, rules = plan.order.name, plan.order.rules
+    name = plan.order.name
+    condition = None if plan.order.obstacle else condition_of(plan.order.rules)
 
     def judged(status: VersionStatus) -> tuple[StoredManifest | None, str | None]:
         loaded = load_manifest(store, name, status.version, seen=status.info)
-        if rules.condition is not None and not (answer := rules.condition.answer(facts_of(loaded.manifest))):
+        if condition is not None and not (answer := condition.answer(facts_of(loaded.manifest))):
             return loaded, f"{answer.reason} (where)" if answer.reason else "the condition does not hold (where)"
         return loaded, None if even_if_used else live_consumer(store, (name, status.version))
 
