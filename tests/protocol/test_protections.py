@@ -81,7 +81,12 @@ def test_a_prune_that_comes_between_the_look_and_the_record_is_told_and_leaves_n
     assert three.states(2) == ["pruned"]
 
 
-def test_taking_back_a_protection_that_came_too_late_ends_nobody_else_s(three):
+@pytest.mark.parametrize(
+    "moment",
+    [{"verb": "create", "key": f"{FOLDER}/_v2/9999999998.end.json"}, {"verb": "read", "key": "*_v2.json", "nth": 2}],
+    ids=["while it is taken back", "before it is taken back"],
+)
+def test_taking_back_a_protection_that_came_too_late_ends_nobody_else_s(three, moment):
     """While the first one is about to look again, the version is restored, and somebody else protects it."""
 
     def somebody_else() -> None:
@@ -93,7 +98,7 @@ def test_taking_back_a_protection_that_came_too_late_ends_nobody_else_s(three):
 
     faults = [
         Meanwhile(verb="create", key=f"{FOLDER}/_v2/9999999998.json", happens=somebody_else),
-        Meanwhile(verb="create", key=f"{FOLDER}/_v2/9999999998.end.json", happens=restored_and_protected),
+        Meanwhile(**moment, happens=restored_and_protected),
     ]
     with pytest.raises(ArtifactPrunedError):
         three.timed(FaultyBackend(three.backend(), faults)).protect(f"{NAME}@2", "mine")

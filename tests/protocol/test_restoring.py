@@ -19,7 +19,7 @@ from metamlflow.errors import (
     IntegrityError,
     StorageError,
 )
-from metamlflow.testing import FaultyBackend, LostReply
+from metamlflow.testing import Fault, FaultyBackend, LostReply
 
 SECOND = timedelta(seconds=1)
 
@@ -94,6 +94,21 @@ def test_whenever_time_passes_no_version_is_restored_without_its_bytes(pruned, c
         else:
             raise AssertionError("a restore takes more calls than were tried")
     assert {"restored", "ConflictError"} <= outcomes
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["asleep", "paused"])
+def test_a_restorer_that_sleeps_after_its_looks_sends_nothing(pruned, counted):
+    class SleepAfter(Fault):
+        def strike(self, apply, where, around):
+            answer = apply()
+            pruned.let_pass(GRACE / 2, counted=counted)
+            return answer
+
+    backend = FaultyBackend(pruned.backend(), [SleepAfter(verb="stat", key="blobs/*")])
+    with pytest.raises(ConflictError, match="could be restored until"):
+        pruned.timed(backend).restore(f"{NAME}@2")
+    assert not [call for call in backend.calls if call.verb == "create" and ".state-" in call.key]
+    assert pruned.states(2) == ["pruned"]
 
 
 def test_a_win_that_is_seen_too_late_is_looked_at_again_and_given_up_if_content_is_gone(pruned):
