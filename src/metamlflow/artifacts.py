@@ -23,8 +23,10 @@ from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
 from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
+from metamlflow.model.retention import Protection
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.notes import notes_of
+from metamlflow.store.catalog.protections import protections
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import Recorder, current_run
 from metamlflow.store.lineage.walk import walk
@@ -334,6 +336,12 @@ class Artifact:
         They are no part of the version, and no digest or signature covers them.
         """
         return notes_of(self._store, self._manifest.name, self.version)
+
+    @property
+    def protections(self) -> list[Protection]:
+        """The protections of this version in force now. Costs a listing, and a read of each. See ``client.protect``."""
+        self._store.check_features()
+        return protections(self._store, self._manifest.name, self.version)
 
     # --- pointers -----------------------------------------------------------------------------------------------------
 

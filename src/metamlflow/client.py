@@ -30,6 +30,7 @@ from metamlflow.given_versions import (
     Version,
     damaged_version,
     given_inputs,
+    held_version,
     meant_reference,
     noted_subject,
     used_version,
@@ -39,7 +40,9 @@ from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes, NotesChange
+from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
+from metamlflow.model.retention import Policy, Protection, Rules, checked_note
 from metamlflow.model.runs import RunRecord
 from metamlflow.openlineage import check_address
 from metamlflow.runs import Run, joined, recorded_run
@@ -48,6 +51,8 @@ from metamlflow.store.catalog.aliases import aliases_of, set_alias
 from metamlflow.store.catalog.history import History, history_of
 from metamlflow.store.catalog.listing import listed, live_numbers
 from metamlflow.store.catalog.notes import annotate, history_on, notes_on
+from metamlflow.store.catalog.policies import policies, remove_policy, set_policy
+from metamlflow.store.catalog.protections import protect, protections, unprotect
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
 from metamlflow.store.ingest.from_value import source_of
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.repair.report import RepairReport
+    from metamlflow.store.retain.prune_report import PruneReport
 
 __all__ = ["MetaMLFlowClient"]
 
@@ -700,6 +706,195 @@ class MetaMLFlowClient:
             source = source._store  # noqa: SLF001 (its own kind)
         donor = donor_of(source, self._store, partial(source_store, options=source_options))
         return repair_version(self._store, damaged_version(ref), donor, progress)
+
+    # --- retention ----------------------------------------------------------------------------------------------------
+
+    def prune(
+        self,
+        names: str | Iterable[str],
+        *,
+        keep_last: int | None = None,
+        older_than: timedelta | None = None,
+        where: str | None = None,
+        versions: int | Iterable[int] | None = None,
+        even_if_used: bool = False,
+        note: str | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Give up versions that all of the given rules agree on. Nothing is deleted: :meth:`restore` undoes it.
+
+        Readers are refused from now on; within half of the store's grace (3.5 days by default) a version can be
+        restored. Its content is deleted by a garbage collection that runs after the whole grace. These versions stay,
+        whatever the rules say, and the report tells why: the newest live version of each name; one that an alias stands
+        for; a protected one; and, unless ``even_if_used``, one that a live version was made from.
+
+        Each version is looked at again after it was pruned, and restored if something has come to hold it. Names whose
+        newest version lacks content are reported, and then nothing is pruned at all.
+
+        Args:
+            names: a name or several, or patterns: ``*`` stands for any characters of one segment, ``**`` for any
+                characters, slashes included, ``?`` for one. Hidden names are included.
+            keep_last: the newest so many live versions of each name stay.
+            older_than: only versions that were written to this store longer ago may go, by the storage's clock. A
+                migrated store counts from the migration. To go by the time of registration, use ``created_at`` in
+                ``where``.
+            where: only versions that fulfil this condition may go, such as ``metadata.accuracy < 0.5``. Fields are
+                those of an artifact, and ``metadata.<name>``. If a version lacks a field, or a value has another type,
+                the version stays.
+            versions: only versions with these numbers may go, of one name.
+            even_if_used: prune also what live versions were made from.
+            note: why, for :class:`ArtifactPrunedError`; at most 1,000 bytes. Default: the rules.
+            dry_run: write nothing, and report what would be done.
+
+        Returns:
+            A report with ``.pruned`` and ``.kept``, each with ``.ref`` and ``.reason``. It is true in a condition if
+            nothing failed.
+
+        Raises:
+            InvalidInputError: an argument is invalid, or no rule is given; nothing was pruned.
+            ArtifactNotFoundError: a name or a version that was given does not exist; nothing was pruned.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.retain.prune import prune
+
+        patterns, why = name_patterns(names), checked_note(note)
+        rules = Rules.parse(keep_last, older_than, where, versions)
+        return prune(self._store, patterns, rules, why, even_if_used=even_if_used, dry_run=dry_run)
+
+    def apply_policies(
+        self, names: str | Iterable[str] | None = None, *, even_if_used: bool = False, dry_run: bool = False
+    ) -> PruneReport:
+        """Prune what the store's policies say, as :meth:`prune` does; for a job that runs every night.
+
+        Of several policies whose patterns fit a name, the closest one decides: the one with the most characters that
+        are not wildcards. A name that no pattern fits is left alone.
+
+        Args:
+            names: only these names, or names that fit these patterns. Default: all.
+            even_if_used: prune also what live versions were made from.
+            dry_run: write nothing, and report what would be done.
+
+        Raises:
+            StoreNotFoundError: the store does not exist.
+            StoreFormatError: the record of the policies is damaged; nothing was pruned.
+        """
+        from metamlflow.store.retain.prune import apply_policies
+
+        patterns = None if names is None else name_patterns(names)
+        return apply_policies(self._store, patterns, even_if_used=even_if_used, dry_run=dry_run)
+
+    def restore(self, ref: Version, *, note: str | None = None, dry_run: bool = False) -> Artifact:
+        """Make a pruned version live again; return it. Possible for half of the store's grace after the pruning.
+
+        Args:
+            ref: a reference such as ``"features@2"``, an artifact, a dataset, or an input of another artifact.
+            note: why; at most 1,000 bytes.
+            dry_run: write nothing; only check that it can be restored.
+
+        Raises:
+            ConflictError: the version is live, or was pruned too long ago; the error says until when.
+            IntegrityError: an object of it is gone already.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError: it was not pruned but left out by a migration.
+            ArtifactErasedError: it was erased.
+        """
+        from metamlflow.store.retain.restore import restore
+
+        reference, why = held_version(self._store, ref), checked_note(note)
+        return Artifact(self._session, restore(self._store, reference, why, dry_run=dry_run))
+
+    def protect(self, ref: Version, note: str | None = None) -> Protection:
+        """Protect a live version: nobody prunes it until :meth:`unprotect`; return the protection.
+
+        A version may have several protections, by several people: each is a record with its author and note.
+
+        Args:
+            ref: as for :meth:`restore`. A bare name means the version that is the newest now.
+            note: why; at most 1,000 bytes.
+
+        Raises:
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError: it is pruned or absent; it is not protected then.
+            ArtifactErasedError: it was erased.
+        """
+        return protect(self._store, held_version(self._store, ref), checked_note(note))
+
+    def unprotect(self, ref: Version, note: str | None = None) -> int:
+        """End all protections that a version has now; return how many those were.
+
+        Args:
+            ref: as for :meth:`restore`.
+            note: why; at most 1,000 bytes.
+
+        Raises:
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactErasedError: it was erased.
+        """
+        return unprotect(self._store, held_version(self._store, ref), checked_note(note))
+
+    def protections(self, name: str | None = None) -> list[Protection]:
+        """Return the protections in force, by name and version. Costs a listing, and a read of each.
+
+        A damaged one is left out with a :class:`~metamlflow.errors.DamagedRecordWarning`; it protects all the same.
+
+        Args:
+            name: only the versions of this name.
+
+        Raises:
+            StoreNotFoundError: the store does not exist.
+        """
+        parsed = None if name is None else ArtifactName.parse(name)
+        self._store.marker()
+        return protections(self._store, parsed)
+
+    def set_policy(
+        self,
+        pattern: str,
+        *,
+        keep_last: int | None = None,
+        older_than: timedelta | None = None,
+        where: str | None = None,
+        note: str | None = None,
+    ) -> Policy:
+        """Set the retention policy of the names that fit a pattern, in place of the one that the pattern had.
+
+        Setting a policy prunes nothing: :meth:`apply_policies` does, whenever it is called. The policy is kept in the
+        store; a migration does not copy it.
+
+        Args:
+            pattern: as ``names`` of :meth:`prune`.
+            keep_last: as for :meth:`prune`.
+            older_than: as for :meth:`prune`, in whole seconds.
+            where: as for :meth:`prune`.
+            note: why; at most 1,000 bytes.
+
+        Raises:
+            InvalidInputError: an argument is invalid, or no rule is given.
+            StoreNotFoundError: the store does not exist.
+        """
+        rules = Rules.parse(keep_last, older_than, where)
+        return set_policy(self._store, NamePattern.parse(pattern), rules, checked_note(note))
+
+    def remove_policy(self, pattern: str) -> Policy:
+        """Remove the policy of a pattern; return what it was.
+
+        Raises:
+            NotFoundError: the store has no policy for this very pattern.
+            StoreNotFoundError: the store does not exist.
+        """
+        return remove_policy(self._store, NamePattern.parse(pattern))
+
+    def policies(self) -> list[Policy]:
+        """Return the retention policies, in the order in which they were set. One listing, and a read if there are any.
+
+        Raises:
+            StoreNotFoundError: the store does not exist.
+            StoreFormatError: the record of the policies is damaged.
+        """
+        self._store.marker()
+        return list(policies(self._store))
+
+    # --- the store itself ---------------------------------------------------------------------------------------------
 
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.

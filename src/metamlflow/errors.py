@@ -7,6 +7,7 @@ whichever code raises it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Self
 
 from metamlflow.redaction import UNDECODED, printable, redact, without_secrets
@@ -128,15 +129,23 @@ class ArtifactNotFoundError(NotFoundError):
 
 
 class ArtifactPrunedError(NotFoundError):
-    """The version exists, but its bytes were removed (pruned) or never copied to this store (absent).
+    """The version exists, but its bytes were given up (pruned) or never copied to this store (absent).
 
     Attributes:
         name: the artifact name.
         version: the version number.
+        pruned_at: when it was pruned, by the storage's clock, in UTC; None if it is absent.
+        pruned_by: who pruned it; None if that was not recorded.
+        reason: why it was pruned, or None if that was not said.
+        restorable_until: until when ``client.restore`` undoes it; None if it is absent.
     """
 
     name: str = ""
     version: int = 0
+    pruned_at: datetime | None = None
+    pruned_by: str | None = None
+    reason: str | None = None
+    restorable_until: datetime | None = None
 
 
 class ArtifactErasedError(NotFoundError):

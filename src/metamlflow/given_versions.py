@@ -101,6 +101,26 @@ def noted_subject(store: Store, target: Version) -> ArtifactName | Reference:
     return Reference(ArtifactName(artifact.name), artifact.version)
 
 
+def held_version(store: Store, version: Version) -> Reference:
+    """Return the reference of a version that may be pruned, without reading anything; a bare name means the latest.
+
+    Raises:
+        InvalidInputError: it is a version of another store, or does not name a version.
+    """
+    if isinstance(version, str):
+        return Reference.parse(version)
+    if isinstance(version, Input):
+        return Reference(version.name, version.version)
+    artifact = version if isinstance(version, Artifact) else getattr(version, "artifact", None)
+    if not isinstance(artifact, Artifact):
+        raise InvalidInputError(
+            f"a version is an artifact, a dataset, an input or a reference such as 'features@2', "
+            f"not {type(version).__name__}"
+        )
+    _check_store(artifact, store)
+    return Reference(ArtifactName(artifact.name), artifact.version)
+
+
 def meant_reference(name: str | Input, version: int | str) -> Reference:
     """Return the reference of a name and a version, or of an input of an artifact.
 

@@ -13,7 +13,9 @@ from metamlflow.model.findings import Level, Status
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes
+from metamlflow.model.patterns import NamePattern
 from metamlflow.model.pointers import PointedKind, Strength
+from metamlflow.model.retention import Policy, Protection, Rules
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import History, HistoryEntry
@@ -23,6 +25,7 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.retain.prune_report import PruneDecision, PruneReport
 
 __all__ = [
     "AccessPolicy",
@@ -40,15 +43,21 @@ __all__ = [
     "Inputs",
     "Item",
     "Level",
+    "NamePattern",
     "Notes",
     "OnStale",
     "Outcome",
     "Place",
     "PointedKind",
+    "Policy",
     "Proof",
+    "Protection",
+    "PruneDecision",
+    "PruneReport",
     "Reference",
     "Reliance",
     "Role",
+    "Rules",
     "RunEnd",
     "RunRecord",
     "RunStart",

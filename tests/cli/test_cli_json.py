@@ -68,6 +68,7 @@ def test_register_and_show(work, documents, rides):
     (entry,) = shown.pop("entries")
     assert_shape(entry, ENTRY)
     assert_shape(shown.pop("notes"), NOTES)
+    assert shown.pop("protections") == []
     assert_shape(shown, HEAD | ARTIFACT)
 
 

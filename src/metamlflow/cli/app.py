@@ -41,6 +41,7 @@ from metamlflow.cli.options import (
 from metamlflow.cli.output import emit, emit_document, emit_rows, note
 from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
+from metamlflow.cli.prune import protection_rows, protections_shown, prune_app
 from metamlflow.cli.repair import repair_app
 from metamlflow.cli.rows import LEFT_OUT, LISTED, entry_rows, fact_rows, listed_row
 from metamlflow.cli.signals import interruptible
@@ -234,12 +235,19 @@ def show(
     artifact = client_for(store, options).get_artifact(reference)
     count = None if listed < 0 else listed
     noted, are_sound = notes_shown(artifact)
+    protected = protections_shown(artifact)
     if as_json:
         emit_document(
-            "artifact", {**artifact.to_json(entries=count), "notes": None if noted is None else noted.to_json()}
+            "artifact",
+            {
+                **artifact.to_json(entries=count),
+                "notes": None if noted is None else noted.to_json(),
+                "protections": [protection.to_json() for protection in protected],
+            },
         )
     else:
         emit_rows(fact_rows(artifact))
+        emit_rows(protection_rows(protected))
         emit_rows(note_rows(noted) if noted is not None else ())
         emit_rows(entry_rows(artifact, count))
         if count is not None and len(artifact.entries) > count and sys.stdout.isatty():
@@ -330,5 +338,6 @@ def demo(
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)
+app.add_typer(prune_app)
 app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

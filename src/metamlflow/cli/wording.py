@@ -24,19 +24,23 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "copy_pointers": "--copy-pointers",
         "server_side=True": "--server-side",
         "pointer_policy": "--pointer-policy",
+        "keep_last": "--keep-last",
+        "older_than": "--older-than",
+        "dry_run=True": "--dry-run",
     }
 )
 # Not inside of a name, a path or a quotation: these are the user's own text.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
 # These arguments are also English words: only at the beginning of a message are they arguments.
-_BLAMED = re.compile(r"^(expected|resume|version)s?(?=: )")
+_BLAMED = re.compile(r"^(expected|resume|version|where|note)s?(?=: )")
+_CALL = re.compile(r'`client\.(restore)\("([^"`]*)"\)`')
 # The prefix that the validating package puts before a parser's message.
 _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")
 
 
 def in_the_shell(text: str, names: Mapping[str, str] = _OPTIONS) -> str:
     """Return an error's text with the options of the command in place of the arguments of the library."""
-    text = _BLAMED.sub(r"--\1", text)
+    text = _CALL.sub(r"`metamlflow \1 \2`", _BLAMED.sub(r"--\1", text))
     return _ARGUMENT.sub(lambda found: names.get(found[1], found[1]), text)
 
 

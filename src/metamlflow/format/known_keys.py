@@ -13,6 +13,8 @@ from metamlflow.format.layout import (
     FEATURES,
     MARKER,
     NAMES,
+    POLICIES,
+    PROTECTIONS,
     RELOCATIONS,
     RUNS,
     SIGNATURES,
@@ -22,6 +24,8 @@ from metamlflow.format.layout import (
     note_of_key,
     parse_features_key,
     parse_idempotency_key,
+    parse_policies_key,
+    parse_protection_key,
     parse_version_key,
 )
 from metamlflow.model.names import ArtifactName, alias_problem
@@ -43,6 +47,10 @@ def is_known(key: str) -> bool:
         return True
     if key.startswith(FEATURES):
         return parse_features_key(key) is not None
+    if key.startswith(POLICIES):
+        return parse_policies_key(key) is not None
+    if key.startswith(PROTECTIONS):
+        return parse_protection_key(key) is not None
     name = name_of_artifact_key(key) if key.startswith(ARTIFACTS) else None
     return name is not None and _is_record(ArtifactName(name), key)
 

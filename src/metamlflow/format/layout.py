@@ -19,6 +19,8 @@ DISTRIBUTIONS = f"{RUNS}distributions/"
 SIGNATURES = "signatures/"
 RELOCATIONS = "relocations/"
 FEATURES = "features/"
+POLICIES = "policies/"
+PROTECTIONS = "protections/"
 CACHE = "cache/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
@@ -29,6 +31,7 @@ _STATE_OF_BEFORE = re.compile(r"[0-9]{10}_v[1-9][0-9]{0,9}\.state-[1-9][0-9]{0,8
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
+_PROTECTION_FILE = re.compile(r"([0-9]{10})(\.end)?\.json")
 _NOTE_FILE = re.compile(r"(?:v([1-9][0-9]{0,9})/)?[0-9]{10}\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
@@ -328,6 +331,57 @@ def features_key(number: int) -> str:
 def parse_features_key(key: str) -> int | None:
     """The number of the list of features at ``key``, or None for a key that format 1 does not know."""
     return _number_below(FEATURES, key)
+
+
+def policies_key(number: int) -> str:
+    """Key of list ``number`` (1, 2, …) of a store's retention policies. The newest lists first."""
+    _check_number(number, "list of policies")
+    return f"{POLICIES}{_inverse(number)}.json"
+
+
+def parse_policies_key(key: str) -> int | None:
+    """The number of the list of policies at ``key``, or None for a key that format 1 does not know."""
+    return _number_below(POLICIES, key)
+
+
+def all_protections_prefix(name: ArtifactName) -> str:
+    """Where the protections of all versions of a name lie."""
+    return f"{PROTECTIONS}{escape_name(name)}/_v"
+
+
+def protections_prefix(name: ArtifactName, version: int) -> str:
+    """Where the protections of one version lie, newest first."""
+    return f"{all_protections_prefix(name)}{version}/"
+
+
+def protection_key(name: ArtifactName, version: int, number: int, *, ends: bool = False) -> str:
+    """Key of protection ``number`` (1, 2, …) of a version, or of the record that ends it, which lists before it."""
+    _check_number(number, f"{name}@{version}: protection")
+    return f"{protections_prefix(name, version)}{_inverse(number)}{'.end' if ends else ''}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionKey:
+    """What the key of a protection says, or that of the record which ends it."""
+
+    name: ArtifactName
+    version: int
+    number: int
+    ends: bool
+
+
+def parse_protection_key(key: str) -> ProtectionKey | None:
+    """Which protection, or end of one, lies at ``key``; None for a key that format 1 does not know."""
+    escaped, separator, rest = key.removeprefix(PROTECTIONS).rpartition("/_v")
+    name, (digits, _, file) = unescape_name(escaped), rest.partition("/")
+    match = _PROTECTION_FILE.fullmatch(file)
+    if not separator or match is None or not _NUMBER.fullmatch(digits) or name_problem(name) is not None:
+        return None
+    number, version = _number_of(match[1]), int(digits)
+    if number is None or version > MAX_VERSION:
+        return None
+    found = ProtectionKey(ArtifactName(name), version, number, ends=match[2] is not None)
+    return found if protection_key(found.name, version, number, ends=found.ends) == key else None
 
 
 def edges_prefix(name: ArtifactName, version: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
@@ -81,16 +81,29 @@ class StateRecord:
     Attributes:
         state: the state.
         manifest_digest: of the manifest that it speaks of. It says nothing of another one under that number.
+        created_by: who changed the state, for people; None if that is not recorded.
+        note: why, if that was said.
     """
 
     state: State
     manifest_digest: str
+    created_by: str | None = field(default=None, compare=False)
+    note: str | None = field(default=None, compare=False)
 
 
-def encode_state(state: State, manifest_digest: str, record_id: str, created_at: datetime) -> bytes:
+def encode_state(
+    state: State,
+    manifest_digest: str,
+    record_id: str,
+    created_at: datetime,
+    created_by: str | None = None,
+    note: str | None = None,
+) -> bytes:
     """Return the bytes of a state record of the version whose manifest has this digest."""
+    said = {name: value for name, value in (("created_by", created_by), ("note", note)) if value is not None}
     return dump(
         {
+            **said,
             "created_at": format_instant(created_at),
             "format": FORMAT,
             "manifest_digest": manifest_digest,
@@ -108,9 +121,10 @@ def decode_state(data: bytes, key: str) -> StateRecord:
     if (number := state_number_of_key(key)) and state in STATES and (state == "restored") == bool(number % 2):
         fields.note("state", f'"{state}" cannot be record {number}: even ones restore, odd ones do not')
     manifest_digest = fields.text("manifest_digest", is_digest)
+    created_by, note = fields.optional_text("created_by"), fields.optional_text("note")
     check_origin(fields)
     problems.raise_if_any("state record")
-    return StateRecord(cast("State", state), manifest_digest)
+    return StateRecord(cast("State", state), manifest_digest, created_by, note)
 
 
 def encode_alias(version: int | None, record_id: str, created_at: datetime) -> bytes:

@@ -21,6 +21,9 @@ RULES = frozenset(
         "an undone prune is a restore",
         "an undone alias looks at what it names",
         "an undone alias looks twice",
+        "who protects looks again",
+        "prunes look again for protections",
+        "a protection has its own end",
         "states speak of their manifest",
         "listings in no order are looked at again",
         "erase waits for the grace",
@@ -139,9 +142,9 @@ def restorer(rules: frozenset[str], version: int, *, deadline: str = "a restore 
     return (yield ("claim", ("state", version, number + 1), ("restored", manifest[0]), latest))
 
 
-def pruner(rules: frozenset[str], version: int) -> Actor:
-    """Prune a version, unless an alias stands for it."""
-    if version in _targets((yield ("look", "alias"))):
+def pruner(rules: frozenset[str], version: int, *, by: str = "alias") -> Actor:
+    """Prune a version, unless an alias stands for it, or it is protected: the scene says which of the two matters."""
+    if (yield from _held(version, by)):
         return "refused"
     manifest = yield ("read", ("manifest", version))
     states = dict((yield ("look", "state")))
@@ -150,12 +153,46 @@ def pruner(rules: frozenset[str], version: int) -> Actor:
         return "done"
     if (yield ("claim", ("state", version, number), ("pruned", manifest[0]), EVER)) != "won":
         return "done"
-    if version not in _targets((yield ("look", "alias"))):
+    looks_again = by == "alias" or "prunes look again for protections" in rules
+    if not looks_again or not (yield from _held(version, by)):
         return "pruned"
     if "an undone prune is a restore" not in rules:
         return (yield ("claim", ("state", version, number + 1), ("restored", manifest[0]), EVER))
     result = yield from restorer(rules, version)
     return "restored" if result in {"won", "lost"} else "told that the alias stays"
+
+
+def _held(version: int, by: str) -> Generator[Any, Any, bool]:
+    if by == "alias":
+        return version in _targets((yield ("look", "alias")))
+    return bool((yield from open_protections()))
+
+
+def open_protections() -> Generator[Any, Any, set[int]]:
+    """The protections of the one version in force: their ends list first."""
+    ended = {key[1] for key, _ in (yield ("look", "end"))}
+    return {key[1] for key, _ in (yield ("look", "protection"))} - ended
+
+
+def protector(rules: frozenset[str], version: int) -> Actor:
+    """Protect the one version."""
+    if not (yield from _lives(version)):
+        return "refused"
+    number = yield from _protection_of_mine(rules)
+    if "who protects looks again" in rules and not (yield from _lives(version)):
+        yield ("claim", ("end", number), None, EVER)
+        return "refused"
+    return "protected"
+
+
+def _protection_of_mine(rules: frozenset[str]) -> Generator[Any, Any, int]:
+    while True:
+        known = {key[1] for key, _ in (yield ("look", "protection"))}
+        if "a protection has its own end" not in rules and known:
+            return max(known)  # as by parity: whoever finds one in force has nothing to do
+        number = max(known, default=0) + 1
+        if (yield ("claim", ("protection", number), None, EVER)) == "won":
+            return number
 
 
 def aliaser(rules: frozenset[str], version: int) -> Actor:

@@ -16,6 +16,7 @@ from actors import (
     collector,
     eraser,
     migration,
+    protector,
     pruner,
     publisher,
     restorer,
@@ -161,10 +162,39 @@ def an_erased_version_migrated(rules: frozenset[str]) -> Scene:
     return Scene(actors, objects, ends=the_number_is_not_used_again)
 
 
+def what_is_protected_lives(objects: Objects, told: Mapping[str, Any]) -> None:
+    """Whoever was told that they protect it does, and it is live; nobody else took that back."""
+    ended = {key[1] for key in objects if key[0] == "end"}
+    in_force = {key[1] for key in objects if key[0] == "protection"} - ended
+    if "protected" not in told.values():
+        return
+    if not in_force:
+        raise LossFoundError("somebody was told that version 1 is protected, and it is not")
+    if not lives(objects, 1) and "told that the alias stays" not in told.values():
+        raise LossFoundError("somebody was told that version 1 is protected, and it is pruned")
+
+
+def protecting(rules: frozenset[str]) -> Scene:
+    actors = {"pruner": partial(pruner, rules, 1, by="protection"), "protector": partial(protector, rules, 1)}
+    return Scene(actors, V1, jumps=(GRACE + 1,), most_jumps=1, ends=what_is_protected_lives)
+
+
+def protecting_twice(rules: frozenset[str]) -> Scene:
+    """Two protect it, and one of them takes it back since it was pruned for a moment."""
+    actors = {
+        "pruner": partial(pruner, rules, 1, by="protection"),
+        "one": partial(protector, rules, 1),
+        "other": partial(protector, rules, 1),
+    }
+    return Scene(actors, V1, most_jumps=0, ends=what_is_protected_lives)
+
+
 SCENES: dict[str, Callable[[frozenset[str]], Scene]] = {
     "restoring": restoring,
     "undoing a prune": undoing_a_prune,
     "undoing an alias": undoing_an_alias,
+    "protecting": protecting,
+    "protecting twice": protecting_twice,
     "leaving out": leaving_out,
     "listing in no order": listing_in_no_order,
     "erasing": erasing,
@@ -180,6 +210,9 @@ MUTANTS = {
     "an undone prune is a restore": "undoing a prune",
     "an undone alias looks at what it names": "undoing an alias",
     "an undone alias looks twice": "undoing an alias",
+    "who protects looks again": "protecting",
+    "prunes look again for protections": "protecting",
+    "a protection has its own end": "protecting twice",
     "states speak of their manifest": "leaving out",
     "listings in no order are looked at again": "listing in no order",
     "erase waits for the grace": "erasing",

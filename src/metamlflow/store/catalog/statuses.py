@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from metamlflow._looks import minute_text, one_line
 from metamlflow.backend import CheapStat, GathersListings, ObjectInfo
 from metamlflow.errors import ArtifactErasedError, ArtifactPrunedError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import (
@@ -16,14 +17,17 @@ from metamlflow.format.layout import (
     versions_prefix,
 )
 from metamlflow.format.manifests import StoredManifest, decode_manifest, digest_of
-from metamlflow.format.records import State, decode_state, encode_state
+from metamlflow.format.records import State, StateRecord, decode_state, encode_state
 from metamlflow.format.tombs import Tomb, decode_tomb
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.authors import user_name
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_exclusively, looked_again, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
+RESTORED_WITHIN = 1 / 2
+"""Of the grace: a restore is sent within this of the pruning."""
 _PAGE = 100  # keys: enough for the newest version and its states in one small response
 _PROVEN_AFTER = 1 / 8  # of the grace: a state written so long after its manifest speaks of that one
 _CLOCKS_AGREE = 1 / 16  # of the grace
@@ -132,7 +136,7 @@ def is_live(store: Store, name: ArtifactName, status: VersionStatus, *, by_times
     """
     if status.state % 2 == 0 or status.erased or (by_times and _is_proven(store, status)):
         return status.available
-    return _state_that_holds(store, name, status, None) is None
+    return state_that_holds(store, name, status, None) is None
 
 
 def live_among(
@@ -185,29 +189,54 @@ def check_available(store: Store, name: ArtifactName, status: VersionStatus, dig
     """
     known = [status]
 
-    def look() -> State | None:
+    def look() -> tuple[VersionStatus, StateRecord] | None:
         seen = known.pop() if known else version_status(store, name, status.version)
         if seen.erased:
             raise erased_error(read_tomb(store, name, seen.version))
-        return None if seen.available else _state_that_holds(store, name, seen, digest)
+        record = None if seen.available else state_that_holds(store, name, seen, digest)
+        return None if record is None else (seen, record)
 
-    state = looked_again(look, store.clock)
-    if state is None:
-        return
-    if state == "absent":
-        why, remedy = "was left out when this store was migrated", "Migrate again with this version selected"
-    else:
-        why, remedy = "was pruned", "Restore it within half the store's grace"
-    raise ArtifactPrunedError(
-        f"{name}@{status.version} {why}: its bytes are not in this store",
+    found = looked_again(look, store.clock)
+    if found is not None:
+        raise pruned_error(store, name, *found)
+
+
+def pruned_error(store: Store, name: ArtifactName, status: VersionStatus, record: StateRecord) -> ArtifactPrunedError:
+    """Return the error for a version that is pruned or absent: when and by whom, and until when it can be restored."""
+    ref = f"{name}@{status.version}"
+    if record.state == "absent":
+        return ArtifactPrunedError(
+            f"{ref} was left out when this store was migrated: its bytes are not in this store",
+            hint="Migrate again with this version selected, or use another version.",
+            name=name,
+            version=status.version,
+        )
+    info = status.state_info
+    pruned_at = info.modified if info else None
+    until = pruned_at + store.marker().grace * RESTORED_WITHIN if pruned_at else None
+    remedy = "Restore it within half the store's grace"
+    if info and until:
+        if (info.observed or store.clock.now()) < until:
+            remedy = f'`client.restore("{ref}")` brings it back until {minute_text(until)}'
+        else:
+            remedy = f"It could be restored until {minute_text(until)}: register its files again"
+    when = f" on {minute_text(pruned_at)}" if pruned_at else ""
+    by = f" by {one_line(record.created_by)}" if record.created_by else ""
+    why = f" ({one_line(record.note, 200)})" if record.note else ""
+    return ArtifactPrunedError(
+        f"{ref} was pruned{when}{by}{why}: its bytes are given up",
         hint=f"{remedy}, or use another version.",
         name=name,
         version=status.version,
+        pruned_at=pruned_at,
+        pruned_by=record.created_by,
+        reason=record.note,
+        restorable_until=until,
     )
 
 
-def _state_that_holds(store: Store, name: ArtifactName, status: VersionStatus, digest: str | None) -> State | None:
-    """Return the odd state that a version is in, or None if the record speaks of another manifest."""
+def state_that_holds(store: Store, name: ArtifactName, status: VersionStatus, digest: str | None) -> StateRecord | None:
+    """Return the record of the odd state that a version is in, or None if the record speaks of another manifest."""
     key = state_key(name, status.version, status.state)
     record = decode_state(with_retries(lambda: read_record(store.backend, key), store.clock), key)
     if digest is None:
@@ -215,8 +244,8 @@ def _state_that_holds(store: Store, name: ArtifactName, status: VersionStatus, d
         try:
             digest = digest_of(with_retries(lambda: read_record(store.backend, manifest), store.clock))
         except ObjectNotFoundError:  # a state without a manifest means nothing, but nothing is live either
-            return record.state
-    return record.state if record.manifest_digest == digest else None
+            return record
+    return record if record.manifest_digest == digest else None
 
 
 def _is_proven(store: Store, status: VersionStatus) -> bool:
@@ -264,6 +293,7 @@ def claim_state(
     state: State,
     manifest_digest: str,
     *,
+    note: str | None = None,
     in_time: Callable[[], bool] = lambda: True,
 ) -> bool:
     """Claim a state record of the version whose manifest has this digest; return whether it is ours.
@@ -275,10 +305,11 @@ def claim_state(
         number: the record's number.
         state: the state.
         manifest_digest: of the manifest that the record speaks of.
+        note: why, for people.
         in_time: called before each further attempt; if it returns False, no attempt follows.
     """
     key, record_id = state_key(name, version, number), store.clock.new_id()
-    data = encode_state(state, manifest_digest, record_id, store.clock.now())
+    data = encode_state(state, manifest_digest, record_id, store.clock.now(), user_name(), note)
     return create_exclusively(store.backend, key, data, record_id, store.clock, in_time=in_time) is not None
 
 

@@ -11,21 +11,21 @@ from collections.abc import Iterator
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.known_keys import is_known
-from metamlflow.format.layout import ARTIFACTS, FEATURES, MARKER
+from metamlflow.format.layout import ARTIFACTS, FEATURES, MARKER, POLICIES, PROTECTIONS
 from metamlflow.format.records import decode_marker
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.features import check_writable, every_list
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 
-_LISTED = (ARTIFACTS, FEATURES)
+_LISTED = (ARTIFACTS, FEATURES, POLICIES, PROTECTIONS)
 _SHOWN = 20
 _PAGE = 1_000
 _AFTER_ALL = "~"  # greater than every character of a key that this format spells
 
 
 def refuse_unknown(store: Store) -> None:
-    """Raise where a store holds anything unknown: a listing of ``artifacts/``, and a dozen requests besides.
+    """Raise where a store holds anything unknown: a listing of ``artifacts/``, and some requests besides.
 
     A collector calls it after it asked for the time that it judges by, and then reads each manifest, whose features are
     told by that. All records of the store's features are read, and not only the newest: whoever wrote that may have
@@ -49,7 +49,7 @@ def refuse_unknown(store: Store) -> None:
 
 
 def unknown_keys(store: Store) -> Iterator[str]:
-    """Yield each unknown key below ``artifacts/`` and ``features/``, and of other folders in the root the first."""
+    """Yield each unknown key where records are listed, and of other folders in the root the first."""
     others = _in_the_root(store)
     records = (key for prefix in _LISTED for page in _pages(store, prefix) for key in page)
     return (key for key in itertools.chain(others, records) if not is_known(key))

@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import BLOBS, CACHE, FEATURES, MARKER
+from metamlflow.format.layout import BLOBS, CACHE, FEATURES, MARKER, POLICIES
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.records import everything_below
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_LEFT_OUT = (MARKER, FEATURES, CACHE, ".tmp/")  # a migration turns on what is needed, in lists of its own
+# A migration turns on features in lists of its own, and policies are each store's own.
+_LEFT_OUT = (MARKER, FEATURES, POLICIES, CACHE, ".tmp/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Difference:
 def compare_stores(
     here: Store, there: Store, *, full: bool = False, progress: ProgressCallback | None = None
 ) -> list[Difference]:
-    """Return everything that differs between two stores, except for their markers, features and caches.
+    """Return everything that differs between two stores, except for markers, features, policies and caches.
 
     Records are compared by their bytes. Content is compared by key and size, because its key is its digest; with
     ``full`` by its bytes.

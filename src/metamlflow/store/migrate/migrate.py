@@ -34,6 +34,7 @@ from metamlflow.store.migrate.erasures import another_history
 from metamlflow.store.migrate.features import bring_features, look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of, planned
 from metamlflow.store.migrate.pointers import CopyTarget, copy_pointers, expect_copies
+from metamlflow.store.migrate.protections import bring_protections
 from metamlflow.store.migrate.records import copy_record, copy_records, listed
 from metamlflow.store.migrate.relocations import asked_relocations, bring_relocations
 from metamlflow.store.migrate.report import MigrationReport, VersionReport
@@ -308,6 +309,8 @@ def _carry_out(
     for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
         pass
     _bring(ends, report, "hiding records", lambda: _bring_hidden(ends, states, refused, every=every))
+    brought = [state.name for state in states if state.name not in refused]
+    _bring(ends, report, "protections", lambda: bring_protections(ends, brought, every=every))
     _bring(ends, report, "signatures", lambda: _bring_signatures(ends, states, refused, every=every))
     _bring(ends, report, "runs", lambda: _bring_runs(ends, every=every))
 

@@ -1,0 +1,207 @@
+"""The words of a condition: its text cut into tokens, each with its place, and errors that show the place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from metamlflow.errors import InvalidInputError
+
+MAX_CHARACTERS = 10_000
+_MAX_DEPTH = 50
+_MAX_DIGITS = 400
+_AROUND = 60  # characters before and after the place that a message shows
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
+    | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    | (?P<path>[A-Za-z_]\w*(?:\.[A-Za-z_][\w-]*|\[\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*\])*)
+    | (?P<sign><=|>=|==|!=|<|>|\(|\)|\[|\]|,)
+    )""",
+    re.VERBOSE | re.ASCII,
+)
+_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[\s*(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*\]", re.ASCII)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
+_WORDS = {"and", "or", "not", "in"}
+_CONSTANTS: dict[str, Any] = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+_COMPARING = {"<", "<=", ">", ">=", "==", "!=", "in"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word of a condition.
+
+    Attributes:
+        text: as it stands there.
+        place: where it begins, in characters from 0.
+        value: what it stands for, if it is a value.
+        path: the names of a field; None for everything else.
+        is_word: whether it is a sign or a word of the grammar.
+    """
+
+    text: str
+    place: int
+    value: Any = None
+    path: tuple[str, ...] | None = None
+    is_word: bool = False
+
+
+class ConditionReader:
+    """Reads the tokens of a condition one after the other."""
+
+    def __init__(self, text: str, what: str) -> None:
+        self._text = text
+        self._what = what
+        if len(text) > MAX_CHARACTERS:
+            raise InvalidInputError(f"{what}: it has {len(text):,} characters, more than {MAX_CHARACTERS:,}")
+        self._tokens = list(self._cut())
+        self._next = 0
+        self._depth = 0
+
+    def take(self, *words: str) -> Token | None:
+        """Return the next token if it is one of these words, and go on; otherwise None."""
+        token = self._peek()
+        if token is None or not token.is_word or token.text not in words:
+            return None
+        self._next += 1
+        return token
+
+    def take_sign(self) -> Token | None:
+        """Return the next token if it compares, and go on; ``not in`` is one."""
+        if found := self.take(*_COMPARING):
+            return found
+        following = self._tokens[self._next + 1 : self._next + 2]
+        token = self._peek()
+        if token is None or token.text != "not" or not token.is_word or [t.text for t in following] != ["in"]:
+            return None
+        self._next += 2
+        return Token("not in", token.place, is_word=True)
+
+    def expect(self, word: str) -> None:
+        """Go on after a word that must come now."""
+        if not self.take(word):
+            raise self.wrong(f"expected '{word}'")
+
+    def expect_end(self) -> None:
+        """Refuse whatever follows."""
+        if self._peek() is not None:
+            raise self.wrong("expected 'and', 'or' or the end")
+
+    def operand(self) -> Token:
+        """Return the next token, which is a field or a value."""
+        token = self._peek()
+        if token is None or token.is_word:
+            raise self.wrong("expected a field or a value")
+        self._next += 1
+        return token
+
+    def value(self) -> Token:
+        """Return the next token, which is a value."""
+        token = self._peek()
+        if token is None or token.is_word or token.path is not None:
+            raise self.wrong("expected a value: a number, a text in quotes, true, false or null")
+        self._next += 1
+        return token
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """Limit how deeply a condition is nested."""
+        if self._depth == _MAX_DEPTH:
+            raise self.wrong(f"it is nested deeper than {_MAX_DEPTH}")
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    def wrong(self, problem: str, token: Token | None = None) -> InvalidInputError:
+        """Return the error for what stands at a token, by default the next one."""
+        found = token or self._peek()
+        return self._error(problem, len(self._text) if found is None else found.place)
+
+    def unknown_field(self, token: Token, known: tuple[str, ...]) -> InvalidInputError:
+        """Return the error for a field that a version does not have."""
+        error = self._error(f"unknown field {token.text[:80]!r}", token.place)
+        near = difflib.get_close_matches((token.path or ("",))[0], known, n=1, cutoff=0.6)
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        return error.with_hint(f"{meant}Texts stand in quotes. Fields are {', '.join(known)}.")
+
+    def _error(self, problem: str, place: int) -> InvalidInputError:
+        first = max(0, place - _AROUND)
+        shown = "".join(c if c.isprintable() else " " for c in self._text[first : place + _AROUND])
+        found = f", got {self._text[place : place + 20].split()[0]!r}" if self._text[place:].strip() else ""
+        marker = " " * (place - first) + "^"
+        return InvalidInputError(
+            f"{self._what}: {problem}{found} at character {place + 1}:\n  {shown}\n  {marker}",
+            hint='Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]',
+        )
+
+    def _peek(self) -> Token | None:
+        return self._tokens[self._next] if self._next < len(self._tokens) else None
+
+    def _cut(self) -> Iterator[Token]:
+        place, end = 0, len(self._text.rstrip())
+        while place < end:
+            match = _TOKEN.match(self._text, place)
+            if match is None:
+                raise self._unreadable(place)
+            kind = str(match.lastgroup)
+            yield self._token(kind, match[kind], match.start(kind))
+            place = match.end()
+
+    def _unreadable(self, place: int) -> InvalidInputError:
+        place += len(self._text[place:]) - len(self._text[place:].lstrip())
+        character = self._text[place]
+        if character in "\"'":
+            return self._error("a text without its end", place)
+        if character == "=":
+            return self._error("expected '==' to compare", place)
+        return self._error("expected a field, a value or a comparison", place)
+
+    def _token(self, kind: str, text: str, place: int) -> Token:
+        if kind == "number":
+            return Token(text, place, self._number(text, place))
+        if kind == "text":
+            return Token(text, place, self._unquoted(text, place))
+        if kind == "sign" or text in _WORDS:
+            return Token(text, place, is_word=True)
+        if text in _CONSTANTS:
+            return Token(text, place, _CONSTANTS[text])
+        first = re.match(r"\w+", text, re.ASCII)
+        names = [first[0] if first else text]
+        names += [step[1] or self._unquoted(step[2], place) for step in _STEP.finditer(text, len(names[0]))]
+        return Token(text, place, path=tuple(names))
+
+    def _number(self, text: str, place: int) -> int | float:
+        if len(text) > _MAX_DIGITS:
+            raise self._error("a number that is too long", place)
+        try:
+            return int(text)
+        except ValueError:
+            value = float(text)
+        if value in {float("inf"), float("-inf")}:
+            raise self._error("a number that is too large", place)
+        return value
+
+    def _unquoted(self, text: str, place: int) -> str:
+        def character(match: re.Match[str]) -> str:
+            if match[1] not in _ESCAPED:
+                raise self._error(f"unknown escape {match[0]!r} in a text", place)
+            return _ESCAPED[match[1]]
+
+        return _ESCAPE.sub(character, text[1:-1])
+
+
+def date_of(value: object) -> datetime | None:
+    """Return a text such as ``2026-01-31`` or ``2026-01-31T12:00:00Z`` as a time; UTC if it names no zone."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

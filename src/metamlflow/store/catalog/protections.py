@@ -1,0 +1,153 @@
+"""Protections: while one is in force, nobody prunes the version. Each is a record, and another record ends it.
+
+A protection has a number of its own and its own end, so whoever takes back theirs never ends one of somebody else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from functools import partial
+
+from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.layout import (
+    PROTECTIONS,
+    all_protections_prefix,
+    parse_protection_key,
+    protection_key,
+    protections_prefix,
+)
+from metamlflow.format.retention import decode_protection, encode_protection
+from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.retention import Protection
+from metamlflow.store.catalog.authors import user_name
+from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.records import Losses, create_exclusively, with_retries
+from metamlflow.store.catalog.statuses import check_available, is_live, version_status
+from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.versions import known_version, load_reference
+from metamlflow.store.transfer.scheduler import in_parallel
+
+ProtectedVersion = tuple[ArtifactName, int]
+
+
+def protect(store: Store, reference: Reference, note: str | None) -> Protection:
+    """Protect a version from being pruned; return the protection.
+
+    Raises:
+        ArtifactNotFoundError: the version does not exist.
+        ArtifactPrunedError: it is pruned or absent, perhaps since this call began. It is not protected.
+        ArtifactErasedError: it was erased.
+        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+    """
+    open_for_change(store)
+    name, version = reference.name, load_reference(store, reference).manifest.version
+    record_id, now = store.clock.new_id(), store.clock.now()
+    data = encode_protection(user_name(), note, record_id, now)
+    losses = Losses(store.clock)
+    while True:
+        store.recheck_if_due()
+        number = max(_numbers(store, name, version), default=0) + 1
+        key = protection_key(name, version, number)
+        if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
+            break
+        losses.note(key)
+    status = version_status(store, name, version)
+    if not is_live(store, name, status, by_times=False):
+        # A prune looked for protections before this one existed, so the version is gone.
+        _end(store, name, version, number, "it was pruned meanwhile")
+        check_available(store, name, status)
+    return decode_protection(data, key, name, version, number)
+
+
+def unprotect(store: Store, reference: Reference, note: str | None) -> int:
+    """End all protections of a version that are in force now; return how many those were.
+
+    Raises:
+        ArtifactNotFoundError: the version does not exist.
+        ArtifactErasedError: it was erased.
+        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+    """
+    open_for_change(store)
+    version = known_version(store, reference)
+    found = protected(store, reference.name, version).get((reference.name, version), [])
+    return sum(_end(store, reference.name, version, number, note) for number in found)
+
+
+def open_for_change(store: Store) -> None:
+    """Open an existing store for writing; if it was open before, make sure that it is still the same one."""
+    was_open = store.is_open
+    store.marker()  # a reader's: this creates no store
+    store.writable_marker()
+    if was_open:
+        store.recheck(writing=True)
+
+
+def _end(store: Store, name: ArtifactName, version: int, number: int, note: str | None) -> bool:
+    store.recheck_if_due()
+    record_id = store.clock.new_id()
+    data = encode_protection(user_name(), note, record_id, store.clock.now())
+    key = protection_key(name, version, number, ends=True)
+    return create_exclusively(store.backend, key, data, record_id, store.clock) is not None
+
+
+def protected(
+    store: Store, name: ArtifactName | None = None, version: int | None = None
+) -> dict[ProtectedVersion, list[int]]:
+    """Return the versions that are protected now, each with the numbers of its protections. One listing, no read.
+
+    Args:
+        store: the store.
+        name: only the versions of this name.
+        version: only this version of the name.
+    """
+    if name is None:
+        prefix = PROTECTIONS
+    elif version is None:
+        prefix = all_protections_prefix(name)
+    else:
+        prefix = protections_prefix(name, version)
+    return in_force(with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock))
+
+
+def in_force(keys: Iterable[str]) -> dict[ProtectedVersion, list[int]]:
+    """Return the versions that are protected, by the listed keys of protections and of what ends them."""
+    begun: dict[ProtectedVersion, set[int]] = {}
+    ended: dict[ProtectedVersion, set[int]] = {}
+    for key in keys:
+        if found := parse_protection_key(key):
+            (ended if found.ends else begun).setdefault((found.name, found.version), set()).add(found.number)
+    open_now = {version: sorted(numbers - ended.get(version, set())) for version, numbers in begun.items()}
+    return {version: numbers for version, numbers in open_now.items() if numbers}
+
+
+def protections(store: Store, name: ArtifactName | None = None, version: int | None = None) -> list[Protection]:
+    """Return the protections in force, by name, version and number: one listing, and a read of each.
+
+    A damaged one is left out with a warning. It protects all the same.
+    """
+
+    def read(wanted: tuple[ArtifactName, int, int]) -> Protection | StoreFormatError | None:
+        key = protection_key(*wanted)
+        try:
+            return decode_protection(with_retries(partial(read_record, store.backend, key), store.clock), key, *wanted)
+        except StoreFormatError as error:
+            return error
+        except ObjectNotFoundError:
+            return None  # taken back by its writer
+
+    found = sorted(protected(store, name, version).items())
+    wanted = [(*subject, number) for subject, numbers in found for number in numbers]
+    readable = []
+    for protection in in_parallel(read, wanted):
+        if isinstance(protection, StoreFormatError):
+            warnings.warn(f"left out of the list: {protection}", DamagedRecordWarning, stacklevel=3)
+        elif protection is not None:
+            readable.append(protection)
+    return readable
+
+
+def _numbers(store: Store, name: ArtifactName, version: int) -> set[int]:
+    prefix = protections_prefix(name, version)
+    keys = with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
+    return {found.number for key in keys if (found := parse_protection_key(key))}
