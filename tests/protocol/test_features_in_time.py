@@ -275,6 +275,30 @@ def test_a_writer_looks_again_after_a_minute(world):
     assert world.objects() == before
 
 
+@pytest.mark.parametrize("target", [NAME, f"{NAME}@1"])
+def test_notes_are_not_written_by_a_client_that_has_just_seen_a_feature_for_writers(world, target):
+    client = client_on(world.backend(), Hours().clock())
+    client.annotate(target, title="before")
+    world.write(key_of(1), FOR_WRITERS)
+    before = world.objects()
+    with pytest.raises(StoreFormatError, match="protections"):
+        client.annotate(target, title="after")
+    assert world.objects() == before
+    assert client.notes(target).title == "before"
+
+
+def test_a_publish_whose_listing_makes_it_look_again_puts_nothing_where_it_must_not(world):
+    client = client_on(world.backend(), Hours().clock())
+    client.register_artifact(NAME, b"2")
+    for version in (1, 2):
+        world.remove(manifest_key(version))
+    world.write(key_of(1), FOR_WRITERS)
+    before = world.objects()
+    with pytest.raises(StoreFormatError, match="protections"):
+        client.register_artifact(NAME, b"3", idempotency_key="job")
+    assert world.objects() == before
+
+
 @pytest.mark.parametrize("need", [UNKNOWN, FOR_WRITERS], ids=["read", "write"])
 def test_a_writer_on_a_disk_sees_it_at_its_next_publish(tmp_path, need):
     client = LocalWorld(tmp_path / "store").client()
