@@ -183,6 +183,16 @@ def test_a_store_with_an_unknown_feature_is_not_even_probed(world, call, need):
     assert {made.verb for made in backend.calls} <= {"read", "list_objects", "stat"}
 
 
+@pytest.mark.parametrize("need", [UNKNOWN, FOR_WRITERS, b"{"], ids=["read", "write", "damaged"])
+def test_the_doctor_does_not_probe_such_a_store_either(world, need):
+    world.write(key_of(1), need)
+    backend = FaultyBackend(world.backend())
+    checks = {check.name: check for check in client_on(backend, IMPATIENT).doctor().checks}
+    assert {made.verb for made in backend.calls} <= {"read", "list_objects", "stat"}
+    assert checks["conditional-writes"].verdict == "unknown"
+    assert "does not know the store's features" in checks["conditional-writes"].found
+
+
 # --- later ------------------------------------------------------------------------------------------------------------
 
 
