@@ -43,6 +43,15 @@ def test_an_erased_version_is_told_from_one_that_never_was_and_from_a_pruned_one
     assert missing.value.suggestions == ("3", "1")
 
 
+def test_a_reason_of_a_megabyte_makes_no_message_of_that_size(three):
+    reason = "asked for " + "x" * 1_000_000
+    erase(three, 2, reason=reason, created_by="eve" * 300_000)
+    with pytest.raises(ArtifactErasedError, match=r"erased by eveeve.*: asked for xxx") as caught:
+        three.client().get_artifact(NAME, 2)
+    assert len(str(caught.value)) < 2_000
+    assert caught.value.reason == reason
+
+
 def test_no_state_brings_an_erased_version_back(three, leaves_manifest):
     manifest = erase(three, 2, leaves_manifest=leaves_manifest)
     set_state(three, 2, 2, "restored", manifest=manifest)

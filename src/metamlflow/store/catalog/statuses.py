@@ -27,6 +27,7 @@ from metamlflow.store.transfer.scheduler import in_parallel
 _PAGE = 100  # keys: enough for the newest version and its states in one small response
 _PROVEN_AFTER = 1 / 8  # of the grace: a state written so long after its manifest speaks of that one
 _CLOCKS_AGREE = 1 / 16  # of the grace
+_SHOWN = 500  # characters of each text of a tomb
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,9 +340,10 @@ def refuse_erased(store: Store, name: ArtifactName, version: int) -> None:
 
 def erased_error(tomb: Tomb) -> ArtifactErasedError:
     """Return the error for a version that was erased."""
-    why = f": {tomb.reason}" if tomb.reason else ""
+    # A reason may take a megabyte; the attribute of the error has all of it.
+    why = f": {tomb.reason:.{_SHOWN}}" if tomb.reason else ""
     return ArtifactErasedError(
-        f"{tomb.name}@{tomb.version} was erased by {tomb.created_by} on {tomb.created_at:%Y-%m-%d}{why}",
+        f"{tomb.name}@{tomb.version} was erased by {tomb.created_by:.{_SHOWN}} on {tomb.created_at:%Y-%m-%d}{why}",
         hint="It cannot be brought back. Use another version.",
         name=tomb.name,
         version=tomb.version,
