@@ -29,6 +29,35 @@ def test_a_damaged_record_is_left_out_of_a_list_with_a_warning(client, store_fol
         assert [artifact.version for artifact in client.list_artifacts("b")] == [1]
 
 
+@pytest.fixture
+def undecided(client, store_folder):
+    """A store in which the state of b@2 cannot be read, and all else can."""
+    for name in ("a", "b", "b", "b", "c"):
+        client.register_artifact(name, b"1")
+    manifest_of(store_folder, "b", 2).with_suffix(".state-9999999998.json").write_text("{")
+    return client
+
+
+def test_a_damaged_state_is_left_out_of_a_list_with_a_warning(undecided):
+    with pytest.warns(DamagedRecordWarning, match="state-9999999998"):
+        assert [artifact.version for artifact in undecided.list_artifacts("b")] == [1, 3]
+
+
+def test_a_damaged_state_ends_no_verification_of_all(undecided):
+    found = undecided.verify_all()
+    assert [f"{report.name}@{report.version}" for report in found.reports] == ["a@1", "b@1", "b@3", "c@1"]
+    assert [error.reference for error in found.errors] == ["b@2"]
+    assert "state-9999999998" in found.errors[0].error.message
+    assert found.exit_code == 1
+
+
+def test_a_damaged_state_is_told_by_the_history_and_hides_no_other_version(undecided):
+    history = undecided.history("b")
+    assert [(entry.version, entry.available) for entry in history.versions] == [(1, True), (2, False), (3, True)]
+    (problem,) = history.problems
+    assert problem.key.endswith("_v2.state-9999999998.json")
+
+
 def test_registering_content_again_mends_what_was_deleted(client, store_folder):
     first = client.register_artifact("a", b"good")
     (store_folder / next(iter(first.entries)).key).unlink()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format import layout
-from metamlflow.format.manifests import digest_of
+from metamlflow.format.manifests import StoredManifest, digest_of
 from metamlflow.format.records import decode_claim, decode_state
 from metamlflow.model import metadata
 from metamlflow.model.manifests import EmptyFolder, Input
@@ -144,21 +145,21 @@ class Versions:
             claim = decode_claim(self._read(key), key)
         except StoreFormatError:
             return "refused"
+        made: StoredManifest | None = None
         try:
-            made = load_manifest(self._store, name, claim.version).manifest
-        except ObjectNotFoundError:
-            standing = self._spent_or_open(name, claim.version)
+            with suppress(ObjectNotFoundError):
+                made = load_manifest(self._store, name, claim.version)
+            tomb = tomb_of(self._store, name, claim.version)
         except StoreFormatError:
             standing = "refused"
         else:
-            standing = "done" if made.record_id == claim.record_id else "dead"
+            if tomb and (made is None or made.digest != tomb.manifest_digest):
+                standing = "spent"
+            elif made is None:
+                standing = "open"
+            else:
+                standing = "done" if made.manifest.record_id == claim.record_id else "dead"
         return {"number": number, "version": claim.version, "standing": standing}
-
-    def _spent_or_open(self, name: ArtifactName, version: int) -> str:
-        try:
-            return "spent" if tomb_of(self._store, name, version) else "open"
-        except StoreFormatError:
-            return "refused"
 
     def _notes(self, name: ArtifactName, version: int | None, own: list[dict[str, Any]]) -> dict[str, Any]:
         subject = name if version is None else Reference(name, version)

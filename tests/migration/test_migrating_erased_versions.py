@@ -239,3 +239,18 @@ def test_what_hides_a_name_goes_along(source, there):
     (source.root / "names/data!/9999999997.json").write_text(json.dumps(record | {"state": "shown"}))
     migrate(source.root, there.root, names=["data"])
     assert there.client.list_names() == ["data", "model"]
+
+
+def test_a_damaged_state_fails_its_version_and_no_other_name(source, there):
+    for name in ("a", "z"):
+        source.client.register_artifact(name, b"1")
+    source.path(2, ".state-9999999998").write_text("{")
+    for dry_run in (True, False):
+        report = migrate(source.root, there.root, dry_run=dry_run)
+        (failed,) = [version for version in report.versions if version.status == "failed"]
+        assert (failed.name, failed.version) == ("data", 2)
+        assert "state-9999999998" in failed.reason
+        assert not report
+    assert there.client.list_names() == ["a", "data", "z"]
+    assert not there.path(2).exists()
+    assert there.client.history("data").ok

@@ -43,6 +43,15 @@ def test_an_erased_version_is_told_from_one_that_never_was_and_from_a_pruned_one
     assert missing.value.suggestions == ("3", "1")
 
 
+def test_a_reason_of_a_megabyte_makes_no_message_of_that_size(three):
+    reason = "asked for " + "x" * 1_000_000
+    erase(three, 2, reason=reason, created_by="eve" * 300_000)
+    with pytest.raises(ArtifactErasedError, match=r"erased by eveeve.*: asked for xxx") as caught:
+        three.client().get_artifact(NAME, 2)
+    assert len(str(caught.value)) < 2_000
+    assert caught.value.reason == reason
+
+
 def test_no_state_brings_an_erased_version_back(three, leaves_manifest):
     manifest = erase(three, 2, leaves_manifest=leaves_manifest)
     set_state(three, 2, 2, "restored", manifest=manifest)
@@ -128,6 +137,19 @@ def test_an_open_claim_on_an_erased_number_never_publishes_as_that_number(three)
         three.client().register_artifact(NAME, b"late", idempotency_key="x")
     assert three.objects() == before
     assert three.client().register_artifact(NAME, b"on", idempotency_key="y").version == 5
+
+
+@pytest.mark.parametrize("record_id", ["f" * 32, "a" * 32], ids=["of-a-stranger", "of-the-claim"])
+def test_a_manifest_that_a_paused_writer_left_under_a_tomb_neither_frees_a_key_nor_is_returned(three, record_id):
+    claim = {"record_id": "a" * 32, "artifact_id": "7a0c3f6e-9f4b-4c1d-8e2a-5b6c7d8e9f00", "version": 3, "format": 1}
+    folder = f"artifacts/{RAW_NAME}/_idempotency/2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    three.write(f"{folder}/9999999998.json", json.dumps(claim | {"created_at": "2026-02-03T04:05:06Z"}).encode())
+    late = json.loads(erase(three, 3)) | {"record_id": record_id}
+    three.write(manifest_key(3), json.dumps(late).encode())
+    before = three.objects()
+    with pytest.raises(ArtifactErasedError):
+        three.client().register_artifact(NAME, b"again", idempotency_key="x")
+    assert three.objects() == before
 
 
 # --- the chain --------------------------------------------------------------------------------------------------------

@@ -183,6 +183,16 @@ def test_a_store_with_an_unknown_feature_is_not_even_probed(world, call, need):
     assert {made.verb for made in backend.calls} <= {"read", "list_objects", "stat"}
 
 
+@pytest.mark.parametrize("need", [UNKNOWN, FOR_WRITERS, b"{"], ids=["read", "write", "damaged"])
+def test_the_doctor_does_not_probe_such_a_store_either(world, need):
+    world.write(key_of(1), need)
+    backend = FaultyBackend(world.backend())
+    checks = {check.name: check for check in client_on(backend, IMPATIENT).doctor().checks}
+    assert {made.verb for made in backend.calls} <= {"read", "list_objects", "stat"}
+    assert checks["conditional-writes"].verdict == "unknown"
+    assert "does not know the store's features" in checks["conditional-writes"].found
+
+
 # --- later ------------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +282,30 @@ def test_a_writer_looks_again_after_a_minute(world):
     before = world.objects()
     with pytest.raises(StoreFormatError, match="protections"):
         client.register_artifact(NAME, b"4")
+    assert world.objects() == before
+
+
+@pytest.mark.parametrize("target", [NAME, f"{NAME}@1"])
+def test_notes_are_not_written_by_a_client_that_has_just_seen_a_feature_for_writers(world, target):
+    client = client_on(world.backend(), Hours().clock())
+    client.annotate(target, title="before")
+    world.write(key_of(1), FOR_WRITERS)
+    before = world.objects()
+    with pytest.raises(StoreFormatError, match="protections"):
+        client.annotate(target, title="after")
+    assert world.objects() == before
+    assert client.notes(target).title == "before"
+
+
+def test_a_publish_whose_listing_makes_it_look_again_puts_nothing_where_it_must_not(world):
+    client = client_on(world.backend(), Hours().clock())
+    client.register_artifact(NAME, b"2")
+    for version in (1, 2):
+        world.remove(manifest_key(version))
+    world.write(key_of(1), FOR_WRITERS)
+    before = world.objects()
+    with pytest.raises(StoreFormatError, match="protections"):
+        client.register_artifact(NAME, b"3", idempotency_key="job")
     assert world.objects() == before
 
 

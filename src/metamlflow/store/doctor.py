@@ -182,6 +182,7 @@ class _Examined:
     answers: bool = True
     marker: bytes | None = None
     permitted: dict[str, bool] = field(default_factory=dict)
+    features_are_known: bool = False
 
     def own(self) -> Iterator[Examination]:
         """Yield the checks that apply to every backend, in order."""
@@ -242,6 +243,7 @@ class _Examined:
         if self.marker is None:
             return Observation("unknown", "none turned on: there is no store")
         features = newest_features(self.backend, Clock())
+        self.features_are_known = not features.unknown_to_writers()
         if not features:
             return Observation("ok", "none turned on")
         told = f"for readers: {', '.join(features.read) or 'none'}; for writers: {', '.join(features.write) or 'none'}"
@@ -304,6 +306,8 @@ class _Examined:
         """Try to create the marker again with its own bytes: the storage must refuse; acceptance changes nothing."""
         if self.marker is None:
             return Observation("unknown", "not probed, because no store exists and doctor creates none")
+        if not self.features_are_known:
+            return Observation("unknown", "not probed: whoever does not know the store's features writes nothing there")
         try:
             create(MARKER, self.marker)
         except AlreadyExistsError:

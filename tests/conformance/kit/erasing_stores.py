@@ -70,6 +70,9 @@ def _claims(records: Records) -> None:
     lies_there = json.loads((records.root / originals.manifest_key("claimed", 2)).read_bytes())
     records.claim("claimed", "its manifest lies there", 2, record_id=lies_there["record_id"])
     records.claim("claimed", "open", 4)
+    came_later = json.loads((records.root / originals.manifest_key("taken", 1)).read_bytes())
+    records.claim("taken", "of whoever came later", 1, record_id=came_later["record_id"])
+    records.claim("taken", "of another one", 1)
 
 
 def _shared_and_used(records: Records) -> None:

@@ -82,10 +82,14 @@ def _claims(store: Store, name: str, hashed: str) -> Any:
         return "refused"
     manifest = store.of("manifest", name=name, version=found["version"])
     tombs = store.of("tomb", name=name, version=found["version"])
-    standing = "open" if not tombs else "refused" if store.told(tombs[0][0]) == "refused" else "spent"
-    if manifest:
-        made = store.told(manifest[0][0])
-        standing = "refused" if made == "refused" else "done" if made["record_id"] == found["record_id"] else "dead"
+    made = store.told(manifest[0][0]) if manifest else None
+    tomb = store.told(tombs[0][0]) if tombs else None
+    if "refused" in (made, tomb):
+        standing = "refused"
+    elif tomb and not (manifest and manifest_digest(store, manifest[0][0]) == tomb["manifest_digest"]):
+        standing = "spent"
+    else:
+        standing = "open" if not made else "done" if made["record_id"] == found["record_id"] else "dead"
     return {"number": number, "version": found["version"], "standing": standing}
 
 

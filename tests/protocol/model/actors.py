@@ -114,10 +114,11 @@ def _holds(rules: frozenset[str], begun: int, version: int, blob: str) -> Genera
 def claimant(rules: frozenset[str], record: str, version: int) -> Actor:
     """Carry out an open idempotency claim on a number."""
     found = yield ("read", ("manifest", version))
+    tomb = (yield ("read", ("tomb", version))) if "claims look for tombs" in rules else None
+    if tomb is not None and (found is None or found[0] != tomb):
+        return "spent"
     if found is not None:
         return "published" if found[0] == record else "dead"
-    if "claims look for tombs" in rules and (yield ("read", ("tomb", version))) is not None:
-        return "spent"
     yield ("put", ("blob", record))
     begun = yield ("clock",)
     return (yield ("claim", ("manifest", version), (record, (record,)), begun + AGE))

@@ -16,7 +16,7 @@ from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import with_retries
-from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versions, read_tomb, version_status
+from metamlflow.store.catalog.statuses import VersionStatus, list_versions, live_or_damaged, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -35,7 +35,8 @@ class HistoryEntry:
             erased version what its record says; empty if that is damaged.
         created_at: in UTC; None if the manifest cannot be read, or is erased.
         created_by: who registered it; None if the manifest cannot be read, or is erased.
-        available: whether its bytes are present; False for a pruned, absent or erased version.
+        available: whether its bytes are present; False for a pruned, absent or erased version, and where that cannot be
+            told.
         erased: whether it was erased for good.
     """
 
@@ -64,7 +65,7 @@ class History:
     Attributes:
         name: the name.
         versions: the versions that have a manifest, and those that were erased.
-        problems: the missing or altered versions, in the order of their numbers.
+        problems: the missing or altered versions, in the order of their numbers; then those whose state cannot be told.
     """
 
     name: str
@@ -116,6 +117,8 @@ def history_of(store: Store, name: ArtifactName) -> History:
         ArtifactNotFoundError: the name does not exist.
     """
     statuses = known_versions(store, name)
+    live, damaged = live_or_damaged(store, name, statuses)
+    available = {status.version for status in live}
 
     def entry(status: VersionStatus) -> HistoryEntry | None:
         """Return the history's entry of one version, or None if the version is gone by now."""
@@ -131,12 +134,13 @@ def history_of(store: Store, name: ArtifactName) -> History:
         except ObjectNotFoundError:
             return None
         except StoreFormatError:
-            return HistoryEntry(status.version, digest, None, None, is_live(store, name, status))
-        available = is_live(store, name, status)
-        return HistoryEntry(status.version, digest, manifest.created_at, manifest.created_by, available)
+            return HistoryEntry(status.version, digest, None, None, status.version in available)
+        is_available = status.version in available
+        return HistoryEntry(status.version, digest, manifest.created_at, manifest.created_by, is_available)
 
     entries = tuple(found for found in in_parallel(entry, statuses) if found is not None)
-    return History(str(name), entries, tuple(history_problems(store, name)))
+    states = (_altered(name, version, error) for version, error in sorted(damaged.items()))
+    return History(str(name), entries, (*history_problems(store, name), *states))
 
 
 def names_in_use(store: Store) -> list[ArtifactName]:

@@ -16,7 +16,7 @@ from metamlflow.errors import (
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.records import looked_again
-from metamlflow.store.catalog.statuses import live_among, load_manifest
+from metamlflow.store.catalog.statuses import live_among, live_or_damaged, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -46,7 +46,14 @@ def versions_of(store: Store, name: ArtifactName) -> list[StoredManifest]:
 
 
 def _load_versions(store: Store, name: ArtifactName) -> list[StoredManifest | StoreFormatError | None]:
-    return list(in_parallel(_or_error(lambda number: load_manifest(store, name, number)), live_numbers(store, name)))
+    live, damaged = live_or_damaged(store, name, known_versions(store, name))
+
+    def load(number: int) -> StoredManifest:
+        if number in damaged:
+            raise damaged[number]
+        return load_manifest(store, name, number)
+
+    return list(in_parallel(_or_error(load), sorted([*damaged, *(status.version for status in live)])))
 
 
 def latest_of_each(store: Store, *, include_hidden: bool = False) -> list[StoredManifest]:

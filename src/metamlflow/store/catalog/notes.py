@@ -42,7 +42,7 @@ def annotate(store: Store, subject: Subject, change: NotesChange) -> Notes:
     name, version = store.meanwhile(
         # Another store in its place may have the same names.
         partial(_found, store, subject),
-        store.recheck if was_open else store.marker,
+        partial(store.recheck, writing=True) if was_open else store.marker,
     )
     record_id = store.clock.new_id()
     losses = Losses(store.clock)

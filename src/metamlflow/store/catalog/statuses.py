@@ -31,6 +31,7 @@ RESTORED_WITHIN = 1 / 2
 _PAGE = 100  # keys: enough for the newest version and its states in one small response
 _PROVEN_AFTER = 1 / 8  # of the grace: a state written so long after its manifest speaks of that one
 _CLOCKS_AGREE = 1 / 16  # of the grace
+_SHOWN = 500  # characters of each text of a tomb
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +143,36 @@ def is_live(store: Store, name: ArtifactName, status: VersionStatus, *, by_times
 def live_among(
     store: Store, name: ArtifactName, statuses: Iterable[VersionStatus], *, by_times: bool = True
 ) -> list[VersionStatus]:
-    """Return those that are live, in their order; what has to be read is read in parallel. See :func:`is_live`."""
+    """Return those that are live, in their order; what has to be read is read in parallel. See :func:`is_live`.
+
+    Raises:
+        StoreFormatError: the record that would tell is damaged, of one of them.
+    """
+    live, damaged = live_or_damaged(store, name, statuses, by_times=by_times)
+    for error in damaged.values():
+        raise error
+    return live
+
+
+def live_or_damaged(
+    store: Store, name: ArtifactName, statuses: Iterable[VersionStatus], *, by_times: bool = True
+) -> tuple[list[VersionStatus], dict[int, StoreFormatError]]:
+    """Return those that are live as :func:`live_among` does, and by their numbers why it cannot be told of others.
+
+    For lists and reports, in which a damaged record hides no other.
+    """
+
+    def judged(status: VersionStatus) -> tuple[int, bool | StoreFormatError]:
+        try:
+            return status.version, is_live(store, name, status, by_times=by_times)
+        except StoreFormatError as error:
+            return status.version, error
+
     found = list(statuses)
     doubtful = [status for status in found if not status.available and not status.erased]
-    judged = in_parallel(lambda status: (status.version, is_live(store, name, status, by_times=by_times)), doubtful)
-    live = {version for version, is_so in judged if is_so}
-    return [status for status in found if status.available or status.version in live]
+    said = dict(in_parallel(judged, doubtful))
+    damaged = {version: what for version, what in said.items() if isinstance(what, StoreFormatError)}
+    return [status for status in found if status.available or said.get(status.version) is True], damaged
 
 
 def newest_live_among(store: Store, name: ArtifactName, statuses: Iterable[VersionStatus]) -> VersionStatus | None:
@@ -346,9 +371,10 @@ def refuse_erased(store: Store, name: ArtifactName, version: int) -> None:
 
 def erased_error(tomb: Tomb) -> ArtifactErasedError:
     """Return the error for a version that was erased."""
-    why = f": {tomb.reason}" if tomb.reason else ""
+    # A reason may take a megabyte; the attribute of the error has all of it.
+    why = f": {tomb.reason:.{_SHOWN}}" if tomb.reason else ""
     return ArtifactErasedError(
-        f"{tomb.name}@{tomb.version} was erased by {tomb.created_by} on {tomb.created_at:%Y-%m-%d}{why}",
+        f"{tomb.name}@{tomb.version} was erased by {tomb.created_by:.{_SHOWN}} on {tomb.created_at:%Y-%m-%d}{why}",
         hint="It cannot be brought back. Use another version.",
         name=tomb.name,
         version=tomb.version,

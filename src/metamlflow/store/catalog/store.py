@@ -310,7 +310,7 @@ class Store:
         (check_writable if writing else check_readable)(self._features.found)
 
     def note_listing(self, found: Sequence[ObjectInfo]) -> None:
-        """Use a listing that begins at some key in ``artifacts/`` to detect whether the store still exists.
+        """Use a writer's listing from some key in ``artifacts/`` on to detect whether the store still exists.
 
         The marker's key comes after all of those keys, so an empty listing means that the store is gone. A listing that
         reaches the marker also shows whether it is the same marker as before.
@@ -322,10 +322,10 @@ class Store:
         marker = next((info for info in found if info.key == MARKER), None)
         if marker is not None:
             if not self._is_same_marker(marker):
-                self.recheck()
+                self.recheck(writing=True)
             self._marker_info = marker  # only now: if recheck raises, the next write must be refused as well
         elif not found:
-            self.recheck()
+            self.recheck(writing=True)
 
     def _is_same_marker(self, seen: ObjectInfo) -> bool:
         before, known = self._marker_info, self._marker

@@ -75,6 +75,7 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
     Raises:
         StoreNotFoundError: the store is gone.
         ConflictError: the store was replaced by another one.
+        StoreFormatError: it was looked at again, and has a feature that this version of the library does not know.
     """
     prefix = versions_prefix(name)
     is_known = store.manifests.has_any_below(prefix)
@@ -90,7 +91,7 @@ def newest_status(store: Store, name: ArtifactName) -> VersionStatus:
                 return newest[0] if newest else VersionStatus(0)
     first = page_of(store, prefix, "", _PAGE)
     if is_known and (not first or store.manifests.is_contradicted_by(first)):
-        store.recheck()
+        store.recheck(writing=True)
     rest = pages(store, prefix, 1000, after=first[-1].key) if len(first) == _PAGE else ()
     return next(merged(name, itertools.chain(first, rest)), VersionStatus(0))
 

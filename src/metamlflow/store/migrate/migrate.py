@@ -213,6 +213,8 @@ def _expected(ends: StorePair, item: VersionTask) -> VersionReport:
 
 def _add_expected(ends: StorePair, item: VersionTask, report: VersionReport) -> None:
     name, number = item.id
+    if item.state.damaged:
+        raise item.state.damaged
     if item.state.is_erased:
         report.reason = "it was erased at the source"
         return

@@ -31,7 +31,7 @@ class VersionTask:
         objects: how many of its files and lists of files have content that the previous version does not name; ``size``
             is their bytes. Both are for the progress. For a version with shards they are estimates.
         files: the number of its files.
-        problem: why its manifest cannot be read, if so.
+        problem: why its manifest or its state cannot be read, if so.
     """
 
     id: VersionId
@@ -98,6 +98,8 @@ def _plan(source: Store, due: tuple[ArtifactName, VersionState, int | None]) -> 
     needs = ((name, state.number - 1),) if state.number > 1 else ()
     if state.is_erased:
         return VersionTask((name, state.number), state, needs)
+    if state.damaged:
+        return VersionTask((name, state.number), state, needs, before=before, problem=state.damaged.message)
     try:
         manifest = load_manifest(source, name, state.number, seen=state.info).manifest
         item = VersionTask((name, state.number), state, before=before, files=manifest.files)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, StoreFormatError
 from metamlflow.format.layout import (
     ARTIFACTS,
     artifact_prefix,
@@ -17,7 +17,7 @@ from metamlflow.format.layout import (
     parse_version_key,
 )
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.statuses import VersionStatus, live_among, merged
+from metamlflow.store.catalog.statuses import VersionStatus, live_or_damaged, merged
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.migrate.records import digest_at, everything_below, listed
@@ -42,6 +42,7 @@ class VersionState:
         is_live: whether its bytes are present at the source.
         is_erased: whether it was erased at the source.
         is_erased_there: whether it was erased at the destination.
+        damaged: why it cannot be told whether its bytes are present at the source, if so.
     """
 
     number: int
@@ -54,6 +55,7 @@ class VersionState:
     is_live: bool
     is_erased: bool = False
     is_erased_there: bool = False
+    damaged: StoreFormatError | None = None
 
     @property
     def is_live_there(self) -> bool:
@@ -157,7 +159,7 @@ def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameSt
     numbers = [number for number, status in here.items() if status.committed]
     if not numbers:
         return None
-    found = live_among(ends.source, name, (here[number] for number in numbers), by_times=False)
+    found, damaged = live_or_damaged(ends.source, name, (here[number] for number in numbers), by_times=False)
     live = {status.version for status in found}
     wanted = selection.of(name, live)
     present: list[VersionState] = []
@@ -176,6 +178,7 @@ def _compared(ends: StorePair, selection: Selection, listing: Listing) -> NameSt
             number in live,
             at_source.erased,
             at_destination.erased,
+            damaged.get(number),
         )
         (due if _is_due(version) else present).append(version)
     left_out = live - set(wanted)
@@ -225,7 +228,7 @@ def _is_due(version: VersionState) -> bool:
     ours, theirs = max(version.states, default=0), max(version.there, default=0)
     if version.is_erased_there:
         return False
-    if version.is_erased or not version.is_committed:
+    if version.is_erased or version.damaged or not version.is_committed:
         return True
     if theirs <= ours:
         return theirs < ours

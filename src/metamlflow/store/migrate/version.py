@@ -132,6 +132,8 @@ class Migration:
         report = VersionReport(str(name), number, "migrated", files=item.files)
         try:
             look_again(self.ends)
+            if item.state.damaged:
+                raise item.state.damaged
             if item.state.is_erased:
                 carry_erasure(self.ends, item.id, report)
             else:

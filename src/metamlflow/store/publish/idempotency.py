@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 from metamlflow.errors import ObjectNotFoundError
 from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
@@ -11,7 +12,7 @@ from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_before_commit, with_retries
-from metamlflow.store.catalog.statuses import load_manifest, refuse_erased
+from metamlflow.store.catalog.statuses import erased_error, load_manifest, tomb_of
 from metamlflow.store.catalog.store import Store
 
 
@@ -68,10 +69,12 @@ class Claims:
 
     def _carried_out(self) -> StoredManifest | None:
         assert self._newest is not None  # noqa: S101 (for the type checker)
-        try:
+        loaded: StoredManifest | None = None
+        with suppress(ObjectNotFoundError):
             loaded = load_manifest(self._store, self._name, self._newest.version)
-        except ObjectNotFoundError:
-            # Erased: what was made under this key is gone for good, so the key is spent.
-            refuse_erased(self._store, self._name, self._newest.version)
-            return None
-        return loaded if loaded.manifest.record_id == self._newest.record_id else None
+        tomb = tomb_of(self._store, self._name, self._newest.version)
+        if tomb and (loaded is None or loaded.digest != tomb.manifest_digest):
+            # What was made under this key is gone for good, so the key is spent. Another manifest than the erased one
+            # was created under the tomb, by a writer that had been paused: it is no version, and proves nothing.
+            raise erased_error(tomb)
+        return loaded if loaded and loaded.manifest.record_id == self._newest.record_id else None

@@ -9,7 +9,7 @@ from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatEr
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
-from metamlflow.store.catalog.statuses import list_versions, live_among, load_manifest
+from metamlflow.store.catalog.statuses import list_versions, live_or_damaged, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_reference, not_found
 from metamlflow.store.verify.report import UnreadableVersion
@@ -51,7 +51,11 @@ def wanted_versions(store: Store, wanted: Iterable[Any]) -> list[StoredManifest 
 
 
 def _versions_of(store: Store, name: ArtifactName) -> Iterator[StoredManifest | UnreadableVersion]:
-    for number in sorted(status.version for status in live_among(store, name, list_versions(store, name))):
+    live, damaged = live_or_damaged(store, name, list_versions(store, name))
+    for number in sorted([*damaged, *(status.version for status in live)]):
+        if number in damaged:
+            yield UnreadableVersion(f"{name}@{number}", damaged[number])
+            continue
         try:
             yield load_manifest(store, name, number)
         except (StoreFormatError, IntegrityError) as error:
