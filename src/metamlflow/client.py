@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
     from metamlflow.store.retain.fsck.report import FsckReport
+    from metamlflow.store.retain.space.report import UsageReport
 
 __all__ = ["MetaMLFlowClient"]
 
@@ -769,6 +770,26 @@ class MetaMLFlowClient:
         donor = None if source is None else self._donor(source, source_options)
         mend = MendRequest(is_wanted=repair or source is not None, dry_run=dry_run, donor=donor)
         return fsck(self._store, self._session.cache, request, mend)
+
+    def usage(
+        self, name: str | None = None, *, depth: int | None = None, progress: ProgressCallback | None = None
+    ) -> UsageReport:
+        """Return the space that the store takes: by name and version, shared and not, and what no version names.
+
+        Costs a listing of the records, a listing of the blobs, and a read of each manifest and list of files.
+
+        Args:
+            name: report the versions of this name alone; the totals are still of the whole store.
+            depth: add up the names that have this many first segments in common.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Raises:
+            ArtifactNotFoundError: the name does not exist.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.retain.space.usage import usage_of
+
+        return usage_of(self._store, None if name is None else ArtifactName.parse(name), depth, progress)
 
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.

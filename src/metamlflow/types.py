@@ -23,6 +23,9 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.retain.fsck.kinds import Severity
+from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport
+from metamlflow.store.retain.space.report import Growth, NameUsage, UsageReport, VersionUsage
 
 __all__ = [
     "AccessPolicy",
@@ -34,12 +37,16 @@ __all__ = [
     "EmptyFolder",
     "Entries",
     "FileEntry",
+    "FsckFinding",
+    "FsckReport",
+    "Growth",
     "History",
     "HistoryEntry",
     "HoldsArtifact",
     "Inputs",
     "Item",
     "Level",
+    "NameUsage",
     "Notes",
     "OnStale",
     "Outcome",
@@ -52,9 +59,12 @@ __all__ = [
     "RunEnd",
     "RunRecord",
     "RunStart",
+    "Severity",
     "Status",
     "Strength",
+    "UsageReport",
     "Verdict",
     "Version",
+    "VersionUsage",
     "Versions",
 ]

@@ -14,6 +14,7 @@ from metamlflow import MetaMLFlowClient
 
 DAY = 86_400
 SEED = b"k" * 32
+OTHER = f"sha256:{'1' * 64}"
 
 
 def key_of_version(name: str, version: int, rest: str = "json") -> str:
@@ -163,6 +164,8 @@ _one("an altered list of files", "list-damaged", lambda p: p.write(_is_own(p, 2)
 # --- versions ---------------------------------------------------------------------------------------------------------
 
 _one("a lost version", "version-missing", lambda p: p.delete(key_of_version("gone", 1)), heals=True)
+_one("a version lost before another", "version-missing", lambda p: p.delete(key_of_version("claimed", 1)), heals=True)
+_one("another lost version", "version-missing", lambda p: p.delete(key_of_version("claimed", 2)), heals=True)
 _one(
     "a manifest that is no JSON", "manifest-unreadable",
     lambda p: p.write(key_of_version("first", 1), b"{"), heals=True,
@@ -189,17 +192,17 @@ _one(
 _one(
     "a state without its version", "state-without-version",
     lambda p: p.write(
-        key_of_version("fourth", 4, "state-9999999998.json"), record(state="absent", manifest_digest=f"sha256:{'1' * 64}")
+        key_of_version("fourth", 4, "state-9999999998.json"), record(state="absent", manifest_digest=OTHER)
     ),
 )  # fmt: skip
 _one(
     "a state of another manifest", "state-of-another",
     lambda p: p.write(
-        key_of_version("fourth", 3, "state-9999999998.json"), record(state="pruned", manifest_digest=f"sha256:{'1' * 64}")
+        key_of_version("fourth", 3, "state-9999999998.json"), record(state="pruned", manifest_digest=OTHER)
     ),
 )  # fmt: skip
 
-# --- names, aliases, claims, notes --------------------------------------------------------------------------------------
+# --- names, aliases, claims, notes ------------------------------------------------------------------------------------
 
 _one("a lost name record", "name-record-missing", lambda p: p.delete("names/second.json"), heals=True)
 _one("a record of another name", "name-record-wrong", lambda p: p.document("names/renamed.json", name="x"), heals=True)
@@ -230,32 +233,35 @@ _one(
 )  # fmt: skip
 _one("damaged notes", "note-unreadable", lambda p: p.write(numbered("artifacts/data/_notes/v2/", 1), b"title"))
 
-# --- edges, runs, signatures --------------------------------------------------------------------------------------------
+# --- edges, runs, signatures ------------------------------------------------------------------------------------------
 
 _one("a missing edge", "edge-missing", lambda p: p.delete("edges/model/_v1/report@1"), heals=True)
 _one("a damaged edge", "edge-damaged", lambda p: p.write("edges/data/_v2/model@1", b"{}"), heals=True)
-_one(
-    "an edge to nothing", "edge-to-nothing", lambda p: p.write("edges/data/_v1/nobody@3", b'{"format":1}\n')
-)
+_one("an edge to nothing", "edge-to-nothing", lambda p: p.write("edges/data/_v1/nobody@3", b'{"format":1}\n'))
 _one("a run without its start", "run-without-start", lambda p: p.delete(p.only("runs/*/start.json")) and _rest(p))
-_one(
-    "a damaged signature", "signature-unreadable", lambda p: p.write(p.only("signatures/model/_v1/*.json"), b"{}")
-)
+_one("a damaged signature", "signature-unreadable", lambda p: p.write(p.only("signatures/model/_v1/*.json"), b"{}"))
 
 
 def _rest(planter: Planter) -> str:
     return planter.only("runs/*/end.json")
 
 
-# --- the store ----------------------------------------------------------------------------------------------------------
+_one(
+    "an altered list of packages", "distributions-altered",
+    lambda p: p.write(p.only("runs/distributions/*.txt"), b"pip==1.0\n"), heals=True,
+)  # fmt: skip
 
-_one("a relocation that is missing", "relocation-missing", lambda p: _second_relocation(p))
-_one("an unknown key", "unknown-key", lambda p: p.write("artifacts/data/_votes/1.json", b"{}"))
-_one("a foreign file among blobs", "foreign-object", lambda p: p.write("blobs/sha256/Thumbs.db", b"x"))
-_one("a foreign file in the root", "unknown-key", lambda p: p.write("README.txt", b"x"))
-_one("something below the cache", "cache-object", lambda p: p.write("cache/index.bin", b"x"))
+
+# --- the store --------------------------------------------------------------------------------------------------------
 
 
 def _second_relocation(planter: Planter) -> str:
     planter.write(numbered("relocations/", 2), record(old="s3://a/", new="s3://b/"))
     return numbered("relocations/", 1)
+
+
+_one("a relocation that is missing", "relocation-missing", _second_relocation)
+_one("an unknown key", "unknown-key", lambda p: p.write("artifacts/data/_votes/1.json", b"{}"))
+_one("a foreign file among blobs", "foreign-object", lambda p: p.write("blobs/sha256/Thumbs.db", b"x"))
+_one("a foreign file in the root", "unknown-key", lambda p: p.write("README.txt", b"x"))
+_one("something below the cache", "cache-object", lambda p: p.write("cache/index.bin", b"x"))

@@ -87,23 +87,31 @@ def _of_artifact(key: str) -> ListedKey | None:
     if text is None:
         return None
     name = ArtifactName(text)
+    return _of_version(name, key) or _alias(name, key) or _note(name, key) or _claim(name, key)
+
+
+def _of_version(name: ArtifactName, key: str) -> ListedKey | None:
     try:
-        of_version = parse_version_key(name, key)
+        found = parse_version_key(name, key)
     except StoreFormatError:  # as it was spelled before
         return None
-    if of_version is not None:
-        if of_version.is_tomb:
-            return ListedKey("tomb", name, of_version.version)
-        kind: RecordKind = "manifest" if of_version.state is None else "state"
-        return ListedKey(kind, name, of_version.version, of_version.state or 0)
+    if found is None:
+        return None
+    if found.is_tomb:
+        return ListedKey("tomb", name, found.version)
+    return ListedKey("manifest" if found.state is None else "state", name, found.version, found.state or 0)
+
+
+def _alias(name: ArtifactName, key: str) -> ListedKey | None:
     alias = alias_of_key(name, key)
-    if alias is not None:
-        number = parse_alias_key(name, alias, key) or 0
-        return ListedKey("alias", name, None, number, alias) if alias_problem(alias) is None else None
+    if alias is None or alias_problem(alias) is not None:
+        return None
+    return ListedKey("alias", name, None, parse_alias_key(name, alias, key) or 0, alias)
+
+
+def _note(name: ArtifactName, key: str) -> ListedKey | None:
     note = note_of_key(name, key)
-    if note is not None:
-        return ListedKey("note", name, note.version, note.number)
-    return _claim(name, key)
+    return None if note is None else ListedKey("note", name, note.version, note.number)
 
 
 def _claim(name: ArtifactName, key: str) -> ListedKey | None:

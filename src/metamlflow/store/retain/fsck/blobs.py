@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from metamlflow._looks import counted
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import sha256_of_blob_key
@@ -67,6 +68,7 @@ class BlobPass:
         examined: how many were looked at one by one.
         bytes: how many bytes of these were read.
         foreign: keys among the blobs that are no blob's.
+        unverifiable: how many could not be compared at this level.
     """
 
     store: Store
@@ -80,6 +82,8 @@ class BlobPass:
     examined: int = 0
     bytes: int = 0
     foreign: list[FsckFinding] = field(default_factory=list)
+    unverifiable: int = 0
+    _first: str = ""
 
     def findings(self, catalogue: Catalogue) -> Iterator[FsckFinding]:
         """Yield what is wrong with blobs, in the order of their keys, and what lies among them."""
@@ -98,6 +102,9 @@ class BlobPass:
                 noted = []
         yield from self._told(catalogue, noted)
         yield from self.foreign
+        if count := self.unverifiable:
+            message = f"the storage holds no digest of {counted(count, 'blob')}; the first is {self._first}"
+            yield found("blob-unverifiable", self._first, message)
         if self.progress is not None:
             self.progress.finish()
 
@@ -151,9 +158,12 @@ class BlobPass:
 
     def _told(self, catalogue: Catalogue, noted: list[tuple[Look, Finding | None]]) -> Iterator[FsckFinding]:
         """Yield the findings of blobs that a version needs that is live now, too; record that they are done."""
-        again = [look.naming.key for look, finding in noted if finding is not None]
+        again = [look.naming.key for look, finding in noted if finding and finding.status != "unverifiable"]
         for look, finding in noted:
-            if finding is not None and (told := self._finding(catalogue, look, finding)) is not None:
+            if finding is not None and finding.status == "unverifiable":
+                self.unverifiable += 1
+                self._first = self._first or finding.key
+            elif finding is not None and (told := self._finding(catalogue, look, finding)) is not None:
                 yield told
         if self.progress is not None and noted:
             after = max(self.progress.after, noted[-1][0].naming.key)
@@ -179,7 +189,6 @@ _WORDS = {
     "missing": "missing",
     "modified": "damaged",
     "unreadable": "cannot be read",
-    "unverifiable": "cannot be compared",
 }
 
 
