@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metamlflow import MetaMLFlowClient
+from metamlflow.testing import MemoryBackend
+from metamlflow.testing.clients import client_on
 
 DAY = 86_400
 SEED = b"k" * 32
@@ -72,8 +74,21 @@ class Planter:
         return str(path.relative_to(self.root))
 
 
-def build(client: MetaMLFlowClient, blobs: int = 60) -> None:
-    """Register something of every kind, with at least so many blobs."""
+def build(root: Path, blobs: int = 60) -> None:
+    """Make a store with something of every kind, and at least so many blobs.
+
+    It is registered in memory and written out, since a disk takes a while to make so many objects durable.
+    """
+    memory = MemoryBackend()
+    _register(client_on(memory), blobs)
+    planter = Planter(root)
+    for key, stored in memory.bucket.objects.items():
+        planter.write(key, stored.data, age=0)
+    pruned(planter, "old", 1)
+    erased(planter, "old", 2)
+
+
+def _register(client: MetaMLFlowClient, blobs: int) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     bulk = max(blobs - 40, 4)
@@ -96,9 +111,6 @@ def build(client: MetaMLFlowClient, blobs: int = 60) -> None:
     client.set_alias("data", "best", 3)
     client.annotate("data@2", title="Rides")
     client.annotate("data", tags={"team": "city"})
-    planter = Planter(Path(client.storage_uri.removeprefix("file://")))
-    pruned(planter, "old", 1)
-    erased(planter, "old", 2)
 
 
 def pruned(planter: Planter, name: str, version: int) -> str:
@@ -187,7 +199,7 @@ def _buried(planter: Planter) -> Iterator[tuple[str, str]]:
 _one("a damaged tomb", "tomb-unreadable", lambda p: p.write(key_of_version("old", 2, "tomb.json"), b"[]"))
 _one(
     "a damaged state", "state-unreadable",
-    lambda p: p.write(key_of_version("old", 1, "state-9999999998.json"), record(state="lost")),
+    lambda p: p.write(key_of_version("renamed", 1, "state-9999999998.json"), record(state="lost")),
 )  # fmt: skip
 _one(
     "a state without its version", "state-without-version",

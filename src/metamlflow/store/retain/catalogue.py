@@ -10,6 +10,7 @@ from typing import Self
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
+from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.entries import decode_shard
 from metamlflow.format.layout import ARTIFACTS
 from metamlflow.model.manifests import Entry, Shard
@@ -135,16 +136,18 @@ class Catalogue:
 
         def read(item: tuple[Shard, list[int]]) -> tuple[list[bytes], int] | ShardFailure:
             shard, versions = item
-            pace.take(objects=1, size=shard.size)
+            pace.take(objects=1)
             try:
-                items = decode_shard(read_shard(store, shard), shard)
+                data = read_shard(store, shard)
+                pace.take(size=len(data))
+                items = decode_shard(data, shard)
             except MetaMLFlowError as error:
                 return ShardFailure(shard, tuple(versions), error)
             pointed = sum(item.size for item in items if item.uri is not None)
             return [naming_line(item) for item in items if isinstance(item, Entry)], pointed
 
         shards = [self._shards[key] for key in sorted(self._shards)]
-        read_ones = in_parallel(read, shards, size_of=lambda item: item[0].size)
+        read_ones = in_parallel(read, shards, size_of=lambda item: min(item[0].size, MAX_DOCUMENT_BYTES))
         for (_, versions), outcome in zip(shards, read_ones, strict=True):
             if isinstance(outcome, ShardFailure):
                 yield outcome

@@ -11,6 +11,7 @@ from typing import Any
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.features import decode_features
 from metamlflow.format.listed_keys import ListedKey, RecordKind, listed_key
 from metamlflow.format.manifests import decode_manifest, digest_of
@@ -119,7 +120,7 @@ def read_each(
             pace.take(size=len(data))
         return Read(info, at, value, digest=value.digest if isinstance(value, ManifestFacts) else "")
 
-    return in_parallel(read, records, size_of=lambda record: record[0].size)
+    return in_parallel(read, records, size_of=lambda record: min(record[0].size, MAX_DOCUMENT_BYTES))
 
 
 def _manifest(data: bytes, key: str, at: ListedKey) -> ManifestFacts:

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from metamlflow._arguments import blamed_on
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import InvalidInputError
-from metamlflow.format.layout import artifact_prefix
 from metamlflow.model.findings import LEVELS, Level
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.catalogue import Catalogue, ShardFailure, names_read
 from metamlflow.store.retain.fsck.blobs import BlobPass, is_needed
 from metamlflow.store.retain.fsck.links import Links
-from metamlflow.store.retain.fsck.names import judged
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport, found, ordered
 from metamlflow.store.retain.fsck.resume_file import BlobProgress
+from metamlflow.store.retain.fsck.second_look import judged_twice
 from metamlflow.store.retain.fsck.selection import BlobSelection
 from metamlflow.store.retain.fsck.series import (
     NamesSeen,
@@ -34,9 +33,7 @@ from metamlflow.store.retain.fsck.series import (
     signature_findings,
 )
 from metamlflow.store.retain.fsck.surroundings import cache_findings, root_findings, upload_findings
-from metamlflow.store.retain.listings import listed_in_order
-from metamlflow.store.retain.record_reads import known_records, read_each
-from metamlflow.store.retain.versions import NameRecords, Now
+from metamlflow.store.retain.versions import Now
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import RateLimit
 
@@ -125,10 +122,12 @@ class _Examination:
         yield from feature_findings(self.records)
         names = NamesSeen(self.records)
         yield from names.findings
+        altered: set[str] = set()
         for records in names_read(self._store, self._pace, self._note_unknown):
             self.records.count += sum(1 for _ in records.all())
-            latest, findings = self._judged(records)
+            latest, findings = judged_twice(self._store, records, self._now, self._pace)
             yield from findings
+            altered.update(finding.key for finding in findings if finding.kind == "manifest-altered")
             self._catalogue.add(latest)
             self._links.add(latest)
             if latest.committed():
@@ -139,20 +138,10 @@ class _Examination:
         yield from self._links.edge_findings(self._store, self._now)
         yield from run_findings(self.records, self._links)
         yield from signature_findings(self.records, self._links)
-        yield from self._links.contradictions(self._store)
+        yield from (told for told in self._links.contradictions(self._store) if told.key not in altered)
         yield from relocation_findings(self.records)
         yield from self._unknown
         yield from self.records.foreign
-
-    def _judged(self, records: NameRecords) -> tuple[NameRecords, list[FsckFinding]]:
-        """Return the records of a name and what is wrong with them; if anything is, as they are at a second look."""
-        first = judged(records, self._now)
-        if not first:
-            return records, []
-        listed = known_records(listed_in_order(self._store, artifact_prefix(records.name)))
-        again = NameRecords.of(records.name, read_each(self._store, listed, self._pace, unread=frozenset()))
-        before = {(finding.kind, finding.key) for finding in first}
-        return again, [finding for finding in judged(again, self._now) if (finding.kind, finding.key) in before]
 
     def _of_list(self, failure: ShardFailure) -> Iterator[FsckFinding]:
         for index in failure.versions:

@@ -147,7 +147,7 @@ def _aliases(records: NameRecords) -> Iterator[FsckFinding]:
         if version not in records.manifests and version not in records.tombs:
             message = f"the alias {name}@{alias} stands for version {version}, which does not exist"
             yield found("alias-to-nothing", newest.info.key, message, name=name, version=version)
-        elif (state := records.state_of(version)) != "live":
+        elif (state := records.state_of(version)) not in {"live", "unknown"}:  # a damaged state is told by itself
             message = f"the alias {name}@{alias} stands for {name}@{version}, whose state is {state}"
             yield found("alias-not-live", newest.info.key, message, name=name, version=version, actual=state)
 
