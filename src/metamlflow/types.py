@@ -25,7 +25,8 @@ from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.retain.fsck.kinds import Severity
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport
-from metamlflow.store.retain.space.report import Growth, NameUsage, UsageReport, VersionUsage
+from metamlflow.store.retain.space.figures import Growth, NameUsage, VersionUsage
+from metamlflow.store.retain.space.report import UsageReport
 
 __all__ = [
     "AccessPolicy",

@@ -49,6 +49,20 @@ _NAMES = {
 }
 
 
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="SOURCE",
+        help="Good copies to repair from: another store (a folder or a URI), or a folder. Implies --repair.",
+    ),
+]
+FromOption = Annotated[
+    list[str] | None,
+    typer.Option("--from-option", metavar="KEY=VALUE", help="A storage option of SOURCE, as --option. Repeatable."),
+]
+
+
 @fsck_app.command(short_help="Examine the whole store; repair what can be repaired.")
 def fsck(
     level: LevelOption = "full",
@@ -62,18 +76,8 @@ def fsck(
     repair: Annotated[
         bool, typer.Option("--repair", help="Write name records and edges anew; with --from, content and manifests.")
     ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="SOURCE",
-            help="Good copies to repair from: another store (a folder or a URI), or a folder. Implies --repair.",
-        ),
-    ] = None,
-    from_options: Annotated[
-        list[str] | None,
-        typer.Option("--from-option", metavar="KEY=VALUE", help="A storage option of SOURCE, as --option. Repeatable."),
-    ] = None,
+    source: SourceOption = None,
+    from_options: FromOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what --repair would repair.")] = False,
     resume: ResumeOption = None,
     objects_per_second: ObjectsPerSecondOption = None,
@@ -91,8 +95,7 @@ def fsck(
     """
     client = client_for(store, options)
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
-    objects = None if objects_per_second is None else parse_rate(objects_per_second, "--objects-per-second")
-    size = None if bytes_per_second is None else parse_byte_rate(bytes_per_second, "--bytes-per-second")
+    objects, size = objects_per_second, bytes_per_second
     with interruptible() as interruption, shown_progress("examining", interruption) as progress:
         try:
             report = client.fsck(
@@ -104,8 +107,8 @@ def fsck(
                 dry_run=dry_run,
                 source=source,
                 source_options=given,
-                objects_per_second=objects,
-                bytes_per_second=size,
+                objects_per_second=None if objects is None else parse_rate(objects, "--objects-per-second"),
+                bytes_per_second=None if size is None else parse_byte_rate(size, "--bytes-per-second"),
                 resume=None if resume is None else file_to_write(resume, "--resume"),
                 progress=progress,
             )

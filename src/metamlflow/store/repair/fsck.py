@@ -44,7 +44,7 @@ def fsck(store: Store, cache: FileCache, request: FsckRequest, mend: MendRequest
     """
     if mend.dry_run and not mend.is_wanted:
         raise InvalidInputError(
-            "dry_run says what a repair would put right, and none was asked for", hint="Give repair=True, too."
+            "dry_run: it says what a repair would put right, and none was asked for", hint="Give repair=True, too."
         )
     if mend.is_wanted and not mend.dry_run:
         store.marker_looked_at_again()  # refused now, and not after hours of reading

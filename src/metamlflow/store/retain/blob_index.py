@@ -9,7 +9,7 @@ from typing import Self
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.format.layout import BLOBS
-from metamlflow.model.manifests import Entry, Shard
+from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.sorted_runs import MOST_BYTES, SortedRuns
@@ -42,9 +42,16 @@ class Naming:
 
 def naming_line(blob: Entry | Shard) -> bytes:
     """Return what a version says of a blob as a line, without the version. No field of it can hold a tab."""
-    crc32c = blob.crc32c if isinstance(blob, Entry) else None
+    crc32c = getattr(blob, "crc32c", None)  # a list of files has none
     path = "-" if blob.path is None else f"={blob.path}"
     return f"{blob.key}\t{blob.size}\t{blob.sha256}\t{crc32c or ''}\t{path}".encode()
+
+
+def naming_lines(items: Iterable[Item]) -> tuple[list[bytes], int]:
+    """Return what a version says of the content of its items, and how many bytes of them lie elsewhere."""
+    files = [item for item in items if not isinstance(item, EmptyFolder)]
+    lines = [naming_line(held) for file in files for held in file.objects()]
+    return lines, sum(file.size for file in files if file.uri is not None)
 
 
 class BlobIndex:

@@ -13,11 +13,11 @@ from metamlflow.errors import MetaMLFlowError
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.entries import decode_shard
 from metamlflow.format.layout import ARTIFACTS
-from metamlflow.model.manifests import Entry, Shard
+from metamlflow.model.manifests import Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import read_shard
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.retain.blob_index import BlobIndex, naming_line
+from metamlflow.store.retain.blob_index import BlobIndex, naming_lines
 from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.record_reads import known_records, read_each
 from metamlflow.store.retain.sorted_runs import MOST_BYTES
@@ -143,8 +143,7 @@ class Catalogue:
                 items = decode_shard(data, shard)
             except MetaMLFlowError as error:
                 return ShardFailure(shard, tuple(versions), error)
-            pointed = sum(item.size for item in items if item.uri is not None)
-            return [naming_line(item) for item in items if isinstance(item, Entry)], pointed
+            return naming_lines(items)
 
         shards = [self._shards[key] for key in sorted(self._shards)]
         read_ones = in_parallel(read, shards, size_of=lambda item: min(item[0].size, MAX_DOCUMENT_BYTES))

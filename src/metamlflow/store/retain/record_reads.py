@@ -26,12 +26,12 @@ from metamlflow.format.records import (
 from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.format.signatures import decode_signature
 from metamlflow.format.tombs import decode_tomb, decode_visibility
-from metamlflow.model.manifests import Entry, Input, Shard
+from metamlflow.model.manifests import Input, Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.retain.blob_index import naming_line
+from metamlflow.store.retain.blob_index import naming_line, naming_lines
 from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -125,7 +125,8 @@ def read_each(
 
 def _manifest(data: bytes, key: str, at: ListedKey) -> ManifestFacts:
     manifest = decode_manifest(data, key, _name(at), at.version or 0)
-    items = manifest.items or ()
+    lines, pointed = naming_lines(manifest.items or ())
+    shards = manifest.shards or ()
     return ManifestFacts(
         digest=digest_of(data),
         previous=manifest.previous,
@@ -133,12 +134,10 @@ def _manifest(data: bytes, key: str, at: ListedKey) -> ManifestFacts:
         created_at=manifest.created_at,
         size=manifest.size,
         files=manifest.files,
-        pointed=sum(item.size for item in items if item.uri is not None),
+        pointed=pointed,
         inputs=manifest.inputs,
-        shards=manifest.shards or (),
-        lines=tuple(
-            naming_line(item) for item in (*items, *(manifest.shards or ())) if isinstance(item, Entry | Shard)
-        ),
+        shards=shards,
+        lines=(*lines, *map(naming_line, shards)),
     )
 
 

@@ -52,7 +52,7 @@ def selection_of(sample: float | str | None, seed: int, subset: tuple[int, int] 
         InvalidInputError: one of them is malformed.
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InvalidInputError(f"seed is a whole number, not {seed!r:.80}")
+        raise InvalidInputError(f"seed: expected a whole number, not {seed!r:.80}")
     part, parts = (1, 1) if subset is None else _subset(subset)
     return BlobSelection(1.0 if sample is None else _share(sample), seed, part, parts)
 
@@ -64,7 +64,7 @@ def _share(sample: object) -> float:
     elif isinstance(sample, int | float) and not isinstance(sample, bool):
         share = float(sample)
     if not 0 < share <= 1:
-        raise InvalidInputError(f"sample is a share such as 0.01 or '1%', not {sample!r:.80}")
+        raise InvalidInputError(f"sample: expected a share such as 0.01 or '1%', not {sample!r:.80}")
     return share
 
 
@@ -81,4 +81,4 @@ def _subset(subset: object) -> tuple[int, int]:
         and 1 <= given[0] <= given[1]
     ):
         return given[0], given[1]
-    raise InvalidInputError(f"subset is number and count of parts, such as (1, 7) or '1/7', not {subset!r:.80}")
+    raise InvalidInputError(f"subset: expected number and count of parts, such as (1, 7) or '1/7', not {subset!r:.80}")

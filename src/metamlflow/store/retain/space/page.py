@@ -9,7 +9,7 @@ from math import ceil, log10
 
 from metamlflow._looks import bytes_text, counted
 from metamlflow.redaction import printable
-from metamlflow.store.retain.space.report import Growth, NameUsage, UsageReport
+from metamlflow.store.retain.space.figures import Growth, NameUsage
 
 _WIDE, _NARROW = 860, 340
 _BARS, _ROWS = 25, 1_000
@@ -64,34 +64,32 @@ th:first-child, td:first-child { text-align: left; white-space: normal; overflow
 """
 
 
-def page(report: UsageReport) -> str:
-    """Return the page."""
-    warning = ""
-    if not report.complete:
-        text = f"{counted(len(report.unreadable), 'record')} cannot be read, so these figures are not exact."
-        warning = f'<p class="warning">{_text(text)} <code>metamlflow fsck</code> says more.</p>'
+def page(
+    title: str,
+    totals: Iterable[tuple[str, str]],
+    growth: Sequence[Growth],
+    names: Sequence[NameUsage],
+    warning: str = "",
+) -> str:
+    """Return the page.
+
+    Args:
+        title: the URI of the store.
+        totals: each a value and what it is of.
+        growth: day by day.
+        names: the largest first.
+        warning: why the figures are not exact; empty if they are.
+    """
+    note = f'<p class="warning">{_text(warning)} <code>metamlflow fsck</code> says more.</p>' if warning else ""
     return _PAGE.format(
-        title=_text(report.uri, 400),
+        title=_text(title, 400),
         css=_CSS,
-        totals="".join(
-            f"<li><b>{_text(value)}</b><span>{_text(label)}</span></li>" for value, label in _totals(report)
-        ),
-        warning=warning,
-        growth="".join(_growth(report.growth, width) for width in (_WIDE, _NARROW)),
-        bars="".join(_bars(report.names, width) for width in (_WIDE, _NARROW)),
-        table="".join(_table(report.names)),
+        totals="".join(f"<li><b>{_text(value)}</b><span>{_text(label)}</span></li>" for value, label in totals),
+        warning=note,
+        growth="".join(_growth(growth, width) for width in (_WIDE, _NARROW)),
+        bars="".join(_bars(names, width) for width in (_WIDE, _NARROW)),
+        table="".join(_table(names)),
     )
-
-
-def _totals(report: UsageReport) -> Iterator[tuple[str, str]]:
-    yield bytes_text(report.bytes), f"in {counted(report.blobs, 'blob')}"
-    yield bytes_text(report.live), "needed by live versions"
-    yield bytes_text(report.pruned), "of pruned versions only"
-    yield bytes_text(report.garbage), "that no version names"
-    yield bytes_text(report.collectable), "free to collect now"
-    yield bytes_text(report.pointed), "pointed to, elsewhere"
-    if report.missing:
-        yield bytes_text(report.missing), "missing"
 
 
 def _svg(width: int, height: float, label: str, parts: Iterable[str]) -> str:

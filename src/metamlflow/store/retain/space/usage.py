@@ -14,7 +14,8 @@ from metamlflow.store.catalog.versions import not_found
 from metamlflow.store.retain.blob_index import Compared, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue, names_read
 from metamlflow.store.retain.sorted_runs import MOST_BYTES
-from metamlflow.store.retain.space.report import Growth, NameUsage, UsageReport, VersionUsage
+from metamlflow.store.retain.space.figures import Growth, NameUsage, VersionUsage
+from metamlflow.store.retain.space.report import UsageReport
 from metamlflow.store.retain.versions import Now
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import RateLimit
