@@ -72,8 +72,11 @@ from metamlflow.store.verify.verify import verify_each
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
     from metamlflow.store.doctor import Diagnosis
+    from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
+    from metamlflow.store.retain.fsck.report import FsckReport
     from metamlflow.store.retain.prune_report import PruneReport
+    from metamlflow.store.retain.space.report import UsageReport
 
 __all__ = ["MetaMLFlowClient"]
 
@@ -695,17 +698,104 @@ class MetaMLFlowClient:
             InvalidInputError: ``source`` is the store itself.
             AccessDeniedError: the manifest may not be overwritten. (For other objects the report says so.)
         """
-        from metamlflow.store.repair.donors import donor_of
         from metamlflow.store.repair.repair import repair_version
 
+        donor = self._donor(source, source_options)
+        return repair_version(self._store, damaged_version(ref), donor, progress)
+
+    def _donor(self, source: Any, options: Mapping[str, Any] | None) -> Donor:
+        from metamlflow.store.repair.donors import donor_of
+
         if isinstance(source, MetaMLFlowClient):
-            if source_options:
+            if options:
                 raise InvalidInputError(
                     "options were given for a client, which has its own", hint="Give them when you make the client."
                 )
             source = source._store  # noqa: SLF001 (its own kind)
-        donor = donor_of(source, self._store, partial(source_store, options=source_options))
-        return repair_version(self._store, damaged_version(ref), donor, progress)
+        return donor_of(source, self._store, partial(source_store, options=options))
+
+    def fsck(
+        self,
+        *,
+        level: Level = "full",
+        sample: float | str | None = None,
+        seed: int = 0,
+        subset: tuple[int, int] | str | None = None,
+        repair: bool = False,
+        dry_run: bool = False,
+        source: Any = None,
+        source_options: Mapping[str, Any] | None = None,
+        objects_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> FsckReport:
+        """Examine the whole store: every record, and the content that live versions name. ``docs/fsck.md`` says more.
+
+        Continues after every finding. Nothing is deleted; without ``repair`` nothing is written either. What publishers
+        and others do meanwhile is no fault: whatever seems wrong is looked at again. Content that no version names is
+        left to :meth:`usage`. Pointed data is left to :meth:`verify_all`.
+
+        Args:
+            level: ``full`` reads all content; ``checksum`` compares the digests that the storage holds; ``stat``
+                compares sizes alone, in one listing.
+            sample: the share of the content that is read, such as ``0.01`` or ``"1%"``. The digests decide, so the same
+                call reads the same content. Records, existence and sizes are always examined in full.
+            seed: another seed makes another sample.
+            subset: read only part n of t, such as ``(1, 7)`` or ``"1/7"``: t calls, one for each part, read all.
+            repair: put right what can be: name records and edges from the store itself, content and manifests from
+                ``source``.
+            dry_run: report what a repair would put right, and write nothing.
+            source: has good copies, as for :meth:`repair`; implies ``repair``. Only bytes with the recorded digest are
+                written, under the very key.
+            source_options: fsspec options of the source, if it is a store given by its URL.
+            objects_per_second: examine at most this many objects per second; None: no limit.
+            bytes_per_second: read at most this many bytes per second; None: no limit.
+            resume: a file that records which content was read, so that an interrupted call continues from there.
+            executor: an executor that reads the content.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Raises:
+            InvalidInputError: an argument is invalid.
+            StoreNotFoundError: the store does not exist.
+            SourceNotFoundError: nothing exists at ``source``.
+            StoreFormatError: the store's marker is damaged; or it has a feature that this library does not know, and
+                a repair was asked for.
+        """
+        from metamlflow.store.repair.fsck import FsckRequest, MendRequest, RateLimit, fsck, selection_of
+
+        request = FsckRequest(
+            level=level,
+            selection=selection_of(sample, seed, subset),
+            pace=RateLimit(objects_per_second, bytes_per_second),
+            executor=executor,
+            resume=resume,
+            progress=progress,
+        )
+        donor = None if source is None else self._donor(source, source_options)
+        mend = MendRequest(is_wanted=repair or source is not None, dry_run=dry_run, donor=donor)
+        return fsck(self._store, self._session.cache, request, mend)
+
+    def usage(
+        self, name: str | None = None, *, depth: int | None = None, progress: ProgressCallback | None = None
+    ) -> UsageReport:
+        """Return the space that the store takes: by name and version, shared and not, and what no version names.
+
+        Costs a listing of the records, a listing of the blobs, and a read of each manifest and list of files.
+
+        Args:
+            name: report the versions of this name alone; the totals are still of the whole store.
+            depth: add up the names that have this many first segments in common.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Raises:
+            ArtifactNotFoundError: the name does not exist.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.retain.space.usage import usage_of
+
+        return usage_of(self._store, None if name is None else ArtifactName.parse(name), depth, progress)
 
     # --- retention ----------------------------------------------------------------------------------------------------
 

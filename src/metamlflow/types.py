@@ -25,7 +25,11 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.retain.fsck.kinds import Severity
+from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport
 from metamlflow.store.retain.prune_report import PruneDecision, PruneReport
+from metamlflow.store.retain.space.figures import Growth, NameUsage, VersionUsage
+from metamlflow.store.retain.space.report import UsageReport
 
 __all__ = [
     "AccessPolicy",
@@ -37,6 +41,9 @@ __all__ = [
     "EmptyFolder",
     "Entries",
     "FileEntry",
+    "FsckFinding",
+    "FsckReport",
+    "Growth",
     "History",
     "HistoryEntry",
     "HoldsArtifact",
@@ -44,6 +51,7 @@ __all__ = [
     "Item",
     "Level",
     "NamePattern",
+    "NameUsage",
     "Notes",
     "OnStale",
     "Outcome",
@@ -61,9 +69,12 @@ __all__ = [
     "RunEnd",
     "RunRecord",
     "RunStart",
+    "Severity",
     "Status",
     "Strength",
+    "UsageReport",
     "Verdict",
     "Version",
+    "VersionUsage",
     "Versions",
 ]

@@ -34,7 +34,7 @@ Call = Callable[[Reading], Any]
 CALLS: dict[str, Call] = {}
 REPORTS = frozenset(
     {"verify-stat", "verify-checksum", "verify-full", "verify-lineage", "verify-wide", "verify-all", "history",
-     "compare", "migrate", "doctor", "cli-verify", "verify-pointer"}
+     "compare", "migrate", "doctor", "cli-verify", "verify-pointer", "fsck", "usage"}
 )  # fmt: skip
 """Calls whose result may say that something is wrong, where others raise."""
 LINEAGES = frozenset({"upstream", "downstream"})
@@ -187,6 +187,10 @@ def _history(reading: Reading) -> Any:
     history = reading.client.history("data")
     problems = [error.message for error in history.problems]
     return {"ok": history.ok, "versions": [entry.manifest_digest for entry in history.versions], "problems": problems}
+
+
+CALLS["fsck"] = lambda reading: {"ok": reading.client.fsck().ok}
+CALLS["usage"] = lambda reading: {"ok": reading.client.usage().complete}
 
 
 @_call("upstream")

@@ -15,7 +15,9 @@ import typer
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.completion import names, references
 from metamlflow.cli.doctor import advised, examined
+from metamlflow.cli.du import du_app
 from metamlflow.cli.exit_codes import ExitCode
+from metamlflow.cli.fsck import fsck_app
 from metamlflow.cli.lineage import lineage_app
 from metamlflow.cli.migrate import migration_app
 from metamlflow.cli.notes import note_rows, notes_app, notes_shown
@@ -339,5 +341,7 @@ app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)
 app.add_typer(prune_app)
+app.add_typer(fsck_app)
+app.add_typer(du_app)
 app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
-from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_object
+from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_object, shown
 from metamlflow.format.layout import MARKER, state_number_of_key
 from metamlflow.format.manifests import is_digest, is_record_id, is_uuid
 from metamlflow.model.names import MAX_VERSION
@@ -72,6 +72,19 @@ def decode_marker(data: bytes) -> Marker:
 def encode_name(name: str, record_id: str, created_at: datetime) -> bytes:
     """Return the bytes of the record that makes a name listable."""
     return dump({"created_at": format_instant(created_at), "format": FORMAT, "name": name, "record_id": record_id})
+
+
+def check_name_record(data: bytes, key: str, name: str) -> None:
+    """Check the record that makes a name listable. Readers go by its key alone.
+
+    Raises:
+        StoreFormatError: it is damaged, or speaks of another name.
+    """
+    fields, problems = open_record(data, key, "name record")
+    if (said := fields.text("name")) and said != name:
+        fields.note("name", f"expected {shown(name)}, as the key has it, got {shown(said)}")
+    check_origin(fields)
+    problems.raise_if_any("name record")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,12 +36,12 @@ class CachedFile:
     def find(self, content: Path, stamp: dict[str, Any]) -> Path | None:
         """Return the path if the file matches its stamp."""
         first, path = content / stamp["name"], content / self.name
-        if stamp["size"] != self.size or not _is_as_stamped(first, stamp):
+        if stamp["size"] != self.size or not is_as_stamped(first, stamp):
             return None
         if path != first:
             with suppress(FileExistsError):
                 path.hardlink_to(first)
-        return path if _is_as_stamped(path, stamp) else None
+        return path if is_as_stamped(path, stamp) else None
 
     def fill(self, content: Path) -> None:
         """Fetch the file completely and durably."""
@@ -102,7 +102,8 @@ class CachedFolder:
         return {"size": size, "looks": looks}
 
 
-def _is_as_stamped(path: Path, stamp: dict[str, Any]) -> bool:
+def is_as_stamped(path: Path, stamp: dict[str, Any]) -> bool:
+    """Return whether a file is a regular one of this user, with the size and time in its stamp."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode) or not is_own(status):
         return False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 from metamlflow._looks import counted, grid_of, minute_text, one_line
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
@@ -159,48 +159,86 @@ def _erased_digest(store: Store, name: ArtifactName, version: int) -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """What one version says of the sequence: its own digest, and that of the version before; None if unknown."""
+SequenceProblem = Literal["missing", "altered", "buried"]
 
-    digest: str | None
-    previous: str | None
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What one version says of the sequence.
+
+    Attributes:
+        version: its number.
+        digest: of its manifest, or what its tomb says of that; None if it is not known.
+        previous: the digest that it holds of the version before; None if it is not known.
+        failure: why its record cannot be read at all, if that is to be told.
+        is_lost: whether a listing shows the version, and its manifest does not exist.
+        is_buried: whether it was erased, and a manifest lies there all the same.
+    """
+
+    version: int
+    digest: str | None = None
+    previous: str | None = None
+    failure: StoreFormatError | None = None
+    is_lost: bool = False
+    is_buried: bool = False
 
 
 def history_problems(store: Store, name: ArtifactName) -> Iterator[IntegrityError]:
     """Yield the problems of a name's sequence of versions; each manifest is read once.
 
-    An unreadable manifest is not reported here, except when it is too large; only its bytes count. Missing manifests
-    cost no request, because a forged number close to the largest makes ten thousand million versions missing. An erased
-    version takes part by what its record repeats of its manifest.
+    An unreadable manifest is not reported here, except when it is too large; only its bytes count. An erased version
+    takes part by what its record repeats of its manifest.
+    """
+    listed = sorted(list_versions(store, name), key=lambda status: status.version)
+    links = (link for status in listed if (link := _link_of(store, name, status)) is not None)
+    return (problem for _, problem in sequence_problems(name, links))
+
+
+def sequence_problems(name: ArtifactName, links: Iterable[Link]) -> Iterator[tuple[SequenceProblem, IntegrityError]]:
+    """Yield what is wrong with a sequence of versions, given in the order of their numbers. No request.
+
+    Missing manifests cost nothing, because a forged number close to the largest makes ten thousand million versions
+    missing.
     """
     digest: str | None = None
     last = 0
-    for status in sorted(list_versions(store, name), key=lambda status: status.version):
-        version = status.version
+    for link in links:
+        version = link.version
         if version > last + 1:
             digest = None
-            yield from _gap(name, last + 1, version - 1)
+            for gap in _gap(name, last + 1, version - 1):
+                yield "missing", gap
         last = version
-        try:
-            link = _link_of(store, name, status)
-        except ObjectNotFoundError:
-            if version_status(store, name, version).info is None:
-                last -= 1  # removed since the listing; if it was deleted, the gap before the next version shows it
-                continue
-            yield from _gap(name, version, version)
-            link = _Link(None, None)
-        except StoreFormatError as error:
-            yield _altered(name, version, error)
-            link = _Link(None, None)
+        if link.is_lost:
+            for gap in _gap(name, version, version):
+                yield "missing", gap
+        if link.failure is not None:
+            yield "altered", _altered(name, version, link.failure)
         if link.previous and digest and link.previous != digest:
-            yield _contradicted(name, version - 1, link.previous, digest)
+            yield "altered", _contradicted(name, version - 1, link.previous, digest)
         digest = link.digest
-        if status.erased and status.info is not None:
-            yield _buried(name, version)
+        if link.is_buried:
+            yield "buried", _buried(name, version)
 
 
-def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> _Link:
+def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> Link | None:
+    """Return what a listed version says; None if it was removed since the listing.
+
+    If it was deleted, the gap before the next version shows that.
+    """
+    is_buried = status.erased and status.info is not None
+    try:
+        digest, previous = _digests_of(store, name, status)
+    except ObjectNotFoundError:
+        if version_status(store, name, status.version).info is None:
+            return None
+        return Link(status.version, is_lost=True, is_buried=is_buried)
+    except StoreFormatError as error:
+        return Link(status.version, failure=error, is_buried=is_buried)
+    return Link(status.version, digest, previous, is_buried=is_buried)
+
+
+def _digests_of(store: Store, name: ArtifactName, status: VersionStatus) -> tuple[str, str | None]:
     key = manifest_key(name, status.version)
     data: bytes | None = None
     if not status.erased:
@@ -208,12 +246,12 @@ def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> _Link:
             data = with_retries(lambda: read_record(store.backend, key), store.clock)
     if data is None:
         tomb = read_tomb(store, name, status.version)  # also if it was erased since the listing
-        return _Link(tomb.manifest_digest, tomb.previous)
+        return tomb.manifest_digest, tomb.previous
     try:
         previous = decode_manifest(data, key, name, status.version).previous
     except StoreFormatError:
         previous = None
-    return _Link(digest_of(data), previous)
+    return digest_of(data), previous
 
 
 def _altered(name: ArtifactName, version: int, error: StoreFormatError) -> IntegrityError:

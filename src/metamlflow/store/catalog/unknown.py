@@ -50,13 +50,13 @@ def refuse_unknown(store: Store) -> None:
 
 def unknown_keys(store: Store) -> Iterator[str]:
     """Yield each unknown key where records are listed, and of other folders in the root the first."""
-    others = _in_the_root(store)
+    others = keys_in_the_root(store)
     records = (key for prefix in _LISTED for page in _pages(store, prefix) for key in page)
     return (key for key in itertools.chain(others, records) if not is_known(key))
 
 
-def _in_the_root(store: Store) -> Iterator[str]:
-    """Yield a key of every folder in the root but those listed, and the keys that lie in none: a request for each."""
+def keys_in_the_root(store: Store) -> Iterator[str]:
+    """Yield a key of each folder in the root except those listed in full, and the keys in no folder: a request each."""
     after = ""
     while found := _listed(store, "", after, 1):
         (key,) = found

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
+from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Manifest
@@ -177,28 +178,57 @@ class StoredContent(Content[Entry]):
         before_request: Callable[[], None],
     ) -> Finding | None:
         """Compare the size, and the checksum that the storage holds; or read the whole blob."""
-        before_request()
-        if level == "full":
-            self.copy(None, on_bytes)
-            return None
-        entry = self.entry
         try:
-            info = with_retries(lambda: self.store.backend.stat(entry.key), self.store.clock)
+            return check_stored(self.store, self.entry, level, on_bytes, before_request)
         except ObjectNotFoundError:
             raise self._missing() from None
-        if info.size != entry.size:
-            raise damaged(entry, f"{info.size} bytes")
-        if level == "stat":
-            return None
-        held = held_checksum(info, entry)
-        if held is None:
-            actual = "the storage holds no checksum; use level full"
-            return Finding(entry.path, "unverifiable", entry.key, self.expected, actual)
-        expected, actual = held
-        return None if actual == expected else Finding(entry.path, "modified", entry.key, expected, actual)
 
     def _missing(self) -> IntegrityError:
         return missing(self.store, self.manifest, self.entry)
+
+
+def check_stored(
+    store: Store,
+    entry: Entry,
+    level: Level,
+    on_bytes: OnBytes,
+    before_request: Callable[[], None],
+    listed: ObjectInfo | None = None,
+) -> Finding | None:
+    """Check one blob at a level; return a finding, or None if nothing is wrong.
+
+    Args:
+        store: the store.
+        entry: what the blob should be.
+        level: the verification level.
+        on_bytes: called with the number of bytes of each part read.
+        before_request: called before the object is examined or read.
+        listed: the object as a listing shows it, which spares the request if it tells all that the level asks for.
+
+    Raises:
+        ObjectNotFoundError: it does not exist.
+        IntegrityError: it differs from the registered content.
+        MetaMLFlowError: it could not be examined.
+    """
+    if level == "full":
+        before_request()
+        copy_blob(store, entry, None, on_bytes)
+        return None
+    info = listed
+    if info is None or info.size != entry.size or (level == "checksum" and held_checksum(info, entry) is None):
+        before_request()
+        info = with_retries(lambda: store.backend.stat(entry.key), store.clock)
+    if info.size != entry.size:
+        raise damaged(entry, f"{info.size} bytes")
+    if level == "stat":
+        return None
+    expected = f"sha256:{entry.sha256}"
+    held = held_checksum(info, entry)
+    if held is None:
+        actual = "the storage holds no checksum; use level full"
+        return Finding(entry.path, "unverifiable", entry.key, expected, actual)
+    expected, actual = held
+    return None if actual == expected else Finding(entry.path, "modified", entry.key, expected, actual)
 
 
 class PointedContent(Content[PointerEntry]):

@@ -5,10 +5,17 @@ SPEC.md, "Repair", explains why a concurrent collection does no harm.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from metamlflow.backend import replace_content
-from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import (
+    IntegrityError,
+    MetaMLFlowError,
+    ObjectNotFoundError,
+    SourceNotFoundError,
+    StoreFormatError,
+)
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.findings import Finding
@@ -65,6 +72,28 @@ def repair_version(
     repair = _Repair(store, donor, progress)
     loaded = repair.manifest(wanted)
     return repair.content(loaded)
+
+
+def put_objects_back(
+    store: Store, loaded: StoredManifest, contents: Iterable[Entry], donor: Donor, progress: ProgressCallback | None
+) -> dict[str, str | None]:
+    """Put back objects of a live version that are known to be missing or damaged; return by key why one still is."""
+    store.marker_looked_at_again()
+    return _Repair(store, donor, progress).objects(loaded, contents)
+
+
+def good_manifest(store: Store, name: ArtifactName, version: int, donor: Donor) -> bytes:
+    """Return the manifest that a repair would put back. Nothing is written.
+
+    Raises:
+        ArtifactErasedError: the version was erased: nothing of it is put back.
+        SourceNotFoundError: its digest is not known, or the donor does not have it.
+    """
+    refuse_erased(store, name, version)
+    digest = _recorded_digest(store, name, version)
+    if digest is None:
+        raise SourceNotFoundError(f"it cannot be put back: {_UNKNOWN}")
+    return donor.record(manifest_key(name, version), digest)
 
 
 class _Repair:
@@ -168,16 +197,20 @@ class _Repair:
 
     def _put_all_back(self, loaded: StoredManifest, due: list[tuple[Finding, Entry]]) -> list[RepairedObject]:
         """Put objects back, each once however many files share it; return those that are still damaged."""
-        objects = {content.key: content for _, content in due}
-        counter = Counter("repair", self._progress, total_files=len(objects))
-        work = partial(self._put_one_back, loaded, counter)
-        outcomes = dict(in_parallel(work, objects.values(), size_of=bytes_in_memory, cancel=counter.cancel))
+        outcomes = self.objects(loaded, (content for _, content in due))
         still: list[RepairedObject] = []
         for finding, content in due:
             reason = outcomes[content.key]
             found = RepairedObject(finding.path, content.key, reason or "")
             (still if reason else self._repaired).append(found)
         return still
+
+    def objects(self, loaded: StoredManifest, contents: Iterable[Entry]) -> dict[str, str | None]:
+        """Put objects back, each once; return by key why one is still damaged, or None."""
+        objects = {content.key: content for content in contents}
+        counter = Counter("repair", self._progress, total_files=len(objects))
+        work = partial(self._put_one_back, loaded, counter)
+        return dict(in_parallel(work, objects.values(), size_of=bytes_in_memory, cancel=counter.cancel))
 
     def _put_one_back(self, loaded: StoredManifest, counter: Counter, content: Entry) -> tuple[str, str | None]:
         """Return the key, and why its object is still damaged."""

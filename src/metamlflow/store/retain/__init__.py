@@ -1,1 +1,1 @@
-"""Keeping and giving up: which versions are pruned, restored, erased, and what is collected."""
+"""What a store keeps and gives up: pruning, restoring; whether it is sound; and the space that it takes."""

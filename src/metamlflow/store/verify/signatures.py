@@ -93,7 +93,7 @@ def signatures_of(store: Store, loaded: StoredManifest) -> list[Signature]:
             record = decode_signature(with_retries(lambda key=key: read_record(store.backend, key), store.clock), key)  # type: ignore[misc]
         except (StoreFormatError, ObjectNotFoundError):
             continue
-        if _is_good(record, loaded.digest):
+        if is_good(record, loaded.digest):
             found.append(Signature(record.key_id, record.public_key, record.created_at))
     return found
 
@@ -131,7 +131,8 @@ def public_keys(trusted: Any) -> set[bytes]:
     return keys
 
 
-def _is_good(record: SignatureRecord, manifest_digest: str) -> bool:
+def is_good(record: SignatureRecord, manifest_digest: str) -> bool:
+    """Return whether a record is a valid signature over the manifest with this digest."""
     from cryptography.exceptions import InvalidSignature
 
     if record.manifest_digest != manifest_digest:

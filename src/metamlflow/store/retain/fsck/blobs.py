@@ -1,0 +1,254 @@
+"""Examine the blobs that live versions name: their sizes in one listing, and their bytes or digests one by one."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from metamlflow._looks import counted
+from metamlflow.backend import ObjectInfo
+from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.layout import sha256_of_blob_key
+from metamlflow.model.findings import Finding, Level
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.statuses import is_live, version_status
+from metamlflow.store.catalog.store import Store, store_from
+from metamlflow.store.read.content import check_stored
+from metamlflow.store.retain.blob_index import Compared, Naming, listed_blobs, named_and_listed
+from metamlflow.store.retain.catalogue import Catalogue
+from metamlflow.store.retain.fsck.report import FsckFinding, found
+from metamlflow.store.retain.fsck.resume_file import BlobProgress
+from metamlflow.store.retain.fsck.selection import BlobSelection
+from metamlflow.store.transfer.progress import Counter
+from metamlflow.store.transfer.rate_limit import RateLimit
+from metamlflow.store.transfer.scheduler import in_parallel
+from metamlflow.store.transfer.spooling import SMALL
+
+_TOGETHER = 256  # blobs of one task, and of one line of progress
+_MOST_BYTES_TOGETHER = 1024**3
+_TASKS_AHEAD = 64
+_ASKED = 100  # versions that are asked whether they are live, before a blob of theirs is told as damaged
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A blob to look at.
+
+    Attributes:
+        naming: the first version that names it.
+        others: indexes of further versions that name it, a hundred at most.
+        level: how it is looked at.
+        listed: its object as listed; None if it was not listed, or with another size.
+    """
+
+    naming: Naming
+    others: tuple[int, ...]
+    level: Level
+    listed: ObjectInfo | None
+
+
+@dataclass(slots=True)
+class BlobPass:
+    """One pass over the blobs of a store.
+
+    Attributes:
+        store: the store.
+        level: how the selected blobs are looked at.
+        selection: which are.
+        pace: the rate.
+        executor: runs parts of the work; None for threads here.
+        progress: the file with what is done; None for none.
+        counter: counts for the caller.
+        blobs: how many blobs live versions name.
+        examined: how many were looked at one by one.
+        bytes: how many bytes of these were read.
+        foreign: keys among the blobs that are no blob's.
+        unverifiable: how many could not be compared at this level.
+    """
+
+    store: Store
+    level: Level
+    selection: BlobSelection
+    pace: RateLimit
+    executor: Executor | None
+    progress: BlobProgress | None
+    counter: Counter
+    blobs: int = 0
+    examined: int = 0
+    bytes: int = 0
+    foreign: list[FsckFinding] = field(default_factory=list)
+    unverifiable: int = 0
+    _first: str = ""
+
+    def findings(self, catalogue: Catalogue) -> Iterator[FsckFinding]:
+        """Yield what is wrong with blobs, in the order of their keys, and what lies among them."""
+        if self.progress is not None:
+            self.examined, self.bytes = self.progress.examined, self.progress.bytes
+        compared = named_and_listed(catalogue.blobs.by_key(), listed_blobs(self.store))
+        looks = (look for each in compared for look in self._looks(each))
+        noted: list[tuple[Look, Finding | None]] = []
+        for look, finding in self._done(looks):
+            self.examined += 1
+            self.bytes += look.naming.size if look.level == "full" and finding is None else 0
+            self.counter.add(files=1)
+            noted.append((look, finding))
+            if len(noted) == _TOGETHER:
+                yield from self._told(catalogue, noted)
+                noted = []
+        yield from self._told(catalogue, noted)
+        yield from self.foreign
+        if count := self.unverifiable:
+            message = f"the storage holds no digest of {counted(count, 'blob')}; the first is {self._first}"
+            yield found("blob-unverifiable", self._first, message)
+        if self.progress is not None:
+            self.progress.finish()
+
+    def _looks(self, compared: Compared) -> Iterator[Look]:
+        """Yield how a blob is looked at, once for each size that is claimed of it; nothing if the listing tells."""
+        key, namings, info = compared
+        first = next(namings, None)
+        if first is None:
+            if sha256_of_blob_key(key) is None and not key.endswith("/"):
+                self.foreign.append(found("foreign-object", key, f"{key} is the key of no content"))
+            return
+        self.blobs += 1
+        by_claim: dict[tuple[int, str | None], tuple[Naming, list[int]]] = {}
+        for naming in itertools.chain((first,), namings):
+            _, others = by_claim.setdefault((naming.size, naming.crc32c), (naming, []))
+            if len(others) < _ASKED:
+                others.append(naming.version)
+        for naming, others in by_claim.values():
+            if naming.path is None:
+                continue  # a list of files, which was read
+            is_listed = info is not None and info.size == naming.size
+            if self.level == "stat" or not self.selection.has(naming.sha256):
+                if not is_listed:
+                    yield Look(naming, tuple(others), "stat", None)
+            elif self.progress is None or not is_listed or not self.progress.is_done(key):
+                yield Look(naming, tuple(others), self.level if is_listed else "stat", info if is_listed else None)
+
+    def _done(self, looks: Iterable[Look]) -> Iterator[tuple[Look, Finding | None]]:
+        if self.executor is None:
+            yield from in_parallel(
+                lambda look: (look, looked_at(self.store, look, self.pace)),
+                looks,
+                size_of=_bytes_in_memory,
+                cancel=self.counter.cancel,
+            )
+            return
+        state = pickle.dumps(self.store)
+        under_way: deque[tuple[list[Look], Future[list[Finding | None]]]] = deque()
+        try:
+            for task in _tasks(looks):
+                under_way.append((task, self.executor.submit(look_elsewhere, state, task, self.pace)))
+                while len(under_way) > _TASKS_AHEAD:
+                    yield from _results(*under_way[0])
+                    under_way.popleft()
+            while under_way:
+                yield from _results(*under_way[0])
+                under_way.popleft()
+        finally:  # the executor belongs to the caller: cancel the tasks that are no longer needed
+            for _, future in under_way:
+                future.cancel()
+
+    def _told(self, catalogue: Catalogue, noted: list[tuple[Look, Finding | None]]) -> Iterator[FsckFinding]:
+        """Yield the findings of blobs that a version needs that is live now, too; record that they are done."""
+        again = [look.naming.key for look, finding in noted if finding and finding.status != "unverifiable"]
+        for look, finding in noted:
+            if finding is not None and finding.status == "unverifiable":
+                self.unverifiable += 1
+                self._first = self._first or finding.key
+            elif finding is not None and (told := self._finding(catalogue, look, finding)) is not None:
+                yield told
+        if self.progress is not None and noted:
+            after = max(self.progress.after, noted[-1][0].naming.key)
+            self.progress.note(after, self.examined, self.bytes, again)
+
+    def _finding(self, catalogue: Catalogue, look: Look, finding: Finding) -> FsckFinding | None:
+        versions = [catalogue.versions[index] for index in dict.fromkeys(look.others)]
+        needs = [known for known in versions if is_needed(self.store, known.name, known.version)]
+        if not needs:
+            return None  # pruned meanwhile, so its bytes may be gone
+        first, more = needs[0], len(needs) - 1
+        also = f", and by {more:,} more version{'s' * (more > 1)}" if more else ""
+        what = _WORDS[finding.status]
+        return found(
+            _kind_of(finding), look.naming.key,
+            f"{what}: expected {finding.expected}, got {finding.actual}; named by {first.name}@{first.version}{also}",
+            name=str(first.name), version=first.version, path=look.naming.path or "",
+            expected=finding.expected, actual=finding.actual,
+        )  # fmt: skip
+
+
+_WORDS = {
+    "missing": "missing",
+    "modified": "damaged",
+    "unreadable": "cannot be read",
+}
+
+
+def is_needed(store: Store, name: ArtifactName, version: int) -> bool:
+    """Whether a version is live at this moment, so that its bytes have to be there: one listing."""
+    status = version_status(store, name, version)
+    return status.info is not None and is_live(store, name, status, by_times=False)
+
+
+def looked_at(store: Store, look: Look, pace: RateLimit) -> Finding | None:
+    """Look at a blob; return what is wrong with it, or None."""
+    entry = look.naming.entry()
+    expected = f"sha256:{entry.sha256}"
+    try:
+        return check_stored(
+            store, entry, look.level, lambda size: pace.take(size=size), lambda: pace.take(objects=1), look.listed
+        )
+    except ObjectNotFoundError:
+        return Finding(entry.path, "missing", entry.key, expected, "missing")
+    except IntegrityError as error:
+        return Finding(entry.path, "modified", entry.key, error.expected, error.actual)
+    except MetaMLFlowError as error:
+        return Finding(entry.path, "unreadable", entry.key, expected, error.message)
+
+
+def look_elsewhere(state: bytes, looks: list[Look], pace: RateLimit) -> list[Finding | None]:
+    """Look at blobs in another thread, process or machine."""
+    store, own_pace = store_from(state), _pace_of(pace.rates)
+    return list(in_parallel(lambda look: looked_at(store, look, own_pace), looks, size_of=_bytes_in_memory))
+
+
+@lru_cache(maxsize=8)
+def _pace_of(rates: tuple[float | None, float | None]) -> RateLimit:
+    return RateLimit(*rates)
+
+
+def _bytes_in_memory(look: Look) -> int | None:
+    if look.level != "full":
+        return 0
+    return look.naming.size if look.naming.size <= SMALL else None
+
+
+def _tasks(looks: Iterable[Look]) -> Iterator[list[Look]]:
+    task: list[Look] = []
+    size = 0
+    for look in looks:
+        task.append(look)
+        size += look.naming.size if look.level == "full" else 0
+        if len(task) == _TOGETHER or size > _MOST_BYTES_TOGETHER:
+            yield task
+            task, size = [], 0
+    if task:
+        yield task
+
+
+def _results(task: list[Look], future: Future[list[Finding | None]]) -> Iterator[tuple[Look, Finding | None]]:
+    return zip(task, future.result(), strict=True)
+
+
+def _kind_of(finding: Finding) -> str:
+    if finding.status == "modified":
+        return "blob-size" if finding.actual.endswith(" bytes") else "blob-altered"
+    return f"blob-{finding.status}"

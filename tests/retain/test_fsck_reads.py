@@ -1,0 +1,234 @@
+"""Which content fsck reads: samples, parts, the rest of an interrupted call; and who works meanwhile."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+from planted import Planter, pruned
+
+from metamlflow.errors import AccessDeniedError, InvalidInputError, StorageUnavailableError
+from metamlflow.store.catalog.clock import Clock
+from metamlflow.store.retain.fsck import blobs
+from metamlflow.testing import FaultyBackend, MemoryBackend
+from metamlflow.testing.clients import client_on
+
+
+def damaged(planter: Planter) -> set[str]:
+    """Flip a bit in every blob of one name."""
+    keys = {entry["key"] for entry in planter.manifest("bulk", 1)["entries"]}
+    for key in keys:
+        planter.write(key, bytes([planter.read(key)[0] ^ 1]) + planter.read(key)[1:])
+    return keys
+
+
+def keys(report) -> set[str]:
+    return {finding.key for finding in report.findings}
+
+
+def test_parts_are_repeatable_and_together_have_all(client, planter):
+    bad = damaged(planter)
+    parts = [client.fsck(subset=(number, 3)) for number in (1, 2, 3)]
+    assert sum(part.examined for part in parts) == client.fsck().examined
+    assert [keys(part) for part in parts] == [keys(client.fsck(subset=f"{number}/3")) for number in (1, 2, 3)]
+    found = [keys(part) for part in parts]
+    assert set().union(*found) == bad
+    assert sum(map(len, found)) == len(bad)
+    assert all(found)
+
+
+def test_a_sample_is_repeatable_and_another_seed_makes_another(client, planter):
+    damaged(planter)
+    sample = client.fsck(sample="30%")
+    assert keys(sample) == keys(client.fsck(sample=0.3))
+    assert 0 < sample.examined < client.fsck().examined
+    assert any(keys(client.fsck(sample=0.3, seed=seed)) != keys(sample) for seed in (1, 2, 3))
+    assert keys(client.fsck(sample=0.1)) <= keys(sample)
+
+
+def test_what_is_missing_is_found_by_every_sample(client, planter):
+    lost = {planter.delete(entry["key"]) for entry in planter.manifest("bulk", 1)["entries"]}
+    assert keys(client.fsck(level="full", sample=0.0001)) == lost
+    assert keys(client.fsck(level="stat", subset=(1, 99))) == lost
+
+
+def test_a_blob_that_several_versions_share_is_read_once_and_told_once(client, planter):
+    client.register_artifact("copy", {"a": b"0 of 1", "b": b"0 of 1"})
+    key = planter.blob("data", 1)
+    before = client.fsck().examined
+    planter.write(key, b"0 of 9")
+    report = client.fsck()
+    assert report.examined == before
+    (finding,) = (finding for finding in report.findings if finding.key == key)
+    assert (finding.name, finding.version, finding.path) == ("data", 1, "0.csv")
+
+
+def test_an_interrupted_call_goes_on_and_looks_again_at_what_was_wrong(client, planter, tmp_path):
+    bad = damaged(planter)
+    file = tmp_path / "state"
+    looks = 0
+
+    def stop_late(progress):
+        nonlocal looks
+        looks = progress.files
+        if looks == 60:
+            raise KeyboardInterrupt
+
+    together = blobs._TOGETHER
+    blobs._TOGETHER = 10
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            client.fsck(resume=file, progress=stop_late)
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        assert lines[0]["fsck"] == client.storage_uri
+        assert len(lines) >= 5
+        with pytest.raises(InvalidInputError, match="progress of an examination"):
+            client.fsck(resume=file, sample=0.5)
+        report = client.fsck(resume=file, progress=stop_late)
+    finally:
+        blobs._TOGETHER = together
+    assert looks < 60
+    assert keys(report) == bad
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [ThreadPoolExecutor, pytest.param(ProcessPoolExecutor, marks=pytest.mark.full)],
+    ids=["threads", "processes"],
+)
+def test_an_executor_finds_what_a_single_process_finds(client, planter, make):
+    damaged(planter)
+    planter.delete(planter.blob("data", 3))
+    with make(2) as executor:
+        assert client.fsck(executor=executor).to_json() == client.fsck().to_json()
+
+
+def test_rates_are_kept(client, planter):
+    began = time.monotonic()
+    client.fsck(level="stat", objects_per_second=500)
+    assert time.monotonic() - began > 0.1
+
+
+# --- who works meanwhile ----------------------------------------------------------------------------------------------
+
+
+class Meanwhile(FaultyBackend):
+    """Does something once, when a call begins."""
+
+    def __init__(self, backend, method, prefix, act):
+        super().__init__(backend)
+        self._when = method, prefix
+        self._act = act
+
+    def _do(self, method, key):
+        if self._act and (method, True) == (self._when[0], key.startswith(self._when[1])):
+            act, self._act = self._act, None
+            act()
+
+    def list_objects(self, prefix="", **more):
+        self._do("list_objects", prefix)
+        return super().list_objects(prefix, **more)
+
+    def read(self, key, *arguments):
+        self._do("read", key)
+        return super().read(key, *arguments)
+
+
+def examined(memory, method, prefix, act):
+    return client_on(Meanwhile(memory, method, prefix, act)).fsck()
+
+
+@pytest.mark.parametrize(
+    "when",
+    [("list_objects", place) for place in ("names/", "artifacts/", "blobs/", "edges/", "runs/")]
+    + [("read", "artifacts/data/_versions/")],
+)
+def test_a_publisher_at_work_is_no_fault(when):
+    memory = MemoryBackend()
+    client = client_on(memory)
+    client.register_artifact("data", b"1")
+
+    def publish():
+        used = client.register_artifact("data", b"2", idempotency_key="k")
+        client.register_artifact("made", b"3", inputs=[used])
+        with client.run("job"):
+            client.register_artifact("new/name", b"4")
+        client.set_alias("data", "best", 2)
+
+    report = examined(memory, *when, publish)
+    assert report.findings == ()
+
+
+def test_a_version_that_is_pruned_and_collected_meanwhile_is_no_fault(client, planter):
+    lost = planter.blob("data", 1)
+    state = {}
+
+    def collect():
+        state["key"] = pruned(planter, "data", 1)
+        planter.delete(lost)
+
+    busy = client_on(Meanwhile(client._store.backend, "list_objects", "blobs/", collect))
+    assert busy.fsck().findings == ()
+    planter.delete(state["key"])
+    assert {finding.key for finding in client.fsck().findings} == {lost}
+
+
+# --- a storage that refuses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [AccessDeniedError, StorageUnavailableError])
+@pytest.mark.parametrize("prefix", ["artifacts/", "blobs/", "names/", "edges/", "runs/"])
+def test_a_listing_that_is_refused_is_an_error_and_no_sound_store(prefix, error):
+    memory = MemoryBackend()
+    client_on(memory).register_artifact("data", b"1")
+
+    class Refusing(FaultyBackend):
+        def list_objects(self, wanted="", **more):
+            if wanted == prefix:
+                raise error("no")
+            return super().list_objects(wanted, **more)
+
+    refused = client_on(Refusing(memory), Clock(sleep=lambda _: None))
+    with pytest.raises(error):
+        refused.fsck()
+
+
+def test_content_that_is_not_given_out_is_told_as_unreadable_and_never_mended():
+    memory = MemoryBackend()
+    client_on(memory).register_artifact("data", b"1")
+
+    class Refusing(FaultyBackend):
+        def read(self, key, *arguments):
+            if key.startswith("blobs/"):
+                raise AccessDeniedError("no")
+            return super().read(key, *arguments)
+
+    report = client_on(Refusing(memory)).fsck()
+    assert report.counts == {"blob-unreadable": 1}
+    assert not report.findings[0].mendable
+
+
+@pytest.mark.parametrize(
+    ("prefix", "hidden"),
+    [("artifacts/", "_v1.json"), ("edges/", "made@1"), ("names/", "data.json"), ("blobs/", "blobs/")],
+)
+def test_a_listing_in_no_order_that_misses_something_once_is_no_fault(prefix, hidden):
+    memory = MemoryBackend()
+    client = client_on(memory)
+    client.register_artifact("data", b"1")
+    client.register_artifact("made", b"3", inputs=[client.register_artifact("data", b"2")])
+
+    class Missing(FaultyBackend):
+        once = True
+
+        def list_objects(self, wanted="", **more):
+            infos = list(super().list_objects(wanted, **more))
+            if wanted == prefix and self.once:
+                self.once = False
+                infos = [info for info in infos if hidden not in info.key or "/made/" in info.key]
+            return iter(infos)
+
+    assert client_on(Missing(memory)).fsck().findings == ()
