@@ -9,6 +9,7 @@ from metamlflow.backend.diagnosis import AccessPolicy, Role, Verdict
 from metamlflow.data import ArtifactClient
 from metamlflow.given_versions import HoldsArtifact, Inputs, Version
 from metamlflow.migration import Place
+from metamlflow.model.aliases import AliasChange
 from metamlflow.model.findings import Level, Status
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
 from metamlflow.model.names import ArtifactName, Reference
@@ -26,6 +27,7 @@ from metamlflow.store.publish.blobs import Reliance
 
 __all__ = [
     "AccessPolicy",
+    "AliasChange",
     "ArtifactClient",
     "ArtifactName",
     "Check",

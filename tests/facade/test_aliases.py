@@ -66,7 +66,7 @@ def test_a_mistyped_alias_is_told_the_near_one_and_not_one_that_was_removed(thre
     three.set_alias("model", "productive", None)
     with pytest.raises(ArtifactNotFoundError) as caught:
         three.get_artifact("model@prodction")
-    assert caught.value.hint == "Did you mean 'production'? It has the versions 3, 2, 1."
+    assert caught.value.hint == "Did you mean 'production'? It has the alias 'production', and the versions 3, 2, 1."
     assert caught.value.suggestions == ("production", "3", "2", "1")
 
 
