@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from metamlflow._arguments import blamed_on
 from metamlflow._session import (
@@ -59,6 +59,7 @@ from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 from metamlflow.store.pointers.registering import pointer_source
 from metamlflow.store.publish.blobs import RELIANCES, Reliance
 from metamlflow.store.publish.publish import PublishRequest, publish
+from metamlflow.store.publish.rollback import RollbackPlan, plan_rollback, rollback
 from metamlflow.store.transfer.progress import ProgressCallback
 from metamlflow.store.verify.selection import every_version, wanted_versions
 from metamlflow.store.verify.signatures import public_keys
@@ -295,6 +296,64 @@ class MetaMLFlowClient:
             idempotency_key=idempotency_key,
             progress=progress,
         )
+
+    @overload
+    def rollback(
+        self,
+        name: str,
+        to_version: int | str,
+        *,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Artifact: ...
+    @overload
+    def rollback(
+        self,
+        name: str,
+        to_version: int | str,
+        *,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[True],
+    ) -> RollbackPlan: ...
+    def rollback(
+        self,
+        name: str,
+        to_version: int | str,
+        *,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> Artifact | RollbackPlan:
+        """Publish the content of an earlier version again, as the next version of ``name``; return that version.
+
+        No content is copied, however much it is: the new version names the objects of the earlier one. It has the same
+        files, pointers, type, schema and metadata, and the earlier version as its only input, in the role
+        ``rolled_back_to``; in a run also what the run used. Costs at most 8 requests to a bucket, one of which checks
+        whether content is missing.
+
+        If the newest version is the earlier one published again already, that is returned and nothing is published. So
+        a call that was cut off is simply made again.
+
+        Args:
+            name: the artifact's name.
+            to_version: the earlier version: a number, or an alias.
+            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the new version.
+            idempotency_key: as for :meth:`register_artifact`.
+            dry_run: write nothing, and return what would be done as a ``RollbackPlan``.
+
+        Raises:
+            InvalidInputError: the version is the newest one.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up.
+            IntegrityError: content of the version is missing; nothing was published.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
+        """
+        target, why, key = Reference.parse(name, to_version), checked_reason(note), checked_key(idempotency_key)
+        if dry_run:
+            return plan_rollback(self._store, target, note=why)
+        return Artifact(self._session, rollback(self._store, target, note=why, key=key))
 
     def set_alias(
         self, name: str, alias: str, version: int | str | None, *, expected: int | None = None, note: str | None = None

@@ -24,6 +24,7 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.publish.rollback import RollbackPlan
 
 __all__ = [
     "AccessPolicy",
@@ -51,6 +52,7 @@ __all__ = [
     "Reference",
     "Reliance",
     "Role",
+    "RollbackPlan",
     "RunEnd",
     "RunRecord",
     "RunStart",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from metamlflow.backend import CheapStat
 from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
@@ -53,8 +53,32 @@ class PublishRequest:
     code: Mapping[str, Any] | None = None
     on_stale: OnStale = "warn"
     prove: Reliance | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
     based_on: StoredManifest | None = None
     """The newest version, if this one is derived from it: schema and inputs are taken from it."""
+    again: Again | None = None
+    """An earlier version of the name whose content is published again, as it is stored; then ``source`` is empty."""
+
+
+class Again(Protocol):
+    """An earlier version that is published again."""
+
+    def begin(self) -> float:
+        """Begin an attempt; return the time before the first request that it relies on, in seconds of the clock."""
+
+    def check(self, head: Newest) -> None:
+        """Raise InvalidInputError if the newest version is this one itself."""
+
+    def content(self) -> VersionContent:
+        """Return its content, seen live in this attempt; called once in each.
+
+        Raises:
+            ArtifactPrunedError, ArtifactErasedError: it was given up.
+            IntegrityError: content is missing.
+        """
+
+    def is_what(self, head: Newest) -> bool:
+        """Whether the newest version is this one published again: then it is not published once more."""
 
 
 @callback_errors()
@@ -125,10 +149,13 @@ class _Publication:
             self._prove_earlier(earlier)
             return earlier
         seen, self._seen = self._seen, None
-        started, head = seen or (self._store.clock.elapsed(), read_newest(self._store, self._draft.name))
+        again = self._draft.again
+        began = again.begin() if again else self._store.clock.elapsed()
+        started, head = seen or (began, read_newest(self._store, self._draft.name))
+        started = min(started, began)
         age = AttemptAge(self._store.clock, started)
         self._check_base(head)
-        content = self._store_content(head, age)
+        content = again.content() if again else self._store_content(head, age)
         losses = Losses(self._store.clock)
         while True:
             target = self._target(head, content)
@@ -138,8 +165,8 @@ class _Publication:
                 head = self._later_head(target)
                 continue
             manifest = self._manifest(target, head, content)
-            if head.loaded and not self._draft.based_on and not losses.count:
-                draft = self._draft
+            draft = self._draft
+            if head.loaded and not (draft.based_on or draft.again or losses.count):
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
             self._store.recheck_if_due()
@@ -160,6 +187,8 @@ class _Publication:
 
     def _check_base(self, head: Newest) -> None:
         """Refuse to derive from an outdated version: its blobs are relied on, and newer changes would be lost."""
+        if self._draft.again:
+            self._draft.again.check(head)
         base = self._draft.based_on
         if base is None or (head.available and head.loaded and head.loaded.digest == base.digest):
             return
@@ -204,6 +233,8 @@ class _Publication:
         return head
 
     def _is_unchanged(self, head: Newest, content: VersionContent) -> bool:
+        if self._draft.again:
+            return self._draft.again.is_what(head)
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
@@ -281,7 +312,7 @@ class _Publication:
             code=self._draft.code,
             requires=content.requires,
             previous=head.digest,
-            extra={WRITER: writer()},
+            extra={**self._draft.extra, WRITER: writer()},
         )
 
     def _commit(self, manifest: Manifest, age: AttemptAge) -> StoredManifest | None:
@@ -324,6 +355,8 @@ class _Publication:
             return True
 
         def put_back() -> None:
+            if self._draft.again:
+                raise StorageError("it was published again from stored content, so there are no other bytes of it")
             self._writer = BlobWriter(self._store, self._grace, prove="stat")
             number = loaded.manifest.version
             again = AttemptAge(self._store.clock, self._store.clock.elapsed())
