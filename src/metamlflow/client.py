@@ -356,7 +356,14 @@ class MetaMLFlowClient:
         return Artifact(self._session, rollback(self._store, target, note=why, key=key))
 
     def set_alias(
-        self, name: str, alias: str, version: int | str | None, *, expected: int | None = None, note: str | None = None
+        self,
+        name: str,
+        alias: str,
+        version: int | str | None,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        dry_run: bool = False,
     ) -> AliasChange:
         """Set ``alias`` to a version of ``name``: from now on ``get_artifact(name, alias)`` returns that version.
 
@@ -371,6 +378,7 @@ class MetaMLFlowClient:
                 or was removed. Of several that move an alias at once with the same expectation exactly one succeeds.
                 None: whatever it stands for.
             note: why: a text of at most 5,000 bytes.
+            dry_run: write nothing, and return the change as it would be.
 
         Returns:
             The change, with its number.
@@ -383,13 +391,13 @@ class MetaMLFlowClient:
             OutcomeUnknownError: the storage did not say whether the alias was set.
         """
         if version is None:
-            return self.remove_alias(name, alias, expected=expected, note=note)
+            return self.remove_alias(name, alias, expected=expected, note=note, dry_run=dry_run)
         moved, target = Reference.parse(name, alias), Reference.parse(name, version)
         wanted, why = checked_expectation(expected), checked_reason(note)
-        return set_alias(self._store, moved, target, expected=wanted, note=why)
+        return set_alias(self._store, moved, target, expected=wanted, note=why, dry_run=dry_run)
 
     def remove_alias(
-        self, name: str, alias: str, *, expected: int | None = None, note: str | None = None
+        self, name: str, alias: str, *, expected: int | None = None, note: str | None = None, dry_run: bool = False
     ) -> AliasChange:
         """Remove an alias. Its history stays, and it can be set again.
 
@@ -398,6 +406,7 @@ class MetaMLFlowClient:
             alias: the alias. What it stands for may be pruned.
             expected: the version that it must stand for now; None: whatever it stands for.
             note: why: a text of at most 5,000 bytes.
+            dry_run: write nothing, and return the change as it would be.
 
         Returns:
             The change, with its number.
@@ -409,7 +418,7 @@ class MetaMLFlowClient:
         """
         removed = Reference.parse(name, alias)
         wanted, why = checked_expectation(expected), checked_reason(note)
-        return remove_alias(self._store, removed, expected=wanted, note=why)
+        return remove_alias(self._store, removed, expected=wanted, note=why, dry_run=dry_run)
 
     def annotate(
         self,

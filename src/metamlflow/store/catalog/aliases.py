@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -39,7 +40,13 @@ Key = TypeVar("Key")
 
 
 def set_alias(
-    store: Store, alias: Reference, target: Reference, *, expected: int | None = None, note: str | None = None
+    store: Store,
+    alias: Reference,
+    target: Reference,
+    *,
+    expected: int | None = None,
+    note: str | None = None,
+    dry_run: bool = False,
 ) -> AliasChange:
     """Create the next record of an alias, after all existing ones; return it.
 
@@ -49,6 +56,7 @@ def set_alias(
         target: the version that it is to stand for.
         expected: the version that it must stand for now; 0 for none; None if anything will do.
         note: why.
+        dry_run: write nothing, and return the record as it would be.
 
     Raises:
         AliasMovedError: it does not stand for the expected version; nothing was changed.
@@ -60,9 +68,12 @@ def set_alias(
             one.
     """
     text = checked_alias(alias)
-    _open_for_writing(store)
+    _open(store, writing=not dry_run)
     version = load_reference(store, target).manifest.version
-    change, before = _append(store, alias.name, text, version, expected, note)
+    wanted = _Wanted(alias.name, text, version, expected, note)
+    if dry_run:
+        return _next(store, wanted)[0]
+    change, before = _append(store, wanted)
     status = version_status(store, alias.name, version)
     if not is_live(store, alias.name, status):
         # A prune looked for aliases before this one existed, so the version is gone.
@@ -72,7 +83,12 @@ def set_alias(
 
 
 def remove_alias(
-    store: Store, alias: Reference, *, expected: int | None = None, note: str | None = None
+    store: Store,
+    alias: Reference,
+    *,
+    expected: int | None = None,
+    note: str | None = None,
+    dry_run: bool = False,
 ) -> AliasChange:
     """Create the record that removes an alias, after all existing ones; return it. Arguments as for :func:`set_alias`.
 
@@ -81,12 +97,11 @@ def remove_alias(
         AliasMovedError: it does not stand for the expected version; nothing was changed.
         InvalidNameError: the alias is malformed.
     """
-    text = checked_alias(alias)
+    wanted = _Wanted(alias.name, checked_alias(alias), None, expected, note)
     if expected == 0:
         raise InvalidInputError("an alias that stands for no version cannot be removed", hint="Leave out expected=0.")
-    _open_for_writing(store)
-    change, _ = _append(store, alias.name, text, None, expected, note)
-    return change
+    _open(store, writing=not dry_run)
+    return (_next if dry_run else _append)(store, wanted)[0]
 
 
 def checked_alias(alias: Reference) -> str:
@@ -97,16 +112,48 @@ def checked_alias(alias: Reference) -> str:
     return text
 
 
-def _open_for_writing(store: Store) -> None:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A change of an alias as a caller wants it; see the arguments of :func:`set_alias`."""
+
+    name: ArtifactName
+    alias: str
+    version: int | None
+    expected: int | None
+    note: str | None
+
+
+def _open(store: Store, *, writing: bool) -> None:
     was_open = store.is_open
-    store.writable_marker()
+    store.marker()  # a reader's: this creates no store
+    if writing:
+        store.writable_marker()
     if was_open:
-        store.recheck(writing=True)  # another store in its place may have the same names
+        store.recheck(writing=writing)  # another store in its place may have the same names
 
 
-def _append(
-    store: Store, name: ArtifactName, alias: str, version: int | None, expected: int | None, note: str | None
-) -> tuple[AliasChange, int | None]:
+def _next(store: Store, wanted: _Wanted) -> tuple[AliasChange, int | None]:
+    """Return the record that would come after the newest one, and what the alias stands for now.
+
+    Raises:
+        ArtifactNotFoundError: an alias that does not exist is to be removed.
+        AliasMovedError: it does not stand for the expected version.
+    """
+    name, alias, expected = wanted.name, wanted.alias, wanted.expected
+    number, held = looked_again(lambda: newest_alias_record(store, name, alias), store.clock)
+    if wanted.version is None and held is None and (number == 0 or expected is None):
+        raise not_found(store, name, alias)
+    if expected is not None and expected != (held or 0):
+        raise _moved(name, alias, expected, held or 0)
+    return _record(store, wanted, number + 1), held
+
+
+def _record(store: Store, wanted: _Wanted, number: int) -> AliasChange:
+    now = store.clock.now()
+    return AliasChange(str(wanted.name), wanted.alias, number, wanted.version, wanted.note, now, user_name(), writer())
+
+
+def _append(store: Store, wanted: _Wanted) -> tuple[AliasChange, int | None]:
     """Create the record after the newest one; return it, and the former target of the alias.
 
     What is compared is the newest record, and its successor is claimed: so nobody comes between.
@@ -115,26 +162,24 @@ def _append(
     record_id = store.clock.new_id()
     while True:
         store.recheck_if_due()
-        number, held = looked_again(lambda: newest_alias_record(store, name, alias), store.clock)
-        if version is None and held is None and (number == 0 or expected is None):
-            raise not_found(store, name, alias)
-        if expected is not None and expected != (held or 0):
-            raise _moved(name, alias, expected, held or 0)
-        if (change := _claim(store, name, alias, number + 1, version, note, record_id)) is not None:
+        change, held = _next(store, wanted)
+        if _claim(store, change, record_id):
             return change, held
-        losses.note(alias_key(name, alias, number + 1))
+        losses.note(alias_key(wanted.name, wanted.alias, change.number))
 
 
-def _claim(
-    store: Store, name: ArtifactName, alias: str, number: int, version: int | None, note: str | None, record_id: str
-) -> AliasChange | None:
-    """Claim one record of an alias; return it, or None if somebody else has it."""
-    change = AliasChange(str(name), alias, number, version, note, store.clock.now(), user_name(), writer())
+def _claim(store: Store, change: AliasChange, record_id: str) -> bool:
+    """Claim one record of an alias; return whether it is ours."""
     data = encode_alias(
-        version, record_id, change.created_at, created_by=change.created_by, note=note, writer=change.writer
+        change.version,
+        record_id,
+        change.created_at,
+        created_by=change.created_by,
+        note=change.note,
+        writer=change.writer,
     )
-    key = alias_key(name, alias, number)
-    return None if create_exclusively(store.backend, key, data, record_id, store.clock) is None else change
+    key = alias_key(ArtifactName(change.name), change.alias, change.number)
+    return create_exclusively(store.backend, key, data, record_id, store.clock) is not None
 
 
 def _moved(name: ArtifactName, alias: str, expected: int, current: int) -> AliasMovedError:
@@ -164,7 +209,8 @@ def _undo(store: Store, made: AliasChange, before: int | None) -> None:
 
     def claim(number: int, version: int | None) -> bool:
         store.recheck_if_due()
-        return _claim(store, name, made.alias, number, version, why, store.clock.new_id()) is not None
+        wanted = _Wanted(name, made.alias, version, None, why)
+        return _claim(store, _record(store, wanted, number), store.clock.new_id())
 
     back = before if lives() else None
     if claim(made.number + 1, back) and back is not None and not lives():
