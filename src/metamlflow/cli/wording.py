@@ -29,7 +29,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
 # Not inside of a name, a path or a quotation: these are the user's own text.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
 # These arguments are also English words: only at the beginning of a message are they arguments.
-_BLAMED = re.compile(r"^(expected|resume|version)s?(?=: )")
+_BLAMED = re.compile(r"^(expected|note|resume|version)s?(?=: )")
 # The prefix that the validating package puts before a parser's message.
 _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")
 

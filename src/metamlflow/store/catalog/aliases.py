@@ -187,7 +187,7 @@ def _moved(name: ArtifactName, alias: str, expected: int, current: int) -> Alias
     wanted = f"version {expected}" if expected else "none"
     return AliasMovedError(
         f"the alias {alias!r} of {name!r} {stands}, and not for {wanted} as expected; it was left as it is",
-        hint="Somebody moved it. Look who and why with `alias_history`, and decide again.",
+        hint="`metamlflow alias history` or `client.alias_history()` tells who moved it and why. Then decide again.",
         name=name,
         alias=alias,
         expected=expected,
