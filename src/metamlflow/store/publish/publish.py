@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from metamlflow.backend import CheapStat
 from metamlflow.errors import ConflictError, ObjectNotFoundError, OutcomeUnknownError, StorageError, StoreFormatError
@@ -26,6 +26,7 @@ from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
 from metamlflow.store.lineage.inputs import merged
 from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
+from metamlflow.store.publish.again import Again
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
 from metamlflow.store.publish.head import Newest, read_newest
@@ -58,27 +59,6 @@ class PublishRequest:
     """The newest version, if this one is derived from it: schema and inputs are taken from it."""
     again: Again | None = None
     """An earlier version of the name whose content is published again, as it is stored; then ``source`` is empty."""
-
-
-class Again(Protocol):
-    """An earlier version that is published again."""
-
-    def begin(self) -> float:
-        """Begin an attempt; return the time before the first request that it relies on, in seconds of the clock."""
-
-    def check(self, head: Newest) -> None:
-        """Raise InvalidInputError if the newest version is this one itself."""
-
-    def content(self) -> VersionContent:
-        """Return its content, seen live in this attempt; called once in each.
-
-        Raises:
-            ArtifactPrunedError, ArtifactErasedError: it was given up.
-            IntegrityError: content is missing.
-        """
-
-    def is_what(self, head: Newest) -> bool:
-        """Whether the newest version is this one published again: then it is not published once more."""
 
 
 @callback_errors()
