@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -14,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from forked import fate_of, race
+from forked import fate_of, killed_at, race
 from graves import erase, set_state
 from interleaving import Meanwhile
+from test_late_wins import PausedWorld, paused
 from test_publish_age import GRACE, HALF, LATE, MOMENT, Passing, TimedWorld
 from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld, assert_readable, assert_sound, manifests
 
@@ -299,6 +301,32 @@ def test_a_kill_before_or_after_any_call_is_mended_by_the_same_call_again(tmp_pa
     assert_mended(on_a_disk, kill)
 
 
+@pytest.mark.full
+def test_a_kill_around_any_link_fsync_or_unlink_is_mended_by_the_same_call_again(tmp_path):
+    prepared = filled(LocalWorld(tmp_path / "prepared")).root
+    moments, landed = 0, set()
+    for nth, after in itertools.product(range(1, 100), (False, True)):
+        world = LocalWorld(tmp_path / f"{nth}-{after}")
+        shutil.copytree(prepared, world.root)
+
+        def roll_back(world=world, nth=nth, after=after) -> None:
+            wrapped = killed_at(nth, after=after)
+            for name in ("link", "fsync", "unlink"):
+                setattr(os, name, wrapped(getattr(os, name)))
+            world.client().rollback(NAME, 1, note="why")
+
+        if fate_of(roll_back) == 0:
+            break
+        moments += 1
+        landed.add(len(assert_sound(world)))
+        artifact = world.client().rollback(NAME, 1, note="why")
+        assert (artifact.version, artifact.notes.description) == (4, "why")
+        assert list(assert_sound(world)) == [1, 2, 3, 4]
+        shutil.rmtree(world.root)
+    assert moments >= 26
+    assert landed == {3, 4}
+
+
 def test_an_end_before_or_after_any_call_is_mended_by_the_same_call_again():
     prepared = filled(MemoryWorld()).bucket.objects
 
@@ -409,3 +437,36 @@ def test_a_rollback_that_took_too_long_looks_at_its_source_again():
     with pytest.raises(ArtifactPrunedError):
         client_on(FaultyBackend(world.backend(), [slept]), world.clock()).rollback(NAME, 1)
     assert list(manifests(world.objects())) == [1, 2]
+
+
+@pytest.fixture
+def pausing() -> PausedWorld:
+    world = PausedWorld()
+    for content in (b"good", b"bad"):
+        world.client(world.clock()).register_artifact(NAME, content)
+    return world
+
+
+def test_a_late_win_whose_content_was_collected_is_pruned_and_told(pausing):
+    client, _ = paused(pausing, GRACE, pausing.drop_blobs)
+    with pytest.raises(StorageError, match="so late that its content had been collected"):
+        client.rollback(NAME, 1)
+    assert pausing.client().list_versions(NAME) == [1, 2]
+    assert list(manifests(pausing.objects())) == [1, 2, 3]
+
+
+def test_a_late_win_whose_content_is_there_stays(pausing):
+    client, backend = paused(pausing, GRACE)
+    assert client.rollback(NAME, 1).verify("full")
+    assert backend.looks > 0
+    assert pausing.client().get_artifact(NAME).version == 3
+
+
+def test_in_a_run_a_rollback_is_an_output_of_it_and_what_the_run_used_is_an_input(three):
+    client = three.client()
+    with client.run("mend") as run:
+        client.get_artifact("raw").read_bytes()
+        artifact = client.rollback(NAME, 1)
+    assert artifact.run_id == run.id
+    assert {(used.name, used.role) for used in artifact.inputs} == {("raw", None), (NAME, "rolled_back_to")}
+    assert [output.version for output in client.get_run(run.id).end.outputs] == [4]
