@@ -330,8 +330,8 @@ class MetaMLFlowClient:
 
         No content is copied, however much it is: the new version names the objects of the earlier one. It has the same
         files, pointers, type, schema and metadata, and the earlier version as its only input, in the role
-        ``rolled_back_to``; in a run also what the run used. Costs at most 8 requests to a bucket, one of which checks
-        whether content is missing.
+        ``rolled_back_to``; in a run also what the run used. By a number, outside of a run and without an idempotency
+        key it costs at most 8 requests to a bucket, one of which checks whether content is missing.
 
         If the newest version is the earlier one published again already, that is returned and nothing is published. So
         a call that was cut off is simply made again.
