@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metamlflow.data import Dataset
     from metamlflow.errors import (
         AccessDeniedError,
+        AliasMovedError,
         AlreadyExistsError,
         ArtifactErasedError,
         ArtifactNotFoundError,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 __all__ = [
     "AccessDeniedError",
+    "AliasMovedError",
     "AlreadyExistsError",
     "Artifact",
     "ArtifactErasedError",

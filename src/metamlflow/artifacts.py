@@ -24,6 +24,7 @@ from metamlflow.model.metadata import decode
 from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.retention import Protection
+from metamlflow.store.catalog.aliases import aliases_now
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.notes import notes_of
 from metamlflow.store.catalog.protections import protections
@@ -69,9 +70,10 @@ class Artifact:
     artifact and cost no request; content is read from the store on demand, and verified. Thread-safe and picklable.
     """
 
-    def __init__(self, session: Session, loaded: StoredManifest) -> None:
+    def __init__(self, session: Session, loaded: StoredManifest, *, aliases: tuple[str, ...] | None = None) -> None:
         self._session = session
         self._loaded = loaded
+        self._aliases = aliases  # as a listing showed them
         self._run: Recorder | None = current_run(session.store)
 
     @property
@@ -343,6 +345,18 @@ class Artifact:
         self._store.check_features()
         return protections(self._store, self._manifest.name, self.version)
 
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The aliases that stand for this version now, sorted.
+
+        Costs a listing, and a read for each alias of the name, each time; nothing if the artifact comes from
+        ``client.list_artifacts(include_aliases=True)``, which looked them up. An alias with a damaged record is left
+        out with a ``DamagedRecordWarning``.
+        """
+        if self._aliases is not None:
+            return self._aliases
+        return aliases_now(self._store, self._manifest.name, self.version)
+
     # --- pointers -----------------------------------------------------------------------------------------------------
 
     def strengthen(self, evidence: Strength = "full", *, progress: ProgressCallback | None = None) -> Artifact:
@@ -452,7 +466,7 @@ class Artifact:
 
     def __setstate__(self, state: tuple[Session, StoredManifest]) -> None:
         self._session, self._loaded = state
-        self._run = None
+        self._run = self._aliases = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Artifact):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from metamlflow._arguments import blamed_on
 from metamlflow._session import (
@@ -36,6 +36,7 @@ from metamlflow.given_versions import (
     used_version,
 )
 from metamlflow.lineage import Lineage
+from metamlflow.model.aliases import AliasChange, checked_expectation, checked_reason
 from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
@@ -47,7 +48,7 @@ from metamlflow.model.runs import RunRecord
 from metamlflow.openlineage import check_address
 from metamlflow.runs import Run, joined, recorded_run
 from metamlflow.store.cache.file_cache import FileCache
-from metamlflow.store.catalog.aliases import aliases_of, set_alias
+from metamlflow.store.catalog.aliases import AliasesOfMany, alias_history, aliases_of, remove_alias, set_alias
 from metamlflow.store.catalog.history import History, history_of
 from metamlflow.store.catalog.listing import listed, live_numbers
 from metamlflow.store.catalog.notes import annotate, history_on, notes_on
@@ -63,6 +64,7 @@ from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 from metamlflow.store.pointers.registering import pointer_source
 from metamlflow.store.publish.blobs import RELIANCES, Reliance
 from metamlflow.store.publish.publish import PublishRequest, publish
+from metamlflow.store.publish.rollback import RollbackPlan, plan_rollback, rollback
 from metamlflow.store.transfer.progress import ProgressCallback
 from metamlflow.store.verify.selection import every_version, wanted_versions
 from metamlflow.store.verify.signatures import public_keys
@@ -304,21 +306,128 @@ class MetaMLFlowClient:
             progress=progress,
         )
 
-    def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
+    @overload
+    def rollback(
+        self,
+        name: str,
+        to_version: int | str,
+        *,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Artifact: ...
+    @overload
+    def rollback(
+        self,
+        name: str,
+        to_version: int | str,
+        *,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[True],
+    ) -> RollbackPlan: ...
+    def rollback(
+        self,
+        name: str,
+        to_version: int | str,
+        *,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> Artifact | RollbackPlan:
+        """Publish the content of an earlier version again, as the next version of ``name``; return that version.
+
+        No content is copied, however much it is: the new version names the objects of the earlier one. It has the same
+        files, pointers, type, schema and metadata, and the earlier version as its only input, in the role
+        ``rolled_back_to``; in a run also what the run used. By a number, outside of a run and without an idempotency
+        key it costs at most 8 requests to a bucket, one of which checks whether content is missing.
+
+        If the newest version is the earlier one published again already, that is returned and nothing is published. So
+        a call that was cut off is simply made again.
+
+        Args:
+            name: the artifact's name.
+            to_version: the earlier version: a number, or an alias.
+            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the new version.
+            idempotency_key: as for :meth:`register_artifact`.
+            dry_run: write nothing, and return what would be done as a ``RollbackPlan``.
+
+        Raises:
+            InvalidInputError: the version is the newest one.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up.
+            IntegrityError: content of the version is missing; nothing was published.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
+        """
+        target, why, key = Reference.parse(name, to_version), checked_reason(note), checked_key(idempotency_key)
+        if dry_run:
+            return plan_rollback(self._store, target, note=why)
+        return Artifact(self._session, rollback(self._store, target, note=why, key=key))
+
+    def set_alias(
+        self,
+        name: str,
+        alias: str,
+        version: int | str | None,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        dry_run: bool = False,
+    ) -> AliasChange:
         """Set ``alias`` to a version of ``name``: from now on ``get_artifact(name, alias)`` returns that version.
+
+        Each change is recorded with its time, author and note; :meth:`alias_history` returns them all.
 
         Args:
             name: the artifact's name.
             alias: one segment of letters, digits, ``.``, ``_`` and ``-``, such as ``production``.
-            version: a number, ``"latest"`` (the newest version now) or another alias; None removes the alias.
+            version: a number, ``"latest"`` (the newest version now) or another alias; None removes the alias, as
+                :meth:`remove_alias` does.
+            expected: the version that the alias must stand for now, or 0 if it must stand for none: it does not exist,
+                or was removed. Of several that move an alias at once with the same expectation exactly one succeeds.
+                None: whatever it stands for.
+            note: why: a text of at most 5,000 bytes.
+            dry_run: write nothing, and return the change as it would be.
+
+        Returns:
+            The change, with its number.
 
         Raises:
+            AliasMovedError: it does not stand for the expected version, which the error names; it was left as it is.
             ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up; the alias is as before, or removed.
             InvalidNameError: the alias is malformed.
+            OutcomeUnknownError: the storage did not say whether the alias was set.
         """
-        set_alias(
-            self._store, Reference.parse(name, alias), None if version is None else Reference.parse(name, version)
-        )
+        if version is None:
+            return self.remove_alias(name, alias, expected=expected, note=note, dry_run=dry_run)
+        moved, target = Reference.parse(name, alias), Reference.parse(name, version)
+        wanted, why = checked_expectation(expected), checked_reason(note)
+        return set_alias(self._store, moved, target, expected=wanted, note=why, dry_run=dry_run)
+
+    def remove_alias(
+        self, name: str, alias: str, *, expected: int | None = None, note: str | None = None, dry_run: bool = False
+    ) -> AliasChange:
+        """Remove an alias. Its history stays, and it can be set again.
+
+        Args:
+            name: the artifact's name.
+            alias: the alias. What it stands for may be pruned.
+            expected: the version that it must stand for now; None: whatever it stands for.
+            note: why: a text of at most 5,000 bytes.
+            dry_run: write nothing, and return the change as it would be.
+
+        Returns:
+            The change, with its number.
+
+        Raises:
+            ArtifactNotFoundError: there is no such alias, or it was removed before; the error names existing ones.
+            AliasMovedError: it does not stand for the expected version, which the error names; it was left as it is.
+            OutcomeUnknownError: the storage did not say whether the alias was removed.
+        """
+        removed = Reference.parse(name, alias)
+        wanted, why = checked_expectation(expected), checked_reason(note)
+        return remove_alias(self._store, removed, expected=wanted, note=why, dry_run=dry_run)
 
     def annotate(
         self,
@@ -451,7 +560,12 @@ class MetaMLFlowClient:
         return Artifact(replace(self._session, store=store.for_signed()), loaded)
 
     def list_artifacts(
-        self, name: str | None = None, *, artifact_type: str | None = None, include_hidden: bool = False
+        self,
+        name: str | None = None,
+        *,
+        artifact_type: str | None = None,
+        include_hidden: bool = False,
+        include_aliases: bool = False,
     ) -> list[Artifact]:
         """Return the latest version of each name, sorted by name; or all versions of one name, ascending.
 
@@ -462,6 +576,9 @@ class MetaMLFlowClient:
             name: list the versions of this name, hidden or not.
             artifact_type: only artifacts of this type.
             include_hidden: list names too that were hidden from listings.
+            include_aliases: look up the aliases too, so that :attr:`Artifact.aliases` of each tells them as of now
+                without a request. Costs one listing: of the aliases of the name, or, without a name, of all records of
+                versions; and a read for each alias.
 
         Raises:
             ArtifactNotFoundError: the name does not exist.
@@ -470,8 +587,9 @@ class MetaMLFlowClient:
         parsed = None if name is None else ArtifactName.parse(name)
         self._store.marker()
         found = listed(self._store, parsed, include_hidden=include_hidden)
+        aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
         return [
-            Artifact(self._session, loaded)
+            Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
@@ -503,7 +621,8 @@ class MetaMLFlowClient:
     def aliases(self, name: str) -> dict[str, int]:
         """Return the aliases of a name and their versions; empty if it has none.
 
-        Costs a listing, and a read of each alias.
+        Costs a listing, and a read of each alias. An alias with a damaged record is left out with a
+        :class:`~metamlflow.errors.DamagedRecordWarning`.
 
         Raises:
             ArtifactNotFoundError: the name does not exist.
@@ -511,10 +630,25 @@ class MetaMLFlowClient:
         """
         self._store.marker()
         parsed = ArtifactName.parse(name)
-        found = aliases_of(self._store, parsed)
+        found = aliases_of(self._store, parsed, leniently=True)
         if not found:
             known_versions(self._store, parsed)  # or a mistyped name would pass as one without aliases
         return dict(sorted(found.items()))
+
+    def alias_history(self, name: str, alias: str) -> list[AliasChange]:
+        """Return all changes of an alias, the oldest first: what it stood for since when, by whom, and why.
+
+        A removal is a change whose version is None. Costs a listing, and a read of each change. A damaged record is
+        left out with a :class:`~metamlflow.errors.DamagedRecordWarning`.
+
+        Raises:
+            ArtifactNotFoundError: there never was such an alias; the error names existing ones.
+            InvalidNameError: the alias is malformed.
+            StoreNotFoundError: the store does not exist.
+        """
+        asked = Reference.parse(name, alias)
+        self._store.marker()
+        return alias_history(self._store, asked)
 
     # --- lineage ------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from metamlflow.redaction import UNDECODED, printable, redact, without_secrets
 
 __all__ = [
     "AccessDeniedError",
+    "AliasMovedError",
     "AlreadyExistsError",
     "ArtifactErasedError",
     "ArtifactNotFoundError",
@@ -264,6 +265,22 @@ class MissingDependencyError(MetaMLFlowError, ImportError):
 
 class ConflictError(MetaMLFlowError):
     """The call conflicts with the current state; nothing was changed."""
+
+
+class AliasMovedError(ConflictError):
+    """An alias does not stand for the version that the caller expected; somebody was faster. It was left as it is.
+
+    Attributes:
+        name: the artifact name.
+        alias: the alias.
+        expected: the expected version; 0 for none.
+        current: the version that it stands for; 0 for none.
+    """
+
+    name: str = ""
+    alias: str = ""
+    expected: int = 0
+    current: int = 0
 
 
 class StaleMetadataError(ConflictError):

@@ -9,6 +9,7 @@ from metamlflow.backend.diagnosis import AccessPolicy, Role, Verdict
 from metamlflow.data import ArtifactClient
 from metamlflow.given_versions import HoldsArtifact, Inputs, Version
 from metamlflow.migration import Place
+from metamlflow.model.aliases import AliasChange
 from metamlflow.model.findings import Level, Status
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item
 from metamlflow.model.names import ArtifactName, Reference
@@ -25,6 +26,7 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.publish.rollback import RollbackPlan
 from metamlflow.store.retain.fsck.kinds import Severity
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport
 from metamlflow.store.retain.prune_report import PruneDecision, PruneReport
@@ -33,6 +35,7 @@ from metamlflow.store.retain.space.report import UsageReport
 
 __all__ = [
     "AccessPolicy",
+    "AliasChange",
     "ArtifactClient",
     "ArtifactName",
     "Check",
@@ -65,6 +68,7 @@ __all__ = [
     "Reference",
     "Reliance",
     "Role",
+    "RollbackPlan",
     "Rules",
     "RunEnd",
     "RunRecord",

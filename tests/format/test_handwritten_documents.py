@@ -160,6 +160,12 @@ def test_handwritten_small_records_are_read():
 def test_small_records_are_written_byte_for_byte_as_the_specification_shows():
     origin = f'"created_at":"2026-01-31T12:00:00.000000Z","format":1,%s"record_id":"{ID}"'
     assert encode_alias(2, ID, NOON).decode() == f'{{{origin % ""},"version":2}}\n'
+    said = encode_alias(2, ID, NOON, created_by="ada", note="why", writer="metamlflow 1").decode()
+    assert json.loads(said) == json.loads(encode_alias(2, ID, NOON)) | {
+        "created_by": "ada",
+        "note": "why",
+        "writer": "metamlflow 1",
+    }
     assert encode_alias(None, ID, NOON).decode() == f'{{{origin % ""},"version":null}}\n'
     digest = f"sha256:{'a' * 64}"
     of = f'"manifest_digest":"{digest}",'

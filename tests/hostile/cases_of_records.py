@@ -120,6 +120,11 @@ A = "file:///" + "a" * 4_000
 CASES |= {
     "an alias of a version that is not there": _alias(9, version=77),
     "an alias with the largest number": _alias(LARGEST, version=1, record_id="f" * 32),
+    "an alias with texts that are none": _alias(9, version=2, note=["x"], created_by=7),
+    "an alias with a note that is too long": _alias(9, version=2, note="x" * 5_001),
+    "an alias with texts that are markup": _alias(
+        9, version=2, note="<script>alert(1)</script>\x1b[2J\n", created_by="\x1b[31m"
+    ),
     "an alias that is a name": _alias(9, version="latest"),
     "an alias of 3 GB": lambda store: store.sparse(f"artifacts/data/_aliases/best/{NUMBERS - 9:010d}.json", 3 * GIB),
     "a state with an enormous number": _state("data", 2, "9" * 200, "pruned"),

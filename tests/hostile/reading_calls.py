@@ -39,7 +39,19 @@ REPORTS = frozenset(
 """Calls whose result may say that something is wrong, where others raise."""
 LINEAGES = frozenset({"upstream", "downstream"})
 """Calls whose result says of itself whether it is complete."""
-LISTS = frozenset({"list", "list-versions", "cli-ls", "notes-history"})
+LISTS = frozenset(
+    {
+        "list",
+        "list-versions",
+        "cli-ls",
+        "notes-history",
+        "aliases",
+        "aliases-of-artifact",
+        "alias-history",
+        "list-aliases",
+        "cli-alias-history",
+    }
+)
 """Calls that may leave out what is damaged, with a warning."""
 
 
@@ -173,6 +185,17 @@ CALLS["notes-of-artifact"] = lambda reading: [_data(reading).notes.to_json(), re
 CALLS["notes-history"] = lambda reading: [
     notes.to_json() for target in ("data", "data@2") for notes in reading.client.notes_history(target)
 ]
+CALLS["aliases"] = lambda reading: sorted(reading.client.aliases("data").items())
+CALLS["aliases-of-artifact"] = lambda reading: list(reading.client.get_artifact("data", 2).aliases)
+CALLS["alias-history"] = lambda reading: [change.to_json() for change in reading.client.alias_history("data", "best")]
+CALLS["list-aliases"] = lambda reading: [
+    [found.name, found.version, alias]
+    for name in ("data", None)
+    for found in reading.client.list_artifacts(name, include_aliases=True)
+    for alias in found.aliases
+]
+CALLS["cli-alias-history"] = lambda reading: _command("alias", "history", "data", "best")
+CALLS["rollback-plan"] = lambda reading: reading.client.rollback("data", 2, dry_run=True).to_json()
 CALLS["cli-notes"] = lambda reading: _command("notes", "data@2")
 for _level in ("stat", "checksum", "full"):
     CALLS[f"verify-{_level}"] = lambda reading, level=_level: _data(reading).verify(level).to_json()

@@ -41,6 +41,8 @@ TAKEN_AT_ITS_WORD = {
     "a path of 2,000 folders",
     "a path too long for a disk",
     "a path of combining characters",
+    "an alias of a version that is not there",
+    "an alias with texts that are markup",
     "an alias with the largest number",
     "notes with the largest number",
     "notes that are markup",

@@ -12,6 +12,7 @@ from browser import CHROMIUM, elements_of, opened_in_chromium
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metamlflow.errors import DamagedRecordWarning
 from metamlflow.lineage.page import layered
 from metamlflow.testing import MemoryBackend, MemoryBucket, client_on
 
@@ -48,6 +49,31 @@ def data_of(page: str) -> dict:
     """The graph that a page carries, read as a browser reads it: up to the first end of its element."""
     (data,) = [element.text for element in elements_of(page) if element.attributes.get("id") == "data"]
     return json.loads(data)
+
+
+def test_the_page_shows_which_aliases_stand_for_which_version(client, lineage):
+    for alias, name in (("production", "made"), ("best", "made"), ("golden", "raw")):
+        client.set_alias(name, alias, 1)
+    nodes = {node["id"]: node for node in data_of(lineage.to_html())["nodes"]}
+    assert nodes["made@1"]["label"] == "made@1 (best, production)"
+    assert nodes["made@1"]["facts"]["aliases"] == "best, production"
+    assert nodes["raw@1"]["label"] == "raw@1 (golden)"
+    client.set_alias("made", "production", client.register_artifact("made", b"newer").version)
+    client.remove_alias("raw", "golden")
+    nodes = {node["id"]: node for node in data_of(lineage.to_html())["nodes"]}
+    assert (nodes["made@1"]["label"], nodes["raw@1"]["label"]) == ("made@1 (best)", "raw@1")
+    assert "aliases" not in nodes["raw@1"]["facts"]
+
+
+def test_aliases_that_cannot_be_read_do_not_hinder_the_page(client, lineage, store_folder):
+    client.set_alias("made", "production", 1)
+    client.set_alias("raw", "golden", 1)
+    (record,) = (store_folder / "artifacts/made/_aliases/production").iterdir()
+    record.chmod(0o644)
+    record.write_bytes(b"no JSON")
+    with pytest.warns(DamagedRecordWarning, match="left out of the aliases"):
+        nodes = {node["id"]: node for node in data_of(lineage.to_html())["nodes"]}
+    assert (nodes["made@1"]["label"], nodes["raw@1"]["label"]) == ("made@1", "raw@1 (golden)")
 
 
 # --- the text of the page ---------------------------------------------------------------------------------------------

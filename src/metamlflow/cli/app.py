@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from metamlflow.cli.aliases import alias_app, rollback_app
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.completion import names, references
 from metamlflow.cli.doctor import advised, examined
@@ -45,7 +46,7 @@ from metamlflow.cli.pointers import pointer_app
 from metamlflow.cli.progress import shown_progress
 from metamlflow.cli.prune import protection_rows, protections_shown, prune_app
 from metamlflow.cli.repair import repair_app
-from metamlflow.cli.rows import LEFT_OUT, LISTED, entry_rows, fact_rows, listed_row
+from metamlflow.cli.rows import ALIASES, LEFT_OUT, LISTED, entry_rows, fact_rows, listed_document, listed_row
 from metamlflow.cli.signals import interruptible
 from metamlflow.cli.verify import Limits, check_all
 
@@ -205,6 +206,9 @@ def ls(
     hidden: Annotated[
         bool, typer.Option("--include-hidden", help="List names too that were hidden from listings.")
     ] = False,
+    aliases: Annotated[
+        bool, typer.Option("--aliases", help="Show the aliases too: one listing more, and a read for each alias.")
+    ] = False,
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
@@ -212,13 +216,18 @@ def ls(
 ) -> None:
     """List the latest version of each name, or all versions of one.
 
-    In a pipe: name, version, type, files, bytes, time of creation and creator, separated by tabs.
+    In a pipe: name, version, type, files, bytes, time of creation and creator, separated by tabs; with --aliases also
+    the aliases, separated by commas.
     """
-    found = client_for(store, options).list_artifacts(name, artifact_type=artifact_type, include_hidden=hidden)
+    found = client_for(store, options).list_artifacts(
+        name, artifact_type=artifact_type, include_hidden=hidden, include_aliases=aliases
+    )
     if as_json:
-        emit_document("artifacts", {"artifacts": [artifact.to_json() for artifact in found]})
+        emit_document("artifacts", {"artifacts": [listed_document(artifact, aliases=aliases) for artifact in found]})
     else:
-        emit_rows(map(listed_row, found), LISTED if found else (), LEFT_OUT)
+        titles = (*LISTED, ALIASES) if aliases else LISTED
+        rows = (listed_row(artifact, aliases=aliases) for artifact in found)
+        emit_rows(rows, titles if found else (), LEFT_OUT)
 
 
 @app.command(short_help="Show one version: facts, metadata, schema, notes, files.")
@@ -337,6 +346,8 @@ def demo(
         emit_document("demo", outcome)
 
 
+app.add_typer(alias_app)
+app.add_typer(rollback_app)
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)

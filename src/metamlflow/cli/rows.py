@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from metamlflow.types import Check
 
 LISTED = ("NAME", "VERSION", "TYPE", "FILES", "SIZE", "CREATED", "BY")
+ALIASES = "ALIASES"
 LEFT_OUT = ("BY", "FILES", "TYPE", "CREATED", "SIZE")
 CHECKED = ("CHECK", "VERDICT", "FOUND")
 
 
-def listed_row(artifact: Artifact) -> Row:
-    """Return an artifact as a row of a listing, in the columns ``LISTED``."""
-    return (
+def listed_row(artifact: Artifact, *, aliases: bool = False) -> Row:
+    """Return an artifact as a row of a listing, in the columns ``LISTED``, and ``ALIASES`` if wanted."""
+    row: Row = (
         artifact.name,
         artifact.version,
         artifact.artifact_type,
@@ -30,6 +31,12 @@ def listed_row(artifact: Artifact) -> Row:
         artifact.created_at,
         artifact.created_by,
     )
+    return (*row, ",".join(artifact.aliases)) if aliases else row
+
+
+def listed_document(artifact: Artifact, *, aliases: bool) -> dict[str, Any]:
+    """Return an artifact of a listing as JSON values, with its aliases if wanted."""
+    return {**artifact.to_json(), "aliases": list(artifact.aliases)} if aliases else artifact.to_json()
 
 
 def fact_rows(artifact: Artifact) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metamlflow.errors import StoreFormatError
-from metamlflow.model.names import MAX_VERSION, ArtifactName, name_problem
+from metamlflow.model.names import MAX_VERSION, ArtifactName, alias_problem, name_problem
 
 MARKER = "metamlflow.json"
 NAMES = "names/"
@@ -220,6 +220,19 @@ def alias_of_key(name: ArtifactName, key: str) -> str | None:
     """The alias whose record lies at ``key``, or None for a key that format 1 does not know."""
     alias = unescape_name(key.removeprefix(every_alias_prefix(name)).rpartition("/")[0])
     return alias if parse_alias_key(name, alias, key) is not None else None
+
+
+def alias_of_any_key(key: str) -> tuple[str, str, int] | None:
+    """The name, the alias and the number of the record at ``key``, or None for a key of anything else."""
+    escaped, separator, _ = key.removeprefix(ARTIFACTS).partition("/_aliases/")
+    name = unescape_name(escaped)
+    if not separator or name_problem(name) is not None or escape_name(name) != escaped:
+        return None
+    known = ArtifactName(name)
+    alias = alias_of_key(known, key)
+    if alias is None or alias_problem(alias) is not None:
+        return None
+    return name, alias, parse_alias_key(known, alias, key) or 0
 
 
 def alias_key(name: ArtifactName, alias: str, number: int) -> str:

@@ -9,6 +9,8 @@ from typing import Literal, cast
 from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_object, shown
 from metamlflow.format.layout import MARKER, state_number_of_key
 from metamlflow.format.manifests import is_digest, is_record_id, is_uuid
+from metamlflow.model.aliases import AliasChange, reason_problem
+from metamlflow.model.manifests import WRITER
 from metamlflow.model.names import MAX_VERSION
 from metamlflow.model.uris import uri_problem
 
@@ -140,20 +142,53 @@ def decode_state(data: bytes, key: str) -> StateRecord:
     return StateRecord(cast("State", state), manifest_digest, created_by, note)
 
 
-def encode_alias(version: int | None, record_id: str, created_at: datetime) -> bytes:
-    """Return the bytes of an alias record; None removes the alias."""
+def encode_alias(
+    version: int | None,
+    record_id: str,
+    created_at: datetime,
+    *,
+    created_by: str | None = None,
+    note: str | None = None,
+    writer: str | None = None,
+) -> bytes:
+    """Return the bytes of an alias record; None as the version removes the alias. Other fields of None are left out."""
+    said = {"created_by": created_by, "note": note, WRITER: writer}
     return dump(
-        {"created_at": format_instant(created_at), "format": FORMAT, "record_id": record_id, "version": version}
+        {
+            **{field: value for field, value in said.items() if value is not None},
+            "created_at": format_instant(created_at),
+            "format": FORMAT,
+            "record_id": record_id,
+            "version": version,
+        }
     )
 
 
 def decode_alias(data: bytes, key: str) -> int | None:
     """Read an alias record: the version that it stands for, or None if it was removed."""
+    return decode_alias_change(data, key, "", "", 0).version
+
+
+def decode_alias_change(data: bytes, key: str, name: str, alias: str, number: int) -> AliasChange:
+    """Read record ``number`` of an alias of a name, with all that it says.
+
+    Raises:
+        StoreFormatError: it is damaged, or its note is beyond the limit.
+    """
     fields, problems = open_record(data, key, "alias record")
-    version = None if fields.is_null("version") else fields.integer("version", 1, MAX_VERSION)
-    check_origin(fields)
+    fields.text("record_id", is_record_id)
+    change = AliasChange(
+        name=name,
+        alias=alias,
+        number=number,
+        version=None if fields.is_null("version") else fields.integer("version", 1, MAX_VERSION),
+        note=fields.optional_text("note", reason_problem),
+        created_at=fields.instant("created_at"),
+        created_by=fields.optional_text("created_by"),
+        writer=fields.optional_text(WRITER),
+    )
     problems.raise_if_any("alias record")
-    return version
+    return change
 
 
 @dataclass(frozen=True, slots=True)

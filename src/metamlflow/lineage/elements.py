@@ -61,5 +61,8 @@ class Graph(Protocol):
     def run_facts(self) -> dict[str, dict[str, Any]]:
         """Return the recorded facts of each run, by the id of its node."""
 
+    def alias_facts(self) -> dict[str, tuple[str, ...]]:
+        """Return the aliases of versions that have some, by the id of the version's node."""
+
     def to_json(self) -> dict[str, Any]:
         """Return the graph as JSON values."""

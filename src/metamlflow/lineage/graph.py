@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from metamlflow.backend.external import shown
 from metamlflow.errors import DamagedRecordWarning, MetaMLFlowError
 from metamlflow.lineage.elements import Link, Node
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.aliases import aliases_for, aliases_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.lineage.runs import facts_of, load_run
@@ -130,6 +132,32 @@ class Lineage:
                 warnings.warn(f"run {run_id} cannot be read: {facts['problem']}", DamagedRecordWarning, stacklevel=2)
         return {node: found[run_id] for node, run_id in of_node.items() if found[run_id]}
 
+    def alias_facts(self) -> dict[str, tuple[str, ...]]:
+        """Return the aliases of those versions in the graph that have some now, by ``name@version``.
+
+        Costs a listing for each name in the graph, and a read of each alias, in parallel. Aliases that cannot be read
+        are left out with a :class:`DamagedRecordWarning`.
+        """
+
+        def load(name: ArtifactName) -> dict[str, int] | MetaMLFlowError:
+            try:
+                return aliases_of(self._store, name, leniently=True)
+            except MetaMLFlowError as error:
+                return error
+
+        names = sorted({loaded.manifest.name for loaded in self._walked.versions.values()})
+        known = {}
+        for name, found in zip(names, in_parallel(load, names), strict=True):
+            if isinstance(found, MetaMLFlowError):
+                warnings.warn(f"aliases of {name}: {found.message}", DamagedRecordWarning, stacklevel=2)
+            else:
+                known[str(name)] = found
+        facts = {
+            _reference(version): aliases_for(known.get(str(version[0]), {}), version[1])
+            for version in self._walked.versions
+        }
+        return {reference: aliases for reference, aliases in sorted(facts.items()) if aliases}
+
     @property
     def artifacts(self) -> tuple[str, ...]:
         """The versions in the graph, as ``name@version``, including the requested one."""
@@ -194,7 +222,8 @@ class Lineage:
         """Return one self-contained page that draws the graph, and write it to ``file`` if one is given.
 
         It needs no network, since it contains the library that draws it. Names, parameters and notes are shown as plain
-        text. If the file cannot be written, Python's own OSError is raised.
+        text. Costs what :meth:`run_facts` and :meth:`alias_facts` cost. If the file cannot be written, Python's own
+        OSError is raised.
         """
         from metamlflow.lineage.page import page
 

@@ -65,7 +65,11 @@ _LEGEND = {
 
 def page(lineage: Graph) -> str:
     """Return the page."""
-    document = lineage.to_json()
+    document, known = lineage.to_json(), lineage.alias_facts()
+    for node in document["nodes"]:
+        if aliases := known.get(node["id"]):
+            node["label"] = f"{node['label']} ({', '.join(aliases)})"
+            node["facts"] = {"aliases": ", ".join(aliases), **node["facts"]}
     links = [(link["source"], link["target"]) for link in document["links"]]
     widths = {node["id"]: _width(node["label"], node["kind"]) for node in document["nodes"]}
     places = layered(list(widths), links, widths)

@@ -26,7 +26,7 @@ def title_problem(value: str) -> str | None:
 
 def description_problem(value: str) -> str | None:
     """Return what is wrong with a description, or None: it is any text that is not empty."""
-    return _text_problem(value, 1, MAX_DESCRIPTION_BYTES)
+    return text_problem(value, 1, MAX_DESCRIPTION_BYTES)
 
 
 def tag_problem(tag: str) -> str | None:
@@ -38,18 +38,19 @@ def tag_value_problem(value: object) -> str | None:
     """Return what is wrong with the value of a tag, or None: it is any text, and may be empty."""
     if not isinstance(value, str):
         return f"expected a text, not {type(value).__name__}"
-    return _text_problem(value, 0, MAX_TAG_VALUE_BYTES)
+    return text_problem(value, 0, MAX_TAG_VALUE_BYTES)
 
 
 def _line_problem(value: str, most: int) -> str | None:
-    if problem := _text_problem(value, 1, most):
+    if problem := text_problem(value, 1, most):
         return problem
     if not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value):
         return "expected one line without control characters"
     return None
 
 
-def _text_problem(value: str, least: int, most: int) -> str | None:
+def text_problem(value: str, least: int, most: int) -> str | None:
+    """Return what is wrong with a text of so many bytes in UTF-8, or None."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:

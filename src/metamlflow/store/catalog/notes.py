@@ -60,6 +60,22 @@ def annotate(store: Store, subject: Subject, change: NotesChange) -> Notes:
         losses.note(key)
 
 
+def annotate_new(store: Store, version: Reference, change: NotesChange) -> Notes:
+    """Change the notes on a version that was just registered: one request, unless it has notes already.
+
+    For a writer, whose store is open. Raises the errors of :func:`annotate`.
+    """
+    assert isinstance(version.version, int)  # noqa: S101 (for the type checker)
+    now, record_id = store.clock.now(), store.clock.new_id()
+    first = Notes(str(version.name), version.version, 1, created_at=now, created_by=user_name(), writer=writer())
+    first = change.applied_to(first)
+    key, data = note_key(version.name, version.version, 1), encode_notes(StoredNotes(first), record_id)
+    store.recheck_if_due()
+    if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
+        return first
+    return annotate(store, version, change)
+
+
 def notes_on(store: Store, subject: Subject) -> Notes:
     """Return the notes on a name or version that exists, in whatever state: two listings, and a read if there are any.
 

@@ -29,7 +29,7 @@ from metamlflow.format.layout import (
 )
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.records import decode_alias
-from metamlflow.model.names import LATEST, ArtifactName, Reference
+from metamlflow.model.names import LATEST, ArtifactName, Reference, alias_problem
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import looked_again, with_retries
 from metamlflow.store.catalog.statuses import (
@@ -46,11 +46,12 @@ from metamlflow.store.catalog.statuses import (
     version_status,
 )
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.transfer.scheduler import in_parallel
 
 _PAGE = 100  # keys
 _SHOWN = 10
 _ACROSS = 16  # keys: the newest version with its states, and the keys after this name's
-_SEARCHED = 10_000  # names or alias records that are compared with a mistyped one
+_SEARCHED = 10_000  # names that are compared with a mistyped one
 _NEAR = 3  # suggestions
 
 
@@ -225,10 +226,23 @@ def newest_alias_record(store: Store, name: ArtifactName, alias: str) -> tuple[i
     """
     for info in pages(store, aliases_prefix(name, alias), 1):
         if number := parse_alias_key(name, alias, info.key):
-            return number, decode_alias(
-                with_retries(partial(read_record, store.backend, info.key), store.clock), info.key
-            )
+            return number, _read_alias(store, info.key)
     return 0, None
+
+
+def _read_alias(store: Store, key: str) -> int | None:
+    return decode_alias(with_retries(partial(read_record, store.backend, key), store.clock), key)
+
+
+def newest_alias_keys(store: Store, name: ArtifactName) -> dict[str, str]:
+    """Return the keys of the newest records of all aliases of a name, removed ones too: one listing."""
+    newest: dict[str, tuple[int, str]] = {}
+    for info in pages(store, every_alias_prefix(name), 1000):
+        alias = alias_of_key(name, info.key)
+        if alias is not None and alias_problem(alias) is None:
+            number = parse_alias_key(name, alias, info.key) or 0
+            newest[alias] = max(newest.get(alias, (0, "")), (number, info.key))
+    return {alias: key for alias, (_, key) in newest.items()}
 
 
 def _resolve_alias(store: Store, name: ArtifactName, alias: str) -> int:
@@ -255,17 +269,21 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
     if numbers and version is not None:
         newest = ", ".join(str(number) for number in numbers[:_SHOWN])
         more = f" and {len(numbers) - _SHOWN} older" if len(numbers) > _SHOWN else ""
-        there = f"It has the version{'s' * (len(numbers) > 1)} {newest}{more}."
-        near = _near_aliases(store, name, version) if isinstance(version, str) else []
+        there = f"the version{'s' * (len(numbers) > 1)} {newest}{more}"
+        near, aliases = _alike_aliases(store, name, version) if isinstance(version, str) else ([], [])
+        if aliases:
+            there = f"the alias{'es' * (len(aliases) > 1)} {', '.join(map(repr, aliases))}, and {there}"
         what = (
             f"{name!r} has no version {version}" if isinstance(version, int) else f"{name!r} has no alias {version!r}"
         )
+        meant = f"Did you mean {' or '.join(repr(alias) for alias in near)}? " if near else ""
+        others = [alias for alias in aliases if alias not in near]
         return ArtifactNotFoundError(
             what,
-            hint=f"Did you mean {' or '.join(repr(alias) for alias in near)}? {there}" if near else there,
+            hint=f"{meant}It has {there}.",
             name=name,
             version=version,
-            suggestions=(*near, *(str(number) for number in numbers[:_SHOWN])),
+            suggestions=(*near, *others, *(str(number) for number in numbers[:_SHOWN])),
         )
     known = [other for other in itertools.islice(list_names(store), _SEARCHED) if other != name]
     # A name that is a folder of names comes first: `shop` where `shop/orders` exists.
@@ -281,16 +299,26 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
     )
 
 
-def _near_aliases(store: Store, name: ArtifactName, alias: str) -> list[str]:
-    """Return the aliases that may have been meant; none if the store cannot list them."""
-    found: dict[str, str] = {}
+def _alike_aliases(store: Store, name: ArtifactName, alias: str) -> tuple[list[str], list[str]]:
+    """Return the aliases that may have been meant, and some of those that there are, sorted.
+
+    Both are empty if the store cannot list them. A damaged record does not hide the others.
+    """
     with suppress(MetaMLFlowError):
-        for info in itertools.islice(store.backend.list_objects(every_alias_prefix(name)), _SEARCHED):
-            if known := alias_of_key(name, info.key):
-                found.setdefault(known, info.key)  # the newest record of an alias is listed first
-        records = ((known, found[known]) for known in _near(alias, found))
-        return [known for known, key in records if decode_alias(read_record(store.backend, key), key) is not None]
-    return []
+        found = newest_alias_keys(store, name)
+        near = _near(alias, found)
+        others = (known for known in sorted(found) if known not in near)
+        wanted = [*near, *itertools.islice(others, _SHOWN)]
+
+        def stands(known: str) -> bool:
+            try:
+                return _read_alias(store, found[known]) is not None
+            except MetaMLFlowError:
+                return False
+
+        live = {known for known, is_so in zip(wanted, in_parallel(stands, wanted), strict=True) if is_so}
+        return [known for known in near if known in live], sorted(live)[:_SHOWN]
+    return [], []
 
 
 def _near(name: str, names: Iterable[str]) -> list[str]:

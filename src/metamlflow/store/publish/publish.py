@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.edges import write_edges
 from metamlflow.store.lineage.inputs import merged
 from metamlflow.store.lineage.stale_metadata import OnStale, check_staleness
+from metamlflow.store.publish.again import Again
 from metamlflow.store.publish.blobs import BlobWriter, Reliance
 from metamlflow.store.publish.content import VersionContent, store_content
 from metamlflow.store.publish.head import Newest, read_newest
@@ -53,8 +54,11 @@ class PublishRequest:
     code: Mapping[str, Any] | None = None
     on_stale: OnStale = "warn"
     prove: Reliance | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
     based_on: StoredManifest | None = None
     """The newest version, if this one is derived from it: schema and inputs are taken from it."""
+    again: Again | None = None
+    """An earlier version of the name whose content is published again, as it is stored; then ``source`` is empty."""
 
 
 @callback_errors()
@@ -125,10 +129,13 @@ class _Publication:
             self._prove_earlier(earlier)
             return earlier
         seen, self._seen = self._seen, None
-        started, head = seen or (self._store.clock.elapsed(), read_newest(self._store, self._draft.name))
+        again = self._draft.again
+        began = again.begin() if again else self._store.clock.elapsed()
+        started, head = seen or (began, read_newest(self._store, self._draft.name))
+        started = min(started, began)
         age = AttemptAge(self._store.clock, started)
         self._check_base(head)
-        content = self._store_content(head, age)
+        content = again.content() if again else self._store_content(head, age)
         losses = Losses(self._store.clock)
         while True:
             target = self._target(head, content)
@@ -138,8 +145,8 @@ class _Publication:
                 head = self._later_head(target)
                 continue
             manifest = self._manifest(target, head, content)
-            if head.loaded and not self._draft.based_on and not losses.count:
-                draft = self._draft
+            draft = self._draft
+            if head.loaded and not (draft.based_on or draft.again or losses.count):
                 check_staleness(head.loaded.manifest, draft.metadata, content.schema, content.digest, draft.on_stale)
             write_edges(self._store, manifest.inputs, (manifest.name, manifest.version))
             self._store.recheck_if_due()
@@ -160,6 +167,8 @@ class _Publication:
 
     def _check_base(self, head: Newest) -> None:
         """Refuse to derive from an outdated version: its blobs are relied on, and newer changes would be lost."""
+        if self._draft.again:
+            self._draft.again.check(head)
         base = self._draft.based_on
         if base is None or (head.available and head.loaded and head.loaded.digest == base.digest):
             return
@@ -204,6 +213,8 @@ class _Publication:
         return head
 
     def _is_unchanged(self, head: Newest, content: VersionContent) -> bool:
+        if self._draft.again:
+            return self._draft.again.is_what(head)
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
@@ -281,7 +292,7 @@ class _Publication:
             code=self._draft.code,
             requires=content.requires,
             previous=head.digest,
-            extra={WRITER: writer()},
+            extra={**self._draft.extra, WRITER: writer()},
         )
 
     def _commit(self, manifest: Manifest, age: AttemptAge) -> StoredManifest | None:
@@ -324,6 +335,8 @@ class _Publication:
             return True
 
         def put_back() -> None:
+            if self._draft.again:
+                raise StorageError("it was published again from stored content, so there are no other bytes of it")
             self._writer = BlobWriter(self._store, self._grace, prove="stat")
             number = loaded.manifest.version
             again = AttemptAge(self._store.clock, self._store.clock.elapsed())
