@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from metamlflow._arguments import blamed_on
 from metamlflow._session import (
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.repair.report import RepairReport
+    from metamlflow.store.retain.collecting.plan import CollectionPlan
+    from metamlflow.store.retain.collecting.report import CollectionReport
 
 __all__ = ["MetaMLFlowClient"]
 
@@ -700,6 +702,71 @@ class MetaMLFlowClient:
             source = source._store  # noqa: SLF001 (its own kind)
         donor = donor_of(source, self._store, partial(source_store, options=source_options))
         return repair_version(self._store, damaged_version(ref), donor, progress)
+
+    @overload
+    def collect_garbage(
+        self,
+        *,
+        dry_run: Literal[True],
+        grace: timedelta | None = None,
+        unsafe: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> CollectionPlan: ...
+    @overload
+    def collect_garbage(
+        self,
+        *,
+        dry_run: Literal[False] = False,
+        plan: CollectionPlan | str | os.PathLike[str] | None = None,
+        grace: timedelta | None = None,
+        unsafe: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> CollectionReport: ...
+    def collect_garbage(
+        self,
+        *,
+        dry_run: bool = False,
+        plan: CollectionPlan | str | os.PathLike[str] | None = None,
+        grace: timedelta | None = None,
+        unsafe: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> CollectionReport | CollectionPlan:
+        """Delete the content that no version needs. No version that can be read or restored loses anything.
+
+        It is that of versions pruned longer ago than the grace, of erased ones, and of registrations that were never
+        finished. Safe while others register, restore, migrate and read. It reads every manifest and lists all content before it
+        deletes anything, and deletes nothing if the store holds anything that it does not know, if a record cannot be
+        read, or if content of a live version is missing. What was cut off is finished by the next call. Data that
+        pointers lead to is never touched.
+
+        Args:
+            dry_run: delete and write nothing, and return a plan: what would be deleted, and why.
+            plan: delete only what this plan lists and is still garbage: a plan, or a file that
+                :meth:`CollectionPlan.save` wrote.
+            grace: keep what nothing names for so long; it can be longer than the store's grace, not shorter.
+            unsafe: collect also in a store whose grace is under 24 hours. Content can be lost there if a request takes
+                effect late.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Returns:
+            A report, or with ``dry_run`` a plan. A report is true in a condition if every deletion succeeded; the
+            others are named in ``failed``.
+
+        Raises:
+            ConflictError: another collection is under way, or a deletion of an earlier one may still be applied; the
+                hint says from when on to try again.
+            StoreFormatError: the store holds something unknown, or a record that cannot be understood.
+            IntegrityError: content of a live version is missing.
+            InvalidInputError: the grace is too short, or the plan is that of another store.
+            UnsupportedStoreError: the storage does not tell when its objects were written.
+        """
+        from metamlflow.store.retain.collecting.collect import collect, plan_collection
+
+        if not dry_run:
+            return collect(self._store, plan, grace=grace, unsafe=unsafe, progress=progress)
+        if plan is not None:
+            raise InvalidInputError("give a plan or dry_run, not both", hint="A plan is the result of a dry run.")
+        return plan_collection(self._store, grace=grace, unsafe=unsafe, progress=progress)
 
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.

@@ -7,7 +7,7 @@ A collector of today must not destroy what a version of tomorrow writes: it cann
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.known_keys import is_known
@@ -36,10 +36,22 @@ def refuse_unknown(store: Store) -> None:
             required by its marker.
         ObjectNotFoundError: there is no marker any more.
     """
+    refuse_unknown_around(store)
+    refuse_keys(unknown_keys(store))
+
+
+def refuse_unknown_around(store: Store) -> None:
+    """As :func:`refuse_unknown`, without ``artifacts/``, for whoever lists that anyway: :func:`is_known` tells of a key."""
     decode_marker(with_retries(lambda: read_record(store.backend, MARKER), store.clock))
     for features in every_list(store.backend, store.clock):
         check_writable(features)
-    if found := list(itertools.islice(unknown_keys(store), _SHOWN)):
+    listed = (key for page in _pages(store, FEATURES) for key in page)
+    refuse_keys(key for key in itertools.chain(_in_the_root(store), listed) if not is_known(key))
+
+
+def refuse_keys(unknown: Iterable[str]) -> None:
+    """Raise if there are any, with the first twenty."""
+    if found := list(itertools.islice(unknown, _SHOWN)):
         shown = "\n  ".join(found)
         raise StoreFormatError(
             f"the store holds what this library does not know, so nothing of it is deleted:\n  {shown}",
