@@ -734,10 +734,10 @@ class MetaMLFlowClient:
         """Delete the content that no version needs. No version that can be read or restored loses anything.
 
         It is that of versions pruned longer ago than the grace, of erased ones, and of registrations that were never
-        finished. Safe while others register, restore, migrate and read. It reads every manifest and lists all content before it
-        deletes anything, and deletes nothing if the store holds anything that it does not know, if a record cannot be
-        read, or if content of a live version is missing. What was cut off is finished by the next call. Data that
-        pointers lead to is never touched.
+        finished. Safe while others register, restore, migrate and read. It reads every manifest and lists all content
+        before it deletes anything, and deletes nothing if the store holds anything that it does not know, if a record
+        cannot be read, or if content of a live version is missing. What was cut off is finished by the next call. Data
+        that pointers lead to is never touched.
 
         Args:
             dry_run: delete and write nothing, and return a plan: what would be deleted, and why.

@@ -41,7 +41,7 @@ def refuse_unknown(store: Store) -> None:
 
 
 def refuse_unknown_around(store: Store) -> None:
-    """As :func:`refuse_unknown`, without ``artifacts/``, for whoever lists that anyway: :func:`is_known` tells of a key."""
+    """As :func:`refuse_unknown`, without ``artifacts/``, for whoever lists that anyway and asks ``is_known``."""
     decode_marker(with_retries(lambda: read_record(store.backend, MARKER), store.clock))
     for features in every_list(store.backend, store.clock):
         check_writable(features)

@@ -226,7 +226,9 @@ class _Collection:
 
     def _abandon(self, uploads: list[UnfinishedUpload], report: CollectionReport) -> None:
         backend = self._store.backend
-        for upload in uploads if isinstance(backend, LeavesUploads) else ():
+        if not isinstance(backend, LeavesUploads):
+            return
+        for upload in uploads:
             try:
                 backend.abandon(upload)
             except MetaMLFlowError as error:

@@ -106,10 +106,10 @@ class NamesOfVersions:
 
     def _judge(self, listed: tuple[ArtifactName, VersionStatus, Holders]) -> _Version:
         found = judged(self._store, self._moment, *listed)
-        if found.manifest is None or found.standing in {None, "dead"}:
+        if found.manifest is None or found.standing is None or found.standing == "dead":
             return _Version(replace(found, manifest=None), [], ())
         manifest = found.manifest.manifest
-        keys = self._keys_of(manifest.items or (), found.standing or "live")
+        keys = self._keys_of(manifest.items or (), found.standing)
         return _Version(replace(found, manifest=None), keys, manifest.shards or ())  # what is left is small
 
     def _take(

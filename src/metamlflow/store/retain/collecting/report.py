@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metamlflow._looks import bytes_text, counted, grid_of
 
@@ -237,6 +237,7 @@ class CollectionReport:
         return table
 
 
+K = TypeVar("K")
 _NAMES_NOBODY = "no version names it"
 _MOST_GROUPS = 50_000
 _LISTED_GROUPS = 1_000
@@ -257,14 +258,8 @@ class Gathering:
         self.blobs += 1
         self.bytes += found.size
         name = found.reference and found.reference.rpartition("@")[0]
-        for groups, key in ((self._owners, (found.reference, found.reason)), (self._names, name)):
-            group = groups.setdefault(key, [0, 0])  # type: ignore[attr-defined]
-            group[0] += 1
-            group[1] += found.size
-            if len(groups) > _MOST_GROUPS:
-                least = sorted(groups, key=lambda it: groups[it][1])[: _MOST_GROUPS // 2]  # type: ignore[index]
-                for it in least:
-                    del groups[it]  # type: ignore[arg-type]
+        _count(self._owners, (found.reference, found.reason), found.size)
+        _count(self._names, name, found.size)
         _keep(self._largest, (found.size, found.key, found))
         _keep(self._oldest, (-found.modified.timestamp(), found.key, found))
 
@@ -289,6 +284,15 @@ class Gathering:
         """The garbage by name, the most first."""
         most = heapq.nlargest(_LISTED_GROUPS, self._names.items(), key=lambda it: it[1][1])
         return tuple(GarbageOf(name, "" if name else _NAMES_NOBODY, *sums) for name, sums in most)
+
+
+def _count(groups: dict[K, list[int]], key: K, size: int) -> None:
+    group = groups.setdefault(key, [0, 0])
+    group[0] += 1
+    group[1] += size
+    if len(groups) > _MOST_GROUPS:
+        for least in sorted(groups, key=lambda it: groups[it][1])[: _MOST_GROUPS // 2]:
+            del groups[least]
 
 
 def _keep(heap: list[Any], item: tuple[Any, str, GarbageObject]) -> None:
