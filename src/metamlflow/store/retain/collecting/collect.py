@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from metamlflow.backend import LeavesUploads, ObjectInfo, UnfinishedUpload
 from metamlflow.backend.retention import retention_notes
@@ -16,7 +15,7 @@ from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown_around
 from metamlflow.store.retain.collecting.deletions import Deletions
-from metamlflow.store.retain.collecting.kept import Owner, Owners, scratch_folder
+from metamlflow.store.retain.collecting.kept import Owner, Owners, Scratch
 from metamlflow.store.retain.collecting.moment import Moment, moment_of
 from metamlflow.store.retain.collecting.naming import NamesOfVersions
 from metamlflow.store.retain.collecting.plan import CollectionPlan, Planned, load_plan, plan_id
@@ -93,8 +92,8 @@ class _Collection:
         self._moment = moment
         self._progress = progress
         self._began = store.clock.elapsed()
-        self._folder = scratch_folder()
-        self._found = Candidates(Path(self._folder.name))
+        self._folder = Scratch()
+        self._found = Candidates(self._folder.path)
         self._owners: Owners | None = None
         self._manifests: list[tuple[str, ObjectInfo]] = []
         self._uploads: list[UnfinishedUpload] = []
@@ -131,7 +130,7 @@ class _Collection:
             raise
 
     def _looked(self) -> CollectionReport:
-        store, folder = self._store, Path(self._folder.name)
+        store, folder = self._store, self._folder.path
         refuse_unknown_around(store)
         named = NamesOfVersions(store, self._moment, folder, Counter("collect", self._progress))
         named.read()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import json
+import shutil
 import tempfile
 import threading
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -59,10 +61,11 @@ class Owner:
 
 
 class Owners:
-    """The versions that name keys, in a file; each is known by where its line begins."""
+    """The versions that name keys, in a file; each is known by where its line begins. First all are added."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "owners").open("w+b")
+        self._path = folder / "owners"
+        self._file = self._path.open("wb")
         self._end = 0
         self._lock = threading.Lock()
         self._known: dict[int, Owner] = {}
@@ -74,8 +77,12 @@ class Owners:
         self._end += len(line)
         return self._end - len(line)
 
+    def close(self) -> None:
+        """Add no more."""
+        self._file.close()
+
     def get(self, place: int) -> Owner:
-        """Return a version. Thread-safe, but not to be called while others are added."""
+        """Return a version. Thread-safe."""
         with self._lock:
             if place not in self._known:
                 if len(self._known) >= _KNOWN:
@@ -84,14 +91,10 @@ class Owners:
             return self._known[place]
 
     def _read(self, place: int) -> Owner:
-        self._file.flush()
-        self._file.seek(place)
-        reference, reason, until = json.loads(self._file.readline())
+        with self._path.open("rb") as file:
+            file.seek(place)
+            reference, reason, until = json.loads(file.readline())
         return Owner(reference, reason, until and datetime.fromisoformat(until))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,15 @@ def _read(path: Path, first: int, last: int) -> Iterator[bytes]:
                 yield block[start : start + _SIZE]
 
 
-def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder for a collection's files: about 60 bytes for each key that a version names."""
-    return tempfile.TemporaryDirectory(prefix="metamlflow-collect-")
+class Scratch:
+    """A new folder for files, about 60 bytes for each key that a version names; gone with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="metamlflow-collect-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -74,10 +75,11 @@ class NamesOfVersions:
 
     def read(self) -> None:
         """Read all of it: first what is kept, each part of which must be readable, then what is not."""
-        for part in in_parallel(self._of_shard, self._shards_of_kept(), size_of=_size_of):
-            self._add(part)
-        for part in in_parallel(self._of_dead_shard, self._shards_of_dead(), size_of=_size_of):
-            self._add(part)
+        with closing(self.owners), self._dead:
+            for part in in_parallel(self._of_shard, self._shards_of_kept(), size_of=_size_of):
+                self._add(part)
+            for part in in_parallel(self._of_dead_shard, self._shards_of_dead(), size_of=_size_of):
+                self._add(part)
         self.keys.flush()
 
     def _shards_of_kept(self) -> Iterator[_ShardOf]:
@@ -102,7 +104,6 @@ class NamesOfVersions:
                 continue  # erased since; its content is garbage all the same
             owner = self.owners.add(Owner(f"{name}@{version}", reason))
             yield from self._take(self._keys_of(manifest.items or (), "dead"), manifest.shards or (), "dead", owner)
-        self._dead.close()
 
     def _judge(self, listed: tuple[ArtifactName, VersionStatus, Holders]) -> _Version:
         found = judged(self._store, self._moment, *listed)

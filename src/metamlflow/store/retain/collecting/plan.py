@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.deleting import is_same
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.layout import BLOBS
+from metamlflow.store.retain.collecting.kept import Scratch
 from metamlflow.store.retain.collecting.report import CollectionReport, GarbageObject
 from metamlflow.store.retain.collecting.sweeping import Candidate, read_candidate, written
 
@@ -65,7 +65,7 @@ class CollectionPlan(CollectionReport):
     _planned: Planned | None = field(default=None, compare=False)
     _described: Callable[[Candidate], GarbageObject] | None = field(default=None, compare=False)
     _apply: Callable[[CollectionPlan], CollectionReport] | None = field(default=None, compare=False)
-    _folder: TemporaryDirectory[str] | None = field(default=None, compare=False)
+    _folder: Scratch | None = field(default=None, compare=False)
 
     def objects(self) -> Iterator[GarbageObject]:
         """Yield everything that would be deleted, in the order of the keys, each with its reason."""

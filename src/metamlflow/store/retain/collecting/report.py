@@ -276,13 +276,13 @@ class Gathering:
     @property
     def owners(self) -> tuple[GarbageOf, ...]:
         """The garbage by version, the most first."""
-        most = heapq.nlargest(_LISTED_GROUPS, self._owners.items(), key=lambda it: it[1][1])
+        most = heapq.nsmallest(_LISTED_GROUPS, self._owners.items(), key=_by_bytes)
         return tuple(GarbageOf(reference, reason, *sums) for (reference, reason), sums in most)
 
     @property
     def names(self) -> tuple[GarbageOf, ...]:
         """The garbage by name, the most first."""
-        most = heapq.nlargest(_LISTED_GROUPS, self._names.items(), key=lambda it: it[1][1])
+        most = heapq.nsmallest(_LISTED_GROUPS, self._names.items(), key=_by_bytes)
         return tuple(GarbageOf(name, "" if name else _NAMES_NOBODY, *sums) for name, sums in most)
 
 
@@ -293,6 +293,10 @@ def _count(groups: dict[K, list[int]], key: K, size: int) -> None:
     if len(groups) > _MOST_GROUPS:
         for least in sorted(groups, key=lambda it: groups[it][1])[: _MOST_GROUPS // 2]:
             del groups[least]
+
+
+def _by_bytes(group: tuple[object, list[int]]) -> tuple[int, str]:
+    return -group[1][1], str(group[0])
 
 
 def _keep(heap: list[Any], item: tuple[Any, str, GarbageObject]) -> None:
