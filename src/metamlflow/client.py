@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from metamlflow.store.repair.report import RepairReport
     from metamlflow.store.retain.collecting.plan import CollectionPlan
     from metamlflow.store.retain.collecting.report import CollectionReport
+    from metamlflow.store.retain.erasure_report import ErasureReport
 
 __all__ = ["MetaMLFlowClient"]
 
@@ -767,6 +768,33 @@ class MetaMLFlowClient:
         if plan is not None:
             raise InvalidInputError("give a plan or dry_run, not both", hint="A plan is the result of a dry run.")
         return plan_collection(self._store, grace=grace, unsafe=unsafe, progress=progress)
+
+    def erase(self, ref: str, reason: str | None, *, dry_run: bool = False) -> ErasureReport:
+        """Erase a version for good: its record with its paths and metadata, its notes and its signatures.
+
+        The version must have been pruned longer ago than the store's grace. Its number is never used again, and its
+        digest stays, so that the history of the name can still be checked. Its content is freed by the next
+        :meth:`collect_garbage`, unless other versions share it. What was cut off is finished by the same call.
+
+        Args:
+            ref: a reference with a number, such as ``"features@2"``.
+            reason: why; it is kept in the store. Do not repeat in it what is to be erased.
+            dry_run: change nothing, and report what goes and what stays.
+
+        Returns:
+            A report of what goes and what stays: content that others share, records of runs, older versions that the
+            bucket keeps, copies elsewhere. It is true in a condition if every deletion succeeded.
+
+        Raises:
+            ConflictError: the version is live, an alias names it, or it was pruned too short ago; then the error says
+                from when on it can be erased.
+            ArtifactNotFoundError: the version does not exist.
+            StoreFormatError: the store holds something unknown.
+            InvalidInputError: ``ref`` names no number.
+        """
+        from metamlflow.store.retain.erasing import erase
+
+        return erase(self._store, Reference.parse(ref), reason, dry_run=dry_run)
 
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.

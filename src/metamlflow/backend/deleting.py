@@ -26,8 +26,13 @@ def delete_seen(backend: Backend, infos: Sequence[ObjectInfo]) -> list[DeleteFai
     :class:`~metamlflow.backend.seam.DeletesSeen` has the promises. Where the backend has no such call, each object is
     looked at immediately before it is deleted by its key.
     """
-    if isinstance(backend, DeletesSeen):
-        return backend.delete_seen(infos)
+    try:
+        return backend.delete_seen(infos) if isinstance(backend, DeletesSeen) else _delete_after_a_look(backend, infos)
+    except MetaMLFlowError as error:
+        return [DeleteFailure(info.key, told_once(info.key, error)) for info in infos]
+
+
+def _delete_after_a_look(backend: Backend, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
     same, failures = looked_again(backend.stat, infos)
     if same:
         failures += [DeleteFailure(f.key, told_once(f.key, f.error)) for f in backend.delete([i.key for i in same])]

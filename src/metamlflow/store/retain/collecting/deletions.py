@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from metamlflow.backend import DeleteFailure, delete_seen
-from metamlflow.backend.deleting import told_once
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
     ConflictError,
@@ -94,10 +93,7 @@ class Deletions:
     def _delete(self, batch: Sequence[Candidate]) -> list[DeleteFailure]:
         left, failures = [candidate.info for candidate in batch], list[DeleteFailure]()
         for attempt in range(1, _THROTTLED_ATTEMPTS + 1):
-            try:
-                failed = delete_seen(self._store.backend, left)
-            except MetaMLFlowError as error:
-                failed = [DeleteFailure(info.key, told_once(info.key, error)) for info in left]
+            failed = delete_seen(self._store.backend, left)
             again = {failure.key for failure in failed if _is_throttled(failure.error)}
             failures += [failure for failure in failed if failure.key not in again]
             if not again:

@@ -33,6 +33,7 @@ from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _SHOWN = 1_000
+_PARSED = 8  # times the bytes of a document are in memory while it is read
 
 
 @dataclass
@@ -185,9 +186,9 @@ class _ShardOf:
 
 
 def _size_of(part: _ShardOf) -> int:
-    return min(part.shard.size, MAX_DOCUMENT_BYTES)
+    return min(part.shard.size * _PARSED, MAX_DOCUMENT_BYTES)
 
 
 def _manifest_size(listed: tuple[ArtifactName, VersionStatus, Holders]) -> int:
     info = listed[1].info
-    return min(info.size, MAX_DOCUMENT_BYTES) if info else 0
+    return min(info.size * _PARSED, MAX_DOCUMENT_BYTES) if info else 0
