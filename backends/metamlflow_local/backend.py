@@ -12,7 +12,7 @@ import errno
 import os
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,8 +20,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO
 
-from metamlflow.backend.deleting import another, is_same
-from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo, UnfinishedUpload
+from metamlflow.backend.seam import Blob, DeleteFailure, ObjectInfo
 from metamlflow.backend.translation import translated_errors
 from metamlflow.errors import (
     IntegrityError,
@@ -34,7 +33,8 @@ from metamlflow.errors import (
 from metamlflow_local.doctor import TEMP, LocalDoctor
 from metamlflow_local.durable import finish, fsync_folder, make_folders, write_all
 from metamlflow_local.objects import kind_of, not_an_object
-from metamlflow_local.temp_files import forgotten, lock, sweep
+from metamlflow_local.removing import LocalRemoving
+from metamlflow_local.temp_files import lock, sweep
 
 _CHUNK = 256 * 1024  # read and write in one pass are fastest at about this size
 _SWEEP_AFTER_SECONDS = 24 * 3600
@@ -57,7 +57,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> LocalBackend:
     return LocalBackend(Path(url.removeprefix("file://")))
 
 
-class LocalBackend(LocalDoctor):
+class LocalBackend(LocalDoctor, LocalRemoving):
     """The backend seam over a local folder; every promise is in :class:`metamlflow.backend.Backend`."""
 
     def __init__(self, root: Path) -> None:
@@ -199,29 +199,6 @@ class LocalBackend(LocalDoctor):
             except MetaMLFlowError as error:
                 failures.append(DeleteFailure(key, error))
         return failures
-
-    def delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
-        """Unlink files one by one, each right after a look at its age."""
-        failures = []
-        for info in infos:
-            try:
-                if not is_same(info, self.stat(info.key)):
-                    raise another(info.key)
-                with self._translated(info.key):
-                    (self._root / info.key).unlink()
-            except MetaMLFlowError as error:
-                failures.append(DeleteFailure(info.key, error))
-        return failures
-
-    def unfinished_uploads(self, before: datetime) -> Iterator[UnfinishedUpload]:
-        """Yield the temp files of killed processes."""
-        for path, modified in forgotten(self._root / TEMP, before.timestamp()):
-            yield UnfinishedUpload(f"{TEMP}/{path.name}", str(path), datetime.fromtimestamp(modified, UTC))
-
-    def abandon(self, upload: UnfinishedUpload) -> None:
-        """Remove a temp file."""
-        with self._translated(upload.key), suppress(FileNotFoundError):
-            Path(upload.id).unlink()
 
     def holds(self, key: str, size: int) -> bool:
         """Whether there is a file of this size."""

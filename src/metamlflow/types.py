@@ -23,22 +23,39 @@ from metamlflow.store.lineage.walk import Direction
 from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.retain.collecting.plan import CollectionPlan
+from metamlflow.store.retain.collecting.report import (
+    CollectionReport,
+    FailedDeletion,
+    GarbageObject,
+    GarbageOf,
+    KeptVersion,
+)
+from metamlflow.store.retain.erasure_report import ErasedObject, ErasureReport, Remaining
 
 __all__ = [
     "AccessPolicy",
     "ArtifactClient",
     "ArtifactName",
     "Check",
+    "CollectionPlan",
+    "CollectionReport",
     "Diagnosis",
     "Direction",
     "EmptyFolder",
     "Entries",
+    "ErasedObject",
+    "ErasureReport",
+    "FailedDeletion",
     "FileEntry",
+    "GarbageObject",
+    "GarbageOf",
     "History",
     "HistoryEntry",
     "HoldsArtifact",
     "Inputs",
     "Item",
+    "KeptVersion",
     "Level",
     "Notes",
     "OnStale",
@@ -48,6 +65,7 @@ __all__ = [
     "Proof",
     "Reference",
     "Reliance",
+    "Remaining",
     "Role",
     "RunEnd",
     "RunRecord",

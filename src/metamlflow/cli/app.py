@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
+from metamlflow.cli.collecting import collecting_app
 from metamlflow.cli.completion import names, references
 from metamlflow.cli.doctor import advised, examined
 from metamlflow.cli.exit_codes import ExitCode
@@ -330,5 +331,6 @@ def demo(
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)
+app.add_typer(collecting_app)
 app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

@@ -42,6 +42,7 @@ from metamlflow.format.documents import FORMAT
 from metamlflow.format.layout import (
     ARTIFACTS,
     BLOBS,
+    COLLECTIONS,
     EDGES,
     FEATURES,
     MARKER,
@@ -60,7 +61,7 @@ from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.features import newest_features
 from metamlflow.store.catalog.store import Store, lists_marker
 
-_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES), BLOBS)
+_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES, COLLECTIONS), BLOBS)
 
 _NEWER = "A newer metamlflow turned them on; update yours."
 _LITTLE_ROOM = 1024**3

@@ -36,17 +36,21 @@ def refuse_unknown(store: Store) -> None:
             required by its marker.
         ObjectNotFoundError: there is no marker any more.
     """
-    refuse_unknown_around(store)
+    _check_features(store)
     refuse_keys(unknown_keys(store))
 
 
 def refuse_unknown_around(store: Store) -> None:
     """As :func:`refuse_unknown`, without ``artifacts/``, for whoever lists that anyway and asks ``is_known``."""
+    _check_features(store)
+    listed = (key for page in _pages(store, FEATURES) for key in page)
+    refuse_keys(key for key in itertools.chain(_in_the_root(store), listed) if not is_known(key))
+
+
+def _check_features(store: Store) -> None:
     decode_marker(with_retries(lambda: read_record(store.backend, MARKER), store.clock))
     for features in every_list(store.backend, store.clock):
         check_writable(features)
-    listed = (key for page in _pages(store, FEATURES) for key in page)
-    refuse_keys(key for key in itertools.chain(_in_the_root(store), listed) if not is_known(key))
 
 
 def refuse_keys(unknown: Iterable[str]) -> None:

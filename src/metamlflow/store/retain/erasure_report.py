@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from metamlflow._looks import counted, grid_of, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-Kind = Literal["manifest", "note", "signature", "cache"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class ErasedObject:
         reason: why it could not be deleted; empty if it was, or will be.
     """
 
-    kind: Kind
+    kind: str
     key: str
     reason: str = ""
 

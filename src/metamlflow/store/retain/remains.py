@@ -10,7 +10,6 @@ from metamlflow.backend.retention import retention_notes
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.format.layout import edges_prefix, runs_prefix
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.model.manifests import EmptyFolder
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.statuses import pages
@@ -71,8 +70,7 @@ def _keys_of(store: Store, loaded: StoredManifest) -> dict[str, int]:
     keys = {shard.key: shard.size for shard in loaded.manifest.shards or ()}
     try:
         for item in Entries(store, loaded.manifest, as_registered=True).items():
-            if not isinstance(item, EmptyFolder):
-                keys |= {held.key: held.size for held in item.objects()}
+            keys |= {held.key: held.size for held in item.objects()}
     except MetaMLFlowError:
         pass  # it was collected already
     return keys

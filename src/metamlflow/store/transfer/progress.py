@@ -14,8 +14,8 @@ class Progress:
     """The progress of an operation.
 
     Attributes:
-        operation: ``register``, ``download``, ``verify``, ``repair``, ``migrate``, ``compare``, ``relocate``, or
-            ``copy`` (of pointed data).
+        operation: ``register``, ``download``, ``verify``, ``repair``, ``migrate``, ``compare``, ``relocate``,
+            ``collect``, or ``copy`` (of pointed data).
         files: number of files done so far.
         bytes: number of bytes done so far.
         total_files: total number of files, or None while it is unknown.

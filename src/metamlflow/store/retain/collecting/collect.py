@@ -18,7 +18,7 @@ from metamlflow.store.retain.collecting.deletions import Deletions
 from metamlflow.store.retain.collecting.kept import Owner, Owners, Scratch
 from metamlflow.store.retain.collecting.moment import Moment, moment_of
 from metamlflow.store.retain.collecting.naming import NamesOfVersions
-from metamlflow.store.retain.collecting.plan import CollectionPlan, Planned, load_plan, plan_id
+from metamlflow.store.retain.collecting.plan import CollectionPlan, Planned, load_plan, plan_id, planned_by
 from metamlflow.store.retain.collecting.report import (
     CollectionReport,
     FailedDeletion,
@@ -74,7 +74,7 @@ def collect(
         InvalidInputError: the grace is too short, or the plan is another store's.
     """
     with callback_errors():
-        planned = plan.planned if isinstance(plan, CollectionPlan) else None if plan is None else load_plan(plan)
+        planned = planned_by(plan) if isinstance(plan, CollectionPlan) else None if plan is None else load_plan(plan)
         if planned is not None:
             grace = max(planned.grace, grace or planned.grace)
         moment = moment_of(store, grace, unsafe=unsafe)

@@ -13,7 +13,7 @@ from metamlflow.errors import IntegrityError, StorageError, StoreFormatError
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.entries import decode_shard
 from metamlflow.format.layout import BLOBS
-from metamlflow.model.manifests import EmptyFolder, Item, Shard
+from metamlflow.model.manifests import Item, Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import read_shard
 from metamlflow.store.catalog.statuses import VersionStatus, load_manifest
@@ -144,14 +144,11 @@ class NamesOfVersions:
     def _keys_of(self, items: Iterable[Item], standing: Standing) -> list[bytes]:
         keys: list[bytes] = []
         for item in items:
-            if isinstance(item, EmptyFolder):
-                continue
             for held in item.objects():
                 keys += named_key(held.key, standing)
             # A pointer may lead into this very store. What it leads to is nobody's to delete.
-            uri = getattr(item, "uri", "")
-            if uri and standing != "dead" and uri.startswith(self._root):
-                keys += named_key(BLOBS + uri.removeprefix(self._root), "held")
+            if item.uri and standing != "dead" and item.uri.startswith(self._root):
+                keys += named_key(BLOBS + item.uri.removeprefix(self._root), "held")
         return keys
 
     def _count(self, judged: Judged) -> None:

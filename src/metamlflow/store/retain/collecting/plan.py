@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -54,18 +54,16 @@ class Planned:
                 yield candidate
 
 
-@dataclass(kw_only=True, repr=False)
 class CollectionPlan(CollectionReport):
     """What a collection would delete: a :class:`CollectionReport` of a dry run, which can be carried out.
 
     It keeps its list of objects in a temporary file until it is garbage itself; :meth:`save` writes one that stays.
     """
 
-    dry_run: bool = True
-    _planned: Planned | None = field(default=None, compare=False)
-    _described: Callable[[Candidate], GarbageObject] | None = field(default=None, compare=False)
-    _apply: Callable[[CollectionPlan], CollectionReport] | None = field(default=None, compare=False)
-    _folder: Scratch | None = field(default=None, compare=False)
+    _planned: Planned | None = None
+    _described: Callable[[Candidate], GarbageObject] | None = None
+    _apply: Callable[[CollectionPlan], CollectionReport] | None = None
+    _folder: Scratch | None = None
 
     def objects(self) -> Iterator[GarbageObject]:
         """Yield everything that would be deleted, in the order of the keys, each with its reason."""
@@ -97,14 +95,15 @@ class CollectionPlan(CollectionReport):
             file.write(json.dumps(head).encode() + b"\n")
             file.writelines(map(written, planned.objects()))
 
-    @property
-    def planned(self) -> Planned:
-        """What may be deleted."""
-        assert self._planned is not None  # noqa: S101
-        return self._planned
-
     def __reduce__(self) -> Any:
         raise TypeError("a plan has files and cannot be pickled; save() writes it to one of your own")
+
+
+def planned_by(plan: CollectionPlan) -> Planned:
+    """Return what may be deleted by a plan."""
+    planned = plan._planned  # noqa: SLF001 (no part of what users see)
+    assert planned is not None  # noqa: S101 (set when it is made)
+    return planned
 
 
 def load_plan(path: str | os.PathLike[str]) -> Planned:
