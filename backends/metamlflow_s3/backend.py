@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +34,7 @@ from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.error_context import Wording
 from metamlflow_s3.error_table import says_no_more_than_denied
 from metamlflow_s3.listings import PAGE, Listings, field
+from metamlflow_s3.locks import default_lock, with_lock_times
 from metamlflow_s3.obstore_engine import NotPlainError
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import access_policy
@@ -196,8 +197,17 @@ class S3Backend(ObjectStoreBackend):
             same, changed = looked_again(self._look, infos[start : start + self.page_size], at_a_time=_LOOKS)
             failures += changed
             if same:
-                failures += self.delete_once(same)
+                failures += with_lock_times(self.delete_once(same), self._head)
         return failures
+
+    def locked_for(self) -> timedelta | None:
+        """Return the default retention of the bucket's Object Lock."""
+        with self.translated(""):
+            return default_lock(self._connection.call)
+
+    def _head(self, key: str) -> Any:
+        with self.translated(key):
+            return self._connection.call("head_object", Key=self.name_of(key))
 
     def _look(self, key: str) -> ObjectInfo:
         with self.looking(key):

@@ -810,8 +810,8 @@ class MetaMLFlowClient:
         """Return the least access to the store that a role needs. Touches no network.
 
         Args:
-            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites) or ``collector`` (gets,
-                lists, and deletes content).
+            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites), ``pruner`` (gets, lists,
+                and creates records that give versions up) or ``collector`` (gets, lists, and deletes).
 
         Raises:
             InvalidInputError: the role is unknown, or the store's backend offers no policy.

@@ -39,9 +39,7 @@ def assert_nothing_was_lost(client: MetaMLFlowClient, told: dict[str, list]) -> 
     published = {(name, number): said for name, number, said in answers}
     assert len(published) == len(answers), "no number twice"
     numbers = {name: sorted(number for other, number in published if other == name) for name, _ in published}
-    assert all(found == list(range(1, len(found) + 1)) for found in numbers.values()), (
-        "and none skipped"
-    )
+    assert all(found == list(range(1, len(found) + 1)) for found in numbers.values()), "and none skipped"
     live = 0
     for name in numbers:
         for version in client.list_versions(name):

@@ -294,9 +294,10 @@ def doctor(
 @app.command(short_help="Print the least access that a role needs.")
 def policy(
     role: Annotated[
-        Literal["reader", "writer", "collector"],
+        Literal["reader", "writer", "pruner", "collector"],
         typer.Option(
-            help="A reader gets and lists; a writer also creates, never overwrites; a collector reads and deletes."
+            help="A reader gets and lists; a writer also creates, never overwrites; a pruner gives versions up; "
+            "a collector deletes."
         ),
     ] = "writer",
     store: StoreOption = None,

@@ -427,6 +427,10 @@ def input_id_of_key(key: str) -> str:
     return key.rpartition("/")[2].removesuffix(".json")
 
 
+STATES = f"{ARTIFACTS}*.state-*.json"
+"""The keys of all state records, and no others, with ``*`` for any characters: for a policy of who may prune."""
+
+
 def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:
     """Key of the content with this digest (64 hex digits).
 

@@ -87,6 +87,7 @@ class _Erasure:
             report.goes = [*self._present(status), *self._small()]
             return report
         if not status.erased:
+            store.writable_marker()
             store.recheck_if_due()
             create_exclusively(
                 store.backend, tomb_key(self._name, self._version), encode_tomb(tomb), tomb.record_id, store.clock

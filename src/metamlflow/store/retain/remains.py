@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from metamlflow._looks import bytes_text, counted
 from metamlflow.backend.retention import retention_notes
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import edges_prefix, runs_prefix
+from metamlflow.format.layout import MARKER, edges_prefix, runs_prefix
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import Entries
@@ -41,7 +41,7 @@ def remains_of(store: Store, name: ArtifactName, version: int, loaded: StoredMan
     found = list(_content(store, name, version, loaded))
     found += _records_of_runs(store, name, version, loaded)
     found.append(_RECORDS)
-    found += [Remaining("in the storage", note) for note in retention_notes(store.backend)]
+    found += [Remaining("in the storage", note) for note in retention_notes(store.backend, MARKER)]
     return [*found, *_ELSEWHERE]
 
 

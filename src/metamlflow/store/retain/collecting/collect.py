@@ -10,8 +10,9 @@ from datetime import timedelta
 from functools import partial
 
 from metamlflow.backend import LeavesUploads, ObjectInfo, UnfinishedUpload
-from metamlflow.backend.retention import retention_notes
+from metamlflow.backend.retention import lock_of, retention_notes
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.format.layout import MARKER
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown_around
 from metamlflow.store.retain.collecting.deletions import Deletions
@@ -89,7 +90,8 @@ class _Collection:
 
     def __init__(self, store: Store, moment: Moment, progress: ProgressCallback | None) -> None:
         self._store = store
-        self._moment = moment
+        locked, self._notes = lock_of(store.backend)
+        self._moment = replace(moment, locked=locked)
         self._progress = progress
         self._began = store.clock.elapsed()
         self._folder = Scratch()
@@ -163,7 +165,7 @@ class _Collection:
             manifests=tuple(info.key for _, info in self._manifests),
             uploads=tuple(upload.key for upload in self._uploads),
             foreign=swept.foreign,
-            notes=notes + retention_notes(store.backend),
+            notes=self._notes + notes + retention_notes(store.backend, MARKER),
         )
 
     def _unfinished(self) -> tuple[list[UnfinishedUpload], list[str]]:
@@ -181,7 +183,7 @@ class _Collection:
 
     def _described(self, candidate: Candidate) -> GarbageObject:
         owner, info = self._owner(candidate.owner), candidate.info
-        until = self._moment.deletable_from(info.modified)
+        until = self._moment.blob_deletable_from(info.modified)
         reference, reason = (owner.reference, owner.reason) if owner else (None, _UNNAMED)
         return GarbageObject(info.key, info.size, info.modified, until, reference, reason)
 

@@ -26,16 +26,27 @@ class Moment:
         now: the storage's time before anything else was asked.
         grace: how long what nothing names is kept.
         of_store: the store's own grace, which the protocol's shares are of.
+        locked: for how long the storage itself keeps each object from being deleted.
     """
 
     now: datetime
     grace: timedelta
     of_store: timedelta
+    locked: timedelta = timedelta()
 
     @property
     def cutoff(self) -> datetime:
         """What was written before this is older than the grace, however the storage rounds its times."""
         return self.now - self.grace - TICK
+
+    @property
+    def blob_cutoff(self) -> datetime:
+        """As :attr:`cutoff`, and no lock of the storage holds what was written before."""
+        return self.now - max(self.grace, self.locked) - TICK
+
+    def blob_deletable_from(self, written: datetime) -> datetime:
+        """Return from when on an object that nothing names can be deleted."""
+        return written + max(self.grace, self.locked) + TICK
 
     def deletable_from(self, written: datetime) -> datetime:
         """Return from when on a collection may delete what was written or given up at a time."""

@@ -157,6 +157,7 @@ def turn(store: Store, moment: Moment) -> Iterator[Turn]:
         UnsupportedStoreError: the storage's clock tells no ages.
     """
     before = refuse_overlap(store, moment)
+    store.writable_marker()  # does the storage still refuse to create what exists? Else two could begin
     taken = Turn(store, moment, before)
     try:
         check_clock(moment, taken.began, before.info)

@@ -182,11 +182,10 @@ class Sweep:
             swept.kept.add(info.size)
             return None
         if naming is not None and standing == "waiting":
-            until = max(
-                self._owners.get(naming.owner).until or self._moment.now, self._moment.deletable_from(info.modified)
-            )
-        elif info.modified >= self._moment.cutoff:
-            until = self._moment.deletable_from(info.modified)
+            given_up = self._owners.get(naming.owner).until or self._moment.now
+            until = max(given_up, self._moment.blob_deletable_from(info.modified))
+        elif info.modified >= self._moment.blob_cutoff:
+            until = self._moment.blob_deletable_from(info.modified)
         else:
             return Candidate(info, naming.owner if naming else NOBODY)
         swept.waiting.setdefault(f"{until:%Y-%m-%d}", Tally()).add(info.size)
