@@ -60,8 +60,8 @@ def test_gc_carries_a_saved_plan_out(work, ask, pruned):
     [
         (("--save", "x"), 2, "--dry-run"),
         (("--plan", "x", "--dry-run"), 2, "--plan"),
-        (("--plan", "no-such-file"), 2, "--plan"),
-        (("--grace", "1d"), 2, "--grace"),
+        (("--plan", "no-such-file"), 2, "--plan: "),
+        (("--grace", "1d"), 2, "--grace: "),
         (("--grace", "soon"), 2, "--grace"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_file_that_is_no_plan_is_refused(old, tmp_path, text):
         old.client().collect_garbage(dry_run=True).save(path)
         text = path.read_text().replace("blobs/sha256", "artifacts")
     path.write_text(text)
-    with pytest.raises(InvalidInputError, match="is not a plan"):
+    with pytest.raises(InvalidInputError, match="is not one of a collection"):
         old.client().collect_garbage(plan=path)
     assert len(old.blobs()) == 4
 

@@ -84,7 +84,7 @@ class _Erasure:
         report = ErasureReport(str(self._name), self._version, dry_run, tomb.manifest_digest, tomb.reason)
         report.stays = remains_of(store, self._name, self._version, loaded)  # before it is gone
         if dry_run:
-            report.goes = [*self._present(status), *self._small()]
+            report.goes = [*self._present(status), *(ErasedObject(kind, info.key) for kind, info in self._small())]
             return report
         if not status.erased:
             store.writable_marker()
@@ -158,15 +158,14 @@ class _Erasure:
         if status.info is not None:
             yield ErasedObject("manifest", self._key)
 
-    def _small(self) -> Iterator[ErasedObject]:
+    def _small(self) -> Iterator[tuple[str, ObjectInfo]]:
         """Yield the objects about the version, in the order in which they go: of notes the oldest first."""
         store = self._store
-        notes = [info.key for info in pages(store, notes_prefix(self._name, self._version), 1000)]
-        yield from (ErasedObject("note", key) for key in sorted(notes, reverse=True))  # the oldest has the last key
-        for info in pages(store, signatures_prefix(self._name, self._version), 1000):
-            yield ErasedObject("signature", info.key)
-        for info in pages(store, CACHE, 1000):  # any of it may have been made from this version; it is made again
-            yield ErasedObject("cache", info.key)
+        notes = sorted(pages(store, notes_prefix(self._name, self._version), 1000), key=lambda info: info.key)
+        yield from (("note", info) for info in reversed(notes))  # the oldest has the last key
+        yield from (("signature", info) for info in pages(store, signatures_prefix(self._name, self._version), 1000))
+        # Any of it may have been made from this version; whoever needs it makes it again.
+        yield from (("cache", info) for info in pages(store, CACHE, 1000))
 
     def _delete_manifest(self, report: ErasureReport) -> None:
         store = self._store
@@ -178,11 +177,8 @@ class _Erasure:
         if until is not None:
             report.manifest_from = until
             return
-        for failure in delete_seen(store.backend, [seen]):
-            if not isinstance(failure.error, ObjectNotFoundError):
-                report.failed.append(ErasedObject("manifest", self._key, _reason(failure.error)))
-                return
-        report.goes.append(ErasedObject("manifest", self._key))
+        reason = _why_not_deleted(store.backend, seen)
+        (report.failed if reason else report.goes).append(ErasedObject("manifest", self._key, reason))
 
     def _deletable_from(self) -> datetime | None:
         """Return from when on the manifest may be deleted, or None for now."""
@@ -196,22 +192,20 @@ class _Erasure:
     def _delete_small(self, report: ErasureReport) -> None:
         for _ in range(_LOOKS):
             found = list(self._small())
-            for each in found:
-                if reason := _why_not_deleted(self._store.backend, each.key):
-                    report.failed.append(ErasedObject(each.kind, each.key, reason))
-                else:
-                    report.goes.append(each)
+            for kind, info in found:
+                # By its version where the bucket keeps them: a deletion that only hides would leave the text there.
+                reason = _why_not_deleted(self._store.backend, info)
+                (report.failed if reason else report.goes).append(ErasedObject(kind, info.key, reason))
             if not found or report.failed:
                 return
 
 
-def _why_not_deleted(backend: Backend, key: str) -> str:
-    """Delete an object that is never created again; return why that failed, or an empty text."""
-    try:
-        failures = backend.delete([key])
-    except MetaMLFlowError as error:
-        return _reason(error)
-    return _reason(failures[0].error) if failures else ""
+def _why_not_deleted(backend: Backend, info: ObjectInfo) -> str:
+    """Delete an object; return why that failed, or an empty text."""
+    for failure in delete_seen(backend, [info]):
+        if not isinstance(failure.error, ObjectNotFoundError):
+            return _reason(failure.error)
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -80,7 +80,7 @@ def collect(
             grace = max(planned.grace, grace or planned.grace)
         moment = moment_of(store, grace, unsafe=unsafe)
         if planned is not None and planned.store_id != store.marker().store_id:
-            raise InvalidInputError("the plan is that of another store", hint=f"Make one of {store.url}.")
+            raise InvalidInputError("plan: it is that of another store", hint=f"Make one of {store.url}.")
         refuse_overlap(store, moment)
         return _Collection(store, moment, progress).run(planned)
 

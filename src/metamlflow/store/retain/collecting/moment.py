@@ -68,7 +68,7 @@ def moment_of(store: Store, grace: timedelta | None, *, unsafe: bool) -> Moment:
     of_store = store.marker_looked_at_again().grace
     if grace is not None and grace < of_store:
         raise InvalidInputError(
-            f"a grace of {grace} is shorter than the store's, {of_store}",
+            f"grace: {grace} is shorter than the store's, {of_store}",
             hint="It can only be longer: who publishes relies on the store's.",
         )
     if of_store < LEAST_GRACE and not unsafe:

@@ -128,7 +128,7 @@ def load_plan(path: str | os.PathLike[str]) -> Planned:
             pass
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(
-            f"{file} is not a plan of a collection: {error}", hint="Make one with --dry-run --save FILE."
+            f"plan: {file} is not one of a collection: {error}", hint="Make one with --dry-run --save FILE."
         ) from error
     return planned
 
