@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from aging_store import DAY, GRACE, LAST, Meanwhile, blob_of
 
+from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ConflictError, StorageUnavailableError, StoreFormatError, UnsupportedStoreError
 from metamlflow.testing import Crash, Crashed, Fault, Late, LostReply, MemoryBackend, StoredObject, simulated_crash
 
@@ -203,3 +204,13 @@ def test_a_storage_whose_clock_stands_still_is_refused(old):
     with pytest.raises(UnsupportedStoreError, match="does not advance"):
         old.client(backend).collect_garbage()
     assert blob_of(b"left") in old.blobs()
+
+
+def test_the_records_of_collections_are_no_part_of_what_a_migration_brings_or_compares(tmp_path):
+    client = MetaMLFlowClient(tmp_path / "a")
+    client.register_artifact("data", b"x")
+    (tmp_path / "a" / "collections").mkdir()
+    (tmp_path / "a" / "collections" / "9999999998.json").write_text("{}")
+    assert migrate(client, tmp_path / "b").ok
+    assert compare(client, tmp_path / "b") == []
+    assert not (tmp_path / "b" / "collections").exists()

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import BLOBS, CACHE, FEATURES, MARKER
+from metamlflow.format.layout import BLOBS, CACHE, COLLECTIONS, FEATURES, MARKER
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.records import everything_below
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_LEFT_OUT = (MARKER, FEATURES, CACHE, ".tmp/")  # a migration turns on what is needed, in lists of its own
+_LEFT_OUT = (MARKER, FEATURES, COLLECTIONS, CACHE, ".tmp/")  # a migration turns on what is needed, in lists of its own
 
 
 @dataclass(frozen=True, slots=True)
