@@ -11,6 +11,7 @@ from aging_store import DAY, GRACE, LAST, Meanwhile, blob_of
 
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ConflictError, StorageUnavailableError, StoreFormatError, UnsupportedStoreError
+from metamlflow.store.retain.collecting.series import Turn
 from metamlflow.testing import Crash, Crashed, Fault, Late, LostReply, MemoryBackend, StoredObject, simulated_crash
 
 SECOND = timedelta(seconds=1)
@@ -129,6 +130,15 @@ def test_a_collection_that_takes_long_renews_its_turn_and_stops_if_another_has_b
     sleeper = Meanwhile(verb="delete", nth=2, act=sleep_through_the_next)
     with pytest.raises(ConflictError):
         old.client(old.faulty(sleeper)).collect_garbage()
+
+
+def test_a_thread_that_was_held_up_until_the_turn_was_over_sends_nothing(old, monkeypatch):
+    monkeypatch.setattr(Turn, "lasts", property(lambda turn: False))
+    backend = old.faulty()
+    report = old.client(backend).collect_garbage()
+    assert (report.deleted, report.left, report.failures) == (0, 1, 0)
+    assert not any(call.verb == "delete" for call in backend.calls)
+    assert blob_of(b"left") in old.blobs()
 
 
 def test_nothing_of_a_killed_collection_lands_in_the_next_one(old):

@@ -93,12 +93,14 @@ class Deletions:
     def _delete(self, batch: Sequence[Candidate]) -> list[DeleteFailure]:
         left, failures = [candidate.info for candidate in batch], list[DeleteFailure]()
         for attempt in range(1, _THROTTLED_ATTEMPTS + 1):
+            if not self._turn.lasts:  # this thread was held up: another collection may begin before a request lands
+                return failures + [DeleteFailure(info.key, _not_sent(info.key)) for info in left]
             failed = delete_seen(self._store.backend, left)
             again = {failure.key for failure in failed if _is_throttled(failure.error)}
             failures += [failure for failure in failed if failure.key not in again]
             if not again:
                 break
-            if attempt == _THROTTLED_ATTEMPTS or not self._turn.lasts:
+            if attempt == _THROTTLED_ATTEMPTS:
                 failures += [failure for failure in failed if failure.key in again]
                 break
             left = [info for info in left if info.key in again]  # the storage said that it did nothing
@@ -139,6 +141,10 @@ def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
     left = iter(candidates)
     while batch := list(islice(left, BATCH)):
         yield batch
+
+
+def _not_sent(key: str) -> ConflictError:
+    return ConflictError(f"{key}: left for the next collection, since this one's turn was over", key=key)
 
 
 def _is_throttled(error: Exception) -> bool:

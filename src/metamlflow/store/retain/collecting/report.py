@@ -129,7 +129,8 @@ class CollectionReport:
         foreign: how many objects below ``blobs/sha256/`` are no blobs; they are left alone.
         deleted: how many objects were deleted, for certain.
         freed: the bytes of these.
-        left: how many were garbage in the listing and were left alone: gone already, or another object by then.
+        left: how many were garbage in the listing and were left alone: gone already, another object by then, or not
+            reached while it was this collection's turn.
         failed: what could not be deleted, or is not known to be deleted; at most ten thousand.
         failures: how many those are.
         stopped: why the collection stopped before its end, or None.
