@@ -6,17 +6,20 @@ file system is made from them, and each request goes through that file system's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote
 
+from metamlflow.backend.deleting import another, told_once
 from metamlflow.backend.diagnosis import AccessPolicy, Create, Examination, Role, StoreKeys
 from metamlflow.backend.object_store import ObjectStoreBackend
 from metamlflow.backend.options import with_configured_defaults
 from metamlflow.backend.patience import Patience
-from metamlflow.backend.seam import Backend
-from metamlflow.errors import AlreadyExistsError
-from metamlflow_gcs.connection import GCSConnection
+from metamlflow.backend.seam import Backend, DeleteFailure, ObjectInfo
+from metamlflow.errors import AlreadyExistsError, MetaMLFlowError
+from metamlflow_gcs.connection import API, GCSConnection, Request
 from metamlflow_gcs.doctor import examinations
 from metamlflow_gcs.error_table import gcs_error
 from metamlflow_gcs.gcs_requests import GCSRequests
@@ -53,6 +56,7 @@ class GCSBackend(ObjectStoreBackend):
         options = with_configured_defaults(options, PROTOCOLS)
         if is_emulator(options):
             spare_emulators_grpc()
+        self._bucket = bucket
         self._kms_key: str | None = options.get("kms_key_name")
         self._connection = GCSConnection(options)
         self._copies = GCSCopies(self._connection, bucket, self._kms_key)
@@ -62,6 +66,31 @@ class GCSBackend(ObjectStoreBackend):
     def filesystem(self) -> Any:
         """The gcsfs file system underneath."""
         return self._connection.filesystem
+
+    def delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        """Delete objects, each on condition of its generation."""
+        failures: list[DeleteFailure] = []
+        for start in range(0, len(infos), PAGE):
+            failures += self._delete_seen(infos[start : start + PAGE])
+        return failures
+
+    def _delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        requests = self.requests
+        assert isinstance(requests, GCSRequests)  # noqa: S101 (as the constructor makes it)
+        generations = [(self.name_of(info.key), info.version or "") for info in infos]
+        with self.translated(infos[0].key):
+            failed = requests.delete_generations(generations)
+        failures = []
+        for name, cause in failed:
+            key = name.removeprefix(self.name_of(""))
+            try:
+                with self.translated(key):
+                    raise cause
+            except AlreadyExistsError:  # what "the condition does not hold" means elsewhere
+                failures.append(DeleteFailure(key, another(key)))
+            except MetaMLFlowError as error:
+                failures.append(DeleteFailure(key, told_once(key, error)))
+        return failures
 
     def obstacle_to(self, source: Backend) -> str | None:
         """Return None for buckets at one endpoint."""
@@ -78,6 +107,15 @@ class GCSBackend(ObjectStoreBackend):
         except AlreadyExistsError:
             return False
         return True
+
+    def locked_for(self) -> timedelta | None:
+        """Return the retention of the bucket's policy, which holds for every object of it."""
+        request = Request(
+            "GET", f"{API}/b/{quote(self._bucket, safe='')}", {"fields": "retentionPolicy"}, about="bucket"
+        )
+        with self.translated(""):
+            policy = self._connection.request(request).json().get("retentionPolicy") or {}
+        return timedelta(seconds=int(policy.get("retentionPeriod") or 0)) or None
 
     def creators(self) -> Mapping[str, Create]:
         """Return the one way: a conditional request of the JSON API."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import google_crc32c
 
@@ -88,15 +88,25 @@ class GCSRequests:
         """Delete objects, many at a time, each with a request of its own."""
         return self._connection.run(self._delete, names)
 
-    async def _delete(self, names: Sequence[str]) -> list[tuple[str, Exception]]:
+    def delete_generations(self, objects: Sequence[tuple[str, str]]) -> list[tuple[str, Exception]]:
+        """Delete objects, each on condition of its generation, with one request that is not repeated."""
+        return self._connection.run(self._delete, [name for name, _ in objects], dict(objects))
+
+    async def _delete(
+        self, names: Sequence[str], generations: Mapping[str, str] | None = None
+    ) -> list[tuple[str, Exception]]:
         gate = asyncio.Semaphore(_DELETES)
-        outcomes = await asyncio.gather(*(self._delete_one(name, gate) for name in names))
+        outcomes = await asyncio.gather(*(self._delete_one(name, generations, gate) for name in names))
         return [failed for failed in outcomes if failed is not None]
 
-    async def _delete_one(self, name: str, gate: asyncio.Semaphore) -> tuple[str, Exception] | None:
+    async def _delete_one(
+        self, name: str, generations: Mapping[str, str] | None, gate: asyncio.Semaphore
+    ) -> tuple[str, Exception] | None:
+        on = {} if generations is None else {"ifGenerationMatch": generations[name]}
+        path, good = object_path(self._bucket, name), (200, 204)
         try:
             async with gate:
-                await self._connection.exchange(Request("DELETE", object_path(self._bucket, name), good=(200, 204)))
+                await self._connection.exchange(Request("DELETE", path, on, good=good, repeat=not on))
         except Exception as error:  # noqa: BLE001 (the backend tells what it is, and raises what is no failure of GCS)
             return name, error
         return None

@@ -17,6 +17,7 @@ _READ = ("storage.objects.get", "storage.objects.list")
 _PERMISSIONS: Mapping[Role, tuple[str, ...]] = {
     "reader": _READ,
     "writer": (*_READ, "storage.objects.create"),
+    "pruner": _READ,
     "collector": _READ,
 }
 _SUBSTITUTES = (
@@ -34,6 +35,9 @@ _WRITER = (
 )
 
 
+_PRUNER = ("A pruner may create records of versions, manifests among them, and no content; it deletes nothing.",)
+
+
 def access_policy(url: str, kms_key: str | None, role: Role, keys: StoreKeys) -> AccessPolicy:
     """Return commands that make a custom role and grant it for the store's prefix.
 
@@ -47,9 +51,16 @@ def access_policy(url: str, kms_key: str | None, role: Role, keys: StoreKeys) ->
     prefix = f"{path}/" if path else ""
     lines = _granted(bucket, f"metamlflow{role.title()}", _PERMISSIONS[role], _condition(bucket, prefix))
     if role == "collector":
-        blobs = _condition(bucket, prefix + keys.blobs, listing=False)
-        lines += _granted(bucket, "metamlflowDeleter", ("storage.objects.delete",), blobs)
-    notes = [_SUBSTITUTES, _UNIFORM, *(_WRITER if role == "writer" else ())]
+        erased = (_condition(bucket, prefix + each, listing=False) for each in (keys.blobs, *keys.erasable))
+        lines += _granted(bucket, "metamlflowDeleter", ("storage.objects.delete",), " || ".join(erased))
+        made = (_condition(bucket, prefix + each, listing=False) for each in (keys.marker, keys.collections))
+        lines += _granted(bucket, "metamlflowRecorder", ("storage.objects.create",), " || ".join(made))
+    elif role == "pruner":
+        # A condition knows how a name begins, and not what is in the middle of it: so all records of versions.
+        records = keys.states.partition("*")[0]
+        made = (_condition(bucket, prefix + each, listing=False) for each in (keys.marker, records))
+        lines += _granted(bucket, "metamlflowRecorder", ("storage.objects.create",), " || ".join(made))
+    notes = [_SUBSTITUTES, _UNIFORM, *(_WRITER if role == "writer" else _PRUNER if role == "pruner" else ())]
     if kms_key:
         notes.append(
             f"Encryption with {kms_key} needs no right of the member's: Cloud Storage's service agent of the project "

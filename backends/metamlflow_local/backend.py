@@ -33,6 +33,7 @@ from metamlflow.errors import (
 from metamlflow_local.doctor import TEMP, LocalDoctor
 from metamlflow_local.durable import finish, fsync_folder, make_folders, write_all
 from metamlflow_local.objects import kind_of, not_an_object
+from metamlflow_local.removing import LocalRemoving
 from metamlflow_local.temp_files import lock, sweep
 
 _CHUNK = 256 * 1024  # read and write in one pass are fastest at about this size
@@ -56,7 +57,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> LocalBackend:
     return LocalBackend(Path(url.removeprefix("file://")))
 
 
-class LocalBackend(LocalDoctor):
+class LocalBackend(LocalDoctor, LocalRemoving):
     """The backend seam over a local folder; every promise is in :class:`metamlflow.backend.Backend`."""
 
     def __init__(self, root: Path) -> None:

@@ -50,7 +50,7 @@ class LocalDoctor:
             lines.append(f"chmod -R g+rX,g-w,o-rwx {root}")
         else:
             # 3: new folders inherit the group, and nobody removes or replaces the files of others. Collecting is that.
-            mode = "3770" if role == "writer" else "2770"
+            mode = "2770" if role == "collector" else "3770"
             lines.append(f"find {root} -type d -exec chmod {mode} {{}} +")
             lines.append(f"find {root} -type f -exec chmod g+r,o-rwx {{}} +")
             lines.append("umask 007  # in the shell or unit of everybody who writes, before they write")
@@ -66,6 +66,7 @@ _NOTES: Mapping[Role, tuple[str, ...]] = {
         ),
         "New folders inherit the group, and not the sticky bit: run the commands again from time to time.",
     ),
+    "pruner": ("A folder knows no finer right: whoever may give versions up may register, too, and deletes nothing.",),
     "collector": ("Without the sticky bit everybody in the group may delete: give this to a group of its own.",),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,12 +16,20 @@ except ImportError:  # Windows, where no local store is opened
 
 def sweep(folder: Path, limit: float) -> None:
     """Remove the files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
+    for path, _ in forgotten(folder, limit):
+        with suppress(OSError):
+            path.unlink()
+
+
+def forgotten(folder: Path, limit: float) -> Iterator[tuple[Path, float]]:
+    """Yield the files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
     # A folder that may be written but not read cannot be swept; that is no reason to refuse the write.
-    with suppress(PermissionError), os.scandir(folder) as entries:
+    with suppress(PermissionError, FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_mtime < limit and not _is_locked(entry.path):
-                    os.unlink(entry.path)  # noqa: PTH108 (a DirEntry has a string path)
+                modified = entry.stat(follow_symlinks=False).st_mtime
+                if modified < limit and not entry.is_dir(follow_symlinks=False) and not _is_locked(entry.path):
+                    yield Path(entry.path), modified
 
 
 def lock(descriptor: int) -> None:

@@ -7,19 +7,21 @@ users know it to mean: where the faster engine cannot be told one, s3fs makes al
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
+from metamlflow.backend.deleting import looked_again
 from metamlflow.backend.diagnosis import AccessPolicy, Examination, Role, StoreKeys
 from metamlflow.backend.diagnosis import Create as CreateRecord
 from metamlflow.backend.object_store import ObjectStoreBackend
 from metamlflow.backend.options import with_configured_defaults
 from metamlflow.backend.patience import Patience
-from metamlflow.backend.seam import Backend, Blob, ObjectInfo
+from metamlflow.backend.seam import Backend, Blob, DeleteFailure, ObjectInfo, UnfinishedUpload
 from metamlflow.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -31,7 +33,8 @@ from metamlflow_s3.doctor import examinations
 from metamlflow_s3.engines import EngineChoice
 from metamlflow_s3.error_context import Wording
 from metamlflow_s3.error_table import says_no_more_than_denied
-from metamlflow_s3.listings import PAGE, Listings
+from metamlflow_s3.listings import PAGE, Listings, field
+from metamlflow_s3.locks import default_lock, with_lock_times
 from metamlflow_s3.obstore_engine import NotPlainError
 from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import access_policy
@@ -48,6 +51,7 @@ if find_spec("s3fs") is None:  # imported when first used; but whoever opens a s
     raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
 
 _MD5_CHARACTERS = 32
+_LOOKS = 32  # at a time, before objects are deleted
 _LATER = "Try again; if it stays, check the network and the endpoint."
 
 
@@ -185,6 +189,45 @@ class S3Backend(ObjectStoreBackend):
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
         """Yield the listing page by page; a page is fetched when its first key is asked for."""
         return islice(self._list_fast(prefix, after, limit), limit)
+
+    def delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        """Look at the objects again, and delete them with one request for a thousand: by version where it has one."""
+        failures: list[DeleteFailure] = []
+        for start in range(0, len(infos), self.page_size):
+            same, changed = looked_again(self._look, infos[start : start + self.page_size], at_a_time=_LOOKS)
+            failures += changed
+            if same:
+                failures += with_lock_times(self.delete_once(same), self._head)
+        return failures
+
+    def locked_for(self) -> timedelta | None:
+        """Return the default retention of the bucket's Object Lock."""
+        with self.translated(""):
+            return default_lock(self._connection.call)
+
+    def _head(self, key: str) -> Any:
+        with self.translated(key):
+            return self._connection.call("head_object", Key=self.name_of(key))
+
+    def _look(self, key: str) -> ObjectInfo:
+        with self.looking(key):
+            return replace(self._s3.look(self.name_of(key)), key=key)
+
+    def send_deletion(self, infos: Sequence[ObjectInfo]) -> Iterable[tuple[str, Exception]]:
+        """Delete objects by the versions that a look told of."""
+        return self._s3.delete_versions([(self.name_of(info.key), info.version) for info in infos])
+
+    def unfinished_uploads(self, before: datetime) -> Iterator[UnfinishedUpload]:
+        """Yield the multipart uploads below the prefix."""
+        for upload in self._listings.uploads(self.name_of("")):
+            key, began = field(upload, "Key").removeprefix(self.name_of("")), field(upload, "Initiated").astimezone(UTC)
+            if began < before:
+                yield UnfinishedUpload(key, field(upload, "UploadId"), began)
+
+    def abandon(self, upload: UnfinishedUpload) -> None:
+        """Abort a multipart upload."""
+        with suppress(ObjectNotFoundError), self.translated(upload.key):
+            self._connection.call("abort_multipart_upload", Key=self.name_of(upload.key), UploadId=upload.id)
 
     # --- what else it can do: parts that it holds ---------------------------------------------------------------------
 

@@ -132,6 +132,12 @@ class S3Connection:
         self._connected.get().answered = True
         return answer
 
+    def call_once(self, method: str, **arguments: Any) -> Any:
+        """As :meth:`call`, and never again, whatever the failure says: for deletions, which may land late."""
+        answer = self._run(self._send, method, arguments)
+        self._connected.get().answered = True
+        return answer
+
     def bucket_is_missing(self) -> bool:
         """Whether a look at a missing object, which says no more than that, was at a missing bucket; asked once."""
         if self._connected.get().answered:

@@ -51,6 +51,10 @@ class _Guarded:
         self._session = session
 
     async def request(self, method: str, **options: Any) -> Any:
+        if method == "DELETE":
+            # aiohttp repeats it where a connection breaks that was used before. A deletion is never repeated: the first
+            # one may land when somebody has put the object again. (For other requests, who makes them tries again.)
+            self._session._retry_connection = False  # noqa: SLF001 (it offers no other way)
         asks = method in {"GET", "HEAD"}  # and sends nothing, which would take its time as well
         async with asyncio.timeout(self._head_seconds(options.get("timeout")) if asks else None):
             response = await self._session.request(method, **{**options, "allow_redirects": False})

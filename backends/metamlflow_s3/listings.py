@@ -82,9 +82,24 @@ class Listings:
                 if page.get("NextVersionIdMarker"):
                     where["VersionIdMarker"] = page["NextVersionIdMarker"]
 
+    def uploads(self, prefix: str) -> Iterator[_Page]:
+        """Yield the multipart uploads that are not finished, in the order of their keys."""
+        course, where = Course(f"{self._url}/{prefix}", prefix, ""), dict[str, Any]()
+        while True:
+            page = self._asked("list_multipart_uploads", prefix, MaxUploads=PAGE, **where)
+            found = page.get("Uploads", ())
+            course.follow((field(item, "Key"), field(item, "UploadId")) for item in found)
+            yield from found
+            if not page.get("IsTruncated") or not found:
+                return
+            where = {"KeyMarker": field(found[-1], "Key"), "UploadIdMarker": field(found[-1], "UploadId")}
+
     def _ask(self, method: str, prefix: str, size: int, where: Mapping[str, Any]) -> _Page:
+        return self._asked(method, prefix, MaxKeys=size, **where)
+
+    def _asked(self, method: str, prefix: str, **how: Any) -> _Page:
         with self._wording.translated(f"{self._url}/{prefix}"):
-            page: _Page = self._connection.call(method, Prefix=prefix, MaxKeys=size, **where)
+            page: _Page = self._connection.call(method, Prefix=prefix, **how)
         return page
 
 

@@ -175,6 +175,15 @@ class FastEngine:
 
         return self._get(key, get)
 
+    def head(self, key: str) -> ObjectMeta:
+        """Return size, last_modified, e_tag and version of an object; one request.
+
+        Raises:
+            NotPlainError: anything went wrong, a missing object included: the answer has no body that would tell it.
+        """
+        found: ObjectMeta = self._get(key, lambda: self._obstore.head(self._store, key))
+        return found
+
     def read_whole(self, key: str, most: int | None = None) -> tuple[bytes, str, str | None]:
         """Return all of an object, or its first ``most`` bytes, its ETag and its version, if it has one; one request.
 

@@ -23,8 +23,8 @@ _DENIED_COPIES = (
     "into the store as well. Other servers may not know s3:if-none-match; some then deny nothing, others everything."
 )
 _VERSIONED = (
-    "In a versioned bucket s3:DeleteObject only hides objects; old versions go by a lifecycle rule "
-    "(NoncurrentVersionExpiration), which needs no right of the collector's."
+    "In a versioned bucket a collection deletes the very versions that it judged, for good. Older ones go by a "
+    "lifecycle rule (NoncurrentVersionExpiration), which needs no right of the collector's."
 )
 
 
@@ -42,13 +42,18 @@ def access_policy(url: str, options: Mapping[str, Any], role: Role, keys: StoreK
     place = _Place(_partition(region), bucket, f"{prefix}/" if prefix else "")
     asked = options.get("s3_additional_kwargs") or {}
     key = asked.get("SSEKMSKeyId") if str(asked.get("ServerSideEncryption", "")).startswith("aws:kms") else None
-    statements = [*_reading(place), *(_writing(place, keys) if role == "writer" else ())]
-    if role == "collector":
-        statements.append(_allow("CollectContent", ["s3:DeleteObject"], place.objects(keys.blobs)))
+    statements = list(_reading(place))
     notes = [_ATTACH]
     if role == "writer":
+        statements += _writing(place, keys, [place.objects()])
+        notes.append(_DENIED_COPIES)
+    elif role == "pruner":
+        # The marker: before its first record a client tries to create it again, which has to be refused.
+        statements += _writing(place, keys, [place.object(keys.marker), place.object(keys.states)])
         notes.append(_DENIED_COPIES)
     elif role == "collector":
+        statements += _writing(place, keys, [place.object(keys.marker), place.objects(keys.collections)])
+        statements += _deleting(place, keys)
         notes.append(_VERSIONED)
     if key:
         statement, note = _encryption(place.partition, str(key), role)
@@ -76,7 +81,7 @@ class _Place:
         return f"{self.bucket}/{self.prefix}{key}"
 
 
-def _allow(sid: str, actions: list[str], resource: str) -> _Statement:
+def _allow(sid: str, actions: list[str], resource: str | list[str]) -> _Statement:
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
 
 
@@ -89,9 +94,21 @@ def _reading(place: _Place) -> Iterator[_Statement]:
     yield _allow("ReadObjects", ["s3:GetObject"], place.objects())
 
 
-def _writing(place: _Place, keys: StoreKeys) -> Iterator[_Statement]:
+def _deleting(place: _Place, keys: StoreKeys) -> Iterator[_Statement]:
+    actions = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    yield _allow("CollectContent", [*actions, "s3:AbortMultipartUpload"], place.objects(keys.blobs))
+    yield _allow("EraseRecords", actions, list(map(place.objects, keys.erasable)))
+    # Without these, a report cannot say what the bucket keeps of what is deleted, or until when an object is locked.
+    settings = ["s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"]
+    yield _allow("ReadSettings", settings, place.bucket)
+    yield _allow("ReadLocks", ["s3:GetObjectRetention", "s3:GetObjectLegalHold"], place.objects())
+
+
+def _writing(place: _Place, keys: StoreKeys, resources: list[str]) -> Iterator[_Statement]:
     yield _allow(
-        "CreateObjects", ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], place.objects()
+        "CreateObjects",
+        ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+        resources[0] if len(resources) == 1 else resources,
     )
     yield {
         "Sid": "NeverOverwrite",
@@ -109,7 +126,7 @@ def _writing(place: _Place, keys: StoreKeys) -> Iterator[_Statement]:
 
 def _encryption(partition: str, key: str, role: Role) -> tuple[_Statement, list[str]]:
     # Decrypt is for writers too: an upload in parts needs it, and they read back what they claim.
-    actions = ["kms:Decrypt", *(["kms:GenerateDataKey"] if role == "writer" else [])]
+    actions = ["kms:Decrypt", *(["kms:GenerateDataKey"] if role != "reader" else [])]
     if key.startswith("arn:") and ":alias/" not in key:
         return _allow("UseKey", actions, key), []
     note = f"UseKey names a placeholder: put the ARN of the key {key} there."

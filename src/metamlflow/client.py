@@ -76,6 +76,9 @@ if TYPE_CHECKING:
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
+    from metamlflow.store.retain.collecting.plan import CollectionPlan
+    from metamlflow.store.retain.collecting.report import CollectionReport
+    from metamlflow.store.retain.erasure_report import ErasureReport
     from metamlflow.store.retain.fsck.report import FsckReport
     from metamlflow.store.retain.prune_report import PruneReport
     from metamlflow.store.retain.space.report import UsageReport
@@ -1120,6 +1123,98 @@ class MetaMLFlowClient:
 
     # --- the store itself ---------------------------------------------------------------------------------------------
 
+    @overload
+    def collect_garbage(
+        self,
+        *,
+        dry_run: Literal[True],
+        grace: timedelta | None = None,
+        unsafe: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> CollectionPlan: ...
+    @overload
+    def collect_garbage(
+        self,
+        *,
+        dry_run: Literal[False] = False,
+        plan: CollectionPlan | str | os.PathLike[str] | None = None,
+        grace: timedelta | None = None,
+        unsafe: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> CollectionReport: ...
+    def collect_garbage(
+        self,
+        *,
+        dry_run: bool = False,
+        plan: CollectionPlan | str | os.PathLike[str] | None = None,
+        grace: timedelta | None = None,
+        unsafe: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> CollectionReport | CollectionPlan:
+        """Delete the content that no version needs. No version that can be read or restored loses anything.
+
+        It is that of versions pruned longer ago than the grace, of erased ones, and of registrations that were never
+        finished. Safe while others register, restore, migrate and read. It reads every manifest and lists all content
+        before it deletes anything, and deletes nothing if the store holds anything that it does not know, if a record
+        cannot be read, or if content of a live version is missing. What was cut off is finished by the next call. Data
+        that pointers lead to is never touched.
+
+        Args:
+            dry_run: delete and write nothing, and return a plan: what would be deleted, and why.
+            plan: delete only what this plan lists and is still garbage: a plan, or a file that
+                :meth:`CollectionPlan.save` wrote.
+            grace: keep what nothing names for so long; it can be longer than the store's grace, not shorter.
+            unsafe: collect also in a store whose grace is under 24 hours. Content can be lost there if a request takes
+                effect late.
+            progress: called with a :class:`~metamlflow.artifacts.Progress`.
+
+        Returns:
+            A report, or with ``dry_run`` a plan. A report is true in a condition if every deletion succeeded; the
+            others are named in ``failed``.
+
+        Raises:
+            ConflictError: another collection is under way, or a deletion of an earlier one may still be applied; the
+                hint says from when on to try again.
+            StoreFormatError: the store holds something unknown, or a record that cannot be understood.
+            IntegrityError: content of a live version is missing.
+            InvalidInputError: the grace is too short, or the plan is that of another store.
+            UnsupportedStoreError: the storage does not tell when its objects were written.
+        """
+        from metamlflow.store.retain.collecting.collect import collect, plan_collection
+
+        if not dry_run:
+            return collect(self._store, plan, grace=grace, unsafe=unsafe, progress=progress)
+        if plan is not None:
+            raise InvalidInputError("give a plan or dry_run, not both", hint="A plan is the result of a dry run.")
+        return plan_collection(self._store, grace=grace, unsafe=unsafe, progress=progress)
+
+    def erase(self, ref: str, reason: str | None, *, dry_run: bool = False) -> ErasureReport:
+        """Erase a version for good: its record with its paths and metadata, its notes and its signatures.
+
+        The version must have been pruned longer ago than the store's grace. Its number is never used again, and its
+        digest stays, so that the history of the name can still be checked. Its content is freed by the next
+        :meth:`collect_garbage`, unless other versions share it. What was cut off is finished by the same call.
+
+        Args:
+            ref: a reference with a number, such as ``"features@2"``.
+            reason: why; it is kept in the store. Do not repeat in it what is to be erased.
+            dry_run: change nothing, and report what goes and what stays.
+
+        Returns:
+            A report of what goes and what stays: content that others share, records of runs, older versions that the
+            bucket keeps, copies elsewhere. It is true in a condition if every deletion succeeded.
+
+        Raises:
+            ConflictError: the version is live, an alias names it, it is protected, or it was pruned too short ago; then
+                the error says from when on it can be erased.
+            ArtifactNotFoundError: the version does not exist.
+            StoreFormatError: the store holds something unknown.
+            InvalidInputError: ``ref`` names no number.
+        """
+        from metamlflow.store.retain.erasing import erase
+
+        return erase(self._store, Reference.parse(ref), reason, dry_run=dry_run)
+
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.
 
@@ -1134,8 +1229,8 @@ class MetaMLFlowClient:
         """Return the least access to the store that a role needs. Touches no network.
 
         Args:
-            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites) or ``collector`` (gets,
-                lists, and deletes content).
+            role: ``reader`` (gets and lists), ``writer`` (also creates, but never overwrites), ``pruner`` (gets, lists,
+                and creates records that give versions up) or ``collector`` (gets, lists, and deletes).
 
         Raises:
             InvalidInputError: the role is unknown, or the store's backend offers no policy.

@@ -27,6 +27,15 @@ from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.publish.rollback import RollbackPlan
+from metamlflow.store.retain.collecting.plan import CollectionPlan
+from metamlflow.store.retain.collecting.report import (
+    CollectionReport,
+    FailedDeletion,
+    GarbageObject,
+    GarbageOf,
+    KeptVersion,
+)
+from metamlflow.store.retain.erasure_report import ErasedObject, ErasureReport, Remaining
 from metamlflow.store.retain.fsck.kinds import Severity
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport
 from metamlflow.store.retain.prune_report import PruneDecision, PruneReport
@@ -39,19 +48,27 @@ __all__ = [
     "ArtifactClient",
     "ArtifactName",
     "Check",
+    "CollectionPlan",
+    "CollectionReport",
     "Diagnosis",
     "Direction",
     "EmptyFolder",
     "Entries",
+    "ErasedObject",
+    "ErasureReport",
+    "FailedDeletion",
     "FileEntry",
     "FsckFinding",
     "FsckReport",
+    "GarbageObject",
+    "GarbageOf",
     "Growth",
     "History",
     "HistoryEntry",
     "HoldsArtifact",
     "Inputs",
     "Item",
+    "KeptVersion",
     "Level",
     "NamePattern",
     "NameUsage",
@@ -67,6 +84,7 @@ __all__ = [
     "PruneReport",
     "Reference",
     "Reliance",
+    "Remaining",
     "Role",
     "RollbackPlan",
     "Rules",

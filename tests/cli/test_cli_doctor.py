@@ -209,7 +209,7 @@ def test_a_backend_without_advice_says_so():
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["reader", "writer", "collector"])
+@pytest.mark.parametrize("role", ["reader", "writer", "pruner", "collector"])
 def test_the_commands_for_a_folder_run_and_the_store_works_on(ask, work, rides, role):
     answer = ask("policy", "--role", role)
     assert answer.code == 0
@@ -220,7 +220,7 @@ def test_the_commands_for_a_folder_run_and_the_store_works_on(ask, work, rides, 
     assert ask("verify", "--all").code == 0
     mode = (work / "store/blobs").stat().st_mode
     assert mode & 0o007 == 0
-    assert bool(mode & 0o1000) == (role == "writer")
+    assert bool(mode & 0o1000) == (role in {"writer", "pruner"})
 
 
 def s3_policy(ask, role: str, *options: str, store: str = "s3://bucket/some/team") -> tuple[dict, str]:
@@ -275,10 +275,27 @@ def test_every_key_that_a_writer_writes_is_denied_to_be_overwritten(ask, work, r
         assert any(key == p or (p.endswith("*") and key.startswith(p[:-1])) for p in patterns), key
 
 
-def test_a_collector_of_s3_deletes_content_alone(ask):
+def test_a_collector_of_s3_deletes_content_and_records_of_versions_and_creates_records_of_collections_alone(ask):
     statements, _ = s3_policy(ask, "collector")
-    assert statements["CollectContent"]["Action"] == ["s3:DeleteObject"]
-    assert statements["CollectContent"]["Resource"] == "arn:aws:s3:::bucket/some/team/blobs/*"
+    place = "arn:aws:s3:::bucket/some/team"
+    assert statements["CollectContent"]["Action"][:2] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    assert statements["CollectContent"]["Resource"] == f"{place}/blobs/*"
+    assert statements["EraseRecords"]["Resource"] == [f"{place}/{it}/*" for it in ("artifacts", "signatures", "cache")]
+    assert statements["CreateObjects"]["Resource"] == [f"{place}/metamlflow.json", f"{place}/collections/*"]
+    assert statements["NeverOverwrite"]["Effect"] == "Deny"
+
+
+@pytest.mark.parametrize("role", ["reader", "writer", "pruner"])
+def test_nobody_but_a_collector_of_s3_may_delete(ask, role):
+    statements, _ = s3_policy(ask, role)
+    actions = [action for each in statements.values() for action in [each["Action"]] if each["Effect"] == "Allow"]
+    assert not [action for action in actions if "Delete" in str(action)]
+
+
+def test_a_pruner_of_s3_creates_states_alone(ask):
+    statements, _ = s3_policy(ask, "pruner")
+    place = "arn:aws:s3:::bucket/some/team"
+    assert statements["CreateObjects"]["Resource"] == [f"{place}/metamlflow.json", f"{place}/artifacts/*.state-*.json"]
 
 
 def test_a_whole_bucket_is_listed_without_a_condition(ask):
@@ -312,7 +329,7 @@ def test_an_encryption_key_may_be_used(ask, role, actions):
     assert "placeholder" not in notes
 
 
-@pytest.mark.parametrize("role", ["reader", "writer", "collector"])
+@pytest.mark.parametrize("role", ["reader", "writer", "pruner", "collector"])
 def test_the_commands_for_gcs_are_a_script_that_grants_no_overwriting(ask, role):
     pytest.importorskip("gcsfs")
     answer = ask("policy", "--store", "gs://bucket/it's", "--role", role)
@@ -321,11 +338,13 @@ def test_the_commands_for_gcs_are_a_script_that_grants_no_overwriting(ask, role)
     conditions = [json.loads(line)["expression"] for line in answer.out.splitlines() if line.startswith("{")]
     assert conditions[0].startswith('resource.name.startsWith("projects/_/buckets/bucket/objects/it\'s/")')
     assert "objectListPrefix" in conditions[0]
-    assert ("storage.objects.create" in answer.out) == (role == "writer")
+    assert ("storage.objects.create" in answer.out) == (role != "reader")
     assert ("storage.objects.delete" in answer.out) == (role == "collector")
     assert "objects.update" not in answer.out
     if role == "collector":
-        assert conditions[1] == 'resource.name.startsWith("projects/_/buckets/bucket/objects/it\'s/blobs/")'
+        beginnings = ("blobs/", "artifacts/", "signatures/", "cache/")
+        names = [f'resource.name.startsWith("projects/_/buckets/bucket/objects/it\'s/{it}")' for it in beginnings]
+        assert conditions[1] == " || ".join(names)
 
 
 def test_a_policy_as_json(ask, work):

@@ -26,7 +26,7 @@ WRONG = {
     "a rate that is no number": ("verify bikes/rides --objects-per-second nan", "--objects-per-second", "above 0"),
     "a choice": ("verify bikes/rides --level foo", "--level", "'full', 'checksum', 'stat'"),
     "another choice": ("lineage bikes/rides --direction up", "--direction", "'both', 'upstream', 'downstream'"),
-    "a choice of one argument": ("policy --role king", "--role", "'reader', 'writer', 'collector'"),
+    "a choice of one argument": ("policy --role king", "--role", "'reader', 'writer', 'pruner', 'collector'"),
     "a choice of a pointer": ("pointer register p rides.csv --evidence x", "--evidence", "'stat', 'checksum', 'full'"),
     "a number": ("show bikes/rides --entries some", "--entries", "whole number from -1"),
     "a number below the least": ("show bikes/rides --entries -2", "--entries", "whole number from -1"),

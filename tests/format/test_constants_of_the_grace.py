@@ -12,6 +12,9 @@ import pytest
 from metamlflow.store.catalog.store import LOOK_AGAIN_SHARE, Store
 from metamlflow.store.migrate.blobs import RELIABLE_AGE
 from metamlflow.store.publish.blobs import BlobWriter
+from metamlflow.store.retain import erasing
+from metamlflow.store.retain.collecting import judging
+from metamlflow.store.retain.collecting.series import OPEN, RENEWED, UNCLEAR
 from metamlflow.testing import MemoryBackend
 
 SPECIFICATION = (Path(__file__).parents[2] / "docs" / "SPEC.md").read_text("utf-8")
@@ -22,8 +25,11 @@ INEQUALITIES = sorted({found for row in ROWS[1:] for found in re.findall(r"[a-z]
 
 
 def test_every_constant_serves_an_inequality():
-    bounds = {"win", "erase", "bury", "before", "keep"}
-    assert set(SHARES) == {"late", "attempts", "age", "trust", "restore", "bring", "repair", "look", "early"} | bounds
+    bounds = {"win", "erase", "bury", "before", "keep", "unclear"}
+    assert (
+        set(SHARES)
+        == {"late", "attempts", "age", "trust", "restore", "bring", "repair", "look", "early", "turn"} | bounds
+    )
     assert all(any(re.search(rf"\b{name}\b", text) for text in INEQUALITIES) for name in SHARES.keys() - bounds)
     landed = SHARES["age"] + SHARES["attempts"] + SHARES["late"]
     assert all(landed <= SHARES[bound] for bound in ("win", "erase", "bury"))
@@ -41,6 +47,9 @@ def test_the_code_has_the_same_shares():
     assert writer._trusted_age == timedelta(hours=8) * SHARES["trust"].numerator / SHARES["trust"].denominator
     assert SHARES["bring"] == RELIABLE_AGE
     assert SHARES["look"] == LOOK_AGAIN_SHARE
+    assert (SHARES["turn"], SHARES["unclear"]) == (RENEWED, UNCLEAR)
+    assert SHARES["turn"] + SHARES["late"] <= OPEN
+    assert SHARES["bury"] == judging.BURY == erasing.BURY
     source = Path(__file__).parents[2] / "src/metamlflow/store"
     for file in ("publish/publish.py", "repair/repair.py"):
         assert re.search(r"total_seconds\(\) \* 3 / 8", (source / file).read_text("utf-8")), file

@@ -4,6 +4,7 @@ A backend knows keys, bytes and records; it knows nothing of artifacts. ``docs/b
 ``metamlflow.testing`` proves it.
 """
 
+from metamlflow.backend.deleting import delete_seen
 from metamlflow.backend.error_rows import CONNECTION_ROWS, HTTP_ROWS, ErrorRow, ErrorTable
 from metamlflow.backend.fsspec_backend import FsspecBackend
 from metamlflow.backend.object_requests import (
@@ -25,12 +26,15 @@ from metamlflow.backend.seam import (
     CheapStat,
     ConfirmsCreation,
     DeleteFailure,
+    DeletesSeen,
     GathersListings,
+    LeavesUploads,
     ListsAcrossPrefixes,
     ObjectInfo,
     ReplacesContent,
     ServerSideCopy,
     UncheckedRead,
+    UnfinishedUpload,
 )
 from metamlflow.backend.streaming import Stream, StreamedObject
 from metamlflow.backend.translation import Table, passing_failure, translated_errors
@@ -43,10 +47,12 @@ __all__ = [
     "CheapStat",
     "ConfirmsCreation",
     "DeleteFailure",
+    "DeletesSeen",
     "ErrorRow",
     "ErrorTable",
     "FsspecBackend",
     "GathersListings",
+    "LeavesUploads",
     "ListsAcrossPrefixes",
     "ObjectInfo",
     "ObjectRequests",
@@ -63,8 +69,10 @@ __all__ = [
     "Table",
     "Tries",
     "UncheckedRead",
+    "UnfinishedUpload",
     "Upload",
     "UploadsInParts",
+    "delete_seen",
     "open_backend",
     "passing_failure",
     "replace_content",

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Protocol, runtime_checkable
 
 Verdict = Literal["ok", "warning", "failed", "unknown"]
-Role = Literal["reader", "writer", "collector"]
+Role = Literal["reader", "writer", "pruner", "collector"]
 Create = Callable[[str, bytes], None]
 """As :meth:`Backend.create`."""
 
@@ -77,11 +77,17 @@ class StoreKeys:
         marker: the key of the one record at the root.
         records: prefixes of records that are created once and never overwritten or deleted.
         blobs: the prefix of content, created once and deleted by a collection.
+        states: the keys of the records that give versions up and bring them back, ``*`` being any characters.
+        collections: the prefix of the records that a collection creates.
+        erasable: prefixes of records of which some go with a version that is erased.
     """
 
     marker: str
     records: tuple[str, ...]
     blobs: str
+    states: str = ""
+    collections: str = ""
+    erasable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ errors. ``docs/backends.md`` shows one from beginning to end.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, ClassVar, Self, TypeVar, cast
 
 from metamlflow.backend.budget import content_budget
 from metamlflow.backend.course import Course
+from metamlflow.backend.deleting import looked_again, told_once
 from metamlflow.backend.object_requests import ObjectRequests, PageRequest, StreamsObjects, Upload, UploadsInParts
 from metamlflow.backend.patience import Patience
 from metamlflow.backend.per_process import PerProcess
@@ -181,6 +182,34 @@ class ObjectStoreBackend:
             told = (self._failure(name.removeprefix(self._prefix), error) for name, error in failed)
             failures += [failure for failure in told if failure is not None]
         return failures
+
+    def delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        """Look at the objects again, and delete those that are the same with one request for as many as it takes."""
+        failures: list[DeleteFailure] = []
+        for start in range(0, len(infos), self.page_size):
+            same, changed = looked_again(self.stat, infos[start : start + self.page_size])
+            failures += changed
+            if same:
+                failures += self.delete_once(same)
+        return failures
+
+    def delete_once(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        """Delete objects that were looked at just now, at most a page of them, with a request that is not repeated."""
+        try:
+            with self.translated(infos[0].key):
+                failed = list(self.send_deletion(infos))
+        except MetaMLFlowError as error:
+            return [DeleteFailure(info.key, told_once(info.key, error)) for info in infos]
+        told = (self._failure(name.removeprefix(self._prefix), error) for name, error in failed)
+        return [DeleteFailure(each.key, told_once(each.key, each.error)) for each in told if each is not None]
+
+    def send_deletion(self, infos: Sequence[ObjectInfo]) -> Iterable[tuple[str, Exception]]:
+        """Make the request of :meth:`delete_once`; a subclass names versions in it, and tells its client to send once.
+
+        Returns:
+            The whole names of those that were not deleted, each with the client's error.
+        """
+        return self.requests.delete([self.name_of(info.key) for info in infos])
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object, as far as these credentials may know; a put that follows will tell."""

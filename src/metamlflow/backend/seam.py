@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
@@ -198,6 +198,50 @@ class ReplacesContent(Protocol):
         Whoever reads meanwhile is given the old object or the new one, and a call that fails or is cut off leaves the
         old one. Errors, and what becomes of the readers, are those of :meth:`Backend.put`.
         """
+
+
+@runtime_checkable
+class DeletesSeen(Protocol):
+    """Optional, for a backend that deletes just the object that its caller has seen, and not another under its key.
+
+    A collection alone does so. Elsewhere the objects are looked at once more, and then deleted by their keys:
+    :func:`~metamlflow.backend.deleting.delete_seen`.
+    """
+
+    def delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        """Delete objects, each only if it is the one of ``infos`` still, with one attempt each.
+
+        By its version or its generation where the storage takes that; else its size and its time of writing are looked
+        at immediately before. Each object that was not deleted is reported, with a ConflictError if another one is in
+        its place, an ObjectNotFoundError if it was gone already, and an OutcomeUnknownError if nobody knows whether the
+        request was or will be applied: such a request is not made again.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """Content that somebody began to send and has not finished, so that no key shows it.
+
+    Attributes:
+        key: what it was to become; of a temp file, its name.
+        id: the storage's word for it.
+        began: when, by the server's clock, in UTC.
+    """
+
+    key: str
+    id: str
+    began: datetime
+
+
+@runtime_checkable
+class LeavesUploads(Protocol):
+    """Optional, for a backend whose storage keeps what was sent of unfinished uploads, and charges for it."""
+
+    def unfinished_uploads(self, before: datetime) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads below this root that were begun before a time and that nobody is known to go on with."""
+
+    def abandon(self, upload: UnfinishedUpload) -> None:
+        """Free what was sent of an upload. One that is gone already is no failure."""
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import typer
 
 from metamlflow.cli.aliases import alias_app, rollback_app
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
+from metamlflow.cli.collecting import collecting_app
 from metamlflow.cli.completion import names, references
 from metamlflow.cli.doctor import advised, examined
 from metamlflow.cli.du import du_app
@@ -312,9 +313,10 @@ def doctor(
 @app.command(short_help="Print the least access that a role needs.")
 def policy(
     role: Annotated[
-        Literal["reader", "writer", "collector"],
+        Literal["reader", "writer", "pruner", "collector"],
         typer.Option(
-            help="A reader gets and lists; a writer also creates, never overwrites; a collector reads and deletes."
+            help="A reader gets and lists; a writer also creates, never overwrites; a pruner gives versions up; "
+            "a collector deletes."
         ),
     ] = "writer",
     store: StoreOption = None,
@@ -354,5 +356,6 @@ app.add_typer(repair_app)
 app.add_typer(prune_app)
 app.add_typer(fsck_app)
 app.add_typer(du_app)
+app.add_typer(collecting_app)
 app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

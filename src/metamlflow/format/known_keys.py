@@ -9,6 +9,7 @@ from metamlflow.format.layout import (
     ARTIFACTS,
     BLOBS,
     CACHE,
+    COLLECTIONS,
     EDGES,
     FEATURES,
     MARKER,
@@ -30,7 +31,7 @@ from metamlflow.format.layout import (
 )
 from metamlflow.model.names import ArtifactName, alias_problem
 
-HARMLESS = (BLOBS, NAMES, EDGES, RUNS, SIGNATURES, RELOCATIONS, CACHE, ".tmp/")
+HARMLESS = (BLOBS, NAMES, EDGES, RUNS, SIGNATURES, RELOCATIONS, COLLECTIONS, CACHE, ".tmp/")
 """Below these no key of any version of format 1 names content, so one that is not known is nobody's business.
 
 Blobs are content themselves, and whatever else lies among them is left alone.

@@ -12,6 +12,8 @@ from metamlflow.model.names import MAX_VERSION, ArtifactName, alias_problem, nam
 MARKER = "metamlflow.json"
 NAMES = "names/"
 BLOBS = "blobs/"
+CONTENT = f"{BLOBS}sha256/"
+"""Where the keys of all content begin; the digest, in hex, follows."""
 ARTIFACTS = "artifacts/"
 EDGES = "edges/"
 RUNS = "runs/"
@@ -21,6 +23,7 @@ RELOCATIONS = "relocations/"
 FEATURES = "features/"
 POLICIES = "policies/"
 PROTECTIONS = "protections/"
+COLLECTIONS = "collections/"
 CACHE = "cache/"
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
@@ -397,6 +400,17 @@ def parse_protection_key(key: str) -> ProtectionKey | None:
     return found if protection_key(found.name, version, number, ends=found.ends) == key else None
 
 
+def collection_key(number: int) -> str:
+    """Key of record ``number`` (1, 2, …) of the collections of a store. The newest lists first."""
+    _check_number(number, "record of a collection")
+    return f"{COLLECTIONS}{_inverse(number)}.json"
+
+
+def parse_collection_key(key: str) -> int | None:
+    """The number of the record of a collection at ``key``, or None for a key that format 1 does not know."""
+    return _number_below(COLLECTIONS, key)
+
+
 def edges_prefix(name: ArtifactName, version: int) -> str:
     """Where the edges from one version to those that were made from it lie."""
     return f"{EDGES}{escape_name(name)}/_v{version}/"
@@ -480,6 +494,10 @@ def input_id_of_key(key: str) -> str:
     return key.rpartition("/")[2].removesuffix(".json")
 
 
+STATES = f"{ARTIFACTS}*.state-*.json"
+"""The keys of all state records, and no others, with ``*`` for any characters: for a policy of who may prune."""
+
+
 def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) -> str:
     """Key of the content with this digest (64 hex digits).
 
@@ -489,7 +507,13 @@ def blob_key(sha256: str, extension: str = "", publish_id: str | None = None) ->
         publish_id: makes the key a fresh one, where the content lies in the store already and cannot be relied on.
     """
     fresh = f"-{publish_id}" if publish_id else ""
-    return f"{BLOBS}sha256/{sha256[:2]}/{sha256}{fresh}{extension}"
+    return f"{CONTENT}{sha256[:2]}/{sha256}{fresh}{extension}"
+
+
+def sha256_and_rest_of_blob_key(key: str) -> tuple[str, str] | None:
+    """The digest that a blob key speaks of and what comes after it, or None if this is no blob key."""
+    match = _BLOB_KEY.fullmatch(key)
+    return (match[2], key[match.end(2) :]) if match else None
 
 
 _BLOB_KEY = re.compile(r"blobs/sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})(-[0-9a-f]{32})?(\.[a-z0-9]{1,8}){0,2}")

@@ -42,6 +42,8 @@ from metamlflow.format.documents import FORMAT
 from metamlflow.format.layout import (
     ARTIFACTS,
     BLOBS,
+    CACHE,
+    COLLECTIONS,
     EDGES,
     FEATURES,
     MARKER,
@@ -49,6 +51,7 @@ from metamlflow.format.layout import (
     RELOCATIONS,
     RUNS,
     SIGNATURES,
+    STATES,
     name_key,
     name_of_versions_key,
 )
@@ -60,7 +63,14 @@ from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.features import newest_features
 from metamlflow.store.catalog.store import Store, lists_marker
 
-_KEYS = StoreKeys(MARKER, (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES), BLOBS)
+_KEYS = StoreKeys(
+    MARKER,
+    (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES, COLLECTIONS),
+    BLOBS,
+    STATES,
+    COLLECTIONS,
+    (ARTIFACTS, SIGNATURES, CACHE),
+)
 
 _NEWER = "A newer metamlflow turned them on; update yours."
 _LITTLE_ROOM = 1024**3

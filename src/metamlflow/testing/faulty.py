@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from metamlflow.backend import Backend, Blob, DeleteFailure, ObjectInfo, replace_content
+from metamlflow.backend import Backend, Blob, DeleteFailure, ObjectInfo, delete_seen, replace_content
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.testing.faults import Crashed, Fault
 
@@ -103,6 +103,11 @@ class FaultyBackend:
         """Delete, or fail as planned."""
         wanted = tuple(keys)
         return cast("list[DeleteFailure]", self._call("delete", wanted, lambda: self.inner.delete(wanted)))
+
+    def delete_seen(self, infos: Sequence[ObjectInfo]) -> list[DeleteFailure]:
+        """Delete what was seen, or fail as planned for a delete."""
+        keys = tuple(info.key for info in infos)
+        return cast("list[DeleteFailure]", self._call("delete", keys, lambda: delete_seen(self.inner, infos)))
 
     def settle(self) -> None:
         """Apply every postponed write now."""

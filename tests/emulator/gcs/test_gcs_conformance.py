@@ -1,7 +1,8 @@
 """The GCS backend keeps every promise of the seam, as far as fake-gcs-server can show.
 
 What it cannot show: it ignores ``ifGenerationMatch`` on resumable uploads, so of two writers of one large blob both
-"win", one after the other; ``put`` looks first, and that part is seen here.
+"win", one after the other; ``put`` looks first, and that part is seen here. It ignores it on deletions too, so what is
+asked is looked at instead.
 """
 
 from types import MappingProxyType
@@ -10,6 +11,7 @@ import pytest
 
 from metamlflow.testing import BackendSuite
 from metamlflow_gcs import open_backend
+from metamlflow_gcs.connection import GCSConnection
 
 pytestmark = pytest.mark.emulator
 
@@ -29,6 +31,21 @@ class TestGCSBackend(BackendSuite):
 
     def raw_write(self, backend, key, data):
         self.root.server.raw().put(self.root.bucket, self._name(backend, key), data)
+
+    def test_another_object_than_was_seen_is_left(self, backend, monkeypatch):
+        asked = []
+        send = GCSConnection._send
+
+        async def remember(connection, request):
+            if request.method == "DELETE":
+                asked.append(dict(request.params))
+            return await send(connection, request)
+
+        monkeypatch.setattr(GCSConnection, "_send", remember)
+        self.raw_write(backend, "a.json", b"a")
+        seen = backend.stat("a.json")
+        assert backend.delete_seen([seen]) == []
+        assert asked == [{"ifGenerationMatch": seen.version}]
 
     def _name(self, backend, key):
         return f"{backend.url}/{key}".removeprefix(f"gs://{self.root.bucket}/")

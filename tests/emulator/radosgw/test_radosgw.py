@@ -196,8 +196,8 @@ def test_each_printed_policy_lets_its_role_do_its_work_and_no_more(gateway, user
     denied = {role: open_backend(url, given).delete([blob]) for role, given in options.items() if role != "collector"}
     assert {role: type(failed[0].error) for role, failed in denied.items()} == dict.fromkeys(denied, AccessDeniedError)
     assert read(gateway, bucket, f"ml/{blob}")
-    manifest = manifest_key("a", 1).removeprefix("ml/")
-    assert [failure.key for failure in open_backend(url, options["collector"]).delete([manifest])] == [manifest]
+    record = "names/a.json"
+    assert [failure.key for failure in open_backend(url, options["collector"]).delete([record])] == [record]
     assert open_backend(url, options["collector"]).delete([blob]) == []
     if engine == "auto":  # it asks through both engines
         assert {role: doctor(url, given, os.environ) for role, given in options.items()} == dict.fromkeys(options, 0)

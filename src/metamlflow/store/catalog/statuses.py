@@ -45,6 +45,7 @@ class VersionStatus:
         info: its listed manifest; None if there is none.
         state_info: its newest state record, as listed.
         erased: whether it has a tomb. Then nothing else counts that lies under its number.
+        tomb_info: its tomb, as listed.
     """
 
     version: int
@@ -53,6 +54,7 @@ class VersionStatus:
     info: ObjectInfo | None = field(default=None, compare=False)
     state_info: ObjectInfo | None = field(default=None, compare=False)
     erased: bool = False
+    tomb_info: ObjectInfo | None = field(default=None, compare=False)
 
     @property
     def available(self) -> bool:
@@ -104,7 +106,7 @@ def merged(name: ArtifactName, infos: Iterable[ObjectInfo]) -> Iterator[VersionS
                 yield current
             current = VersionStatus(key.version, committed=False)
         if key.is_tomb:
-            current = replace(current, erased=True, committed=True)
+            current = replace(current, erased=True, committed=True, tomb_info=info)
         elif key.state is None:
             current = replace(current, info=info, committed=True)
         elif key.state > current.state:

@@ -7,7 +7,7 @@ A collector of today must not destroy what a version of tomorrow writes: it cann
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.known_keys import is_known
@@ -18,7 +18,8 @@ from metamlflow.store.catalog.features import check_writable, every_list
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 
-_LISTED = (ARTIFACTS, FEATURES, POLICIES, PROTECTIONS)
+_AROUND = (FEATURES, POLICIES, PROTECTIONS)
+_LISTED = (ARTIFACTS, *_AROUND)
 _SHOWN = 20
 _PAGE = 1_000
 _AFTER_ALL = "~"  # greater than every character of a key that this format spells
@@ -36,10 +37,25 @@ def refuse_unknown(store: Store) -> None:
             required by its marker.
         ObjectNotFoundError: there is no marker any more.
     """
+    _check_features(store)
+    refuse_keys(_unknown_below(store, _LISTED))
+
+
+def refuse_unknown_around(store: Store) -> None:
+    """As :func:`refuse_unknown`, without ``artifacts/``, for whoever lists that anyway and asks ``is_known``."""
+    _check_features(store)
+    refuse_keys(_unknown_below(store, _AROUND))
+
+
+def _check_features(store: Store) -> None:
     decode_marker(with_retries(lambda: read_record(store.backend, MARKER), store.clock))
     for features in every_list(store.backend, store.clock):
         check_writable(features)
-    if found := list(itertools.islice(unknown_keys(store), _SHOWN)):
+
+
+def refuse_keys(unknown: Iterable[str]) -> None:
+    """Raise if there are any, with the first twenty."""
+    if found := list(itertools.islice(unknown, _SHOWN)):
         shown = "\n  ".join(found)
         raise StoreFormatError(
             f"the store holds what this library does not know, so nothing of it is deleted:\n  {shown}",
@@ -50,8 +66,12 @@ def refuse_unknown(store: Store) -> None:
 
 def unknown_keys(store: Store) -> Iterator[str]:
     """Yield each unknown key where records are listed, and of other folders in the root the first."""
+    return _unknown_below(store, _LISTED)
+
+
+def _unknown_below(store: Store, prefixes: Iterable[str]) -> Iterator[str]:
     others = keys_in_the_root(store)
-    records = (key for prefix in _LISTED for page in _pages(store, prefix) for key in page)
+    records = (key for prefix in prefixes for page in _pages(store, prefix) for key in page)
     return (key for key in itertools.chain(others, records) if not is_known(key))
 
 

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import BLOBS, CACHE, FEATURES, MARKER, POLICIES
+from metamlflow.format.layout import BLOBS, CACHE, COLLECTIONS, FEATURES, MARKER, POLICIES
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.records import everything_below
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.scheduler import in_parallel
 
-# A migration turns on features in lists of its own, and policies are each store's own.
-_LEFT_OUT = (MARKER, FEATURES, POLICIES, CACHE, ".tmp/")
+# A migration turns on features in lists of its own; policies and records of collections are each store's own.
+_LEFT_OUT = (MARKER, FEATURES, POLICIES, COLLECTIONS, CACHE, ".tmp/")
 
 
 @dataclass(frozen=True, slots=True)

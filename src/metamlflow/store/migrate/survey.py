@@ -264,7 +264,7 @@ def _sorted(name: ArtifactName, infos: Iterable[ObjectInfo]) -> tuple[dict[int, 
             status.info,
             status.state_info,
             status.erased,
-            tuple(sorted(states.get(status.version, ()))),
+            states=tuple(sorted(states.get(status.version, ()))),
         )
         for status in merged(name, own)
     }, others

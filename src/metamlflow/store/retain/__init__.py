@@ -1,1 +1,1 @@
-"""What a store keeps and gives up: pruning, restoring; whether it is sound; and the space that it takes."""
+"""The life of what is stored: whether it is sound, what is kept, given up, freed and erased. SPEC.md, 12 to 14."""

@@ -15,7 +15,7 @@ class Progress:
 
     Attributes:
         operation: ``register``, ``download``, ``verify``, ``repair``, ``migrate``, ``compare``, ``relocate``, ``fsck``,
-            ``usage``, or ``copy`` (of pointed data).
+            ``usage``, ``collect``, or ``copy`` (of pointed data).
         files: number of files done so far.
         bytes: number of bytes done so far.
         total_files: total number of files, or None while it is unknown.

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
-from metamlflow.backend import Backend
-from metamlflow.errors import ObjectNotFoundError
+from metamlflow.backend import Backend, ObjectInfo, delete_seen
+from metamlflow.errors import ConflictError, ObjectNotFoundError
 from metamlflow.testing.blobs import blob_of
 from metamlflow.testing.suite.hooks import SuiteHooks
 
@@ -48,3 +51,37 @@ class Deleting(SuiteHooks):
         backend.put("blob.bin", blob_of(b"blob"))
         assert backend.delete(["record.json", "blob.bin"]) == []
         assert list(backend.list_objects()) == []
+
+    def test_what_was_seen_is_deleted(self, backend: Backend) -> None:
+        """Objects as a listing and as a look showed them."""
+        self.fill(backend, ["a.json", "b.json", "c.json"])
+        seen = [*backend.list_objects("a"), backend.stat("b.json")]
+        assert delete_seen(backend, seen) == []
+        assert [info.key for info in backend.list_objects()] == ["c.json"]
+
+    def test_another_object_than_was_seen_is_left(self, backend: Backend) -> None:
+        """One that was written at another time, also with the same content, and one of another size; others go."""
+        self.fill(backend, ["a.json", "b.json", "c.json"])
+        older, other = self.info_of_another(backend, "a.json"), self.info_of_another(backend, "b.json")
+        other = replace(other, modified=backend.stat("b.json").modified, size=other.size + 1)
+        failures = delete_seen(backend, [older, other, backend.stat("c.json")])
+        assert {failure.key: type(failure.error) for failure in failures} == {
+            "a.json": ConflictError,
+            "b.json": ConflictError,
+        }
+        assert [info.key for info in backend.list_objects()] == ["a.json", "b.json"]
+
+    def test_what_was_seen_and_is_gone_is_told(self, backend: Backend) -> None:
+        """It was not this call that deleted it."""
+        self.fill(backend, ["a.json", "b.json"])
+        seen = list(backend.list_objects())
+        assert backend.delete(["a.json"]) == []
+        failures = delete_seen(backend, seen)
+        assert [(failure.key, type(failure.error)) for failure in failures] == [("a.json", ObjectNotFoundError)]
+        assert list(backend.list_objects()) == []
+
+    def info_of_another(self, backend: Backend, key: str) -> ObjectInfo:
+        """Return what was seen of an object that lay under a key before the one there now: an hour older."""
+        now = backend.stat(key)
+        version = str(int(now.version) - 1) if now.version and now.version.isdigit() else None
+        return replace(now, modified=now.modified - timedelta(hours=1), version=version)

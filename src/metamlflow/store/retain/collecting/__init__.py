@@ -1,0 +1,1 @@
+"""Collecting: freeing the content that no version needs. SPEC.md, section 13."""

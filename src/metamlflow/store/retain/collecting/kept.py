@@ -1,0 +1,197 @@
+"""Which keys which versions name: sorted runs in files, so that memory does not grow with the number of keys."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shutil
+import tempfile
+import threading
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from metamlflow.format.layout import sha256_and_rest_of_blob_key
+
+Standing = Literal["live", "held", "waiting", "dead"]
+"""Of the version that names a key: live; kept, though its content need not be there; pruned and in its grace; dead."""
+STANDINGS: tuple[Standing, ...] = ("live", "held", "waiting", "dead")
+PARTS = 16
+"""Keys are looked at in so many parts at a time: by the first hex digit of their digest."""
+
+_DIGEST, _REST = 32, 16
+_SIZE = _DIGEST + _REST + 1 + 8
+_RUN_RECORDS = 250_000  # about 25 MiB while they are sorted
+_READ_BYTES = _SIZE * 1024
+_KNOWN = 10_000
+_NO_REST = bytes(_REST)
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(rest: str) -> bytes:
+    return blake2b(rest.encode(), digest_size=_REST).digest() if rest else _NO_REST
+
+
+def split_key(key: str) -> tuple[bytes, bytes] | None:
+    """Return the digest that a blob key speaks of, and a hash of the rest of the key; None for another key."""
+    found = sha256_and_rest_of_blob_key(key)
+    return (bytes.fromhex(found[0]), _hash_of(found[1])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A version that names keys.
+
+    Attributes:
+        reference: such as ``features@2``.
+        reason: why it is kept, or is not.
+        until: from when on what only it names is deletable, if that is known.
+    """
+
+    reference: str
+    reason: str
+    until: datetime | None = None
+
+
+class Owners:
+    """The versions that name keys, in a file; each is known by where its line begins. First all are added."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "owners"
+        self._file = self._path.open("wb")
+        self._end = 0
+        self._lock = threading.Lock()
+        self._known: dict[int, Owner] = {}
+
+    def add(self, owner: Owner) -> int:
+        """Note a version; return what it is known by."""
+        line = json.dumps([owner.reference, owner.reason, owner.until and owner.until.isoformat()]).encode() + b"\n"
+        self._file.write(line)
+        self._end += len(line)
+        return self._end - len(line)
+
+    def close(self) -> None:
+        """Add no more."""
+        self._file.close()
+
+    def get(self, place: int) -> Owner:
+        """Return a version. Thread-safe."""
+        with self._lock:
+            if place not in self._known:
+                if len(self._known) >= _KNOWN:
+                    self._known.clear()
+                self._known[place] = self._read(place)
+            return self._known[place]
+
+    def _read(self, place: int) -> Owner:
+        with self._path.open("rb") as file:
+            file.seek(place)
+            reference, reason, until = json.loads(file.readline())
+        return Owner(reference, reason, until and datetime.fromisoformat(until))
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """That a version names a key.
+
+    Attributes:
+        rest: a hash of what follows the digest in the key.
+        standing: of the version.
+        owner: the version, as :class:`Owners` knows it.
+    """
+
+    rest: bytes
+    standing: Standing
+    owner: int
+
+
+def named_key(key: str, standing: Standing) -> list[bytes]:
+    """Return the record that a version names a key, as :class:`NamedKeys` takes it but for its owner.
+
+    Empty for what is no blob key: it is never deleted.
+    """
+    parts = split_key(key)
+    return [] if parts is None else [b"".join((*parts, bytes((STANDINGS.index(standing),))))]
+
+
+class NamedKeys:
+    """Collects records, those of :func:`named_key` with the owner in eight bytes, and gives them back sorted.
+
+    One thread adds; then any may read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._records: list[bytes] = []
+        self._runs: list[tuple[Path, array[int]]] = []
+
+    def add(self, records: Iterable[bytes]) -> None:
+        """Take in records."""
+        self._records.extend(records)
+        if len(self._records) >= _RUN_RECORDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected as a sorted run. Called once more at the end."""
+        if not self._records:
+            return
+        self._records.sort()
+        path, counts = self._folder / f"run-{len(self._runs)}", array("Q", bytes(8 * (PARTS + 1)))
+        last = None
+        with path.open("wb") as file:
+            for record in self._records:
+                if record != last:
+                    file.write(record)
+                    counts[(record[0] >> 4) + 1] += 1
+                last = record
+        for part in range(PARTS):
+            counts[part + 1] += counts[part]
+        self._runs.append((path, counts))
+        self._records = []
+
+    def of_part(self, part: int) -> Iterator[tuple[bytes, dict[bytes, Naming]]]:
+        """Yield the digests whose first hex digit is ``part``, ascending, each with the keys of it that are named.
+
+        Of several versions that name a key the one counts that holds it most firmly.
+        """
+        runs = [_read(path, counts[part], counts[part + 1]) for path, counts in self._runs]
+        for digest, records in groupby(heapq.merge(*runs), key=lambda record: record[:_DIGEST]):
+            found: dict[bytes, Naming] = {}
+            for record in records:
+                rest = record[_DIGEST : _DIGEST + _REST]
+                if rest not in found:  # of one key, the firmest comes first
+                    standing = STANDINGS[record[_DIGEST + _REST]]
+                    found[rest] = Naming(rest, standing, int.from_bytes(record[-8:], "big"))
+            yield digest, found
+
+
+def _read(path: Path, first: int, last: int) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        file.seek(first * _SIZE)
+        left = (last - first) * _SIZE
+        while left:
+            block = file.read(min(left, _READ_BYTES))
+            left -= len(block)
+            for start in range(0, len(block), _SIZE):
+                yield block[start : start + _SIZE]
+
+
+class Scratch:
+    """A new folder for files, about 60 bytes for each key that a version names; gone with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="metamlflow-collect-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()

@@ -1,0 +1,107 @@
+"""The time by which a collection judges: the storage's, asked for first of all, and compared with a new object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from metamlflow.backend import ObjectInfo
+from metamlflow.errors import InvalidInputError, UnsupportedStoreError
+from metamlflow.format.layout import MARKER
+from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.store import Store
+
+LEAST_GRACE = timedelta(hours=24)
+"""With a shorter grace a late request may do harm: S3 takes a signed request for 15 minutes."""
+MOST_SKEW = timedelta(minutes=5)
+TICK = timedelta(seconds=1)
+"""Storages tell a time of writing in whole seconds, some of them: an object may be younger than it looks by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a collection goes by.
+
+    Attributes:
+        now: the storage's time before anything else was asked.
+        grace: how long what nothing names is kept.
+        of_store: the store's own grace, which the protocol's shares are of.
+        locked: for how long the storage itself keeps each object from being deleted.
+    """
+
+    now: datetime
+    grace: timedelta
+    of_store: timedelta
+    locked: timedelta = timedelta()
+
+    @property
+    def cutoff(self) -> datetime:
+        """What was written before this is older than the grace, however the storage rounds its times."""
+        return self.now - self.grace - TICK
+
+    @property
+    def blob_cutoff(self) -> datetime:
+        """As :attr:`cutoff`, and no lock of the storage holds what was written before."""
+        return self.now - max(self.grace, self.locked) - TICK
+
+    def blob_deletable_from(self, written: datetime) -> datetime:
+        """Return from when on an object that nothing names can be deleted."""
+        return written + max(self.grace, self.locked) + TICK
+
+    def deletable_from(self, written: datetime) -> datetime:
+        """Return from when on a collection may delete what was written or given up at a time."""
+        return written + self.grace + TICK
+
+
+def moment_of(store: Store, grace: timedelta | None, *, unsafe: bool) -> Moment:
+    """Ask the storage for its time: one look at the marker.
+
+    Args:
+        store: the store.
+        grace: how long to keep what nothing names, if longer than the store's own.
+        unsafe: whether a store with a grace under a day is collected.
+
+    Raises:
+        InvalidInputError: the grace is shorter than the store's, or the store's is shorter than a day.
+    """
+    seen = with_retries(lambda: store.backend.stat(MARKER), store.clock)
+    of_store = store.marker_looked_at_again().grace
+    if grace is not None and grace < of_store:
+        raise InvalidInputError(
+            f"grace: {grace} is shorter than the store's, {of_store}",
+            hint="It can only be longer: who publishes relies on the store's.",
+        )
+    if of_store < LEAST_GRACE and not unsafe:
+        raise InvalidInputError(
+            f"the grace of {store.url} is {of_store}, and a collection needs 24 hours: a request that lands late could "
+            "otherwise take content away that a version needs",
+            hint="Such a store is for tests. If nobody publishes to it meanwhile, collect with unsafe=True (--unsafe).",
+        )
+    return Moment(seen.observed or datetime.now(UTC), grace or of_store, of_store)
+
+
+def check_clock(moment: Moment, probe: ObjectInfo, before: ObjectInfo | None) -> None:
+    """Refuse a storage whose times say nothing of the age of an object.
+
+    Args:
+        moment: what the collection goes by.
+        probe: an object that was written just now, looked at just now.
+        before: one that was written earlier, if there is one.
+
+    Raises:
+        UnsupportedStoreError: its time of writing is off by more than five minutes from the storage's clock, or the
+            clock does not advance.
+    """
+    now = probe.observed or moment.now
+    stands = probe.modified < moment.now - TICK or now < moment.now or (before and probe.modified < before.modified)
+    off = abs(now - probe.modified)
+    if off <= MOST_SKEW and not stands:
+        return
+    what = f"is off by {off}" if off > MOST_SKEW else "does not advance"
+    raise UnsupportedStoreError(
+        f"the storage's clock {what}: an object that was written just now is from {probe.modified:%Y-%m-%d %H:%M:%S}, "
+        f"and the storage says that it is {now:%Y-%m-%d %H:%M:%S} UTC; nothing was deleted",
+        hint="Ages cannot be told there. Set the clocks of the storage and of this machine by NTP; some network disks "
+        "and WebDAV servers do not tell when an object was written.",
+        key=probe.key,
+    )

@@ -1,0 +1,98 @@
+"""Sorted runs in files give back what was put in, and the merge with a listing judges as a look at sets would."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metamlflow.store.retain.collecting import kept
+from metamlflow.store.retain.collecting.kept import PARTS, STANDINGS, NamedKeys, named_key, split_key
+from metamlflow.store.retain.collecting.sweeping import _Named
+
+DIGESTS = [f"{first:x}{number:063x}" for first in (0, 1, 15) for number in range(3)]
+RESTS = ["", ".csv", ".csv.gz", f"-{'a' * 32}", f"-{'b' * 32}.csv"]
+KEYS = st.builds(
+    lambda digest, rest: f"blobs/sha256/{digest[:2]}/{digest}{rest}", *map(st.sampled_from, (DIGESTS, RESTS))
+)
+NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), st.integers(0, 2**40)), max_size=30)
+
+
+@settings(deadline=None, max_examples=150)
+@given(named=NAMED, listed=st.sets(KEYS), run=st.sampled_from([1, 2, 1000]))
+def test_each_listed_key_is_judged_by_the_firmest_version_that_names_it_and_missing_ones_are_found(named, listed, run):
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(kept, "_RUN_RECORDS", run)
+        keys = NamedKeys(Path(folder))
+        for key, standing, owner in named:
+            keys.add(record + owner.to_bytes(8, "big") for record in named_key(key, standing))
+        keys.flush()
+        judged, missing = {}, set()
+        for part in range(PARTS):
+            beside = _Named(keys.of_part(part))
+            for key in sorted(key for key in listed if int(key[13], 16) == part):
+                found = beside.of(*split_key(key))
+                judged[key] = found and found.standing
+            beside.finish()
+            missing |= {digest for _, digest in beside.missing}
+    firmest = {}
+    for key, standing, _ in named:
+        firmest[key] = min(firmest.get(key, standing), standing, key=STANDINGS.index)
+    assert judged == {key: firmest.get(key) for key in listed}
+    assert missing == {key[16:80] for key, standing in firmest.items() if standing == "live" and key not in listed}
+
+
+@pytest.mark.parametrize(
+    "key", ["blobs/sha256/00/short", "blobs/readme", "artifacts/a", "", f"blobs/sha256/01/{'0' * 64}"]
+)
+def test_what_is_no_blob_key_names_nothing(key):
+    assert named_key(key, "live") == []
+    assert split_key(key) is None
+
+
+def test_a_folder_of_a_collection_goes_with_it_also_after_an_error():
+    def fail(folder: Path) -> None:
+        (folder / "x").write_text("x")
+        raise ZeroDivisionError
+
+    scratch = kept.Scratch()
+    with pytest.raises(ZeroDivisionError), scratch as folder:
+        fail(folder)
+    assert not folder.exists()
+    scratch = kept.Scratch()
+    path = scratch.path
+    assert path.exists()
+    del scratch
+    assert not path.exists()
+
+
+PROGRAM = """
+import hashlib, resource, sys, tempfile
+from pathlib import Path
+from metamlflow.store.retain.collecting.kept import NamedKeys, named_key
+keys = NamedKeys(Path(sys.argv[1]))
+for number in range(int(sys.argv[2])):
+    digest = hashlib.sha256(b"%d" % number).hexdigest()
+    keys.add(record + bytes(8) for record in named_key(f"blobs/sha256/{digest[:2]}/{digest}", "live"))
+keys.flush()
+assert sum(1 for part in range(16) for _ in keys.of_part(part)) == int(sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.full
+def test_memory_does_not_grow_with_the_number_of_keys(tmp_path):
+    def peak(count: int) -> int:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        command = [sys.executable, "-c", PROGRAM, str(folder), str(count)]
+        return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    least = peak(300_000)
+    assert peak(1_500_000) < least + 20
+    assert least < 150
