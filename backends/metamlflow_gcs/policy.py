@@ -58,7 +58,7 @@ def access_policy(url: str, kms_key: str | None, role: Role, keys: StoreKeys) ->
     elif role == "pruner":
         # A condition knows how a name begins, and not what is in the middle of it: so all records of versions.
         records = keys.states.partition("*")[0]
-        made = (_condition(bucket, prefix + each, listing=False) for each in (keys.marker, records))
+        made = (_condition(bucket, prefix + each, listing=False) for each in (keys.marker, records, *keys.retention))
         lines += _granted(bucket, "metamlflowRecorder", ("storage.objects.create",), " || ".join(made))
     notes = [_SUBSTITUTES, _UNIFORM, *(_WRITER if role == "writer" else _PRUNER if role == "pruner" else ())]
     if kms_key:

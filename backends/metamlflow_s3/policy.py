@@ -49,7 +49,8 @@ def access_policy(url: str, options: Mapping[str, Any], role: Role, keys: StoreK
         notes.append(_DENIED_COPIES)
     elif role == "pruner":
         # The marker: before its first record a client tries to create it again, which has to be refused.
-        statements += _writing(place, keys, [place.object(keys.marker), place.object(keys.states)])
+        made = [keys.marker, keys.states]
+        statements += _writing(place, keys, [*map(place.object, made), *map(place.objects, keys.retention)])
         notes.append(_DENIED_COPIES)
     elif role == "collector":
         statements += _writing(place, keys, [place.object(keys.marker), place.objects(keys.collections)])

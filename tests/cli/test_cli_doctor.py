@@ -270,7 +270,8 @@ def test_a_writer_of_s3_overwrites_and_deletes_nothing(ask):
 def test_every_key_that_a_writer_writes_is_denied_to_be_overwritten(ask, work, rides):
     statements, _ = s3_policy(ask, "writer", store="s3://bucket")
     patterns = [resource.removeprefix("arn:aws:s3:::bucket/") for resource in statements["NeverOverwrite"]["Resource"]]
-    others = ["features/9999999998.json", "relocations/9999999998.json", f"signatures/model/_v1/{'0' * 64}.json"]
+    others = ["policies/9999999998.json", "protections/a/_v1/9999999998.end.json", "collections/9999999998.json"]
+    others += ["features/9999999998.json", "relocations/9999999998.json", f"signatures/model/_v1/{'0' * 64}.json"]
     for key in [*files_below(work / "store"), *others]:
         assert any(key == p or (p.endswith("*") and key.startswith(p[:-1])) for p in patterns), key
 
@@ -292,10 +293,10 @@ def test_nobody_but_a_collector_of_s3_may_delete(ask, role):
     assert not [action for action in actions if "Delete" in str(action)]
 
 
-def test_a_pruner_of_s3_creates_states_alone(ask):
+def test_a_pruner_of_s3_creates_states_policies_and_protections_alone(ask):
     statements, _ = s3_policy(ask, "pruner")
-    place = "arn:aws:s3:::bucket/some/team"
-    assert statements["CreateObjects"]["Resource"] == [f"{place}/metamlflow.json", f"{place}/artifacts/*.state-*.json"]
+    created = ("metamlflow.json", "artifacts/*.state-*.json", "policies/*", "protections/*")
+    assert statements["CreateObjects"]["Resource"] == [f"arn:aws:s3:::bucket/some/team/{key}" for key in created]
 
 
 def test_a_whole_bucket_is_listed_without_a_condition(ask):

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from aging_store import DAY, GRACE, blob_of, refs, version_key, writes
+from aging_store import DAY, GRACE, LAST, blob_of, refs, version_key, writes
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.testing import FaultyBackend, MemoryBackend, StoredObject
@@ -87,6 +87,32 @@ def test_a_version_that_an_alias_names_is_kept_and_reported(three):
     assert "the alias best names it" in report.kept_versions[0].reason
     three.client().set_alias("a", "best", 3)
     assert three.client().collect_garbage().deleted == 1
+
+
+def test_a_protected_version_is_kept_and_reported_until_its_last_protection_is_over(three):
+    three.client().protect("a@2", "for the paper")
+    three.client().protect("a@2")
+    three.client().protect("a@1")
+    three.client().unprotect("a@1")
+    three.prune("a", 2)
+    three.prune("a", 1)
+    three.passes(GRACE + DAY)
+    report = three.client().collect_garbage()
+    assert three.blobs() == {blob_of(b"two"), blob_of(b"three")}
+    assert [(it.reference, it.until) for it in report.kept_versions] == [("a@2", None)]
+    assert report.kept_versions[0].reason.endswith("but it is protected")
+    three.client().unprotect("a@2")
+    assert three.client().collect_garbage().deleted == 1
+
+
+def test_a_protection_that_is_damaged_keeps_its_version_and_a_damaged_end_ends_it(three):
+    for version in (1, 2):
+        three.prune("a", version)
+        three.write(f"protections/a/_v{version}/{LAST - 1}.json", b"?")
+    three.write(f"protections/a/_v1/{LAST - 1}.end.json", b"?")
+    three.passes(GRACE + DAY)
+    assert three.client().collect_garbage().deleted == 1
+    assert three.blobs() == {blob_of(b"two"), blob_of(b"three")}
 
 
 @pytest.mark.parametrize("leaves_manifest", [False, True])

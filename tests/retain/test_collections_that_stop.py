@@ -24,6 +24,9 @@ UNKNOWN = [
     "artifacts/zz/_x/y",
     "features/9999999998.txt",
     "packs/00/x",
+    "policies/later.json",
+    "protections/a/_v1/later.json",
+    "protections/a/_v1/9999999998.later.json",
     "readme.md",
     "staging/x",
 ]

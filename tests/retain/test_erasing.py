@@ -122,6 +122,15 @@ def test_a_version_that_an_alias_names_is_refused(old):
     assert old.client().erase("a@2", "x").ok
 
 
+def test_a_protected_version_is_refused(old):
+    old.write_json(f"protections/a/_v2/{LAST - 1}.json", created_by="ada")
+    for dry_run in (True, False):
+        with pytest.raises(ConflictError, match="a@2 is protected"):
+            old.client().erase("a@2", "x", dry_run=dry_run)
+    old.client().unprotect("a@2")
+    assert old.client().erase("a@2", "x").ok
+
+
 @pytest.mark.parametrize("reference", ["a", "a@latest", "a@best"])
 def test_a_version_is_named_by_its_number(old, reference):
     with pytest.raises(InvalidInputError, match="by its number"):

@@ -80,6 +80,7 @@ class StoreKeys:
         states: the keys of the records that give versions up and bring them back, ``*`` being any characters.
         collections: the prefix of the records that a collection creates.
         erasable: prefixes of records of which some go with a version that is erased.
+        retention: prefixes of the records that say what is to be pruned, and what nobody prunes.
     """
 
     marker: str
@@ -88,6 +89,7 @@ class StoreKeys:
     states: str = ""
     collections: str = ""
     erasable: tuple[str, ...] = ()
+    retention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

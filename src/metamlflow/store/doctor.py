@@ -48,6 +48,8 @@ from metamlflow.format.layout import (
     FEATURES,
     MARKER,
     NAMES,
+    POLICIES,
+    PROTECTIONS,
     RELOCATIONS,
     RUNS,
     SIGNATURES,
@@ -65,11 +67,12 @@ from metamlflow.store.catalog.store import Store, lists_marker
 
 _KEYS = StoreKeys(
     MARKER,
-    (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES, COLLECTIONS),
+    (NAMES, ARTIFACTS, EDGES, RUNS, SIGNATURES, RELOCATIONS, FEATURES, POLICIES, PROTECTIONS, COLLECTIONS),
     BLOBS,
     STATES,
     COLLECTIONS,
     (ARTIFACTS, SIGNATURES, CACHE),
+    (POLICIES, PROTECTIONS),
 )
 
 _NEWER = "A newer metamlflow turned them on; update yours."
