@@ -11,6 +11,7 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format import layout
+from metamlflow.format.collections import decode_collection
 from metamlflow.format.entries import decode_shard
 from metamlflow.format.features import decode_features
 from metamlflow.format.known_keys import is_known
@@ -23,11 +24,17 @@ from metamlflow.format.records import (
     decode_relocation,
     decode_state,
 )
+from metamlflow.format.retention import decode_policies, decode_protection
 from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.format.signatures import decode_signature
 from metamlflow.format.tombs import decode_tomb, decode_visibility
 from metamlflow.model.manifests import Shard
 from metamlflow.model.names import ArtifactName, alias_problem, name_problem
+
+
+def _protection(data: bytes, key: str, at: dict[str, Any]) -> Any:
+    return decode_protection(data, key, ArtifactName(at["name"]), at["version"], at["number"])
+
 
 DECODERS: dict[str, Callable[[bytes, str, dict[str, Any]], Any]] = {
     "marker": lambda data, key, at: decode_marker(data),
@@ -44,7 +51,20 @@ DECODERS: dict[str, Callable[[bytes, str, dict[str, Any]], Any]] = {
     "hiding": lambda data, key, at: decode_visibility(data, key, at["number"]),
     "note": lambda data, key, at: decode_notes(data, key, ArtifactName(at["name"]), at["version"], at["number"]),
     "features": lambda data, key, at: decode_features(data, key),
+    "policies": lambda data, key, at: decode_policies(data, key, at["number"]),
+    "protection": _protection,
+    "end of a protection": _protection,
+    "collection": lambda data, key, at: decode_collection(data, key),
 }
+
+
+NUMBERED: dict[str, Callable[[str], int | None]] = {
+    "relocation": layout.parse_relocation_key,
+    "features": layout.parse_features_key,
+    "policies": layout.parse_policies_key,
+    "collection": layout.parse_collection_key,
+}
+"""The series of the store."""
 
 
 def accepts(data: bytes, key: str, at: dict[str, Any]) -> bool:
@@ -77,16 +97,25 @@ def record_of(key: str) -> dict[str, Any]:  # noqa: PLR0911 (a table of kinds)
         return {"kind": "name", "name": name}
     if found := layout.parse_hidden_key(key):
         return {"kind": "hiding", "name": found[0], "number": found[1]}
-    if (number := layout.parse_relocation_key(key)) is not None:
-        return {"kind": "relocation", "number": number}
-    if (number := layout.parse_features_key(key)) is not None:
-        return {"kind": "features", "number": number}
+    for kind, parse in NUMBERED.items():
+        if (number := parse(key)) is not None:
+            return {"kind": kind, "number": number}
+    if key.startswith(layout.PROTECTIONS):
+        return _protection_record(key)
     if key.startswith(layout.RUNS):
         return _run_record(key)
     if key.startswith(layout.EDGES):
         return _edge(key)
     name = layout.name_of_artifact_key(key) if key.startswith(layout.ARTIFACTS) else None
     return (_artifact_record(ArtifactName(name), key) if name else None) or {"kind": "ignored"}
+
+
+def _protection_record(key: str) -> dict[str, Any]:
+    found = layout.parse_protection_key(key)
+    if found is None:
+        return {"kind": "ignored"}
+    kind = "end of a protection" if found.ends else "protection"
+    return {"kind": kind, "name": str(found.name), "version": found.version, "number": found.number}
 
 
 def _run_record(key: str) -> dict[str, Any]:

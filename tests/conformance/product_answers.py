@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
+import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,10 @@ from typing import Any
 from product import accepts, record_of
 from product_versions import Versions, decoded, input_told, raw
 
+from metamlflow import MetaMLFlowClient
+from metamlflow.backend import ObjectInfo
 from metamlflow.errors import (
+    DamagedRecordWarning,
     IntegrityError,
     MetaMLFlowError,
     NotFoundError,
@@ -19,17 +26,24 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format import layout
+from metamlflow.format.documents import format_instant
 from metamlflow.format.features import decode_features
 from metamlflow.format.manifests import Manifest, decode_manifest
 from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.model.names import ArtifactName
+from metamlflow.model.retention import Policy, Protection
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.features import check_readable, check_writable, newest_features
+from metamlflow.store.catalog.policies import policies
+from metamlflow.store.catalog.protections import protected, protections
 from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versions, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown, unknown_keys
 from metamlflow.store.catalog.versions import list_names, newest_alias_record
 from metamlflow.store.lineage.runs import load_run
+from metamlflow.store.retain.collecting.series import newest_collection
+
+MONTH = 30 * 86_400
 
 
 def copied(store: Path, to: Path) -> Path:
@@ -90,12 +104,15 @@ class Answers(Versions):
             "names": sorted(listed & set(artifacts)),
             "hidden": sorted((every - listed) & set(artifacts)),
             "relocations": self._relocations(),
+            "policies": self._policies(keys),
+            "collection": self._collection(),
+            "protections": self._protections(),
             "artifacts": artifacts,
             "runs": {run: self._run(run) for run in runs},
             "distributions": self._distributions(keys),
         }
 
-    # --- what a collector does: the product has none yet, so this goes by the parts that it is made of
+    # --- what a collector does: by the parts that it is made of, and then by the call itself
 
     def _collector(self) -> dict[str, Any]:
         keys = sorted(info.key for info in self._store.backend.list_objects(""))
@@ -104,19 +121,47 @@ class Answers(Versions):
         lists = [key for key in keys if layout.parse_features_key(key) and key not in unread]
         decoded = [decode_features(self._read(key), key) for key in lists]
         named = sorted({name for found in decoded for name in (*found.read, *found.write)})
-        stops = bool(unknown or unread or named)
+        missing = [] if unknown or unread or named else self._missing(keys)
+        stops = bool(unknown or unread or named or missing)
         if layout.MARKER in keys:
             self._refuses(unknown, named, unread)
         manifests = [] if stops else [key for key in keys if record_of(key)["kind"] == "manifest"]
         gone = [key for key in manifests if self._status_of(key).erased]
         kept = set() if stops else {blob for key in keys for blob in self._kept_by(key)}
         frees = [key for key in keys if layout.sha256_of_blob_key(key) and key not in kept]
-        found = {"deletes_nothing": stops, "unknown": unknown, "unread": unread, "features": named}
+        self._does(None if stops else (frees, gone))
+        found = {"deletes_nothing": stops, "unknown": unknown, "unread": unread, "features": named, "missing": missing}
         return found | {"frees": [] if stops else frees, "buries": gone}
+
+    def _missing(self, keys: list[str]) -> list[str]:
+        named = {blob for key in keys for blob in self._kept_by(key, held=False)}
+        return sorted(named - set(keys))
+
+    def _does(self, expected: tuple[list[str], list[str]] | None) -> None:
+        """What the call does a month later."""
+        if self._within_a_month():
+            return
+        for path in self._root.rglob("*"):
+            os.utime(path, times=(time.time() - MONTH, time.time() - MONTH))
+        client = MetaMLFlowClient(self._root.as_uri())
+        try:
+            plan = client.collect_garbage(dry_run=True, unsafe=True)
+            newest_collection(client._store)  # which a plan need not wait for
+        except MetaMLFlowError:
+            assert expected is None
+        else:
+            assert (sorted(found.key for found in plan.objects()), sorted(plan.manifests)) == expected
+
+    def _within_a_month(self) -> bool:
+        """Whether the grace is longer, so that nothing is old enough; or there is no store that has a grace."""
+        try:
+            return self._store.marker().grace.total_seconds() >= MONTH
+        except (NotFoundError, StoreFormatError):
+            return True
 
     def _refuses(self, unknown: list[str], named: list[str], unread: list[str]) -> None:
         """The call that is there stops at all that needs no manifest."""
-        small = {key for key in unread if not key.startswith(layout.ARTIFACTS)}
+        small = {key for key in unread if not key.startswith((layout.ARTIFACTS, layout.COLLECTIONS))}
         try:
             refuse_unknown(self._store)
         except StoreFormatError:
@@ -133,20 +178,26 @@ class Answers(Versions):
 
     def _has_to_be_read(self, key: str) -> bool:
         at = record_of(key)
-        if at["kind"] in {"marker", "features"}:
-            return True
-        if at["kind"] == "alias":
-            return newest_key(self._store, at["name"], at["alias"]) == key
-        if at["kind"] not in {"manifest", "tomb", "state"}:
-            return False
+        if at["kind"] in {"manifest", "tomb", "state"}:
+            return self._is_of_a_version_that_counts(at)
+        if at["kind"] == "collection":
+            return at["number"] == max(record_of(one.key).get("number", 0) for one in self._collections())
+        is_newest = at["kind"] == "alias" and newest_key(self._store, at["name"], at["alias"]) == key
+        return is_newest or at["kind"] in {"marker", "features"}
+
+    def _is_of_a_version_that_counts(self, at: dict[str, Any]) -> bool:
+        name = ArtifactName(at["name"])
         try:
-            list(list_versions(self._store, ArtifactName(at["name"])))
+            list(list_versions(self._store, name))
         except StoreFormatError:  # of before format 1, so it stops anyway
             return False
-        status = self._status_of(key)
+        status = version_status(self._store, name, at["version"])
         if at["kind"] == "state":
             return bool(status.state == at["number"] and status.state % 2 and status.info and not status.erased)
         return at["kind"] == "tomb" or not status.erased
+
+    def _collections(self) -> Iterator[ObjectInfo]:
+        return self._store.backend.list_objects(layout.COLLECTIONS)
 
     def _is_read(self, key: str) -> bool:
         at, data = record_of(key), self._read(key)
@@ -164,21 +215,73 @@ class Answers(Versions):
     def _entries(self, manifest: Manifest) -> Entries:
         return Entries(self._store, manifest, as_registered=True)
 
-    def _kept_by(self, key: str) -> list[str]:
-        """The blobs of the version whose manifest lies at a key, if it is live or an alias stands for it."""
+    def _kept_by(self, key: str, *, held: bool = True) -> list[str]:
+        """The blobs of the version whose manifest lies at a key, if it is live or, with ``held``, held otherwise."""
         if record_of(key)["kind"] != "manifest" or (status := self._status_of(key)).erased:
             return []
         manifest = self._manifest_at(key)
-        if not is_live(self._store, manifest.name, status, by_times=False) and not self._is_named(manifest):
+        if not is_live(self._store, manifest.name, status, by_times=False) and not (held and self._is_held(manifest)):
             return []
-        items = self._entries(manifest).items()
-        return [one.key for one in (*(manifest.shards or ()), *items) if hasattr(one, "key")]
+        content = [held.key for item in self._entries(manifest).items() for held in item.objects()]
+        return [*(shard.key for shard in manifest.shards or ()), *content]
 
-    def _is_named(self, manifest: Manifest) -> bool:
+    def _is_held(self, manifest: Manifest) -> bool:
+        if protected(self._store, manifest.name, manifest.version):
+            return True
         listed = self._store.backend.list_objects(layout.every_alias_prefix(manifest.name))
         aliases = {alias for info in listed if (alias := layout.alias_of_key(manifest.name, info.key))}
         named = [newest_alias_record(self._store, manifest.name, alias)[1] for alias in aliases]
         return manifest.version in named
+
+    def _policies(self, keys: list[str]) -> Any:
+        number = max((number for key in keys if (number := layout.parse_policies_key(key))), default=None)
+        try:
+            found = policies(self._store)
+        except StoreFormatError:
+            return "refused"
+        told = [self._policy(policy) for policy in found]
+        assert number or not told
+        return {"number": number, "policies": told} if number else None
+
+    def _policy(self, policy: Policy) -> dict[str, Any]:
+        rules = policy.rules
+        seconds = None if rules.older_than is None else int(rules.older_than.total_seconds())
+        return {
+            "pattern": str(policy.pattern),
+            "keep_last": rules.keep_last,
+            "older_than_seconds": seconds,
+            "where": rules.where,
+            "note": policy.note,
+            "created_at": format_instant(policy.created_at),
+            "created_by": policy.created_by,
+        }
+
+    def _collection(self) -> Any:
+        try:
+            newest = newest_collection(self._store)
+        except StoreFormatError:
+            return "refused"
+        if newest.record is None:
+            return None
+        said = {name: getattr(newest.record, name) for name in ("record_id", "created_by", "collection", "phase")}
+        return said | {"unclear": newest.record.unclear, "number": newest.number}
+
+    def _protections(self) -> list[dict[str, Any]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DamagedRecordWarning)
+            read = {(one.name, one.version, one.number): one for one in protections(self._store)}
+        told = []
+        for (name, version), numbers in sorted(protected(self._store).items()):
+            for number in numbers:
+                at = {"name": str(name), "version": version, "number": number}
+                one = read.get((str(name), version, number))
+                told.append(at | {"record": "refused" if one is None else self._protection(one)})
+        return told
+
+    def _protection(self, one: Protection) -> dict[str, Any]:
+        key = layout.protection_key(ArtifactName(one.name), one.version, one.number)
+        said = {"created_at": raw(self._read(key))["created_at"]}
+        return said | {"created_by": one.created_by, "note": one.note}
 
     def _relocations(self) -> Any:
         try:

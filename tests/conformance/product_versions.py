@@ -208,7 +208,8 @@ class Versions:
             said = decode_state(self._read(key), key)
         except StoreFormatError:
             return "refused"
-        return {"number": status.state, "state": said.state, "speaks_of_it": said.manifest_digest == digest}
+        told = {field: getattr(said, field) for field in ("state", "created_by", "note")}
+        return told | {"number": status.state, "speaks_of_it": said.manifest_digest == digest}
 
     def _erased(self, name: ArtifactName, version: int) -> Any:
         """By the error of the call, and by the record."""

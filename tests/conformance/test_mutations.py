@@ -45,4 +45,5 @@ def test_records_of_every_kind_are_changed():
     assert kinds == {
         *("marker", "manifest", "state", "alias", "claim", "run start", "run input", "run end", "signature"),
         *("relocation", "tomb", "hiding", "note", "features"),
+        *("policies", "protection", "end of a protection", "collection"),
     }

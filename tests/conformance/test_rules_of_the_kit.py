@@ -61,19 +61,34 @@ PLACES = {
     "### Marker": ("marker", ()),
     "### List of features": ("features", ()),
     "### Manifest": ("manifest", ()),
+    "### Alias record": ("alias", ()),
+    "### List of policies": ("policies", ()),
+    "A **policy** has": ("policies", ("policies", 0)),
+    "### Record of a collection": ("collection", ()),
     "### Note record": ("note", ()),
     "By that it is an entry:": ("manifest", ("entries", 0)),
     "lies elsewhere:": ("pointing", ("entries", 0)),
     "**Shard.**": ("sharded", ("shards", 0)),
 }
 LISTED = {
-    "state": ("pruned", tuple(words_in(paragraph("`format`, `record_id`, `created_at`, `manifest_digest`"))[:5])),
+    "state": (
+        "pruned",
+        tuple(
+            one
+            for one in words_in(paragraph("`format`, `record_id`, `created_at`, `manifest_digest`"))[:10]
+            if not one.startswith('"')
+        ),
+    ),
+    "protection": (
+        "protection",
+        tuple(words_in(paragraph("`format`, `record_id`, `created_at`, `created_by` (string), and"))[:5]),
+    ),
+    "end of one": ("over", ("format", "record_id", "created_at", "created_by", "note")),
     "tomb": ("tomb", tuple(words_in(paragraph("The record that a version was erased:"))[:9])),
     "hiding": (
         "hidden",
         tuple(words_in(paragraph('`format`, `record_id`, `created_at`, and `state`: `"hidden"`'))[:4]),
     ),
-    "alias": ("alias", ("format", "record_id", "created_at", "version")),
     "claim": ("claim", tuple(words_in(paragraph("`format`, `record_id`, `created_at`, `version`, `artifact_id`"))[:5])),
     "input": ("manifest", tuple(words_in(paragraph("**Input.**")))),
     "place": ("pointing", ("path", "uri", "kind", "evidence")),
@@ -155,6 +170,7 @@ CLOSED = {
     "state": (r'and `state`: (`"pruned".*?)\. `manifest_digest`', "pruned restored absent"),
     "visibility": (r'and `state`: (`"hidden".*?)\. A name', "hidden shown"),
     "outcome": (r"`outcome` \((.*?)\)", "end"),
+    "phase": (r"\| `phase` \| (.*?) \|", "collection"),
     "algorithm": (r"`algorithm` \((.*?)\)", "signature"),
 }
 
@@ -204,6 +220,9 @@ LIMITS = {
     "a number": "limit.number",
     "items in a manifest": "limit.inline",
     "items in a shard": "shard.count",
+    "the note of an alias record": "limit.alias-note",
+    "the note of a protection or of a policy": "limit.retention-note",
+    "policies in a list": "limit.policies",
     "the title of a note": "limit.title",
     "the description of a note": "limit.description",
     "tags of a note; the key of one; its value": "limit.tags",
@@ -233,6 +252,6 @@ def test_every_key_of_section_3_is_among_the_keys_of_the_kit():
 def test_every_harmless_folder_is_one_at_which_a_collector_goes_on():
     listed = re.search(r"Harmless are the marker and all that is below(.*?)\.\n", PAGE, re.DOTALL)[1]
     folders = words_in(listed)
-    assert len(folders) == 8
+    assert len(folders) == 9
     on = {line["key"].partition("/")[0] + "/" for line in keys_of_the_kit() if not line["collector_stops"]}
     assert set(folders) <= on

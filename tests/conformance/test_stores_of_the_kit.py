@@ -142,6 +142,11 @@ def test_the_answers_tell_of_all_that_came_last():
     assert any(said.get("hidden") for said in opened)
     assert any(said["collector"]["frees"] for said in opened)
     assert any(said["collector"]["buries"] for said in opened)
+    assert any(said["collector"]["missing"] for said in opened)
+    for kind in ("policies", "collection"):
+        assert {type(said[kind]) for said in opened if kind in said} == {dict, str, type(None)}
+    protections = [one for said in opened for one in said.get("protections", ())]
+    assert {type(one["record"]) for one in protections} == {dict, str}
 
 
 def test_the_stores_hold_every_kind_of_record():
@@ -151,4 +156,5 @@ def test_the_stores_hold_every_kind_of_record():
     assert kinds == {
         *("marker", "name", "manifest", "state", "alias", "claim", "blob", "edge", "run start", "run input", "run end"),
         *("distributions", "signature", "relocation", "ignored", "refused", "tomb", "hiding", "note", "features"),
+        *("policies", "protection", "end of a protection", "collection"),
     }

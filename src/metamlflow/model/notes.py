@@ -21,7 +21,7 @@ MAX_TAG_VALUE_BYTES = 5_000
 
 def title_problem(value: str) -> str | None:
     """Return what is wrong with a title, or None: it is one line, and not empty."""
-    return _line_problem(value, MAX_TITLE_BYTES)
+    return line_problem(value, MAX_TITLE_BYTES)
 
 
 def description_problem(value: str) -> str | None:
@@ -31,7 +31,7 @@ def description_problem(value: str) -> str | None:
 
 def tag_problem(tag: str) -> str | None:
     """Return what is wrong with the name of a tag, or None: it is one line, and not empty."""
-    return _line_problem(tag, MAX_TAG_BYTES)
+    return line_problem(tag, MAX_TAG_BYTES)
 
 
 def tag_value_problem(value: object) -> str | None:
@@ -41,7 +41,8 @@ def tag_value_problem(value: object) -> str | None:
     return text_problem(value, 0, MAX_TAG_VALUE_BYTES)
 
 
-def _line_problem(value: str, most: int) -> str | None:
+def line_problem(value: str, most: int) -> str | None:
+    """Return what is wrong with a text of one line, which is not empty, of at most so many bytes in UTF-8, or None."""
     if problem := text_problem(value, 1, most):
         return problem
     if not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value):

@@ -10,6 +10,7 @@ from typing import Any, Self
 from metamlflow._looks import one_line, utc_text
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.conditions import Condition
+from metamlflow.model.notes import line_problem
 from metamlflow.model.patterns import NamePattern
 
 MAX_NOTE_BYTES = 1_000
@@ -20,13 +21,7 @@ _SECONDS_OF = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 def note_problem(value: str) -> str | None:
     """Return what is wrong with a text as the note on a prune, a policy or a protection, or None."""
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        return "expected a text that is valid Unicode"
-    if not value or size > MAX_NOTE_BYTES:
-        return f"expected a text of 1 to {MAX_NOTE_BYTES:,} bytes"
-    return None if value.isprintable() else "expected one line without control characters"
+    return line_problem(value, MAX_NOTE_BYTES)
 
 
 def checked_note(value: object, what: str = "note") -> str | None:

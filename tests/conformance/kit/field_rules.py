@@ -36,7 +36,16 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
         "entries.0": {"etag": "text?", "modified_ns": "digits?", "uri": "uri"},
     },
     "sharded": {"": {"size": "size"}, "shards.0": {}},
-    "pruned": {"": {"format": "format", "record_id": "id", "created_at": "time", "manifest_digest": "digest"}},
+    "pruned": {
+        "": {
+            "format": "format",
+            "record_id": "id",
+            "created_at": "time",
+            "manifest_digest": "digest",
+            "created_by": "text?",
+            "note": "text?",
+        }
+    },
     "restored": {"": {"manifest_digest": "digest"}},
     "absent": {"": {"manifest_digest": "digest"}},
     "tomb": {
@@ -73,7 +82,42 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
             "write": "features",
         }
     },
-    "alias": {"": {"format": "format", "record_id": "id", "created_at": "time"}},
+    "alias": {
+        "": {
+            "format": "format",
+            "record_id": "id",
+            "created_at": "time",
+            "created_by": "text?",
+            "note": "description?",
+            "writer": "text?",
+        }
+    },
+    "policies": {
+        "": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text"},
+        "policies.0": {
+            "created_at": "time",
+            "created_by": "text",
+            "keep_last": "keep_last?",
+            "note": "line?",
+            "older_than_seconds": "seconds?",
+            "pattern": "pattern",
+            "where": "text?",
+        },
+    },
+    "protection": {
+        "": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text", "note": "line?"}
+    },
+    "over": {"": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text", "note": "line?"}},
+    "collection": {
+        "": {
+            "format": "format",
+            "record_id": "id",
+            "created_at": "time",
+            "created_by": "text",
+            "collection": "id",
+            "unclear": "true?",
+        }
+    },
     "claim": {
         "": {"format": "format", "record_id": "id", "created_at": "time", "version": "version", "artifact_id": "uuid"}
     },
@@ -127,6 +171,8 @@ MUST_BE_THERE: dict[str, dict[str, tuple[str, ...]]] = {
     "end": {"": ("outcome", "outputs")},
     "signature": {"": ("algorithm", "key_id", "public_key", "signature")},
     "relocation": {"": ("old", "new")},
+    "policies": {"": ("policies",)},
+    "collection": {"": ("phase",)},
 }
 """Fields whose values are judged by other modules: here they are only left out."""
 
@@ -135,6 +181,7 @@ OBJECTS = {
     "pointing": ("pointers",),
     "sharded": ("shards",),
     "end": ("outputs",),
+    "policies": ("policies",),
 }
 """Arrays of objects."""
 
@@ -203,6 +250,7 @@ UNKNOWN_BELOW = [
     ("start", "environment"),
     ("used", "input"),
     ("end", "outputs.0"),
+    ("policies", "policies.0"),
 ]
 
 

@@ -34,10 +34,14 @@ POOL += [
     "failed",
     "hidden",
     "shown",
+    "begun",
+    "ended",
+    "a/**",
 ]
 POOL += [
     originals.INPUT,
     originals.PLACE,
+    originals.POLICY,
     originals.POINTER,
     originals.SHARDS[0],
     originals.INLINE["entries"][0],
@@ -45,6 +49,7 @@ POOL += [
 ]
 WORDS = ["key", "folder", "uri", "stored", "parts", "offset", "length", "data", "executable", "version", "x-unknown"]
 WORDS += ["held", "computed", "entries", "shards", "pointers", "requires", "previous", "path", "etag", "Size"]
+WORDS += ["policies", "pattern", "where", "keep_last", "phase", "unclear", "note", "created_by"]
 WORDS += ["title", "tags", "description", "read", "write", "manifest_digest", "state", "reason"]
 
 

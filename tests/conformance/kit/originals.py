@@ -159,6 +159,23 @@ NOTE = ORIGIN | {
     "writer": "kit 1",
 }
 FEATURES = ORIGIN | {"read": ["coded-blobs", "x"], "write": ["a", "coded-blobs", "z-9"]}
+POLICY = {
+    "created_at": NOON,
+    "created_by": "ada",
+    "keep_last": 3,
+    "note": "the disk is small",
+    "older_than_seconds": 7_776_000,
+    "pattern": "checkpoints/**",
+    "where": "metadata.accuracy < 0.5",
+}
+POLICIES = ORIGIN | {
+    "created_by": "ada",
+    "policies": [POLICY, {"created_at": NOON, "created_by": "", "pattern": "Fraud/*-?"}],
+}
+PROTECTION = ORIGIN | {"created_by": "ada", "note": "figure 3 of the paper"}
+COLLECTION = ORIGIN | {"collection": "e" * 32, "created_by": "ada", "phase": "ended", "unclear": True}
+ALIAS = ORIGIN | {"created_by": "ada", "note": "better\nthan 6", "version": 7, "writer": "kit 1"}
+SAID = ORIGIN | {"created_by": "ada", "manifest_digest": DIGEST, "note": "too old"}
 STATE_KEY = "artifacts/a/_versions/9999999998_v1.state-{}.json"
 
 DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -166,10 +183,10 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "manifest": (manifest_key("Fraud/features", 2), INLINE),
     "pointing": (manifest_key("far", 1), POINTING),
     "sharded": (manifest_key("big", 1), SHARDED),
-    "pruned": (STATE_KEY.format(inverse(1)), ORIGIN | {"manifest_digest": DIGEST, "state": "pruned"}),
+    "pruned": (STATE_KEY.format(inverse(1)), SAID | {"state": "pruned"}),
     "restored": (STATE_KEY.format(inverse(2)), ORIGIN | {"manifest_digest": DIGEST, "state": "restored"}),
     "absent": (STATE_KEY.format(inverse(3)), ORIGIN | {"manifest_digest": DIGEST, "state": "absent"}),
-    "alias": ("artifacts/a/_aliases/best/9999999997.json", ORIGIN | {"version": 7}),
+    "alias": ("artifacts/a/_aliases/best/9999999997.json", ALIAS),
     "claim": (
         f"artifacts/a/_idempotency/{'c' * 64}/9999999998.json",
         ORIGIN | {"version": 7, "artifact_id": UUID},
@@ -188,5 +205,9 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "note": ("artifacts/!fraud/features/_notes/9999999998.json", NOTE),
     "noted": ("artifacts/!fraud/features/_notes/v12/9999999997.json", NOTE),
     "features": ("features/9999999998.json", FEATURES),
+    "policies": ("policies/9999999998.json", POLICIES),
+    "protection": ("protections/!fraud/features/_v12/9999999997.json", PROTECTION),
+    "over": ("protections/!fraud/features/_v12/9999999997.end.json", PROTECTION),
+    "collection": ("collections/9999999997.json", COLLECTION),
 }
 """By a short name: the key, and the document."""

@@ -24,6 +24,8 @@ def cases() -> Iterator[Case]:
     yield from _notes()
     yield from _features()
     yield from _alias()
+    yield from _policies()
+    yield from _collections()
     yield from _runs()
     yield from _signatures()
     yield from _relocations()
@@ -115,6 +117,41 @@ def _alias() -> Iterator[Case]:
         yield _case("alias", f"version {version!r}", "type.version", version=version)
     key, _ = originals.DOCUMENTS["alias"]
     yield Case("alias/version missing", key, as_document(ORIGIN), "alias.there")
+    for letter, most in (("x", 5_000), ("\u00e9", 2_500)):
+        yield _case("alias", f"a note of {most} {letter}", note=letter * most)
+        yield _case("alias", f"a note of {most + 1} {letter}", "limit.alias-note", note=letter * (most + 1))
+
+
+def _policies() -> Iterator[Case]:
+    policy = originals.POLICY
+    yield _case("policies", "of nothing", policies=[])
+    yield _case("policies", "a condition that nobody knows", policies=[policy | {"where": "moon = full (("}])
+    yield _case("policies", "without rules", policies=[policy | dict.fromkeys(("keep_last", "where"), None)])
+    alike = [policy, policy | {"keep_last": 1}]
+    yield _case("policies", "two for one pattern", "policies.once", policies=alike)
+    yield _case("policies", "two that differ in case", policies=[policy, policy | {"pattern": "Checkpoints/**"}])
+    key, document = originals.DOCUMENTS["policies"]
+    before, after = as_document(document | {"policies": ["@"]}).decode().split('"@"')
+    for count, rule in ((1_000, None), (1_001, "limit.policies")):
+        each = f'{{"created_at":"{originals.NOON}","created_by":"","pattern":"p#/*"}}'
+        recipe = [before, {"each": each, "to": count, "join": ","}, after]
+        yield Case(f"policies/{count} of them", key, recipe, rule)
+    for kind in ("protection", "over"):
+        for letter, most in (("x", 1_000), ("\u00e9", 500)):
+            yield _case(kind, f"a note of {most} {letter}", note=letter * most)
+            yield _case(kind, f"a note of {most + 1} {letter}", "limit.retention-note", note=letter * (most + 1))
+    for letter, most in (("x", 1_000), ("\u00e9", 500)):
+        yield _case("policies", f"a note of {most} {letter}", policies=[policy | {"note": letter * most}])
+        longer = [policy | {"note": letter * (most + 1)}]
+        yield _case("policies", f"a note of {most + 1} {letter}", "limit.retention-note", policies=longer)
+
+
+def _collections() -> Iterator[Case]:
+    for phase in ("begun", "going", "ended"):
+        yield _case("collection", f"is {phase}", phase=phase)
+    yield _case("collection", "the first of its own", collection=originals.ID, unclear=None)
+    for phase in ("BEGUN", "done", "", 7, [], True):
+        yield _case("collection", f"is {phase!r}", "enum.phase", phase=phase)
 
 
 def _runs() -> Iterator[Case]:

@@ -16,7 +16,7 @@ from unittest import mock
 from reader.items import content_digest, item
 from reader.keys import inverse
 
-from kit import erasing_stores, feature_stores, originals
+from kit import erasing_stores, feature_stores, originals, retention_stores
 from kit.cases import as_document
 from kit.writing import Records, digest_of, uuid_of
 from metamlflow import MetaMLFlowClient
@@ -370,6 +370,7 @@ STORES: dict[str, Callable[[Records], None]] = {
     "unknown": unknown,
     **erasing_stores.STORES,
     **feature_stores.STORES,
+    **retention_stores.STORES,
 }
 
 

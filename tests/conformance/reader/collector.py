@@ -17,9 +17,10 @@ def told(store: Store) -> dict[str, Any]:
     unknown = [key for key in store.keys if stops_a_collector(key)]
     unread = sorted(key for key in _read_by_it(store) if not _is_read(store, key))
     features = {name for key, _ in store.of("features") for name in _names_in(store, key)}
-    stops = bool(unknown or unread or features)
-    stops_at = {"unknown": unknown, "unread": unread, "features": sorted(features)}
-    frees = [] if stops else sorted({key for key, _ in store.of("blob")} - _kept(store))
+    stops_at: dict[str, Any] = {"unknown": unknown, "unread": unread, "features": sorted(features)}
+    stops_at["missing"] = [] if any(stops_at.values()) else sorted(_named(store, kept=False) - set(store.keys))
+    stops = any(stops_at.values())
+    frees = [] if stops else sorted({key for key, _ in store.of("blob")} - _named(store, kept=True))
     buried = [key for key, said in store.of("manifest") if versions.manifest_key(store, **_of(said)) is None]
     return {"deletes_nothing": stops, **stops_at, "frees": frees, "buries": [] if stops else buried}
 
@@ -29,12 +30,16 @@ def _of(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_by_it(store: Store) -> list[str]:
-    """The marker, the lists of features, the tombs, the manifests under none, the odd states and aliases that may hold.
+    """All that it has to read.
+
+    The marker, the lists of features, the tombs, the manifests under none, the odd states and aliases that may hold,
+    and the record of the last collection.
 
     Where the versions of a name cannot be listed, none of them is read.
     """
     found = ["metamlflow.json"] if "metamlflow.json" in store.keys else []
     found += [key for key, _ in store.of("features")]
+    found += [key for key in [store.highest("collection")[1]] if key]
     found += sorted(
         {store.highest("alias", name=said["name"], alias=said["alias"])[1] for _, said in store.of("alias")}
     )
@@ -64,16 +69,18 @@ def _names_in(store: Store, key: str) -> list[str]:
     return [] if said == "refused" else [*said["read"], *said["write"]]
 
 
-def _kept(store: Store) -> set[str]:
-    """The blobs of every version that is live, or that an alias stands for."""
-    named = {
+def _named(store: Store, *, kept: bool) -> set[str]:
+    """The blobs of every live version; or also of those that an alias stands for or that are protected."""
+    held = {
         (said["name"], store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"])
         for _, said in store.of("alias")
-    }
-    kept = set()
+    } | {(said["name"], said["version"]) for _, said in store.in_force()}
+    named = set()
     for key, said in store.of("manifest"):
         at = (said["name"], said["version"])
-        if versions.manifest_key(store, *at) and (versions.is_live(store, *at) or at in named):
+        if versions.manifest_key(store, *at) and (versions.is_live(store, *at) or (kept and at in held)):
             found = store.read(key)
-            kept |= {one["key"] for one in (*(found["shards"] or ()), *versions.items_of(store, found)) if "key" in one}
-    return kept
+            named |= {
+                one["key"] for one in (*(found["shards"] or ()), *versions.items_of(store, found)) if "key" in one
+            }
+    return named

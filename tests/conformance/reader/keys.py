@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 MOST_NUMBER = 9_999_999_998
-HARMLESS = ("blobs", "names", "edges", "runs", "signatures", "relocations", "cache", ".tmp")
+HARMLESS = ("blobs", "names", "edges", "runs", "signatures", "relocations", "collections", "cache", ".tmp")
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _DEVICE = re.compile(r"con|prn|aux|nul|com[1-9]|lpt[1-9]", re.IGNORECASE | re.ASCII)
@@ -94,6 +94,9 @@ def record_of(key: str) -> dict[str, Any]:
         "signatures": _signature,
         "relocations": _relocation,
         "features": _features,
+        "policies": _policies,
+        "protections": _protection,
+        "collections": _collection,
     }.get(top)
     return (reading(rest) if reading else None) or ignored
 
@@ -204,12 +207,32 @@ def _features(rest: str) -> dict[str, Any] | None:
     return {"kind": "features", "number": number} if number else None
 
 
+def _policies(rest: str) -> dict[str, Any] | None:
+    number = _in_a_series(rest)
+    return {"kind": "policies", "number": number} if number else None
+
+
+def _protection(rest: str) -> dict[str, Any] | None:
+    folder, found, below = rest.partition("/_v")
+    digits, _, file = below.partition("/")
+    name, version, ends = unspelled(folder), _plain(digits), file.endswith(".end.json")
+    number = _in_a_series(file.removesuffix(".end.json") + ".json" if ends else file)
+    if not (found and name and version and number):
+        return None
+    return {"kind": "end of a protection" if ends else "protection", "name": name, "version": version, "number": number}
+
+
+def _collection(rest: str) -> dict[str, Any] | None:
+    number = _in_a_series(rest)
+    return {"kind": "collection", "number": number} if number else None
+
+
 def stops_a_collector(key: str) -> bool:
     """Whether a collector that meets this key deletes nothing, by section 13."""
     if key.endswith("/"):
         return False
     top, slash, _ = key.partition("/")
-    if top in {"artifacts", "features"} and slash:
+    if top in {"artifacts", "features", "policies", "protections"} and slash:
         return record_of(key)["kind"] in {"ignored", "refused"}
     return not (key == "metamlflow.json" or (slash and top in HARMLESS))
 

@@ -22,13 +22,17 @@ from reader.types import (
     is_hex64,
     is_id,
     is_kind_of_artifact,
+    is_note,
     is_object,
     is_path,
+    is_pattern,
+    is_reason,
     is_tags,
     is_text,
     is_texts,
     is_time,
     is_title,
+    is_true,
     is_uuid,
     is_version,
     one_of,
@@ -209,6 +213,8 @@ def state(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
     return {
         "state": field(document, "state", taken),
         "manifest_digest": field(document, "manifest_digest", is_digest),
+        "created_by": field(document, "created_by", is_text, may_miss=True),
+        "note": field(document, "note", is_text, may_miss=True),
     }
 
 
@@ -250,7 +256,58 @@ def alias(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
     document = _begin(data)
     if "version" not in document:
         raise Refused("version is missing")
-    return {"version": field(document, "version", is_version, may_miss=True)}
+    return {
+        "version": field(document, "version", is_version, may_miss=True),
+        "created_by": field(document, "created_by", is_text, may_miss=True),
+        "note": field(document, "note", is_reason, may_miss=True),
+        "writer": field(document, "writer", is_text, may_miss=True),
+    }
+
+
+def protection(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    """It, or the record that ends it."""
+    document = _begin(data)
+    return {
+        "created_at": document["created_at"],
+        "created_by": field(document, "created_by", is_text),
+        "note": field(document, "note", is_note, may_miss=True),
+    }
+
+
+def policies(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    document = _begin(data)
+    field(document, "created_by", is_text)
+    found = [_policy(value) for value in field(document, "policies", is_array)]
+    if len(found) > 1_000:
+        raise Refused("too many policies")
+    if len({policy["pattern"] for policy in found}) < len(found):
+        raise Refused("two policies have one pattern")
+    return {"policies": found}
+
+
+def _policy(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Refused("a policy is an object")
+    return {
+        "pattern": field(value, "pattern", is_pattern),
+        "keep_last": field(value, "keep_last", whole(1, 1_000_000_000), may_miss=True),
+        "older_than_seconds": field(value, "older_than_seconds", whole(1, 10_000_000_000), may_miss=True),
+        "where": field(value, "where", is_text, may_miss=True),
+        "note": field(value, "note", is_note, may_miss=True),
+        "created_at": field(value, "created_at", is_time),
+        "created_by": field(value, "created_by", is_text),
+    }
+
+
+def collection(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
+    document = _begin(data)
+    return {
+        "record_id": document["record_id"],
+        "created_by": field(document, "created_by", is_text),
+        "collection": field(document, "collection", is_id),
+        "phase": field(document, "phase", one_of("begun", "going", "ended")),
+        "unclear": field(document, "unclear", is_true, may_miss=True) or False,
+    }
 
 
 def claim(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
@@ -341,4 +398,8 @@ READERS = {
     "hiding": hiding,
     "note": note,
     "features": features,
+    "policies": policies,
+    "protection": protection,
+    "end of a protection": protection,
+    "collection": collection,
 }

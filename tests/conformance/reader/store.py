@@ -46,6 +46,11 @@ class Store:
         key, said = max(self.of(kind, **at), key=lambda pair: pair[1]["number"], default=("", {"number": 0}))
         return said["number"], key
 
+    def in_force(self) -> list[tuple[str, dict[str, Any]]]:
+        """The protections without a record that ends them; whether either can be read does not matter."""
+        ended = [said | {"kind": "protection"} for _, said in self.of("end of a protection")]
+        return [(key, said) for key, said in self.of("protection") if said not in ended]
+
     def blob(self, key: str, size: int, sha256: str) -> bytes:
         """The bytes of a blob, compared."""
         if key not in self.keys:
@@ -78,6 +83,9 @@ def answers(root: Path) -> dict[str, Any]:
         "names": sorted(listable - hidden),
         "hidden": sorted(hidden),
         "relocations": relocations,
+        "policies": _newest(store, "policies"),
+        "collection": _newest(store, "collection"),
+        "protections": _protections(store),
         "artifacts": {name: versions.artifact(store, name, relocations) for name in names},
         "runs": {said["run"]: _run(store, said["run"]) for _, said in store.of("run start")},
         "distributions": _distributions(store),
@@ -87,6 +95,21 @@ def answers(root: Path) -> dict[str, Any]:
 def _features(store: Store) -> Any:
     _, key = store.highest("features")
     return store.told(key) if key else None
+
+
+def _newest(store: Store, kind: str) -> Any:
+    """The record of a series of the store that holds, with its number; null without one."""
+    number, key = store.highest(kind)
+    said = store.told(key) if key else None
+    return said | {"number": number} if isinstance(said, dict) else said
+
+
+def _protections(store: Store) -> list[dict[str, Any]]:
+    found = [
+        {name: said[name] for name in ("name", "version", "number")} | {"record": store.told(key)}
+        for key, said in store.in_force()
+    ]
+    return sorted(found, key=lambda one: (one["name"], one["version"], one["number"]))
 
 
 def _opens_for(features: Any) -> str:

@@ -86,6 +86,23 @@ def is_description(value: Any) -> bool:
     return _fits(value, 100_000) and value != ""
 
 
+def is_note(value: Any) -> bool:
+    """The note of a protection or of a policy."""
+    return _is_line(value, 1_000)
+
+
+def is_reason(value: Any) -> bool:
+    """The note of an alias record."""
+    return _fits(value, 5_000) and value != ""
+
+
+def is_pattern(value: Any) -> bool:
+    if not isinstance(value, str) or not set(value) & set("*?"):
+        return is_artifact_name(value)
+    fits = re.fullmatch("[A-Za-z0-9._/*?-]{1,400}", value, re.ASCII) is not None
+    return fits and "" not in value.split("/") and "***" not in value
+
+
 def is_tags(value: Any) -> bool:
     return (
         isinstance(value, dict)

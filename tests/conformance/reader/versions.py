@@ -143,7 +143,8 @@ def _state(store: Store, name: str, version: int, digest: str) -> Any:
     said = store.told(key) if number else None
     if said in (None, "refused"):
         return said
-    return {"number": number, "state": said["state"], "speaks_of_it": said["manifest_digest"] == digest}
+    speaks_of_it = said.pop("manifest_digest") == digest
+    return said | {"number": number, "speaks_of_it": speaks_of_it}
 
 
 def _agrees(store: Store, name: str, version: int, previous: str | None) -> Any:
