@@ -84,6 +84,9 @@ def build(root: Path, blobs: int = 60) -> None:
     planter = Planter(root)
     for key, stored in memory.bucket.objects.items():
         planter.write(key, stored.data, age=0)
+    origin = {"collection": "0" * 32, "created_by": "cron"}
+    for number, phase in enumerate(("begun", "ended"), 1):
+        planter.write(numbered("collections/", number), record(phase=phase, **origin), age=0)
     pruned(planter, "old", 1)
     erased(planter, "old", 2)
 
@@ -109,6 +112,12 @@ def _register(client: MetaMLFlowClient, blobs: int) -> None:
     model.sign(Ed25519PrivateKey.from_private_bytes(SEED))
     client.register_artifact("report", b"report", inputs=["model@1", "first@1"])
     client.set_alias("data", "best", 3)
+    for note in ("figure 3", "figure 4", None):
+        client.protect("data@3", note)
+    client.protect("data@4")
+    client.unprotect("data@4", "not any more")
+    client.set_policy("data", keep_last=3)
+    client.set_policy("first/**", keep_last=2)
     client.annotate("data@2", title="Rides")
     client.annotate("data", tags={"team": "city"})
 
@@ -244,6 +253,28 @@ _one(
     ),
 )  # fmt: skip
 _one("damaged notes", "note-unreadable", lambda p: p.write(numbered("artifacts/data/_notes/v2/", 1), b"title"))
+
+# --- protections, policies, collections -------------------------------------------------------------------------------
+
+_one("a damaged protection", "protection-unreadable", lambda p: p.write(numbered("protections/data/_v3/", 2), b"?"))
+_one(
+    "a damaged end of a protection", "protection-unreadable",
+    lambda p: p.write("protections/data/_v4/9999999998.end.json", b"{}"),
+)  # fmt: skip
+_one("a lost protection", "protection-missing", lambda p: p.delete(numbered("protections/data/_v3/", 1)))
+_one(
+    "a protection of a pruned version", "protection-not-live",
+    lambda p: p.write(numbered("protections/old/_v1/", 1), record(created_by="ada")),
+)  # fmt: skip
+_one(
+    "a protection of nothing", "protection-of-nothing",
+    lambda p: p.write(numbered("protections/data/_v77/", 1), record(created_by="ada")),
+)  # fmt: skip
+_one("damaged policies", "policies-unreadable", lambda p: p.document(numbered("policies/", 2), policies=[{}]))
+_one("a damaged collection", "collection-unreadable", lambda p: p.document(numbered("collections/", 2), phase="over"))
+_one("an unknown key among policies", "unknown-key", lambda p: p.write("policies/later.json", b"{}"))
+_one("an unknown key among protections", "unknown-key", lambda p: p.write("protections/data/_v3/1.json", b"{}"))
+_one("a foreign file among collections", "foreign-object", lambda p: p.write("collections/Thumbs.db", b"x"))
 
 # --- edges, runs, signatures ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 
 import pytest
-from planted import HEALS, PLANTS, Planter, build, key_of_version, numbered, record
+from planted import HEALS, PLANTS, Planter, build, key_of_version, numbered, pruned, record
 
 from metamlflow.errors import InvalidInputError, StoreNotFoundError
 from metamlflow.store.retain.fsck.kinds import KINDS
@@ -133,6 +133,30 @@ def test_a_gap_in_a_series_and_an_object_of_nobody_are_notes(client, planter):
     report = client.fsck()
     assert report.ok
     assert report.counts == {"foreign-object": 1, "series-gap": 1}
+
+
+def test_of_policies_and_collections_nothing_but_the_newest_holds(client, planter):
+    for prefix in ("policies/", "collections/"):
+        planter.write(numbered(prefix, 1), b"?")
+        planter.write(numbered(prefix, 4), planter.read(numbered(prefix, 2)))
+    report = client.fsck()
+    assert report.ok
+    assert report.counts == {"policies-unreadable": 1, "collection-unreadable": 1, "series-gap": 2}
+
+
+def test_protections_of_what_is_left_out_or_erased_and_ends_without_a_beginning_harm_nobody(client, planter):
+    planter.write(numbered("protections/old/_v2/", 1), record(created_by="ada"))
+    planter.document(key_of_version("old", 1, "state-9999999998.json"), state="absent")
+    planter.write(numbered("protections/old/_v1/", 1), record(created_by="ada"))
+    planter.delete(numbered("protections/data/_v4/", 1))
+    report = client.fsck()
+    assert report.ok
+    assert report.counts == {"protection-not-live": 2, "protection-missing": 1}
+
+
+def test_a_protection_that_is_over_holds_nothing_so_its_version_may_be_pruned(client, planter):
+    pruned(planter, "data", 4)
+    assert client.fsck(level="stat").counts == {}
 
 
 def test_an_altered_newest_manifest_is_told_by_who_used_it(client, planter):

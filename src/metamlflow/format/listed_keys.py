@@ -9,10 +9,13 @@ from typing import Literal
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.layout import (
     ARTIFACTS,
+    COLLECTIONS,
     DISTRIBUTIONS,
     EDGES,
     FEATURES,
     NAMES,
+    POLICIES,
+    PROTECTIONS,
     RELOCATIONS,
     RUNS,
     SIGNATURES,
@@ -23,10 +26,13 @@ from metamlflow.format.layout import (
     name_of_key,
     note_of_key,
     parse_alias_key,
+    parse_collection_key,
     parse_edge_key,
     parse_features_key,
     parse_hidden_key,
     parse_idempotency_key,
+    parse_policies_key,
+    parse_protection_key,
     parse_relocation_key,
     parse_run_input_key,
     parse_version_key,
@@ -38,7 +44,7 @@ from metamlflow.model.names import MAX_VERSION, ArtifactName, alias_problem, nam
 
 RecordKind = Literal[
     "manifest", "state", "tomb", "alias", "note", "claim", "name", "hiding", "edge", "signature", "start", "end",
-    "input", "distributions", "relocation", "features",
+    "input", "distributions", "relocation", "features", "policies", "protection", "unprotection", "collection",
 ]  # fmt: skip
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -76,6 +82,9 @@ def listed_key(key: str) -> ListedKey | None:
         (RUNS, _of_run),
         (RELOCATIONS, _relocation),
         (FEATURES, _features),
+        (POLICIES, _policies),
+        (PROTECTIONS, _protection),
+        (COLLECTIONS, _collection),
     ):
         if key.startswith(prefix):
             return parse(key)
@@ -179,3 +188,20 @@ def _relocation(key: str) -> ListedKey | None:
 def _features(key: str) -> ListedKey | None:
     number = parse_features_key(key)
     return None if number is None else ListedKey("features", number=number)
+
+
+def _policies(key: str) -> ListedKey | None:
+    number = parse_policies_key(key)
+    return None if number is None else ListedKey("policies", number=number)
+
+
+def _protection(key: str) -> ListedKey | None:
+    at = parse_protection_key(key)
+    return (
+        None if at is None else ListedKey("unprotection" if at.ends else "protection", at.name, at.version, at.number)
+    )
+
+
+def _collection(key: str) -> ListedKey | None:
+    number = parse_collection_key(key)
+    return None if number is None else ListedKey("collection", number=number)

@@ -11,6 +11,7 @@ from typing import Any
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.format.collections import decode_collection
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.features import decode_features
 from metamlflow.format.listed_keys import ListedKey, RecordKind, listed_key
@@ -23,6 +24,7 @@ from metamlflow.format.records import (
     decode_relocation,
     decode_state,
 )
+from metamlflow.format.retention import decode_policies, decode_protection
 from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.format.signatures import decode_signature
 from metamlflow.format.tombs import decode_tomb, decode_visibility
@@ -175,5 +177,9 @@ _DECODERS: Mapping[RecordKind, _Decoder] = MappingProxyType(
         "distributions": _distributions,
         "relocation": lambda data, key, _: decode_relocation(data, key),
         "features": lambda data, key, _: decode_features(data, key),
+        "policies": lambda data, key, at: decode_policies(data, key, at.number),
+        "protection": lambda data, key, at: decode_protection(data, key, _name(at), at.version or 0, at.number),
+        "unprotection": lambda data, key, at: decode_protection(data, key, _name(at), at.version or 0, at.number),
+        "collection": lambda data, key, _: decode_collection(data, key),
     }
 )

@@ -22,6 +22,7 @@ from metamlflow.store.retain.fsck.blobs import BlobPass, is_needed
 from metamlflow.store.retain.fsck.links import Links
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport, found, ordered
 from metamlflow.store.retain.fsck.resume_file import BlobProgress
+from metamlflow.store.retain.fsck.retention import newest_of_series_findings, protection_findings
 from metamlflow.store.retain.fsck.second_look import judged_twice
 from metamlflow.store.retain.fsck.selection import BlobSelection
 from metamlflow.store.retain.fsck.series import (
@@ -140,6 +141,8 @@ class _Examination:
         yield from signature_findings(self.records, self._links)
         yield from (told for told in self._links.contradictions(self._store) if told.key not in altered)
         yield from relocation_findings(self.records)
+        yield from protection_findings(self.records)
+        yield from newest_of_series_findings(self.records)
         yield from self._unknown
         yield from self.records.foreign
 

@@ -115,6 +115,28 @@ KINDS: Mapping[str, KindOfFinding] = MappingProxyType(
         ),
         "note-unreadable": KindOfFinding("fault", "A note record is damaged.", _BY_HAND),
         "note-without-version": KindOfFinding("note", "Notes on a version that does not exist mean nothing.", _NOTHING),
+        # --- protections, policies, collections
+        "protection-unreadable": KindOfFinding(
+            "fault", "A protection, or what ends one, is damaged. It holds all the same, but who made it is lost.",
+            "End the protections of the version, and protect it again.",
+        ),
+        "protection-missing": KindOfFinding(
+            "fault", "A protection is missing: the version may be unprotected by that.",
+            "Protect the version again, if it should be.",
+        ),
+        "protection-not-live": KindOfFinding(
+            "fault", "A version is protected, and pruned all the same.", "Restore the version, or end its protections."
+        ),
+        "protection-of-nothing": KindOfFinding(
+            "note", "A protection of a version that does not exist means nothing.", _NOTHING
+        ),
+        "policies-unreadable": KindOfFinding(
+            "fault", "The list of retention policies is damaged: they can neither be applied nor changed.", _BY_HAND
+        ),
+        "collection-unreadable": KindOfFinding(
+            "fault", "The newest record of a collection is damaged: nothing can be collected.",
+            "If no collection is under way, remove it; else restore it from a copy of the store by hand.",
+        ),
         # --- edges, runs, signatures
         "edge-missing": KindOfFinding(
             "fault", "The hint from an input to a version made from it is missing: downstream queries miss it.",

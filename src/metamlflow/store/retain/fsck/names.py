@@ -29,6 +29,10 @@ _UNREADABLE = {
     "signature": "signature-unreadable",
     "relocation": "relocation-unreadable",
     "features": "features-unreadable",
+    "policies": "policies-unreadable",
+    "protection": "protection-unreadable",
+    "unprotection": "protection-unreadable",
+    "collection": "collection-unreadable",
 }
 _OF_SEQUENCES: Mapping[SequenceProblem, str] = {
     "missing": "version-missing",

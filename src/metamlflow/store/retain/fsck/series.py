@@ -11,6 +11,8 @@ from metamlflow.format.features import StoreFeatures
 from metamlflow.format.layout import (
     FEATURES,
     NAMES,
+    POLICIES,
+    PROTECTIONS,
     RELOCATIONS,
     RUNS,
     SIGNATURES,
@@ -35,6 +37,8 @@ from metamlflow.store.retain.versions import Now
 from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.verify.signatures import is_good
 
+_RECORDS_ALONE = (FEATURES, POLICIES, PROTECTIONS)
+"""Below these anything that is not known keeps collectors from deleting; below ``artifacts/`` too."""
 _SHOWN = 100
 
 
@@ -64,7 +68,8 @@ class Records:
     def note_foreign(self, info: ObjectInfo) -> None:
         """Note an object that is no record; what a console makes for a folder is none either, and harmless."""
         if not info.key.endswith("/"):
-            self.foreign.append(found("foreign-object", info.key, f"{info.key} is the key of no record"))
+            kind = "unknown-key" if info.key.startswith(_RECORDS_ALONE) else "foreign-object"
+            self.foreign.append(found(kind, info.key, f"{info.key} is the key of no record"))
 
     def look_again(
         self, judge: Callable[[Iterable[Read]], list[FsckFinding]], prefix: str, first: list[Read]
@@ -220,10 +225,6 @@ def feature_findings(records: Records) -> Iterator[FsckFinding]:
     """Yield what is wrong with the lists of features, and the features that this library does not know."""
     reads = list(records.below(FEATURES))
     yield from unreadable(reads)
-    for foreign in records.foreign:
-        if foreign.key.startswith(FEATURES):
-            yield found("unknown-key", foreign.key, f"{foreign.key} is the key of no list of features")
-    records.foreign = [foreign for foreign in records.foreign if not foreign.key.startswith(FEATURES)]
     series = {read.at.number: read for read in reads if not read.gone}
     if series:
         yield from series_gap("lists of features", series)
