@@ -182,8 +182,18 @@ class Answers(Versions):
             return self._is_of_a_version_that_counts(at)
         if at["kind"] == "collection":
             return at["number"] == max(record_of(one.key).get("number", 0) for one in self._collections())
-        is_newest = at["kind"] == "alias" and newest_key(self._store, at["name"], at["alias"]) == key
-        return is_newest or at["kind"] in {"marker", "features"}
+        if at["kind"] == "alias":
+            is_newest = newest_key(self._store, at["name"], at["alias"]) == key
+            return is_newest and self._has_an_odd_state(ArtifactName(at["name"]))
+        return at["kind"] in {"marker", "features"}
+
+    def _has_an_odd_state(self, name: ArtifactName) -> bool:
+        try:
+            return any(
+                status.state % 2 and status.info and not status.erased for status in list_versions(self._store, name)
+            )
+        except StoreFormatError:  # of before format 1, so it stops anyway
+            return False
 
     def _is_of_a_version_that_counts(self, at: dict[str, Any]) -> bool:
         name = ArtifactName(at["name"])

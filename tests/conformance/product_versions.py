@@ -301,6 +301,9 @@ class Versions:
             return "missing" if error.actual == "missing" else "not what it was"
         except ArtifactPrunedError:  # said of a missing file, where it is the better reason
             return "missing"
+        except StoreFormatError as error:  # so too, where the state that would be the better reason cannot be read
+            assert ".state-" in (error.key or "")
+            return "missing"
         return "verified"
 
     def _pointer(self, item: PointerEntry) -> dict[str, Any]:

@@ -156,6 +156,12 @@ def test_a_version_that_is_erased_between_its_listing_and_its_reading_stops_it(o
     assert old.blobs() == blobs
 
 
+def test_an_alias_of_a_name_whose_versions_are_all_live_need_not_be_read(old):
+    old.client().set_alias("big", "best", 1)
+    old.write(ALIAS.replace("/a/", "/big/"), b"?")
+    assert old.client().collect_garbage().deleted == 2
+
+
 def test_so_does_one_in_its_grace_and_one_that_an_alias_names(old):
     old.prune("a", 2)
     erasure = Meanwhile(verb="read", key=version_key("a", 2), act=lambda: old.bury("a", 2))

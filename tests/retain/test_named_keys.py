@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from metamlflow.store.retain.collecting import kept
 from metamlflow.store.retain.collecting.kept import PARTS, STANDINGS, NamedKeys, named_key, split_key
 from metamlflow.store.retain.collecting.sweeping import _Named
+from metamlflow.store.retain.sorted_runs import SortedRuns
 
 DIGESTS = [f"{first:x}{number:063x}" for first in (0, 1, 15) for number in range(3)]
 RESTS = ["", ".csv", ".csv.gz", f"-{'a' * 32}", f"-{'b' * 32}.csv"]
@@ -24,10 +26,10 @@ NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), st.integers(0, 2**4
 
 
 @settings(deadline=None, max_examples=150)
-@given(named=NAMED, listed=st.sets(KEYS), run=st.sampled_from([1, 2, 1000]))
-def test_each_listed_key_is_judged_by_the_firmest_version_that_names_it_and_missing_ones_are_found(named, listed, run):
+@given(named=NAMED, listed=st.sets(KEYS), most=st.sampled_from([0, 200, 100_000]))
+def test_each_listed_key_is_judged_by_the_firmest_version_that_names_it_and_missing_ones_are_found(named, listed, most):
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(kept, "_RUN_RECORDS", run)
+        patch.setattr(kept, "_MOST_BYTES", most)
         keys = NamedKeys(Path(folder))
         for key, standing, owner in named:
             keys.add(record + owner.to_bytes(8, "big") for record in named_key(key, standing))
@@ -69,6 +71,41 @@ def test_a_folder_of_a_collection_goes_with_it_also_after_an_error():
     assert path.exists()
     del scratch
     assert not path.exists()
+
+
+RECORDS = st.lists(st.binary(min_size=2, max_size=2), max_size=40)
+BOUND = st.binary(max_size=2)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    records=RECORDS, most=st.sampled_from([0, 200, 100_000]), first=st.binary(max_size=2), last=st.binary(max_size=2)
+)
+def test_records_of_one_size_are_read_back_sorted_whole_and_between_two_bounds(records, most, first, last):
+    with SortedRuns(most, size=2) as runs:
+        for record in records:
+            runs.add(record)
+        assert sorted(set(runs)) == [record for record, _ in itertools.groupby(runs)] == sorted(set(records))
+        assert set(runs.between(first, last or None)) == {r for r in records if first <= r and (not last or r < last)}
+
+
+@settings(deadline=None, max_examples=100)
+@given(lines=st.lists(st.binary(max_size=6).filter(lambda line: b"\n" not in line)), most=st.sampled_from([0, 200]))
+def test_lines_are_read_back_sorted_several_times_at_once(lines, most):
+    with SortedRuns(most) as runs:
+        for line in lines:
+            runs.add(line)
+        for one, other in zip(runs, runs, strict=True):
+            assert one == other
+        assert [line for line, _ in itertools.groupby(runs)] == sorted(set(lines))
+
+
+def test_files_of_sorted_runs_go_when_their_context_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with SortedRuns(0) as runs:
+        runs.add(b"x")
+        assert list(tmp_path.rglob("run-0"))
+    assert list(tmp_path.iterdir()) == []
 
 
 PROGRAM = """

@@ -41,7 +41,11 @@ def _read_by_it(store: Store) -> list[str]:
     found += [key for key, _ in store.of("features")]
     found += [key for key in [store.highest("collection")[1]] if key]
     found += sorted(
-        {store.highest("alias", name=said["name"], alias=said["alias"])[1] for _, said in store.of("alias")}
+        {
+            store.highest("alias", name=said["name"], alias=said["alias"])[1]
+            for _, said in store.of("alias")
+            if said["name"] in _with_an_odd_state(store)
+        }
     )
     found += [key for key, said in store.of("tomb") if not store.of("refused", name=said["name"])]
     for key, said in store.of("manifest"):
@@ -52,6 +56,15 @@ def _read_by_it(store: Store) -> list[str]:
         if number % 2:
             found.append(state)
     return found
+
+
+def _with_an_odd_state(store: Store) -> set[str]:
+    """The names that have a version, not erased, whose highest state is odd."""
+    return {
+        said["name"]
+        for _, said in store.of("manifest")
+        if store.highest("state", **_of(said))[0] % 2 and versions.manifest_key(store, **_of(said))
+    }
 
 
 def _is_read(store: Store, key: str) -> bool:
@@ -74,6 +87,7 @@ def _named(store: Store, *, kept: bool) -> set[str]:
     held = {
         (said["name"], store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"])
         for _, said in store.of("alias")
+        if said["name"] in _with_an_odd_state(store)
     } | {(said["name"], said["version"]) for _, said in store.in_force()}
     named = set()
     for key, said in store.of("manifest"):

@@ -1,30 +1,41 @@
-"""Sort more lines than fit into memory: sorted runs in temporary files, merged as they are read."""
+"""Sort more records than fit into memory: sorted runs in temporary files, merged as they are read."""
 
 from __future__ import annotations
 
 import heapq
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import IO, Self
 
 MOST_BYTES = 48 * 1024 * 1024
-"""How many bytes of lines are held in memory before they are written to disk as a sorted run."""
-_OVERHEAD = 64  # bytes that Python takes for a line besides its own
+"""How many bytes of records are held in memory before they are written to disk as a sorted run."""
+_OVERHEAD = 64  # bytes that Python takes for a record besides its own
+_READ_TOGETHER = 1024  # records
 
 
 class SortedRuns:
-    """Lines of bytes without line ends, given in any order and read back sorted. A context manager; not thread-safe.
+    """Records of bytes, given in any order and read back sorted. A context manager.
+
+    A record that was given twice may come once. One thread adds; then any may read, several at a time.
 
     Args:
         most_bytes: how many bytes are held in memory.
+        size: of each record, in bytes; None for lines without their line ends.
+        folder: for the files, whoever deletes it; None for one of its own, which goes when the context ends.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES, *, size: int | None = None, folder: Path | None = None) -> None:
         self._most = most_bytes
+        self._size = size
+        self._folder = folder
         self._held: list[bytes] = []
         self._bytes = 0
-        self._runs: list[IO[bytes]] = []
+        self._runs: list[Path] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -34,27 +45,65 @@ class SortedRuns:
         self._open.close()
         self._held.clear()
 
-    def add(self, line: bytes) -> None:
-        """Take in a line."""
-        self._held.append(line)
-        self._bytes += len(line) + _OVERHEAD
+    def add(self, record: bytes) -> None:
+        """Take in a record."""
+        self._held.append(record)
+        self._bytes += len(record) + _OVERHEAD
         if self._bytes > self._most:
-            self._spill()
+            self.flush()
 
-    def _spill(self) -> None:
-        file = self._open.enter_context(tempfile.TemporaryFile(prefix="metamlflow-"))  # noqa: SIM115 (closed with all runs)
+    def flush(self) -> None:
+        """Write what is held in memory to disk."""
+        if not self._held:
+            return
+        if self._folder is None:
+            self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="metamlflow-")))
+        run, end = self._folder / f"run-{len(self._runs)}", b"" if self._size else b"\n"
         self._held.sort()
-        file.writelines(line + b"\n" for line in self._held)
-        self._runs.append(file)
+        with run.open("wb") as file:
+            file.writelines(record + end for record, _ in groupby(self._held))
+        self._runs.append(run)
         self._held.clear()
         self._bytes = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield all lines, sorted; one iteration at a time."""
+        """Yield all records, sorted."""
+        return self._merged(b"", None)
+
+    def between(self, first: bytes, last: bytes | None) -> Iterator[bytes]:
+        """Yield the records of a fixed size from ``first`` on that are below ``last``; None: all that follow."""
+        return self._merged(first, last)
+
+    def _merged(self, first: bytes, last: bytes | None) -> Iterator[bytes]:
         self._held.sort()
-        return heapq.merge(*map(_lines_of, self._runs), self._held)
+        end = len(self._held) if last is None else bisect_left(self._held, last)
+        held = self._held[bisect_left(self._held, first) : end] if first or last else self._held
+        read = _lines_of if self._size is None else partial(_records_of, size=self._size, first=first, last=last)
+        return heapq.merge(*map(read, self._runs), held)
 
 
-def _lines_of(run: IO[bytes]) -> Iterator[bytes]:
-    run.seek(0)
-    return (line.removesuffix(b"\n") for line in run)
+def _lines_of(run: Path) -> Iterator[bytes]:
+    with run.open("rb") as file:
+        for line in file:
+            yield line.removesuffix(b"\n")
+
+
+def _records_of(run: Path, size: int, first: bytes, last: bytes | None) -> Iterator[bytes]:
+    count = run.stat().st_size // size
+    with run.open("rb") as file:
+        begin = _place(file, size, count, first) if first else 0
+        end = count if last is None else _place(file, size, count, last)
+        file.seek(begin * size)
+        for place in range(begin, end, _READ_TOGETHER):
+            block = file.read(min(end - place, _READ_TOGETHER) * size)
+            yield from (block[start : start + size] for start in range(0, len(block), size))
+
+
+def _place(file: IO[bytes], size: int, count: int, wanted: bytes) -> int:
+    """Return the place of the first record that is not below the wanted one."""
+
+    def record(place: int) -> bytes:
+        file.seek(place * size)
+        return file.read(size)
+
+    return bisect_left(range(count), wanted, key=record)

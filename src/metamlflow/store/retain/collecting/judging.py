@@ -77,12 +77,10 @@ class Holders:
 
     def of(self, version: int) -> str | None:
         """Return why a version is kept although it is not live, or None."""
-        if (self._name, version) in self._protected:
-            return "it is protected"
         with self._lock:
             if self._held is None:
                 self._held = self._read()
-        return self._held.get(version)
+        return self._held.get(version) or ("it is protected" if (self._name, version) in self._protected else None)
 
     def _read(self) -> dict[int, str]:
         held: dict[int, str] = {}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import shutil
 import tempfile
 import threading
 import weakref
-from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from metamlflow.format.layout import sha256_and_rest_of_blob_key
+from metamlflow.store.retain.sorted_runs import SortedRuns
 
 Standing = Literal["live", "held", "waiting", "dead"]
 """Of the version that names a key: live; kept, though its content need not be there; pruned and in its grace; dead."""
@@ -28,8 +27,7 @@ PARTS = 16
 
 _DIGEST, _REST = 32, 16
 _SIZE = _DIGEST + _REST + 1 + 8
-_RUN_RECORDS = 250_000  # about 25 MiB while they are sorted
-_READ_BYTES = _SIZE * 1024
+_MOST_BYTES = 30 * 1024 * 1024  # about 250,000 records
 _KNOWN = 10_000
 _NO_REST = bytes(_REST)
 
@@ -128,41 +126,25 @@ class NamedKeys:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._records: list[bytes] = []
-        self._runs: list[tuple[Path, array[int]]] = []
+        self._runs = SortedRuns(_MOST_BYTES, size=_SIZE, folder=folder)
 
     def add(self, records: Iterable[bytes]) -> None:
         """Take in records."""
-        self._records.extend(records)
-        if len(self._records) >= _RUN_RECORDS:
-            self.flush()
+        for record in records:
+            self._runs.add(record)
 
     def flush(self) -> None:
-        """Write what was collected as a sorted run. Called once more at the end."""
-        if not self._records:
-            return
-        self._records.sort()
-        path, counts = self._folder / f"run-{len(self._runs)}", array("Q", bytes(8 * (PARTS + 1)))
-        last = None
-        with path.open("wb") as file:
-            for record in self._records:
-                if record != last:
-                    file.write(record)
-                    counts[(record[0] >> 4) + 1] += 1
-                last = record
-        for part in range(PARTS):
-            counts[part + 1] += counts[part]
-        self._runs.append((path, counts))
-        self._records = []
+        """Write all of them to the folder: called once, at the end."""
+        self._runs.flush()
 
     def of_part(self, part: int) -> Iterator[tuple[bytes, dict[bytes, Naming]]]:
         """Yield the digests whose first hex digit is ``part``, ascending, each with the keys of it that are named.
 
         Of several versions that name a key the one counts that holds it most firmly.
         """
-        runs = [_read(path, counts[part], counts[part + 1]) for path, counts in self._runs]
-        for digest, records in groupby(heapq.merge(*runs), key=lambda record: record[:_DIGEST]):
+        last = bytes([(part + 1) << 4]) if part < PARTS - 1 else None
+        records_of_part = self._runs.between(bytes([part << 4]), last)
+        for digest, records in groupby(records_of_part, key=lambda record: record[:_DIGEST]):
             found: dict[bytes, Naming] = {}
             for record in records:
                 rest = record[_DIGEST : _DIGEST + _REST]
@@ -170,17 +152,6 @@ class NamedKeys:
                     standing = STANDINGS[record[_DIGEST + _REST]]
                     found[rest] = Naming(rest, standing, int.from_bytes(record[-8:], "big"))
             yield digest, found
-
-
-def _read(path: Path, first: int, last: int) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        file.seek(first * _SIZE)
-        left = (last - first) * _SIZE
-        while left:
-            block = file.read(min(left, _READ_BYTES))
-            left -= len(block)
-            for start in range(0, len(block), _SIZE):
-                yield block[start : start + _SIZE]
 
 
 class Scratch:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date
 
-from metamlflow.errors import InvalidInputError
+from metamlflow.errors import InvalidInputError, StoreFormatError
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.aliases import aliases_of
+from metamlflow.store.catalog.protections import protected
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import not_found
+from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.retain.blob_index import Compared, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue, names_read
 from metamlflow.store.retain.sorted_runs import MOST_BYTES
 from metamlflow.store.retain.space.figures import Growth, NameUsage, VersionUsage
 from metamlflow.store.retain.space.report import UsageReport
-from metamlflow.store.retain.versions import Now
+from metamlflow.store.retain.versions import NameRecords, Now
 from metamlflow.store.transfer.progress import Counter, ProgressCallback, callback_errors
 from metamlflow.store.transfer.rate_limit import RateLimit
 
 _UNREAD = frozenset({"alias", "note", "claim"})
+_GIVEN_UP = frozenset({"pruned", "absent"})
 _COUNTED = frozenset({"live", "pruned", "absent", "unknown"})
 
 
@@ -77,19 +81,34 @@ def usage_of(
     pace, now, counter = RateLimit(), Now.of(store), Counter("usage", progress)
     with Catalogue(lambda state: state in _COUNTED, most_bytes) as catalogue:
         unreadable: list[str] = []
+        held: set[VersionId] = set()
         for records in names_read(store, pace, unread=_UNREAD):
             unreadable += [read.info.key for read in records.all() if read.error is not None]
+            held |= _held(store, records, unreadable)
             catalogue.add(records)
         for failure in catalogue.read_shards(store, pace):
             if any(catalogue.versions[index].state in {"live", "unknown"} for index in failure.versions):
                 unreadable.append(failure.shard.key)
         if name is not None and not any(known.name == name for known in catalogue.versions):
             raise not_found(store, name, None)
-        adding = _Adding(catalogue, now, depth)
+        if any(known.state in _GIVEN_UP for known in catalogue.versions):
+            held |= protected(store).keys()
+        adding = _Adding(catalogue, now, depth, held)
         for compared in named_and_listed(catalogue.blobs.by_key(), listed_blobs(store)):
             adding.add(compared)
             counter.add(files=1)
         return adding.report(store.url, name, tuple(unreadable))
+
+
+def _held(store: Store, records: NameRecords, unreadable: list[str]) -> set[VersionId]:
+    """Return the versions of a name that an alias stands for, if any is given up: no collection takes their content."""
+    if not records.aliases or not any(records.state_of(version) in _GIVEN_UP for version in records.committed()):
+        return set()
+    try:
+        return {(records.name, version) for version in aliases_of(store, records.name).values()}
+    except StoreFormatError as error:
+        unreadable.append(error.key or str(records.name))
+        return set()
 
 
 @dataclass(slots=True)
@@ -99,6 +118,7 @@ class _Adding:
     catalogue: Catalogue
     now: Now
     depth: int | None
+    held: Container[VersionId]
     totals: _Totals = field(default_factory=_Totals)
     _of_versions: dict[int, _Space] = field(default_factory=lambda: defaultdict(_Space))
     _of_names: dict[str, _Space] = field(default_factory=lambda: defaultdict(_Space))
@@ -149,7 +169,9 @@ class _Adding:
 
     def _is_long_given_up(self, index: int) -> bool:
         known = self.catalogue.versions[index]
-        return known.state_modified is not None and self.now.time - known.state_modified >= self.now.grace
+        if known.state_modified is None or (known.name, known.version) in self.held:
+            return False
+        return self.now.time - known.state_modified >= self.now.grace
 
     def _day(self, index: int) -> date | None:
         created = self.catalogue.versions[index].created_at
