@@ -302,8 +302,9 @@ class Versions:
         except ArtifactPrunedError:  # said of a missing file, where it is the better reason
             return "missing"
         except StoreFormatError as error:  # so too, where the state that would be the better reason cannot be read
-            assert ".state-" in (error.key or "")
-            return "missing"
+            if ".state-" in (error.key or ""):
+                return "missing"
+            raise
         return "verified"
 
     def _pointer(self, item: PointerEntry) -> dict[str, Any]:
