@@ -117,7 +117,34 @@ def _resigned(store: HostileStore) -> None:
 
 
 A = "file:///" + "a" * 4_000
+
+
+def _retention(data: bytes | None) -> Case:
+    """Of each record of retention a few, with these bytes or 3 GB."""
+
+    def change(store: HostileStore) -> None:
+        for number in (1, 2, LARGEST):
+            file = f"{NUMBERS - number:010d}"
+            keys = [f"{folder}/{file}.json" for folder in ("policies", "collections", "protections/data/_v2")]
+            for key in [*keys, f"protections/data/_v1/{file}.end.json", f"protections/nobody/_v{LARGEST}/{file}.json"]:
+                if data is None:
+                    store.sparse(key, 3 * GIB)
+                else:
+                    store.replace(key, data)
+
+    return change
+
+
+def _policies(**fields: object) -> Case:
+    policy = {"pattern": "*?" * 200, "created_at": "2026-01-31T12:00:00Z", "created_by": "x", "keep_last": 1}
+    told = {"created_by": "x", "policies": [policy | fields]}
+    return lambda store: write_record(store.root / f"policies/{NUMBERS - 1:010d}.json", told)
+
+
 CASES |= {
+    "policies, protections and collections that are damaged": _retention(b"{"),
+    "policies, protections and collections of 3 GB": _retention(None),
+    "a policy with a condition of 100,000 parentheses": _policies(where="(" * 100_000),
     "an alias of a version that is not there": _alias(9, version=77),
     "an alias with the largest number": _alias(LARGEST, version=1, record_id="f" * 32),
     "an alias with texts that are none": _alias(9, version=2, note=["x"], created_by=7),

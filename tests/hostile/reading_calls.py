@@ -34,7 +34,8 @@ Call = Callable[[Reading], Any]
 CALLS: dict[str, Call] = {}
 REPORTS = frozenset(
     {"verify-stat", "verify-checksum", "verify-full", "verify-lineage", "verify-wide", "verify-all", "history",
-     "compare", "migrate", "doctor", "cli-verify", "verify-pointer", "fsck", "usage"}
+     "compare", "migrate", "doctor", "cli-verify", "verify-pointer", "fsck", "usage",
+     "prune-plan", "policies-plan"}
 )  # fmt: skip
 """Calls whose result may say that something is wrong, where others raise."""
 LINEAGES = frozenset({"upstream", "downstream"})
@@ -50,6 +51,7 @@ LISTS = frozenset(
         "alias-history",
         "list-aliases",
         "cli-alias-history",
+        "protections",
     }
 )
 """Calls that may leave out what is damaged, with a warning."""
@@ -213,6 +215,11 @@ def _history(reading: Reading) -> Any:
 
 
 CALLS["fsck"] = lambda reading: {"ok": reading.client.fsck().ok}
+CALLS["collection-plan"] = lambda reading: reading.client.collect_garbage(dry_run=True).bytes  # all of it is too young
+CALLS["prune-plan"] = lambda reading: {"ok": reading.client.prune("**", keep_last=1, dry_run=True).ok}
+CALLS["policies-plan"] = lambda reading: {"ok": reading.client.apply_policies(dry_run=True).ok}
+CALLS["policies"] = lambda reading: [str(policy.pattern) for policy in reading.client.policies()]
+CALLS["protections"] = lambda reading: [protection.note for protection in reading.client.protections()]
 CALLS["usage"] = lambda reading: {"ok": reading.client.usage().complete}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import re
+import time
 
 import pytest
 from hypothesis import given
@@ -56,3 +58,19 @@ def test_within_one_segment_it_is_the_pattern_of_a_shell(text, name):
     except InvalidNameError:
         return
     assert pattern.matches(name) == fnmatch.fnmatchcase(name, text)
+
+
+@pytest.mark.parametrize("part", ["*a", "**a", "?*", "*?a", "a**"])
+def test_a_pattern_with_many_stars_is_matched_at_once(part):
+    pattern = NamePattern.parse((part * 200)[:399].rstrip("/") + "b")
+    began = time.process_time()
+    assert not pattern.matches("a" * 200)
+    assert not pattern.matches("a/" * 99 + "aa")
+    assert time.process_time() - began < 1
+
+
+@given(pattern=st.text("ab/*?", min_size=1, max_size=8), name=st.text("ab/", max_size=10))
+def test_a_pattern_matches_what_a_regular_expression_would(pattern, name):
+    tokens = re.findall(r"\*\*|\*|\?|[^*?]+", pattern)
+    expression = "".join({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token) or re.escape(token) for token in tokens)
+    assert NamePattern(pattern).matches(name) == (re.fullmatch(expression, name) is not None)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
-from planted import Planter, pruned
+from planted import Planter, numbered, pruned
 
 from metamlflow.errors import AccessDeniedError, InvalidInputError, StorageUnavailableError
+from metamlflow.format.layout import PROTECTIONS
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.retain.fsck import blobs
+from metamlflow.store.retain.fsck.series import Records
+from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.testing import FaultyBackend, MemoryBackend
 from metamlflow.testing.clients import client_on
 
@@ -232,3 +236,16 @@ def test_a_listing_in_no_order_that_misses_something_once_is_no_fault(prefix, hi
             return iter(infos)
 
     assert client_on(Missing(memory)).fsck().findings == ()
+
+
+def test_what_was_read_of_damaged_records_is_not_kept_with_their_errors(client, planter):
+    for version in range(1, 13):
+        planter.write(numbered(f"protections/data/_v{version}/", 1), b"{" + b" " * 4_000_000)
+    tracemalloc.start()
+    try:
+        reads = list(Records(client._store, RateLimit()).below(PROTECTIONS))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(read.error is not None for read in reads) == 12
+    assert held < 4_000_000

@@ -12,9 +12,8 @@ from metamlflow.model.names import name_problem
 from metamlflow.redaction import without_secrets
 
 MAX_PATTERN_CHARACTERS = 400
-_TOKEN = re.compile(r"\*\*|\*|\?|[^*?]+")
+_PARTS = re.compile(r"\*\*|\*|\?|[^*?]+")
 _ALLOWED = re.compile(r"[A-Za-z0-9._/*?-]+")
-_REGEX = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 _RULE = (
     "In a pattern `*` stands for any characters of one segment, `**` for any characters, slashes included, and `?` for "
     "one character: `team/*`, `team/**`. A pattern without them is a name."
@@ -60,11 +59,29 @@ class NamePattern:
 
     def matches(self, name: str) -> bool:
         """Whether the whole name fits. Upper and lower case are different."""
-        return self._regex().fullmatch(name) is not None
+        # Not by a regular expression: one with many stars takes for ever on a name that almost fits.
+        ends = {0}
+        for part in _PARTS.findall(self.text):
+            ends = _ends_after(part, name, ends)
+            if not ends:
+                return False
+        return len(name) in ends
 
-    def _regex(self) -> re.Pattern[str]:
-        parts = _TOKEN.findall(self.text)
-        return re.compile("".join(_REGEX.get(part) or re.escape(part) for part in parts))
+
+def _ends_after(part: str, name: str, starts: set[int]) -> set[int]:
+    """Return where in a name a part of a pattern may end that may start at these places."""
+    if part == "**":
+        return set(range(min(starts), len(name) + 1))
+    if part == "*":
+        return {end for start in starts for end in range(start, _end_of_segment(name, start) + 1)}
+    if part == "?":
+        return {start + 1 for start in starts if start < _end_of_segment(name, start)}
+    return {start + len(part) for start in starts if name.startswith(part, start)}
+
+
+def _end_of_segment(name: str, start: int) -> int:
+    slash = name.find("/", start)
+    return len(name) if slash < 0 else slash
 
 
 def name_patterns(value: object) -> tuple[NamePattern, ...]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from metamlflow.backend import Backend
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
+
+E = TypeVar("E", bound=BaseException)
 
 
 def read_record(backend: Backend, key: str, most: int = MAX_DOCUMENT_BYTES) -> bytes:
@@ -19,6 +23,7 @@ def read_record(backend: Backend, key: str, most: int = MAX_DOCUMENT_BYTES) -> b
     """
     data = backend.read(key, 0, most + 1)
     if len(data) > most:
+        del data  # which whoever keeps the error would keep as well
         raise StoreFormatError(
             f"{key} is larger than {most:,} bytes, the largest size that the format allows",
             hint="This library did not write it; nothing of it was used. Restore this object from a copy.",
@@ -26,3 +31,9 @@ def read_record(backend: Backend, key: str, most: int = MAX_DOCUMENT_BYTES) -> b
             problems=(f"more than {most:,} bytes",),
         )
     return data
+
+
+def kept(error: E) -> E:
+    """Return an error that is kept for a report, without the frames that it came through: they hold what was read."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.layout import (
     PROTECTIONS,
     all_protections_prefix,
@@ -21,7 +22,7 @@ from metamlflow.format.retention import decode_protection, encode_protection
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.retention import Protection
 from metamlflow.store.catalog.authors import user_name
-from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, with_retries
 from metamlflow.store.catalog.statuses import check_available, is_live, version_status
 from metamlflow.store.catalog.store import Store
@@ -101,13 +102,18 @@ def protected(
         name: only the versions of this name.
         version: only this version of the name.
     """
+    return in_force(_sizes(store, name, version))
+
+
+def _sizes(store: Store, name: ArtifactName | None, version: int | None) -> dict[str, int]:
+    """Return the sizes of the records by their keys: one listing."""
     if name is None:
         prefix = PROTECTIONS
     elif version is None:
         prefix = all_protections_prefix(name)
     else:
         prefix = protections_prefix(name, version)
-    return in_force(with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock))
+    return with_retries(lambda: {info.key: info.size for info in store.backend.list_objects(prefix)}, store.clock)
 
 
 def in_force(keys: Iterable[str]) -> dict[ProtectedVersion, list[int]]:
@@ -132,14 +138,16 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
         try:
             return decode_protection(with_retries(partial(read_record, store.backend, key), store.clock), key, *wanted)
         except StoreFormatError as error:
-            return error
+            return kept(error)
         except ObjectNotFoundError:
             return None  # taken back by its writer
 
-    found = sorted(protected(store, name, version).items())
+    sizes = _sizes(store, name, version)
+    found = sorted(in_force(sizes).items())
     wanted = [(*subject, number) for subject, numbers in found for number in numbers]
     readable = []
-    for protection in in_parallel(read, wanted):
+    # Together no more of them than memory holds: a hostile record may be as large as any document.
+    for protection in in_parallel(read, wanted, size_of=lambda at: min(sizes[protection_key(*at)], MAX_DOCUMENT_BYTES)):
         if isinstance(protection, StoreFormatError):
             warnings.warn(f"left out of the list: {protection}", DamagedRecordWarning, stacklevel=3)
         elif protection is not None:

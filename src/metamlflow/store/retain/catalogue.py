@@ -15,6 +15,7 @@ from metamlflow.format.entries import decode_shard
 from metamlflow.format.layout import ARTIFACTS
 from metamlflow.model.manifests import Shard
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.bounded import kept
 from metamlflow.store.catalog.entries import read_shard
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.blob_index import BlobIndex, naming_lines
@@ -142,7 +143,7 @@ class Catalogue:
                 pace.take(size=len(data))
                 items = decode_shard(data, shard)
             except MetaMLFlowError as error:
-                return ShardFailure(shard, tuple(versions), error)
+                return ShardFailure(shard, tuple(versions), kept(error))
             return naming_lines(items)
 
         shards = [self._shards[key] for key in sorted(self._shards)]

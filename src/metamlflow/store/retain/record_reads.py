@@ -30,7 +30,7 @@ from metamlflow.format.signatures import decode_signature
 from metamlflow.format.tombs import decode_tomb, decode_visibility
 from metamlflow.model.manifests import Input, Shard
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.blob_index import naming_line, naming_lines
@@ -117,7 +117,7 @@ def read_each(
         except ObjectNotFoundError:
             return Read(info, at, gone=True)
         except MetaMLFlowError as error:  # damaged, too large, or the storage refused: the next record is read
-            return Read(info, at, error=error, digest=digest_of(data) if data else "")
+            return Read(info, at, error=kept(error), digest=digest_of(data) if data else "")
         finally:
             pace.take(size=len(data))
         return Read(info, at, value, digest=value.digest if isinstance(value, ManifestFacts) else "")
