@@ -15,6 +15,7 @@ from metamlflow._looks import bytes_text, counted, one_line, table_of
 from metamlflow.backend import CheapStat
 from metamlflow.errors import IntegrityError, InvalidInputError, MetaMLFlowError
 from metamlflow.format.documents import dump
+from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import WRITER, Entry, Input, Kind, Manifest, Shard
 from metamlflow.model.names import ArtifactName, Reference
@@ -140,6 +141,7 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
         ArtifactNotFoundError: it does not exist.
         ArtifactPrunedError, ArtifactErasedError: it was given up.
         IntegrityError: content of it is missing.
+        StoreFormatError: the next version would have a number that no version can have.
     """
     store.marker()
     again = _Again(store, target.name, _number_of(store, target))
@@ -147,6 +149,8 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
     again.check(head)
     again.content()
     earlier, done = again.seen.manifest, again.is_what(head)
+    if not done:
+        manifest_key(target.name, head.number + 1)  # refuses a number that no version can have
     return RollbackPlan(
         name=str(target.name),
         to_version=earlier.version,
