@@ -35,6 +35,7 @@ _PAGE_SECONDS = 1  # then s3fs lists, which sees each page; here a server might 
 _PATIENCE_SECONDS = 3.0
 """For the bytes of an answer, besides their number by the speed below; then s3fs asks, which has more patience."""
 _BYTES_PER_SECOND = 16 * 1024
+_IN_ONE_PIECE = 4 * 1024 * 1024  # bytes
 _RESERVED_BYTES = 32 * 1024 * 1024  # ahead of the bytes, whatever the server announces
 _LETTING_GO_SECONDS = 0.02
 """After which no thread of obstore holds on to what it answered. One that does while Python ends aborts the process."""
@@ -283,7 +284,9 @@ class FastEngine:
 def _taken(answer: GetResult, most: int | None) -> Any:
     """Return the bytes of an answer: no more than it announces, or than ``most``, and not for as long as it likes.
 
-    Neither is a matter of course: an answer in chunks may be longer than it announces, and none has to end.
+    Neither is a matter of course: an answer in chunks may be longer than it announces, and none has to end. A large
+    one is taken in one piece, which is joined without holding up other threads: by small pieces a download takes a
+    third longer. If it comes by drops, the time limit of the whole request ends it.
 
     Raises:
         TimeoutError: they come too slowly.
@@ -292,7 +295,7 @@ def _taken(answer: GetResult, most: int | None) -> Any:
     start, end = answer.range
     size = end - start if most is None else min(end - start, most)
     data, received, began = bytearray(), 0, time.monotonic()
-    for piece in answer.stream(min_chunk_size=1) if size else ():
+    for piece in answer.stream(min_chunk_size=size if size >= _IN_ONE_PIECE else 1) if size else ():
         taken = memoryview(piece)[: size - received]
         if len(taken) == size:
             return taken

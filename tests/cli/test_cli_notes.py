@@ -7,7 +7,8 @@ import json
 import pytest
 from cli_process import call
 
-from metamlflow.errors import StoreFormatError
+from metamlflow.artifacts import Artifact
+from metamlflow.errors import AccessDeniedError, StorageError
 
 
 @pytest.fixture
@@ -124,14 +125,14 @@ def test_damaged_notes_do_not_hide_the_facts_and_are_told(work, ask, rides):
     assert b"left out of the history" in history.stderr
 
 
-def test_notes_that_may_not_be_listed_do_not_make_show_fail(ask, rides, monkeypatch):
-    from metamlflow.artifacts import Artifact
-    from metamlflow.errors import AccessDeniedError
-
+@pytest.mark.parametrize(("error", "code"), [(AccessDeniedError, 0), (StorageError, 1)])
+def test_notes_that_may_not_be_listed_do_not_make_show_fail_and_a_listing_that_lies_does(
+    ask, rides, monkeypatch, error, code
+):
     def refused(_: object) -> None:
-        raise AccessDeniedError("denied\x1b")
+        raise error("denied\x1b")
 
     monkeypatch.setattr(Artifact, "notes", property(refused))
     answer = ask("show", "bikes/rides")
-    assert (answer.code, answer.err) == (0, "the notes cannot be read: denied\\x1b\n")
-    assert not issubclass(AccessDeniedError, StoreFormatError)
+    assert (answer.code, answer.err) == (code, "the notes cannot be read: denied\\x1b\n")
+    assert "rides.csv" in answer.out

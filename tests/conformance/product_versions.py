@@ -153,12 +153,13 @@ class Versions:
         except StoreFormatError:
             standing = "refused"
         else:
-            if tomb and (made is None or made.digest != tomb.manifest_digest):
+            is_own = made is not None and made.manifest.record_id == claim.record_id
+            if tomb and (is_own or made is None or made.digest != tomb.manifest_digest):
                 standing = "spent"
             elif made is None:
                 standing = "open"
             else:
-                standing = "done" if made.manifest.record_id == claim.record_id else "dead"
+                standing = "done" if is_own else "dead"
         return {"number": number, "version": claim.version, "standing": standing}
 
     def _notes(self, name: ArtifactName, version: int | None, own: list[dict[str, Any]]) -> dict[str, Any]:

@@ -41,5 +41,5 @@ def run(code, *arguments):
     """Run code in a fresh interpreter; return what it printed."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    assert (answer.returncode, answer.stderr) == (0, ""), f"it ended with {answer.returncode}: {answer.stderr}"
     return answer.stdout.strip()

@@ -30,6 +30,8 @@ HARMLESS = {
     "a thousand things among the features",
 }
 """What a reader does not even notice; only who compares or examines the whole store does, or is to delete."""
+COPIED = {"thousands of files beside notes"}
+"""What a migration brings along, file by file: below a name a later version may have put what it needs."""
 TAKEN_AT_ITS_WORD = {
     "metadata and columns that are markup",
     "a schema that is none",
@@ -221,6 +223,8 @@ def test_a_hostile_store_gives_what_was_registered_or_an_error(case, run, honest
     assert told["grown"] < GROWTH_BYTES
     assert {path.name for path in tmp_path.iterdir()} <= before | {"outside", "scratch"}
     found = {name: problem_of(name, outcome, expected[name]) for name, outcome in outcomes.items()}
+    if case in COPIED and str(found["migrate"]).startswith("made"):
+        found["migrate"] = None
     problems = {name: problem for name, problem in found.items() if problem}
     if case in TAKEN_AT_ITS_WORD:
         problems = {name: problem for name, problem in problems.items() if not problem.startswith(("gave", "invents"))}

@@ -254,3 +254,19 @@ def test_a_damaged_state_fails_its_version_and_no_other_name(source, there):
     assert there.client.list_names() == ["a", "data", "z"]
     assert not there.path(2).exists()
     assert there.client.history("data").ok
+
+
+@pytest.mark.parametrize("end", ["source", "there"])
+def test_a_damaged_record_of_an_erased_version_fails_its_name_and_no_other(source, there, end):
+    for name in ("a", "z"):
+        source.client.register_artifact(name, b"1")
+    migrate(source.root, there.root)
+    newest = max(source.client.list_versions("data"))
+    {"source": source, "there": there}[end].path(newest, ".tomb").write_text("{")
+    source.client.register_artifact("z", b"2")
+    report = migrate(source.root, there.root)
+    (failed,) = [version for version in report.versions if version.status == "failed"]
+    assert (failed.name, failed.version) == ("data", newest)
+    assert "tomb" in failed.reason
+    assert {version.status for version in report.versions if version.name == "data"} <= {"failed", "skipped"}
+    assert there.client.list_versions("z") == [1, 2]

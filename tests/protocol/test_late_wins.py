@@ -9,6 +9,9 @@ from graves import tomb_key, tomb_of
 from worlds import NAME, MemoryWorld, assert_sound, manifest_key
 
 from metamlflow.errors import ArtifactErasedError, StorageError
+from metamlflow.format.layout import state_key
+from metamlflow.format.records import decode_state, encode_state
+from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.testing import MemoryBackend, MemoryBucket, StoredObject, client_on
 
@@ -100,6 +103,24 @@ def test_content_that_cannot_be_put_back_is_no_live_version(world, tmp_path):
     with pytest.raises(StorageError, match="so late that its content had been collected"):
         client.register_artifact(NAME, tmp_path / "a")
     assert world.client().get_artifact(NAME).version == 1
+    assert world.client().list_versions(NAME) == [1]
+
+
+def test_so_it_is_beside_a_state_of_another_manifest_and_the_states_take_turns(world, tmp_path):
+    """A migration that was given up has left a state record under the number, which speaks of its own manifest."""
+    (tmp_path / "a").write_bytes(b"content")
+
+    def lose_everything() -> None:
+        world.drop_blobs()
+        (tmp_path / "a").unlink()
+        foreign = encode_state("absent", f"sha256:{'0' * 64}", "f" * 32, world.now)
+        world.write(state_key(ArtifactName(NAME), 2, 1), foreign)
+
+    client, _ = paused(world, GRACE, lose_everything)
+    with pytest.raises(StorageError, match="so late that its content had been collected"):
+        client.register_artifact(NAME, tmp_path / "a")
+    states = {key: decode_state(data, key).state for key, data in sorted(world.objects().items()) if ".state-" in key}
+    assert list(states.values()) == ["pruned", "restored", "absent"]  # the newest lists first
     assert world.client().list_versions(NAME) == [1]
 
 

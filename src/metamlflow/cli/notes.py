@@ -16,7 +16,7 @@ from metamlflow.cli.arguments import client_for
 from metamlflow.cli.completion import references
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, StoreOption
 from metamlflow.cli.output import Row, emit_document, emit_rows, note, printable
-from metamlflow.errors import MetaMLFlowError, StoreFormatError
+from metamlflow.errors import AccessDeniedError, MetaMLFlowError
 
 if TYPE_CHECKING:
     from metamlflow.artifacts import Artifact
@@ -94,7 +94,9 @@ def notes(
 
 
 def notes_shown(artifact: Artifact) -> tuple[Notes | None, bool]:
-    """Return the notes on a version, and whether they are sound; if they cannot be read, None and a line on stderr.
+    """Return the notes on a version, and whether they could be read; if not, None and a line on stderr.
+
+    Notes that this user may not read are no fault.
 
     They are no part of the version, whose facts are shown in any case.
     """
@@ -102,7 +104,7 @@ def notes_shown(artifact: Artifact) -> tuple[Notes | None, bool]:
         return artifact.notes, True
     except MetaMLFlowError as error:
         note(f"the notes cannot be read: {printable(error.message)}")
-        return None, not isinstance(error, StoreFormatError)
+        return None, isinstance(error, AccessDeniedError)
 
 
 def _show(found: Notes, *, as_json: bool) -> None:

@@ -86,7 +86,11 @@ def _claims(store: Store, name: str, hashed: str) -> Any:
     tomb = store.told(tombs[0][0]) if tombs else None
     if "refused" in (made, tomb):
         standing = "refused"
-    elif tomb and not (manifest and manifest_digest(store, manifest[0][0]) == tomb["manifest_digest"]):
+    elif tomb and not (
+        made
+        and made["record_id"] != found["record_id"]
+        and manifest_digest(store, manifest[0][0]) == tomb["manifest_digest"]
+    ):
         standing = "spent"
     else:
         standing = "open" if not made else "done" if made["record_id"] == found["record_id"] else "dead"

@@ -6,7 +6,6 @@ erases or collects there.
 
 from __future__ import annotations
 
-from metamlflow.errors import ConflictError
 from metamlflow.format.layout import manifest_key, name_key, state_key, tomb_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.format.tombs import Tomb
@@ -15,7 +14,7 @@ from metamlflow.store.catalog.statuses import VersionStatus, read_tomb, version_
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import StorePair
-from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, read_or_none
+from metamlflow.store.migrate.records import another_history, copy_record, read_or_none
 from metamlflow.store.migrate.report import VersionReport
 from metamlflow.store.migrate.states import create_state, newest_record
 
@@ -70,11 +69,3 @@ def check_same_erasure(destination: Store, digest: str, version: VersionId) -> N
     found = read_tomb(destination, *version).manifest_digest
     if found != digest:
         raise another_history(version, digest, found)
-
-
-def another_history(version: VersionId, ours: str, theirs: str) -> ConflictError:
-    """Return the error for a name that has another history at the destination."""
-    return ConflictError(
-        f"{version[0]}@{version[1]} has another history at the destination: {ours} at the source, {theirs} there",
-        hint=HISTORY_HINT,
-    )

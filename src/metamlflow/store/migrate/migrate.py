@@ -30,7 +30,6 @@ from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import PROOFS, CopyOptions, Proof, StorePair
-from metamlflow.store.migrate.erasures import another_history
 from metamlflow.store.migrate.features import bring_features, look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of, planned
 from metamlflow.store.migrate.pointers import CopyTarget, copy_pointers, expect_copies
@@ -189,12 +188,13 @@ def _told_by_listings(state: NameState, *, looks: bool) -> Iterable[VersionRepor
     if state.conflict is None:
         present = [number for number in state.present if not (looks and number in state.live_at_both)]
         return [VersionReport(name, n, "erased" if n in state.erased else "present") for n in present]
-    at, ours, theirs = state.conflict
-    due = [version.number for version in state.due]
-    reason = "the name has another history at the destination"
-    others = [VersionReport(name, n, "skipped", reason=reason) for n in sorted({*state.present, *due} - {at})]
-    told = another_history((state.name, at), ours, theirs).message
-    return [*others, VersionReport(name, at, "conflict", ours, reason=told)]
+    conflict, due = state.conflict, [version.number for version in state.due]
+    reason = f"the name was not compared: see version {conflict.version}"
+    if conflict.status == "conflict":
+        reason = "the name has another history at the destination"
+    others = sorted({*state.present, *due} - {conflict.version})
+    skipped = [VersionReport(name, number, "skipped", reason=reason) for number in others]
+    return [*skipped, VersionReport(name, conflict.version, conflict.status, conflict.digest, reason=conflict.reason)]
 
 
 # --- what would be done -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_exclusively, patiently, with_retries
 from metamlflow.store.catalog.statuses import tomb_of
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -101,3 +102,11 @@ def digest_at(store: Store, version: tuple[ArtifactName, int]) -> str:
         return tomb.manifest_digest
     data = read_or_none(store, manifest_key(*version))
     return "" if data is None else digest_of(data)
+
+
+def another_history(version: VersionId, ours: str, theirs: str) -> ConflictError:
+    """Return the error for a name that has another history at the destination."""
+    return ConflictError(
+        f"{version[0]}@{version[1]} has another history at the destination: {ours} at the source, {theirs} there",
+        hint=HISTORY_HINT,
+    )

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import InvalidInputError, StoreFormatError
@@ -20,7 +21,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.statuses import VersionStatus, live_or_damaged, merged
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.migrate.blobs import StorePair
-from metamlflow.store.migrate.records import digest_at, everything_below, listed
+from metamlflow.store.migrate.records import another_history, digest_at, everything_below, listed
 from metamlflow.store.migrate.selection import Selection, Versions, wanted_names
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -64,6 +65,23 @@ class VersionState:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """Why nothing of a name is brought.
+
+    Attributes:
+        version: the newest version that both stores have.
+        reason: it differs, or its record is damaged.
+        digest: of its manifest at the source, where that is known.
+        status: ``conflict`` if the names have different histories, ``failed`` if that cannot be told.
+    """
+
+    version: int
+    reason: str
+    digest: str | None = None
+    status: Literal["conflict", "failed"] = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
 class NameState:
     """The versions and records of a name in both stores, from their listings.
 
@@ -73,8 +91,7 @@ class NameState:
             both stores, and so are all before it, because each manifest holds the digest of the one before.
         due: versions with something left to do.
         others: keys of further records (aliases, notes, idempotency claims) that only the source has.
-        conflict: the newest version that both have, and its digests at the source and at the destination, if they
-            differ.
+        conflict: why nothing of the name is brought, if so.
         live_there: those among ``present`` whose bytes are present at the destination.
         live_at_both: those whose bytes are present at the source as well.
         erased: those among ``present`` that were erased at one end or both: nothing brings them back.
@@ -84,7 +101,7 @@ class NameState:
     present: tuple[int, ...] = ()
     due: tuple[VersionState, ...] = ()
     others: tuple[str, ...] = ()
-    conflict: tuple[int, str, str] | None = None
+    conflict: Conflict | None = None
     live_there: frozenset[int] = frozenset()
     live_at_both: frozenset[int] = frozenset()
     erased: frozenset[int] = frozenset()
@@ -208,9 +225,7 @@ def _note_goes(
     return note.version not in left_out
 
 
-def _conflict(
-    ends: StorePair, name: ArtifactName, here: dict[int, Found], there: dict[int, Found]
-) -> tuple[int, str, str] | None:
+def _conflict(ends: StorePair, name: ArtifactName, here: dict[int, Found], there: dict[int, Found]) -> Conflict | None:
     """Compare the newest version that both have: by its manifest, or by what is recorded of an erased one."""
     both = [number for number, found in here.items() if found.committed and number in there and there[number].committed]
     if not both:
@@ -220,8 +235,12 @@ def _conflict(
     is_erased = ours.erased or theirs.erased
     if not is_erased and ours.info is not None and theirs.info is not None and _is_same(ours.info, theirs.info):
         return None
-    digest, found = (digest_at(store, (name, newest)) for store in (ends.source, ends.destination))
-    return (newest, digest, found) if digest != found else None
+    version = name, newest
+    try:
+        digest, found = (digest_at(store, version) for store in (ends.source, ends.destination))
+    except StoreFormatError as error:
+        return Conflict(newest, error.message, status="failed")
+    return Conflict(newest, another_history(version, digest, found).message, digest) if digest != found else None
 
 
 def _is_due(version: VersionState) -> bool:

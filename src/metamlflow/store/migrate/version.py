@@ -25,10 +25,17 @@ from metamlflow.store.catalog.statuses import list_versions, lists_in_order, loa
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId, write_edges
 from metamlflow.store.migrate.blobs import CopiedBlob, StorePair, shard_content
-from metamlflow.store.migrate.erasures import another_history, carry_erasure, check_same_erasure
+from metamlflow.store.migrate.erasures import carry_erasure, check_same_erasure
 from metamlflow.store.migrate.features import look_again
 from metamlflow.store.migrate.plan import VersionTask, before_of
-from metamlflow.store.migrate.records import HISTORY_HINT, copy_record, copy_records, digest_at, read_or_none
+from metamlflow.store.migrate.records import (
+    HISTORY_HINT,
+    another_history,
+    copy_record,
+    copy_records,
+    digest_at,
+    read_or_none,
+)
 from metamlflow.store.migrate.report import VersionReport
 from metamlflow.store.migrate.states import Deadline, StateWriter, is_given_up_there
 from metamlflow.store.migrate.workers import CopyPool

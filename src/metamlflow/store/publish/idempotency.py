@@ -73,8 +73,9 @@ class Claims:
         with suppress(ObjectNotFoundError):
             loaded = load_manifest(self._store, self._name, self._newest.version)
         tomb = tomb_of(self._store, self._name, self._newest.version)
-        if tomb and (loaded is None or loaded.digest != tomb.manifest_digest):
+        is_own = loaded is not None and loaded.manifest.record_id == self._newest.record_id
+        if tomb and (is_own or loaded is None or loaded.digest != tomb.manifest_digest):
             # What was made under this key is gone for good, so the key is spent. Another manifest than the erased one
             # was created under the tomb, by a writer that had been paused: it is no version, and proves nothing.
             raise erased_error(tomb)
-        return loaded if loaded and loaded.manifest.record_id == self._newest.record_id else None
+        return loaded if is_own else None

@@ -81,7 +81,10 @@ def holds_after_all(store: Store, loaded: StoredManifest, put_back: Callable[[],
         except MetaMLFlowError as error:
             cause = error
         if cause is not None or not _is_whole(store, loaded):
-            number = status.state + (1 if status.state % 2 == 0 else 2)
+            number = status.state + 1
+            if number % 2 == 0:  # the odd state speaks of another manifest: an even one follows it first
+                claim_state(store, name, version, number, "restored", loaded.digest)
+                number += 1
             claim_state(store, name, version, number, "pruned", loaded.digest)
             raise StorageError(
                 f"{name}@{version} was registered so late that its content had been collected; it could not be "
