@@ -256,15 +256,13 @@ class FastEngine:
     async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
         """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
         pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
-
-        async def first() -> Sequence[ObjectMeta]:
-            async for page in pages:
-                return page
-            return ()
-
         try:
-            return await asyncio.wait_for(first(), _PAGE_SECONDS)
+            async with asyncio.timeout(_PAGE_SECONDS):
+                async for page in pages:
+                    return page
+                return ()
         finally:
+            del pages  # it holds what arrived, and an error that is kept would hold it
             _note_page()
 
     def _astray(self, what: str) -> NotPlainError:
