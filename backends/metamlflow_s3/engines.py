@@ -250,6 +250,6 @@ class _Client:
             "allow_http": self.address.startswith("http://"),
             "connect_timeout": f"{self.connect_timeout} seconds",
             "read_timeout": f"{self.read_timeout} seconds",
-            "timeout": "600 seconds",  # of a whole request of at most 8 MiB; then the other engine makes it
+            "timeout": "300 seconds",  # of a whole request, of 8 MiB at most; then the other engine makes it
             **proxy_options(self.proxies, self.address),
         }

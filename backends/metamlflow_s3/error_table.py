@@ -202,6 +202,8 @@ def s3_error(error: BaseException) -> MetaMLFlowError | None:
             return answered({"Error": {}, **response})
         # Their order decides: a TLS error is a connection error is an error of botocore.
         if (row := row_of(cause, _BY_CLASS)) is not None:
+            if any(isinstance(reason, UnicodeDecodeError) for reason in causes_of(cause, implied=True)):
+                row = _BY_CLASS["ResponseParserError"]  # a header that is no text: asked again, it is the same
             return said_by_client(row, _shown(str(cause) or type(cause).__name__))
     return None
 

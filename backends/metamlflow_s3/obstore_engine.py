@@ -35,7 +35,8 @@ _PAGE_SECONDS = 1  # then s3fs lists, which sees each page; here a server might 
 _PATIENCE_SECONDS = 3.0
 """For the bytes of an answer, besides their number by the speed below; then s3fs asks, which has more patience."""
 _BYTES_PER_SECOND = 16 * 1024
-_IN_ONE_PIECE = 4 * 1024 * 1024  # bytes
+_LARGE_BYTES = 4 * 1024 * 1024
+_QUICK_BYTES_PER_SECOND = 1024 * 1024
 _RESERVED_BYTES = 32 * 1024 * 1024  # ahead of the bytes, whatever the server announces
 _LETTING_GO_SECONDS = 0.02
 """After which no thread of obstore holds on to what it answered. One that does while Python ends aborts the process."""
@@ -127,6 +128,7 @@ class FastEngine:
         self._in_a_row = 0
         self._strayed = False
         self.worked = False
+        self._is_quick = False  # as its last large answer has shown, unless something failed since
         self._last_failure = ""
 
     @property
@@ -172,7 +174,7 @@ class FastEngine:
                 if end is not None and status is not None and status[1] == _BEYOND_END:  # also of any range of nothing
                     return b""
                 raise
-            return _taken(answer, None)
+            return self._range(answer)
 
         return self._get(key, get)
 
@@ -184,6 +186,20 @@ class FastEngine:
         """
         found: ObjectMeta = self._get(key, lambda: self._obstore.head(self._store, key))
         return found
+
+    def _range(self, answer: GetResult) -> Any:
+        """Return the bytes of a range; a large one in one piece from a server that has just proven to be quick.
+
+        That is joined without holding up other threads: by small pieces a large download takes a third longer. But if
+        it comes by drops, only the time limit of the whole request ends it.
+        """
+        size = answer.range[1] - answer.range[0]
+        if size < _LARGE_BYTES:
+            return _taken(answer, None)
+        began = time.monotonic()
+        data = _taken(answer, None, at_once=size if self._is_quick else 1)
+        self._is_quick = size > _QUICK_BYTES_PER_SECOND * (time.monotonic() - began)
+        return data
 
     def read_whole(self, key: str, most: int | None = None) -> tuple[bytes, str, str | None]:
         """Return all of an object, or its first ``most`` bytes, its ETag and its version, if it has one; one request.
@@ -249,15 +265,13 @@ class FastEngine:
     async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
         """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
         pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
-
-        async def first() -> Sequence[ObjectMeta]:
-            async for page in pages:
-                return page
-            return ()
-
         try:
-            return await asyncio.wait_for(first(), _PAGE_SECONDS)
+            async with asyncio.timeout(_PAGE_SECONDS):
+                async for page in pages:
+                    return page
+                return ()
         finally:
+            del pages  # it holds what arrived, and an error that is kept would hold it
             _note_page()
 
     def _astray(self, what: str) -> NotPlainError:
@@ -274,6 +288,7 @@ class FastEngine:
             without_secrets(str(error).partition("\n\nDebug source:")[0])
         )  # of the endpoint and the server
         self._last_failure = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
+        self._is_quick = False
         with self._lock:
             self._in_a_row += 1
         _log.debug("not plain (obstore): %s", self._last_failure)
@@ -281,12 +296,11 @@ class FastEngine:
         return NotPlainError(self._last_failure, refused=status is not None and status[1] in _REFUSALS)
 
 
-def _taken(answer: GetResult, most: int | None) -> Any:
+def _taken(answer: GetResult, most: int | None, *, at_once: int = 1) -> Any:
     """Return the bytes of an answer: no more than it announces, or than ``most``, and not for as long as it likes.
 
-    Neither is a matter of course: an answer in chunks may be longer than it announces, and none has to end. A large
-    one is taken in one piece, which is joined without holding up other threads: by small pieces a download takes a
-    third longer. If it comes by drops, the time limit of the whole request ends it.
+    Neither is a matter of course: an answer in chunks may be longer than it announces, and none has to end.
+    ``at_once`` is how many bytes are waited for at a time.
 
     Raises:
         TimeoutError: they come too slowly.
@@ -295,7 +309,7 @@ def _taken(answer: GetResult, most: int | None) -> Any:
     start, end = answer.range
     size = end - start if most is None else min(end - start, most)
     data, received, began = bytearray(), 0, time.monotonic()
-    for piece in answer.stream(min_chunk_size=size if size >= _IN_ONE_PIECE else 1) if size else ():
+    for piece in answer.stream(min_chunk_size=at_once) if size else ():
         taken = memoryview(piece)[: size - received]
         if len(taken) == size:
             return taken

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 import pytest
 
 pytest.importorskip("obstore")
-from metamlflow_s3.obstore_engine import FastEngine
+from metamlflow_s3.obstore_engine import FastEngine, NotPlainError
 
 ASKED = 4 << 20
 SENT = 512 << 20
@@ -60,3 +61,31 @@ def test_no_more_is_taken_from_the_server_than_a_range_and_what_is_on_its_way(en
     data = engine.read("key", 0, ASKED)
     assert bytes(data) == b"x" * ASKED
     assert taken[0] < ASKED + (32 << 20)
+
+
+def test_a_large_answer_by_drops_is_not_waited_for_until_the_server_has_proven_to_be_quick():
+    """The other engine asks next, which has more patience."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                head = f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-{ASKED - 1}/{SENT}\r\n"
+                stamps = 'ETag: "a"\r\nLast-Modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n\r\n'
+                connection.sendall(f"{head}Content-Length: {ASKED}\r\n{stamps}".encode())
+                try:
+                    while True:
+                        connection.sendall(b"x")
+                        time.sleep(0.05)
+                except OSError:
+                    return
+
+        threading.Thread(target=drip, daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        settings = {"access_key_id": "a", "secret_access_key": "b", "endpoint": address, "region": "us-east-1"}
+        engine = FastEngine("bucket", settings, {"allow_http": True}, None)
+        began = time.monotonic()
+        with pytest.raises(NotPlainError, match="by drops"):
+            engine.read("key", 0, ASKED)
+        assert time.monotonic() - began < 10

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import StorageError
+from metamlflow.errors import StorageError, StorageUnavailableError
 from metamlflow_s3.error_context import Wording
 from metamlflow_s3.error_table import s3_error
 from metamlflow_s3.log_redaction import hide_in_logs
@@ -102,3 +102,19 @@ def test_a_password_in_the_address_of_a_server_is_in_no_log_of_its_clients(caplo
         logging.getLogger(name).debug("with parameters: %r", {"Endpoint": "http://user:HUSHHUSH@127.0.0.1:1/x"})
     assert "HUSH" not in caplog.text
     assert "127.0.0.1:1/x" in caplog.text
+
+
+def test_an_answer_whose_head_is_no_text_is_not_asked_for_again_and_again():
+    """botocore wraps whatever its HTTP client raises, and this is no connection that broke off."""
+    from botocore.exceptions import HTTPClientError
+
+    try:
+        try:
+            b"\xff".decode()
+        except UnicodeDecodeError as error:
+            raise HTTPClientError(error=error)  # noqa: B904 (as aiobotocore raises it)
+    except HTTPClientError as error:
+        told = s3_error(error)
+    assert type(told) is StorageError
+    assert "does not speak S3" in str(told)
+    assert type(s3_error(HTTPClientError(error=OSError("reset")))) is StorageUnavailableError

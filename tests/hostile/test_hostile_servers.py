@@ -20,7 +20,7 @@ HALVES = [
 ]
 """The engines of every other child."""
 GROWTH_BYTES = 400 * 1024 * 1024
-REQUESTS = 2_500  # of all calls together, of which the first of each client lists the features too
+REQUESTS = 2_000  # of all calls together
 CHILDREN = 4  # that share the calls of a case
 EMPTY_PAGES = "a listing of empty pages"
 """s3fs asks for a hundred of them, and the fast engine for those that come in a second: a bound for each call."""
@@ -72,10 +72,10 @@ def test_an_honest_server_is_read_as_the_folder_is(engines, read, expected):
     assert requests < REQUESTS
 
 
-def assert_within_bounds(outcomes, told, requests, most=REQUESTS, growth=GROWTH_BYTES):
+def assert_within_bounds(outcomes, told, requests, most=REQUESTS):
     assert not [child for child in told if "died" in child]
     assert [seen for child in told for seen in child["seen"]] == []
-    assert max(child["grown"] for child in told) < growth
+    assert max(child["grown"] for child in told) < GROWTH_BYTES
     assert requests < most
     assert set(outcomes) == set(CALLS)
 
@@ -88,10 +88,7 @@ def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engines, r
     silence = SILENCE if case == "a drip of headers" else {}
     children, seconds = (len(CALLS) // 2, DRIP_SECONDS) if case in DRIPS else (CHILDREN, CALL_SECONDS)
     outcomes, told, requests = read(CASES[case], engines, children, **silence)
-    most = REQUESTS * (len(CALLS) if case == EMPTY_PAGES else 1)
-    # A first call makes two listings at the same time, and the fast engine holds what arrives of each.
-    growth = GROWTH_BYTES * (2 if case == "a listing without end" else 1)
-    assert_within_bounds(outcomes, told, requests, most, growth)
+    assert_within_bounds(outcomes, told, requests, REQUESTS * (len(CALLS) if case == EMPTY_PAGES else 1))
     found = {
         name: problem_of(name, outcome | {"requests": {}}, expected[name], seconds)
         for name, outcome in outcomes.items()

@@ -9,12 +9,15 @@ import sys
 
 import pytest
 
+from metamlflow.backend.budget import MEMORY_VARIABLE
 from metamlflow_s3.engines import ENGINE_VARIABLE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 
 MIB = 1 << 20
-MOST = 300 * MIB
+MOST = 250 * MIB
+ON_ITS_WAY = 32
+"""MiB: the least budget of content in memory, so that a small file reaches it as well."""
 
 CHILD = """
 import json, sys
@@ -44,7 +47,7 @@ def peak_memory(root, engine, source, out) -> list[int]:
     """Peak resident bytes of a fresh process after registering, downloading and verifying."""
     # Else it would show how many arenas the threads happen to take, and what holes large buffers leave in them.
     malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(MIB), "MALLOC_TRIM_THRESHOLD_": str(MIB)}
-    environment = os.environ | malloc | {ENGINE_VARIABLE: engine}
+    environment = os.environ | malloc | {ENGINE_VARIABLE: engine, MEMORY_VARIABLE: str(ON_ITS_WAY)}
     arguments = [sys.executable, "-c", CHILD, root.url, json.dumps(root.options), source, out]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -65,7 +68,8 @@ def test_memory_does_not_grow_with_the_size_of_a_file(new_root, localstack_serve
         source.touch()
         os.truncate(source, mebibytes * MIB)
         peaks.append(peak_memory(new_root(localstack_server), engine, source, tmp_path / f"out {mebibytes}"))
-    assert_flat(*peaks, allowed=8 * MIB)
+    # What is on its way is in memory twice while its pieces are joined, and how many are joined at a time is chance.
+    assert_flat(*peaks, allowed=ON_ITS_WAY * MIB)
 
 
 @pytest.mark.full

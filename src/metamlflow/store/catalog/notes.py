@@ -6,7 +6,6 @@ import warnings
 from dataclasses import replace
 from functools import partial
 
-from metamlflow.backend import ObjectInfo
 from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import may_precede_note, note_key, notes_prefix, parse_note_key
 from metamlflow.format.notes import StoredNotes, decode_notes, encode_notes
@@ -15,7 +14,7 @@ from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
-from metamlflow.store.catalog.statuses import list_versions
+from metamlflow.store.catalog.statuses import list_versions, page_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_version, not_found
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -155,16 +154,12 @@ def _newest_number(store: Store, name: ArtifactName, version: int | None) -> int
     """Return the number of the newest record, or 0. It is listed first, but for foreign objects."""
     prefix, after, limit = notes_prefix(name, version), "", _FEW
     while True:
-        page = with_retries(partial(_page, store, prefix, after, limit), store.clock)
+        page = page_of(store, prefix, after, limit)
         if numbers := [number for info in page if (number := parse_note_key(name, version, info.key))]:
             return max(numbers)
         if len(page) < limit or not may_precede_note(name, version, page[-1].key):
             return 0
         after, limit = page[-1].key, _PAGE
-
-
-def _page(store: Store, prefix: str, after: str, limit: int) -> list[ObjectInfo]:
-    return list(store.backend.list_objects(prefix, after=after, limit=limit))
 
 
 def _numbers(store: Store, name: ArtifactName, version: int | None) -> set[int]:

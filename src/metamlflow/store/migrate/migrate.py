@@ -305,8 +305,9 @@ def _carry_out(
     refused = line.refused | line.conflicts
 
     def bring_others(state: NameState) -> None:
-        for key in state.others:
-            _bring(ends, report, state.name, partial(copy_record, ends, key))
+        if state.others and _told(report, state.name, partial(look_again, ends)):
+            for key in state.others:
+                _told(report, state.name, partial(copy_record, ends, key))
 
     for _ in in_parallel(bring_others, [state for state in states if state.name not in refused]):
         pass
@@ -358,8 +359,16 @@ def _bring_runs(ends: StorePair, *, every: bool) -> None:
 
 
 def _bring(ends: StorePair, report: MigrationReport, what: str, bring: Callable[[], None]) -> None:
+    """Bring a group of records, after a look at the features of both stores. A failure stops no other group."""
+    if _told(report, what, partial(look_again, ends)):
+        _told(report, what, bring)
+
+
+def _told(report: MigrationReport, what: str, work: Callable[[], None]) -> bool:
+    """Do something; return whether it succeeded. A failure becomes a problem of the report."""
     try:
-        look_again(ends)
-        bring()
+        work()
     except MetaMLFlowError as error:
         report.problems.append(f"{what}: {error.message}")
+        return False
+    return True
