@@ -115,6 +115,10 @@ def test_an_erasure_is_carried_on_after_the_destination_s_own_grace(source, ther
         there.client.get_artifact("data", 2)
     assert there.path(2, ".tomb").read_bytes() == source.path(2, ".tomb").read_bytes()
     assert there.path(2).exists(), "a migration deletes nothing"
+    assert there.client.history("data"), "there is time left to delete it"
+    tomb = there.path(2, ".tomb")
+    os.utime(tomb, (old, old))
+    os.utime(there.path(2), (old - 60, old - 60))
     (problem,) = there.client.history("data").problems
     assert "a manifest lies there" in problem.message
 

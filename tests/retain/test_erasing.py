@@ -240,6 +240,33 @@ def test_where_listings_are_in_no_order_the_manifest_goes_when_its_tomb_is_old(o
     assert_erased(old)
 
 
+def test_a_manifest_that_waits_for_its_deletion_is_no_fault_until_it_is_overdue(old):
+    def client():
+        return old.client(Gathering(old.bucket))
+
+    client().erase("a@2", "asked for")
+    assert MANIFEST in old.listed()
+    assert (client().history("a").ok, client().verify_all().ok) == (True, True)
+    old.passes(GRACE - SECOND)
+    assert client().history("a")
+    old.passes(SECOND)
+    (problem,) = client().history("a").problems
+    assert "`metamlflow erase`" in problem.hint
+    assert not client().verify_all()
+    client().collect_garbage()
+    assert client().history("a")
+
+
+def test_a_manifest_that_was_written_after_the_tomb_is_told_at_once(old):
+    client = old.client()
+    erased = old.read(MANIFEST)
+    client.erase("a@2", "asked for")
+    old.passes(SECOND)
+    old.write(MANIFEST, erased)
+    (problem,) = client.history("a").problems
+    assert problem.key == MANIFEST
+
+
 def test_another_object_than_the_manifest_that_was_read_is_left(old):
     def replace():
         old.bucket.objects[MANIFEST] = StoredObject(b"{}", old.now)

@@ -172,7 +172,7 @@ class Link:
         previous: the digest that it holds of the version before; None if it is not known.
         failure: why its record cannot be read at all, if that is to be told.
         is_lost: whether a listing shows the version, and its manifest does not exist.
-        is_buried: whether it was erased, and a manifest lies there all the same.
+        is_buried: whether it was erased, and a manifest lies there that should not any more.
     """
 
     version: int
@@ -226,7 +226,7 @@ def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> Link | 
 
     If it was deleted, the gap before the next version shows that.
     """
-    is_buried = status.erased and status.info is not None
+    is_buried = status.erased and status.info is not None and not _is_to_be_deleted(store, status)
     try:
         digest, previous = _digests_of(store, name, status)
     except ObjectNotFoundError:
@@ -236,6 +236,18 @@ def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> Link | 
     except StoreFormatError as error:
         return Link(status.version, failure=error, is_buried=is_buried)
     return Link(status.version, digest, previous, is_buried=is_buried)
+
+
+def _is_to_be_deleted(store: Store, status: VersionStatus) -> bool:
+    """Return whether the manifest is the one that was erased, and there is time left to delete it.
+
+    Where listings are in no order that is done half a grace after the tomb was created, by an erasure that is run again
+    or by a collection, and those have the other half for it. A manifest that was written after the tomb is another one.
+    """
+    manifest, tomb = status.info, status.tomb_info
+    if manifest is None or tomb is None or manifest.modified >= tomb.modified:
+        return False
+    return (tomb.observed or store.clock.now()) < tomb.modified + store.marker().grace
 
 
 def _digests_of(store: Store, name: ArtifactName, status: VersionStatus) -> tuple[str, str | None]:
@@ -280,8 +292,8 @@ def _buried(name: ArtifactName, version: int) -> IntegrityError:
     key = manifest_key(name, version)
     return IntegrityError(
         f"{name}@{version} was erased, but a manifest lies there ({key})",
-        hint="It is no version, and nobody reads it. Delete this object: the erasure was cut off, or a writer that had "
-        "been paused created it afterwards.",
+        hint="It is no version, and nobody reads it. Erase the version again (`metamlflow erase`), or collect garbage "
+        "(`metamlflow gc`): the erasure was cut off, or a writer that had been paused created it afterwards.",
         expected="missing",
         actual="a manifest",
         key=key,
