@@ -1099,7 +1099,7 @@ class MetaMLFlowClient:
             InvalidInputError: an argument is invalid, or no rule is given.
             StoreNotFoundError: the store does not exist.
         """
-        rules = Rules.parse(keep_last, older_than, where)
+        rules = Rules.parse(keep_last, older_than, where, of_policy=True)
         return set_policy(self._store, NamePattern.parse(pattern), rules, checked_note(note))
 
     def remove_policy(self, pattern: str) -> Policy:

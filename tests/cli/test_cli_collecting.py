@@ -71,6 +71,24 @@ def test_gc_refuses_what_makes_no_sense(ask, pruned, arguments, code, said):
     assert said in answer.err
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "", "9" * 5000, '{"file": "metamlflow"}'])
+def test_gc_refuses_a_file_that_is_no_plan(work, ask, pruned, content):
+    (work / "plan").write_text(content)
+    answer = ask("gc", "--plan", "plan")
+    assert (answer.code, len(blobs(pruned))) == (2, 2)
+    assert answer.err.startswith("error: --plan: ")
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["run", "dry-run"])
+def test_gc_says_where_there_is_no_store(work, ask, options):
+    (work / "elsewhere").mkdir()
+    answer = ask("gc", *options, "--store", "elsewhere")
+    assert answer.code == 3
+    assert "there is no metamlflow store at" in answer.err
+    assert "hint: " in answer.err
+    assert list((work / "elsewhere").iterdir()) == []
+
+
 def test_gc_names_what_it_could_not_delete_and_exits_with_one(ask, pruned):
     if os.geteuid() == 0:
         pytest.skip("root deletes what it likes")
@@ -96,10 +114,14 @@ def test_erase_tells_what_goes_and_what_stays_and_does_it(ask, pruned):
     assert ["goes", MANIFEST, "manifest"] in rows
     assert any(row[0] == "stays" for row in rows)
     assert (answer.code, (pruned / STATE.replace("state-9999999998", "tomb")).exists()) == (0, False)
+    planned = json.loads(ask("erase", "rides@1", "--reason", "asked for", "--dry-run", "--json").out)["manifest_from"]
     document = json.loads(ask("erase", "rides@1", "--reason", "asked for", "--json").out)
     assert (document["kind"], document["reason"], document["ok"]) == ("erasure", "asked for", True)
     assert document["manifest_from"] is not None, "on a disk the manifest goes half a grace later"
-    assert ask("show", "rides@1").code == 3
+    assert planned[:10] <= document["manifest_from"][:10], "the dry run says when, too"
+    (later,) = [row for row in ask("erase", "rides@1").out.splitlines() if row.startswith("later\t")]
+    assert document["manifest_from"][:10] in later
+    assert (ask("show", "rides@1").code, ask("history", "rides").code, ask("verify", "--all").code) == (3, 0, 0)
 
 
 @pytest.mark.parametrize(("reference", "code"), [("rides@2", 4), ("rides", 2), ("rides@9", 3), ("nobody@1", 3)])

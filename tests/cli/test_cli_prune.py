@@ -76,7 +76,7 @@ def test_policies_are_set_listed_applied_and_removed_and_nothing_to_do_is_good(a
     assert ask("prune", "--policies").code == 0
     answer = ask("prune", "--policies")
     assert (answer.code, answer.err) == (0, "0 pruned (0 bytes), 4 kept\n")
-    assert ask("prune", "--policies", "other/*").err == "0 pruned (0 bytes), 0 kept\n"
+    assert ask("prune", "--policies", "other/*").err == "warning: no name fits 'other/*'\n0 pruned (0 bytes), 0 kept\n"
     assert rows(ask("retention", "rm", "bikes/*"))[0][0] == "bikes/*"
     assert ask("retention", "rm", "bikes/*").code == 3
     assert ask("retention", "ls").out == ""
@@ -108,7 +108,21 @@ def test_damage_prunes_nothing_and_is_told_by_the_exit_code(ask, five, work):
             ["prune", "bikes/rides", "--where", "metadata.rows <"],
             "--where: expected a field or a value at character 16",
         ),
-        (["retention", "set", "bikes/*"], "no rule"),
+        (
+            ["prune", "bikes/rides", "--where", "metadata.Ω < 1"],
+            'hint: A name that is not made of a-z, 0-9, "_" and "-"',
+        ),
+        (["prune", "bikes/rides", "--where", "run["], 'in brackets and quotes: metadata["my key"].'),
+        (["prune", "bikes/rides", "--where", "keep_last == 1"], "unknown field 'keep_last', got 'keep_last'"),
+        (["prune", "bikes/rides", "--where", "artifact_type <"], "\n  artifact_type <\n                 ^\n"),
+        (
+            ["prune", "bikes/rides", "--where", "size <"],
+            'Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]',
+        ),
+        (["retention", "set", "a", "--where", "type == 'x'"], "Fields are name, version, artifact_type, kind,"),
+        (["prune", "bikes/rides", "--keep-last", "9" * 30], "is not a whole number from 1 to 9"),
+        (["prune", "bikes/rides", "--keep-last", "9" * 18], "a whole number from 1 to 1,000,000,000, not"),
+        (["retention", "set", "bikes/*"], "no rule says which versions may go, so no policy was set"),
         (["retention"], "Usage"),
     ],
     ids=str,
@@ -118,6 +132,15 @@ def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_pruned(ask, five, a
     assert answer.code == 2
     assert said in answer.err + answer.out
     assert len(rows(ask("ls", "bikes/rides"))) == 5
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["run", "dry-run"])
+def test_a_pattern_that_no_name_fits_is_told(ask, five, options):
+    answer = ask("prune", "bike/*", "bikes/*", "--keep-last", "5", *options)
+    assert answer.code == 0
+    assert "warning: no name fits 'bike/*'\n" in answer.err
+    assert "'bikes/*'" not in answer.err
+    assert "warning: the store has no policies\n" in ask("prune", "--policies", *options).err
 
 
 def test_json_has_every_decision(ask, five):

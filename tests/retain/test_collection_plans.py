@@ -57,6 +57,26 @@ def test_an_object_that_was_put_again_is_not_that_of_the_plan(old):
     assert blob_of(b"two") in old.blobs()
 
 
+def test_a_plan_counts_the_manifests_that_the_collection_deletes(old):
+    old.bury("a", 1, leaves_manifest=True)
+    old.passes(GRACE + DAY)
+    plan = old.client().collect_garbage(dry_run=True)
+    assert plan.manifests == (version_key("a", 1),)
+    assert "2 objects and 6 bytes of garbage, 1 manifest of erased versions; " in plan.summary()
+    report = plan.apply()
+    assert report.deleted == plan.blobs + len(plan.manifests)
+    assert "1 manifest of erased versions; 3 deleted" in report.summary()
+
+
+@pytest.mark.parametrize("grace", [timedelta.max, timedelta(days=10**6), 30, "30d", timedelta.min], ids=str)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_grace_that_is_none_is_refused_and_nothing_is_deleted(old, grace, dry_run):
+    before = old.listed()
+    with pytest.raises(InvalidInputError, match="grace"):
+        old.client().collect_garbage(grace=grace, dry_run=dry_run)
+    assert old.listed() == before
+
+
 def test_a_plan_tells_whose_content_goes_and_why(old):
     plan = old.client().collect_garbage(dry_run=True)
     assert [(it.reference, it.blobs, it.bytes) for it in plan.owners] == [("a@1", 1, 3), ("a@2", 1, 3)]

@@ -29,7 +29,8 @@ STDIN = "-"
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=3650)
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_DIGITS = 18
+_WHOLE = re.compile(rf"[+-]?[0-9]{{1,{_DIGITS}}}")
 
 
 def client_for(
@@ -113,7 +114,8 @@ def parse_whole(text: str, option: str, least: int) -> int:
         typer.BadParameter: it is not a whole number, or is less than ``least``.
     """
     if not _WHOLE.fullmatch(text) or int(text) < least:
-        raise typer.BadParameter(f"{text!r:.40} is not a whole number from {least} on", param_hint=option)
+        most = f"to {'9' * _DIGITS}" if text.isdecimal() and len(text) > _DIGITS else "on"
+        raise typer.BadParameter(f"{text!r:.40} is not a whole number from {least} {most}", param_hint=option)
     return int(text)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metamlflow._arguments import blame_by_names
+from metamlflow._looks import counted
 from metamlflow.cli.arguments import client_for, file_to_write, parse_duration
 from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
@@ -102,7 +103,8 @@ def erase(
     """Erase a version that was pruned longer ago than the store's grace: its record, notes and signatures.
 
     Nothing brings it back, and its number is never used again. Its content is freed by the next `metamlflow gc`. Exits
-    with 1 if something could not be deleted; the same command goes on. In a pipe: failed, goes or stays; what; and why.
+    with 1 if something could not be deleted; the same command goes on. In a pipe: failed, goes, later or stays; what;
+    and why.
     """
     report = client_for(store, options).erase(reference, reason, dry_run=dry_run)
     if as_json:
@@ -127,9 +129,14 @@ def _lines(report: CollectionReport) -> Iterator[str]:
     """Yield a report as lines for people."""
     yield report.summary()
     for it in report.owners[:_OWNERS]:
-        yield f"  {it.reference or 'no version'}: {it.blobs:,} objects, {it.bytes:,} bytes: {printable(it.reason)}"
+        size = f"{counted(it.blobs, 'object')}, {counted(it.bytes, 'byte')}"
+        yield f"  {it.reference or 'no version'}: {size}: {printable(it.reason)}"
     if len(report.owners) > _OWNERS:
         yield f"  and {len(report.owners) - _OWNERS:,} versions more (--json lists them)"
+    for what, keys in (("manifest of an erased version", report.manifests), ("unfinished upload", report.uploads)):
+        yield from (f"  {what}: {printable(key)}" for key in keys[:_OWNERS])
+        if len(keys) > _OWNERS:
+            yield f"  and {len(keys) - _OWNERS:,} more (--json lists them)"
     for kept in report.kept_versions[:_OWNERS]:
         until = f" until {kept.until:%Y-%m-%d %H:%M} UTC" if kept.until else ""
         yield f"  kept{until}: {kept.reference}: {printable(kept.reason)}"
@@ -142,5 +149,8 @@ def _erased_rows(report: ErasureReport) -> Iterator[Row]:
         yield "failed", failed.key, failed.reason
     for it in report.goes:
         yield "goes", it.key, it.kind
+    if report.manifest_from and not report.dry_run:
+        when = f"{report.manifest_from:%Y-%m-%dT%H:%M:%SZ}"
+        yield "later", "its manifest", f"deleted from {when} on, by the same command or `metamlflow gc`"
     for left in report.stays:
         yield "stays", left.what, left.why

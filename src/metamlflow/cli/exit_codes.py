@@ -8,7 +8,7 @@ from enum import IntEnum
 import typer
 
 from metamlflow.cli.output import coloured, note, printable
-from metamlflow.cli.wording import in_the_shell, plain_usage
+from metamlflow.cli.wording import in_the_shell, is_of_a_condition, plain_usage
 from metamlflow.errors import (
     ConflictError,
     IntegrityError,
@@ -100,7 +100,7 @@ def _hint(error: BaseException, command: str) -> str | None:
             return f"Options stand behind the command: {command} {option} …. See '{command} --help'."
         return f"See '{context.command_path if context else command} --help'."
     if isinstance(error, MetaMLFlowError):
-        return error.hint and in_the_shell(error.hint)
+        return error.hint if is_of_a_condition(error.message) else error.hint and in_the_shell(error.hint)
     if exit_code_of(error) is ExitCode.BUG:
         return "This is a fault of metamlflow or of a package below it. --debug shows where it happened."
     return None

@@ -31,6 +31,8 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
 )
 # Not inside of a name, a path or a quotation: these are the user's own text.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
+# A condition is the user's own text as well, and has a language of its own, in which a field is called artifact_type.
+_OF_A_CONDITION = re.compile(r"(?:--)?where: ")
 # These arguments are also English words: only at the beginning of a message are they arguments.
 _BLAMED = re.compile(r"^(expected|resume|version|where|note)s?(?=: )")
 _CALL = re.compile(r'`client\.(restore)\("([^"`]*)"\)`')
@@ -41,7 +43,14 @@ _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")
 def in_the_shell(text: str, names: Mapping[str, str] = _OPTIONS) -> str:
     """Return an error's text with the options of the command in place of the arguments of the library."""
     text = _CALL.sub(r"`metamlflow \1 \2`", _BLAMED.sub(r"--\1", text))
+    if is_of_a_condition(text):
+        return text
     return _ARGUMENT.sub(lambda found: names.get(found[1], found[1]), text)
+
+
+def is_of_a_condition(message: str) -> bool:
+    """Return whether a message tells what is wrong with a condition: neither it nor its hint speaks of arguments."""
+    return _OF_A_CONDITION.match(message) is not None
 
 
 def plain_usage(text: str) -> str:

@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[\s*(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*\]", re.ASCII)
+_STEPS = (".", "[")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _WORDS = {"and", "or", "not", "in"}
@@ -135,9 +136,12 @@ class ConditionReader:
         shown = "".join(c if c.isprintable() else " " for c in self._text[first : place + _AROUND])
         found = f", got {self._text[place : place + 20].split()[0]!r}" if self._text[place:].strip() else ""
         marker = " " * (place - first) + "^"
+        if self._text[place : place + 1] in _STEPS and self._text[:place].rstrip()[-1:].isidentifier():
+            hint = 'A name that is not made of a-z, 0-9, "_" and "-" stands in brackets and quotes: metadata["my key"].'
+        else:
+            hint = 'Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]'
         return InvalidInputError(
-            f"{self._what}: {problem}{found} at character {place + 1}:\n  {shown}\n  {marker}",
-            hint='Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]',
+            f"{self._what}: {problem}{found} at character {place + 1}:\n  {shown}\n  {marker}", hint=hint
         )
 
     def _peek(self) -> Token | None:

@@ -16,7 +16,9 @@ from metamlflow.model.patterns import NamePattern
 MAX_NOTE_BYTES = 1_000
 MAX_KEEP_LAST = 1_000_000_000
 MAX_SECONDS = 10**10
-_SECONDS_OF = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_DAY = 86_400
+_SHOWN = 10
+_SECONDS_OF = ((_DAY, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def note_problem(value: str) -> str | None:
@@ -55,8 +57,10 @@ class Rules:
     versions: frozenset[int] | None = None
 
     @classmethod
-    def parse(cls, keep_last: object, older_than: object, where: object, versions: object = None) -> Self:
-        """Return the rules that a caller gave.
+    def parse(
+        cls, keep_last: object, older_than: object, where: object, versions: object = None, *, of_policy: bool = False
+    ) -> Self:
+        """Return the rules that a caller gave, for a prune or for a policy.
 
         Raises:
             InvalidInputError: one of them is invalid, or none is given: nothing is pruned by accident.
@@ -65,19 +69,25 @@ class Rules:
             not isinstance(keep_last, int) or isinstance(keep_last, bool) or not 1 <= keep_last <= MAX_KEEP_LAST
         ):
             raise InvalidInputError(
-                f"keep_last is a whole number from 1, not {keep_last!r:.80}",
+                f"keep_last is a whole number from 1 to {MAX_KEEP_LAST:,}, not {keep_last!r:.80}",
                 hint="The newest live version of a name always stays.",
             )
         if older_than is not None and (
             not isinstance(older_than, timedelta) or not 0 < older_than.total_seconds() <= MAX_SECONDS
         ):
             raise InvalidInputError(
-                f"older_than is a timedelta above 0, such as timedelta(days=90), not {older_than!r:.80}"
+                f"older_than is a timedelta above 0, such as timedelta(days=90), and of at most "
+                f"{MAX_SECONDS // _DAY:,} days, not {older_than!r:.80}"
             )
         if where is not None and not isinstance(where, str):
             raise InvalidInputError(f"where is a text such as 'metadata.accuracy < 0.5', not {type(where).__name__}")
         rules = cls(keep_last, older_than, where, _numbers(versions))
         if rules == cls():
+            if of_policy:
+                raise InvalidInputError(
+                    "no rule says which versions may go, so no policy was set",
+                    hint="Give keep_last, older_than or where. Nothing is pruned before the policies are applied.",
+                )
             raise InvalidInputError(
                 "no rule says which versions may go, so nothing was pruned",
                 hint="Give keep_last, older_than, where or versions, and look at the result with dry_run=True first.",
@@ -88,7 +98,8 @@ class Rules:
     def __str__(self) -> str:
         found = []
         if self.versions is not None:
-            found.append("versions=" + ",".join(map(str, sorted(self.versions)[:10])))
+            more = f" and {len(self.versions) - _SHOWN:,} more" if len(self.versions) > _SHOWN else ""
+            found.append("versions=" + ",".join(map(str, sorted(self.versions)[:_SHOWN])) + more)
         if self.keep_last is not None:
             found.append(f"keep_last={self.keep_last}")
         if self.older_than is not None:

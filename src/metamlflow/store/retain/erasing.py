@@ -85,6 +85,8 @@ class _Erasure:
         report = ErasureReport(str(self._name), self._version, dry_run, tomb.manifest_digest, tomb.reason)
         report.stays = remains_of(store, self._name, self._version, loaded)  # before it is gone
         if dry_run:
+            if status.info is not None:
+                report.manifest_from = self._deletable_from(status)
             report.goes = [*self._present(status), *(ErasedObject(kind, info.key) for kind, info in self._small())]
             return report
         if not status.erased:
@@ -185,11 +187,18 @@ class _Erasure:
         reason = _why_not_deleted(store.backend, seen)
         (report.failed if reason else report.goes).append(ErasedObject("manifest", self._key, reason))
 
-    def _deletable_from(self) -> datetime | None:
-        """Return from when on the manifest may be deleted, or None for now."""
+    def _deletable_from(self, before: VersionStatus | None = None) -> datetime | None:
+        """Return from when on the manifest may be deleted, or None for now.
+
+        Args:
+            before: of a dry run: how the version is listed, perhaps without a tomb, which then would be created now.
+        """
         store = self._store
         if lists_in_order(store):
             return None
+        if before is not None and not before.erased:
+            seen = before.state_info and before.state_info.observed
+            return (seen or store.clock.now()) + self._grace * BURY + _TICK
         tomb: ObjectInfo = with_retries(lambda: store.backend.stat(tomb_key(self._name, self._version)), store.clock)
         until = tomb.modified + self._grace * BURY + _TICK
         return until if (tomb.observed or store.clock.now()) < until else None

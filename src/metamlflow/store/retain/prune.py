@@ -51,12 +51,15 @@ def prune(
     if rules.versions is not None and not (len(patterns) == 1 and patterns[0].is_name):
         raise InvalidInputError(
             "versions are given by their numbers, but not of one name",
-            hint='Give one name: prune("model", versions=[3]).',
+            hint="Give one name, and no pattern.",
         )
     store.marker()
     given = [ArtifactName(str(pattern)) for pattern in patterns if pattern.is_name]
-    orders = [Order(name, rules, note=note, is_given=name in given) for name in _matching(store, patterns, given)]
-    return _carried_out(store, orders, even_if_used=even_if_used, dry_run=dry_run)
+    names, idle = _matching(store, patterns, given)
+    orders = [Order(name, rules, note=note, is_given=name in given) for name in names]
+    report = _carried_out(store, orders, even_if_used=even_if_used, dry_run=dry_run)
+    report.warnings += idle
+    return report
 
 
 def apply_policies(
@@ -70,10 +73,12 @@ def apply_policies(
     store.marker()
     known = policies(store)
     every = [NamePattern("**")] if patterns is None else patterns
-    names = _matching(store, every, []) if known else []
+    names, idle = _matching(store, every, []) if known else ([], ["the store has no policies"])
     decided = ((name, deciding_policy(known, name)) for name in names)
     orders = [_order_of(name, policy) for name, policy in decided if policy is not None]
-    return _carried_out(store, orders, even_if_used=even_if_used, dry_run=dry_run)
+    report = _carried_out(store, orders, even_if_used=even_if_used, dry_run=dry_run)
+    report.warnings += idle if patterns is not None or not known else []
+    return report
 
 
 def _order_of(name: ArtifactName, policy: Policy) -> Order:
@@ -82,13 +87,22 @@ def _order_of(name: ArtifactName, policy: Policy) -> Order:
     return Order(name, policy.rules, by, obstacle=f"{by} is not applied: {problem}" if problem else None)
 
 
-def _matching(store: Store, patterns: Sequence[NamePattern], given: Sequence[ArtifactName]) -> list[ArtifactName]:
-    """Return the names that fit a pattern, hidden ones included; one that is given as it is costs no listing."""
-    names = set(given)
+def _matching(
+    store: Store, patterns: Sequence[NamePattern], given: Sequence[ArtifactName]
+) -> tuple[list[ArtifactName], list[str]]:
+    """Return the names that fit a pattern, hidden ones included, and what to say of patterns that none fits.
+
+    A name that is given as it is costs no listing.
+    """
+    names, idle, named = set(given), [], {str(name) for name in given}
     if len(given) < len(patterns):
-        every = list_names(store, include_hidden=True)
-        names |= {name for name in every if any(pattern.matches(name) for pattern in patterns)}
-    return sorted(names)
+        every = list(list_names(store, include_hidden=True))
+        for pattern in patterns:
+            fitting = {name for name in every if pattern.matches(name)}
+            names |= fitting
+            if not fitting and str(pattern) not in named:
+                idle.append(f"no name fits {str(pattern)!r}")
+    return sorted(names), idle
 
 
 def _carried_out(store: Store, orders: Iterable[Order], *, even_if_used: bool, dry_run: bool) -> PruneReport:

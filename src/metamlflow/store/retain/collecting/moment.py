@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import InvalidInputError, UnsupportedStoreError
+from metamlflow.errors import InvalidInputError, ObjectNotFoundError, UnsupportedStoreError
 from metamlflow.format.layout import MARKER
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 
 LEAST_GRACE = timedelta(hours=24)
 """With a shorter grace a late request may do harm: S3 takes a signed request for 15 minutes."""
+MOST_GRACE = timedelta(days=100_000)
 MOST_SKEW = timedelta(minutes=5)
 TICK = timedelta(seconds=1)
 """Storages tell a time of writing in whole seconds, some of them: an object may be younger than it looks by this."""
@@ -62,9 +63,19 @@ def moment_of(store: Store, grace: timedelta | None, *, unsafe: bool) -> Moment:
         unsafe: whether a store with a grace under a day is collected.
 
     Raises:
-        InvalidInputError: the grace is shorter than the store's, or the store's is shorter than a day.
+        InvalidInputError: the grace is none, or shorter than the store's, or the store's is shorter than a day.
+        StoreNotFoundError: there is no store.
     """
-    seen = with_retries(lambda: store.backend.stat(MARKER), store.clock)
+    given: object = grace
+    if grace is not None and (not isinstance(given, timedelta) or grace > MOST_GRACE):
+        raise InvalidInputError(
+            f"grace is a timedelta of at most {MOST_GRACE.days:,} days, such as timedelta(days=30), not {grace!r:.80}"
+        )
+    try:
+        seen = with_retries(lambda: store.backend.stat(MARKER), store.clock)
+    except ObjectNotFoundError:
+        store.marker()  # raises what every other call does where no store is
+        raise
     of_store = store.marker_looked_at_again().grace
     if grace is not None and grace < of_store:
         raise InvalidInputError(

@@ -126,7 +126,7 @@ def load_plan(path: str | os.PathLike[str]) -> Planned:
         )
         for _ in planned.objects():
             pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidInputError(
             f"plan: {file} is not one of a collection: {error}", hint="Make one with --dry-run --save FILE."
         ) from error

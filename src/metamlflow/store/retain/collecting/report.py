@@ -178,6 +178,10 @@ class CollectionReport:
     def summary(self) -> str:
         """Return the report in one line."""
         found = f"{counted(self.blobs, 'object')} and {bytes_text(self.bytes)} of garbage"
+        if self.manifests:
+            found += f", {counted(len(self.manifests), 'manifest')} of erased versions"
+        if self.uploads:
+            found += f", {counted(len(self.uploads), 'unfinished upload')}"
         later = sum(blobs for blobs, _ in self.waiting.values())
         if self.dry_run:
             text = f"{found}; {counted(later, 'object')} deletable later"
