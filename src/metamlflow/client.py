@@ -43,7 +43,7 @@ from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
-from metamlflow.model.retention import Policy, Protection, Rules, checked_note
+from metamlflow.model.retention import Policy, Protection, Rules, checked_note, policy_rules
 from metamlflow.model.runs import RunRecord
 from metamlflow.openlineage import check_address
 from metamlflow.runs import Run, joined, recorded_run
@@ -1099,7 +1099,7 @@ class MetaMLFlowClient:
             InvalidInputError: an argument is invalid, or no rule is given.
             StoreNotFoundError: the store does not exist.
         """
-        rules = Rules.parse(keep_last, older_than, where, of_policy=True)
+        rules = policy_rules(keep_last, older_than, where)
         return set_policy(self._store, NamePattern.parse(pattern), rules, checked_note(note))
 
     def remove_policy(self, pattern: str) -> Policy:

@@ -132,6 +132,18 @@ def test_a_text_is_wrapped_beside_the_others_or_below_them():
     assert lines_of(Table((), rows), 20)[0] == ["key", "    one two three", "    four five six", "    seven eight"]
 
 
+def test_no_column_is_omitted_for_a_long_text_that_is_wrapped_beside_it():
+    titles, text = ("NUMBER", "BY", "NOTE"), "a reason of many words " * 20
+    table = Table(titles, [("1", "ada", text), ("12", "bob", "")], frozenset({0}), titles[:2])
+    drawn, gone = lines_of(table, 80)
+    assert (drawn[0], list(gone)) == ("NUMBER  BY   NOTE", [])
+    assert max(map(len, drawn)) <= 80
+    assert "".join(drawn).count("reason") == 20
+    numbers = Table(("BY", "BYTES"), [("ada", "1" * 70), ("a" * 30, "2")], frozenset({1}), ("BY",))
+    assert list(lines_of(numbers, 80)[1]) == ["BY"], "a number is not wrapped"
+    assert list(lines_of(table, 20)[1]) == ["NUMBER", "BY"], "there is no room beside"
+
+
 # --- colours ----------------------------------------------------------------------------------------------------------
 
 PLAIN = {

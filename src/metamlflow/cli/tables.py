@@ -63,12 +63,15 @@ def shortened_digest(text: str) -> str:
 
 
 def _narrowed(table: Table, width: int) -> tuple[Table, list[str]]:
-    """Return a table with shortened digests and then omitted columns, until it fits or no more may be omitted."""
+    """Return a table with shortened digests and then omitted columns, until it fits or no more may be omitted.
+
+    A last column of texts that can be wrapped beside the others fits: no other column is omitted for its longest text.
+    """
     gone: list[str] = []
     if table.titles and not _fits(_widths(table), width):
         table = replace(table, rows=[[shortened_digest(text) for text in row] for row in table.rows])
     for title in table.left_out:
-        if _fits(_widths(table), width):
+        if _fits(_least_widths(table), width):
             break
         place = table.titles.index(title)
         gone.append(title)
@@ -89,6 +92,18 @@ def _widths(table: Table) -> list[int]:
     rows = [table.titles, *table.rows] if table.titles else table.rows
     count = max(map(len, rows), default=0)
     return [max(cell_len(row[place]) for row in rows if place < len(row)) for place in range(count)]
+
+
+def _least_widths(table: Table) -> list[int]:
+    """Return the widths of the columns, and of a last one of texts what they need beside the others."""
+    widths = _widths(table)
+    last = len(widths) - 1
+    if widths and last not in table.to_the_right:
+        cells = [row[last] for row in (table.titles, *table.rows) if last < len(row)]
+        widths[last] = min(
+            widths[last], max(_LEAST_ROOM, *(cell_len(word) for cell in cells for word in cell.split(" ")))
+        )
+    return widths
 
 
 def _fits(widths: Sequence[int], width: int) -> bool:

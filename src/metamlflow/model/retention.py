@@ -57,10 +57,8 @@ class Rules:
     versions: frozenset[int] | None = None
 
     @classmethod
-    def parse(
-        cls, keep_last: object, older_than: object, where: object, versions: object = None, *, of_policy: bool = False
-    ) -> Self:
-        """Return the rules that a caller gave, for a prune or for a policy.
+    def parse(cls, keep_last: object, older_than: object, where: object, versions: object = None) -> Self:
+        """Return the rules that a caller gave.
 
         Raises:
             InvalidInputError: one of them is invalid, or none is given: nothing is pruned by accident.
@@ -83,11 +81,6 @@ class Rules:
             raise InvalidInputError(f"where is a text such as 'metadata.accuracy < 0.5', not {type(where).__name__}")
         rules = cls(keep_last, older_than, where, _numbers(versions))
         if rules == cls():
-            if of_policy:
-                raise InvalidInputError(
-                    "no rule says which versions may go, so no policy was set",
-                    hint="Give keep_last, older_than or where. Nothing is pruned before the policies are applied.",
-                )
             raise InvalidInputError(
                 "no rule says which versions may go, so nothing was pruned",
                 hint="Give keep_last, older_than, where or versions, and look at the result with dry_run=True first.",
@@ -107,6 +100,16 @@ class Rules:
         if self.where is not None:
             found.append(f"where={self.where!r}")
         return ", ".join(found)
+
+
+def policy_rules(keep_last: object, older_than: object, where: object) -> Rules:
+    """Return the rules that a caller gave for a policy. Raises as :meth:`Rules.parse`."""
+    if keep_last is None and older_than is None and where is None:
+        raise InvalidInputError(
+            "no rule says which versions may go, so no policy was set",
+            hint="Give keep_last, older_than or where. Nothing is pruned before the policies are applied.",
+        )
+    return Rules.parse(keep_last, older_than, where)
 
 
 def condition_of(rules: Rules) -> Condition | None:
