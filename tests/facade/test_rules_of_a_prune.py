@@ -40,6 +40,20 @@ def test_a_record_of_many_numbers_says_that_there_were_more(client):
     assert client.prune("net", versions=range(1, 11)).summary().startswith("0 pruned")
 
 
+@pytest.mark.parametrize("version", [5, 13], ids=["between", "newest"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_version_that_vanished_although_something_holds_it_is_told(client, tmp_path, version, dry_run):
+    client.set_alias("net", "production", version)
+    client.set_alias("net", "good", 12 if version == 13 else 13)
+    client.protect(f"net@{version}", "figure 3")
+    (manifest,) = (tmp_path / "store").rglob(f"*_v{version}.json")
+    manifest.unlink()
+    report = MetaMLFlowClient(f"file://{tmp_path}/store").prune("net", keep_last=1, dry_run=dry_run)
+    (warning,) = report.warnings
+    assert warning.startswith(f"net@{version} is missing, and yet it is protected: ")
+    assert "`fsck`" in warning
+
+
 def test_a_policy_without_a_rule_says_that_none_was_set(client):
     with pytest.raises(InvalidInputError, match="no policy was set") as caught:
         client.set_policy("net")

@@ -13,7 +13,7 @@ from metamlflow.model.conditions import facts_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.retention import Rules, condition_of, duration_text
 from metamlflow.store.catalog.records import with_retries
-from metamlflow.store.catalog.statuses import VersionStatus, check_available, live_among, load_manifest
+from metamlflow.store.catalog.statuses import VersionStatus, check_available, live_among, load_manifest, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, not_found
 from metamlflow.store.retain.holds import NEWEST, NameHolds, among_the_newest, live_consumer
@@ -93,7 +93,7 @@ def planned(store: Store, order: Order, now: datetime, *, even_if_used: bool) ->
         return plan  # a name without versions: a publish of its first one was cut off
     live = live_among(store, name, statuses)
     holds = NameHolds.of(store, name)
-    plan.decided.warnings += _dangling(order, holds, statuses, live)
+    plan.decided.warnings += _dangling(store, order, holds, statuses, live)
     wanted = order.rules.versions
     if wanted is not None:
         plan.decided.gone += _gone(store, name, wanted, statuses, live)
@@ -187,14 +187,24 @@ def _gone(
 
 
 def _dangling(
-    order: Order, holds: NameHolds, statuses: Sequence[VersionStatus], live: Sequence[VersionStatus]
+    store: Store, order: Order, holds: NameHolds, statuses: Sequence[VersionStatus], live: Sequence[VersionStatus]
 ) -> Iterator[str]:
-    """Yield what holds a version that is not live: a prune was cut off before it looked again, or undid itself late."""
+    """Yield what holds a version that is not live: a prune was cut off before it looked again, or undid itself late.
+
+    Or it is not there at all: what holds it is the only witness if it was the newest one.
+    """
     alive = {status.version for status in live}
     for status in statuses:
         reason = None if status.version in alive or status.erased else holds.reason(status.version)
         if reason is not None:
             yield f"{order.name}@{status.version} is not live, and yet {reason}: restore it, or set that right"
+    for version in sorted({*holds.aliases, *holds.protected} - {status.version for status in statuses}):
+        now = version_status(store, order.name, version)
+        if now.info is None and not now.erased:  # nor was it published after the listing
+            yield (
+                f"{order.name}@{version} is missing, and yet {holds.reason(version)}: its manifest was deleted by "
+                "something else than this library. `fsck` brings it back from a copy; collect nothing before"
+            )
 
 
 def sized(loaded: StoredManifest, reason: str, until: datetime | None = None) -> PruneDecision:
