@@ -285,6 +285,8 @@ def wander(seed: int, steps: int, *, in_order: bool = True) -> Town:
 def step(town: Town, dice: random.Random, kinds: list[str], shares: list[float]) -> None:
     """One thing that happens."""
     number = dice.randrange(1_000)
+    if len(town.actors) < 2:
+        town.start(dice.choice(kinds), int(dice.random() < 0.3), number, dice.randrange(1_000), dice.randrange(1_000))
     what = dice.choices(
         ("start", "go", "write", "end", "time", "lose", "land", "kill", "slow"), (6, 5, 7, 4, 3, 1.5, 0.5, 0.3, 1)
     )[0]
