@@ -122,6 +122,7 @@ def name_by_alias(ends: Ends, place: int, a: int, b: int, c: int) -> Deed:
         assert at.alias(name, alias)[0] >= number
         if actor.result.version is not None:
             at.aliased[name, alias] = max(at.aliased.get((name, alias), (0, 0)), (number, version))
+            at.check_holders()
 
     return Deed(
         f"alias {name} {alias} -> {version}",
@@ -145,8 +146,11 @@ def prune(ends: Ends, place: int, a: int, b: int, c: int) -> Deed:
     def told(actor: Actor) -> None:
         found = at.versions()
         for decision in actor.result.pruned:
-            states = [document["state"] for document, _ in found[decision.name, decision.version].states.values()]
-            assert "pruned" in states
+            states = found[decision.name, decision.version].states.values()
+            mine = {document["record_id"] for document, _ in states if document["state"] == "pruned"} & set(actor.ids)
+            assert mine, f"{decision.name}@{decision.version} was reported as pruned"
+            at.pruned_ids |= mine
+        at.check_holders()
 
     return Deed(f"prune {name} {rule}", at, lambda: client.prune(name, even_if_used=c % 3 == 0, **rule), told)
 
@@ -169,7 +173,8 @@ def protect(ends: Ends, place: int, a: int, b: int, _c: int) -> Deed:
     version = a_number(at, name, b)
 
     def told(actor: Actor) -> None:
-        at.protected[name, version, actor.result.number] = True
+        at.protected.add((name, version, actor.result.number))
+        at.check_holders()
 
     return Deed(f"protect {name}@{version}", at, lambda: client.protect(f"{name}@{version}"), told)
 

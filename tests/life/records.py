@@ -57,7 +57,8 @@ class Records:
         self.tombs: dict[Version, str] = {}
         self.acknowledged: dict[Version, str] = {}
         self.aliased: dict[tuple[str, str], tuple[int, int]] = {}  # the number of the record, and the version
-        self.protected: dict[tuple[str, int, int], bool] = {}
+        self.protected: set[tuple[str, int, int]] = set()
+        self.pruned_ids: set[str] = set()  # records of prunes that told their success
         self.may_be_given_up: set[str] = set()
         self.refused_ids: set[str] = set()
         self._parsed: dict[str, tuple[StoredObject, Any]] = {}
@@ -159,11 +160,25 @@ class Records:
             if at[0] not in self.may_be_given_up:
                 assert found.is_live, f"{self.label}: {at} was published and is hidden"
 
+    def check_holders(self) -> None:
+        """Of a prune and of who names or protects the version, one at least notices, and does not tell success."""
+        versions = self.versions()
+        current = {
+            (name, version, f"the alias {alias}")
+            for (name, alias), (number, version) in self.aliased.items()
+            if self.alias(name, alias)[0] == number
+        }
+        current |= {(n, v, f"protection {number}") for n, v, number in set(self.protections()) & self.protected}
+        for name, version, holder in current:
+            state = versions[name, version].holding_state
+            pruned = state is not None and state[0]["record_id"] in self.pruned_ids
+            assert not pruned, f"{self.label}: {name}@{version} was pruned although {holder} holds it"
+
     def _check_held(self, versions: dict[Version, Found]) -> None:
         for (name, alias), (number, version) in self.aliased.items():
             if self.alias(name, alias)[0] == number:
                 self._assert_whole(versions, (name, version), f"the alias {alias} names it")
-        for name, version, number in set(self.protections()) & set(self.protected):
+        for name, version, number in set(self.protections()) & self.protected:
             self._assert_whole(versions, (name, version), f"protection {number} holds it")
 
     def _assert_whole(self, versions: dict[Version, Found], at: Version, why: str) -> None:

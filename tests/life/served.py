@@ -106,10 +106,10 @@ class Gathering(Served):
 
     def list_objects(self, prefix: str = "", *, after: str = "", limit: int | None = None) -> Iterator[ObjectInfo]:
         found: list[ObjectInfo] = []
-        for half in (0, 1):
+        first = len(self.bucket.objects) % 2  # either half may come first
+        for half in (first, 1 - first):
             found += self._ask("list", prefix, lambda half=half: self._half(prefix, half))
         yield from sorted((info for info in found if info.key > after), key=lambda info: info.key.encode())[:limit]
 
     def _half(self, prefix: str, half: int) -> list[ObjectInfo]:
-        turn = len(self.bucket.objects) % 2  # either half may be the first
-        return [info for info in self._listed(prefix) if (zlib.crc32(info.key.encode()) + turn) % 2 == half]
+        return [info for info in self._listed(prefix) if zlib.crc32(info.key.encode()) % 2 == half]
