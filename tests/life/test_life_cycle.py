@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from stage import submit_here
-from town import SHARES, Town
+from town import SHARES, THEMES, Town
 
 from metamlflow.backend.threads import ThreadPool
 
@@ -35,7 +35,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @initialize(
         number=numbers,
-        kinds=st.lists(st.sampled_from(sorted(DEEDS)), min_size=3, max_size=8),
+        kinds=st.sampled_from(THEMES),
         shares=st.lists(st.sampled_from(SHARES), min_size=2, max_size=4),
     )
     def open(self, number, kinds, shares):
@@ -65,15 +65,15 @@ class LifeCycle(RuleBasedStateMachine):
         self._count()
         self.town.start(self.kinds[which % len(self.kinds)], place, a, b, c)
 
+    @rule(which=numbers, place=st.sampled_from((0, 0, 1)), a=numbers, b=numbers, c=numbers)
+    def somebody_does_all_of_it_at_once(self, which, place, a, b, c):
+        self._count()
+        self.town.at_once(self.kinds[which % len(self.kinds)], place, a, b, c)
+
     @rule(kind=st.sampled_from(sorted(DEEDS)), place=st.sampled_from((0, 0, 1)), a=numbers, b=numbers, c=numbers)
     def somebody_begins_something_else(self, kind, place, a, b, c):
         self._count()
         self.town.start(kind, place, a, b, c)
-
-    @rule(place=st.sampled_from((0, 0, 1)), a=numbers, b=numbers, c=numbers)
-    def somebody_publishes(self, place, a, b, c):
-        self._count()
-        self.town.start("publish", place, a, b, c)
 
     @rule(which=numbers, requests=st.sampled_from((1, 2, 3, 5, 8, 13)))
     def somebody_goes_on(self, which, requests):
