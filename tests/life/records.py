@@ -49,8 +49,9 @@ def digest_of(data: bytes) -> str:
 class Records:
     """One store: its bucket, what was ever seen in it, and what clients were told of it."""
 
-    def __init__(self, label: str, time: Time) -> None:
-        self.label, self.time = label, time
+    def __init__(self, label: str, time: Time, source: Records | None = None) -> None:
+        """``source``: the store that migrations bring versions and erasures from."""
+        self.label, self.time, self.source = label, time, source
         self.bucket = MemoryBucket(clock=lambda: time.now)
         self.first: dict[Version, str] = {}
         self.was_live: set[Version] = set()
@@ -183,6 +184,8 @@ class Records:
 
     def _assert_whole(self, versions: dict[Version, Found], at: Version, why: str) -> None:
         found = versions[at]
+        if found.tomb is not None and self.source is not None and at in self.source.tombs:
+            return  # an erasure of the source holds here, whatever names the version
         assert found.manifest is not None, f"{self.label}: {at} was erased although {why}"
         assert found.tomb is None, f"{self.label}: {at} was erased although {why}"
         missing = [key for key in found.keys if key not in self.bucket.objects]

@@ -41,7 +41,8 @@ class Town:
 
     def __init__(self, *, in_order: bool = True) -> None:
         self.stage = Stage(applied=self._applied, deleting=self._deleting)
-        self.stores = [Records(label, self.stage.time) for label in ("first", "second")]
+        first = Records("first", self.stage.time)
+        self.stores = [first, Records("second", self.stage.time, first)]
         self._kind = Served if in_order else Gathering
         self.machines: list[Ends | None] = [None] * MACHINES
         self.under_way: dict[Actor, Deed] = {}
