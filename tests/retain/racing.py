@@ -1,6 +1,7 @@
 """One process of a race on one store: ``python racing.py URL OPTIONS ROLE SECONDS``; prints what it was told as JSON.
 
-A publisher registers content that others gave up; a pruner gives versions up, by hand; a collector collects.
+A publisher registers content that others gave up; a pruner gives versions up, by hand or by a rule; a collector
+collects. Others name, protect, restore and erase versions, or bring all to a second store beside the first.
 """
 
 from __future__ import annotations
@@ -12,8 +13,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from metamlflow import MetaMLFlowClient
-from metamlflow.errors import AlreadyExistsError, ConflictError, MetaMLFlowError
+from metamlflow import MetaMLFlowClient, migrate
+from metamlflow.errors import (
+    AlreadyExistsError,
+    ArtifactErasedError,
+    ArtifactNotFoundError,
+    ArtifactPrunedError,
+    ConflictError,
+    IntegrityError,
+    MetaMLFlowError,
+)
 from metamlflow.format.layout import state_key
 from metamlflow.format.records import encode_state
 from metamlflow.model.names import ArtifactName
@@ -23,7 +32,8 @@ CONTENTS = [b"content %d" % number for number in range(6)]
 
 
 def main(url: str, options: str, role: str, seconds: str) -> None:
-    client = MetaMLFlowClient(url, storage_options=json.loads(options))
+    OPTIONS.update(json.loads(options))
+    client = MetaMLFlowClient(url, storage_options=dict(OPTIONS))
     random.seed(role)
     until, told = time.monotonic() + float(seconds), []
     step: Callable[[MetaMLFlowClient], Any] = ROLES[role.partition("-")[0]]
@@ -66,7 +76,88 @@ def collect(client: MetaMLFlowClient) -> list[Any]:
     return [["deleted", report.deleted, report.left]]
 
 
-ROLES: dict[str, Callable[[MetaMLFlowClient], Any]] = {"publish": publish, "prune": prune, "collect": collect}
+REFUSED = (ArtifactPrunedError, ArtifactErasedError, ArtifactNotFoundError, ConflictError)
+
+
+def some_version(client: MetaMLFlowClient, *, below_newest: int = 0) -> tuple[str, int]:
+    """A version of any state, often one of the newest."""
+    time.sleep(random.uniform(0, 0.3))
+    name = random.choice(NAMES)
+    try:
+        newest = max(client.list_versions(name), default=1)
+    except ArtifactNotFoundError:
+        newest = 1
+    return name, max(1, newest - below_newest - int(random.expovariate(0.25)))
+
+
+def name_versions(client: MetaMLFlowClient) -> list[Any]:
+    name, version = some_version(client)
+    try:
+        return [["alias", name, client.set_alias(name, "best", version).number, version]]
+    except REFUSED:
+        return []
+
+
+def protect(client: MetaMLFlowClient) -> list[Any]:
+    name, version = some_version(client)
+    try:
+        client.protect(f"{name}@{version}")
+        time.sleep(random.uniform(0, 0.5))
+        client.unprotect(f"{name}@{version}")
+    except REFUSED:
+        return []
+    return [["protected", name, version]]
+
+
+def give_up(client: MetaMLFlowClient) -> list[Any]:
+    time.sleep(random.uniform(0, 0.5))
+    report = client.prune(random.choice(NAMES), keep_last=2)
+    # Under such a grace the newest version may be pruned and collected while it is looked at.
+    return [["pruned", decision.name, decision.version] for decision in report.pruned]
+
+
+def restore(client: MetaMLFlowClient) -> list[Any]:
+    name, version = some_version(client, below_newest=1)
+    try:
+        client.restore(f"{name}@{version}")
+    except REFUSED:
+        return []
+    return [["restored", name, version]]
+
+
+def erase(client: MetaMLFlowClient) -> list[Any]:
+    name, newest = some_version(client)
+    version = random.randint(1, newest)
+    try:
+        report = client.erase(f"{name}@{version}", "asked for")
+    except REFUSED:
+        return []
+    return [["erased", name, version]] if report.ok else []
+
+
+def bring(client: MetaMLFlowClient) -> list[Any]:
+    """Bring everything to the store beside this one."""
+    time.sleep(random.uniform(0, 0.5))
+    there = MetaMLFlowClient(f"{client.storage_uri.rstrip('/')}-copy", storage_options=OPTIONS)
+    try:
+        report = migrate(client, there)
+    except (*REFUSED, IntegrityError):
+        return []
+    return [[version.status, str(version.name), version.version] for version in report.versions]
+
+
+OPTIONS: dict[str, Any] = {}
+ROLES: dict[str, Callable[[MetaMLFlowClient], Any]] = {
+    "publish": publish,
+    "prune": prune,
+    "collect": collect,
+    "alias": name_versions,
+    "protect": protect,
+    "giveup": give_up,
+    "restore": restore,
+    "erase": erase,
+    "migrate": bring,
+}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -13,6 +13,10 @@ from metamlflow import MetaMLFlowClient
 
 SECONDS, GRACE = 16, 3
 ROLES = ("publish-1", "publish-2", "publish-3", "prune-1", "collect-1", "collect-2")
+EVERYBODY = (
+    *("publish-1", "publish-2", "giveup-1", "alias-1", "protect-1", "restore-1", "erase-1", "migrate-1"),
+    *("collect-1", "collect-2"),
+)
 PROGRAM = Path(__file__).with_name("racing.py")
 
 
@@ -27,8 +31,8 @@ def race(url: str, options: dict, seconds: float, roles=ROLES) -> dict[str, list
     return {role: json.loads(text) for role, text in told.items()}
 
 
-def write_marker(write, grace: int) -> None:
-    origin = {"format": 1, "requires": [], "record_id": "1" * 32, "store_id": "2" * 32}
+def write_marker(write, grace: int, number: int = 0) -> None:
+    origin = {"format": 1, "requires": [], "record_id": "1" * 32, "store_id": f"{number + 2}" * 32}
     said = origin | {"created_at": "2026-01-01T00:00:00Z", "grace_seconds": grace}
     write("metamlflow.json", json.dumps(said).encode())
 
@@ -49,9 +53,42 @@ def assert_nothing_was_lost(client: MetaMLFlowClient, told: dict[str, list]) -> 
             live += 1
     assert live
     outcomes = [each for role in told if role.startswith("collect") for each in told[role]]
-    strange = [each for each in outcomes if each[0] not in {"deleted", "conflict"}]
+    strange = [
+        each for each in outcomes if each[0] not in {"deleted", "conflict"} and "was erased meanwhile" not in each[0]
+    ]
     assert not strange, strange
     return sum(each[1] for each in outcomes)
+
+
+def assert_everybody_was_told_the_truth(client: MetaMLFlowClient, there: MetaMLFlowClient, told: dict) -> None:
+    """What was named is whole, what was erased is gone from both stores, and the second one has nothing else."""
+    assert assert_nothing_was_lost(client, told) > 0, "something was collected"
+    erased = {(name, version) for _, name, version in told["erase-1"]}
+    assert erased, "something was erased"
+    assert told["restore-1"], "something was restored"
+    published = {
+        (name, number): said for role in told if role.startswith("publish") for name, number, said in told[role]
+    }
+    for name in ("a", "b"):
+        assert not {version for other, version in erased if other == name} & set(client.list_versions(name))
+        named = client.aliases(name).get("best")
+        newest = max((number, version) for _, other, number, version in told["alias-1"] if other == name)
+        if named == newest[1] and named in client.list_versions(name):
+            assert client.get_artifact(name, "best").verify("full").ok
+        for version in there.list_versions(name):
+            artifact = there.get_artifact(name, version)
+            assert [artifact.read_bytes(f"f{place}").decode() for place in range(3)] == published[name, version]
+    assert any(status == "migrated" for status, _, _ in told["migrate-1"])
+
+
+@pytest.mark.full
+def test_everybody_at_once_on_a_folder_and_nothing_is_lost(tmp_path):
+    roots = tmp_path / "store", tmp_path / "store-copy"
+    for number, root in enumerate(roots):
+        root.mkdir()
+        write_marker(lambda key, data, root=root: (root / key).write_bytes(data), GRACE + 2, number)
+    told = race(str(roots[0]), {}, SECONDS + 8, EVERYBODY)
+    assert_everybody_was_told_the_truth(*map(MetaMLFlowClient, roots), told)
 
 
 @pytest.mark.full

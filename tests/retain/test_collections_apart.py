@@ -208,6 +208,13 @@ def test_one_that_is_off_by_less_is_not(old, minutes):
     assert old.client(backend).collect_garbage().deleted == 1
 
 
+@pytest.mark.parametrize("verb", ["create", "stat"])
+def test_one_that_only_answers_late_is_not_taken_for_one_that_is_off(old, verb):
+    """The record was written when it was asked for, or ten minutes before it is looked at."""
+    late = Meanwhile(verb=verb, key="collections/*", nth=1, act=lambda: old.passes(timedelta(minutes=10)))
+    assert old.client(old.faulty(late)).collect_garbage().deleted == 1
+
+
 def test_a_storage_whose_clock_stands_still_is_refused(old):
     backend = Drifting(old.bucket)
     backend.stands = old.now - timedelta(minutes=1)

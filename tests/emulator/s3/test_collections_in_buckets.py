@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,13 @@ from proxy_faults import LoseReply, Refuse, Rule
 from metamlflow.errors import ConflictError, IntegrityError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "retain"))
-from test_collecting_races import assert_nothing_was_lost, race, write_marker
+from test_collecting_races import (
+    EVERYBODY,
+    assert_everybody_was_told_the_truth,
+    assert_nothing_was_lost,
+    race,
+    write_marker,
+)
 
 GRACE = 5  # seconds; a deletion is sent only within a 32nd of it, and a machine may be busy for longer than 30 ms
 
@@ -154,3 +161,12 @@ def test_no_live_version_loses_content_to_collectors_in_a_bucket(root):
     write_marker(root.write, 12)
     told = race(root.url, root.options, 50)
     assert assert_nothing_was_lost(root.client(), told) > 0
+
+
+@pytest.mark.full
+def test_everybody_at_once_in_a_bucket_and_nothing_is_lost(root):
+    there = replace(root, prefix=f"{root.prefix}-copy")
+    for number, store in enumerate((root, there)):
+        write_marker(store.write, 8, number)
+    told = race(root.url, root.options, 40, EVERYBODY)
+    assert_everybody_was_told_the_truth(root.client(), there.client(), told)

@@ -91,13 +91,14 @@ def moment_of(store: Store, grace: timedelta | None, *, unsafe: bool) -> Moment:
     return Moment(seen.observed or datetime.now(UTC), grace or of_store, of_store)
 
 
-def check_clock(moment: Moment, probe: ObjectInfo, before: ObjectInfo | None) -> None:
+def check_clock(moment: Moment, probe: ObjectInfo, before: ObjectInfo | None, waited: timedelta = timedelta()) -> None:
     """Refuse a storage whose times say nothing of the age of an object.
 
     Args:
         moment: what the collection goes by.
         probe: an object that was written just now, looked at just now.
         before: one that was written earlier, if there is one.
+        waited: how long it took from before it was sent until it was looked at, by this machine's clock.
 
     Raises:
         UnsupportedStoreError: its time of writing is off by more than five minutes from the storage's clock, or the
@@ -106,7 +107,7 @@ def check_clock(moment: Moment, probe: ObjectInfo, before: ObjectInfo | None) ->
     now = probe.observed or moment.now
     stands = probe.modified < moment.now - TICK or now < moment.now or (before and probe.modified < before.modified)
     off = abs(now - probe.modified)
-    if off <= MOST_SKEW and not stands:
+    if off <= MOST_SKEW + waited and not stands:
         return
     what = f"is off by {off}" if off > MOST_SKEW else "does not advance"
     raise UnsupportedStoreError(

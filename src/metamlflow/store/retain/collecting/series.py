@@ -95,6 +95,7 @@ class Turn:
 
     Attributes:
         began: its first record, as an object.
+        waited: how long it took from before its newest record was sent until that was looked at.
         deletes: whether a deletion was sent.
         unclear: whether one may still be applied.
     """
@@ -145,7 +146,9 @@ class Turn:
                 hint="What was deleted was garbage; collect again when the other one has ended.",
             )
         self._number, self._sent = number, sent
-        return with_retries(lambda: store.backend.stat(key), store.clock)
+        seen = with_retries(lambda: store.backend.stat(key), store.clock)
+        self.waited = timedelta(seconds=store.clock.elapsed() - sent)
+        return seen
 
 
 @contextmanager
@@ -160,7 +163,7 @@ def turn(store: Store, moment: Moment) -> Iterator[Turn]:
     store.writable_marker()  # does the storage still refuse to create what exists? Else two could begin
     taken = Turn(store, moment, before)
     try:
-        check_clock(moment, taken.began, before.info)
+        check_clock(moment, taken.began, before.info, taken.waited)
         yield taken
     except BaseException:
         taken.unclear = taken.deletes  # a request may be under way
