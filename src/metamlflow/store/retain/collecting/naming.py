@@ -119,7 +119,7 @@ class NamesOfVersions:
     ) -> Iterator[_ShardOf]:
         self._add(_KeysOf(keys, owner))
         for shard in shards:
-            self._add(_KeysOf(named_key(shard.key, standing), owner))
+            self._add(_KeysOf(named_key(shard.key, standing, shard.size), owner))
             # Many versions of a name share most of their shards. Of those that a live version has, more is asked than
             # of others: that their content is there.
             known, firmness = b"".join(split_key(shard.key) or (shard.key.encode(),)), STANDINGS.index(standing)
@@ -145,10 +145,10 @@ class NamesOfVersions:
         keys: list[bytes] = []
         for item in items:
             for held in item.objects():
-                keys += named_key(held.key, standing)
+                keys += named_key(held.key, standing, held.size)
             # A pointer may lead into this very store. What it leads to is nobody's to delete.
             if item.uri and standing != "dead" and item.uri.startswith(self._root):
-                keys += named_key(BLOBS + item.uri.removeprefix(self._root), "held")
+                keys += named_key(BLOBS + item.uri.removeprefix(self._root), "held", item.size)
         return keys
 
     def _count(self, judged: Judged) -> None:
