@@ -4,8 +4,9 @@
 
 The server's PROGRAM is that of ``migration.py``. The store is written past the library: live versions of 25,000 files
 each, and one that was pruned longer ago than the grace. Each call runs in a process of its own. Prints Markdown; exits
-with 1 if a bound is not kept: 1,000 listings of a million objects and some for the records, 30 requests that delete
-25,000, 300 MiB, 60 seconds.
+with 1 if a bound is not kept: of a million objects 1,000 listings and some for the records, and as many again, or looks,
+right before 25,000 of them are deleted with 30 requests; 300 MiB; 60 seconds of CPU. The last is a bound of the machine
+when nothing else runs on it: the client's CPU is the longest part.
 """
 
 from __future__ import annotations
@@ -62,14 +63,20 @@ def measured(server: Any, step: str, arguments: argparse.Namespace) -> bool:
     requests = server.requests()
     listings, deletions = requests.get("ListObjectsV2", 0), requests.get("DeleteObjects", 0)
     counts = (listings, requests.get("HeadObject", 0), deletions, sum(requests.values()), found["deleted"])
-    cells = (f"{found['seconds']:.1f}", f"{found['cpu']:.1f}", f"{found['mib']:.0f}", *(f"{count:,}" for count in counts))
+    cells = (
+        f"{found['seconds']:.1f}",
+        f"{found['cpu']:.1f}",
+        f"{found['mib']:.0f}",
+        *(f"{count:,}" for count in counts),
+    )
     print(f"| {step} | {' | '.join(cells)} |", flush=True)
     due = arguments.garbage if step == "collect" else 0
+    pages = arguments.blobs / 1000 * 1.02 + 50
     return bool(
-        listings <= arguments.blobs / 1000 * 1.02 + 50
+        listings + counts[1] <= pages * (2.2 if due else 1)
         and deletions <= due / 1000 * 1.2
         and found["mib"] < BOUND_MIB
-        and found["seconds"] < BOUND_SECONDS
+        and found["cpu"] < BOUND_SECONDS
         and found["deleted"] == due
     )
 
