@@ -1130,6 +1130,7 @@ class MetaMLFlowClient:
         dry_run: Literal[True],
         grace: timedelta | None = None,
         unsafe: bool = False,
+        executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> CollectionPlan: ...
     @overload
@@ -1140,6 +1141,7 @@ class MetaMLFlowClient:
         plan: CollectionPlan | str | os.PathLike[str] | None = None,
         grace: timedelta | None = None,
         unsafe: bool = False,
+        executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> CollectionReport: ...
     def collect_garbage(
@@ -1149,6 +1151,7 @@ class MetaMLFlowClient:
         plan: CollectionPlan | str | os.PathLike[str] | None = None,
         grace: timedelta | None = None,
         unsafe: bool = False,
+        executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> CollectionReport | CollectionPlan:
         """Delete the content that no version needs. No version that can be read or restored loses anything.
@@ -1156,8 +1159,8 @@ class MetaMLFlowClient:
         It is that of versions pruned longer ago than the grace, of erased ones, and of registrations that were never
         finished. Safe while others register, restore, migrate and read. It reads every manifest and lists all content
         before it deletes anything, and deletes nothing if the store holds anything that it does not know, if a record
-        cannot be read, or if content of a live version is missing. What was cut off is finished by the next call. Data
-        that pointers lead to is never touched.
+        cannot be read, or if content of a live version is missing or not whole. What was cut off is finished by the
+        next call. Data that pointers lead to is never touched.
 
         Args:
             dry_run: delete and write nothing, and return a plan: what would be deleted, and why.
@@ -1166,6 +1169,9 @@ class MetaMLFlowClient:
             grace: keep what nothing names for so long; it can be longer than the store's grace, not shorter.
             unsafe: collect also in a store whose grace is under 24 hours. Content can be lost there if a request takes
                 effect late.
+            executor: reads records and lists content in tasks of this executor, such as a ``ProcessPoolExecutor``, or
+                one of :func:`~metamlflow.migration.dask_executor`. Each opens the store anew. What is deleted is
+                deleted from this process. Default: threads here.
             progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
         Returns:
@@ -1176,17 +1182,17 @@ class MetaMLFlowClient:
             ConflictError: another collection is under way, or a deletion of an earlier one may still be applied; the
                 hint says from when on to try again.
             StoreFormatError: the store holds something unknown, or a record that cannot be understood.
-            IntegrityError: content of a live version is missing.
+            IntegrityError: content of a live version is missing, or has another size.
             InvalidInputError: the grace is too short, or the plan is that of another store.
             UnsupportedStoreError: the storage does not tell when its objects were written.
         """
         from metamlflow.store.retain.collecting.collect import collect, plan_collection
 
         if not dry_run:
-            return collect(self._store, plan, grace=grace, unsafe=unsafe, progress=progress)
+            return collect(self._store, plan, grace=grace, unsafe=unsafe, executor=executor, progress=progress)
         if plan is not None:
             raise InvalidInputError("give a plan or dry_run, not both", hint="A plan is the result of a dry run.")
-        return plan_collection(self._store, grace=grace, unsafe=unsafe, progress=progress)
+        return plan_collection(self._store, grace=grace, unsafe=unsafe, executor=executor, progress=progress)
 
     def erase(self, ref: str, reason: str | None, *, dry_run: bool = False) -> ErasureReport:
         """Erase a version for good: its record with its paths and metadata, its notes and its signatures.

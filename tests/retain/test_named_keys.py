@@ -28,7 +28,7 @@ NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), SIZES, st.integers(
 
 @settings(deadline=None, max_examples=150)
 @given(named=NAMED, listed=st.dictionaries(KEYS, SIZES), most=st.sampled_from([0, 200, 100_000]))
-def test_each_listed_key_is_judged_by_the_firmest_version_and_what_is_missing_or_not_whole_is_found(named, listed, most):
+def test_each_listed_key_is_judged_by_the_firmest_version_and_what_is_not_whole_is_found(named, listed, most):
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(kept, "_MOST_BYTES", most)
         keys = NamedKeys(Path(folder))

@@ -179,7 +179,7 @@ def _with_another_size(first: Naming, other: Naming) -> Naming:
 
 
 class Scratch:
-    """A new folder for files, about 60 bytes for each key that a version names; gone with this object."""
+    """A new folder for files, about 65 bytes for each key that a version names; gone with this object."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="metamlflow-collect-"))

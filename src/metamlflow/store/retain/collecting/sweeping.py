@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +15,15 @@ from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError
 from metamlflow.format.layout import CONTENT
 from metamlflow.model.names import Reference
-from metamlflow.store.catalog.statuses import is_live, pages, version_status
+from metamlflow.store.catalog.statuses import is_live, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.collecting.kept import PARTS, NamedKeys, Naming, Owners, split_key
 from metamlflow.store.retain.collecting.moment import Moment
+from metamlflow.store.retain.collecting.reading import Reader
+from metamlflow.store.retain.collecting.spreading import PAGE, Spreading
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_PAGE = 1_000
 _MOST_WRONG = 1_000
 _MOST_SHOWN = 20
 NOBODY = -1
@@ -146,10 +148,18 @@ class Sweep:
         owners: the versions.
         found: takes the garbage.
         counter: counts objects.
+        executor: lists in other processes; None for this one.
     """
 
     def __init__(
-        self, store: Store, moment: Moment, keys: NamedKeys, owners: Owners, found: Candidates, counter: Counter
+        self,
+        store: Store,
+        moment: Moment,
+        keys: NamedKeys,
+        owners: Owners,
+        found: Candidates,
+        counter: Counter,
+        executor: Executor | None = None,
     ) -> None:
         self._store = store
         self._moment = moment
@@ -157,6 +167,7 @@ class Sweep:
         self._owners = owners
         self._found = found
         self._counter = counter
+        self._spreading = Spreading(Reader(store, moment), executor, counter.add)
         self._stop = threading.Event()
 
     def run(self) -> Swept:
@@ -190,13 +201,13 @@ class Sweep:
         """Yield the objects whose digests begin with one hex digit; the first and the last part have all others too."""
         after = f"{CONTENT}{part - 1:x}~" if part else ""
         last = f"{CONTENT}{part:x}~" if part < PARTS - 1 else None
-        for number, info in enumerate(pages(self._store, CONTENT, _PAGE, after)):
+        for number, info in enumerate(self._spreading.listed(CONTENT, after)):
             if last is not None and info.key > last:
                 return
-            if number % _PAGE == 0:
+            if number % PAGE == 0:
                 if self._stop.is_set():
                     return
-                self._counter.add(files=_PAGE if number else 0)
+                self._counter.add(files=PAGE if number else 0)
             yield info
 
     def _judge(self, info: ObjectInfo, naming: Naming | None, swept: Swept) -> Candidate | None:
