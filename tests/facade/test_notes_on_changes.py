@@ -44,9 +44,7 @@ def test_a_note_of_many_lines_or_as_long_as_it_may_be_is_taken(filled, call, not
 
 @pytest.mark.parametrize("note", ["", "x" * 5_001, "é" * 2_501, "\ud800", 7], ids=repr)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_note_that_is_empty_too_long_or_no_text_is_refused_before_a_write(
-    filled, store_folder, call, note
-):
+def test_a_note_that_is_empty_too_long_or_no_text_is_refused_before_a_write(filled, store_folder, call, note):
     before = sorted(store_folder.rglob("*"))
     with pytest.raises(InvalidInputError, match="note: expected"):
         call(filled, note)
