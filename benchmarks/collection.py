@@ -4,9 +4,9 @@
 
 The server's PROGRAM is that of ``migration.py``. The store is written past the library: live versions of 25,000 files
 each, and one that was pruned longer ago than the grace. Each call runs in a process of its own. Prints Markdown; exits
-with 1 if a bound is not kept: of a million objects 1,000 listings and some for the records, and as many again (or looks)
-right before 25,000 of them are deleted with 30 requests; 300 MiB; 60 seconds of CPU, which is nearly all of the time on a
-machine that does nothing else.
+with 1 if a bound is not kept: 1,000 listings of a million objects and some for the records, and as many again (or
+looks) right before 25,000 of them are deleted with 30 requests; 300 MiB; 60 seconds of CPU, which is nearly all of the
+time on a machine that does nothing else.
 """
 
 from __future__ import annotations
