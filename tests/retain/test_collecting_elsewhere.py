@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -13,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from aging_store import blob_of
+from aging_store import LAST, blob_of, version_key
 
 from extras import imported
 from metamlflow import MetaMLFlowClient
@@ -57,6 +58,16 @@ def small_tasks(monkeypatch):
     """Several tasks of each kind for a small store."""
     monkeypatch.setattr(spreading, "TASK_VERSIONS", 2)
     monkeypatch.setattr(spreading, "TASK_BYTES", 10_000)
+    monkeypatch.setattr(spreading, "PAGE", 10)
+    monkeypatch.setattr(spreading, "_TASK_OBJECTS", 20)
+
+
+def prune_by_hand(root, name, version):
+    manifest = root / version_key(name, version)
+    said = {"format": 1, "record_id": "5" * 32, "created_at": "2026-03-01T00:00:00Z", "state": "pruned"}
+    digest = f"sha256:{hashlib.sha256(manifest.read_bytes()).hexdigest()}"
+    state = root / version_key(name, version, f".state-{LAST - 1:010d}")
+    state.write_text(json.dumps(said | {"manifest_digest": digest}))
 
 
 @pytest.fixture
@@ -70,8 +81,12 @@ def folder(tmp_path, small_tasks):
     files = {f"f{number}": b"%d" % number for number in range(560)}
     client.register_artifact("big", files)
     client.register_artifact("big", files | {"f0": b"changed"})
-    for name, versions in (("a", [1]), ("d", [1, 2]), ("big", [1])):
-        assert client.prune(name, versions=versions)
+    for name in ("a", "big"):
+        assert client.prune(name, versions=[1])
+    client.protect("d@1")
+    client.set_alias("d", "best", 2)
+    for version in (1, 2):  # by somebody who did not look
+        prune_by_hand(root, "d", version)
     for number in range(120):
         path = root / blob_of(b"left %d" % number)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +113,7 @@ def test_the_plan_and_the_report_are_those_of_one_process(folder, executor):
     client = MetaMLFlowClient(folder)
     alone = client.collect_garbage(dry_run=True)
     assert alone.blobs > 120
-    assert alone.versions == {"dead": 4, "live": 6, "waiting": 1}
+    assert alone.versions == {"dead": 2, "held": 2, "live": 6, "waiting": 1}
     with executor() as (pool, _):
         plan = client.collect_garbage(dry_run=True, executor=pool)
         assert told(plan) == told(alone)
