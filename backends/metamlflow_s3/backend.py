@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from metamlflow.backend.deleting import looked_again
 from metamlflow.backend.diagnosis import AccessPolicy, Examination, Role, StoreKeys
 from metamlflow.backend.diagnosis import Create as CreateRecord
 from metamlflow.backend.object_store import ObjectStoreBackend
@@ -40,6 +39,7 @@ from metamlflow_s3.options import check_options, parse_url
 from metamlflow_s3.policy import access_policy
 from metamlflow_s3.resolving import PROTOCOLS
 from metamlflow_s3.s3_requests import LIMIT_BYTES, S3Requests
+from metamlflow_s3.second_looks import SecondLooks
 from metamlflow_s3.server_copy import S3Copies
 from metamlflow_s3.uploads import PART_BYTES, S3Uploader
 from metamlflow_s3.vigilance import Create, Vigilance
@@ -51,7 +51,6 @@ if find_spec("s3fs") is None:  # imported when first used; but whoever opens a s
     raise ModuleNotFoundError("No module named 's3fs'", name="s3fs")
 
 _MD5_CHARACTERS = 32
-_LOOKS = 32  # at a time, before objects are deleted
 _LATER = "Try again; if it stays, check the network and the endpoint."
 
 
@@ -194,11 +193,15 @@ class S3Backend(ObjectStoreBackend):
         """Look at the objects again, and delete them with one request for a thousand: by version where it has one."""
         failures: list[DeleteFailure] = []
         for start in range(0, len(infos), self.page_size):
-            same, changed = looked_again(self._look, infos[start : start + self.page_size], at_a_time=_LOOKS)
+            same, changed = self._second_looks.at(infos[start : start + self.page_size])
             failures += changed
             if same:
                 failures += with_lock_times(self.delete_once(same), self._head)
         return failures
+
+    @property
+    def _second_looks(self) -> SecondLooks:
+        return SecondLooks(self._look, lambda prefix, after, most: self.list_objects(prefix, after=after, limit=most))
 
     def locked_for(self) -> timedelta | None:
         """Return the default retention of the bucket's Object Lock."""

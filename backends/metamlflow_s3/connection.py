@@ -6,9 +6,11 @@ import base64
 import hashlib
 import io
 import logging
+import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -29,6 +31,7 @@ _PIECE_BYTES = 1024 * 1024
 _SENT_AT_ONCE_BYTES = 1024 * 1024
 _RESERVED_BYTES = 16 * 1024 * 1024  # ahead of the bytes, whatever the server announces
 _GONE = 404
+_LISTED_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}([0-9]{3})?)?Z")
 _REFUSALS = frozenset({409, 429, 503})
 
 _log = logging.getLogger(f"metamlflow.backends.{__name__}")
@@ -280,12 +283,28 @@ class S3Connection:
 
 
 def _session(arguments: Mapping[str, Any]) -> Any:
-    """Return a session as s3fs would make it, but that reads the description of S3 once a process (50 ms)."""
+    """Return a session as s3fs would make it, but that reads the description of S3 once a process (50 ms).
+
+    And that reads the times of a listing quickly.
+    """
     from aiobotocore.session import AioSession
 
     session = AioSession(**arguments)
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=time_of)
     return session
+
+
+def time_of(told: Any) -> Any:
+    """Read a time of an answer. As botocore does; but for that of a listing, it takes three quarters of a listing."""
+    if isinstance(told, str) and _LISTED_TIME.fullmatch(told):
+        try:
+            return datetime.fromisoformat(told)
+        except ValueError:
+            pass  # there is no such day
+    from botocore.utils import parse_timestamp
+
+    return parse_timestamp(told)
 
 
 @cache

@@ -36,14 +36,14 @@ from metamlflow.given_versions import (
     used_version,
 )
 from metamlflow.lineage import Lineage
-from metamlflow.model.aliases import AliasChange, checked_expectation, checked_reason
+from metamlflow.model.aliases import AliasChange, checked_expectation
 from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import ArtifactName, Reference
-from metamlflow.model.notes import Notes, NotesChange
+from metamlflow.model.notes import Notes, NotesChange, checked_note
 from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
-from metamlflow.model.retention import Policy, Protection, Rules, checked_note, policy_rules
+from metamlflow.model.retention import Policy, Protection, Rules, policy_rules
 from metamlflow.model.runs import RunRecord
 from metamlflow.openlineage import check_address
 from metamlflow.runs import Run, joined, recorded_run
@@ -362,7 +362,7 @@ class MetaMLFlowClient:
             IntegrityError: content of the version is missing; nothing was published.
             OutcomeUnknownError: the storage did not say whether the version was committed.
         """
-        target, why, key = Reference.parse(name, to_version), checked_reason(note), checked_key(idempotency_key)
+        target, why, key = Reference.parse(name, to_version), checked_note(note), checked_key(idempotency_key)
         if dry_run:
             return plan_rollback(self._store, target, note=why)
         return Artifact(self._session, rollback(self._store, target, note=why, key=key))
@@ -405,7 +405,7 @@ class MetaMLFlowClient:
         if version is None:
             return self.remove_alias(name, alias, expected=expected, note=note, dry_run=dry_run)
         moved, target = Reference.parse(name, alias), Reference.parse(name, version)
-        wanted, why = checked_expectation(expected), checked_reason(note)
+        wanted, why = checked_expectation(expected), checked_note(note)
         return set_alias(self._store, moved, target, expected=wanted, note=why, dry_run=dry_run)
 
     def remove_alias(
@@ -429,7 +429,7 @@ class MetaMLFlowClient:
             OutcomeUnknownError: the storage did not say whether the alias was removed.
         """
         removed = Reference.parse(name, alias)
-        wanted, why = checked_expectation(expected), checked_reason(note)
+        wanted, why = checked_expectation(expected), checked_note(note)
         return remove_alias(self._store, removed, expected=wanted, note=why, dry_run=dry_run)
 
     def annotate(
@@ -970,7 +970,7 @@ class MetaMLFlowClient:
                 the version stays.
             versions: only versions with these numbers may go, of one name.
             even_if_used: prune also what live versions were made from.
-            note: why, for :class:`ArtifactPrunedError`; at most 1,000 bytes. Default: the rules.
+            note: why, for :class:`ArtifactPrunedError`; a text of at most 5,000 bytes. Default: the rules.
             dry_run: write nothing, and report what would be done.
 
         Returns:
@@ -1015,7 +1015,7 @@ class MetaMLFlowClient:
 
         Args:
             ref: a reference such as ``"features@2"``, an artifact, a dataset, or an input of another artifact.
-            note: why; at most 1,000 bytes.
+            note: why: a text of at most 5,000 bytes.
             dry_run: write nothing; only check that it can be restored.
 
         Raises:
@@ -1037,7 +1037,7 @@ class MetaMLFlowClient:
 
         Args:
             ref: as for :meth:`restore`. A bare name means the version that is the newest now.
-            note: why; at most 1,000 bytes.
+            note: why: a text of at most 5,000 bytes.
 
         Raises:
             ArtifactNotFoundError: the version does not exist.
@@ -1051,7 +1051,7 @@ class MetaMLFlowClient:
 
         Args:
             ref: as for :meth:`restore`.
-            note: why; at most 1,000 bytes.
+            note: why: a text of at most 5,000 bytes.
 
         Raises:
             ArtifactNotFoundError: the version does not exist.
@@ -1093,7 +1093,7 @@ class MetaMLFlowClient:
             keep_last: as for :meth:`prune`.
             older_than: as for :meth:`prune`, in whole seconds.
             where: as for :meth:`prune`.
-            note: why; at most 1,000 bytes.
+            note: why: a text of at most 5,000 bytes.
 
         Raises:
             InvalidInputError: an argument is invalid, or no rule is given.
@@ -1130,6 +1130,7 @@ class MetaMLFlowClient:
         dry_run: Literal[True],
         grace: timedelta | None = None,
         unsafe: bool = False,
+        executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> CollectionPlan: ...
     @overload
@@ -1140,6 +1141,7 @@ class MetaMLFlowClient:
         plan: CollectionPlan | str | os.PathLike[str] | None = None,
         grace: timedelta | None = None,
         unsafe: bool = False,
+        executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> CollectionReport: ...
     def collect_garbage(
@@ -1149,6 +1151,7 @@ class MetaMLFlowClient:
         plan: CollectionPlan | str | os.PathLike[str] | None = None,
         grace: timedelta | None = None,
         unsafe: bool = False,
+        executor: Executor | None = None,
         progress: ProgressCallback | None = None,
     ) -> CollectionReport | CollectionPlan:
         """Delete the content that no version needs. No version that can be read or restored loses anything.
@@ -1156,8 +1159,8 @@ class MetaMLFlowClient:
         It is that of versions pruned longer ago than the grace, of erased ones, and of registrations that were never
         finished. Safe while others register, restore, migrate and read. It reads every manifest and lists all content
         before it deletes anything, and deletes nothing if the store holds anything that it does not know, if a record
-        cannot be read, or if content of a live version is missing. What was cut off is finished by the next call. Data
-        that pointers lead to is never touched.
+        cannot be read, or if content of a live version is missing or not whole. What was cut off is finished by the
+        next call. Data that pointers lead to is never touched.
 
         Args:
             dry_run: delete and write nothing, and return a plan: what would be deleted, and why.
@@ -1166,6 +1169,9 @@ class MetaMLFlowClient:
             grace: keep what nothing names for so long; it can be longer than the store's grace, not shorter.
             unsafe: collect also in a store whose grace is under 24 hours. Content can be lost there if a request takes
                 effect late.
+            executor: reads records and lists content in tasks of this executor, such as a ``ProcessPoolExecutor``, or
+                one of :func:`~metamlflow.migration.dask_executor`. Each opens the store anew. What is deleted is
+                deleted from this process. Default: threads here.
             progress: called with a :class:`~metamlflow.artifacts.Progress`.
 
         Returns:
@@ -1176,17 +1182,17 @@ class MetaMLFlowClient:
             ConflictError: another collection is under way, or a deletion of an earlier one may still be applied; the
                 hint says from when on to try again.
             StoreFormatError: the store holds something unknown, or a record that cannot be understood.
-            IntegrityError: content of a live version is missing.
+            IntegrityError: content of a live version is missing, or has another size.
             InvalidInputError: the grace is too short, or the plan is that of another store.
             UnsupportedStoreError: the storage does not tell when its objects were written.
         """
         from metamlflow.store.retain.collecting.collect import collect, plan_collection
 
         if not dry_run:
-            return collect(self._store, plan, grace=grace, unsafe=unsafe, progress=progress)
+            return collect(self._store, plan, grace=grace, unsafe=unsafe, executor=executor, progress=progress)
         if plan is not None:
             raise InvalidInputError("give a plan or dry_run, not both", hint="A plan is the result of a dry run.")
-        return plan_collection(self._store, grace=grace, unsafe=unsafe, progress=progress)
+        return plan_collection(self._store, grace=grace, unsafe=unsafe, executor=executor, progress=progress)
 
     def erase(self, ref: str, reason: str | None, *, dry_run: bool = False) -> ErasureReport:
         """Erase a version for good: its record with its paths and metadata, its notes and its signatures.
@@ -1197,7 +1203,7 @@ class MetaMLFlowClient:
 
         Args:
             ref: a reference with a number, such as ``"features@2"``.
-            reason: why; it is kept in the store. Do not repeat in it what is to be erased.
+            reason: why: a text of at most 5,000 bytes. It is kept, so do not repeat in it what is to be erased.
             dry_run: change nothing, and report what goes and what stays.
 
         Returns:
@@ -1209,11 +1215,11 @@ class MetaMLFlowClient:
                 the error says from when on it can be erased.
             ArtifactNotFoundError: the version does not exist.
             StoreFormatError: the store holds something unknown.
-            InvalidInputError: ``ref`` names no number.
+            InvalidInputError: ``ref`` names no number, or ``reason`` is empty or too long.
         """
         from metamlflow.store.retain.erasing import erase
 
-        return erase(self._store, Reference.parse(ref), reason, dry_run=dry_run)
+        return erase(self._store, Reference.parse(ref), checked_note(reason, "reason"), dry_run=dry_run)
 
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.

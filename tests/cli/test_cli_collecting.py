@@ -9,6 +9,10 @@ import time
 
 import pytest
 
+from metamlflow.backend import DeleteFailure
+from metamlflow.errors import AccessDeniedError
+from metamlflow_local.backend import LocalBackend
+
 STATE = "artifacts/rides/_versions/9999999998_v1.state-9999999998.json"
 MANIFEST = "artifacts/rides/_versions/9999999998_v1.json"
 DAYS = 10 * 24 * 3600
@@ -89,15 +93,28 @@ def test_gc_says_where_there_is_no_store(work, ask, options):
     assert list((work / "elsewhere").iterdir()) == []
 
 
-def test_gc_names_what_it_could_not_delete_and_exits_with_one(ask, pruned):
+def test_gc_names_what_it_could_not_delete_and_exits_with_five_as_other_commands_that_could_not_do_all(ask, pruned):
     if os.geteuid() == 0:
         pytest.skip("root deletes what it likes")
     (blob,) = [path for path in pruned.glob("blobs/sha256/*/*") if path.read_bytes() == b"1,2\n"]
     blob.parent.chmod(0o500)
     answer = ask("gc")
     blob.parent.chmod(0o700)
-    assert answer.code == 1
+    assert answer.code == 5
     assert answer.out.splitlines()[1].split("\t")[:2] == ["rides@1", "failed"]
+
+
+@pytest.mark.parametrize(("command", "kind"), [("gc", "blobs/"), ("erase", "artifacts/")])
+def test_who_may_not_delete_something_is_told_and_the_command_exits_with_five(ask, pruned, monkeypatch, command, kind):
+    assert ask("annotate", "rides@1", "--title", "noted").code == 0
+
+    def denied(self, infos):
+        return [DeleteFailure(info.key, AccessDeniedError("you may not", key=info.key)) for info in infos]
+
+    monkeypatch.setattr(LocalBackend, "delete_seen", denied)
+    answer = ask(*{"gc": ("gc",), "erase": ("erase", "rides@1")}[command])
+    assert answer.code == 5
+    assert kind in answer.out
 
 
 def test_gc_stops_at_what_it_does_not_know(ask, pruned):

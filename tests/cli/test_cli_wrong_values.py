@@ -61,6 +61,7 @@ WRONG = {
     "a selection": ("migrate store dst --version a?", "--version", "'latest'"),
     "a name": ("migrate store dst --name a?", "--name", "letters"),
     "a scheduler": ("migrate store dst --dask host", "--dask", "tcp://host:8786"),
+    "a scheduler of a collection": ("gc --dask host", "--dask", "tcp://host:8786"),
     "a place to copy to": ("migrate store dst --copy-pointers zip://x", "--copy-pointers", "bucket"),
 }
 

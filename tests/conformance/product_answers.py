@@ -121,21 +121,25 @@ class Answers(Versions):
         lists = [key for key in keys if layout.parse_features_key(key) and key not in unread]
         decoded = [decode_features(self._read(key), key) for key in lists]
         named = sorted({name for found in decoded for name in (*found.read, *found.write)})
-        missing = [] if unknown or unread or named else self._missing(keys)
-        stops = bool(unknown or unread or named or missing)
+        live = {} if unknown or unread or named else self._sizes_of_live(keys)
+        missing = sorted(live.keys() - set(keys))
+        not_whole = sorted(key for key in live.keys() & set(keys) if live[key] != {self._store.backend.stat(key).size})
+        stops = bool(unknown or unread or named or missing or not_whole)
         if layout.MARKER in keys:
             self._refuses(unknown, named, unread)
         manifests = [] if stops else [key for key in keys if record_of(key)["kind"] == "manifest"]
         gone = [key for key in manifests if self._status_of(key).erased]
-        kept = set() if stops else {blob for key in keys for blob in self._kept_by(key)}
+        kept = set() if stops else {blob for key in keys for blob, _ in self._kept_by(key)}
         frees = [key for key in keys if layout.sha256_of_blob_key(key) and key not in kept]
         self._does(None if stops else (frees, gone))
         found = {"deletes_nothing": stops, "unknown": unknown, "unread": unread, "features": named, "missing": missing}
-        return found | {"frees": [] if stops else frees, "buries": gone}
+        return found | {"not_whole": not_whole, "frees": [] if stops else frees, "buries": gone}
 
-    def _missing(self, keys: list[str]) -> list[str]:
-        named = {blob for key in keys for blob in self._kept_by(key, held=False)}
-        return sorted(named - set(keys))
+    def _sizes_of_live(self, keys: list[str]) -> dict[str, set[int]]:
+        sizes: dict[str, set[int]] = {}
+        for blob, size in (named for key in keys for named in self._kept_by(key, held=False)):
+            sizes.setdefault(blob, set()).add(size)
+        return sizes
 
     def _does(self, expected: tuple[list[str], list[str]] | None) -> None:
         """What the call does a month later."""
@@ -225,15 +229,15 @@ class Answers(Versions):
     def _entries(self, manifest: Manifest) -> Entries:
         return Entries(self._store, manifest, as_registered=True)
 
-    def _kept_by(self, key: str, *, held: bool = True) -> list[str]:
-        """The blobs of the version whose manifest lies at a key, if it is live or, with ``held``, held otherwise."""
+    def _kept_by(self, key: str, *, held: bool = True) -> list[tuple[str, int]]:
+        """The blobs, with their sizes, of the version at a key if it is live or, with ``held``, held otherwise."""
         if record_of(key)["kind"] != "manifest" or (status := self._status_of(key)).erased:
             return []
         manifest = self._manifest_at(key)
         if not is_live(self._store, manifest.name, status, by_times=False) and not (held and self._is_held(manifest)):
             return []
-        content = [held.key for item in self._entries(manifest).items() for held in item.objects()]
-        return [*(shard.key for shard in manifest.shards or ()), *content]
+        content = [held for item in self._entries(manifest).items() for held in item.objects()]
+        return [(named.key, named.size) for named in (*(manifest.shards or ()), *content)]
 
     def _is_held(self, manifest: Manifest) -> bool:
         if protected(self._store, manifest.name, manifest.version):

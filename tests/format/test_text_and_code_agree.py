@@ -139,6 +139,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "line": lambda value: isinstance(value, str) and bool(value) and "\0" not in value,
     "text": lambda value: isinstance(value, str) and bool(value),
+    "note": lambda value: isinstance(value, str) and bool(value),
     "object of texts": lambda value: value == {},
     "true": lambda value: value is True,
     "object": lambda value: isinstance(value, dict),

@@ -18,7 +18,13 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ORIGIN = {"format": 1, "record_id": "0" * 32, "created_at": "2026-01-31T12:00:00Z"}
 
 
-@given(NAMES, st.integers(1, MAX_VERSION), HEX32, HEX64, st.none() | st.text(st.characters(codec="utf-8"), max_size=20))
+@given(
+    NAMES,
+    st.integers(1, MAX_VERSION),
+    HEX32,
+    HEX64,
+    st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
+)
 def test_the_record_of_an_erased_version_is_read_back_as_it_was_written(name, version, record_id, digest, reason):
     tomb = Tomb(
         record_id=record_id,

@@ -178,7 +178,7 @@ def test_without_a_rule_nothing_is_pruned_and_the_error_says_what_to_give(five):
         {"versions": [0]},
         {"versions": ["3"]},
         {"versions": "3"},
-        {"keep_last": 1, "note": "two\nlines"},
+        {"keep_last": 1, "note": "x" * 5_001},
         {"keep_last": 1, "note": ""},
     ],
     ids=str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 
@@ -105,6 +106,34 @@ def test_a_damaged_or_missing_shard_of_a_live_version_stops_it(old):
 def test_missing_content_of_a_live_version_stops_it_and_is_named(old):
     del old.bucket.objects[blob_of(b"two")]
     assert_stops(old, IntegrityError, "a@2")
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"tw", "2 bytes instead of 3"), (b"", "0 bytes"), (b"twoo", "4 bytes")])
+def test_content_of_a_live_version_that_is_not_whole_stops_it_and_is_named(old, content, what):
+    old.write(blob_of(b"two"), content)
+    old.passes(GRACE + DAY)
+    assert_stops(old, IntegrityError, f"a@2: sha256:{hashlib.sha256(b'two').hexdigest()} has {what}")
+
+
+def test_content_with_another_size_in_one_of_two_live_versions_stops_it_and_names_that_one(old):
+    key = version_key("a", 3)
+    document = json.loads(old.read(key))
+    (entry,) = json.loads(old.read(version_key("a", 2)))["entries"]
+    (named,) = document["entries"]
+    named |= {"size": 2, "sha256": entry["sha256"], "key": entry["key"]}
+    line = json.dumps([named["path"], 2, entry["sha256"]], separators=(",", ":")) + "\n"
+    digest = f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
+    old.write(key, json.dumps(document | {"size": 2, "digest": digest}).encode())
+    old.passes(GRACE + DAY)
+    assert_stops(old, IntegrityError, r"\(1 blob\):\n  a@3: sha256:[0-9a-f]+ has 3 bytes instead of 2\n")
+
+
+def test_content_that_is_not_whole_of_a_version_that_is_pruned_or_was_left_out_does_not_stop_it(old):
+    old.set_state("a", 2, "absent")
+    old.prune("a", 3)
+    for content in (b"two", b"three"):
+        old.write(blob_of(content), b"")
+    assert old.client().collect_garbage().deleted == 2
 
 
 def test_missing_content_of_a_version_that_is_pruned_or_was_left_out_does_not(old):

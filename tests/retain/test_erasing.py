@@ -173,6 +173,56 @@ def test_what_stays_is_told(old):
     assert any("the run that registered it" in what for what in stays)
 
 
+def protected_and_over(store, note):
+    """Two protections of a@2, which is live meanwhile, and their ends; all with a note."""
+    client = store.client()
+    store.set_state("a", 2, "restored", 2)
+    for _ in range(2):
+        client.protect("a@2", note=note)
+    client.protect("a@3", note="stays")
+    client.unprotect("a@2", note=note)
+    store.set_state("a", 2, "pruned", 3)
+    store.passes(GRACE + DAY)
+
+
+def test_protections_that_are_over_go_with_their_notes_each_before_its_end(old):
+    protected_and_over(old, SECRET.decode())
+    before = old.listed("protections/a/_v2/")
+    assert len(before) == 4
+    backend = old.faulty()
+    report = old.client(backend).erase("a@2", "asked for")
+    assert {it.key for it in report.goes if it.kind == "protection"} == before
+    assert old.listed("protections/") == {f"protections/a/_v3/{LAST - 1}.json"}
+    deleted = [call.key for call in backend.calls if call.verb == "delete" and call.key.startswith("protections/")]
+    assert [("end" in key, key.split("/")[-1][:10]) for key in deleted] == [
+        (ends, str(LAST - number)) for number in (1, 2) for ends in (False, True)
+    ]
+    assert_erased(old)
+
+
+def test_a_protection_that_comes_while_it_is_erased_goes_as_well(old):
+    protected_and_over(old, "audit")
+
+    def too_late():
+        old.write_json(f"protections/a/_v2/{LAST - 3}.json", created_by="eve", note=SECRET.decode())
+        old.write_json(f"protections/a/_v2/{LAST - 3}.end.json", created_by="eve")
+
+    backend = old.faulty(Meanwhile(verb="delete", key=f"protections/a/_v2/{LAST - 2}.end.json", act=too_late))
+    assert old.client(backend).erase("a@2", "asked for").ok
+    assert old.listed("protections/a/_v2/") == set()
+
+
+def test_each_state_record_with_a_note_is_told_since_it_stays(old):
+    key = version_key("a", 2, f".state-{LAST - 1:010d}")
+    said = json.loads(old.read(key))
+    old.bucket.objects[key] = StoredObject(
+        json.dumps(said | {"note": "ada\nasked"}).encode(), old.bucket.objects[key].modified
+    )
+    (told,) = [it for it in old.client().erase("a@2", "asked for", dry_run=True).stays if "note" in it.what]
+    assert (key in told.what, told.what.endswith(r"ada\nasked")) == (True, True)
+    assert key in old.listed()
+
+
 def test_an_erasure_that_is_killed_at_any_call_is_ended_by_the_same_call(old):
     start, rehearsal = dict(old.bucket.objects), old.faulty()
     old.client(rehearsal).erase("a@2", "asked for")

@@ -22,38 +22,40 @@ RESTS = ["", ".csv", ".csv.gz", f"-{'a' * 32}", f"-{'b' * 32}.csv"]
 KEYS = st.builds(
     lambda digest, rest: f"blobs/sha256/{digest[:2]}/{digest}{rest}", *map(st.sampled_from, (DIGESTS, RESTS))
 )
-NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), st.integers(0, 2**40)), max_size=30)
+SIZES = st.integers(0, 3)
+NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), SIZES, st.integers(0, 2**40)), max_size=30)
 
 
 @settings(deadline=None, max_examples=150)
-@given(named=NAMED, listed=st.sets(KEYS), most=st.sampled_from([0, 200, 100_000]))
-def test_each_listed_key_is_judged_by_the_firmest_version_that_names_it_and_missing_ones_are_found(named, listed, most):
+@given(named=NAMED, listed=st.dictionaries(KEYS, SIZES), most=st.sampled_from([0, 200, 100_000]))
+def test_each_listed_key_is_judged_by_the_firmest_version_and_what_is_not_whole_is_found(named, listed, most):
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(kept, "_MOST_BYTES", most)
         keys = NamedKeys(Path(folder))
-        for key, standing, owner in named:
-            keys.add(record + owner.to_bytes(8, "big") for record in named_key(key, standing))
+        for key, standing, size, owner in named:
+            keys.add(record + owner.to_bytes(8, "big") for record in named_key(key, standing, size))
         keys.flush()
-        judged, missing = {}, set()
+        judged, wrong = {}, set()
         for part in range(PARTS):
             beside = _Named(keys.of_part(part))
             for key in sorted(key for key in listed if int(key[13], 16) == part):
-                found = beside.of(*split_key(key))
+                found = beside.of(*split_key(key), listed[key])
                 judged[key] = found and found.standing
             beside.finish()
-            missing |= {digest for _, digest in beside.missing}
+            wrong |= {(each.digest, each.size, each.actual) for each in beside.wrong}
     firmest = {}
-    for key, standing, _ in named:
+    for key, standing, *_ in named:
         firmest[key] = min(firmest.get(key, standing), standing, key=STANDINGS.index)
     assert judged == {key: firmest.get(key) for key in listed}
-    assert missing == {key[16:80] for key, standing in firmest.items() if standing == "live" and key not in listed}
+    live = [(key, size) for key, standing, size, _ in named if standing == "live"]
+    assert wrong == {(key[16:80], size, listed.get(key)) for key, size in live if listed.get(key) != size}
 
 
 @pytest.mark.parametrize(
     "key", ["blobs/sha256/00/short", "blobs/readme", "artifacts/a", "", f"blobs/sha256/01/{'0' * 64}"]
 )
 def test_what_is_no_blob_key_names_nothing(key):
-    assert named_key(key, "live") == []
+    assert named_key(key, "live", 1) == []
     assert split_key(key) is None
 
 
@@ -115,7 +117,7 @@ from metamlflow.store.retain.collecting.kept import NamedKeys, named_key
 keys = NamedKeys(Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
     digest = hashlib.sha256(b"%d" % number).hexdigest()
-    keys.add(record + bytes(8) for record in named_key(f"blobs/sha256/{digest[:2]}/{digest}", "live"))
+    keys.add(record + bytes(8) for record in named_key(f"blobs/sha256/{digest[:2]}/{digest}", "live", number))
 keys.flush()
 assert sum(1 for part in range(16) for _ in keys.of_part(part)) == int(sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

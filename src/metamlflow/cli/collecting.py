@@ -19,6 +19,7 @@ from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, Refer
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note, printable
 from metamlflow.cli.progress import shown_progress
 from metamlflow.cli.signals import interruptible
+from metamlflow.cli.spreading import DaskOption, executor_at
 from metamlflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -46,16 +47,17 @@ def gc(
     unsafe: Annotated[
         bool, typer.Option("--unsafe", help="Also in a store with a grace under 24 hours, where content can be lost.")
     ] = False,
+    dask: DaskOption = None,
     store: StoreOption = None,
     options: OptionsOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
-    """Delete the content that no version needs, after the store's grace. Exits with 1 if a deletion failed.
+    """Delete the content that no version needs, after the store's grace. Exits with 5 if a deletion failed.
 
     It stops before it deletes anything if the store holds anything unknown, a record cannot be read, or content of a
-    live version is missing. In a pipe: the garbage of each version, and of none ("-"): NAME@VERSION, objects, bytes,
-    reason; then what was not deleted: NAME@VERSION, failed or unclear, object, reason.
+    live version is missing or not whole. In a pipe: the garbage of each version, and of none ("-"): NAME@VERSION,
+    objects, bytes, reason; then what was not deleted: NAME@VERSION, failed or unclear, object, reason.
     """
     if save is not None and not dry_run:
         raise typer.BadParameter("give it with --dry-run", param_hint="--save")
@@ -65,14 +67,22 @@ def gc(
     wanted = None if grace is None else parse_duration(grace, "--grace")
     client = client_for(store, options)
     report: CollectionReport
-    with interruptible() as interruption, shown_progress("collecting", interruption) as progress:
+    with (
+        interruptible() as interruption,
+        shown_progress("collecting", interruption) as progress,
+        executor_at(dask) as executor,
+    ):
         try:
             if dry_run:
-                report = found = client.collect_garbage(dry_run=True, grace=wanted, unsafe=unsafe, progress=progress)
+                report = found = client.collect_garbage(
+                    dry_run=True, grace=wanted, unsafe=unsafe, executor=executor, progress=progress
+                )
                 if page is not None:
                     found.save(page)
             else:
-                report = client.collect_garbage(plan=plan, grace=wanted, unsafe=unsafe, progress=progress)
+                report = client.collect_garbage(
+                    plan=plan, grace=wanted, unsafe=unsafe, executor=executor, progress=progress
+                )
         except InvalidInputError as error:
             blame_by_names(error, {"plan": "--plan", "grace": "--grace", "unsafe": "--unsafe"})
             raise
@@ -85,7 +95,7 @@ def gc(
         emit_rows(_rows(report))
     for text in report.notes if not as_json else ():
         note(printable(text))
-    return ExitCode.GOOD if report else ExitCode.CHECK_FAILED
+    return ExitCode.GOOD if report else ExitCode.STORAGE
 
 
 @collecting_app.command(short_help="Erase a pruned version for good.")
@@ -103,7 +113,7 @@ def erase(
     """Erase a version that was pruned longer ago than the store's grace: its record, notes and signatures.
 
     Nothing brings it back, and its number is never used again. Its content is freed by the next `metamlflow gc`. Exits
-    with 1 if something could not be deleted; the same command goes on. In a pipe: failed, goes, later or stays; what;
+    with 5 if something could not be deleted; the same command goes on. In a pipe: failed, goes, later or stays; what;
     and why.
     """
     report = client_for(store, options).erase(reference, reason, dry_run=dry_run)
@@ -115,7 +125,7 @@ def erase(
             emit(f"  {status:<6}  {printable(str(what))}" + (f": {printable(str(why))}" if why else ""))
     else:
         emit_rows(_erased_rows(report))
-    return ExitCode.GOOD if report else ExitCode.CHECK_FAILED
+    return ExitCode.GOOD if report else ExitCode.STORAGE
 
 
 def _rows(report: CollectionReport) -> Iterator[Row]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -21,6 +20,7 @@ from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
 from metamlflow.cli.signals import interruptible
+from metamlflow.cli.spreading import DaskOption, executor_at
 
 if TYPE_CHECKING:
     from metamlflow.migration import MigrationReport, VersionReport
@@ -59,10 +59,6 @@ ProofOption = Annotated[
 ]
 ServerSideOption = Annotated[
     bool, typer.Option("--server-side", help="Let the provider copy content over 1 MiB, within one provider.")
-]
-DaskOption = Annotated[
-    str | None,
-    typer.Option("--dask", metavar="ADDRESS", help="Spread the work over this Dask scheduler, e.g. tcp://host:8786."),
 ]
 CopyPointersOption = Annotated[
     str | None,
@@ -117,7 +113,7 @@ def migrate(
         _told_to_go_on(),
         interruptible() as interruption,
         shown_progress("migrating", interruption) as progress,
-        _executor_at(dask) as executor,
+        executor_at(dask) as executor,
     ):
         report = bring(
             client_for(source, from_options, source_options, place="SRC", option="--from-option"),
@@ -147,20 +143,6 @@ def _check_names(names: Iterable[str]) -> None:
     with blamed_on("--name"):
         for name in names:
             ArtifactName.parse(name)
-
-
-@contextmanager
-def _executor_at(address: str | None) -> Iterator[Executor | None]:
-    """Connect to a Dask scheduler, if one is given, for the duration of a block."""
-    if address is None:
-        yield None
-        return
-    from metamlflow.migration import dask_executor
-
-    with ExitStack() as connected:
-        with blamed_on("--dask"):
-            executor = connected.enter_context(dask_executor(address))
-        yield executor
 
 
 @contextmanager

@@ -56,7 +56,7 @@ WhereOption = Annotated[
     str | None,
     typer.Option(metavar="CONDITION", help="Only what fulfils it, such as 'metadata.accuracy < 0.5 and size > 1000'."),
 ]
-NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why; one line.")]
+NoteOption = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why: a text of at most 5,000 bytes.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Write nothing; only report what would be done.")]
 
 

@@ -9,9 +9,10 @@ from typing import Literal, cast
 from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_instant, parse_object, shown
 from metamlflow.format.layout import MARKER, state_number_of_key
 from metamlflow.format.manifests import is_digest, is_record_id, is_uuid
-from metamlflow.model.aliases import AliasChange, reason_problem
+from metamlflow.model.aliases import AliasChange
 from metamlflow.model.manifests import WRITER
 from metamlflow.model.names import MAX_VERSION
+from metamlflow.model.notes import note_problem
 from metamlflow.model.uris import uri_problem
 
 DEFAULT_GRACE = timedelta(days=7)
@@ -136,7 +137,7 @@ def decode_state(data: bytes, key: str) -> StateRecord:
     if (number := state_number_of_key(key)) and state in STATES and (state == "restored") == bool(number % 2):
         fields.note("state", f'"{state}" cannot be record {number}: even ones restore, odd ones do not')
     manifest_digest = fields.text("manifest_digest", is_digest)
-    created_by, note = fields.optional_text("created_by"), fields.optional_text("note")
+    created_by, note = fields.optional_text("created_by"), fields.optional_text("note", note_problem)
     check_origin(fields)
     problems.raise_if_any("state record")
     return StateRecord(cast("State", state), manifest_digest, created_by, note)
@@ -182,7 +183,7 @@ def decode_alias_change(data: bytes, key: str, name: str, alias: str, number: in
         alias=alias,
         number=number,
         version=None if fields.is_null("version") else fields.integer("version", 1, MAX_VERSION),
-        note=fields.optional_text("note", reason_problem),
+        note=fields.optional_text("note", note_problem),
         created_at=fields.instant("created_at"),
         created_by=fields.optional_text("created_by"),
         writer=fields.optional_text(WRITER),

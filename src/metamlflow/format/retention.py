@@ -12,8 +12,9 @@ from metamlflow.format.documents import FORMAT, Fields, Problems, dump, format_i
 from metamlflow.format.manifests import is_record_id
 from metamlflow.format.records import check_origin, open_record
 from metamlflow.model.names import ArtifactName
+from metamlflow.model.notes import note_problem
 from metamlflow.model.patterns import NamePattern, pattern_problem
-from metamlflow.model.retention import MAX_KEEP_LAST, MAX_SECONDS, Policy, Protection, Rules, note_problem
+from metamlflow.model.retention import MAX_KEEP_LAST, MAX_SECONDS, Policy, Protection, Rules
 
 MAX_POLICIES = 1_000
 """The largest number of policies in a store."""

@@ -10,6 +10,7 @@ from metamlflow.format.documents import FORMAT, dump, format_instant, shown
 from metamlflow.format.manifests import is_digest, is_record_id, previous_digest
 from metamlflow.format.records import check_origin, open_record
 from metamlflow.model.names import MAX_VERSION, ArtifactName
+from metamlflow.model.notes import note_problem
 
 Visibility = Literal["hidden", "shown"]
 VISIBILITIES: tuple[Visibility, ...] = ("hidden", "shown")
@@ -78,7 +79,7 @@ def decode_tomb(data: bytes, key: str, name: ArtifactName, version: int) -> Tomb
         version=version,
         manifest_digest=fields.text("manifest_digest", is_digest),
         previous=previous_digest(fields, version),
-        reason=fields.optional_text("reason"),
+        reason=fields.optional_text("reason", note_problem),
     )
     problems.raise_if_any("record of an erased version")
     return tomb

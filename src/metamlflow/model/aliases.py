@@ -8,29 +8,6 @@ from typing import Any
 
 from metamlflow._looks import minute_text, one_line, table_of, utc_text
 from metamlflow.errors import InvalidInputError
-from metamlflow.model.notes import text_problem
-
-MAX_REASON_BYTES = 5_000
-
-
-def reason_problem(value: str) -> str | None:
-    """Return what is wrong with the note on a change, or None: it is any text that is not empty."""
-    return text_problem(value, 1, MAX_REASON_BYTES)
-
-
-def checked_reason(note: object) -> str | None:
-    """Return the note that a caller gives on a change, or None.
-
-    Raises:
-        InvalidInputError: it is not a text, empty, or too long.
-    """
-    if note is None:
-        return None
-    if not isinstance(note, str):
-        raise InvalidInputError(f"note: expected a text, not {type(note).__name__}")
-    if problem := reason_problem(note):
-        raise InvalidInputError(f"note: {problem}", hint="Leave it out if there is nothing to say.")
-    return note
 
 
 def checked_expectation(expected: object) -> int | None:

@@ -17,6 +17,8 @@ MAX_DESCRIPTION_BYTES = 100_000
 MAX_TAGS = 100
 MAX_TAG_BYTES = 250
 MAX_TAG_VALUE_BYTES = 5_000
+MAX_NOTE_BYTES = 5_000
+"""Of the note on a change: of an alias, a state, a protection, a policy; and of the reason of an erasure."""
 
 
 def title_problem(value: str) -> str | None:
@@ -59,6 +61,25 @@ def text_problem(value: str, least: int, most: int) -> str | None:
     if least <= size <= most:
         return None
     return f"expected at most {most:,} bytes, not {size:,}" if size else "expected a text that is not empty"
+
+
+def note_problem(value: str) -> str | None:
+    """Return what is wrong with the note on a change, or None. It is a text, as a description is."""
+    return text_problem(value, 1, MAX_NOTE_BYTES)
+
+
+def checked_note(value: object, what: str = "note") -> str | None:
+    """Return the note that a caller gives on a change, or None.
+
+    Raises:
+        InvalidInputError: it is not a text, empty, or too long.
+    """
+    if value is None:
+        return None
+    problem = note_problem(value) if isinstance(value, str) else f"expected a text, not {type(value).__name__}"
+    if problem or not isinstance(value, str):
+        raise InvalidInputError(f"{what}: {problem}", hint="Leave it out if there is nothing to say.")
+    return value
 
 
 @dataclass(frozen=True, slots=True, repr=False)

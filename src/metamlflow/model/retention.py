@@ -10,34 +10,13 @@ from typing import Any, Self
 from metamlflow._looks import one_line, utc_text
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.conditions import Condition
-from metamlflow.model.notes import line_problem
 from metamlflow.model.patterns import NamePattern
 
-MAX_NOTE_BYTES = 1_000
 MAX_KEEP_LAST = 1_000_000_000
 MAX_SECONDS = 10**10
 _DAY = 86_400
 _SHOWN = 10
 _SECONDS_OF = ((_DAY, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def note_problem(value: str) -> str | None:
-    """Return what is wrong with a text as the note on a prune, a policy or a protection, or None."""
-    return line_problem(value, MAX_NOTE_BYTES)
-
-
-def checked_note(value: object, what: str = "note") -> str | None:
-    """Return a caller's note, or None.
-
-    Raises:
-        InvalidInputError: it is not a text of one line, or longer than 1,000 bytes.
-    """
-    if value is None:
-        return None
-    problem = note_problem(value) if isinstance(value, str) else f"expected a text, not {type(value).__name__}"
-    if problem or not isinstance(value, str):
-        raise InvalidInputError(f"{what}: {problem}")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

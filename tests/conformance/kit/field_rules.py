@@ -43,7 +43,7 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
             "created_at": "time",
             "manifest_digest": "digest",
             "created_by": "text?",
-            "note": "text?",
+            "note": "description?",
         }
     },
     "restored": {"": {"manifest_digest": "digest"}},
@@ -56,7 +56,7 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
             "created_by": "text",
             "manifest_digest": "digest",
             "previous": "digest",
-            "reason": "text?",
+            "reason": "description?",
         }
     },
     "hidden": {"": {"format": "format", "record_id": "id", "created_at": "time"}},
@@ -98,16 +98,18 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
             "created_at": "time",
             "created_by": "text",
             "keep_last": "keep_last?",
-            "note": "line?",
+            "note": "description?",
             "older_than_seconds": "seconds?",
             "pattern": "pattern",
             "where": "text?",
         },
     },
     "protection": {
-        "": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text", "note": "line?"}
+        "": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text", "note": "description?"}
     },
-    "over": {"": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text", "note": "line?"}},
+    "over": {
+        "": {"format": "format", "record_id": "id", "created_at": "time", "created_by": "text", "note": "description?"}
+    },
     "collection": {
         "": {
             "format": "format",

@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
     yield from _features()
     yield from _alias()
     yield from _policies()
+    yield from _notes_on_changes()
     yield from _collections()
     yield from _runs()
     yield from _signatures()
@@ -117,9 +118,6 @@ def _alias() -> Iterator[Case]:
         yield _case("alias", f"version {version!r}", "type.version", version=version)
     key, _ = originals.DOCUMENTS["alias"]
     yield Case("alias/version missing", key, as_document(ORIGIN), "alias.there")
-    for letter, most in (("x", 5_000), ("\u00e9", 2_500)):
-        yield _case("alias", f"a note of {most} {letter}", note=letter * most)
-        yield _case("alias", f"a note of {most + 1} {letter}", "limit.alias-note", note=letter * (most + 1))
 
 
 def _policies() -> Iterator[Case]:
@@ -136,14 +134,20 @@ def _policies() -> Iterator[Case]:
         each = f'{{"created_at":"{originals.NOON}","created_by":"","pattern":"p#/*"}}'
         recipe = [before, {"each": each, "to": count, "join": ","}, after]
         yield Case(f"policies/{count} of them", key, recipe, rule)
-    for kind in ("protection", "over"):
-        for letter, most in (("x", 1_000), ("\u00e9", 500)):
-            yield _case(kind, f"a note of {most} {letter}", note=letter * most)
-            yield _case(kind, f"a note of {most + 1} {letter}", "limit.retention-note", note=letter * (most + 1))
-    for letter, most in (("x", 1_000), ("\u00e9", 500)):
-        yield _case("policies", f"a note of {most} {letter}", policies=[policy | {"note": letter * most}])
-        longer = [policy | {"note": letter * (most + 1)}]
-        yield _case("policies", f"a note of {most + 1} {letter}", "limit.retention-note", policies=longer)
+
+
+def _notes_on_changes() -> Iterator[Case]:
+    fields = {"alias": "note", "pruned": "note", "protection": "note", "over": "note", "tomb": "reason"}
+    documents = {kind: (field, originals.DOCUMENTS[kind]) for kind, field in fields.items()}
+    key, policies = originals.DOCUMENTS["policies"]
+    for letter, most in (("x", 5_000), ("\u00e9", 2_500)):
+        for count, rule in ((most, None), (most + 1, "limit.note")):
+            for kind, (field, (place, document)) in documents.items():
+                before, after = as_document(document | {field: "@"}).decode().split("@")
+                yield Case(f"{kind}/a {field} of {count} {letter}", place, [before, [letter, count], after], rule)
+            one = policies | {"policies": [originals.POLICY | {"note": "@"}]}
+            before, after = as_document(one).decode().split("@")
+            yield Case(f"policies/a note of {count} {letter}", key, [before, [letter, count], after], rule)
 
 
 def _collections() -> Iterator[Case]:

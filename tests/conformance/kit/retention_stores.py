@@ -86,8 +86,21 @@ def content_missing(records: Records) -> None:
         (records.root / told["key"]).unlink()
 
 
+def content_not_whole(records: Records) -> None:
+    """Content of a live version has another size, so a collector stops; that of a pruned one may have any."""
+    records.marker()
+    _versions(records, "live", 2)
+    _versions(records, "pruned", 2)
+    records.state("pruned", 1, 1, "pruned")
+    records.blob("nothing names this", b"garbage\n")
+    for name, content in (("live", b"live"), ("pruned", b"")):
+        told = originals.entry("data", f"{name} 1\n".encode())
+        (records.root / told["key"]).write_bytes(content)
+
+
 STORES: dict[str, Callable[[Records], None]] = {
     "content-missing": content_missing,
+    "content-not-whole": content_not_whole,
     "retained": retained,
     "retained-badly": retained_badly,
 }

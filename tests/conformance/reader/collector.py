@@ -18,9 +18,11 @@ def told(store: Store) -> dict[str, Any]:
     unread = sorted(key for key in _read_by_it(store) if not _is_read(store, key))
     features = {name for key, _ in store.of("features") for name in _names_in(store, key)}
     stops_at: dict[str, Any] = {"unknown": unknown, "unread": unread, "features": sorted(features)}
-    stops_at["missing"] = [] if any(stops_at.values()) else sorted(_named(store, kept=False) - set(store.keys))
+    live = {} if any(stops_at.values()) else _named(store, kept=False)
+    stops_at["missing"] = sorted(live.keys() - set(store.keys))
+    stops_at["not_whole"] = sorted(key for key in live.keys() & set(store.keys) if live[key] != {store.size_of(key)})
     stops = any(stops_at.values())
-    frees = [] if stops else sorted({key for key, _ in store.of("blob")} - _named(store, kept=True))
+    frees = [] if stops else sorted({key for key, _ in store.of("blob")} - _named(store, kept=True).keys())
     buried = [key for key, said in store.of("manifest") if versions.manifest_key(store, **_of(said)) is None]
     return {"deletes_nothing": stops, **stops_at, "frees": frees, "buries": [] if stops else buried}
 
@@ -82,19 +84,19 @@ def _names_in(store: Store, key: str) -> list[str]:
     return [] if said == "refused" else [*said["read"], *said["write"]]
 
 
-def _named(store: Store, *, kept: bool) -> set[str]:
-    """The blobs of every live version; or also of those that an alias stands for or that are protected."""
+def _named(store: Store, *, kept: bool) -> dict[str, set[int]]:
+    """The blobs of every live version, with their sizes; or also of those that an alias stands for or are protected."""
     held = {
         (said["name"], store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"])
         for _, said in store.of("alias")
         if said["name"] in _with_an_odd_state(store)
     } | {(said["name"], said["version"]) for _, said in store.in_force()}
-    named = set()
+    named: dict[str, set[int]] = {}
     for key, said in store.of("manifest"):
         at = (said["name"], said["version"])
         if versions.manifest_key(store, *at) and (versions.is_live(store, *at) or (kept and at in held)):
             found = store.read(key)
-            named |= {
-                one["key"] for one in (*(found["shards"] or ()), *versions.items_of(store, found)) if "key" in one
-            }
+            for one in (*(found["shards"] or ()), *versions.items_of(store, found)):
+                if "key" in one:
+                    named.setdefault(one["key"], set()).add(one["size"])
     return named

@@ -26,7 +26,6 @@ from reader.types import (
     is_object,
     is_path,
     is_pattern,
-    is_reason,
     is_tags,
     is_text,
     is_texts,
@@ -214,7 +213,7 @@ def state(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
         "state": field(document, "state", taken),
         "manifest_digest": field(document, "manifest_digest", is_digest),
         "created_by": field(document, "created_by", is_text, may_miss=True),
-        "note": field(document, "note", is_text, may_miss=True),
+        "note": field(document, "note", is_note, may_miss=True),
     }
 
 
@@ -226,7 +225,7 @@ def tomb(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
         "created_by": field(document, "created_by", is_text),
         "manifest_digest": field(document, "manifest_digest", is_digest),
         "previous": _previous(document),
-        "reason": field(document, "reason", is_text, may_miss=True),
+        "reason": field(document, "reason", is_note, may_miss=True),
     }
 
 
@@ -259,7 +258,7 @@ def alias(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": field(document, "version", is_version, may_miss=True),
         "created_by": field(document, "created_by", is_text, may_miss=True),
-        "note": field(document, "note", is_reason, may_miss=True),
+        "note": field(document, "note", is_note, may_miss=True),
         "writer": field(document, "writer", is_text, may_miss=True),
     }
 

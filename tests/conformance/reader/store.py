@@ -30,6 +30,9 @@ class Store:
     def bytes_of(self, key: str) -> bytes:
         return (self._root / key).read_bytes()
 
+    def size_of(self, key: str) -> int:
+        return (self._root / key).stat().st_size
+
     def read(self, key: str) -> dict[str, Any]:
         said = record_of(key)
         return records.READERS[said["kind"]](self.bytes_of(key), said)

@@ -87,12 +87,7 @@ def is_description(value: Any) -> bool:
 
 
 def is_note(value: Any) -> bool:
-    """The note of a protection or of a policy."""
-    return _is_line(value, 1_000)
-
-
-def is_reason(value: Any) -> bool:
-    """The note of an alias record."""
+    """What people give to a change of an alias, a state, a protection or a policy, and to an erasure."""
     return _fits(value, 5_000) and value != ""
 
 

@@ -89,6 +89,26 @@ def test_a_deletion_is_sent_once_whatever_becomes_of_it(proxied, aged, fault):
     assert root.read_json(newest)["unclear"] is True
 
 
+def test_many_pieces_of_garbage_are_looked_at_by_pages_before_they_are_deleted(proxied, aged):
+    root, proxy = proxied
+    aged(root, 60)
+    before = proxy.counts.copy()
+    report = collected(root)
+    made = proxy.counts - before
+    assert (report.deleted, report.ok, root.keys("blobs/")) == (60, True, [blob_of(b"live")])
+    assert (made["DeleteObjects"], made["DeleteObject"]) == (1, 0)
+    assert made["HeadObject"] < 12
+
+
+def test_in_a_versioned_bucket_many_pieces_go_for_good_too(root, aged):
+    root.server.raw().put_bucket_versioning(Bucket=root.bucket, VersioningConfiguration={"Status": "Enabled"})
+    aged(root, 30)
+    assert collected(root).deleted == 30
+    found = root.server.raw().list_object_versions(Bucket=root.bucket, Prefix=f"{root.prefix}/blobs/")
+    assert [item["Key"].removeprefix(f"{root.prefix}/") for item in found["Versions"]] == [blob_of(b"live")]
+    assert found.get("DeleteMarkers", []) == []
+
+
 def test_a_denied_deletion_of_a_single_key_is_sent_once_too(proxied, aged):
     root, proxy = proxied
     aged(root)

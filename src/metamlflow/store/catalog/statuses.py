@@ -373,8 +373,7 @@ def refuse_erased(store: Store, name: ArtifactName, version: int) -> None:
 
 def erased_error(tomb: Tomb) -> ArtifactErasedError:
     """Return the error for a version that was erased."""
-    # A reason may take a megabyte; the attribute of the error has all of it.
-    why = f": {tomb.reason:.{_SHOWN}}" if tomb.reason else ""
+    why = f": {one_line(tomb.reason, _SHOWN)}" if tomb.reason else ""  # the attribute of the error has all of it
     return ArtifactErasedError(
         f"{tomb.name}@{tomb.version} was erased by {tomb.created_by:.{_SHOWN}} on {tomb.created_at:%Y-%m-%d}{why}",
         hint="It cannot be brought back. Use another version.",

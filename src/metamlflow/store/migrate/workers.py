@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Executor, Future
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 from metamlflow.errors import MetaMLFlowError
 from metamlflow.model.manifests import Entry
-from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.store import store_from
 from metamlflow.store.migrate.blobs import (
     LARGE_AT_A_TIME,
@@ -23,14 +21,12 @@ from metamlflow.store.migrate.blobs import (
     bytes_in_memory,
 )
 from metamlflow.store.transfer.progress import Counter
+from metamlflow.store.transfer.remote_tasks import RemoteTask
 from metamlflow.store.transfer.scheduler import in_parallel
 
 SHARE_BYTES = 256 * 1024 * 1024
 SHARE_OBJECTS = 256
 _AT_A_TIME = 64  # shares of a version that are submitted to an executor, or finished, at a time
-_ATTEMPTS = 3
-_LOOK_SECONDS = 0.2  # how soon a wait for a share notices that it was cancelled
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +80,11 @@ class CopyPool:
         if self.executor is None:
             yield from self._move_here(contents)
             return
-        under_way: deque[_Task] = deque()
+        under_way: deque[_Share] = deque()
         try:
             for share in self._shares(contents):
-                under_way.append(_Task(self.executor, share, self.ends.destination.clock))
+                task = RemoteTask(self.executor, move_share, share, _is_whole, "a share of the migration")
+                under_way.append(_Share(task, self.ends.destination.clock.elapsed()))
                 while len(under_way) >= _AT_A_TIME:
                     yield from self._result(under_way[0])
                     under_way.popleft()
@@ -95,8 +92,8 @@ class CopyPool:
                 yield from self._result(under_way[0])
                 under_way.popleft()
         finally:  # the executor belongs to the caller: cancel the tasks that are no longer needed
-            for task in under_way:
-                task.cancel()
+            for left in under_way:
+                left.task.cancel()
 
     def _move_here(self, contents: Iterable[Entry]) -> Iterator[CopiedBlob]:
         stop = threading.Event()
@@ -116,58 +113,26 @@ class CopyPool:
         if together:
             yield CopyBatch(source, destination, self.how, tuple(together))
 
-    def _result(self, task: _Task) -> Iterator[CopiedBlob]:
-        result = task.result(self.counter.add)
+    def _result(self, share: _Share) -> Iterator[CopiedBlob]:
+        result = share.task.result(self.counter.add)
         if isinstance(result, MetaMLFlowError):
             raise result
         if result is None:  # the executor could not run it
-            yield from self._move_here(task.share.contents)
+            yield from self._move_here(share.task.task.contents)
             return
         self.counter.add(files=len(result), size=sum(moved.size for moved in result))
-        yield from (moved.since(task.began) for moved in result)
+        yield from (moved.since(share.began) for moved in result)
 
 
-class _Task:
-    """A share that was submitted to an executor."""
+@dataclass(frozen=True, slots=True)
+class _Share:
+    task: RemoteTask[CopyBatch, list[CopiedBlob] | MetaMLFlowError]
+    began: float
 
-    def __init__(self, executor: Executor, share: CopyBatch, clock: Clock) -> None:
-        self.share = share
-        self.began = clock.elapsed()
-        self._executor = executor
-        self._attempts = 0
-        self._future = self._submit()
 
-    def _submit(self) -> Future[list[CopiedBlob] | MetaMLFlowError] | None:
-        self._attempts += 1
-        try:
-            return self._executor.submit(move_share, self.share)
-        except Exception as error:  # noqa: BLE001 (broken, or shut down; each executor has its own exceptions)
-            _log.warning("the executor takes no more work, which goes on in this process: %s", error)
-            return None
-
-    def result(self, check: Callable[[], None]) -> list[CopiedBlob] | MetaMLFlowError | None:
-        """Wait for the result, calling ``check`` meanwhile; None: the executor could not run it."""
-        while (future := self._future) is not None:
-            check()
-            try:
-                result = future.result(_LOOK_SECONDS)
-                if isinstance(result, MetaMLFlowError) or self._is_whole(result):
-                    return result
-                reason = "its result is not that of its work"
-            except (Exception, CancelledError) as error:  # noqa: BLE001 (any failure of the worker or its transport)
-                if not future.done():
-                    continue
-                reason = repr(error)
-            _log.warning("a share of the migration was lost (attempt %d): %s", self._attempts, reason)
-            self._future = self._submit() if self._attempts < _ATTEMPTS else None
-        return None
-
-    def _is_whole(self, result: object) -> bool:
-        """Whether a worker's result covers all content of the share."""
-        keys = [moved.key for moved in result if isinstance(moved, CopiedBlob)] if isinstance(result, list) else None
-        return keys == [content.key for content in self.share.contents]
-
-    def cancel(self) -> None:
-        """Cancel the task, if it has not begun."""
-        if self._future is not None:
-            self._future.cancel()
+def _is_whole(share: CopyBatch, result: object) -> bool:
+    """Whether a worker's result is an error, or covers all content of the share."""
+    if isinstance(result, MetaMLFlowError):
+        return True
+    keys = [moved.key for moved in result if isinstance(moved, CopiedBlob)] if isinstance(result, list) else None
+    return keys == [content.key for content in share.contents]

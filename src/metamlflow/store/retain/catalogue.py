@@ -59,7 +59,6 @@ class KnownVersion:
         version: its number.
         state: its state.
         created_at: when it was registered, by its writer's clock, in UTC; None if its manifest could not be read.
-        modified: when its manifest was written, by the storage's clock; None if there is none.
         state_modified: when its newest state record was written, by the storage's clock; None if it has none.
         size: of all its files, in bytes.
         files: how many files it has.
@@ -70,7 +69,6 @@ class KnownVersion:
     version: int
     state: VersionState
     created_at: datetime | None = None
-    modified: datetime | None = None
     state_modified: datetime | None = None
     size: int = 0
     files: int = 0
@@ -124,7 +122,7 @@ class Catalogue:
             if facts is None:
                 continue
             known.created_at, known.size, known.files = facts.created_at, facts.size, facts.files
-            known.modified, known.pointed = records.manifests[version].info.modified, facts.pointed
+            known.pointed = facts.pointed
             if not self._wanted(state):
                 continue
             for line in facts.lines:

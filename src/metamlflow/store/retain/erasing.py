@@ -1,4 +1,4 @@
-"""Erase a version for good: its record, its notes and signatures, and what a cache has of it. SPEC.md, section 12."""
+"""Erase a version for good: its record, all that was said of it, and what a cache has of it. SPEC.md, section 12."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from metamlflow.format.layout import (
     CACHE,
     manifest_key,
     notes_prefix,
+    protections_prefix,
     signatures_prefix,
     state_key,
     tomb_key,
@@ -170,6 +171,11 @@ class _Erasure:
         store = self._store
         notes = sorted(pages(store, notes_prefix(self._name, self._version), 1000), key=lambda info: info.key)
         yield from (("note", info) for info in reversed(notes))  # the oldest has the last key
+        # None of these is in force, and an erased version gets no other. Each goes before the record that ends it.
+        protections = sorted(
+            pages(store, protections_prefix(self._name, self._version), 1000), key=lambda info: info.key
+        )
+        yield from (("protection", info) for info in reversed(protections))
         yield from (("signature", info) for info in pages(store, signatures_prefix(self._name, self._version), 1000))
         # Any of it may have been made from this version; whoever needs it makes it again.
         yield from (("cache", info) for info in pages(store, CACHE, 1000))

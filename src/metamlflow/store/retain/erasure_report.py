@@ -17,7 +17,7 @@ class ErasedObject:
     """An object that goes with a version.
 
     Attributes:
-        kind: ``manifest``, ``note``, ``signature``, or ``cache`` (which anybody makes again).
+        kind: ``manifest``, ``note``, ``protection``, ``signature``, or ``cache`` (which anybody makes again).
         key: in the store.
         reason: why it could not be deleted; empty if it was, or will be.
     """

@@ -13,8 +13,9 @@ from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import state_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName
+from metamlflow.model.notes import MAX_NOTE_BYTES
 from metamlflow.model.patterns import NamePattern
-from metamlflow.model.retention import MAX_NOTE_BYTES, Policy, Rules
+from metamlflow.model.retention import Policy, Rules
 from metamlflow.store.catalog.policies import deciding_policy, policies
 from metamlflow.store.catalog.protections import open_for_change
 from metamlflow.store.catalog.records import Losses, looked_again

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
-from metamlflow._looks import bytes_text, counted
+from metamlflow._looks import bytes_text, counted, one_line
 from metamlflow.backend.retention import retention_notes
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import MARKER, edges_prefix, runs_prefix
+from metamlflow.format.layout import MARKER, edges_prefix, runs_prefix, state_number_of_key, version_prefix
 from metamlflow.format.manifests import StoredManifest
+from metamlflow.format.records import decode_state
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.entries import Entries
+from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import pages
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.collecting.kept import NamedKeys, Owners, Scratch, split_key
@@ -31,10 +36,10 @@ _ELSEWHERE = (
     ),
 )
 _RECORDS = Remaining(
-    "its state records, protections that are over, edges and idempotency claims, and the record that it was erased",
-    "they hold numbers, digests, names and notes of prunes and protections; its number stays taken, and the history "
-    "checkable",
+    "its state records, edges and idempotency claims, and the record that it was erased",
+    "they hold numbers, digests, names and who wrote them; its number stays taken, and the history checkable",
 )
+_MOST_NOTED = 100
 
 
 def remains_of(store: Store, name: ArtifactName, version: int, loaded: StoredManifest | None) -> list[Remaining]:
@@ -42,6 +47,7 @@ def remains_of(store: Store, name: ArtifactName, version: int, loaded: StoredMan
     found = list(_content(store, name, version, loaded))
     found += _records_of_runs(store, name, version, loaded)
     found.append(_RECORDS)
+    found += _noted_states(store, name, version)
     found += [Remaining("in the storage", note) for note in retention_notes(store.backend, MARKER)]
     return [*found, *_ELSEWHERE]
 
@@ -105,6 +111,22 @@ def _found(named: NamedKeys, owners: Owners, sought: dict[bytes, list[_Sought]],
                     reference = owners.get(naming.owner).reference
                     if reference != own:
                         yield one.key, reference
+
+
+def _noted_states(store: Store, name: ArtifactName, version: int) -> Iterable[Remaining]:
+    """Tell each state record with a note: who listed the version a moment ago may still go by its state."""
+    states = (info.key for info in pages(store, version_prefix(name, version), 1000) if state_number_of_key(info.key))
+    for key in islice(states, _MOST_NOTED):
+        try:
+            note = decode_state(with_retries(partial(read_record, store.backend, key), store.clock), key).note
+        except MetaMLFlowError as error:
+            yield Remaining(f"the state record {key}", f"it cannot be read, and may hold a note: {error.message}")
+            continue
+        if note is not None:
+            yield Remaining(
+                f"the note on the state record {key}: {one_line(note, 200)}",
+                "the record cannot go: an older listing must not take the version for a live one",
+            )
 
 
 def _records_of_runs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -42,6 +43,7 @@ def plan_collection(
     *,
     grace: timedelta | None = None,
     unsafe: bool = False,
+    executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> CollectionPlan:
     """Return what a collection would delete now. Nothing is written.
@@ -50,10 +52,11 @@ def plan_collection(
         store: the store.
         grace: keep what nothing names for so long, if longer than the store's grace.
         unsafe: also in a store with a grace under a day.
+        executor: reads and lists in other processes; None for this one.
         progress: the progress callback.
     """
     with callback_errors():
-        return _Collection(store, moment_of(store, grace, unsafe=unsafe), progress).plan(unsafe=unsafe)
+        return _Collection(store, moment_of(store, grace, unsafe=unsafe), executor, progress).plan(unsafe=unsafe)
 
 
 def collect(
@@ -62,9 +65,12 @@ def collect(
     *,
     grace: timedelta | None = None,
     unsafe: bool = False,
+    executor: Executor | None = None,
     progress: ProgressCallback | None = None,
 ) -> CollectionReport:
     """Delete what no version needs; with a plan, only what it lists and is still garbage.
+
+    An executor reads and lists; what is deleted is always deleted from here, once.
 
     Raises:
         ConflictError: another collection is under way, or a deletion of an earlier one may still be applied.
@@ -82,14 +88,17 @@ def collect(
         if planned is not None and planned.store_id != store.marker().store_id:
             raise InvalidInputError("plan: it is that of another store", hint=f"Make one of {store.url}.")
         refuse_overlap(store, moment)
-        return _Collection(store, moment, progress).run(planned)
+        return _Collection(store, moment, executor, progress).run(planned)
 
 
 class _Collection:
     """One collection, from its listing on."""
 
-    def __init__(self, store: Store, moment: Moment, progress: ProgressCallback | None) -> None:
+    def __init__(
+        self, store: Store, moment: Moment, executor: Executor | None, progress: ProgressCallback | None
+    ) -> None:
         self._store = store
+        self._executor = executor
         locked, self._notes = lock_of(store.backend)
         self._moment = replace(moment, locked=locked)
         self._progress = progress
@@ -134,11 +143,11 @@ class _Collection:
     def _looked(self) -> CollectionReport:
         store, folder = self._store, self._folder.path
         refuse_unknown_around(store)
-        named = NamesOfVersions(store, self._moment, folder, Counter("collect", self._progress))
+        named = NamesOfVersions(store, self._moment, folder, Counter("collect", self._progress), self._executor)
         named.read()
         self._owners, self._manifests = named.owners, named.survey.buried
         counter = Counter("collect", self._progress)
-        swept = Sweep(store, self._moment, named.keys, named.owners, self._found, counter).run()
+        swept = Sweep(store, self._moment, named.keys, named.owners, self._found, counter, self._executor).run()
         self._uploads, notes = self._unfinished()
         gathering = Gathering()
         for candidate in self._found:

@@ -75,12 +75,21 @@ class Holders:
         self._lock = threading.Lock()
         self._held: dict[int, str] | None = None
 
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The aliases of the name, as they were listed."""
+        return tuple(sorted(self._aliases))
+
+    def protects(self, version: int) -> bool:
+        """Whether a version is protected."""
+        return (self._name, version) in self._protected
+
     def of(self, version: int) -> str | None:
         """Return why a version is kept although it is not live, or None."""
         with self._lock:
             if self._held is None:
                 self._held = self._read()
-        return self._held.get(version) or ("it is protected" if (self._name, version) in self._protected else None)
+        return self._held.get(version) or ("it is protected" if self.protects(version) else None)
 
     def _read(self) -> dict[int, str]:
         held: dict[int, str] = {}

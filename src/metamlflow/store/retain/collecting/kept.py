@@ -8,11 +8,12 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +26,15 @@ STANDINGS: tuple[Standing, ...] = ("live", "held", "waiting", "dead")
 PARTS = 16
 """Keys are looked at in so many parts at a time: by the first hex digit of their digest."""
 
-_DIGEST, _REST = 32, 16
-_SIZE = _DIGEST + _REST + 1 + 8
-_MOST_BYTES = 30 * 1024 * 1024  # about 250,000 records
+_DIGEST, _REST, _NUMBER = 32, 16, 8
+_STANDING = _DIGEST + _REST
+_SIZE = _STANDING + 1 + _NUMBER + _NUMBER
+_MOST_BYTES = 30 * 1024 * 1024  # about 240,000 records
 _KNOWN = 10_000
+_MOST_SIZES = 100  # that live versions have of one key: all but one are wrong
 _NO_REST = bytes(_REST)
+_MOST = 2 ** (8 * _NUMBER) - 1
+_digest_of = itemgetter(slice(_DIGEST))
 
 
 @lru_cache(maxsize=4096)
@@ -100,23 +105,27 @@ class Naming:
     """That a version names a key.
 
     Attributes:
-        rest: a hash of what follows the digest in the key.
         standing: of the version.
+        size: of the object, in bytes, as the version has it.
         owner: the version, as :class:`Owners` knows it.
+        others: of a live version: further live ones that have another size.
     """
 
-    rest: bytes
     standing: Standing
+    size: int
     owner: int
+    others: tuple[Naming, ...] = ()
 
 
-def named_key(key: str, standing: Standing) -> list[bytes]:
+def named_key(key: str, standing: Standing, size: int) -> list[bytes]:
     """Return the record that a version names a key, as :class:`NamedKeys` takes it but for its owner.
 
-    Empty for what is no blob key: it is never deleted.
+    Empty for what is no blob key: it is never deleted. A size that no object has counts as the largest.
     """
     parts = split_key(key)
-    return [] if parts is None else [b"".join((*parts, bytes((STANDINGS.index(standing),))))]
+    if parts is None:
+        return []
+    return [b"".join((*parts, bytes((STANDINGS.index(standing),)), min(size, _MOST).to_bytes(_NUMBER, "big")))]
 
 
 class NamedKeys:
@@ -140,22 +149,37 @@ class NamedKeys:
     def of_part(self, part: int) -> Iterator[tuple[bytes, dict[bytes, Naming]]]:
         """Yield the digests whose first hex digit is ``part``, ascending, each with the keys of it that are named.
 
-        Of several versions that name a key the one counts that holds it most firmly.
+        Keys are told by a hash of what follows the digest in them. Of several versions that name a key the one counts
+        that holds it most firmly.
         """
         last = bytes([(part + 1) << 4]) if part < PARTS - 1 else None
         records_of_part = self._runs.between(bytes([part << 4]), last)
-        for digest, records in groupby(records_of_part, key=lambda record: record[:_DIGEST]):
+        for digest, records in groupby(records_of_part, key=_digest_of):
             found: dict[bytes, Naming] = {}
             for record in records:
-                rest = record[_DIGEST : _DIGEST + _REST]
-                if rest not in found:  # of one key, the firmest comes first
-                    standing = STANDINGS[record[_DIGEST + _REST]]
-                    found[rest] = Naming(rest, standing, int.from_bytes(record[-8:], "big"))
+                rest = record[_DIGEST:_STANDING]
+                first = found.get(rest)
+                if first is None:  # of one key, the firmest comes first
+                    found[rest] = _naming(record)
+                elif first.standing == "live" and len(first.others) < _MOST_SIZES:
+                    found[rest] = _with_another_size(first, _naming(record))
             yield digest, found
 
 
+def _naming(record: bytes) -> Naming:
+    size = int.from_bytes(record[_STANDING + 1 : -_NUMBER], "big")
+    return Naming(STANDINGS[record[_STANDING]], size, int.from_bytes(record[-_NUMBER:], "big"))
+
+
+def _with_another_size(first: Naming, other: Naming) -> Naming:
+    last = first.others[-1] if first.others else first  # they come in the order of their sizes
+    if other.standing != "live" or other.size == last.size:
+        return first
+    return replace(first, others=(*first.others, other))
+
+
 class Scratch:
-    """A new folder for files, about 60 bytes for each key that a version names; gone with this object."""
+    """A new folder for files, about 65 bytes for each key that a version names; gone with this object."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="metamlflow-collect-"))

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, StorageError, StoreFormatError
-from metamlflow.format.documents import MAX_DOCUMENT_BYTES
-from metamlflow.format.entries import decode_shard
-from metamlflow.format.layout import BLOBS
-from metamlflow.model.manifests import Item, Shard
+from metamlflow.model.manifests import Shard
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.entries import read_shard
-from metamlflow.store.catalog.statuses import VersionStatus, load_manifest
+from metamlflow.store.catalog.statuses import load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.retain.collecting.judging import Holders, Judged, judged, listed_versions
+from metamlflow.store.retain.collecting.judging import Judged, listed_versions
 from metamlflow.store.retain.collecting.kept import (
     STANDINGS,
     NamedKeys,
@@ -29,11 +26,13 @@ from metamlflow.store.retain.collecting.kept import (
     split_key,
 )
 from metamlflow.store.retain.collecting.moment import Moment
+from metamlflow.store.retain.collecting.reading import Reader, ShardOf, memory_of_shard
+from metamlflow.store.retain.collecting.spreading import Spreading
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _SHOWN = 1_000
-_PARSED = 8  # times the bytes of a document are in memory while it is read
+_MOST_OF_DEAD = 1024 * 1024  # bytes that most manifests take while they are read
 
 
 @dataclass
@@ -61,14 +60,17 @@ class NamesOfVersions:
         moment: what versions are judged by.
         folder: for files.
         counter: counts versions.
+        executor: reads what is kept in other processes; None for this one.
     """
 
-    def __init__(self, store: Store, moment: Moment, folder: Path, counter: Counter) -> None:
+    def __init__(
+        self, store: Store, moment: Moment, folder: Path, counter: Counter, executor: Executor | None = None
+    ) -> None:
         self._store = store
-        self._moment = moment
+        self._reader = Reader(store, moment)
+        self._spreading = Spreading(self._reader, executor, counter.add)
         self._counter = counter
         self._shards: dict[bytes, int] = {}  # that were read, and for how firm a standing
-        self._root = f"{store.backend.url}/{BLOBS}"
         self._dead = (folder / "dead").open("w+b")
         self.owners = Owners(folder)
         self.keys = NamedKeys(folder)
@@ -77,15 +79,14 @@ class NamesOfVersions:
     def read(self) -> None:
         """Read all of it: first what is kept, each part of which must be readable, then what is not."""
         with closing(self.owners), self._dead:
-            for part in in_parallel(self._of_shard, self._shards_of_kept(), size_of=_size_of):
-                self._add(part)
-            for part in in_parallel(self._of_dead_shard, self._shards_of_dead(), size_of=_size_of):
-                self._add(part)
+            for part, keys in self._spreading.shards(self._shards_of_kept()):
+                self._add(keys, part.owner)
+            for part, keys in in_parallel(self._of_dead_shard, self._shards_of_dead(), size_of=memory_of_shard):
+                self._add(keys, part.owner)
         self.keys.flush()
 
-    def _shards_of_kept(self) -> Iterator[_ShardOf]:
-        listed = listed_versions(self._store)
-        for version in in_parallel(self._judge, listed, size_of=_manifest_size):
+    def _shards_of_kept(self) -> Iterator[ShardOf]:
+        for version in self._spreading.versions(listed_versions(self._store)):
             judged = version.judged
             self._count(judged)
             if judged.standing == "dead":  # not kept in memory: there may be many
@@ -94,62 +95,45 @@ class NamesOfVersions:
                 owner = self.owners.add(Owner(judged.reference, judged.reason, judged.until))
                 yield from self._take(version.keys, version.shards, judged.standing, owner)
 
-    def _shards_of_dead(self) -> Iterator[_ShardOf]:
+    def _shards_of_dead(self) -> Iterator[ShardOf]:
         """What an old version named is garbage if nothing else names it. This tells whose it was, and nothing more."""
         self._dead.seek(0)
-        for line in self._dead:
-            name, version, reason = json.loads(line)
-            try:
-                manifest = load_manifest(self._store, ArtifactName(name), version).manifest
-            except (StorageError, StoreFormatError):
-                continue  # erased since; its content is garbage all the same
-            owner = self.owners.add(Owner(f"{name}@{version}", reason))
-            yield from self._take(self._keys_of(manifest.items or (), "dead"), manifest.shards or (), "dead", owner)
-
-    def _judge(self, listed: tuple[ArtifactName, VersionStatus, Holders]) -> _Version:
-        found = judged(self._store, self._moment, *listed)
-        if found.manifest is None or found.standing is None or found.standing == "dead":
-            return _Version(replace(found, manifest=None), [], ())
-        manifest = found.manifest.manifest
-        keys = self._keys_of(manifest.items or (), found.standing)
-        return _Version(replace(found, manifest=None), keys, manifest.shards or ())  # what is left is small
+        for found in in_parallel(self._of_dead, self._dead, size_of=lambda _: _MOST_OF_DEAD):
+            if found is not None:
+                owner, keys, shards = found
+                yield from self._take(keys, shards, "dead", self.owners.add(owner))
 
     def _take(
         self, keys: Iterable[bytes], shards: Iterable[Shard], standing: Standing, owner: int
-    ) -> Iterator[_ShardOf]:
-        self._add(_KeysOf(keys, owner))
+    ) -> Iterator[ShardOf]:
+        self._add(keys, owner)
         for shard in shards:
-            self._add(_KeysOf(named_key(shard.key, standing), owner))
+            self._add(named_key(shard.key, standing, shard.size), owner)
             # Many versions of a name share most of their shards. Of those that a live version has, more is asked than
             # of others: that their content is there.
             known, firmness = b"".join(split_key(shard.key) or (shard.key.encode(),)), STANDINGS.index(standing)
             if self._shards.get(known, len(STANDINGS)) > firmness:
                 self._shards[known] = firmness
-                yield _ShardOf(shard, standing, owner)
+                yield ShardOf(shard, standing, owner)
 
-    def _add(self, part: _KeysOf) -> None:
-        owner = part.owner.to_bytes(8, "big")
-        self.keys.add(key + owner for key in part.keys)
+    def _add(self, keys: Iterable[bytes], owner: int) -> None:
+        number = owner.to_bytes(8, "big")
+        self.keys.add(key + number for key in keys)
 
-    def _of_shard(self, part: _ShardOf) -> _KeysOf:
-        items = decode_shard(read_shard(self._store, part.shard), part.shard)
-        return _KeysOf(self._keys_of(items, part.standing), part.owner)
-
-    def _of_dead_shard(self, part: _ShardOf) -> _KeysOf:
+    def _of_dead(self, line: bytes) -> tuple[Owner, list[bytes], tuple[Shard, ...]] | None:
+        name, version, reason = json.loads(line)
         try:
-            return self._of_shard(part)
-        except (StorageError, IntegrityError, StoreFormatError):
-            return _KeysOf((), part.owner)  # collected before, as a rule
+            manifest = load_manifest(self._store, ArtifactName(name), version).manifest
+        except (StorageError, StoreFormatError):
+            return None  # erased since; its content is garbage all the same
+        keys = self._reader.keys_of(manifest.items or (), "dead")
+        return Owner(f"{name}@{version}", reason), keys, manifest.shards or ()
 
-    def _keys_of(self, items: Iterable[Item], standing: Standing) -> list[bytes]:
-        keys: list[bytes] = []
-        for item in items:
-            for held in item.objects():
-                keys += named_key(held.key, standing)
-            # A pointer may lead into this very store. What it leads to is nobody's to delete.
-            if item.uri and standing != "dead" and item.uri.startswith(self._root):
-                keys += named_key(BLOBS + item.uri.removeprefix(self._root), "held")
-        return keys
+    def _of_dead_shard(self, part: ShardOf) -> tuple[ShardOf, list[bytes]]:
+        try:
+            return part, self._reader.shard(part)
+        except (StorageError, IntegrityError, StoreFormatError):
+            return part, []  # collected before, as a rule
 
     def _count(self, judged: Judged) -> None:
         self._counter.add(files=1)
@@ -160,32 +144,3 @@ class NamesOfVersions:
         shown = {"held": survey.held, "waiting": survey.waiting}.get(standing)
         if shown is not None and len(shown) < _SHOWN:
             shown.append(Owner(judged.reference, judged.reason, judged.until))
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    judged: Judged
-    keys: list[bytes]
-    shards: tuple[Shard, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _KeysOf:
-    keys: Iterable[bytes]
-    owner: int
-
-
-@dataclass(frozen=True, slots=True)
-class _ShardOf:
-    shard: Shard
-    standing: Standing
-    owner: int
-
-
-def _size_of(part: _ShardOf) -> int:
-    return min(part.shard.size * _PARSED, MAX_DOCUMENT_BYTES)
-
-
-def _manifest_size(listed: tuple[ArtifactName, VersionStatus, Holders]) -> int:
-    info = listed[1].info
-    return min(info.size * _PARSED, MAX_DOCUMENT_BYTES) if info else 0

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -62,7 +63,7 @@ class CollectionPlan(CollectionReport):
 
     _planned: Planned | None = None
     _described: Callable[[Candidate], GarbageObject] | None = None
-    _apply: Callable[[CollectionPlan], CollectionReport] | None = None
+    _apply: Callable[..., CollectionReport] | None = None
     _folder: Scratch | None = None
 
     def objects(self) -> Iterator[GarbageObject]:
@@ -71,13 +72,16 @@ class CollectionPlan(CollectionReport):
         assert self._described is not None  # noqa: S101
         return map(self._described, self._planned.objects())
 
-    def apply(self) -> CollectionReport:
+    def apply(self, *, executor: Executor | None = None) -> CollectionReport:
         """Delete what the plan lists and is still garbage, and nothing else; return a report.
 
         Everything is judged anew, by a fresh listing.
+
+        Args:
+            executor: as for :meth:`MetaMLFlowClient.collect_garbage`; the plan may have been made with another.
         """
         assert self._apply is not None  # noqa: S101 (set when it is made)
-        return self._apply(self)
+        return self._apply(self, executor=executor)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, for another process: ``client.collect_garbage(plan=path)``."""

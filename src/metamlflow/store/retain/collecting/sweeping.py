@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from metamlflow._looks import counted
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError
 from metamlflow.format.layout import CONTENT
 from metamlflow.model.names import Reference
-from metamlflow.store.catalog.statuses import is_live, pages, version_status
+from metamlflow.store.catalog.statuses import is_live, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.collecting.kept import PARTS, NamedKeys, Naming, Owners, split_key
 from metamlflow.store.retain.collecting.moment import Moment
+from metamlflow.store.retain.collecting.reading import Reader
+from metamlflow.store.retain.collecting.spreading import PAGE, Spreading
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_PAGE = 1_000
-_MOST_MISSING = 1_000
+_MOST_WRONG = 1_000
+_MOST_SHOWN = 20
 NOBODY = -1
 
 
@@ -57,6 +61,28 @@ class Tally:
         self.bytes += other.bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A blob that is not as a live version names it.
+
+    Attributes:
+        owner: the version, as :class:`~metamlflow.store.retain.collecting.kept.Owners` knows it.
+        digest: its digest.
+        size: its size as the version has it.
+        actual: its size as listed; None if it was not listed.
+    """
+
+    owner: int
+    digest: str
+    size: int
+    actual: int | None = None
+
+    def __str__(self) -> str:
+        if self.actual is None:
+            return f"sha256:{self.digest} is missing"
+        return f"sha256:{self.digest} has {self.actual:,} bytes instead of {self.size:,}"
+
+
 @dataclass
 class Swept:
     """What a listing of ``blobs/`` shows.
@@ -65,19 +91,19 @@ class Swept:
         kept: blobs that a version needs.
         waiting: blobs that are deletable later, by the day (UTC).
         foreign: objects below ``blobs/sha256/`` that are no blobs, and are left alone.
-        missing: owners of keys that a live version names and the listing does not show, with the digest.
+        wrong: what a live version names and the listing does not show, or shows with another size.
     """
 
     kept: Tally = field(default_factory=Tally)
     waiting: dict[str, Tally] = field(default_factory=dict)
     foreign: int = 0
-    missing: list[tuple[int, str]] = field(default_factory=list)
+    wrong: list[Wrong] = field(default_factory=list)
 
     def merge(self, other: Swept) -> None:
         """Take in what another part shows."""
         self.kept.merge(other.kept)
         self.foreign += other.foreign
-        self.missing = (self.missing + other.missing)[:_MOST_MISSING]
+        self.wrong = (self.wrong + other.wrong)[:_MOST_WRONG]
         for day, tally in other.waiting.items():
             self.waiting.setdefault(day, Tally()).merge(tally)
 
@@ -122,10 +148,18 @@ class Sweep:
         owners: the versions.
         found: takes the garbage.
         counter: counts objects.
+        executor: lists in other processes; None for this one.
     """
 
     def __init__(
-        self, store: Store, moment: Moment, keys: NamedKeys, owners: Owners, found: Candidates, counter: Counter
+        self,
+        store: Store,
+        moment: Moment,
+        keys: NamedKeys,
+        owners: Owners,
+        found: Candidates,
+        counter: Counter,
+        executor: Executor | None = None,
     ) -> None:
         self._store = store
         self._moment = moment
@@ -133,19 +167,20 @@ class Sweep:
         self._owners = owners
         self._found = found
         self._counter = counter
+        self._spreading = Spreading(Reader(store, moment), executor, counter.add)
         self._stop = threading.Event()
 
     def run(self) -> Swept:
         """List all blobs; return what they are.
 
         Raises:
-            IntegrityError: a blob that a live version names is not there.
+            IntegrityError: a blob that a live version names is not there, or has another size.
         """
         swept = Swept()
         for part in in_parallel(self._part, range(PARTS), cancel=self._stop.set):
             swept.merge(part)
-        if swept.missing:
-            self._refuse_missing(swept)
+        if swept.wrong:
+            self._refuse_wrong(swept)
         return swept
 
     def _part(self, part: int) -> Swept:
@@ -156,23 +191,23 @@ class Sweep:
                 parts = split_key(info.key)
                 if parts is None:
                     swept.foreign += 1
-                elif candidate := self._judge(info, named.of(*parts), swept):
+                elif candidate := self._judge(info, named.of(*parts, info.size), swept):
                     garbage.write(written(candidate))
         named.finish()
-        swept.missing = named.missing
+        swept.wrong = named.wrong
         return swept
 
     def _listed(self, part: int) -> Iterator[ObjectInfo]:
         """Yield the objects whose digests begin with one hex digit; the first and the last part have all others too."""
         after = f"{CONTENT}{part - 1:x}~" if part else ""
         last = f"{CONTENT}{part:x}~" if part < PARTS - 1 else None
-        for number, info in enumerate(pages(self._store, CONTENT, _PAGE, after)):
+        for number, info in enumerate(self._spreading.listed(CONTENT, after)):
             if last is not None and info.key > last:
                 return
-            if number % _PAGE == 0:
+            if number % PAGE == 0:
                 if self._stop.is_set():
                     return
-                self._counter.add(files=_PAGE if number else 0)
+                self._counter.add(files=PAGE if number else 0)
             yield info
 
     def _judge(self, info: ObjectInfo, naming: Naming | None, swept: Swept) -> Candidate | None:
@@ -191,23 +226,25 @@ class Sweep:
         swept.waiting.setdefault(f"{until:%Y-%m-%d}", Tally()).add(info.size)
         return None
 
-    def _refuse_missing(self, swept: Swept) -> None:
-        lost: list[str] = []
-        for owner, digest in swept.missing:
-            reference = Reference.parse(self._owners.get(owner).reference)
+    def _refuse_wrong(self, swept: Swept) -> None:
+        lost: list[tuple[Reference, Wrong]] = []
+        for wrong in swept.wrong:
+            reference = Reference.parse(self._owners.get(wrong.owner).reference)
             assert isinstance(reference.version, int)  # noqa: S101 (as it was noted)
             # A listing in no order may have missed the state that says that the content is not here.
             status = version_status(self._store, reference.name, reference.version)
             if is_live(self._store, reference.name, status, by_times=False):
-                lost.append(f"{reference}: sha256:{digest}")
+                lost.append((reference, wrong))
         if lost:
-            shown = "\n  ".join(lost[:20])
+            first = lost[0][1]
+            shown = "\n  ".join(f"{reference}: {wrong}" for reference, wrong in lost[:_MOST_SHOWN])
             raise IntegrityError(
-                f"{len(lost):,} blobs that live versions name are not in the store, so nothing was deleted:\n  {shown}",
+                f"content of live versions is not in the store, or not whole, so nothing was deleted "
+                f"({counted(len(lost), 'blob')}):\n  {shown}",
                 hint="What else is wrong there is not known. Put them back with `metamlflow repair`, or prune the "
                 "versions; then collect again.",
-                expected="present",
-                actual="missing",
+                expected=f"{first.size:,} bytes",
+                actual="missing" if first.actual is None else f"{first.actual:,} bytes",
                 key="",
             )
 
@@ -220,16 +257,19 @@ class _Named:
         self._digest: bytes | None = b""
         self._left: dict[bytes, Naming] = {}
         self._seen: set[bytes] = set()
-        self.missing: list[tuple[int, str]] = []
+        self.wrong: list[Wrong] = []
 
-    def of(self, digest: bytes, rest: bytes) -> Naming | None:
-        """Return what names a key that is listed. Digests come in ascending order."""
+    def of(self, digest: bytes, rest: bytes, size: int) -> Naming | None:
+        """Return what names a key that is listed with a size. Digests come in ascending order."""
         while self._digest is not None and self._digest < digest:
             self._advance()
         if self._digest != digest:
             return None
         self._seen.add(rest)
-        return self._left.get(rest)
+        naming = self._left.get(rest)
+        if naming is not None and naming.standing == "live" and (naming.size != size or naming.others):
+            self._note(naming, size)
+        return naming
 
     def finish(self) -> None:
         """Note what was named and not listed."""
@@ -238,7 +278,13 @@ class _Named:
 
     def _advance(self) -> None:
         for rest, naming in self._left.items():
-            if naming.standing == "live" and rest not in self._seen and len(self.missing) < _MOST_MISSING:
-                self.missing.append((naming.owner, (self._digest or b"").hex()))
+            if naming.standing == "live" and rest not in self._seen:
+                self._note(naming, None)
         self._digest, self._left = next(self._groups, (None, {}))
         self._seen = set()
+
+    def _note(self, naming: Naming, actual: int | None) -> None:
+        digest = (self._digest or b"").hex()
+        for each in (naming, *naming.others):
+            if each.size != actual and len(self.wrong) < _MOST_WRONG:
+                self.wrong.append(Wrong(each.owner, digest, each.size, actual))

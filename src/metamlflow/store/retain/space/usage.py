@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -120,9 +121,12 @@ class _Adding:
     depth: int | None
     held: Container[VersionId]
     totals: _Totals = field(default_factory=_Totals)
-    _of_versions: dict[int, _Space] = field(default_factory=lambda: defaultdict(_Space))
+    _of_versions: _Spaces = field(init=False)
     _of_names: dict[str, _Space] = field(default_factory=lambda: defaultdict(_Space))
     _stored: dict[date, int] = field(default_factory=lambda: defaultdict(int))
+
+    def __post_init__(self) -> None:
+        self._of_versions = _Spaces(len(self.catalogue.versions))
 
     def add(self, compared: Compared) -> None:
         """Take in a blob, who names it, and its object."""
@@ -157,7 +161,7 @@ class _Adding:
     def _share(self, size: int, named_by: list[int], live: list[int]) -> None:
         needing = live or named_by
         for index in named_by:
-            _note(self._of_versions[index], size, is_own=needing == [index])
+            self._of_versions.note(index, size, is_own=needing == [index])
         names = {self._group(index) for index in named_by}
         needing_names = {self._group(index) for index in needing}
         for name in names:
@@ -214,7 +218,7 @@ class _Adding:
 
     def _versions(self, told: list[int]) -> Iterator[VersionUsage]:
         for index in sorted(told, key=lambda i: (self.catalogue.versions[i].name, self.catalogue.versions[i].version)):
-            each, space = self.catalogue.versions[index], self._of_versions.get(index, _Space())
+            each, space = self.catalogue.versions[index], self._of_versions.at(index)
             yield VersionUsage(
                 str(each.name), each.version, each.state, each.created_at, each.files,
                 space.bytes, space.own, space.shared, each.pointed,
@@ -230,6 +234,26 @@ class _Adding:
             all_registered += registered.get(day, 0)
             all_stored += self._stored.get(day, 0)
             yield Growth(day, all_registered, all_stored)
+
+
+_MOST = 2**63 - 1
+
+
+class _Spaces:
+    """The spaces of so many versions, in sixteen bytes each: there may be a million."""
+
+    def __init__(self, count: int) -> None:
+        self._own, self._shared = array("q", bytes(8 * count)), array("q", bytes(8 * count))
+
+    def note(self, index: int, size: int, *, is_own: bool) -> None:
+        """Add content to one."""
+        sums = self._own if is_own else self._shared
+        sums[index] = min(sums[index] + size, _MOST)  # whatever a server says of sizes
+
+    def at(self, index: int) -> _Space:
+        """Return one."""
+        own, shared = self._own[index], self._shared[index]
+        return _Space(own + shared, own, shared)
 
 
 def _note(space: _Space, size: int, *, is_own: bool) -> None:
