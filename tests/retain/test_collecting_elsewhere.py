@@ -215,7 +215,10 @@ def test_an_executor_that_was_shut_down_costs_a_warning_and_not_the_collection(f
 
 @pytest.mark.parametrize(
     ("damage", "error"),
-    [("manifest", StoreFormatError), ("shard", IntegrityError), ("gone", IntegrityError), ("cut", IntegrityError)],
+    [
+        ("manifest", StoreFormatError),
+        *((damage, IntegrityError) for damage in ("shard", "gone", "cut", "vanished", "alias")),
+    ],
 )
 def test_what_stops_a_collection_stops_it_there_too(folder, damage, error):
     client = MetaMLFlowClient(folder)
@@ -223,12 +226,16 @@ def test_what_stops_a_collection_stops_it_there_too(folder, damage, error):
     big = json.loads(next(folder.glob("artifacts/big/_versions/*_v2.json")).read_bytes())
     places["shard"] = folder / big["shards"][0]["key"]
     places["gone"] = places["cut"] = folder / blob_of(b"threea")
+    places["vanished"] = next(folder.glob("artifacts/d/_versions/*_v2.json"))
+    places["alias"] = next(folder.glob("artifacts/d/_aliases/best/*.json"))
     before = blobs(folder)
     place = places[damage]
     place.chmod(0o600)
-    if damage == "gone":
+    if damage in {"gone", "vanished"}:
         place.unlink()
         before.discard(place.name)
+    elif damage == "alias":
+        place.write_text(json.dumps(json.loads(place.read_bytes()) | {"version": 4}))
     else:
         place.write_bytes(b"{}")
     with ThreadPoolExecutor(2) as pool, pytest.raises(error) as told_by_workers:

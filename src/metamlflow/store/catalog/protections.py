@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable
 from functools import partial
 
-from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import ArtifactNotFoundError, DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.layout import (
     PROTECTIONS,
@@ -64,14 +64,24 @@ def protect(store: Store, reference: Reference, note: str | None) -> Protection:
 def unprotect(store: Store, reference: Reference, note: str | None) -> int:
     """End all protections of a version that are in force now; return how many those were.
 
+    Those of a version that vanished can be ended, too: they stop every collection.
+
     Raises:
-        ArtifactNotFoundError: the version does not exist.
+        ArtifactNotFoundError: the version does not exist, and is not protected.
         ArtifactErasedError: it was erased.
         StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
     """
     open_for_change(store)
-    version = known_version(store, reference)
+    missing: ArtifactNotFoundError | None = None
+    try:
+        version = known_version(store, reference)
+    except ArtifactNotFoundError as error:
+        if not isinstance(reference.version, int):
+            raise
+        version, missing = reference.version, error
     found = protected(store, reference.name, version).get((reference.name, version), [])
+    if missing is not None and not found:
+        raise missing
     return sum(_end(store, reference.name, version, number, note) for number in found)
 
 

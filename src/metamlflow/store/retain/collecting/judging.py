@@ -28,6 +28,7 @@ from metamlflow.store.catalog.unknown import refuse_keys
 from metamlflow.store.catalog.versions import newest_alias_record
 from metamlflow.store.retain.collecting.kept import Standing
 from metamlflow.store.retain.collecting.moment import Moment
+from metamlflow.store.retain.gaps import missed_between, refuse_alias_of_nothing, refuse_protection_of_nothing
 
 BURY = 1 / 2
 """Of the grace: a manifest that lies under a tomb is deleted when the tomb is older."""
@@ -63,15 +64,20 @@ class Judged:
 
 
 class Holders:
-    """What holds versions of one name beside their states: its aliases, read once when first asked for; protections."""
+    """What holds versions of one name beside their states: its aliases, read once when first asked for; protections.
+
+    Attributes:
+        newest: the highest number that the listing shows, and that this name must have all numbers up to.
+    """
 
     def __init__(
-        self, store: Store, name: ArtifactName, aliases: set[str], protected: Container[ProtectedVersion]
+        self, store: Store, name: ArtifactName, aliases: set[str], protected: Container[ProtectedVersion], newest: int
     ) -> None:
         self._store = store
         self._name = name
         self._aliases = aliases
         self._protected = protected
+        self.newest = newest
         self._lock = threading.Lock()
         self._held: dict[int, str] | None = None
 
@@ -96,6 +102,8 @@ class Holders:
         for alias in sorted(self._aliases):
             version = looked_again(partial(self._target, alias), self._store.clock)
             if version is not None:
+                if version > self.newest:
+                    refuse_alias_of_nothing(self._store, self._name, version, alias)
                 held.setdefault(version, f"the alias {alias} names it")
         return held
 
@@ -111,17 +119,32 @@ def listed_versions(store: Store) -> Iterator[tuple[ArtifactName, VersionStatus,
 
     Raises:
         StoreFormatError: a key is not known.
+        IntegrityError: a version has vanished, as a later version or a protection shows.
     """
     # Whoever protects a version that is not live takes it back, so what is protected later needs no look.
     held = protected(store)
+    unseen = set(held)
     # Of a name the aliases are listed before the versions.
     known = _known(pages(store, ARTIFACTS, _PAGE))
     for name, infos in itertools.groupby(known, key=lambda info: ArtifactName(name_of_artifact_key(info.key) or "")):
         aliases: set[str] = set()
-        holders = Holders(store, name, aliases, held)
+        holders: Holders | None = None
+        before = 0
         for status in merged(name, _without_aliases(name, infos, aliases)):
-            if status.committed:
-                yield name, status, holders
+            if not status.committed:
+                continue  # of a migration that is under way or was cut off; below a version it is a gap
+            if holders is None:
+                holders, before = Holders(store, name, aliases, held, status.version), status.version + 1
+            for missed in missed_between(store, name, status.version, before):
+                yield name, missed, holders
+            before = status.version
+            unseen.discard((name, before))
+            yield name, status, holders
+        if holders is not None:
+            for missed in missed_between(store, name, 0, before):
+                yield name, missed, holders
+    for name, version in sorted(unseen):
+        refuse_protection_of_nothing(store, name, version)
 
 
 def _without_aliases(name: ArtifactName, infos: Iterable[ObjectInfo], aliases: set[str]) -> Iterator[ObjectInfo]:

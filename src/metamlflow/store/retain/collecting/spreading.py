@@ -66,12 +66,14 @@ class Asked:
         status: the version.
         aliases: of the name.
         protected: whether it is.
+        newest: the highest number of the name.
     """
 
     name: ArtifactName
     status: VersionStatus
     aliases: tuple[str, ...]
     protected: bool
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def judge_versions(task: Task[Asked]) -> list[NamedVersion] | MetaMLFlowError:
     protected = {(asked.name, asked.status.version) for asked in task.items if asked.protected}
     for asked in task.items:
         if asked.name not in holders:
-            holders[asked.name] = Holders(reader.store, asked.name, set(asked.aliases), protected)
+            holders[asked.name] = Holders(reader.store, asked.name, set(asked.aliases), protected, asked.newest)
     listed = ((asked.name, asked.status, holders[asked.name]) for asked in task.items)
     try:
         return list(in_parallel(reader.version, listed, size_of=memory_of_version))
@@ -226,7 +228,7 @@ def _is_list(_: object, result: object) -> bool:
 
 def _asked(listed: ListedVersion) -> Asked:
     name, status, holders = listed
-    return Asked(name, status, holders.aliases, holders.protects(status.version))
+    return Asked(name, status, holders.aliases, holders.protects(status.version), holders.newest)
 
 
 def _manifest_size(asked: Asked) -> int:
