@@ -1194,7 +1194,7 @@ class MetaMLFlowClient:
             raise InvalidInputError("give a plan or dry_run, not both", hint="A plan is the result of a dry run.")
         return plan_collection(self._store, grace=grace, unsafe=unsafe, executor=executor, progress=progress)
 
-    def erase(self, ref: str, reason: str | None, *, dry_run: bool = False) -> ErasureReport:
+    def erase(self, ref: str, reason: str | None, *, lost: bool = False, dry_run: bool = False) -> ErasureReport:
         """Erase a version for good: its record with its paths and metadata, its notes and its signatures.
 
         The version must have been pruned longer ago than the store's grace. Its number is never used again, and its
@@ -1204,6 +1204,8 @@ class MetaMLFlowClient:
         Args:
             ref: a reference with a number, such as ``"features@2"``.
             reason: why: a text of at most 5,000 bytes. It is kept, so do not repeat in it what is to be erased.
+            lost: give up a version that vanished, because something other than the library deleted its manifest. It
+                stops every collection. The first call notes that it is given up; the same call erases it a grace later.
             dry_run: change nothing, and report what goes and what stays.
 
         Returns:
@@ -1212,14 +1214,14 @@ class MetaMLFlowClient:
 
         Raises:
             ConflictError: the version is live, an alias names it, it is protected, or it was pruned too short ago; then
-                the error says from when on it can be erased.
-            ArtifactNotFoundError: the version does not exist.
+                the error says from when on it can be erased. With ``lost``: the version is there; or the next is not.
+            ArtifactNotFoundError: the version does not exist, and with ``lost``, no later one shows that it did.
             StoreFormatError: the store holds something unknown.
             InvalidInputError: ``ref`` names no number, or ``reason`` is empty or too long.
         """
         from metamlflow.store.retain.erasing import erase
 
-        return erase(self._store, Reference.parse(ref), checked_note(reason, "reason"), dry_run=dry_run)
+        return erase(self._store, Reference.parse(ref), checked_note(reason, "reason"), lost=lost, dry_run=dry_run)
 
     def doctor(self) -> Diagnosis:
         """Examine the store, its place and the local cache; every check runs, whatever the others find.

@@ -104,6 +104,12 @@ def erase(
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept, so repeat nothing of it here.")
     ] = None,
+    lost: Annotated[
+        bool,
+        typer.Option(
+            "--lost", help="Give up a version that vanished: now, and erase it a grace later by the same command."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what goes and what stays.")] = False,
     store: StoreOption = None,
     options: OptionsOption = None,
@@ -116,7 +122,7 @@ def erase(
     with 5 if something could not be deleted; the same command goes on. In a pipe: failed, goes, later or stays; what;
     and why.
     """
-    report = client_for(store, options).erase(reference, reason, dry_run=dry_run)
+    report = client_for(store, options).erase(reference, reason, lost=lost, dry_run=dry_run)
     if as_json:
         emit_document("erasure", report.to_json())
     elif sys.stdout.isatty():

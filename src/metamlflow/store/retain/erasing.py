@@ -28,8 +28,8 @@ from metamlflow.store.catalog.records import create_exclusively, with_retries
 from metamlflow.store.catalog.statuses import VersionStatus, lists_in_order, pages, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown
-from metamlflow.store.catalog.versions import not_found
 from metamlflow.store.retain.erasure_report import ErasedObject, ErasureReport
+from metamlflow.store.retain.lost import give_up, not_there, tomb_of_lost
 from metamlflow.store.retain.remains import remains_of
 
 BURY = 1 / 2
@@ -38,13 +38,17 @@ _TICK = timedelta(seconds=1)  # storages tell times in whole seconds
 _LOOKS = 5  # for notes that come meanwhile
 
 
-def erase(store: Store, wanted: Reference, reason: str | None, *, dry_run: bool = False) -> ErasureReport:
+def erase(
+    store: Store, wanted: Reference, reason: str | None, *, lost: bool = False, dry_run: bool = False
+) -> ErasureReport:
     """Erase a version that was pruned longer ago than the grace. Running it again goes on where it was cut off.
 
     Args:
         store: the store.
         wanted: name and number.
         reason: kept in the record that it was erased.
+        lost: the version vanished, and is given up for good: the first call notes that, and one that comes a grace
+            later erases it.
         dry_run: write nothing, and tell what goes and what stays.
 
     Raises:
@@ -59,7 +63,7 @@ def erase(store: Store, wanted: Reference, reason: str | None, *, dry_run: bool 
         )
     store.marker_looked_at_again()
     refuse_unknown(store)
-    return _Erasure(store, wanted, wanted.version).carry_out(reason, dry_run=dry_run)
+    return _Erasure(store, wanted, wanted.version).carry_out(reason, lost=lost, dry_run=dry_run)
 
 
 class _Erasure:
@@ -72,14 +76,16 @@ class _Erasure:
         self._grace = store.marker().grace
         self._key = manifest_key(wanted.name, version)
 
-    def carry_out(self, reason: str | None, *, dry_run: bool) -> ErasureReport:
+    def carry_out(self, reason: str | None, *, lost: bool, dry_run: bool) -> ErasureReport:
         """Do the steps, from the first one that is not done."""
         store, status = self._store, version_status(self._store, self._name, self._version)
-        if not status.erased and status.info is None:
-            raise not_found(store, self._name, self._version)
+        if not lost and not status.erased and status.info is None:
+            raise not_there(store, self._name, self._version)
         loaded: StoredManifest | None
         if status.erased:
             tomb, loaded = read_tomb(store, self._name, self._version), self._left(status)
+        elif lost:
+            tomb, loaded = self._given_up(reason, dry_run=dry_run), None
         else:
             loaded = self._erasable(status)
             tomb = self._tomb(loaded, reason)
@@ -118,14 +124,36 @@ class _Erasure:
         loaded = StoredManifest(decode_manifest(data, self._key, self._name, self._version), data)
         if record.manifest_digest != loaded.digest:
             raise live
+        self._refuse_young(status, "pruned")
+        self._refuse_held()
+        return loaded
+
+    def _given_up(self, reason: str | None, *, dry_run: bool) -> Tomb:
+        """Return the tomb of a version that vanished; raise before a grace has passed since it was given up."""
+        tomb = tomb_of_lost(self._store, self._name, self._version, reason)
+        self._refuse_held()
+        if not dry_run:
+            self._store.writable_marker()
+            self._store.recheck_if_due()
+        give_up(self._store, tomb, dry_run=dry_run, refuse_young=self._refuse_young)
+        # It may have been brought back while this looked.
+        return tomb_of_lost(self._store, self._name, self._version, reason)
+
+    def _refuse_young(self, status: VersionStatus, what: str) -> None:
+        """Raise an error if the newest state of the version is younger than the grace."""
+        reference, store = f"{self._name}@{self._version}", self._store
+        key = state_key(self._name, self._version, status.state)
         seen = with_retries(lambda: store.backend.stat(key), store.clock)
         since = seen.modified + self._grace + _TICK
         if (seen.observed or store.clock.now()) < since:
             raise ConflictError(
-                f"{reference} was pruned on {seen.modified:%Y-%m-%d %H:%M:%S} UTC, and can be erased from "
+                f"{reference} was {what} on {seen.modified:%Y-%m-%d %H:%M:%S} UTC, and can be erased from "
                 f"{since:%Y-%m-%d %H:%M:%S} UTC on",
                 hint="Until then a publish that saw it live may rely on its content. It cannot be read meanwhile.",
             )
+
+    def _refuse_held(self) -> None:
+        reference, store = f"{self._name}@{self._version}", self._store
         names = sorted(alias for alias, version in aliases_of(store, self._name).items() if version == self._version)
         if names:
             raise ConflictError(
@@ -136,7 +164,6 @@ class _Erasure:
             raise ConflictError(
                 f"{reference} is protected, and is not erased", hint="End its protections first, with unprotect."
             )
-        return loaded
 
     def _tomb(self, loaded: StoredManifest, reason: str | None) -> Tomb:
         return Tomb(
