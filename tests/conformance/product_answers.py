@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from metamlflow.format.manifests import Manifest, decode_manifest
 from metamlflow.format.runs import decode_end, decode_input, decode_start
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.retention import Policy, Protection
+from metamlflow.store.catalog.aliases import aliases_of
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.features import check_readable, check_writable, newest_features
 from metamlflow.store.catalog.policies import policies
@@ -40,8 +41,10 @@ from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versi
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown, unknown_keys
 from metamlflow.store.catalog.versions import list_names, newest_alias_record
+from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.lineage.runs import load_run
 from metamlflow.store.retain.collecting.series import newest_collection
+from metamlflow.store.retain.gaps import missed_between, refuse_alias_of_nothing, refuse_protection_of_nothing
 
 MONTH = 30 * 86_400
 
@@ -55,6 +58,16 @@ def newest_key(store: Store, name: str, alias: str) -> str:
     """The key of the record of an alias that holds."""
     prefix = layout.aliases_prefix(ArtifactName(name), alias)
     return min(info.key for info in store.backend.list_objects(prefix) if record_of(info.key)["kind"] == "alias")
+
+
+def _refused_by(look: Callable[[], object]) -> str | None:
+    """The version that has vanished, as the look says."""
+    try:
+        look()
+    except IntegrityError as error:
+        said = record_of(error.key or "")
+        return f"{said['name']}@{said['version']}"
+    return None
 
 
 class Answers(Versions):
@@ -121,10 +134,11 @@ class Answers(Versions):
         lists = [key for key in keys if layout.parse_features_key(key) and key not in unread]
         decoded = [decode_features(self._read(key), key) for key in lists]
         named = sorted({name for found in decoded for name in (*found.read, *found.write)})
-        live = {} if unknown or unread or named else self._sizes_of_live(keys)
+        vanished = [] if unknown or unread or named else self._vanished()
+        live = {} if unknown or unread or named or vanished else self._sizes_of_live(keys)
         missing = sorted(live.keys() - set(keys))
         not_whole = sorted(key for key in live.keys() & set(keys) if live[key] != {self._store.backend.stat(key).size})
-        stops = bool(unknown or unread or named or missing or not_whole)
+        stops = bool(unknown or unread or named or vanished or missing or not_whole)
         if layout.MARKER in keys:
             self._refuses(unknown, named, unread)
         manifests = [] if stops else [key for key in keys if record_of(key)["kind"] == "manifest"]
@@ -133,7 +147,20 @@ class Answers(Versions):
         frees = [key for key in keys if layout.sha256_of_blob_key(key) and key not in kept]
         self._does(None if stops else (frees, gone))
         found = {"deletes_nothing": stops, "unknown": unknown, "unread": unread, "features": named, "missing": missing}
-        return found | {"not_whole": not_whole, "frees": [] if stops else frees, "buries": gone}
+        found |= {"vanished": vanished, "not_whole": not_whole}
+        return found | {"frees": [] if stops else frees, "buries": gone}
+
+    def _vanished(self) -> list[str]:
+        store, gone = self._store, []
+        for name in names_in_use(store):
+            numbers = [status.version for status in list_versions(store, name)]
+            gaps = zip([*numbers[1:], 0], numbers, strict=False)
+            gone.append(_refused_by(lambda: [list(missed_between(store, name, *gap)) for gap in gaps]))  # noqa: B023
+            for alias, version in aliases_of(store, name).items() if self._has_an_odd_state(name) else ():
+                if version > numbers[0]:
+                    gone.append(_refused_by(partial(refuse_alias_of_nothing, store, name, version, alias)))
+        gone += [_refused_by(partial(refuse_protection_of_nothing, store, *at)) for at in protected(store)]
+        return sorted({told for told in gone if told})
 
     def _sizes_of_live(self, keys: list[str]) -> dict[str, set[int]]:
         sizes: dict[str, set[int]] = {}

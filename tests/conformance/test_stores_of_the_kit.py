@@ -144,6 +144,7 @@ def test_the_answers_tell_of_all_that_came_last():
     assert any(said["collector"]["buries"] for said in opened)
     assert any(said["collector"]["missing"] for said in opened)
     assert any(said["collector"]["not_whole"] for said in opened)
+    assert any(said["collector"]["vanished"] for said in opened)
     for kind in ("policies", "collection"):
         assert {type(said[kind]) for said in opened if kind in said} == {dict, str, type(None)}
     protections = [one for said in opened for one in said.get("protections", ())]

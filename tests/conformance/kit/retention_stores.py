@@ -44,8 +44,6 @@ def retained(records: Records) -> None:
     _protection(records, "Held/x", 5, 1)
     records.put(f"protections/!held/x/_v5/{inverse(1)}.end.json", b"no record, and ends it all the same\n")
     _protection(records, "Held/x", 6, 1, ends=True)
-    _protection(records, "Held/x", 9, 1, note="of no version")
-    _protection(records, "nobody", 1, 1)
     records.record(
         f"artifacts/!held/x/_aliases/best/{inverse(1)}.json", version=7, created_by="ada", note="a\nb", writer="kit 1"
     )
@@ -98,9 +96,29 @@ def content_not_whole(records: Records) -> None:
         (records.root / told["key"]).write_bytes(content)
 
 
+def vanished(records: Records) -> None:
+    """Manifests were deleted by something else: below others, and of versions that are protected or have an alias."""
+    records.marker()
+    for name in ("gaps", "aliased", "sound"):
+        _versions(records, name, 6)
+    records.state("aliased", 1, 1, "pruned")
+    records.state("gaps", 2, 1, "absent")
+    for name, version in (("gaps", 2), ("gaps", 4), ("gaps", 5), ("aliased", 6)):
+        (records.root / f"artifacts/{name}/_versions/{inverse(version)}_v{version}.json").unlink()
+    _protection(records, "gaps", 7, 1, note="of no version")
+    _protection(records, "gaps", 2, 1)
+    _protection(records, "gaps", 8, 1)
+    _protection(records, "gaps", 8, 1, ends=True)
+    _protection(records, "nobody", 1, 1)
+    records.record(f"artifacts/aliased/_aliases/best/{inverse(1)}.json", version=6)
+    records.record(f"artifacts/sound/_aliases/best/{inverse(1)}.json", version=7)
+    records.blob("nothing names this", b"garbage\n")
+
+
 STORES: dict[str, Callable[[Records], None]] = {
     "content-missing": content_missing,
     "content-not-whole": content_not_whole,
     "retained": retained,
     "retained-badly": retained_badly,
+    "vanished": vanished,
 }

@@ -18,6 +18,7 @@ def told(store: Store) -> dict[str, Any]:
     unread = sorted(key for key in _read_by_it(store) if not _is_read(store, key))
     features = {name for key, _ in store.of("features") for name in _names_in(store, key)}
     stops_at: dict[str, Any] = {"unknown": unknown, "unread": unread, "features": sorted(features)}
+    stops_at["vanished"] = [] if any(stops_at.values()) else _vanished(store)
     live = {} if any(stops_at.values()) else _named(store, kept=False)
     stops_at["missing"] = sorted(live.keys() - set(store.keys))
     stops_at["not_whole"] = sorted(key for key in live.keys() & set(store.keys) if live[key] != {store.size_of(key)})
@@ -25,6 +26,23 @@ def told(store: Store) -> dict[str, Any]:
     frees = [] if stops else sorted({key for key, _ in store.of("blob")} - _named(store, kept=True).keys())
     buried = [key for key, said in store.of("manifest") if versions.manifest_key(store, **_of(said)) is None]
     return {"deletes_nothing": stops, **stops_at, "frees": frees, "buries": [] if stops else buried}
+
+
+def _vanished(store: Store) -> list[str]:
+    """Of each name the highest number without manifest and tomb below its highest version, and all that are held."""
+    there = {(name, number) for name in versions.names_of(store) for number in versions.numbers_of(store, name)}
+    gone = {(said["name"], said["version"]) for _, said in store.in_force()} - there
+    for name, newest in {name: max(versions.numbers_of(store, name), default=0) for name, _ in there}.items():
+        number = newest
+        while (name, number) in there:
+            number -= 1
+        gone |= {(name, number)} if number else set()
+    for _, said in store.of("alias"):
+        if said["name"] in _with_an_odd_state(store):
+            named = store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"]
+            if named and named > max(versions.numbers_of(store, said["name"])):
+                gone.add((said["name"], named))
+    return sorted(f"{name}@{number}" for name, number in gone)
 
 
 def _of(said: dict[str, Any]) -> dict[str, Any]:

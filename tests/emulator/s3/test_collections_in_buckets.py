@@ -151,6 +151,21 @@ def test_content_that_is_missing_stops_it_in_a_bucket_as_well(moto_root, aged):
     assert len(moto_root.keys("blobs/")) == 3
 
 
+def test_a_version_that_vanished_stops_it_in_a_bucket_and_is_given_up_there(moto_root, aged):
+    aged(moto_root)
+    moto_root.client().register_artifact("a", b"next")
+    moto_root.server.raw().delete_object(**moto_root.name("artifacts/a/_versions/9999999998_v1.json"))
+    with pytest.raises(IntegrityError, match="a@1 has neither a manifest"):
+        collected(moto_root)
+    assert len(moto_root.keys("blobs/")) == 5
+    with pytest.raises(ConflictError, match="given up"):
+        moto_root.client().erase("a@1", None, lost=True)
+    wait_until_old(moto_root)
+    moto_root.client().erase("a@1", None, lost=True)
+    collected(moto_root)
+    assert moto_root.keys("blobs/") == [blob_of(b"next")]
+
+
 def test_a_collection_under_way_elsewhere_is_waited_for(moto_root, aged):
     aged(moto_root)
     said = {"format": 1, "record_id": "5" * 32, "created_at": "2026-01-01T00:00:00Z", "created_by": "somebody"}
