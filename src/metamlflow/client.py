@@ -209,6 +209,7 @@ class MetaMLFlowClient:
             if_unchanged: ``"reuse"`` returns the newest version if content, type and metadata are the same.
             idempotency_key: a text that names this registration, such as a job's id. The first registration under a
                 key wins: a retry returns the same version, and checks its content only with ``prove``.
+                If that version is pruned, absent or erased, the retry raises the error of that and registers nothing.
             prove: how to check blobs that the store has already and that the version relies on: ``stat`` (size),
                 ``checksum`` (also the digest that the storage holds, if any) or ``full`` (every byte). Costs at least
                 one request for each such blob. A missing or damaged blob is put back, which also heals older versions.

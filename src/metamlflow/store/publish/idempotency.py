@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 
-from metamlflow.errors import ObjectNotFoundError
+from metamlflow.errors import ArtifactPrunedError, ObjectNotFoundError
 from metamlflow.format.layout import idempotency_key, idempotency_prefix, parse_idempotency_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.records import Claim, decode_claim, encode_claim
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_before_commit, with_retries
-from metamlflow.store.catalog.statuses import erased_error, load_manifest, tomb_of
+from metamlflow.store.catalog.statuses import check_available, erased_error, load_manifest, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
 
 
@@ -36,6 +36,7 @@ class Claims:
 
         Raises:
             ArtifactErasedError: the claimed version was erased. Nothing is ever published under this key again.
+            ArtifactPrunedError: it was pruned. It is returned again if it is restored, and nothing else is published.
         """
         prefix = idempotency_prefix(self._name, self._digest)
         found = with_retries(lambda: list(self._store.backend.list_objects(prefix)), self._store.clock)
@@ -72,10 +73,21 @@ class Claims:
         loaded: StoredManifest | None = None
         with suppress(ObjectNotFoundError):
             loaded = load_manifest(self._store, self._name, self._newest.version)
-        tomb = tomb_of(self._store, self._name, self._newest.version)
+        # After the manifest: a tomb or a state that was there when that was read is listed.
+        status = version_status(self._store, self._name, self._newest.version)
+        tomb = read_tomb(self._store, self._name, status.version) if status.erased else None
         is_own = loaded is not None and loaded.manifest.record_id == self._newest.record_id
         if tomb and (is_own or loaded is None or loaded.digest != tomb.manifest_digest):
             # What was made under this key is gone for good, so the key is spent. Another manifest than the erased one
             # was created under the tomb, by a writer that had been paused: it is no version, and proves nothing.
             raise erased_error(tomb)
-        return loaded if is_own else None
+        if loaded is None or not is_own:
+            return None
+        try:
+            check_available(self._store, self._name, status, loaded.digest)
+        except ArtifactPrunedError as error:
+            raise error.with_hint(
+                f"{error.hint} It was registered under this idempotency key, and nothing else will be: to register its "
+                "files again, take another key."
+            ) from None
+        return loaded
