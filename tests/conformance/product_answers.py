@@ -35,13 +35,13 @@ from metamlflow.model.retention import Policy, Protection
 from metamlflow.store.catalog.aliases import aliases_of
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.features import check_readable, check_writable, newest_features
+from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.policies import policies
 from metamlflow.store.catalog.protections import protected, protections
 from metamlflow.store.catalog.statuses import VersionStatus, is_live, list_versions, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown, unknown_keys
 from metamlflow.store.catalog.versions import list_names, newest_alias_record
-from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.lineage.runs import load_run
 from metamlflow.store.retain.collecting.series import newest_collection
 from metamlflow.store.retain.gaps import missed_between, refuse_alias_of_nothing, refuse_protection_of_nothing

@@ -43,8 +43,8 @@ def test_an_erased_version_is_told_from_one_that_never_was_and_from_a_pruned_one
     assert missing.value.suggestions == ("3", "1")
 
 
-def test_a_reason_of_a_megabyte_makes_no_message_of_that_size(three):
-    reason = "asked for " + "x" * 1_000_000
+def test_a_reason_as_long_as_it_may_be_makes_no_message_of_that_size(three):
+    reason = "asked for " + "x" * 4_990
     erase(three, 2, reason=reason, created_by="eve" * 300_000)
     with pytest.raises(ArtifactErasedError, match=r"erased by eveeve.*: asked for xxx") as caught:
         three.client().get_artifact(NAME, 2)

@@ -40,7 +40,9 @@ def roll_back(client):
 
 
 @pytest.mark.parametrize("attempt", [register, register_if_changed, register_in_a_run, point, roll_back])
-def test_whoever_registers_under_it_is_told_until_when_it_can_be_restored(pruned, attempt):
+def test_whoever_registers_under_it_is_told_until_when_it_can_be_restored(pruned, attempt, request):
+    if attempt is point and "memory" in request.node.name:
+        pytest.skip("only a store on a disk may point to files of this machine")
     before = {key for key in pruned.objects() if not key.startswith("runs/")}
     with pytest.raises(ArtifactPrunedError, match=r"@2 was pruned .*: its bytes are given up") as caught:
         attempt(pruned.client())

@@ -18,7 +18,7 @@ from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, ReferenceArgument, StoreOption
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note, printable
 from metamlflow.cli.progress import shown_progress
-from metamlflow.cli.signals import interruptible
+from metamlflow.cli.signals import interruptible, told_to_go_on
 from metamlflow.cli.spreading import DaskOption, executor_at
 from metamlflow.errors import InvalidInputError
 
@@ -68,6 +68,7 @@ def gc(
     client = client_for(store, options)
     report: CollectionReport
     with (
+        told_to_go_on("what was deleted stays deleted, and was garbage", writes=not dry_run),
         interruptible() as interruption,
         shown_progress("collecting", interruption) as progress,
         executor_at(dask) as executor,
@@ -122,7 +123,8 @@ def erase(
     with 5 if something could not be deleted; the same command goes on. In a pipe: failed, goes, later or stays; what;
     and why.
     """
-    report = client_for(store, options).erase(reference, reason, lost=lost, dry_run=dry_run)
+    with told_to_go_on("what was erased stays erased", writes=not dry_run):
+        report = client_for(store, options).erase(reference, reason, lost=lost, dry_run=dry_run)
     if as_json:
         emit_document("erasure", report.to_json())
     elif sys.stdout.isatty():

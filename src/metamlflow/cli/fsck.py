@@ -33,7 +33,7 @@ from metamlflow.cli.options import (
 )
 from metamlflow.cli.output import Row, emit, emit_document, emit_rows, note, printable
 from metamlflow.cli.progress import shown_progress
-from metamlflow.cli.signals import interruptible
+from metamlflow.cli.signals import interruptible, told_to_go_on
 from metamlflow.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -96,7 +96,11 @@ def fsck(
     client = client_for(store, options)
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
     objects, size = objects_per_second, bytes_per_second
-    with interruptible() as interruption, shown_progress("examining", interruption) as progress:
+    with (
+        told_to_go_on("what was mended stays mended", writes=repair and not dry_run),
+        interruptible() as interruption,
+        shown_progress("examining", interruption) as progress,
+    ):
         try:
             report = client.fsck(
                 level=level,

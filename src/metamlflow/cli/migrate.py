@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -19,7 +18,7 @@ from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, SourceOptionsOption
 from metamlflow.cli.output import Row, Size, emit_document, emit_rows, note
 from metamlflow.cli.progress import shown_progress
-from metamlflow.cli.signals import interruptible
+from metamlflow.cli.signals import interruptible, told_to_go_on
 from metamlflow.cli.spreading import DaskOption, executor_at
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def migrate(
     _check_names(names or ())
     page = None if markdown is None else file_to_write(markdown, "--markdown")
     with (
-        _told_to_go_on(),
+        told_to_go_on("copied versions stay, and are complete", writes=not dry_run),
         interruptible() as interruption,
         shown_progress("migrating", interruption) as progress,
         executor_at(dask) as executor,
@@ -143,15 +142,6 @@ def _check_names(names: Iterable[str]) -> None:
     with blamed_on("--name"):
         for name in names:
             ArtifactName.parse(name)
-
-
-@contextmanager
-def _told_to_go_on() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        note("copied versions stay, and are complete; the same command continues from there")
-        raise
 
 
 def _show(report: MigrationReport, *, as_json: bool) -> None:

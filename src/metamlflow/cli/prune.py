@@ -18,7 +18,7 @@ from metamlflow.cli.completion import references
 from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, StoreOption
 from metamlflow.cli.output import Row, Size, emit, emit_document, emit_rows, note, printable
-from metamlflow.cli.signals import interruptible
+from metamlflow.cli.signals import interruptible, told_to_go_on
 from metamlflow.errors import MetaMLFlowError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def prune(
     kept, age = _rules(keep_last, older_than)
     numbers = [parse_whole(text, "--version", 1) for text in versions or ()] or None
     client = client_for(store, options)
-    with interruptible():
+    with told_to_go_on("what was pruned stays pruned", writes=not dry_run), interruptible():
         if policies:
             report = client.apply_policies(names or None, even_if_used=even_if_used, dry_run=dry_run)
         else:
@@ -161,7 +161,8 @@ def restore(
     Exits with 4 if it is live, or was pruned too long ago, and with 1 if an object of it is gone.
     """
     client = client_for(store, options)
-    artifact = client.restore(reference, note=why, dry_run=dry_run)
+    with told_to_go_on("the version is restored, or still pruned", writes=not dry_run):
+        artifact = client.restore(reference, note=why, dry_run=dry_run)
     if as_json:
         emit_document("artifact", artifact.to_json())
     else:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from metamlflow.cli.output import note
+
 CHUNK = 256 * 1024
 
 
@@ -55,6 +57,18 @@ class PipeReader:
             return b"".join(iter(lambda: self.read(CHUNK), b""))
         self._interruption.wait_for(self._descriptor)
         return os.read(self._descriptor, size)
+
+
+@contextmanager
+def told_to_go_on(what_stays: str, *, writes: bool = True) -> Iterator[None]:
+    """After a Ctrl-C, say what stays done, and that the same command goes on; not of a call that writes nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if writes:
+            counts = "".join(f" ({text})" for text in getattr(stop, "__notes__", ()))
+            note(f"{what_stays}{counts}; the same command goes on from there")
+        raise
 
 
 @contextmanager

@@ -6,9 +6,10 @@ it meanwhile has it restored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from metamlflow._looks import counted
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.layout import state_key
 from metamlflow.format.manifests import StoredManifest
@@ -130,15 +131,31 @@ def _carried_out(store: Store, orders: Iterable[Order], *, even_if_used: bool, d
     elif dry_run:
         report.pruned += [sized(loaded, p.order.reason, until()) for p in plans for loaded in p.candidates]
     else:
-        for done in in_parallel(lambda plan: _pruned(store, plan, until, even_if_used=even_if_used), plans):
+        for done in _all_pruned(store, plans, until, even_if_used=even_if_used):
             report.add(done)
     report.kept.sort(key=lambda decision: (decision.name, decision.version))
     return report
 
 
-def _pruned(store: Store, plan: NamePlan, until: Until, *, even_if_used: bool) -> PruneReport:
+def _all_pruned(store: Store, plans: list[NamePlan], until: Until, *, even_if_used: bool) -> Iterator[PruneReport]:
+    """Prune the candidates of each name. An interruption notes how many were pruned by then."""
+    begun: list[PruneReport] = []
+
+    def prune_one(plan: NamePlan) -> PruneReport:
+        done = PruneReport()
+        begun.append(done)
+        _prune(store, plan, done, until, even_if_used=even_if_used)
+        return done
+
+    try:
+        yield from in_parallel(prune_one, plans)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"{counted(sum(len(done.pruned) for done in begun), 'version')} pruned by then")
+        raise
+
+
+def _prune(store: Store, plan: NamePlan, done: PruneReport, until: Until, *, even_if_used: bool) -> None:
     """Prune the candidates of one name, the oldest first; a failure ends it for this name."""
-    done = PruneReport()
     for loaded in plan.candidates:
         turn = _Turn(store, plan.order, loaded, even_if_used=even_if_used)
         try:
@@ -146,7 +163,6 @@ def _pruned(store: Store, plan: NamePlan, until: Until, *, even_if_used: bool) -
         except MetaMLFlowError as error:
             done.failed.append(sized(loaded, turn.failure(error)))
             break
-    return done
 
 
 class _Turn:

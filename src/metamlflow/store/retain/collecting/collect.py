@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from metamlflow._looks import counted
 from metamlflow.backend import LeavesUploads, ObjectInfo, UnfinishedUpload
 from metamlflow.backend.retention import lock_of, retention_notes
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
@@ -113,7 +114,11 @@ class _Collection:
 
     def plan(self, *, unsafe: bool) -> CollectionPlan:
         """Look, and return what would be deleted."""
-        report = self._judge()
+        try:
+            report = self._judge()
+        except BaseException:
+            with self._folder:  # a traceback may keep this object for long
+                raise
         plan = CollectionPlan(**{name: getattr(report, name) for name in report.__dataclass_fields__})
         plan.dry_run = True
         marker = self._store.marker()
@@ -224,6 +229,10 @@ class _Collection:
                 deletions.run(itertools.chain(blobs, (Candidate(info, NOBODY) for _, info in manifests)))
                 if deletions.outcome.stopped is None:
                     self._abandon(uploads, report)
+            except KeyboardInterrupt as stop:
+                done = deletions.outcome
+                stop.add_note(f"{counted(done.deleted, 'object')} deleted by then, {counted(done.freed, 'byte')} freed")
+                raise
             finally:
                 done = deletions.outcome
                 report.deleted, report.freed, report.left = done.deleted, done.freed, done.left

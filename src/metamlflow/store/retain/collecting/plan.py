@@ -130,7 +130,11 @@ def load_plan(path: str | os.PathLike[str]) -> Planned:
         )
         for _ in planned.objects():
             pass
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+    except OSError as error:
+        raise InvalidInputError(
+            f"plan: {file} cannot be read: {error.strerror or error}", hint="Make one with --dry-run --save FILE."
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidInputError(
             f"plan: {file} is not one of a collection: {error}", hint="Make one with --dry-run --save FILE."
         ) from error
