@@ -16,6 +16,7 @@ from metamlflow.errors import (
     ArtifactPrunedError,
     DamagedRecordWarning,
     InvalidInputError,
+    StoreFormatError,
 )
 from metamlflow.testing import FaultyBackend, LostReply
 
@@ -125,11 +126,16 @@ def test_a_damaged_protection_protects_and_is_told(three):
 
 
 @pytest.mark.parametrize(
-    "key", ["_v2/9999999998.txt", "_v2/9999999999.json", "_v02/9999999998.json", "v2/9999999998.json"]
+    "key", ["_v2/9999999998.txt", "_v2/9999999999.json", "_v02/9999999998.json", "_v1/until-2031.json"]
 )
-def test_a_key_that_is_no_protection_protects_nothing(three, key):
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_unknown_key_among_the_protections_of_a_name_stops_its_prune(three, key, dry_run):
+    """It may protect something: a newer library may have written it."""
     three.write(f"{FOLDER}/{key}", b"{}")
-    assert len(three.timed().prune(NAME, versions=[2]).pruned) == 1
+    before = three.objects()
+    with pytest.raises(StoreFormatError, match="does not know"):
+        three.timed().prune(NAME, versions=[2], dry_run=dry_run)
+    assert three.objects() == before
 
 
 def test_a_name_below_another_has_protections_of_its_own(three):

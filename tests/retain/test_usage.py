@@ -222,3 +222,22 @@ def test_a_report_is_json_and_a_table(filled):
     assert [name["name"] for name in document["names"]] == ["z", "team/x", "team/y"]
     assert report.__rich__().row_count == 3
     assert "7.1 kB" in report._repr_html_()
+
+
+def test_a_page_that_cannot_be_written_whole_leaves_the_one_before_and_nothing_else(store, tmp_path, monkeypatch):
+    file = tmp_path / "du.html"
+    file.write_text("before")
+    store.client().register_artifact("a", b"one")
+    report = store.client().usage()
+
+    def full(self, text, *_) -> None:
+        self.write_bytes(text.encode()[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(file), "write_text", full)
+        with pytest.raises(Exception, match="no space is left"):
+            report.to_html(file)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir() if path.is_file()] == [("du.html", "before")]
+    report.to_html(file)
+    assert file.read_text().startswith("<!")

@@ -11,6 +11,7 @@ from functools import partial
 
 from metamlflow.errors import ArtifactNotFoundError, DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
+from metamlflow.format.known_keys import is_known
 from metamlflow.format.layout import (
     PROTECTIONS,
     all_protections_prefix,
@@ -26,6 +27,7 @@ from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, with_retries
 from metamlflow.store.catalog.statuses import check_available, is_live, version_status
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.catalog.unknown import refuse_keys
 from metamlflow.store.catalog.versions import known_version, load_reference
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -103,7 +105,7 @@ def _end(store: Store, name: ArtifactName, version: int, number: int, note: str 
 
 
 def protected(
-    store: Store, name: ArtifactName | None = None, version: int | None = None
+    store: Store, name: ArtifactName | None = None, version: int | None = None, *, strict: bool = False
 ) -> dict[ProtectedVersion, list[int]]:
     """Return the versions that are protected now, each with the numbers of its protections. One listing, no read.
 
@@ -111,8 +113,15 @@ def protected(
         store: the store.
         name: only the versions of this name.
         version: only this version of the name.
+        strict: for who gives something up by the answer.
+
+    Raises:
+        StoreFormatError: with ``strict``, a key there is not known: it may protect something.
     """
-    return in_force(_sizes(store, name, version))
+    found = _sizes(store, name, version)
+    if strict:
+        refuse_keys(key for key in found if not is_known(key))
+    return in_force(found)
 
 
 def _sizes(store: Store, name: ArtifactName | None, version: int | None) -> dict[str, int]:

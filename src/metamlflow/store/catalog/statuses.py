@@ -242,6 +242,9 @@ def pruned_error(store: Store, name: ArtifactName, status: VersionStatus, record
     pruned_at = info.modified if info else None
     until = pruned_at + store.marker().grace * RESTORED_WITHIN if pruned_at else None
     remedy = "Restore it within half the store's grace"
+    if status.info and pruned_at and pruned_at < status.info.modified:
+        # Only a migration creates a state before the manifest that it speaks of, and then it brings no bytes.
+        until, remedy = None, "It was pruned before it was migrated to this store, and its bytes were left out"
     if info and until:
         if (info.observed or store.clock.now()) < until:
             remedy = f'`client.restore("{ref}")` brings it back until {minute_text(until)}'

@@ -33,7 +33,8 @@ class NameHolds:
         aliases: dict[int, tuple[str, ...]] = {}
         for alias, version in sorted(aliases_of(store, name).items()):
             aliases[version] = (*aliases.get(version, ()), alias)
-        return cls(aliases, {version: len(numbers) for (_, version), numbers in protected(store, name).items()})
+        found = protected(store, name, strict=True)
+        return cls(aliases, {version: len(numbers) for (_, version), numbers in found.items()})
 
     def reason(self, version: int) -> str | None:
         """Return why the version is kept, or None."""

@@ -102,7 +102,7 @@ class UsageReport:
         if path is not None:
             file = Path(absolute_path(os.fspath(path)))
             with translated_errors(str(file)):
-                file.write_text(text, "utf-8")
+                _write_whole(file, text)
         return text
 
     def _totals(self) -> Iterator[tuple[str, str]]:
@@ -133,3 +133,16 @@ class UsageReport:
             sizes = map(bytes_text, (each.bytes, each.own, each.shared, each.pointed))
             table.add_row(escape(each.name), f"{each.versions:,}", *sizes)
         return table
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Replace a file, or leave the one that is there as it is."""
+    if file.exists() and not file.is_file():  # a pipe, a device
+        file.write_text(text, "utf-8")
+        return
+    new = file.with_name(f".{file.name[:100]}.{os.getpid()}.new")
+    try:
+        new.write_text(text, "utf-8")
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
