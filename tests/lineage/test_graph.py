@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from itertools import pairwise
 
@@ -242,3 +243,23 @@ def test_the_same_holds_on_a_disk(chain, store_folder):
     backend.calls.clear()
     assert len(client.lineage("metrics@1", "upstream").artifacts) == 5
     assert [call.verb for call in backend.calls].count("read") == 5
+
+
+def test_the_tree_shows_which_versions_are_pruned_or_erased(tmp_path):
+    client = MetaMLFlowClient(tmp_path / "store")
+    first = client.register_artifact("raw", b"1")
+    for content in (b"2", b"3"):
+        client.register_artifact("raw", content)
+    client.register_artifact("model", b"m", inputs=[first, "raw@2"])
+    client.prune("raw", versions=[1], even_if_used=True)
+    shown = str(client.lineage("model@1"))
+    assert "raw@1  (file, pruned)" in shown
+    assert "raw@2  (file)" in shown
+    manifest = next((tmp_path / "store/artifacts/raw/_versions").glob("*_v1.json"))
+    tomb = {"format": 1, "record_id": "5" * 32, "created_at": "2026-03-01T00:00:00Z", "created_by": "officer"}
+    digest = client.history("raw").versions[0].manifest_digest
+    tomb |= {"name": "raw", "version": 1, "previous": None, "manifest_digest": digest}
+    manifest.with_name(manifest.stem + ".tomb.json").write_text(json.dumps(tomb))
+    manifest.chmod(0o600)
+    manifest.unlink()
+    assert "erased: raw@1" in str(client.lineage("model@1"))

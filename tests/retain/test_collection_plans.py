@@ -46,6 +46,7 @@ def test_only_what_was_planned_and_is_garbage_still_is_deleted(old, tmp_path, ap
     report = apply(old, plan, tmp_path)
     assert old.blobs() == {blob_of(each) for each in (b"one", b"three", b"four", b"early")}
     assert (report.deleted, report.freed) == (1, 3)
+    assert (report.blobs, report.bytes, [it.reference for it in report.owners]) == (1, 3, ["a@2"]), "and told"
     assert old.client().collect_garbage().deleted == 1, "what came later is garbage all the same"
 
 

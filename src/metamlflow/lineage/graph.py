@@ -13,6 +13,7 @@ from metamlflow.errors import DamagedRecordWarning, MetaMLFlowError
 from metamlflow.lineage.elements import Link, Node
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.aliases import aliases_for, aliases_of
+from metamlflow.store.catalog.statuses import is_live, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.lineage.runs import facts_of, load_run
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class Lineage:
     """The graph of the versions that a version was made from and of those made from it, as far as requested.
 
-    Printing it shows a tree. Data flows along :attr:`links`; if a run made one artifact from another, the run's node is
-    between them.
+    Printing it shows a tree, and looks which versions are pruned or erased now. Data flows along :attr:`links`; if a
+    run made one artifact from another, the run's node is between them.
     """
 
     def __init__(self, store: Store, walked: Subgraph) -> None:
@@ -178,7 +179,22 @@ class Lineage:
     def __str__(self) -> str:
         from metamlflow.lineage.text import tree
 
-        return tree(self)
+        return tree(self, self._given_up())
+
+    def _given_up(self) -> dict[str, str]:
+        """Return which versions are pruned or erased now; of those that cannot be looked at, nothing is said."""
+
+        def look(version: VersionId) -> str:
+            try:
+                status = version_status(self._store, *version)
+                live = status.erased or is_live(self._store, version[0], status)
+            except MetaMLFlowError:
+                return ""
+            return "erased" if status.erased else "" if live else "pruned"
+
+        versions = sorted({*self._walked.versions, *self._walked.problems})
+        found = zip(versions, in_parallel(look, versions), strict=True)
+        return {_reference(version): what for version, what in found if what}
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as JSON values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from metamlflow.lineage.elements import Graph, Node
 from metamlflow.redaction import printable
@@ -18,13 +19,18 @@ def _plain(text: str) -> str:
     return shown if len(shown) <= _MOST_LABEL else f"{shown[: _MOST_LABEL // 2]}…{shown[-_MOST_LABEL // 2 :]}"
 
 
-def tree(lineage: Graph) -> str:
-    """Return a tree of the version's sources and one of its consumers, each node once in full."""
+def tree(lineage: Graph, given_up: Mapping[str, str]) -> str:
+    """Return a tree of the version's sources and one of its consumers, each node once in full.
+
+    Args:
+        lineage: the graph.
+        given_up: the nodes that are ``pruned`` or ``erased``.
+    """
     sources, targets = defaultdict(list), defaultdict(list)
     for link in lineage.links:
         sources[link.target].append((link.source, link.role))
         targets[link.source].append((link.target, link.role))
-    labels = {node.id: _label(node) for node in lineage.nodes}
+    labels = {node.id: _label(node, given_up.get(node.id)) for node in lineage.nodes}
     lines = [labels[lineage.start]]
     if sources[lineage.start]:
         lines.append("made from")
@@ -37,9 +43,11 @@ def tree(lineage: Graph) -> str:
     return "\n".join(lines)
 
 
-def _label(node: Node) -> str:
+def _label(node: Node, given_up: str | None) -> str:
     if node.kind == "artifact":
-        return f"{_plain(node.label)}  ({_plain(str(node.facts['type']))})"
+        return f"{_plain(node.label)}  ({_plain(str(node.facts['type']))}{', ' + given_up if given_up else ''})"
+    if given_up:
+        return f"{given_up}: {_plain(node.label)}"
     words = {"run": "run ", "source": "", "missing": "missing: "}
     return words[node.kind] + _plain(node.label)
 

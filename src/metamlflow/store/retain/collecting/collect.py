@@ -210,10 +210,29 @@ class _Collection:
             blobs: Iterable[Candidate] = self._found if planned is None else planned.only(self._found)
             manifests = [it for it in self._manifests if planned is None or it[1].key in planned.manifests]
             uploads = [it for it in self._uploads if planned is None or it.id in planned.uploads]
+            if planned is not None:
+                self._tell_only(report, planned.only(self._found), manifests, uploads)
             if report.blobs or manifests or uploads:
                 self._delete(report, blobs, manifests, uploads)
         report.seconds = self._store.clock.elapsed() - self._began
         return report
+
+    def _tell_only(
+        self,
+        report: CollectionReport,
+        blobs: Iterable[Candidate],
+        manifests: list[tuple[str, ObjectInfo]],
+        uploads: list[UnfinishedUpload],
+    ) -> None:
+        """Let the report tell of the planned garbage alone: the rest is not this collection's."""
+        gathering = Gathering()
+        for candidate in blobs:
+            gathering.add(self._described(candidate))
+        report.blobs, report.bytes = gathering.blobs, gathering.bytes
+        report.owners, report.names = gathering.owners, gathering.names
+        report.largest, report.oldest = gathering.largest, gathering.oldest
+        report.manifests = tuple(info.key for _, info in manifests)
+        report.uploads = tuple(upload.key for upload in uploads)
 
     def _delete(
         self,
