@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -63,8 +63,11 @@ from metamlflow.store.lineage.stale_metadata import OnStale
 from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 from metamlflow.store.pointers.registering import pointer_source
 from metamlflow.store.publish.blobs import RELIANCES, Reliance
+from metamlflow.store.publish.copying import copy_version, plan_copy
+from metamlflow.store.publish.correct import MetadataChange, plan_update, update_metadata
 from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.publish.rollback import RollbackPlan, plan_rollback, rollback
+from metamlflow.store.publish.version_plan import VersionPlan
 from metamlflow.store.transfer.progress import ProgressCallback
 from metamlflow.store.verify.selection import every_version, wanted_versions
 from metamlflow.store.verify.signatures import public_keys
@@ -366,6 +369,147 @@ class MetaMLFlowClient:
         if dry_run:
             return plan_rollback(self._store, target, note=why)
         return Artifact(self._session, rollback(self._store, target, note=why, key=key))
+
+    @overload
+    def update_metadata(
+        self,
+        ref: Version,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Artifact: ...
+    @overload
+    def update_metadata(
+        self,
+        ref: Version,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[True],
+    ) -> VersionPlan: ...
+    def update_metadata(
+        self,
+        ref: Version,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> Artifact | VersionPlan:
+        """Publish the content of a version with corrected metadata, as the next version of its name; return that.
+
+        No content is copied, however much it is: the new version names the same objects. It has the same files,
+        pointers, type, schema and inputs; only where a link in the metadata was changed (see
+        :meth:`register_artifact`), the inputs follow. The description among its notes says which keys were changed.
+        Signatures and other notes are those of the version that has them: they do not carry over. By a number and
+        outside of a run it costs at most 7 requests to a bucket, and one for each input.
+
+        A change that changes nothing publishes nothing, and returns the version as it is. If the newest version is the
+        correction already, that is returned: a call by number that was cut off is simply made again.
+
+        Args:
+            ref: the version to correct: a reference such as ``"features@2"``, an artifact, a dataset or an input. It
+                has to be the newest that is live, unless ``expected`` names another one.
+            changes: values by key, to set, as ``dict.update`` does: a value replaces the whole former value.
+            remove: keys to remove.
+            expected: the newest live version, if that is another one. The new version follows it, and so gives up its
+                content. Of several calls that expect the same version, at most one publishes.
+            note: why: a text of at most 5,000 bytes; it begins the description among the notes on the new version.
+            idempotency_key: as for :meth:`register_artifact`.
+            dry_run: write nothing, and return what would be done as a ``VersionPlan``.
+
+        Raises:
+            ConflictError: another version is the newest; nothing was published.
+            InvalidInputError: there is nothing to change, or a key to remove is not there.
+            InvalidMetadataError: a value cannot be stored.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up.
+            IntegrityError: content of the version is missing; nothing was published.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
+        """
+        target, change = held_version(self._store, ref), MetadataChange.parse(changes, remove)
+        newest, why, key = checked_expectation(expected), checked_reason(note), checked_key(idempotency_key)
+        if dry_run:
+            return plan_update(self._store, target, change, expected=newest, note=why)
+        done = update_metadata(self._store, target, change, expected=newest, note=why, key=key)
+        return Artifact(self._session, done)
+
+    @overload
+    def copy(
+        self,
+        ref: Version,
+        to_name: str,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Artifact: ...
+    @overload
+    def copy(
+        self,
+        ref: Version,
+        to_name: str,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[True],
+    ) -> VersionPlan: ...
+    def copy(
+        self,
+        ref: Version,
+        to_name: str,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> Artifact | VersionPlan:
+        """Publish a version under another name of this store, as its next version; return that.
+
+        No content is copied, however much it is: the new version names the same objects, and they stay as long as one
+        of the two versions is live. It has the same files, pointers, type, schema and metadata, and the original as its
+        only input, in the role ``copied_from``; in a run also what the run used. Notes, aliases, protections and
+        signatures do not carry over. By a number, outside of a run and without an idempotency key it costs at most 8
+        requests to a bucket.
+
+        If the newest version of the name is this copy already, that is returned and nothing is published. To another
+        store, :func:`metamlflow.migrate` brings versions.
+
+        Args:
+            ref: the version to copy: a reference such as ``"model@3"`` or ``"model@best"``, an artifact, a dataset or
+                an input.
+            to_name: the name of the copy, such as ``registry/churn``; it need not exist.
+            expected: the version of ``to_name`` that must be the newest live one, or 0 if there must be none. Of
+                several calls that expect the same version, at most one publishes. None: whatever it is.
+            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the copy.
+            idempotency_key: as for :meth:`register_artifact`, of ``to_name``.
+            dry_run: write nothing, and return what would be done as a ``VersionPlan``.
+
+        Raises:
+            InvalidInputError: the version has that name already.
+            ConflictError: the newest version of ``to_name`` is not the expected one; nothing was published.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up.
+            IntegrityError: content of the version is missing; nothing was published.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
+        """
+        source, name = held_version(self._store, ref), ArtifactName.parse(to_name)
+        newest, why, key = checked_expectation(expected), checked_reason(note), checked_key(idempotency_key)
+        if dry_run:
+            return plan_copy(self._store, source, name, expected=newest, note=why)
+        done = copy_version(self._store, source, name, expected=newest, note=why, key=key)
+        return Artifact(self._session, done)
 
     def set_alias(
         self,

@@ -27,6 +27,7 @@ from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.publish.rollback import RollbackPlan
+from metamlflow.store.publish.version_plan import VersionPlan
 from metamlflow.store.retain.collecting.plan import CollectionPlan
 from metamlflow.store.retain.collecting.report import (
     CollectionReport,
@@ -97,6 +98,7 @@ __all__ = [
     "UsageReport",
     "Verdict",
     "Version",
+    "VersionPlan",
     "VersionUsage",
     "Versions",
 ]

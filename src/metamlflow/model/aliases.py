@@ -34,7 +34,7 @@ def checked_reason(note: object) -> str | None:
 
 
 def checked_expectation(expected: object) -> int | None:
-    """Return the version that a caller expects an alias to stand for: 0 for none; None if anything will do.
+    """Return the version that a caller expects: 0 for none; None if anything will do.
 
     Raises:
         InvalidInputError: it is neither a number of a version nor 0.
@@ -43,7 +43,7 @@ def checked_expectation(expected: object) -> int | None:
         return None
     if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
         raise InvalidInputError(
-            f"expected is the number of a version, or 0 for an alias that stands for none, not {expected!r:.80}"
+            f"expected is the number of a version, or 0 for none, not {expected!r:.80}"
         )
     return expected
 
