@@ -410,8 +410,8 @@ class MetaMLFlowClient:
         No content is copied, however much it is: the new version names the same objects. It has the same files,
         pointers, type, schema and inputs; only where a link in the metadata was changed (see
         :meth:`register_artifact`), the inputs follow. The description among its notes says which keys were changed.
-        Signatures and other notes are those of the version that has them: they do not carry over. By a number and
-        outside of a run it costs at most 7 requests to a bucket, and one for each input.
+        Signatures and other notes are those of the version that has them: they do not carry over. By a number,
+        outside of a run and without an idempotency key it costs 6 requests to a bucket, and one for each input.
 
         A change that changes nothing publishes nothing, and returns the version as it is. If the newest version is the
         correction already, that is returned: a call by number that was cut off is simply made again.
