@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast, runtime_checkable
 
 from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
-from metamlflow._session import Session
+from metamlflow._session import Session, compared_version, other_store
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
@@ -40,6 +41,9 @@ from metamlflow.store.transfer.progress import Progress, ProgressCallback
 from metamlflow.store.verify.report import UnreadableVersion, Verification, VerifyReport
 from metamlflow.store.verify.signatures import Signature, sign, signatures_of
 from metamlflow.store.verify.verify import verify_each
+
+if TYPE_CHECKING:
+    from metamlflow.store.diff.report import ArtifactDiff
 
 __all__ = [
     "Artifact",
@@ -357,6 +361,29 @@ class Artifact:
             return self._aliases
         return aliases_now(self._store, self._manifest.name, self.version)
 
+    def diff(
+        self,
+        other: Artifact | HoldsArtifact | Input | str,
+        *,
+        store: Any = None,
+        store_options: Mapping[str, Any] | None = None,
+        rows: bool = False,
+        keys: str | Iterable[str] = (),
+    ) -> ArtifactDiff:
+        """Return the differences from this version to another one. Arguments and errors as for ``client.diff``.
+
+        Args:
+            other: the version to compare with: an artifact (of any store), a dataset, an input, or a reference.
+            store: the store that ``other`` is in, if it is another one: a URI, a path or a client.
+            store_options: fsspec options of that store, if it is given by its URI.
+            rows: count the rows that differ, too.
+            keys: the names of key columns; implies ``rows``.
+        """
+        from metamlflow.store.diff.compare import diff_versions
+
+        place = self._store if store is None else other_store(store, store_options)
+        return diff_versions((self._store, self._loaded), compared_version(place, other), rows=rows, keys=keys)
+
     # --- pointers -----------------------------------------------------------------------------------------------------
 
     def strengthen(self, evidence: Strength = "full", *, progress: ProgressCallback | None = None) -> Artifact:
@@ -527,3 +554,12 @@ class Refresh:
     def __bool__(self) -> bool:
         """Whether something had changed, so that a version was published."""
         return bool(self.changes)
+
+
+@runtime_checkable
+class HoldsArtifact(Protocol):
+    """An object that wraps an artifact, such as a :class:`~metamlflow.data.Dataset`."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """The wrapped artifact."""

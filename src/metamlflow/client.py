@@ -20,7 +20,9 @@ from metamlflow._session import (
     check_grace,
     checked_key,
     checked_type,
+    compared_version,
     opened_store,
+    other_store,
     source_store,
 )
 from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
@@ -39,7 +41,7 @@ from metamlflow.lineage import Lineage
 from metamlflow.model.aliases import AliasChange, checked_expectation, checked_reason
 from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
-from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.names import ArtifactName, Reference, checked_prefix
 from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
@@ -76,6 +78,7 @@ from metamlflow.store.verify.verify import verify_each
 
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
+    from metamlflow.store.diff.report import ArtifactDiff
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
@@ -710,6 +713,7 @@ class MetaMLFlowClient:
         self,
         name: str | None = None,
         *,
+        prefix: str | None = None,
         artifact_type: str | None = None,
         include_hidden: bool = False,
         include_aliases: bool = False,
@@ -721,6 +725,8 @@ class MetaMLFlowClient:
 
         Args:
             name: list the versions of this name, hidden or not.
+            prefix: only names that begin with this text, such as ``fraud/``. Only the names below its last slash are
+                listed.
             artifact_type: only artifacts of this type.
             include_hidden: list names too that were hidden from listings.
             include_aliases: look up the aliases too, so that :attr:`Artifact.aliases` of each tells them as of now
@@ -731,9 +737,11 @@ class MetaMLFlowClient:
             ArtifactNotFoundError: the name does not exist.
             StoreNotFoundError: the store does not exist.
         """
-        parsed = None if name is None else ArtifactName.parse(name)
+        parsed, begins = None if name is None else ArtifactName.parse(name), checked_prefix(prefix)
+        if parsed is not None and begins:
+            raise InvalidInputError("prefix is for a list of names; give it, or a name")
         self._store.marker()
-        found = listed(self._store, parsed, include_hidden=include_hidden)
+        found = listed(self._store, parsed, include_hidden=include_hidden, prefix=begins)
         aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
         return [
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
@@ -741,17 +749,20 @@ class MetaMLFlowClient:
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
 
-    def list_names(self, *, include_hidden: bool = False) -> list[str]:
+    def list_names(self, *, prefix: str | None = None, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.
 
         Args:
+            prefix: only names that begin with this text, such as ``fraud/``. Only the names below its last slash are
+                listed.
             include_hidden: return names too that were hidden from listings.
 
         Raises:
             StoreNotFoundError: the store does not exist.
         """
+        begins = checked_prefix(prefix)
         self._store.marker()
-        return sorted(map(str, list_names(self._store, include_hidden=include_hidden)))
+        return sorted(map(str, list_names(self._store, include_hidden=include_hidden, prefix=begins)))
 
     def list_versions(self, name: str) -> list[int]:
         """Return the numbers of a name's versions that are neither pruned, absent nor erased, ascending.
@@ -796,6 +807,47 @@ class MetaMLFlowClient:
         asked = Reference.parse(name, alias)
         self._store.marker()
         return alias_history(self._store, asked)
+
+    def diff(
+        self,
+        before: Version,
+        after: Version,
+        *,
+        store: str | os.PathLike[str] | MetaMLFlowClient | None = None,
+        store_options: Mapping[str, Any] | None = None,
+        rows: bool = False,
+        keys: str | Iterable[str] = (),
+    ) -> ArtifactDiff:
+        """Return the differences between two versions: files, columns, metadata, inputs, and on request rows.
+
+        Costs a read of each version's record. Files are compared at the first use of ``diff.files``: of long lists,
+        only the pages that differ are read, and the differences are sorted on disk once they are many. Content is
+        compared by its recorded digest, so no file is read, unless rows are compared. By number also pruned versions
+        are compared, as long as their lists of files are there.
+
+        Args:
+            before: a reference such as ``"features@1"``, an artifact (of any store), a dataset or an input.
+            after: the version to compare it with, likewise; of another name, too.
+            store: the store that ``after`` is in, if it is another one: a URI, a path or a client.
+            store_options: fsspec options of that store, if it is given by its URI.
+            rows: count the rows that differ, too: of the tables, by all columns that both have. Reads both versions,
+                and needs ``pip install 'metamlflow[duckdb]'``.
+            keys: the names of key columns, which tell which rows are the same one; implies ``rows``.
+
+        Returns:
+            An ``ArtifactDiff`` with ``.files``, ``.schema``, ``.metadata``, ``.inputs`` and ``.rows``. It is true in a
+            condition if there is a difference; ``str()`` is a text, and ``to_html`` writes a page.
+
+        Raises:
+            ArtifactNotFoundError: a version does not exist.
+            InvalidInputError: an argument is invalid, or a version whose rows are asked for has no table.
+            MissingDependencyError: duckdb or pyarrow is not installed, and rows are asked for.
+        """
+        from metamlflow.store.diff.compare import diff_versions
+
+        other = self._store if store is None else other_store(store, store_options)
+        sides = [compared_version(place, ref) for place, ref in ((self._store, before), (other, after))]
+        return diff_versions(*sides, rows=rows, keys=keys)
 
     # --- lineage ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ from metamlflow.cli.aliases import alias_app, rollback_app
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.collecting import collecting_app
 from metamlflow.cli.completion import names, references
+from metamlflow.cli.content import content_app
+from metamlflow.cli.correct import correct_app
+from metamlflow.cli.diff import diff_app
 from metamlflow.cli.doctor import advised, examined
 from metamlflow.cli.du import du_app
 from metamlflow.cli.exit_codes import ExitCode
@@ -199,7 +202,12 @@ def get(
 @app.command(short_help="List artifacts, or the versions of one.")
 def ls(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="List all versions of this name.", autocompletion=names)
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="List all versions of this name; or, if it ends in '/', the names that begin so.",
+            autocompletion=names,
+        ),
     ] = None,
     artifact_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only those of this type.")
@@ -215,13 +223,18 @@ def ls(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the latest version of each name, or all versions of one.
+    """List the latest version of each name, or of each that begins with fraud/, or all versions of one.
 
     In a pipe: name, version, type, files, bytes, time of creation and creator, separated by tabs; with --aliases also
     the aliases, separated by commas.
     """
+    is_prefix = name is not None and name.endswith("/")
     found = client_for(store, options).list_artifacts(
-        name, artifact_type=artifact_type, include_hidden=hidden, include_aliases=aliases
+        None if is_prefix else name,
+        prefix=name if is_prefix else None,
+        artifact_type=artifact_type,
+        include_hidden=hidden,
+        include_aliases=aliases,
     )
     if as_json:
         emit_document("artifacts", {"artifacts": [listed_document(artifact, aliases=aliases) for artifact in found]})
@@ -350,6 +363,9 @@ def demo(
 
 app.add_typer(alias_app)
 app.add_typer(rollback_app)
+app.add_typer(correct_app)
+app.add_typer(diff_app)
+app.add_typer(content_app)
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)

@@ -42,9 +42,7 @@ def checked_expectation(expected: object) -> int | None:
     if expected is None:
         return None
     if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
-        raise InvalidInputError(
-            f"expected is the number of a version, or 0 for none, not {expected!r:.80}"
-        )
+        raise InvalidInputError(f"expected is the number of a version, or 0 for none, not {expected!r:.80}")
     return expected
 
 
