@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from metamlflow.artifacts import Artifact, HoldsArtifact
+from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
@@ -15,6 +15,15 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.inputs import Given, load_used
 
 _MOST_ROLE_CHARACTERS = 1_000_000
+
+
+@runtime_checkable
+class HoldsArtifact(Protocol):
+    """An object that wraps an artifact, such as a :class:`~metamlflow.data.Dataset`."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """The wrapped artifact."""
 
 
 Version: TypeAlias = "Artifact | HoldsArtifact | Input | str"

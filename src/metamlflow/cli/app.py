@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ from metamlflow.cli.completion import names, references
 from metamlflow.cli.content import content_app
 from metamlflow.cli.correct import correct_app
 from metamlflow.cli.diff import diff_app
-from metamlflow.cli.doctor import advised, examined
+from metamlflow.cli.doctor import doctor_app
 from metamlflow.cli.du import du_app
 from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.fsck import fsck_app
@@ -311,36 +311,6 @@ def verify(
     return check_all(client, references or (), level, limits, as_json=as_json)
 
 
-@app.command(short_help="Examine a store and its place.")
-def doctor(
-    store: StoreOption = None, options: OptionsOption = None, as_json: JsonOption = False, debug: DebugOption = False
-) -> int:
-    """Examine a store and its place, check by check. Exits with 1 if a check failed.
-
-    Creates no store and writes nothing, except that it tries to create the marker of an existing store a second time.
-    In a pipe: name, verdict (ok, warning, failed or unknown), observation and remedy, separated by tabs.
-    """
-    return ExitCode.GOOD if examined(client_for(store, options), as_json=as_json) else ExitCode.CHECK_FAILED
-
-
-@app.command(short_help="Print the least access that a role needs.")
-def policy(
-    role: Annotated[
-        Literal["reader", "writer", "pruner", "collector"],
-        typer.Option(
-            help="A reader gets and lists; a writer also creates, never overwrites; a pruner gives versions up; "
-            "a collector deletes."
-        ),
-    ] = "writer",
-    store: StoreOption = None,
-    options: OptionsOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Print the least access that a role needs for a store: an IAM policy, or commands. Touches no network."""
-    advised(client_for(store, options), role, as_json=as_json)
-
-
 @app.command(short_help="Show all features in a short story.")
 def demo(
     folder: Annotated[
@@ -373,5 +343,6 @@ app.add_typer(prune_app)
 app.add_typer(fsck_app)
 app.add_typer(du_app)
 app.add_typer(collecting_app)
+app.add_typer(doctor_app)
 app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

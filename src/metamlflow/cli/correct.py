@@ -68,12 +68,15 @@ def update_metadata(
     values = read_metadata(meta_file, meta)
     newest = None if expected is None else parse_whole(expected, "--expected", 1)
     client = client_for(store, options)
-    given = {"remove": remove or (), "expected": newest, "note": why, "idempotency_key": idempotency_key}
+    keys = remove or ()
     if dry_run:
-        plan = client.update_metadata(reference, values, dry_run=True, **given)
+        plan = client.update_metadata(reference, values, remove=keys, expected=newest, note=why, dry_run=True)
         _show_plan(plan, as_json=as_json, values=True)
     else:
-        _show(client.update_metadata(reference, values, **given), as_json=as_json)
+        done = client.update_metadata(
+            reference, values, remove=keys, expected=newest, note=why, idempotency_key=idempotency_key
+        )
+        _show(done, as_json=as_json)
 
 
 @correct_app.command(short_help="Publish a version under another name.")

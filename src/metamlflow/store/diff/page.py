@@ -62,7 +62,8 @@ def page(diff: Differences, files: int) -> str:
 
 
 def _section(name: str, lines: Iterable[Line]) -> str:
-    rows, notes = [], []
+    rows: list[str] = []
+    notes: list[str] = []
     for line in lines:
         if line.change == "note":
             notes.append(f'<p class="soft">{_text(line.after)}</p>')

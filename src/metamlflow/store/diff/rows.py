@@ -214,8 +214,8 @@ class _Comparison:
         return None
 
     def _numbers(self, connection: Any) -> RowsDiff:
-        for number, (table, side) in enumerate(zip(("before", "after"), self._sides, strict=True)):
-            places = [column[number + 1] for column in self._columns]
+        before, after = [column[1] for column in self._columns], [column[2] for column in self._columns]
+        for table, side, places in zip(("before", "after"), self._sides, (before, after), strict=True):
             kinds = [_plain(self._pa, side.schema.field(place).type) for place in places]
             schema = self._pa.schema([(f"c{place}", kind) for place, kind in enumerate(kinds)])
             batches = side.batches(places, kinds)

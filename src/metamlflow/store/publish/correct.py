@@ -87,7 +87,9 @@ class MetadataChange:
         return f"{why}\n\n{found}" if why else found
 
     def _changes(self, before: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-        changed = [key for key, value in self.values.items() if key in before and dump([before[key]]) != dump([value])]
+        changed = [
+            key for key, value in self.values.items() if key in before and dump({"": before[key]}) != dump({"": value})
+        ]
         yield "added", _some(key for key in self.values if key not in before)
         yield "changed", _some(changed)
         yield "removed", _some(self.removed)
