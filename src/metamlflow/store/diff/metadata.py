@@ -61,7 +61,7 @@ _NONE: Any = object()
 def _walk(where: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the place of each difference with both values; ``_NONE`` stands for a value that is not there."""
     if isinstance(before, dict) and isinstance(after, dict):
-        for key in (*before, *(key for key in after if key not in before)):
+        for key in sorted({*before, *after}):
             yield from _walk(_below(where, key), before.get(key, _NONE), after.get(key, _NONE))
     elif isinstance(before, list) and isinstance(after, list):
         for number in range(max(len(before), len(after))):
