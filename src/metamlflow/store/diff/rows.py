@@ -6,18 +6,18 @@ opens no file: it may only write what does not fit into memory to a folder of it
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from metamlflow._looks import counted
 from metamlflow.errors import InvalidInputError, StorageError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.likeness import quoted
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.diff.parts import ChangedColumn, DiffColumn, Parts
 from metamlflow.store.diff.tables import Rows, package
+from metamlflow.store.transfer.spooling import temp_folder
 
 Side = tuple[Store, StoredManifest]
 
@@ -69,10 +69,12 @@ class RowsDiff:
     def notes(self) -> list[str]:
         """What to know about these numbers, in sentences."""
         found = []
-        for what, numbers in (("repeat the key of another row", self.duplicates), ("have a null key", self.null_keys)):
-            for when, number in zip(("before", "after"), numbers, strict=True):
-                if number:
-                    found.append(f"{counted(number, 'row')} {when} {what}")
+        for what, (before, after) in (
+            ("rows that repeat the key of another", self.duplicates),
+            ("rows with a null key", self.null_keys),
+        ):
+            if before or after:
+                found.append(f"{what}: {before:,} before, {after:,} after")
         found += [f"{one.name} is compared as {one.before.type} and {one.after.type}" for one in self.retyped]
         found += [f"{name} is not compared: {why}" for name, why in self.left_out.items()]
         if self.as_text:
@@ -109,32 +111,36 @@ def rows_diff(before: Side, after: Side, keys: Iterable[str]) -> RowsDiff:
     """
     wanted = tuple(dict.fromkeys(keys))
     duckdb = package("duckdb", "duckdb")
-    sides = Rows(*before), Rows(*after)
-    try:
-        return _Comparison(duckdb, *sides, wanted).counted()
-    except InvalidInputError:
-        if not any(side.inferred and side.failure for side in sides):
-            raise
-    # A later value does not fit the type that the first block of a CSV file seemed to have.
-    sides = Rows(*before, as_text=True), Rows(*after, as_text=True)
-    return _Comparison(duckdb, *sides, wanted, as_text=True).counted()
+    with temp_folder() as place:
+        folders = [Path(place, name) for name in ("before", "after", "duckdb")]
+        for folder in folders:
+            folder.mkdir()
+        for as_text in (False, True):
+            sides = Rows(*before, folders[0], as_text=as_text), Rows(*after, folders[1], as_text=as_text)
+            try:
+                return _Comparison(duckdb, *sides, wanted, folders[2]).counted()
+            except InvalidInputError:
+                # A later value may not fit the type that the first block of a CSV file seemed to have.
+                if as_text or not any(side.inferred and side.failure for side in sides):
+                    raise
+    raise AssertionError
 
 
 class _Comparison:
     """One comparison: which columns take part, and the queries."""
 
-    def __init__(self, duckdb: Any, before: Rows, after: Rows, keys: tuple[str, ...], *, as_text: bool = False) -> None:
+    def __init__(self, duckdb: Any, before: Rows, after: Rows, keys: tuple[str, ...], folder: Path) -> None:
         self._pa = package("pyarrow", "arrow")
         self._duckdb = duckdb
         self._sides = before, after
         self._keys = keys
-        self._as_text = as_text
+        self._folder = folder
         self._left_out: dict[str, str] = {}
         self._columns: list[tuple[str, int, int]] = []  # name, and its place in each of the two
 
     def counted(self) -> RowsDiff:
         """Return the numbers."""
-        with tempfile.TemporaryDirectory(prefix="metamlflow-") as folder, self._connected(folder) as connection:
+        with self._connected() as connection:
             self._choose(connection)
             try:
                 return self._numbers(connection)
@@ -149,9 +155,9 @@ class _Comparison:
                     hint="Compare the columns that matter with duckdb itself.",
                 ) from error
 
-    def _connected(self, folder: str) -> Any:
+    def _connected(self) -> Any:
         options = {
-            "temp_directory": folder,
+            "temp_directory": str(self._folder),
             "memory_limit": "256MB",
             "threads": "2",
             "preserve_insertion_order": "false",
@@ -256,7 +262,7 @@ class _Comparison:
             null_keys=nulls,  # type: ignore[arg-type]
             retyped=Parts(retyped),
             left_out=self._left_out,
-            as_text=self._as_text,
+            as_text=any(side.as_text for side in self._sides),
         )
 
 

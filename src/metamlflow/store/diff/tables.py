@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+from metamlflow.backend import translated_errors
 from metamlflow.errors import InvalidInputError, MissingDependencyError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.likeness import quoted
@@ -46,21 +48,25 @@ class Rows:
     Args:
         store: the store that has the version.
         loaded: the version.
+        folder: for a verified copy of one file at a time, whoever deletes it.
         as_text: read every column of CSV files as text.
 
     Attributes:
         schema: the Arrow schema of the first file, with the columns that the names of folders hold (``year=2026``).
+        as_text: as given.
         failure: the error that ended the stream, for whoever reads it through another library.
 
     Raises:
         InvalidInputError: it has no table.
     """
 
-    def __init__(self, store: Store, loaded: StoredManifest, *, as_text: bool = False) -> None:
+    def __init__(self, store: Store, loaded: StoredManifest, folder: Path, *, as_text: bool = False) -> None:
         self._pa = package("pyarrow", "arrow")
         self._store = store
         self._loaded = loaded
-        self._as_text = as_text
+        self.as_text = as_text
+        self._copy = folder / "copy"
+        self._copied: FileEntry | None = None
         self.name = f"{loaded.manifest.name}@{loaded.manifest.version}"
         self.failure: BaseException | None = None
         self.inferred = False
@@ -115,16 +121,15 @@ class Rows:
     def _opened(self, entry: FileEntry, opened: ExitStack) -> tuple[Any, Iterator[Any]]:
         """Return the schema of a file and its batches, with the columns that the names of its folders hold."""
         pa = self._pa
-        content = content_of(self._store, self._loaded.manifest, entry)
+        copy = self._verified(entry)
         # It has the bounds against hostile files: a header of a million columns would take gigabytes.
-        captured = capture_schema(entry.path, lambda: cast("BinaryIO", content.open()))
+        captured = capture_schema(entry.path, lambda: copy.open("rb"))
         if captured is None or captured.get("truncated"):
             raise self._unreadable(entry, "its columns cannot be told, or are too many")
-        stream = opened.enter_context(content.open())
+        stream = opened.enter_context(copy.open("rb"))
         extension, codec = _format_of(entry.path)
         try:
             if extension == "parquet":
-                # The first seek verifies all of it, so no parser sees damaged bytes.
                 file = package("pyarrow.parquet", "arrow").ParquetFile(stream)
                 schema, found = file.schema_arrow, file.iter_batches(_BATCH_ROWS)
             else:
@@ -139,6 +144,16 @@ class Rows:
             schema = schema.append(pa.field(name, pa.string()))
         return schema, self._with_folders(entry, found, [value for _, value in held])
 
+    def _verified(self, entry: FileEntry) -> Path:
+        """Return a verified copy of a file, so that parsers see no damaged byte, and it is transferred once."""
+        if entry != self._copied:
+            self._copied = None
+            content = content_of(self._store, self._loaded.manifest, entry)
+            with translated_errors(str(self._copy)), self._copy.open("wb", buffering=0) as file:
+                content.copy(file, lambda _: None)
+            self._copied = entry
+        return self._copy
+
     def _text_reader(self, path: str, extension: str, source: Any, names: Sequence[str]) -> Any:
         self.inferred = True
         reading = package("pyarrow.json" if extension == "jsonl" else "pyarrow.csv", "arrow")
@@ -148,7 +163,7 @@ class Rows:
         tabs = "\t" if ".tsv" in path.lower()[-8:] else ","
         how = reading.ParseOptions(delimiter=tabs, newlines_in_values=True)
         convert = None
-        if self._as_text:
+        if self.as_text:
             text = dict.fromkeys(names, self._pa.string())
             convert = reading.ConvertOptions(column_types=text, strings_can_be_null=True)
         return reading.open_csv(source, read_options=blocks, parse_options=how, convert_options=convert)
