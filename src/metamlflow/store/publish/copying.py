@@ -86,7 +86,7 @@ def _refuse_own_name(source: Reference, name: ArtifactName) -> None:
     if source.name == name:
         raise InvalidInputError(
             f"{source} has the name {name} already",
-            hint="`client.rollback` publishes the content of an earlier version as the next version of its name.",
+            hint="To publish the content of an earlier version as the next version of its name, roll back to it.",
         )
 
 

@@ -200,7 +200,7 @@ class _Corrected:
             name = self.version.seen.manifest.name
             hint = (
                 f"The correction of {self.version} would hide the newest version. Correct that one; or, if its content "
-                "is to be given up, say so by its number: expected=…"
+                "is to be given up, name its number with expected=."
             )
             check_newest(self._store, name, head, self._expected, hint)
 
