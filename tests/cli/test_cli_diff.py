@@ -30,7 +30,7 @@ def test_differences_are_a_line_each_and_the_exit_code_says_whether_there_are_an
     lines = [line.split("\t") for line in answer.out.splitlines()]
     assert ["schema", "added", "rain", "", "double"] in lines
     assert ["metadata", "changed", "rows", "2", "3"] in lines
-    assert ["files", "changed", "rides.csv", "23 bytes", "43 bytes"] in lines
+    assert ["files", "changed", "rides.csv", "22 bytes", "43 bytes"] in lines
     assert {len(line) for line in lines} == {5}
     same = two("diff", "bikes/rides@2", "bikes/rides")
     assert (same.code, same.out, same.err) == (0, "", "")
@@ -101,7 +101,7 @@ def test_a_dry_run_shows_what_would_be_published(two):
         "metadata.rows\t4",
     ]
     assert two("copy", "bikes/rides@1", "registry/rides", "--dry-run").out == (
-        "registry/rides@1\tbikes/rides@1\tpublish\t1\t23\n"
+        "registry/rides@1\tbikes/rides@1\tpublish\t1\t22\n"
     )
     document = json.loads(two("copy", "bikes/rides@1", "registry/rides", "--dry-run", "--json").out)
     assert (document["kind"], document["publishes"]) == ("version-plan", True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +17,17 @@ from forked import race
 from graves import erase, set_state, state_of
 from interleaving import Meanwhile
 from test_publish_age import GRACE, HALF, LATE, MOMENT, Passing, TimedWorld
-from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld, assert_readable, assert_sound, manifests
+from worlds import (
+    IMPATIENT,
+    NAME,
+    RAW_NAME,
+    LocalWorld,
+    MemoryWorld,
+    assert_readable,
+    assert_sound,
+    manifest_key,
+    manifests,
+)
 
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import (
@@ -161,6 +173,28 @@ def test_it_takes_eight_calls_at_most_and_moves_no_content_for_any_size(way, inl
     assert seen.total() <= 8
     assert seen["put"] == 0
     assert not [call for call in backend.calls if call.key.startswith("blobs/") and call.verb != "list_objects"]
+
+
+@WAYS
+def test_of_ten_gibibytes_no_byte_is_read(way, tmp_path):
+    """The content is a hole of that size under a digest that is not its own: whoever read it would complain."""
+    world = filled(LocalWorld(tmp_path / "store"))
+    size, sha256 = 10 * 2**30, "ab" * 32
+    key, line = f"blobs/sha256/ab/{sha256}", f'["big",{size},"{sha256}"]\n'
+    document = json.loads(world.objects()[manifest_key(2)]) | {"files": 1, "size": size}
+    document |= {"entries": [{"key": key, "path": "big", "sha256": sha256, "size": size}]}
+    document |= {"digest": f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"}
+    world.remove(manifest_key(2))
+    world.write(manifest_key(2), json.dumps(document).encode())
+    world.write(key, b"")
+    (world.root / key).chmod(0o644)
+    os.truncate(world.root / key, size)
+    backend = FaultyBackend(world.backend())
+    artifact = way(client_on(backend, IMPATIENT))
+    assert (artifact.size, artifact.entries[0].key) == (size, key)
+    assert not [
+        call for call in backend.calls if call.key.startswith("blobs/") and call.verb in {"open", "read", "put"}
+    ]
 
 
 @WAYS
