@@ -21,7 +21,7 @@ from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import History, HistoryEntry
 from metamlflow.store.diff.files import ChangedFile, FileList, FilesDiff
-from metamlflow.store.diff.lines import Line
+from metamlflow.store.diff.lines import DiffChange, Line
 from metamlflow.store.diff.metadata import ValuesDiff
 from metamlflow.store.diff.parts import ChangedColumn, ChangedValue, DiffColumn, DiffValue, Parts
 from metamlflow.store.diff.report import ArtifactDiff
@@ -63,6 +63,7 @@ __all__ = [
     "CollectionPlan",
     "CollectionReport",
     "Diagnosis",
+    "DiffChange",
     "DiffColumn",
     "DiffValue",
     "Direction",

@@ -16,8 +16,8 @@ from metamlflow.store.diff.files import ChangedFile
 from metamlflow.store.diff.metadata import ValuesDiff
 from metamlflow.store.diff.parts import plain
 
-Change = Literal["added", "removed", "changed", "renamed", "note"]
-SIGNS: dict[Change, str] = {"added": "+", "removed": "-", "changed": "~", "renamed": ">", "note": " "}
+DiffChange = Literal["added", "removed", "changed", "renamed", "note"]
+SIGNS: dict[DiffChange, str] = {"added": "+", "removed": "-", "changed": "~", "renamed": ">", "note": " "}
 _WIDTH, _INDENT = 80, 6
 
 
@@ -34,7 +34,7 @@ class Line:
     """
 
     section: str
-    change: Change
+    change: DiffChange
     name: str
     before: str = ""
     after: str = ""

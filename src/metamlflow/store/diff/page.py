@@ -38,10 +38,10 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.45 s
 main { max-width: 1040px; margin: 0 auto; padding: 1.25rem 1rem 3rem; }
 h1 { font-size: 1.35rem; overflow-wrap: anywhere; } h2 { font-size: 1.05rem; margin: 1.75rem 0 .4rem; }
 .soft, th { color: var(--soft); } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; min-width: 38rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 500; font-size: .85rem; } td { overflow-wrap: anywhere; min-width: 5rem; }
-td:first-child { min-width: 6.5rem; white-space: nowrap; } td:nth-child(2) { min-width: 9rem; }
+th { font-weight: 500; font-size: .85rem; } td { overflow-wrap: anywhere; }
+th:first-child { width: 7.5rem; } th:nth-child(2) { width: 36%; }
 .added { color: var(--added); } .removed { color: var(--removed); } .changed { color: var(--changed); }
 .renamed { color: var(--renamed); }
 """

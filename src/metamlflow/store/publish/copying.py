@@ -21,7 +21,7 @@ from metamlflow.store.publish.stored_version import (
     request_again,
     told_without_note,
 )
-from metamlflow.store.publish.version_plan import VersionPlan
+from metamlflow.store.publish.version_plan import VersionPlan, plan_of
 
 COPIED_FROM = "copied_from"
 """The role of the input that names the version that was copied."""
@@ -79,7 +79,7 @@ def plan_copy(
     done = again.is_what(head)
     seen = again.version.seen.manifest
     number = head.number if done else refuse_last_number(name, head)
-    return VersionPlan.of(str(name), number, seen, seen.metadata, note, publishes=not done)
+    return plan_of(str(name), number, seen, seen.metadata, note, publishes=not done)
 
 
 def _refuse_own_name(source: Reference, name: ArtifactName) -> None:

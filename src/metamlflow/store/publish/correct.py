@@ -29,7 +29,7 @@ from metamlflow.store.publish.stored_version import (
     request_again,
     told_without_note,
 )
-from metamlflow.store.publish.version_plan import VersionPlan
+from metamlflow.store.publish.version_plan import VersionPlan, plan_of
 
 _SHOWN_KEYS, _SHOWN_CHARACTERS = 20, 100
 
@@ -161,14 +161,14 @@ def plan_update(
     again = _Corrected(store, target, change, expected)
     seen = again.version.seen.manifest
     if not again.changes:
-        return VersionPlan.of(str(target.name), seen.version, seen, seen.metadata, None, publishes=False)
+        return plan_of(str(target.name), seen.version, seen, seen.metadata, None, publishes=False)
     head = read_newest(store, target.name)
     again.check(head)
     again.content()
     done = again.is_what(head)
     number = head.number if done else refuse_last_number(target.name, head)
     described = change.described(seen.metadata, again.version, note)
-    return VersionPlan.of(str(target.name), number, seen, again.metadata, described, publishes=not done)
+    return plan_of(str(target.name), number, seen, again.metadata, described, publishes=not done)
 
 
 class _Corrected:

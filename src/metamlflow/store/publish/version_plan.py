@@ -39,31 +39,6 @@ class VersionPlan:
     metadata: Mapping[str, Any] = field(hash=False)
     note: str | None
 
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        version: int,
-        source: Manifest,
-        metadata: Mapping[str, Any],
-        note: str | None,
-        *,
-        publishes: bool,
-    ) -> VersionPlan:
-        """Return the plan to publish the content of a version under a name, with metadata as stored."""
-        return cls(
-            name=name,
-            version=version,
-            source=f"{source.name}@{source.version}",
-            publishes=publishes,
-            artifact_type=source.artifact_type,
-            files=source.files,
-            size=source.size,
-            digest=source.digest,
-            metadata=cast("dict[str, Any]", decode(metadata)),
-            note=note,
-        )
-
     def __bool__(self) -> bool:
         return self.publishes
 
@@ -91,3 +66,21 @@ class VersionPlan:
         facts: dict[str, Any] = {"type": self.artifact_type, "content": content, "digest": self.digest}
         facts |= {f"metadata.{name}": value for name, value in self.metadata.items()}
         return table_of(self._what(), {**facts, "note": self.note or ""})
+
+
+def plan_of(
+    name: str, version: int, source: Manifest, metadata: Mapping[str, Any], note: str | None, *, publishes: bool
+) -> VersionPlan:
+    """Return the plan to publish the content of a version under a name, with metadata as stored."""
+    return VersionPlan(
+        name=name,
+        version=version,
+        source=f"{source.name}@{source.version}",
+        publishes=publishes,
+        artifact_type=source.artifact_type,
+        files=source.files,
+        size=source.size,
+        digest=source.digest,
+        metadata=cast("dict[str, Any]", decode(metadata)),
+        note=note,
+    )
