@@ -19,6 +19,7 @@ from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.pointer_policy import VARIABLE as POLICY_VARIABLE
 from metamlflow.store.catalog.pointer_policy import PointerPolicy
 from metamlflow.store.catalog.source_options import check_source_options
+from metamlflow.store.catalog.statuses import refuse_erased
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.inputs import load_used
 
@@ -135,6 +136,7 @@ def compared_version(store: Store, version: Any) -> tuple[Store, StoredManifest]
     Raises:
         InvalidInputError: it does not name a version.
         ArtifactNotFoundError: the version does not exist.
+        ArtifactErasedError: it was erased.
     """
     artifact = getattr(version, "artifact", version)
     session, loaded = getattr(artifact, "_session", None), getattr(artifact, "_loaded", None)
@@ -146,7 +148,10 @@ def compared_version(store: Store, version: Any) -> tuple[Store, StoredManifest]
             f"not {type(version).__name__}"
         )
     store.marker()
-    return store, load_used(store, version if isinstance(version, Input) else Reference.parse(version))
+    meant = Reference(version.name, version.version) if isinstance(version, Input) else Reference.parse(version)
+    if isinstance(meant.version, int):
+        refuse_erased(store, meant.name, meant.version)  # its manifest may lie there still
+    return store, load_used(store, version if isinstance(version, Input) else meant)
 
 
 def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], policy: Mapping[str, str], given: _Given) -> str:

@@ -820,7 +820,7 @@ class MetaMLFlowClient:
     ) -> ArtifactDiff:
         """Return the differences between two versions: files, columns, metadata, inputs, and on request rows.
 
-        Costs a read of each version's record. Files are compared at the first use of ``diff.files``: of long lists,
+        Costs two reads for each version. Files are compared at the first use of ``diff.files``: of long lists,
         only the pages that differ are read, and the differences are sorted on disk once they are many. Content is
         compared by its recorded digest, so no file is read, unless rows are compared. By number also pruned versions
         are compared, as long as their lists of files are there.
@@ -840,6 +840,7 @@ class MetaMLFlowClient:
 
         Raises:
             ArtifactNotFoundError: a version does not exist.
+            ArtifactErasedError: a version was erased.
             InvalidInputError: an argument is invalid, or a version whose rows are asked for has no table.
             MissingDependencyError: duckdb or pyarrow is not installed, and rows are asked for.
         """
