@@ -85,7 +85,7 @@ class ArtifactDiff(Differences):
             "column": len(schema.added) + len(schema.removed) + len(schema.changed),
             "value": len(values.added) + len(values.removed) + len(values.changed),
         }
-        return f"<ArtifactDiff {one_line(f'{self.before} -> {self.after}', 120)}: {verdict(counts)}>"
+        return f"<ArtifactDiff {one_line(f'{self.before} -> {self.after}')}: {verdict(counts)}>"
 
     def _repr_html_(self) -> str:
         heads = ("", "change", "name", "before", "after")
