@@ -489,18 +489,3 @@ def test_in_a_run_it_is_an_output_of_it_and_what_the_run_used_is_an_input(two, w
     assert artifact.run_id == run.id
     assert (NAME, 1, None) in {(used.name, used.version, used.role) for used in artifact.inputs}
     assert [output.name for output in client.get_run(run.id).end.outputs] == [way.name]
-
-
-def test_inputs_follow_the_links_in_the_metadata_that_are_changed_and_no_others(two):
-    client = two.client()
-    client.register_artifact("raw", b"raw, mended")
-    links = {"train_artifact_name": "raw", "train_version": 1, "test_artifact_name": "raw", "test_version": 1}
-    client.register_artifact("model", b"m", "model", links, inputs={"code": f"{NAME}@1"})
-    made = client.update_metadata("model@1", {"train_version": 2})
-    assert {(used.role, str(used.name), used.version) for used in made.inputs} == {
-        ("code", NAME, 1),
-        ("test", "raw", 1),
-        ("train", "raw", 2),
-    }
-    bare = client.update_metadata("model@2", remove=["train_version", "train_artifact_name"])
-    assert {used.role for used in bare.inputs} == {"code", "test"}
