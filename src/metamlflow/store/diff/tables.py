@@ -101,7 +101,7 @@ class Rows:
                             _cast(pa, batch.column(place), kind) for place, kind in zip(places, types, strict=True)
                         ]
                         yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
-        except BaseException as error:
+        except (Exception, KeyboardInterrupt) as error:
             self.failure = error
             raise
 

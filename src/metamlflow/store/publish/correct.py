@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from metamlflow._looks import one_line
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, NotFoundError
 from metamlflow.format.documents import dump
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
@@ -16,7 +17,7 @@ from metamlflow.model.names import Reference
 from metamlflow.model.notes import NotesChange
 from metamlflow.store.catalog.notes import first_note
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.lineage.inputs import relinked_inputs
+from metamlflow.store.lineage.inputs import load_recorded, relinked_inputs
 from metamlflow.store.publish.content import VersionContent
 from metamlflow.store.publish.head import Newest, read_newest
 from metamlflow.store.publish.idempotency import Claims
@@ -136,6 +137,10 @@ def update_metadata(
     """
     store.marker()  # a mistyped URI must not create a store
     if key is not None and (published := Claims(store, target.name, key).published()):
+        if isinstance(target.version, int):
+            with suppress(NotFoundError):  # the corrected version may be gone by now
+                corrected = load_recorded(store, target).manifest
+                _explain(store, published, change.described(corrected.metadata, target, note))
         return published
     again = _Corrected(store, target, change, expected)
     if not again.changes:
@@ -143,14 +148,17 @@ def update_metadata(
     seen = again.version.seen.manifest
     draft = request_again(store, target.name, seen, again, again.inputs, metadata=again.metadata, key=key)
     published = publish(store, draft)
-    description = change.described(seen.metadata, again.version, note)
+    _explain(store, published, change.described(seen.metadata, again.version, note))
+    return published
+
+
+def _explain(store: Store, published: StoredManifest, description: str) -> None:
+    """Say what was changed, unless the version has notes: somebody may have put another description in its place."""
+    made = published.manifest
     try:
-        made = published.manifest
-        # Only the first note: somebody may have put another description in its place since.
         first_note(store, Reference(made.name, made.version), NotesChange(description=description))
     except MetaMLFlowError as error:
         raise told_without_note(error, published, "Make the same call again") from None
-    return published
 
 
 def plan_update(
