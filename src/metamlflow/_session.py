@@ -12,12 +12,16 @@ from typing import Any, cast
 from metamlflow._arguments import absolute_path, blame, blame_by_names, blamed_on, parse_size
 from metamlflow.backend.registry import installed_schemes
 from metamlflow.errors import InvalidInputError
-from metamlflow.format.manifests import artifact_type_problem
+from metamlflow.format.manifests import StoredManifest, artifact_type_problem
+from metamlflow.model.manifests import Input
+from metamlflow.model.names import Reference
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.pointer_policy import VARIABLE as POLICY_VARIABLE
 from metamlflow.store.catalog.pointer_policy import PointerPolicy
 from metamlflow.store.catalog.source_options import check_source_options
+from metamlflow.store.catalog.statuses import refuse_erased
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.lineage.inputs import load_used
 
 URI_VARIABLE = "METAMLFLOW_STORAGE_URI"
 OPTIONS_VARIABLE = "METAMLFLOW_STORAGE_OPTIONS"
@@ -100,6 +104,54 @@ def source_store(source: str, options: Mapping[str, Any] | None) -> Store:
     except InvalidInputError as error:
         blame_by_names(error, {"storage_uri": "source", "storage_options": "source_options"})
         raise
+
+
+def other_store(place: object, options: Mapping[str, Any] | None) -> Store:
+    """Return another store that a caller gives: a client's, or one at a place. Touches no network.
+
+    Raises:
+        InvalidInputError: the place or an option is invalid; the message names ``store`` or ``store_options``.
+    """
+    session = getattr(place, "_session", None)
+    if isinstance(session, Session):
+        if options:
+            raise InvalidInputError(
+                "options were given for a client, which has its own", hint="Give them when you make the client."
+            )
+        return session.store
+    if not isinstance(place, str | os.PathLike):
+        raise InvalidInputError(f"store is a URI, a path or a client, not {type(place).__name__}")
+    try:
+        return opened_store(place, options, None)
+    except InvalidInputError as error:
+        blame_by_names(error, {"storage_uri": "store", "storage_options": "store_options"})
+        raise
+
+
+def compared_version(store: Store, version: Any) -> tuple[Store, StoredManifest]:
+    """Return a version with its store: an artifact or a data set with its own; another one is looked up in a store.
+
+    By number also a pruned version is returned.
+
+    Raises:
+        InvalidInputError: it does not name a version.
+        ArtifactNotFoundError: the version does not exist.
+        ArtifactErasedError: it was erased.
+    """
+    artifact = getattr(version, "artifact", version)
+    session, loaded = getattr(artifact, "_session", None), getattr(artifact, "_loaded", None)
+    if isinstance(session, Session) and isinstance(loaded, StoredManifest):
+        return session.store, loaded
+    if not isinstance(version, str | Input):
+        raise InvalidInputError(
+            "a version is an artifact, a dataset, an input or a reference such as 'features@2', "
+            f"not {type(version).__name__}"
+        )
+    store.marker()
+    meant = Reference(version.name, version.version) if isinstance(version, Input) else Reference.parse(version)
+    if isinstance(meant.version, int):
+        refuse_erased(store, meant.name, meant.version)  # its manifest may lie there still
+    return store, load_used(store, version if isinstance(version, Input) else meant)
 
 
 def _culprit(url: str, sources: Mapping[str, Mapping[str, Any]], policy: Mapping[str, str], given: _Given) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
-from metamlflow._session import Session
+from metamlflow._session import Session, compared_version, other_store
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
@@ -25,7 +26,7 @@ from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.retention import Protection
 from metamlflow.store.catalog.aliases import aliases_now
-from metamlflow.store.catalog.entries import Entries, wanted_entry
+from metamlflow.store.catalog.entries import Entries, lone_entry, wanted_entry
 from metamlflow.store.catalog.notes import notes_of
 from metamlflow.store.catalog.protections import protections
 from metamlflow.store.catalog.store import Store
@@ -40,6 +41,9 @@ from metamlflow.store.transfer.progress import Progress, ProgressCallback
 from metamlflow.store.verify.report import UnreadableVersion, Verification, VerifyReport
 from metamlflow.store.verify.signatures import Signature, sign, signatures_of
 from metamlflow.store.verify.verify import verify_each
+
+if TYPE_CHECKING:
+    from metamlflow.store.diff.report import ArtifactDiff
 
 __all__ = [
     "Artifact",
@@ -357,6 +361,22 @@ class Artifact:
             return self._aliases
         return aliases_now(self._store, self._manifest.name, self.version)
 
+    def diff(
+        self, other: Any, *, store: Any = None, rows: bool = False, keys: str | Iterable[str] = ()
+    ) -> ArtifactDiff:
+        """Return the differences from this version to another one. Arguments and errors as for ``client.diff``.
+
+        Args:
+            other: the version to compare with: an artifact (of any store), a dataset, an input, or a reference.
+            store: the store that ``other`` is in, if it is another one: a URI, a path, or a client if it takes options.
+            rows: count the rows that differ, too.
+            keys: the names of key columns; implies ``rows``.
+        """
+        from metamlflow.store.diff.compare import diff_versions
+
+        place = self._store if store is None else other_store(store, None)
+        return diff_versions((self._store, self._loaded), compared_version(place, other), rows=rows, keys=keys)
+
     # --- pointers -----------------------------------------------------------------------------------------------------
 
     def strengthen(self, evidence: Strength = "full", *, progress: ProgressCallback | None = None) -> Artifact:
@@ -416,15 +436,7 @@ class Artifact:
 
     def _entry(self, path: str | os.PathLike[str] | None) -> FileEntry:
         if path is None:
-            if self._manifest.kind == "file":
-                return next(iter(self.entries))
-            some = " or ".join(repr(entry.path) for entry in islice(self.entries, 3))
-            raise InvalidInputError(
-                f"{self.name}@{self.version} is a {self._files()}; which file is meant?"
-                if some
-                else f"{self.name}@{self.version} is a folder without files",
-                hint=f"Give path=, such as {some}." if some else "Bring it with download() or local_path().",
-            )
+            return lone_entry(self.entries, self._manifest, self._files())
         return wanted_entry(self.entries, os.fspath(path), self.name, self.version)
 
     # --- identity and looks -------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,7 +20,9 @@ from metamlflow._session import (
     check_grace,
     checked_key,
     checked_type,
+    compared_version,
     opened_store,
+    other_store,
     source_store,
 )
 from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
@@ -39,8 +41,13 @@ from metamlflow.lineage import Lineage
 from metamlflow.model.aliases import AliasChange, checked_expectation
 from metamlflow.model.findings import Level
 from metamlflow.model.metadata import encode_mapping
+<<<<<<< HEAD
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes, NotesChange, checked_note
+=======
+from metamlflow.model.names import ArtifactName, Reference, checked_prefix
+from metamlflow.model.notes import Notes, NotesChange
+>>>>>>> diff16
 from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
 from metamlflow.model.retention import Policy, Protection, Rules, policy_rules
@@ -63,8 +70,11 @@ from metamlflow.store.lineage.stale_metadata import OnStale
 from metamlflow.store.lineage.walk import DIRECTIONS, Direction, walk
 from metamlflow.store.pointers.registering import pointer_source
 from metamlflow.store.publish.blobs import RELIANCES, Reliance
+from metamlflow.store.publish.copying import copy_version, plan_copy
+from metamlflow.store.publish.correct import MetadataChange, plan_update, update_metadata
 from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.publish.rollback import RollbackPlan, plan_rollback, rollback
+from metamlflow.store.publish.version_plan import VersionPlan
 from metamlflow.store.transfer.progress import ProgressCallback
 from metamlflow.store.verify.selection import every_version, wanted_versions
 from metamlflow.store.verify.signatures import public_keys
@@ -73,6 +83,7 @@ from metamlflow.store.verify.verify import verify_each
 
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
+    from metamlflow.store.diff.report import ArtifactDiff
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
@@ -368,6 +379,147 @@ class MetaMLFlowClient:
             return plan_rollback(self._store, target, note=why)
         return Artifact(self._session, rollback(self._store, target, note=why, key=key))
 
+    @overload
+    def update_metadata(
+        self,
+        ref: Version,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Artifact: ...
+    @overload
+    def update_metadata(
+        self,
+        ref: Version,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[True],
+    ) -> VersionPlan: ...
+    def update_metadata(
+        self,
+        ref: Version,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: Collection[str] = (),
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> Artifact | VersionPlan:
+        """Publish the content of a version with corrected metadata, as the next version of its name; return that.
+
+        No content is copied, however much it is: the new version names the same objects. It has the same files,
+        pointers, type, schema and inputs; only where a link in the metadata was changed (see
+        :meth:`register_artifact`), the inputs follow. The description among its notes says which keys were changed.
+        Signatures and other notes are those of the version that has them: they do not carry over. By a number,
+        outside of a run and without an idempotency key it costs 6 requests to a bucket, and one for each input.
+
+        A change that changes nothing publishes nothing, and returns the version as it is. If the newest version is the
+        correction already, that is returned: a call by number that was cut off is simply made again.
+
+        Args:
+            ref: the version to correct: a reference such as ``"features@2"``, an artifact, a dataset or an input. It
+                has to be the newest that is live, unless ``expected`` names another one.
+            changes: values by key, to set, as ``dict.update`` does: a value replaces the whole former value.
+            remove: keys to remove.
+            expected: the newest live version, if that is another one. The new version follows it, and so gives up its
+                content. Of several calls that expect the same version, at most one publishes.
+            note: why: a text of at most 5,000 bytes; it begins the description among the notes on the new version.
+            idempotency_key: as for :meth:`register_artifact`.
+            dry_run: write nothing, and return what would be done as a ``VersionPlan``.
+
+        Raises:
+            ConflictError: another version is the newest; nothing was published.
+            InvalidInputError: there is nothing to change, or a key to remove is not there.
+            InvalidMetadataError: a value cannot be stored.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up.
+            IntegrityError: content of the version is missing; nothing was published.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
+        """
+        target, change = held_version(self._store, ref), MetadataChange.parse(changes, remove)
+        newest, why, key = checked_expectation(expected), checked_reason(note), checked_key(idempotency_key)
+        if dry_run:
+            return plan_update(self._store, target, change, expected=newest, note=why)
+        done = update_metadata(self._store, target, change, expected=newest, note=why, key=key)
+        return Artifact(self._session, done)
+
+    @overload
+    def copy(
+        self,
+        ref: Version,
+        to_name: str,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Artifact: ...
+    @overload
+    def copy(
+        self,
+        ref: Version,
+        to_name: str,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: Literal[True],
+    ) -> VersionPlan: ...
+    def copy(
+        self,
+        ref: Version,
+        to_name: str,
+        *,
+        expected: int | None = None,
+        note: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> Artifact | VersionPlan:
+        """Publish a version under another name of this store, as its next version; return that.
+
+        No content is copied, however much it is: the new version names the same objects, and they stay as long as one
+        of the two versions is live. It has the same files, pointers, type, schema and metadata, and the original as its
+        only input, in the role ``copied_from``; in a run also what the run used. Notes, aliases, protections and
+        signatures do not carry over. By a number, outside of a run and without an idempotency key it costs at most 8
+        requests to a bucket.
+
+        If the newest version of the name is this copy already, that is returned and nothing is published. To another
+        store, :func:`metamlflow.migrate` brings versions.
+
+        Args:
+            ref: the version to copy: a reference such as ``"model@3"`` or ``"model@best"``, an artifact, a dataset or
+                an input.
+            to_name: the name of the copy, such as ``registry/churn``; it need not exist.
+            expected: the version of ``to_name`` that must be the newest live one, or 0 if there must be none. Of
+                several calls that expect the same version, at most one publishes. None: whatever it is.
+            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the copy.
+            idempotency_key: as for :meth:`register_artifact`, of ``to_name``.
+            dry_run: write nothing, and return what would be done as a ``VersionPlan``.
+
+        Raises:
+            InvalidInputError: the version has that name already.
+            ConflictError: the newest version of ``to_name`` is not the expected one; nothing was published.
+            ArtifactNotFoundError: the version does not exist.
+            ArtifactPrunedError, ArtifactErasedError: the version was given up.
+            IntegrityError: content of the version is missing; nothing was published.
+            OutcomeUnknownError: the storage did not say whether the version was committed.
+        """
+        source, name = held_version(self._store, ref), ArtifactName.parse(to_name)
+        newest, why, key = checked_expectation(expected), checked_reason(note), checked_key(idempotency_key)
+        if dry_run:
+            return plan_copy(self._store, source, name, expected=newest, note=why)
+        done = copy_version(self._store, source, name, expected=newest, note=why, key=key)
+        return Artifact(self._session, done)
+
     def set_alias(
         self,
         name: str,
@@ -567,6 +719,7 @@ class MetaMLFlowClient:
         self,
         name: str | None = None,
         *,
+        prefix: str | None = None,
         artifact_type: str | None = None,
         include_hidden: bool = False,
         include_aliases: bool = False,
@@ -578,6 +731,8 @@ class MetaMLFlowClient:
 
         Args:
             name: list the versions of this name, hidden or not.
+            prefix: only names that begin with this text, such as ``fraud/``. Only the names below its last slash are
+                listed.
             artifact_type: only artifacts of this type.
             include_hidden: list names too that were hidden from listings.
             include_aliases: look up the aliases too, so that :attr:`Artifact.aliases` of each tells them as of now
@@ -588,9 +743,11 @@ class MetaMLFlowClient:
             ArtifactNotFoundError: the name does not exist.
             StoreNotFoundError: the store does not exist.
         """
-        parsed = None if name is None else ArtifactName.parse(name)
+        parsed, begins = None if name is None else ArtifactName.parse(name), checked_prefix(prefix)
+        if parsed is not None and begins:
+            raise InvalidInputError("prefix is for a list of names; give it, or a name")
         self._store.marker()
-        found = listed(self._store, parsed, include_hidden=include_hidden)
+        found = listed(self._store, parsed, include_hidden=include_hidden, prefix=begins)
         aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
         return [
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
@@ -598,17 +755,20 @@ class MetaMLFlowClient:
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
 
-    def list_names(self, *, include_hidden: bool = False) -> list[str]:
+    def list_names(self, *, prefix: str | None = None, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.
 
         Args:
+            prefix: only names that begin with this text, such as ``fraud/``. Only the names below its last slash are
+                listed.
             include_hidden: return names too that were hidden from listings.
 
         Raises:
             StoreNotFoundError: the store does not exist.
         """
+        begins = checked_prefix(prefix)
         self._store.marker()
-        return sorted(map(str, list_names(self._store, include_hidden=include_hidden)))
+        return sorted(map(str, list_names(self._store, include_hidden=include_hidden, prefix=begins)))
 
     def list_versions(self, name: str) -> list[int]:
         """Return the numbers of a name's versions that are neither pruned, absent nor erased, ascending.
@@ -653,6 +813,48 @@ class MetaMLFlowClient:
         asked = Reference.parse(name, alias)
         self._store.marker()
         return alias_history(self._store, asked)
+
+    def diff(
+        self,
+        before: Version,
+        after: Version,
+        *,
+        store: str | os.PathLike[str] | MetaMLFlowClient | None = None,
+        store_options: Mapping[str, Any] | None = None,
+        rows: bool = False,
+        keys: str | Iterable[str] = (),
+    ) -> ArtifactDiff:
+        """Return the differences between two versions: files, columns, metadata, inputs, and on request rows.
+
+        Costs two reads for each version. Files are compared at the first use of ``diff.files``: of long lists,
+        only the pages that differ are read, and the differences are sorted on disk once they are many. Content is
+        compared by its recorded digest, so no file is read, unless rows are compared. By number also pruned versions
+        are compared, as long as their lists of files are there.
+
+        Args:
+            before: a reference such as ``"features@1"``, an artifact (of any store), a dataset or an input.
+            after: the version to compare it with, likewise; of another name, too.
+            store: the store that ``after`` is in, if it is another one: a URI, a path or a client.
+            store_options: fsspec options of that store, if it is given by its URI.
+            rows: count the rows that differ, too: of the tables, by all columns that both have. Reads both versions,
+                and needs ``pip install 'metamlflow[duckdb]'``.
+            keys: the names of key columns, which tell which rows are the same one; implies ``rows``.
+
+        Returns:
+            An ``ArtifactDiff`` with ``.files``, ``.schema``, ``.metadata``, ``.inputs`` and ``.rows``. It is true in a
+            condition if there is a difference; ``str()`` is a text, and ``to_html`` writes a page.
+
+        Raises:
+            ArtifactNotFoundError: a version does not exist.
+            ArtifactErasedError: a version was erased.
+            InvalidInputError: an argument is invalid, or a version whose rows are asked for has no table.
+            MissingDependencyError: duckdb or pyarrow is not installed, and rows are asked for.
+        """
+        from metamlflow.store.diff.compare import diff_versions
+
+        other = self._store if store is None else other_store(store, store_options)
+        sides = [compared_version(place, ref) for place, ref in ((self._store, before), (other, after))]
+        return diff_versions(*sides, rows=rows, keys=keys)
 
     # --- lineage ------------------------------------------------------------------------------------------------------
 

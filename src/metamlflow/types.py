@@ -20,6 +20,13 @@ from metamlflow.model.retention import Policy, Protection, Rules
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import History, HistoryEntry
+from metamlflow.store.diff.files import ChangedFile, FileList, FilesDiff
+from metamlflow.store.diff.lines import DiffChange, Line
+from metamlflow.store.diff.metadata import ValuesDiff
+from metamlflow.store.diff.parts import ChangedColumn, ChangedValue, DiffColumn, DiffValue, Parts
+from metamlflow.store.diff.report import ArtifactDiff
+from metamlflow.store.diff.rows import RowsDiff
+from metamlflow.store.diff.schema import SchemaDiff
 from metamlflow.store.doctor import Check, Diagnosis
 from metamlflow.store.lineage.stale_metadata import OnStale
 from metamlflow.store.lineage.walk import Direction
@@ -27,6 +34,7 @@ from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.publish.rollback import RollbackPlan
+from metamlflow.store.publish.version_plan import VersionPlan
 from metamlflow.store.retain.collecting.plan import CollectionPlan
 from metamlflow.store.retain.collecting.report import (
     CollectionReport,
@@ -46,11 +54,18 @@ __all__ = [
     "AccessPolicy",
     "AliasChange",
     "ArtifactClient",
+    "ArtifactDiff",
     "ArtifactName",
+    "ChangedColumn",
+    "ChangedFile",
+    "ChangedValue",
     "Check",
     "CollectionPlan",
     "CollectionReport",
     "Diagnosis",
+    "DiffChange",
+    "DiffColumn",
+    "DiffValue",
     "Direction",
     "EmptyFolder",
     "Entries",
@@ -58,6 +73,8 @@ __all__ = [
     "ErasureReport",
     "FailedDeletion",
     "FileEntry",
+    "FileList",
+    "FilesDiff",
     "FsckFinding",
     "FsckReport",
     "GarbageObject",
@@ -70,11 +87,13 @@ __all__ = [
     "Item",
     "KeptVersion",
     "Level",
+    "Line",
     "NamePattern",
     "NameUsage",
     "Notes",
     "OnStale",
     "Outcome",
+    "Parts",
     "Place",
     "PointedKind",
     "Policy",
@@ -87,16 +106,20 @@ __all__ = [
     "Remaining",
     "Role",
     "RollbackPlan",
+    "RowsDiff",
     "Rules",
     "RunEnd",
     "RunRecord",
     "RunStart",
+    "SchemaDiff",
     "Severity",
     "Status",
     "Strength",
     "UsageReport",
+    "ValuesDiff",
     "Verdict",
     "Version",
+    "VersionPlan",
     "VersionUsage",
     "Versions",
 ]

@@ -113,6 +113,30 @@ def test_a_rollback_costs_eight_requests_for_any_size_and_sends_no_content(
     assert asking.rollback("Model", 1, note="2 is bad").version == 3
 
 
+@pytest.mark.parametrize("inline", [1, 1000])
+def test_corrected_metadata_and_a_copy_cost_eight_requests_for_any_size_and_send_no_content(
+    server, bucket, client, counted, inline, monkeypatch
+):
+    monkeypatch.setattr("metamlflow.store.publish.content.INLINE_ITEMS", inline)
+    client.register_artifact("raw", b"raw")
+    files = {f"{number:03}.csv": b"x\n%d\n" % number for number in range(60)}
+    client.register_artifact("Model", files, "dataset", {"good": True, "yaer": 1}, inputs=["raw@1"])
+    before = objects(server, bucket, "blobs/")
+    asking, proxy = counted()
+    corrected = asking.update_metadata("Model@1", {"year": 1}, remove=["yaer"])
+    assert len(proxy.log) <= 7, Counter(request.op for request in proxy.log)
+    proxy.reset()
+    copied = asking.copy("Model@2", "Registry/Model", note="approved")
+    assert len(proxy.log) <= 8, Counter(request.op for request in proxy.log)
+    assert objects(server, bucket, "blobs/") == before
+    assert corrected.metadata == copied.metadata == {"good": True, "year": 1}
+    assert (corrected.digest, corrected.inputs) == (copied.digest, client.get_artifact("Model", 1).inputs)
+    assert copied.verify("full")
+    diff = client.diff("Model@1", "Registry/Model@1")
+    assert (diff.metadata.added.names, diff.metadata.removed.names) == (("year",), ("yaer",))
+    assert not diff.files
+
+
 def test_a_dry_run_sends_nothing_that_writes(server, client, counted):
     for number in range(2):
         client.register_artifact("Model", b"%d" % number)

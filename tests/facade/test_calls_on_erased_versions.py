@@ -31,6 +31,24 @@ def test_what_was_loaded_before_says_that_it_is_erased_once_its_bytes_are_gone(e
         loaded.download(tmp_path / "here")
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_an_erased_version_is_not_compared_whether_its_record_is_gone_or_not(erased, raw, gone):
+    used = erased.get_artifact("model").inputs[0]
+    manifest = raw.manifest_path("data", 2).read_bytes()
+    raw.erase("data", 2)
+    if not gone:
+        raw.manifest_path("data", 2).write_bytes(manifest)
+    for one, other in (("data@1", "data@2"), ("data@2", "data@1"), ("data@1", used)):
+        with pytest.raises(ArtifactErasedError):
+            erased.diff(one, other)
+    for publish in (
+        lambda: erased.copy("data@2", "copy"),
+        lambda: erased.update_metadata("data@2", {"a": 1}, expected=3),
+    ):
+        with pytest.raises(ArtifactErasedError):
+            publish()
+
+
 def test_an_erased_version_cannot_be_signed(erased, raw):
     ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
     loaded = erased.get_artifact("data", 2)

@@ -8,6 +8,7 @@ import pytest
 
 from metamlflow import ArtifactNotFoundError, InvalidInputError, MetaMLFlowClient, StoreNotFoundError
 from metamlflow.artifacts import UnreadableVersion, VerifyReport
+from metamlflow.testing import FaultyBackend, MemoryBackend, MemoryBucket, client_on
 
 
 @pytest.fixture
@@ -29,6 +30,45 @@ def test_names_versions_and_aliases_are_listed_though_no_manifest_can_be_read(cl
     assert client.list_versions("a/x") == [1, 2]
     assert client.aliases("a/x") == {"best": 1}
     assert client.aliases("b") == {}
+
+
+def test_names_that_begin_with_a_text_are_listed_and_no_others():
+    backend = FaultyBackend(MemoryBackend(MemoryBucket()))
+    client = client_on(backend)
+    for name in ("Fraud/a", "fraud/a", "fraud/b.json/c", "fraud/b.json/d/e", "fraud/b", "fraudulent", "other/fraud/x"):
+        client.register_artifact(name, b"1")
+    wanted = {
+        "fraud/": ["fraud/a", "fraud/b", "fraud/b.json/c", "fraud/b.json/d/e"],
+        "fraud": ["fraud/a", "fraud/b", "fraud/b.json/c", "fraud/b.json/d/e", "fraudulent"],
+        "fraud/b": ["fraud/b", "fraud/b.json/c", "fraud/b.json/d/e"],
+        "fraud/b.json/": ["fraud/b.json/c", "fraud/b.json/d/e"],
+        "Fraud/": ["Fraud/a"],
+        "fra/": [],
+        "": ["Fraud/a", "fraud/a", "fraud/b", "fraud/b.json/c", "fraud/b.json/d/e", "fraudulent", "other/fraud/x"],
+    }
+    for prefix, names in wanted.items():
+        assert client.list_names(prefix=prefix) == names, prefix
+        assert [artifact.name for artifact in client.list_artifacts(prefix=prefix)] == names, prefix
+    backend.calls.clear()
+    client.list_names(prefix="fraud/b.json/")
+    assert [call.key for call in backend.calls if call.verb == "list_objects"] == ["names/fraud/b!.json/"]
+
+
+def test_what_no_name_begins_with_is_refused(client):
+    for prefix in ("/a", "a//", "a b", "../", 3):
+        with pytest.raises(InvalidInputError, match="name"):
+            client.list_names(prefix=prefix)
+    with pytest.raises(InvalidInputError, match="give it, or a name"):
+        client.list_artifacts("b", prefix="a/")
+
+
+def test_hidden_names_below_a_prefix_stay_hidden(client, tmp_path):
+    record = {"created_at": "2026-01-31T12:00:00Z", "format": 1, "record_id": "0" * 32, "state": "hidden"}
+    folder = tmp_path / "store" / "names" / "a" / "x!"
+    folder.mkdir()
+    (folder / "9999999998.json").write_text(json.dumps(record))
+    assert client.list_names(prefix="a/") == []
+    assert client.list_names(prefix="a/", include_hidden=True) == ["a/x"]
 
 
 @pytest.mark.parametrize("call", ["list_versions", "aliases"])

@@ -87,3 +87,15 @@ def test_a_missing_version_is_told_which_there_are(reader):
     with pytest.raises(ArtifactNotFoundError, match="It has the versions 2, 1") as caught:
         reader.get_artifact(FEATURES, 3)
     assert (caught.value.name, caught.value.version, caught.value.suggestions) == (FEATURES, 3, ("2", "1"))
+
+
+def test_its_two_versions_differ_by_a_column_and_the_metadata_that_it_changed(reader):
+    diff = reader.diff(f"{FEATURES}@1", f"{FEATURES}@2")
+    assert [(column.name, column.type) for column in diff.schema.added] == [("new_feature", "double")]
+    assert not diff.schema.removed
+    assert not diff.schema.changed
+    assert "transformation_steps[2]" in diff.metadata.added
+    assert diff.metadata.changed["schema_version"].after == "1.1"
+    for text in (str(diff), diff.to_html(), diff._repr_html_()):
+        assert "new_feature" in text
+        assert "double" in text

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,14 @@ CALLS["list-aliases"] = lambda reading: [
 ]
 CALLS["cli-alias-history"] = lambda reading: _command("alias", "history", "data", "best")
 CALLS["rollback-plan"] = lambda reading: reading.client.rollback("data", 2, dry_run=True).to_json()
+CALLS["update-plan"] = lambda reading: reading.client.update_metadata("data", {"a": 1}, dry_run=True).to_json()
+CALLS["copy-plan"] = lambda reading: reading.client.copy("data@2", "copied", dry_run=True).to_json()
+CALLS["diff"] = lambda reading: reading.client.diff("data@1", "data@2").to_json()
+CALLS["diff-names"] = lambda reading: _digest(_data(reading).diff("wide").to_html().encode())
+if find_spec("duckdb"):
+    CALLS["diff-rows"] = lambda reading: reading.client.diff("table", "table", rows=True).rows.to_json()
+CALLS["cli-diff"] = lambda reading: _command("diff", "data@2", "data@2", "--json")
+CALLS["cli-cat"] = lambda reading: _command("cat", "data@2", "a.csv")
 CALLS["cli-notes"] = lambda reading: _command("notes", "data@2")
 for _level in ("stat", "checksum", "full"):
     CALLS[f"verify-{_level}"] = lambda reading, level=_level: _data(reading).verify(level).to_json()

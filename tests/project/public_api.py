@@ -21,7 +21,7 @@ _SEEN_DUNDERS = {
     "__iter__",
     "__len__",
 }
-HANDED_OUT = {"Artifact", "Entries", "Lineage", "Run"}
+HANDED_OUT = {"Artifact", "Entries", "FileList", "FilesDiff", "Lineage", "Parts", "Run"}
 """Classes that methods return: how they are made is not promised."""
 OF_OTHERS = {"Buffer", "nx"}
 """What only type checkers import, and from elsewhere."""

@@ -31,7 +31,7 @@ def world() -> MemoryWorld:
     """A store with a one-file artifact and a folder."""
     world = MemoryWorld()
     world.client().register_artifact(NAME, b"content")
-    world.client().register_artifact("folder", dict(FILES))
+    world.client().register_artifact("folder", dict(FILES), metadata={"a": 1})
     for target in (NAME, f"{NAME}@1"):
         for number in range(20):
             world.client().annotate(target, title=f"title {number}")
@@ -55,6 +55,11 @@ BUDGETS: dict[str, tuple[Callable[[Any], Any], int]] = {
     "reuse an unchanged folder": (lambda c: c.register_artifact("folder", dict(FILES), if_unchanged="reuse"), 4),
     "get by number": (lambda c: c.get_artifact(NAME, 1), 2),
     "get the latest": (lambda c: c.get_artifact(NAME), 2),
+    "correct metadata": (lambda c: c.update_metadata(f"{NAME}@1", {"a": 1}), 6),
+    "correct nothing": (lambda c: c.update_metadata("folder@1", {"a": 1}), 2),
+    "copy to a new name": (lambda c: c.copy("folder@1", "new", note="why"), 8),
+    "copy to a name with versions": (lambda c: c.copy("folder@1", NAME, note="why"), 8),
+    "compare two versions": (lambda c: bool(c.diff(f"{NAME}@1", "folder@1").files), 4),
     "annotate a version": (lambda c: c.annotate(f"{NAME}@1", title="new"), 6),
     "annotate a name": (lambda c: c.annotate(NAME, title="new"), 6),
     "annotate without a change": (lambda c: c.annotate(NAME, tags={"x": None}), 5),
@@ -73,7 +78,7 @@ def test_an_operation_keeps_to_its_budget(world, name):
 @pytest.mark.parametrize("name", BUDGETS)
 def test_a_client_s_first_operation_takes_two_calls_more_to_read_and_three_to_write(world, name):
     operation, budget = BUDGETS[name]
-    extra = 2 if name.startswith("get") else 3  # the marker and the features, at the same time; the probe
+    extra = 2 if name.startswith(("get", "compare")) else 3  # the marker and the features, at the same time; the probe
     assert calls_of(world, operation, first=True).total() <= budget + extra
 
 

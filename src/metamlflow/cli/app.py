@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,10 @@ from metamlflow.cli.aliases import alias_app, rollback_app
 from metamlflow.cli.arguments import client_for, parse_duration, parse_whole, read_inputs, read_metadata, source_in
 from metamlflow.cli.collecting import collecting_app
 from metamlflow.cli.completion import names, references
-from metamlflow.cli.doctor import advised, examined
+from metamlflow.cli.content import content_app
+from metamlflow.cli.correct import correct_app
+from metamlflow.cli.diff import diff_app
+from metamlflow.cli.doctor import doctor_app
 from metamlflow.cli.du import du_app
 from metamlflow.cli.exit_codes import ExitCode
 from metamlflow.cli.fsck import fsck_app
@@ -199,7 +202,12 @@ def get(
 @app.command(short_help="List artifacts, or the versions of one.")
 def ls(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="List all versions of this name.", autocompletion=names)
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="List all versions of this name; or, if it ends in '/', the names that begin so.",
+            autocompletion=names,
+        ),
     ] = None,
     artifact_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only those of this type.")
@@ -215,13 +223,18 @@ def ls(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the latest version of each name, or all versions of one.
+    """List the latest version of each name, or of each that begins with fraud/, or all versions of one.
 
     In a pipe: name, version, type, files, bytes, time of creation and creator, separated by tabs; with --aliases also
     the aliases, separated by commas.
     """
+    is_prefix = name is not None and name.endswith("/")
     found = client_for(store, options).list_artifacts(
-        name, artifact_type=artifact_type, include_hidden=hidden, include_aliases=aliases
+        None if is_prefix else name,
+        prefix=name if is_prefix else None,
+        artifact_type=artifact_type,
+        include_hidden=hidden,
+        include_aliases=aliases,
     )
     if as_json:
         emit_document("artifacts", {"artifacts": [listed_document(artifact, aliases=aliases) for artifact in found]})
@@ -298,36 +311,6 @@ def verify(
     return check_all(client, references or (), level, limits, as_json=as_json)
 
 
-@app.command(short_help="Examine a store and its place.")
-def doctor(
-    store: StoreOption = None, options: OptionsOption = None, as_json: JsonOption = False, debug: DebugOption = False
-) -> int:
-    """Examine a store and its place, check by check. Exits with 1 if a check failed.
-
-    Creates no store and writes nothing, except that it tries to create the marker of an existing store a second time.
-    In a pipe: name, verdict (ok, warning, failed or unknown), observation and remedy, separated by tabs.
-    """
-    return ExitCode.GOOD if examined(client_for(store, options), as_json=as_json) else ExitCode.CHECK_FAILED
-
-
-@app.command(short_help="Print the least access that a role needs.")
-def policy(
-    role: Annotated[
-        Literal["reader", "writer", "pruner", "collector"],
-        typer.Option(
-            help="A reader gets and lists; a writer also creates, never overwrites; a pruner gives versions up; "
-            "a collector deletes."
-        ),
-    ] = "writer",
-    store: StoreOption = None,
-    options: OptionsOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Print the least access that a role needs for a store: an IAM policy, or commands. Touches no network."""
-    advised(client_for(store, options), role, as_json=as_json)
-
-
 @app.command(short_help="Show all features in a short story.")
 def demo(
     folder: Annotated[
@@ -350,6 +333,9 @@ def demo(
 
 app.add_typer(alias_app)
 app.add_typer(rollback_app)
+app.add_typer(correct_app)
+app.add_typer(diff_app)
+app.add_typer(content_app)
 app.add_typer(pointer_app)
 app.add_typer(migration_app)
 app.add_typer(repair_app)
@@ -357,5 +343,6 @@ app.add_typer(prune_app)
 app.add_typer(fsck_app)
 app.add_typer(du_app)
 app.add_typer(collecting_app)
+app.add_typer(doctor_app)
 app.add_typer(notes_app)
 app.add_typer(lineage_app)  # without a name, so that its commands are at the top level

@@ -1,11 +1,19 @@
-"""Display of the checks of a store and its place, and of access policies."""
+"""The commands ``doctor``, which examines a store and its place, and ``policy``, which prints access policies."""
+
+# As in app.py: flags are positional in Python, and entry.py reads `debug`.
+# ruff: noqa: ARG001, FBT002
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import typer
+
+from metamlflow.cli.arguments import client_for
+from metamlflow.cli.exit_codes import ExitCode
+from metamlflow.cli.options import DebugOption, JsonOption, OptionsOption, StoreOption
 from metamlflow.cli.output import emit, emit_document, emit_rows, note, printable
 from metamlflow.cli.rows import CHECKED, check_row
 
@@ -13,8 +21,40 @@ if TYPE_CHECKING:
     from metamlflow.client import MetaMLFlowClient
     from metamlflow.types import Check, Role
 
+doctor_app = typer.Typer()
 
-def examined(client: MetaMLFlowClient, *, as_json: bool) -> bool:
+
+@doctor_app.command(short_help="Examine a store and its place.")
+def doctor(
+    store: StoreOption = None, options: OptionsOption = None, as_json: JsonOption = False, debug: DebugOption = False
+) -> int:
+    """Examine a store and its place, check by check. Exits with 1 if a check failed.
+
+    Creates no store and writes nothing, except that it tries to create the marker of an existing store a second time.
+    In a pipe: name, verdict (ok, warning, failed or unknown), observation and remedy, separated by tabs.
+    """
+    return ExitCode.GOOD if _examined(client_for(store, options), as_json=as_json) else ExitCode.CHECK_FAILED
+
+
+@doctor_app.command(short_help="Print the least access that a role needs.")
+def policy(
+    role: Annotated[
+        Literal["reader", "writer", "pruner", "collector"],
+        typer.Option(
+            help="A reader gets and lists; a writer also creates, never overwrites; a pruner gives versions up; "
+            "a collector deletes."
+        ),
+    ] = "writer",
+    store: StoreOption = None,
+    options: OptionsOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Print the least access that a role needs for a store: an IAM policy, or commands. Touches no network."""
+    _advised(client_for(store, options), role, as_json=as_json)
+
+
+def _examined(client: MetaMLFlowClient, *, as_json: bool) -> bool:
     """Run and show all checks of a client's store; return whether none failed."""
     diagnosis = client.doctor()
     if as_json:
@@ -35,7 +75,7 @@ def _show(checks: Sequence[Check]) -> None:
             emit(f"\n{check.name}: {printable(check.remedy)}")
 
 
-def advised(client: MetaMLFlowClient, role: Role, *, as_json: bool) -> None:
+def _advised(client: MetaMLFlowClient, role: Role, *, as_json: bool) -> None:
     """Show the least access to a client's store that a role needs: the policy on stdout, notes about it on stderr."""
     policy = client.access_policy(role)
     if as_json:

@@ -27,6 +27,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "keep_last": "--keep-last",
         "older_than": "--older-than",
         "dry_run=True": "--dry-run",
+        "expected=": "--expected",
     }
 )
 # Not inside of a name, a path or a quotation: these are the user's own text.
@@ -34,7 +35,7 @@ _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))}
 # A condition is the user's own text as well, and has a language of its own, in which a field is called artifact_type.
 _OF_A_CONDITION = re.compile(r"(?:--)?where: ")
 # These arguments are also English words: only at the beginning of a message are they arguments.
-_BLAMED = re.compile(r"^(expected|resume|version|where|note)s?(?=: )")
+_BLAMED = re.compile(r"^(expected|key|remove|resume|version|where|note)s?(?=: )")
 _CALL = re.compile(r'`client\.(restore)\("([^"`]*)"\)`')
 # The prefix that the validating package puts before a parser's message.
 _INTRODUCTION = re.compile(r"\b(?:Value|Assertion) error, ")

@@ -72,6 +72,12 @@ def name_key(name: ArtifactName) -> str:
     return f"{NAMES}{escape_name(name)}.json"
 
 
+def names_prefix(beginning: str) -> str:
+    """Where the records of all names lie that begin with a text, and others of the same folder."""
+    folder = beginning[: beginning.rfind("/") + 1]
+    return f"{NAMES}{escape_name(folder)}"
+
+
 def name_of_key(key: str) -> str | None:
     """The name that the record at ``key`` stands for, or None if no name has this key."""
     if not (key.startswith(NAMES) and key.endswith(".json")):

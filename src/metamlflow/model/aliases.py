@@ -11,7 +11,7 @@ from metamlflow.errors import InvalidInputError
 
 
 def checked_expectation(expected: object) -> int | None:
-    """Return the version that a caller expects an alias to stand for: 0 for none; None if anything will do.
+    """Return the version that a caller expects: 0 for none; None if anything will do.
 
     Raises:
         InvalidInputError: it is neither a number of a version nor 0.
@@ -19,9 +19,7 @@ def checked_expectation(expected: object) -> int | None:
     if expected is None:
         return None
     if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
-        raise InvalidInputError(
-            f"expected is the number of a version, or 0 for an alias that stands for none, not {expected!r:.80}"
-        )
+        raise InvalidInputError(f"expected is the number of a version, or 0 for none, not {expected!r:.80}")
     return expected
 
 

@@ -74,6 +74,21 @@ def _windows_problem(segment: str) -> str | None:
     return "is the name of a device on Windows" if _DEVICE.match(segment) else None
 
 
+def checked_prefix(value: object) -> str:
+    """Return the beginning of names as given, or an empty text for None.
+
+    Raises:
+        InvalidNameError: no name begins so.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidNameError(f"a prefix of names is a string, not {type(value).__name__}", hint=_RULE, value=value)
+    if value and not _NAME.fullmatch(value.removesuffix("/")):
+        raise InvalidNameError(f"no artifact name begins with {_shown(value)}", hint=_RULE, value=value)
+    return value
+
+
 def alias_problem(value: str) -> str | None:
     """Return what is wrong with ``value`` as an alias, or None."""
     if not _ALIAS.fullmatch(value) or len(value) > MAX_ALIAS_CHARACTERS:

@@ -12,7 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from metamlflow._looks import one_line
-from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import (
+    ArtifactNotFoundError,
+    IntegrityError,
+    InvalidInputError,
+    ObjectNotFoundError,
+    StoreFormatError,
+)
 from metamlflow.format.entries import decode_shard
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import ShardedSums
@@ -150,6 +156,22 @@ class Entries(Sequence[FileEntry]):
     def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return items with relocations applied to pointers."""
         return items if self._as_registered else self._store.relocations.applied(items)
+
+
+def lone_entry(entries: Entries, manifest: Manifest, content: str) -> FileEntry:
+    """Return the file of a one-file artifact.
+
+    Raises:
+        InvalidInputError: it is not one; the message tells the content, as ``folder of 3 files``.
+    """
+    if manifest.kind == "file":
+        return next(iter(entries))
+    version = f"{manifest.name}@{manifest.version}"
+    some = " or ".join(repr(entry.path) for entry in itertools.islice(entries, 3))
+    raise InvalidInputError(
+        f"{version} is a {content}; which file is meant?" if some else f"{version} is a folder without files",
+        hint=f"Give path=, such as {some}." if some else "Bring it with download() or local_path().",
+    )
 
 
 def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEntry:

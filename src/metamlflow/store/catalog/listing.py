@@ -22,9 +22,13 @@ from metamlflow.store.catalog.versions import known_versions, list_names, load_r
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
-def listed(store: Store, name: ArtifactName | None, *, include_hidden: bool = False) -> list[StoredManifest]:
+def listed(
+    store: Store, name: ArtifactName | None, *, include_hidden: bool = False, prefix: str = ""
+) -> list[StoredManifest]:
     """Return the versions of a name whose bytes are present, ascending; without a name the latest of each name."""
-    return latest_of_each(store, include_hidden=include_hidden) if name is None else versions_of(store, name)
+    if name is not None:
+        return versions_of(store, name)
+    return latest_of_each(store, include_hidden=include_hidden, prefix=prefix)
 
 
 def live_numbers(store: Store, name: ArtifactName) -> list[int]:
@@ -56,7 +60,7 @@ def _load_versions(store: Store, name: ArtifactName) -> list[StoredManifest | St
     return list(in_parallel(_or_error(load), sorted([*damaged, *(status.version for status in live)])))
 
 
-def latest_of_each(store: Store, *, include_hidden: bool = False) -> list[StoredManifest]:
+def latest_of_each(store: Store, *, include_hidden: bool = False, prefix: str = "") -> list[StoredManifest]:
     """Return the latest version of each name that has one, in the order of the names; of hidden ones only if asked."""
 
     def latest(name: ArtifactName) -> StoredManifest | None:
@@ -65,7 +69,8 @@ def latest_of_each(store: Store, *, include_hidden: bool = False) -> list[Stored
         except (ArtifactNotFoundError, ArtifactPrunedError, ArtifactErasedError):
             return None  # the name has no version with its bytes
 
-    return _readable(in_parallel(_or_error(latest), sorted(list_names(store, include_hidden=include_hidden))))
+    names = sorted(list_names(store, include_hidden=include_hidden, prefix=prefix))
+    return _readable(in_parallel(_or_error(latest), names))
 
 
 def _or_error(

@@ -64,15 +64,22 @@ def annotate_new(store: Store, version: Reference, change: NotesChange) -> Notes
 
     For a writer, whose store is open. Raises the errors of :func:`annotate`.
     """
+    return first_note(store, version, change) or annotate(store, version, change)
+
+
+def first_note(store: Store, version: Reference, change: NotesChange) -> Notes | None:
+    """Write the first notes on a version that was just registered: one request; None if it was noted already.
+
+    For a writer, whose store is open.
+    """
     assert isinstance(version.version, int)  # noqa: S101 (for the type checker)
     now, record_id = store.clock.now(), store.clock.new_id()
     first = Notes(str(version.name), version.version, 1, created_at=now, created_by=user_name(), writer=writer())
     first = change.applied_to(first)
     key, data = note_key(version.name, version.version, 1), encode_notes(StoredNotes(first), record_id)
     store.recheck_if_due()
-    if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
-        return first
-    return annotate(store, version, change)
+    created = create_exclusively(store.backend, key, data, record_id, store.clock)
+    return None if created is None else first
 
 
 def notes_on(store: Store, subject: Subject) -> Notes:

@@ -18,11 +18,11 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format.layout import (
-    NAMES,
     alias_of_key,
     aliases_prefix,
     every_alias_prefix,
     name_of_key,
+    names_prefix,
     parse_alias_key,
     parse_hidden_key,
     versions_prefix,
@@ -104,14 +104,16 @@ def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> lis
         return None
 
 
-def list_names(store: Store, *, include_hidden: bool = False) -> Iterator[ArtifactName]:
-    """Yield every name that is not hidden, in key order. One listing. A name may have no version yet.
+def list_names(store: Store, *, include_hidden: bool = False, prefix: str = "") -> Iterator[ArtifactName]:
+    """Yield every name that is not hidden and begins with ``prefix``, in key order. One listing, below its last slash.
+
+    A name may have no version yet.
 
     Raises:
         StoreNotFoundError: the listing is empty because the store is gone since this client opened it.
         ConflictError: the listing is empty, and the store was replaced by another one.
     """
-    found = with_retries(lambda: list(store.backend.list_objects(NAMES)), store.clock)
+    found = with_retries(lambda: list(store.backend.list_objects(names_prefix(prefix))), store.clock)
     if not found:
         store.recheck()
     records = [record for info in found if (record := parse_hidden_key(info.key))]
@@ -120,7 +122,7 @@ def list_names(store: Store, *, include_hidden: bool = False) -> Iterator[Artifa
         newest[name] = max(number, newest.get(name, 0))
     for info in found:
         shown = name_of_key(info.key)
-        if shown and (include_hidden or newest.get(shown, 0) % 2 == 0):
+        if shown and shown.startswith(prefix) and (include_hidden or newest.get(shown, 0) % 2 == 0):
             yield ArtifactName(shown)
 
 

@@ -69,6 +69,26 @@ def resolved_inputs(store: Store, given: Iterable[Given], metadata: Mapping[str,
     return merged(inputs)
 
 
+def relinked_inputs(
+    store: Store, inputs: tuple[Input, ...], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[Input, ...]:
+    """Return the inputs of a version whose metadata are changed: those that it has, but for links that were changed.
+
+    No request unless a link was changed. Metadata are as stored; :func:`resolved_inputs` says which are links.
+    """
+    roles = {key.removesuffix(_NAME) for key in (*before, *after) if key.endswith(_NAME)} - {""}
+    changed = {role for role in roles if _pair(before, role) != _pair(after, role)}
+    if not changed:
+        return inputs
+    kept = [used for used in inputs if used.role not in changed or str(used.name) != before.get(f"{used.role}{_NAME}")]
+    links = {key: after[key] for role in changed for key in (role + _NAME, role + _VERSION) if key in after}
+    return merged([*kept, *resolved_inputs(store, (), links)])
+
+
+def _pair(metadata: Mapping[str, Any], role: str) -> tuple[str, ...]:
+    return tuple(repr(metadata.get(role + end)) for end in (_NAME, _VERSION))
+
+
 def merged(inputs: Iterable[Input]) -> tuple[Input, ...]:
     """Return each version once for each of its roles; without a role only if it has none."""
     found = {(used.name, used.version, used.role): used for used in inputs}

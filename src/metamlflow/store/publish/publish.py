@@ -244,7 +244,8 @@ class _Publication:
             return False
         backend = self._store.backend
         if not isinstance(backend, CheapStat):
-            return head.was_known
+            # The look at a version that is published again may be why it is known: that saved no request.
+            return head.was_known and not self._draft.again
         try:
             backend.stat(name_key(self._draft.name))
         except ObjectNotFoundError:

@@ -1,38 +1,29 @@
-"""Roll back: publish the content of an earlier version again, as the next version. No byte of it is moved.
-
-The new version names the very objects of the earlier one. A publish may rely on these because a manifest that this
-attempt has seen live names them (SPEC.md, "Publish", step 4, rule b).
-"""
+"""Roll back: publish the content of an earlier version again, as the next version. No byte of it is moved."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from metamlflow._looks import bytes_text, counted, one_line, table_of
-from metamlflow.backend import CheapStat
-from metamlflow.errors import IntegrityError, InvalidInputError, MetaMLFlowError
-from metamlflow.format.documents import dump
-from metamlflow.format.layout import manifest_key
+from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.model.manifests import WRITER, Entry, Input, Kind, Manifest, Shard
-from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.manifests import Input
+from metamlflow.model.names import Reference
 from metamlflow.model.notes import NotesChange
-from metamlflow.model.pointers import Pointed
-from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.notes import annotate_new
-from metamlflow.store.catalog.statuses import check_available, load_manifest, stays_live, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import known_version, not_found
-from metamlflow.store.ingest.sources import Source, SourceItem, SourceProblems
-from metamlflow.store.lineage.current_run import current_run
 from metamlflow.store.publish.content import VersionContent
 from metamlflow.store.publish.head import Newest, read_newest
 from metamlflow.store.publish.idempotency import Claims
-from metamlflow.store.publish.listed_blobs import ListedBlobs
-from metamlflow.store.publish.publish import PublishRequest, publish
+from metamlflow.store.publish.publish import publish
+from metamlflow.store.publish.stored_version import (
+    StoredVersion,
+    is_published,
+    refuse_last_number,
+    request_again,
+    told_without_note,
+)
 
 ROLLED_BACK_TO = "rolled_back_to"
 """The role of the input that names the version whose content was published again."""
@@ -115,21 +106,9 @@ def rollback(store: Store, target: Reference, *, note: str | None, key: str | No
     store.marker()  # a mistyped URI must not create a store
     if key is not None and (published := Claims(store, target.name, key).published()):
         return _explained(store, published, note)  # though what it was made from may be gone by now
-    again = _Again(store, target.name, _number_of(store, target))
-    earlier = again.seen.manifest
-    run = current_run(store)
-    draft = PublishRequest(
-        name=target.name,
-        source=_Nothing(earlier.kind, earlier.pointed),
-        artifact_type=earlier.artifact_type,
-        metadata=earlier.metadata,
-        extra={field: value for field, value in earlier.extra.items() if field != WRITER},
-        inputs=(again.as_input(),),
-        idempotency_key=key,
-        run=run,
-        code=run.code if run else None,
-        again=again,
-    )
+    again = _Again(store, target)
+    seen = again.version.seen.manifest
+    draft = request_again(store, target.name, seen, again, again.inputs, key=key)
     return _explained(store, publish(store, draft), note)
 
 
@@ -144,17 +123,15 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
         StoreFormatError: the next version would have a number that no version can have.
     """
     store.marker()
-    again = _Again(store, target.name, _number_of(store, target))
+    again = _Again(store, target)
     head = read_newest(store, target.name)
     again.check(head)
     again.content()
-    earlier, done = again.seen.manifest, again.is_what(head)
-    if not done:
-        manifest_key(target.name, head.number + 1)  # refuses a number that no version can have
+    earlier, done = again.version.seen.manifest, again.is_what(head)
     return RollbackPlan(
         name=str(target.name),
         to_version=earlier.version,
-        version=head.number if done else head.number + 1,
+        version=head.number if done else refuse_last_number(target.name, head),
         publishes=not done,
         artifact_type=earlier.artifact_type,
         files=earlier.files,
@@ -164,10 +141,6 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
     )
 
 
-def _number_of(store: Store, target: Reference) -> int:
-    return target.version if isinstance(target.version, int) else known_version(store, target)
-
-
 def _explained(store: Store, published: StoredManifest, note: str | None) -> StoredManifest:
     """Add the note to the version that was published, and return that."""
     version = published.manifest
@@ -175,147 +148,38 @@ def _explained(store: Store, published: StoredManifest, note: str | None) -> Sto
         try:
             annotate_new(store, Reference(version.name, version.version), NotesChange(description=note))
         except MetaMLFlowError as error:
-            raise error.with_hint(
-                f"{version.name}@{version.version} was published all the same, without the note. Roll back to the same "
-                "version again: that makes no other version, and adds the note."
-            ) from None
+            raise told_without_note(error, published, "Roll back to the same version again") from None
     return published
 
 
-class _Nothing(Source):
-    """The source of what is stored already."""
-
-    def __init__(self, kind: Kind, pointed: tuple[Pointed, ...]) -> None:
-        self.kind = kind
-        self.pointed = pointed
-
-    def walk(self, problems: SourceProblems) -> Iterator[SourceItem]:  # noqa: ARG002 (nothing to note)
-        """Yield nothing."""
-        return iter(())
-
-
 class _Again:
-    """An earlier version of a name that is published again.
+    """An earlier version of a name that is published again."""
 
-    Attributes:
-        seen: its manifest, as it was seen live last.
+    def __init__(self, store: Store, target: Reference) -> None:
+        self.version = StoredVersion(store, target)
 
-    Raises:
-        ArtifactNotFoundError: it does not exist.
-        ArtifactPrunedError, ArtifactErasedError: it is not live.
-    """
-
-    def __init__(self, store: Store, name: ArtifactName, version: int) -> None:
-        self._store = store
-        self._name = name
-        self._version = version
-        self._looked_at: float | None = store.clock.elapsed()
-        self.seen = self._look()
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The inputs of the version that is to have its content."""
+        return (self.version.as_input(ROLLED_BACK_TO),)
 
     def begin(self) -> float:
-        """See ``Again``. The look at the version that made this object counts for the first attempt."""
-        return self._store.clock.elapsed() if self._looked_at is None else self._looked_at
+        """See ``Again``."""
+        return self.version.begin()
 
     def check(self, head: Newest) -> None:
         """See ``Again``."""
-        if head.number == self._version:
+        if head.number == self.version.seen.manifest.version:
             raise InvalidInputError(
-                f"{self._name}@{self._version} is the newest version already; there is nothing to roll back",
+                f"{self.version} is the newest version already; there is nothing to roll back",
                 hint="To make another version with the same content all the same, register it again.",
             )
 
     def content(self) -> VersionContent:
         """See ``Again``."""
-        if self._looked_at is None:
-            self._look_again()
-        self._looked_at = None
-        self._check_content()
-        manifest = self.seen.manifest
-        return VersionContent(
-            items=manifest.items,
-            shards=manifest.shards,
-            files=manifest.files,
-            folders=manifest.folders,
-            size=manifest.size,
-            digest=manifest.digest,
-            schema=manifest.schema,
-            requires=manifest.requires,
-        )
+        return self.version.content()
 
     def is_what(self, head: Newest) -> bool:
         """See ``Again``."""
-        if not (head.available and head.loaded):
-            return False
-        newest, earlier = head.loaded.manifest, self.seen.manifest
-        return self.as_input() in newest.inputs and _facts(newest) == _facts(earlier)
-
-    def as_input(self) -> Input:
-        """Return it as the input of the version that is to have its content."""
-        return Input(self._name, self._version, self.seen.digest, ROLLED_BACK_TO)
-
-    def _look(self) -> StoredManifest:
-        """Return the manifest, seen live by rule (b) of SPEC.md: its states are listed, and looked at."""
-        store, name = self._store, self._name
-        began = store.clock.now().timestamp()
-        status = version_status(store, name, self._version)
-        if status.info is None:
-            raise not_found(store, name, self._version)
-        check_available(store, name, status)
-        loaded = load_manifest(store, name, self._version, seen=status.info)
-        if not stays_live(store, name, status, began):
-            check_available(store, name, version_status(store, name, self._version), loaded.digest)
-        return loaded
-
-    def _look_again(self) -> None:
-        seen = self._look()
-        if seen.digest != self.seen.digest:
-            raise IntegrityError(
-                f"{self._name}@{self._version} was replaced by another version",
-                hint="Nothing was published. `metamlflow history` tells more.",
-                expected=self.seen.digest,
-                actual=seen.digest,
-            )
-
-    def _check_content(self) -> None:
-        """Refuse a version that has lost content, as far as one request tells; on a disk each file is looked at.
-
-        Of a version in many pages one request tells of the pages alone.
-        """
-        manifest, backend = self.seen.manifest, self._store.backend
-        named: Iterable[Entry | Shard]
-        held = (held for item in manifest.items or () for held in item.objects())
-        if isinstance(backend, CheapStat):
-            if manifest.shards is not None:
-                entries = Entries(self._store, manifest, as_registered=True)
-                held = (held for item in entries for held in item.objects())
-            has, named = backend.holds, itertools.chain(manifest.shards or (), held)
-        else:
-            named = [*(manifest.shards or ()), *held]
-            has = ListedBlobs(self._store, {one.key for one in named}).may_have
-        for one in named:
-            if not has(one.key, one.size):
-                raise self._lost(one)
-
-    def _lost(self, one: Entry | Shard) -> IntegrityError:
-        version = f"{self._name}@{self._version}"
-        return IntegrityError(
-            f"{version} has lost content: {one.key} is missing, or of another size; nothing was published",
-            hint=f"`metamlflow repair {version} --from SOURCE` restores it; or roll back to another version.",
-            expected=f"{one.size} bytes",
-            actual="missing, or of another size",
-            path=one.path,
-            key=one.key,
-        )
-
-
-def _facts(manifest: Manifest) -> tuple[object, ...]:
-    """Return what a version and the same one published again have in common."""
-    return (
-        manifest.digest,
-        manifest.kind,
-        manifest.artifact_type,
-        manifest.items,
-        manifest.shards,
-        manifest.pointed,
-        dump(manifest.metadata),  # as stored: in Python 1, 1.0 and True are equal
-    )
+        seen = self.version.seen.manifest
+        return is_published(head, seen, self.inputs, seen.metadata)

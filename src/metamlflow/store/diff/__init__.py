@@ -1,0 +1,1 @@
+"""The differences between two versions: files, columns, metadata, inputs, and on request rows."""
