@@ -24,6 +24,7 @@ from metamlflow.model.metadata import decode
 from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.retention import Protection
+from metamlflow.objects.saving import Trusted, check_trust, load_object
 from metamlflow.store.catalog.aliases import aliases_now
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.notes import notes_of
@@ -110,6 +111,11 @@ class Artifact:
     def metadata(self) -> dict[str, Any]:
         """The metadata given at registration; a fresh copy each time. See ``docs/metadata.md`` for the types."""
         return cast("dict[str, Any]", decode(self._manifest.metadata))
+
+    @property
+    def saved_as(self) -> str | None:
+        """The format in which ``client.save`` saved an object, such as ``parquet/pandas``; None for other content."""
+        return self._manifest.saved_as
 
     @property
     def created_at(self) -> datetime:
@@ -214,6 +220,37 @@ class Artifact:
         """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
         self._used()
         return bytes(self._content(path).read())
+
+    def load(self, *, trusted: Trusted = False, format: str | None = None) -> Any:  # noqa: A002 (as in client.save)
+        """Return the object that ``client.save`` saved, of the same type and value. ``docs/howto/save-and-load.md``.
+
+        The content is verified before anything of it is read. Nothing that can run code is loaded unless you trust it:
+        the store may be anybody's, and it says itself in which format it is.
+
+        Args:
+            trusted: ``True`` if you trust everybody who may write to the store: then pickles are loaded, which run
+                their code. For scikit-learn also the names of the types that you trust. ``False``: nothing.
+            format: the format of a file that was not saved by ``client.save``, such as ``json`` or ``npy``.
+
+        Raises:
+            UntrustedContentError: loading it may run code, and you did not say that you trust it.
+            InvalidInputError: no format is recorded, or the content does not have the format.
+            IntegrityError: the content is damaged or missing.
+            MissingDependencyError: a package is needed for the format.
+        """
+        meant = format if format is not None else self.saved_as
+        if meant is None:
+            raise InvalidInputError(
+                f"{self.name}@{self.version} was not saved by client.save, so no format is recorded",
+                hint="Read it with open(), read_bytes() or local_path(), a table with Dataset(artifact); or name its "
+                "format: load(format='json').",
+            )
+        check_trust(meant, trusted)  # before anything is fetched
+        try:
+            return load_object(self.local_path(self._entry(None).path), meant, trusted)
+        except Exception as error:  # libraries have no common error; it is raised again with a note
+            error.add_note(f"while loading {self.name}@{self.version} as {meant!r:.80}")
+            raise
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file or of the whole folder: verified, cached, shared by processes.
@@ -445,6 +482,7 @@ class Artifact:
             "version": self.version,
             "artifact_id": self.artifact_id,
             "artifact_type": self.artifact_type,
+            "saved_as": self.saved_as,
             "created_at": utc_text(self.created_at),
             "created_by": self.created_by,
             "files": len(self.entries),

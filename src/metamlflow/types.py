@@ -18,6 +18,7 @@ from metamlflow.model.patterns import NamePattern
 from metamlflow.model.pointers import PointedKind, Strength
 from metamlflow.model.retention import Policy, Protection, Rules
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.objects.serializer import Serializer, Trusted
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import History, HistoryEntry
 from metamlflow.store.doctor import Check, Diagnosis
@@ -91,9 +92,11 @@ __all__ = [
     "RunEnd",
     "RunRecord",
     "RunStart",
+    "Serializer",
     "Severity",
     "Status",
     "Strength",
+    "Trusted",
     "UsageReport",
     "Verdict",
     "Version",

@@ -14,7 +14,7 @@ from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import StoredManifest, decode_manifest, encode_manifest
 from metamlflow.format.records import Claim, encode_name
-from metamlflow.model.manifests import WRITER, Input, Item, Manifest
+from metamlflow.model.manifests import SAVED_AS, WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.entries import Entries, Predecessor
@@ -218,6 +218,8 @@ class _Publication:
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
+        if self._draft.extra.get(SAVED_AS, last.saved_as) != last.saved_as:
+            return False  # equal bytes, which could not be loaded as the object
         return (
             _without_keys(last.items),
             last.shards,
