@@ -544,6 +544,15 @@ class Artifact:
         return table_of(f"{self.name}@{self.version}", facts)
 
 
+def open_ranges(artifact: Artifact, path: str) -> BinaryIO:
+    """Return a seekable reader of a file for somebody who reads a few parts of it: the rest is not requested.
+
+    Parts of a blob in a bucket are not verified; ``artifact.open`` verifies the whole file at the first seek.
+    """
+    artifact._used()  # noqa: SLF001 (a method for data sets alone, not for callers)
+    return cast("BinaryIO", artifact._content(path).open_ranges())  # noqa: SLF001 (the same)
+
+
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """The result of :meth:`Artifact.refresh`. True in a condition if something had changed.

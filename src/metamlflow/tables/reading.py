@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 from metamlflow.errors import MissingDependencyError
 
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
-_ALIASES = {"ndjson": "jsonl", "pq": "parquet"}
-_BLOCK_BYTES = 16 * 1024 * 1024  # for pyarrow a row of text must fit in a block; its default is 1 MiB
+_ALIASES = {"ndjson": "jsonl", "pq": "parquet", "arrow": "feather"}
+BLOCK_BYTES = 16 * 1024 * 1024  # for pyarrow a row of text must fit in a block; its default is 1 MiB
 
 
 def imported(module: str, extra: str) -> Any:
@@ -61,6 +61,9 @@ def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, 
     if kind == "parquet":
         imported("pyarrow", "pandas")
         return pandas.read_parquet(stream, **options)
+    if kind in {"feather", "orc"}:
+        imported("pyarrow", "pandas")
+        return (pandas.read_feather if kind == "feather" else pandas.read_orc)(stream, **options)
     if codec == "zstd":  # pandas would need a further package
         stream, codec = imported("pyarrow", "pandas").CompressedInputStream(stream, codec), None
     defaults: dict[str, Any] = {"compression": codec} if codec else {}
@@ -80,6 +83,8 @@ def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, 
 def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
     """Return a data file's content as a ``pyarrow.Table``."""
     kind, codec = format_of(path)
+    if kind in {"feather", "orc"}:
+        return importlib.import_module(f"pyarrow.{kind}").read_table(stream)
     reader = importlib.import_module({"parquet": "pyarrow.parquet", "jsonl": "pyarrow.json"}.get(kind, "pyarrow.csv"))
     if kind == "parquet":
         file = reader.ParquetFile(stream)
@@ -88,7 +93,7 @@ def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
         except pa.ArrowNotImplementedError:  # categories within lists or structs, from more row groups than one
             return pa.concat_tables([file.read_row_group(group) for group in range(file.num_row_groups)])
     source = pa.CompressedInputStream(stream, codec) if codec else stream
-    blocks = reader.ReadOptions(block_size=_BLOCK_BYTES)
+    blocks = reader.ReadOptions(block_size=BLOCK_BYTES)
     if kind == "jsonl":
         return reader.read_json(source, read_options=blocks)
     how = reader.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
