@@ -49,9 +49,9 @@ if TYPE_CHECKING:
         StorageUnavailableError,
         StoreFormatError,
         StoreNotFoundError,
-        UntrustedContentError,
         UnsupportedSourceError,
         UnsupportedStoreError,
+        UntrustedContentError,
         UnverifiedReadWarning,
     )
     from metamlflow.migration import compare, migrate
@@ -96,9 +96,9 @@ __all__ = [
     "StorageUnavailableError",
     "StoreFormatError",
     "StoreNotFoundError",
-    "UntrustedContentError",
     "UnsupportedSourceError",
     "UnsupportedStoreError",
+    "UntrustedContentError",
     "UnverifiedReadWarning",
     "__version__",
     "compare",

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
+from metamlflow._looks import bytes_text, counted, grid_of, minute_text, one_line, table_of, utc_text
 from metamlflow._session import Session
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
@@ -24,7 +24,8 @@ from metamlflow.model.metadata import decode
 from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.retention import Protection
-from metamlflow.objects.saving import Trusted, check_trust, load_object
+from metamlflow.objects.saving import check_trust, load_object
+from metamlflow.objects.serializer import Trusted
 from metamlflow.store.catalog.aliases import aliases_now
 from metamlflow.store.catalog.entries import Entries, wanted_entry
 from metamlflow.store.catalog.notes import notes_of
@@ -542,6 +543,18 @@ class Artifact:
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
         return table_of(f"{self.name}@{self.version}", facts)
+
+
+class Artifacts(list[Artifact]):
+    """A list of artifacts that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        heads = ("version", "type", "content", "created", "by")
+        rows = (
+            (f"{one.name}@{one.version}", one.artifact_type, one._extent(), minute_text(one.created_at), one.created_by)  # noqa: SLF001 (of this module)
+            for one in self
+        )
+        return grid_of(counted(len(self), "artifact"), heads, rows)
 
 
 def open_ranges(artifact: Artifact, path: str) -> BinaryIO:

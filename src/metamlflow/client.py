@@ -24,7 +24,7 @@ from metamlflow._session import (
     opened_store,
     source_store,
 )
-from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
+from metamlflow.artifacts import Artifact, Artifacts, Input, UnreadableVersion, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
 from metamlflow.given_versions import (
     Inputs,
@@ -671,11 +671,11 @@ class MetaMLFlowClient:
         self._store.marker()
         found = listed(self._store, parsed, include_hidden=include_hidden)
         aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
-        return [
+        return Artifacts(
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
-        ]
+        )
 
     def list_names(self, *, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.

@@ -166,7 +166,12 @@ class Dataset:
         return self._scanned(paths, folder, partial(open_ranges, self.artifact))
 
     def iter_batches(
-        self, columns: Sequence[str] | None = None, batch_size: int = 65_536, *, filter: Any = None, path: str | None = None  # noqa: A002 (as pyarrow calls it)
+        self,
+        columns: Sequence[str] | None = None,
+        batch_size: int = 65_536,
+        *,
+        filter: Any = None,  # noqa: A002 (as pyarrow calls it)
+        path: str | None = None,
     ) -> Iterator[Any]:
         """Yield the data as ``pyarrow.RecordBatch`` of at most ``batch_size`` rows, in order, in constant memory.
 
@@ -302,8 +307,8 @@ class Dataset:
         if not formats:
             raise InvalidInputError(
                 f"{where} has no file with the extension of a table",
-                hint="Tables are .csv, .tsv, .jsonl and .ndjson (also .gz, .bz2, .zst), .parquet and .pq, .feather, .arrow "
-                "and .orc; dataset.artifact opens all other files.",
+                hint="Tables are .csv, .tsv, .jsonl and .ndjson (also .gz, .bz2, .zst), .parquet and .pq, .feather, "
+                ".arrow and .orc; dataset.artifact opens all other files.",
             )
         if len(formats) > 1:
             found = ", ".join(f"{kind} ({file!r})" for kind, file in sorted(formats.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused
@@ -28,7 +28,9 @@ class NumpyArray(Serializer):
         """Write it, without pickles."""
         numpy = imported("numpy", "pandas")
         if type(value) is not numpy.ndarray:
-            raise refused(value, "it would come back as a plain array", "Save numpy.asarray(array), and its mask if any.")
+            raise refused(
+                value, "it would come back as a plain array", "Save numpy.asarray(array), and its mask if any."
+            )
         if value.dtype.hasobject:
             raise refused(value, f"arrays of Python objects (type {value.dtype}) would need a pickle", _OBJECTS)
         try:
@@ -38,21 +40,44 @@ class NumpyArray(Serializer):
         if found != value.dtype or value.dtype.metadata:
             raise refused(value, f"its type {value.dtype!r} would come back as {found!r}", _OBJECTS)
         with path.open("xb") as file:
-            numpy.lib.format.write_array(file, value, allow_pickle=False)
+            try:
+                _write(numpy.lib.format, file, value)
+            except ValueError as error:
+                raise refused(
+                    value, f"NumPy does not write it: {error}", "Name its fields in Latin letters."
+                ) from error
 
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (an array runs no code)
         """Return the array, if the file has exactly the values that its header states."""
         form = imported("numpy", "pandas").lib.format
         with path.open("rb") as file:
             try:
-                version = form.read_magic(file)
-                header = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}.get(version)
-                if header is not None:  # before memory is taken; version 3 is for field names, and is rare
-                    shape, _, kind = header(file)
-                    expected = math.prod(shape) * kind.itemsize
-                    if kind.hasobject or expected != path.stat().st_size - file.tell():
-                        raise ValueError("it holds objects, or not the values that its header states")
+                _check_size(form, file, path.stat().st_size)
                 file.seek(0)
                 return form.read_array(file, allow_pickle=False)
-            except (ValueError, TypeError, OverflowError, EOFError) as error:
-                raise InvalidInputError(f"the file is not a NumPy array of plain values: {error}") from error
+            except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError) as error:
+                raise InvalidInputError(f"the file is not a NumPy array of plain values: {error!s:.300}") from error
+
+
+def _write(form: Any, file: BinaryIO, array: Any) -> None:
+    """Write an array in the first version of the format, or in the second, which has room for many fields."""
+    try:
+        form.write_array(file, array, version=(1, 0), allow_pickle=False)
+    except ValueError:
+        file.seek(0)
+        form.write_array(file, array, version=(2, 0), allow_pickle=False)
+
+
+def _check_size(form: Any, file: BinaryIO, size: int) -> None:
+    """Compare the size of a file with its header, before memory is taken for the values that it states.
+
+    Raises:
+        ValueError: they differ, or it holds objects.
+    """
+    version = form.read_magic(file)
+    readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its version is {version}")
+    shape, _, kind = readers[version](file)
+    if kind.hasobject or math.prod(shape) * kind.itemsize != size - file.tell():
+        raise ValueError("it holds objects, or not the values that its header states")

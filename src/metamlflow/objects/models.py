@@ -31,7 +31,9 @@ class Skops(Serializer):
         try:
             package("skops.io", "skops", _SKOPS).dump(value, path)
         except (TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise refused(value, f"skops does not take it: {error}", f"Leave out what it names, or {_PICKLES}") from error
+            raise refused(
+                value, f"skops does not take it: {error}", f"Leave out what it names, or {_PICKLES}"
+            ) from error
 
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (it has one kind)
         """Return the estimator, if the caller trusts each type of it that skops does not know to be harmless.
@@ -70,8 +72,14 @@ class SafeTensors(Serializer):
         if is_of(value, "torch.nn", "Module"):
             raise refused(value, "a module is code and state", "Save its state: model.state_dict().")
         if is_of(value, "torch", "Tensor"):
-            raise refused(value, "a tensor alone has no name", "Save a dict of it: {'name': tensor}; or tensor.numpy().")
-        odd = [f"{name!r:.60}" for name, part in value.items() if type(name) is not str or not is_of(part, "torch", "Tensor")]
+            raise refused(
+                value, "a tensor alone has no name", "Save a dict of it: {'name': tensor}; or tensor.numpy()."
+            )
+        odd = [
+            f"{name!r:.60}"
+            for name, part in value.items()
+            if type(name) is not str or not is_of(part, "torch", "Tensor")
+        ]
         if odd:
             raise refused(
                 value,
@@ -180,7 +188,8 @@ class Keras(Serializer):
                 raise
             raise UntrustedContentError(
                 f"Keras does not load it in its safe mode: {error!s:.1000}",
-                hint="Register its custom classes with Keras; if it holds code and you trust its author: load(trusted=True).",
+                hint="Register its custom classes with Keras; if it holds code and you trust its author: "
+                "load(trusted=True).",
             ) from error
 
 

@@ -15,7 +15,9 @@ from metamlflow.objects.serializer import Serializer, Trusted, refused
 _MOST_DEPTH = 100
 _MOST_PROBLEMS = 9
 _LARGEST = 10**4000  # Python reads whole numbers of up to 4,300 digits from text
-_HINT = "Save lists, dicts with text keys, texts, finite numbers, bools and None; or name another format, format='pickle'."
+_HINT = (
+    "Save lists, dicts with text keys, texts, finite numbers, bools and None; or name another format, format='pickle'."
+)
 
 
 class Json(Serializer):
@@ -38,7 +40,9 @@ class Json(Serializer):
                 break
         if problems:
             told = "\n  ".join(problems)
-            raise InvalidInputError(f"some values would come back changed from JSON; nothing was registered:\n  {told}", hint=_HINT)
+            raise InvalidInputError(
+                f"some values would come back changed from JSON; nothing was registered:\n  {told}", hint=_HINT
+            )
         path.write_bytes(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
 
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (values run no code)
@@ -110,7 +114,9 @@ def _changes(value: Any, place: str, depth: int) -> Iterator[str]:
         for index, part in enumerate(value):
             yield from _changes(part, f"{place}[{index}]", depth + 1)
     elif not _is_kept(value):
-        yield f"{place}: {value!r:.60} ({type_name(value)})"
+        # Python itself refuses to spell a very long number.
+        shown = "a number of more than 4,000 digits" if type(value) is int else f"{value!r:.60} ({type_name(value)})"
+        yield f"{place}: {shown}"
 
 
 def _is_kept(value: Any) -> bool:
@@ -118,9 +124,13 @@ def _is_kept(value: Any) -> bool:
     if kind is float:
         return math.isfinite(value)
     if kind is int:
-        return -_LARGEST < value < _LARGEST
+        return bool(-_LARGEST < value < _LARGEST)
     return kind in {bool, type(None)} or (kind is str and _is_text(value))
 
 
 def _is_text(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -48,8 +48,8 @@ def serializer(name: str) -> Serializer:
         plugged = _plug_ins(tuple(sys.path))
         raise InvalidInputError(
             f"no serializer is installed for the format {name!r:.80}",
-            hint=f"Installed are: {', '.join([*_BUILT_IN, *plugged])}. A package adds one by an entry point in the group "
-            f"{GROUP!r}.",
+            hint=f"Installed are: {', '.join([*_BUILT_IN, *plugged])}. A package adds one by an entry point in the "
+            f"group {GROUP!r}.",
         )
     return found
 
@@ -66,9 +66,9 @@ def serializer_for(value: object) -> tuple[Serializer, str]:
             return candidate, variant
     raise InvalidInputError(
         f"no format is known for a {type_name(value)}",
-        hint="client.register_artifact takes files and folders; client.save takes data frames, Arrow tables, dicts and lists "
-        "of JSON values, texts, bytes, NumPy arrays, models of scikit-learn, XGBoost, LightGBM and Keras, PyTorch states, "
-        "and figures. Other objects need format='pickle', which runs code when it is loaded, or a plug-in.",
+        hint="client.register_artifact takes files and folders; client.save takes data frames, Arrow tables, dicts and "
+        "lists of JSON values, texts, bytes, NumPy arrays, models of scikit-learn, XGBoost, LightGBM and Keras, "
+        "PyTorch states, and figures. Others need a plug-in, or format='pickle', which runs code when it is loaded.",
     )
 
 
@@ -102,7 +102,7 @@ def _from_plug_in(name: str, path: tuple[str, ...]) -> Serializer | None:
     if not isinstance(made, Serializer) or made.name != name:
         raise InvalidInputError(
             f"the plug-in {point.value!r} is not a serializer of the format {name!r}",
-            hint="Its entry point names a subclass of metamlflow.types.Serializer whose name is that of the entry point.",
+            hint="Its entry point names a subclass of metamlflow.types.Serializer with the name of the entry point.",
         )
     return made
 

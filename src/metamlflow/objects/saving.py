@@ -49,7 +49,8 @@ def saved(value: Any, stem: str, name: str | None) -> Iterator[Saved]:
         found = writer.variant_of(value)
         if found is None:
             other, _ = serializer_for(value)
-            raise InvalidInputError(f"the format {name!r} does not take it", hint=f"Leave format out for {other.name!r}.")
+            hint = f"Leave format out for {other.name!r}."
+            raise InvalidInputError(f"the format {name!r} does not take it", hint=hint)
         variant = found
     with temp_folder() as folder:
         path = Path(folder, f"{stem}{writer.extension}")
@@ -64,14 +65,15 @@ def check_trust(saved_as: str, trusted: Trusted) -> Serializer:
         UntrustedContentError: loading it may run code, and the caller does not trust it.
         InvalidInputError: no such format is installed.
     """
-    if not isinstance(trusted, bool) and (isinstance(trusted, str) or not all(isinstance(one, str) for one in trusted)):
+    names = () if isinstance(trusted, bool) else trusted
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise InvalidInputError(f"trusted is True, False or a list of names of types, not {trusted!r:.80}")
     name = saved_as.partition("/")[0]
     reader = serializer(name)
     if reader.runs_code and trusted is not True:
         raise UntrustedContentError(
             f"loading the format {name!r} runs code that the file holds",
-            hint="If you trust everybody who may write to this store: load(trusted=True). A signature tells who made it.",
+            hint="If you trust everybody who may write to the store: load(trusted=True). A signature tells the author.",
         )
     return reader
 

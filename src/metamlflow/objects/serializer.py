@@ -103,6 +103,7 @@ def package(module: str, distribution: str, least: tuple[int, int] | None = None
     if least is not None and numbers < least:
         wanted = ".".join(map(str, least))
         raise MissingDependencyError(
-            f"{distribution} {given} may run code of the files that it loads", hint=f"pip install '{distribution}>={wanted}'"
+            f"{distribution} {given} may run code of the files that it loads",
+            hint=f"pip install '{distribution}>={wanted}'",
         )
     return found

@@ -10,6 +10,7 @@ from metamlflow._looks import grid_of
 from metamlflow.store.ingest.schemas import is_data_file
 from metamlflow.tables.reading import format_of
 
+_PLAIN_STEMS = frozenset({"part", "data", "file"})  # what writers call files that belong to no split
 _READ = frozenset({"csv", "tsv", "jsonl", "parquet", "feather", "orc"})
 _NUMBER = re.compile(r"[-_.](part[-_.]?)?[0-9]+([-_.]of[-_.][0-9]+)?$")
 
@@ -24,7 +25,8 @@ def split_of(path: str) -> str:
     first, slash, rest = path.partition("/")
     if slash and "=" not in first:
         return first
-    return "" if slash or rest else _NUMBER.sub("", first.partition(".")[0])
+    stem = _NUMBER.sub("", first.partition(".")[0])
+    return "" if slash or rest or stem in _PLAIN_STEMS else stem
 
 
 def schema_table(schema: Mapping[str, Any] | None) -> str:

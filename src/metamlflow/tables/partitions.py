@@ -54,7 +54,9 @@ def check_keys(pa: Any, schema: Any, keys: Sequence[str]) -> None:
         )
 
 
-def write_partitioned(pa: Any, schema: Any, pieces: Iterable[Any], keys: Sequence[str], folder: Path, part: int) -> None:
+def write_partitioned(
+    pa: Any, schema: Any, pieces: Iterable[Any], keys: Sequence[str], folder: Path, part: int
+) -> None:
     """Write the rows of a table into folders such as ``year=2024/city=Bern``, in constant memory.
 
     Args:

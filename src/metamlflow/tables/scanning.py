@@ -1,4 +1,4 @@
-"""The files of a data set as one ``pyarrow.dataset.Dataset``, which reads what a query needs. Imported when first used."""
+"""The files of a data set as one ``pyarrow.dataset.Dataset``, which reads what a query needs. Imported lazily."""
 
 from __future__ import annotations
 

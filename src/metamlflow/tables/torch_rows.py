@@ -61,7 +61,8 @@ class TorchRows(IterableDataset[Any]):
         self._batch_size = batch_size
         self._seed = seed
         self._place = place
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # workers that persist see it change
+        epoch: Any = torch.zeros(1, dtype=torch.int64)
+        self._epoch = epoch.share_memory_()  # workers that persist see it change
 
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the epoch, which the random order depends on. Call it before each epoch."""
@@ -113,6 +114,10 @@ def _tensor(column: Any) -> Any:
         column, width = column.flatten(), kind.list_size
     plain = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)
     if not plain or column.null_count:
-        return column.to_pylist() if not width else [list(part) for part in zip(*[iter(column.to_pylist())] * width, strict=True)]
+        return (
+            column.to_pylist()
+            if not width
+            else [list(part) for part in zip(*[iter(column.to_pylist())] * width, strict=True)]
+        )
     values = torch.from_numpy(np.array(column.to_numpy(zero_copy_only=False)))
     return values.reshape(-1, width) if width else values

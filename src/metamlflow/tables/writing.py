@@ -69,12 +69,13 @@ def _write_parts(tables: Iterator[Any], folder: Path, keys: Sequence[str]) -> No
         with blamed_on(f"table {part}"):
             _refuse_plan(table)
             if not is_table(table):
-                raise InvalidInputError(f"a {type(table).__name__} is not a table", hint="Yield data frames or Arrow tables.")
+                raise InvalidInputError(
+                    f"a {type(table).__name__} is not a table", hint="Yield data frames or Arrow tables."
+                )
             schema, pieces = _checked(pa, table, plain_index=True)
             if first is not None and not schema.equals(first):
                 raise InvalidInputError(
-                    f"its columns are {schema.names!r:.300} of types {list(map(str, schema.types))!r:.300}, and those of "
-                    f"the first table {first.names!r:.300} of types {list(map(str, first.types))!r:.300}",
+                    f"its columns are {_columns(schema)}, and those of the first table {_columns(first)}",
                     hint="Give all tables the same columns in the same order and types.",
                 )
             first = first or schema
@@ -86,6 +87,10 @@ def _write_parts(tables: Iterator[Any], folder: Path, keys: Sequence[str]) -> No
                     _write(pa, schema, pieces, folder / f"part-{part:05}.parquet")
     if first is None:
         raise InvalidInputError("the iterator yielded no table", hint="Yield a table without rows, which has columns.")
+
+
+def _columns(schema: Any) -> str:
+    return ", ".join(f"{field.name!r} ({field.type})" for field in schema)[:500]
 
 
 @contextmanager

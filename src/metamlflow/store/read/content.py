@@ -165,7 +165,7 @@ class StoredContent(Content[Entry]):
         return verifying_reader(self.store, self.manifest, self.entry)
 
     def open_ranges(self) -> io.BufferedReader | io.RawIOBase:
-        """Return a reader of the parts that are asked for, which in a bucket are not verified; on a disk, a verified one."""
+        """Return a reader of the requested parts. In a bucket these are not verified; on a disk the whole file is."""
         if isinstance(self.store.backend, CheapStat):
             return self.open()
         return BlobRanges(self.store, self.manifest, self.entry)

@@ -1,8 +1,8 @@
 """Read parts of a blob in a bucket without reading the rest of it.
 
-The digest of a blob is over all of its bytes, so a part of it cannot be compared with anything: the size of each answer is
-checked, and nothing else. Whoever needs verified bytes reads the whole blob (store/read/verified.py). This is what lazy
-readers of tables need, which take a footer and a few columns of a large file: docs/datasets.md tells their users.
+The digest of a blob is over all of its bytes, so a part of it cannot be compared with anything: only the size of each
+answer is checked. Whoever needs verified bytes reads the whole blob (store/read/verified.py). Lazy readers of
+tables need the parts: they take a footer and a few columns of a large file. docs/datasets.md tells their users.
 """
 
 from __future__ import annotations
