@@ -16,7 +16,7 @@ from metamlflow.store.ingest.schemas import is_visible_data_file
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.tables.files import is_table_file, schema_table, split_of
-from metamlflow.tables.reading import conversion_errors, format_of, imported, read_arrow, read_pandas
+from metamlflow.tables.reading import conversion_errors, format_of, imported, package, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
 
 __all__ = ["Dataset"]
@@ -192,7 +192,7 @@ class Dataset:
             path: as for :meth:`scan`, like the errors.
             lazy: return a ``polars.LazyFrame`` over :meth:`scan`, which reads what its query needs.
         """
-        polars = imported("polars", "polars")
+        polars = package("polars", "polars")
         return polars.scan_pyarrow_dataset(self.scan(path)) if lazy else polars.from_arrow(self.to_arrow(path))
 
     def to_duckdb(self, connection: Any = None, path: str | None = None) -> Any:
@@ -202,7 +202,7 @@ class Dataset:
             connection: a connection of DuckDB; default: a new one in memory, which the relation keeps.
             path: as for :meth:`scan`, like the errors.
         """
-        duckdb = imported("duckdb", "duckdb")
+        duckdb = package("duckdb", "duckdb")
         return (duckdb.connect() if connection is None else connection).from_arrow(self.scan(path))
 
     def torch(
@@ -232,7 +232,10 @@ class Dataset:
             world_size: the number of processes that share the data.
         """
         self._paths(path)  # refuses what cannot be read here, and not in a worker
-        rows = imported("metamlflow.tables.torch_rows", "torch")
+        imported("pyarrow", "arrow")
+        package("torch", "torch")
+        from metamlflow.tables import torch_rows as rows
+
         chosen = None if columns is None else list(columns)
         return rows.TorchRows(partial(self.scan, path), chosen, batch_size, shuffle, rows.place(rank, world_size))
 
@@ -317,7 +320,10 @@ class Dataset:
 
     def _scanned(self, paths: Sequence[str], folder: str, opened: Callable[[str], BinaryIO]) -> Any:
         sizes = {path: self.artifact.entries[path].size for path in paths}
-        return imported("metamlflow.tables.scanning", "arrow").dataset_of(sizes, folder, opened, self._opened)
+        imported("pyarrow", "arrow")
+        from metamlflow.tables.scanning import dataset_of
+
+        return dataset_of(sizes, folder, opened, self._opened)
 
     def _whole(self, paths: Sequence[str], folder: str, columns: Sequence[str] | None) -> Any:
         """Return files in folders that hold columns as one table, each file verified completely before it is read."""

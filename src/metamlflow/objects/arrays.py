@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 from metamlflow.errors import InvalidInputError
@@ -55,7 +56,7 @@ class NumpyArray(Serializer):
                 _check_size(form, file, path.stat().st_size)
                 file.seek(0)
                 return form.read_array(file, allow_pickle=False)
-            except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError) as error:
+            except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError, TokenError) as error:
                 raise InvalidInputError(f"the file is not a NumPy array of plain values: {error!s:.300}") from error
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused, unknown_variant
-from metamlflow.tables.reading import imported, read_arrow, read_pandas
+from metamlflow.tables.reading import imported, package, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
+
+_ANY_NAME = "table.parquet"  # for readers that go by a file's name, which in a stranger's store may be any
 
 
 class Parquet(Serializer):
@@ -38,8 +40,8 @@ class Parquet(Serializer):
         """Return the table, as an object of the library that it was given as."""
         with path.open("rb") as file:
             if variant == "pandas":
-                return read_pandas(imported("pandas", "pandas"), path.name, file, {})
+                return read_pandas(imported("pandas", "pandas"), _ANY_NAME, file, {})
             if variant not in {"arrow", "polars", ""}:
                 raise unknown_variant(self, variant)
-            table = read_arrow(imported("pyarrow", "arrow"), "table.parquet", file)
-            return imported("polars", "polars").from_arrow(table) if variant == "polars" else table
+            table = read_arrow(imported("pyarrow", "arrow"), _ANY_NAME, file)
+            return package("polars", "polars").from_arrow(table) if variant == "polars" else table

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from metamlflow.errors import InvalidInputError, UntrustedContentError
-from metamlflow.objects.serializer import Serializer, Trusted, is_of, package, refused, unknown_variant
+from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused, unknown_variant
+from metamlflow.tables.reading import package
 
 # The first versions without known ways for a file to run code.
 _SKOPS, _KERAS = (0, 13), (3, 12)
@@ -27,10 +28,12 @@ class Skops(Serializer):
         return "" if is_of(value, "sklearn.base", "BaseEstimator") else None
 
     def write(self, value: Any, path: Path) -> None:
-        """Write it."""
+        """Write it, and load it once: skops writes some objects, such as lambdas, that it cannot load."""
+        skops = package("skops.io", "skops", _SKOPS)
         try:
-            package("skops.io", "skops", _SKOPS).dump(value, path)
-        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+            skops.dump(value, path)
+            skops.load(path, trusted=skops.get_untrusted_types(file=path))
+        except (TypeError, ValueError, AttributeError, ImportError, LookupError, RecursionError) as error:
             raise refused(
                 value, f"skops does not take it: {error}", f"Leave out what it names, or {_PICKLES}"
             ) from error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
 from pathlib import Path
 from typing import Any
 
 from metamlflow.objects.serializer import Serializer, Trusted, refused
-from metamlflow.tables.reading import imported
+from metamlflow.tables.reading import package
 
 
 class Pickle(Serializer):
@@ -45,7 +44,7 @@ class Joblib(Pickle):
 
     def write(self, value: Any, path: Path) -> None:
         """Write a file of joblib."""
-        joblib = imported("joblib", "joblib")
+        joblib = package("joblib", "joblib")
         try:
             joblib.dump(value, path)
         except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
@@ -53,4 +52,4 @@ class Joblib(Pickle):
 
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (the caller checked the trust)
         """Load the file, which runs its code."""
-        return importlib.import_module("joblib").load(path)
+        return package("joblib", "joblib").load(path)

@@ -65,8 +65,8 @@ def check_trust(saved_as: str, trusted: Trusted) -> Serializer:
         UntrustedContentError: loading it may run code, and the caller does not trust it.
         InvalidInputError: no such format is installed.
     """
-    names = () if isinstance(trusted, bool) else trusted
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(trusted, list | tuple | set | frozenset) and all(isinstance(name, str) for name in trusted)
+    if not isinstance(trusted, bool) and not is_list:
         raise InvalidInputError(f"trusted is True, False or a list of names of types, not {trusted!r:.80}")
     name = saved_as.partition("/")[0]
     reader = serializer(name)

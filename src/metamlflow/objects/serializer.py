@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
 from metamlflow._looks import type_name
-from metamlflow.errors import InvalidInputError, MissingDependencyError
+from metamlflow.errors import InvalidInputError
 
-Trusted = bool | Sequence[str]
+Trusted = bool | Collection[str]
 """What a caller of ``artifact.load`` trusts: nothing (False), everything (True), or the types with these names."""
 
 
@@ -78,32 +76,3 @@ def unknown_variant(serializer: Serializer, variant: str) -> InvalidInputError:
     return InvalidInputError(
         f"the format {serializer.name!r} has no kind {variant!r:.80}", hint="A newer version of metamlflow may know it."
     )
-
-
-def package(module: str, distribution: str, least: tuple[int, int] | None = None) -> Any:
-    """Return a module of a library that no extra of metamlflow brings.
-
-    Args:
-        module: the module's name.
-        distribution: the name to install.
-        least: the first version that loads files of strangers without running their code.
-
-    Raises:
-        MissingDependencyError: it is not installed, or an older version is.
-    """
-    try:
-        found = importlib.import_module(module)
-        top = sys.modules[module.partition(".")[0]]
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{module} cannot be imported: {error}", hint=f"pip install {distribution}"
-        ) from error
-    given = str(getattr(top, "__version__", ""))
-    numbers = tuple(int(part) for part in re.findall(r"[0-9]+", given)[:2])
-    if least is not None and numbers < least:
-        wanted = ".".join(map(str, least))
-        raise MissingDependencyError(
-            f"{distribution} {given} may run code of the files that it loads",
-            hint=f"pip install '{distribution}>={wanted}'",
-        )
-    return found

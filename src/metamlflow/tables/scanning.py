@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.dataset as ds
+import pyarrow.json
 from pyarrow import fs
 
 from metamlflow.tables.partitions import PARTITIONS, is_key_type
