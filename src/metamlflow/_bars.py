@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib import import_module
 from typing import Any, Protocol
 
 from metamlflow._looks import bar_of, bytes_text
@@ -86,9 +87,7 @@ class _TerminalBar:
 
 class _NotebookBar:
     def __init__(self) -> None:
-        from IPython.display import display
-
-        self._handle = display(_Html(""), display_id=True)
+        self._handle = import_module("IPython.display").display(_Html(""), display_id=True)
         self._last: State | None = None
         self._shown_at = 0.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -12,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from metamlflow._looks import bytes_text, counted, grid_of, minute_text, one_line, table_of, utc_text
+from metamlflow._artifact_documents import artifact_document
+from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow._session import Session
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
@@ -24,7 +24,7 @@ from metamlflow.model.metadata import decode
 from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.retention import Protection
-from metamlflow.objects.saving import check_trust, load_object
+from metamlflow.objects.saving import checked_format, load_object, noted
 from metamlflow.objects.serializer import Trusted
 from metamlflow.store.catalog.aliases import aliases_now
 from metamlflow.store.catalog.entries import Entries, wanted_entry
@@ -239,19 +239,9 @@ class Artifact:
             IntegrityError: the content is damaged or missing.
             MissingDependencyError: a package is needed for the format.
         """
-        meant = format if format is not None else self.saved_as
-        if meant is None:
-            raise InvalidInputError(
-                f"{self.name}@{self.version} was not saved by client.save, so no format is recorded",
-                hint="Read it with open(), read_bytes() or local_path(), a table with Dataset(artifact); or name its "
-                "format: load(format='json').",
-            )
-        check_trust(meant, trusted)  # before anything is fetched
-        try:
+        meant = checked_format(f"{self.name}@{self.version}", self.saved_as if format is None else format, trusted)
+        with noted(f"while loading {self.name}@{self.version} as {meant!r:.80}"):
             return load_object(self.local_path(self._entry(None).path), meant, trusted)
-        except Exception as error:  # libraries have no common error; it is raised again with a note
-            error.add_note(f"while loading {self.name}@{self.version} as {meant!r:.80}")
-            raise
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file or of the whole folder: verified, cached, shared by processes.
@@ -477,28 +467,7 @@ class Artifact:
             path = self.storage_path
         except PointerPolicyError:  # showing the facts opens nothing
             path = None
-        manifest = self._manifest
-        document: dict[str, Any] = {
-            "name": self.name,
-            "version": self.version,
-            "artifact_id": self.artifact_id,
-            "artifact_type": self.artifact_type,
-            "saved_as": self.saved_as,
-            "created_at": utc_text(self.created_at),
-            "created_by": self.created_by,
-            "files": len(self.entries),
-            "size": self.size,
-            "digest": self.digest,
-            "manifest_digest": self.manifest_digest,
-            "storage_path": path,
-            "metadata": deepcopy(dict(manifest.metadata)),
-            "schema": self.schema,
-            "pointers": [place.to_json() for place in manifest.pointed],
-            "inputs": [source.to_json() for source in manifest.inputs],
-        }
-        if entries != 0:
-            document["entries"] = [entry.to_json() for entry in islice(self.entries, entries)]
-        return document
+        return artifact_document(self._loaded, self.entries, path, entries)
 
     def __getstate__(self) -> tuple[Session, StoredManifest]:
         return self._session, self._loaded
@@ -543,27 +512,6 @@ class Artifact:
             **{f"metadata.{name}": value for name, value in self.metadata.items()},
         }
         return table_of(f"{self.name}@{self.version}", facts)
-
-
-class Artifacts(list[Artifact]):
-    """A list of artifacts that a notebook shows as a table."""
-
-    def _repr_html_(self) -> str:
-        heads = ("version", "type", "content", "created", "by")
-        rows = (
-            (f"{one.name}@{one.version}", one.artifact_type, one._extent(), minute_text(one.created_at), one.created_by)  # noqa: SLF001 (of this module)
-            for one in self
-        )
-        return grid_of(counted(len(self), "artifact"), heads, rows)
-
-
-def open_ranges(artifact: Artifact, path: str) -> BinaryIO:
-    """Return a seekable reader of a file for somebody who reads a few parts of it: the rest is not requested.
-
-    Parts of a blob in a bucket are not verified; ``artifact.open`` verifies the whole file at the first seek.
-    """
-    artifact._used()  # noqa: SLF001 (a method for data sets alone, not for callers)
-    return cast("BinaryIO", artifact._content(path).open_ranges())  # noqa: SLF001 (the same)
 
 
 @dataclass(frozen=True, slots=True)

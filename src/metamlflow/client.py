@@ -24,7 +24,8 @@ from metamlflow._session import (
     opened_store,
     source_store,
 )
-from metamlflow.artifacts import Artifact, Artifacts, Input, UnreadableVersion, Verification, VerifyReport
+from metamlflow.artifact_lists import Artifacts
+from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
 from metamlflow.given_versions import (
     Inputs,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, Self
+from typing import Any, BinaryIO, Literal, Protocol, Self, cast
 
-from metamlflow.artifacts import Artifact, ProgressCallback, open_ranges
+from metamlflow.artifacts import Artifact, ProgressCallback
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.likeness import quoted
 from metamlflow.model.names import ArtifactName
@@ -163,7 +163,7 @@ class Dataset:
             MissingDependencyError: pyarrow is not installed.
         """
         paths, folder = self._paths(path)
-        return self._scanned(paths, folder, partial(open_ranges, self.artifact))
+        return self._scanned(paths, folder, partial(_open_ranges, self.artifact))
 
     def iter_batches(
         self,
@@ -370,3 +370,12 @@ class Dataset:
 def _in_folders(paths: Sequence[str], folder: str) -> bool:
     """Whether names of folders hold columns, as in ``year=2024/part-0.parquet``."""
     return any("=" in path[len(folder) :].rpartition("/")[0] for path in paths)
+
+
+def _open_ranges(artifact: Artifact, path: str) -> BinaryIO:
+    """Return a seekable reader of a file for somebody who reads a few parts of it: the rest is not requested.
+
+    Parts of a blob in a bucket are not verified; ``artifact.open`` verifies the whole file at the first seek.
+    """
+    artifact._used()  # noqa: SLF001 (no method, since it is not for callers)
+    return cast("BinaryIO", artifact._content(path).open_ranges())  # noqa: SLF001 (the same)

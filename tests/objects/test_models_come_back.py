@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
 import numpy as np
 import pytest
 
+from extras import imported as large
 from extras import need
 from metamlflow import UntrustedContentError
 from metamlflow.errors import InvalidInputError, MissingDependencyError
@@ -20,6 +22,12 @@ TARGET = (FEATURES[:, 0] > 0).astype(int)
 NO_EXTRA = "needs {}, which no extra brings because of its size: python -m pip install {}"
 
 
+def made(path, *arguments):
+    """An object of a class of a large package, which the test has asked for."""
+    module, _, kind = path.rpartition(".")
+    return getattr(import_module(module), kind)(*arguments)
+
+
 def torch_or_skip(module="torch"):
     return pytest.importorskip(module, reason=NO_EXTRA.format(module, module))
 
@@ -30,17 +38,12 @@ def torch_or_skip(module="torch"):
 @pytest.fixture
 def sklearn():
     need("sklearn", "skops")
-    import sklearn
-
-    return sklearn
+    return large("sklearn")
 
 
 def test_a_pipeline_of_scikit_learn_predicts_as_before(client, sklearn):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(FEATURES, TARGET)
+    scaler, regression = made("sklearn.preprocessing.StandardScaler"), made("sklearn.linear_model.LogisticRegression")
+    model = made("sklearn.pipeline.Pipeline", [("scale", scaler), ("fit", regression)]).fit(FEATURES, TARGET)
     saved = client.save("churn/model", model, metadata={"score": model.score(FEATURES, TARGET)})
     assert (saved.saved_as, saved.artifact_type, saved.entries["model.skops"].path) == ("skops", "model", "model.skops")
     found = saved.load()
@@ -49,9 +52,7 @@ def test_a_pipeline_of_scikit_learn_predicts_as_before(client, sklearn):
 
 
 def test_types_that_may_run_code_are_named_and_must_be_trusted_by_name(client, sklearn):
-    from sklearn.preprocessing import FunctionTransformer
-
-    saved = client.save("model", FunctionTransformer(os.getcwd))
+    saved = client.save("model", made("sklearn.preprocessing.FunctionTransformer", os.getcwd))
     with pytest.raises(UntrustedContentError, match=r"posix\.getcwd") as refusal:
         saved.load()
     assert refusal.value.types == ("posix.getcwd",)
@@ -62,17 +63,13 @@ def test_types_that_may_run_code_are_named_and_must_be_trusted_by_name(client, s
 
 
 def test_an_estimator_that_skops_does_not_take_is_refused(client, sklearn):
-    from sklearn.preprocessing import FunctionTransformer
-
     with pytest.raises(InvalidInputError, match="nothing was registered"):
-        client.save("model", FunctionTransformer(lambda values: values))
+        client.save("model", made("sklearn.preprocessing.FunctionTransformer", lambda values: values))
 
 
 @pytest.mark.parametrize(("module", "version"), [("skops", "0.12.1"), ("skops", "0.9")])
 def test_a_version_of_a_library_that_runs_code_of_files_loads_none(client, sklearn, monkeypatch, module, version):
-    from sklearn.preprocessing import StandardScaler
-
-    saved = client.save("model", StandardScaler().fit(FEATURES))
+    saved = client.save("model", made("sklearn.preprocessing.StandardScaler").fit(FEATURES))
     monkeypatch.setattr(f"{module}.__version__", version)
     with pytest.raises(MissingDependencyError, match=rf"pip install '{module}>=0\.13'"):
         saved.load()
@@ -84,9 +81,7 @@ def test_a_version_of_a_library_that_runs_code_of_files_loads_none(client, sklea
 @pytest.fixture
 def xgboost():
     need("xgboost")
-    import xgboost
-
-    return xgboost
+    return large("xgboost")
 
 
 def test_a_booster_of_xgboost_predicts_as_before(client, xgboost):
@@ -117,9 +112,7 @@ def test_a_model_of_xgboost_that_is_not_fitted_or_is_of_another_class_is_refused
 @pytest.fixture
 def lightgbm():
     need("lightgbm")
-    import lightgbm
-
-    return lightgbm
+    return large("lightgbm")
 
 
 def test_a_booster_of_lightgbm_predicts_as_before(client, lightgbm):
@@ -216,9 +209,7 @@ def test_a_model_of_keras_that_holds_code_is_loaded_only_when_trusted(client, ke
 def test_a_figure_comes_back_as_an_image_which_is_the_same_each_time(client, monkeypatch):
     need("matplotlib")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1, 1))
+    figure = made("matplotlib.figure.Figure", (1, 1))
     figure.subplots().plot([1, 2])
     saved = client.save("loss", figure)
     assert (saved.saved_as, saved.artifact_type) == ("png/matplotlib", "figure")

@@ -58,7 +58,34 @@ def saved(value: Any, stem: str, name: str | None) -> Iterator[Saved]:
         yield Saved(path, writer.artifact_type, f"{writer.name}/{variant}" if variant else writer.name)
 
 
-def check_trust(saved_as: str, trusted: Trusted) -> Serializer:
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Add a note to each error: the libraries that load objects have no common one, and do not know the version."""
+    try:
+        yield
+    except Exception as error:  # it is raised again as it is
+        error.add_note(note)
+        raise
+
+
+def checked_format(reference: str, saved_as: str | None, trusted: Trusted) -> str:
+    """Return the format to load a version in, before anything of it is fetched.
+
+    Raises:
+        InvalidInputError: no format is known, or it is not installed.
+        UntrustedContentError: loading it may run code, and the caller does not trust it.
+    """
+    if saved_as is None:
+        raise InvalidInputError(
+            f"{reference} was not saved by client.save, so no format is recorded",
+            hint="Read it with open(), read_bytes() or local_path(), a table with Dataset(artifact); or name its "
+            "format: load(format='json').",
+        )
+    _trusted(saved_as, trusted)
+    return saved_as
+
+
+def _trusted(saved_as: str, trusted: Trusted) -> Serializer:
     """Return the serializer that loads a format.
 
     Raises:
@@ -89,4 +116,4 @@ def load_object(path: Path, saved_as: str, trusted: Trusted) -> Any:
     Raises:
         UntrustedContentError: loading it may run code, and the caller does not trust it.
     """
-    return check_trust(saved_as, trusted).read(path, saved_as.partition("/")[2], trusted)
+    return _trusted(saved_as, trusted).read(path, saved_as.partition("/")[2], trusted)

@@ -12,7 +12,7 @@ import pytest
 
 from extras import imported as large
 from metamlflow import Dataset, IntegrityError
-from metamlflow.artifacts import open_ranges
+from metamlflow.data import _open_ranges as open_ranges
 from metamlflow.store.read.open_ranges import WHOLE_BYTES
 
 GROUPS, ROWS, COLUMNS = 8, 2_000, 100

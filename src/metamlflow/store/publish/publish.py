@@ -218,21 +218,19 @@ class _Publication:
         if not (self._draft.reuse_unchanged and head.available and head.loaded):
             return False
         last = head.loaded.manifest
-        if self._draft.extra.get(SAVED_AS, last.saved_as) != last.saved_as:
-            return False  # equal bytes, which could not be loaded as the object
         return (
             _without_keys(last.items),
             last.shards,
             last.digest,
             last.kind,
-            last.artifact_type,
+            (last.artifact_type, last.saved_as),  # equal bytes that were not saved could not be loaded
             dump(last.metadata),
         ) == (
             _without_keys(content.items),
             content.shards,
             content.digest,
             self._draft.source.kind,
-            self._draft.artifact_type,
+            (self._draft.artifact_type, self._draft.extra.get(SAVED_AS, last.saved_as)),
             dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
         )
 
