@@ -323,7 +323,7 @@ class Dataset:
         imported("pyarrow", "arrow")
         from metamlflow.tables.scanning import dataset_of
 
-        return dataset_of(sizes, folder, opened, self._opened)
+        return dataset_of(sizes, folder, opened, self._opened, self._copied)
 
     def _whole(self, paths: Sequence[str], folder: str, columns: Sequence[str] | None) -> Any:
         """Return files in folders that hold columns as one table, each file verified completely before it is read."""
@@ -335,6 +335,9 @@ class Dataset:
             # A seek in a pointer's data verifies nothing, so the whole file is fetched and compared first.
             return self.artifact.local_path(path).open("rb")
         return self.artifact.open(path)
+
+    def _copied(self, path: str) -> BinaryIO:
+        return self.artifact.local_path(path).open("rb")
 
     def _verified(self, path: str) -> BinaryIO:
         """Return a reader of a file that was verified completely: a seek verifies the whole file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from contextlib import suppress
 
@@ -17,7 +18,7 @@ from table_samples import LINES, ROWS, TEXT, parquet
 
 from extras import imported as large
 from metamlflow import Dataset, IntegrityError
-from metamlflow.errors import ArtifactNotFoundError
+from metamlflow.errors import ArtifactNotFoundError, InvalidInputError
 
 
 def file_of(write, table):
@@ -31,6 +32,7 @@ FILES = {
     "a.tsv": TEXT.replace(b",", b"\t"),
     "a.csv.gz": pa.Codec("gzip").compress(TEXT, asbytes=True),
     "a.jsonl": LINES,
+    "a.jsonl.gz": pa.Codec("gzip").compress(LINES, asbytes=True),
     "a.parquet": parquet(pa.table(ROWS)),
     "a.feather": file_of(pyarrow.feather.write_feather, pa.table(ROWS)),
     "a.arrow": file_of(pyarrow.feather.write_feather, pa.table(ROWS)),
@@ -148,6 +150,39 @@ def test_hostile_files_end_in_an_error_or_in_rows(client, name):
             with suppress(OSError, ValueError, EOFError, pa.ArrowException, zlib.error):
                 found = read(dataset)
                 assert found.to_table() if read is Dataset.scan else found is not None
+
+
+DEEP = 100_000
+OPENED = b"[" * DEEP + b"]" * DEEP
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.ndjson.zst"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":' + OPENED + b"}",
+        b'{"a":1}\n{"a":' + b"[\n" * DEEP,
+        b'{"a":"\\\\"}\n{"b":"]]\\"]]","a":' + OPENED + b"}",
+        b'{"a":"' + b"]" * 300 + b"\n" + b'{"a":' + OPENED + b"}",
+        b'{"a":' * DEEP,
+    ],
+    ids=["one line", "many lines", "behind strings", "behind an open string", "objects"],
+)
+def test_json_lines_that_would_end_the_process_are_refused(client, name, text):
+    codec = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
+    content = pa.Codec(codec).compress(text, asbytes=True) if codec else text
+    dataset = Dataset.register(client, "t", {name: content})
+    for read in (Dataset.to_arrow, Dataset.scan):
+        with pytest.raises(InvalidInputError, match="nested more than 200 deep"):
+            read(dataset)
+
+
+def test_json_lines_with_brackets_in_texts_are_read(client):
+    rows = [{"a": "[" * 999 + '\\"', "b": {"c": [[1]]}}, {"a": "}" * 9, "b": {"c": []}}]
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    dataset = Dataset.register(client, "t", {"a.jsonl": text.encode() * 300})
+    assert dataset.to_arrow().to_pylist() == rows * 300
+    assert dataset.scan().to_table().to_pylist() == rows * 300
 
 
 def test_names_of_columns_are_escaped_in_notebooks(client):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from metamlflow.errors import MissingDependencyError
+from metamlflow.tables.json_lines import ShallowLines
 
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
 _ALIASES = {"ndjson": "jsonl", "pq": "parquet", "arrow": "feather"}
@@ -126,6 +127,6 @@ def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
     source = pa.CompressedInputStream(stream, codec) if codec else stream
     blocks = reader.ReadOptions(block_size=BLOCK_BYTES)
     if kind == "jsonl":
-        return reader.read_json(source, read_options=blocks)
+        return reader.read_json(pa.PythonFile(ShallowLines(source), mode="r"), read_options=blocks)
     how = reader.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
     return reader.read_csv(source, read_options=blocks, parse_options=how)

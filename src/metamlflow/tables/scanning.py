@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -14,9 +15,11 @@ import pyarrow.dataset as ds
 import pyarrow.json
 from pyarrow import fs
 
+from metamlflow.tables.json_lines import ShallowLines
 from metamlflow.tables.partitions import PARTITIONS, is_key_type
 from metamlflow.tables.reading import BLOCK_BYTES, format_of
 
+_LOOK_BYTES = 1024 * 1024
 Open = Callable[[str], BinaryIO]
 """Opens the file at a logical path."""
 
@@ -60,7 +63,7 @@ class _Files(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no type
     move = copy_file = open_output_stream = open_append_stream = _read_only
 
 
-def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Open) -> Any:
+def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Open, copied: Open) -> Any:
     """Return files of one format as one ``pyarrow.dataset.Dataset``, with the columns that names of folders hold.
 
     Args:
@@ -68,9 +71,12 @@ def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Op
         folder: the path below which names of folders count, with its slash; empty for the root.
         opened: opens a file that is read in parts.
         streamed: opens a file that is read from its beginning to its end.
+        copied: opens a verified local copy of a file.
     """
     paths = list(sizes)
     kind, _ = format_of(paths[0])
+    if kind == "jsonl":
+        opened = streamed = partial(_checked_lines, copied)
     form, files = _form(kind), fs.PyFileSystem(_Files(sizes, opened, streamed))
     partitioning, schema = None, None
     if any("=" in path[len(folder) :].rpartition("/")[0] for path in paths):
@@ -79,6 +85,16 @@ def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Op
             partitioning, schema = recorded
     base = {"partition_base_dir": folder.rstrip("/")} if folder else {}
     return ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+
+
+def _checked_lines(copied: Open, path: str) -> BinaryIO:
+    """Return a file of JSON lines after all of it was looked at: Arrow parses parts of it in any order."""
+    codec = format_of(path)[1]
+    with copied(path) as file:
+        lines = ShallowLines(pa.CompressedInputStream(file, codec) if codec else file)
+        while lines.read(_LOOK_BYTES):
+            pass
+    return copied(path)
 
 
 def _form(kind: str) -> Any:
