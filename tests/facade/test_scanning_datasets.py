@@ -140,6 +140,37 @@ def test_pointed_files_are_scanned_where_they_are(client, tmp_path):
     assert Dataset.open(client, "lake").scan().to_table().to_pydict() == ROWS
 
 
+@pytest.mark.parametrize(("name", "fields"), [("a.parquet", ["x", "y"]), ("a.feather", ["x", "y"]), ("a.csv", None)])
+def test_the_columns_of_pointed_files_with_a_footer_are_captured(client, tmp_path, name, fields):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "0.csv").write_bytes(TEXT)
+    (tmp_path / "lake" / name).write_bytes(FILES[name])
+    for evidence in ("stat", "full"):
+        schema = client.register_pointer("lake", tmp_path / "lake", evidence=evidence).schema
+        assert (schema and schema["path"]) == (fields and name)
+        assert (schema and [field["name"] for field in schema["fields"]]) == fields
+
+
+def test_a_pointed_file_that_is_damaged_is_registered_without_columns(client, tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 no PAR1")
+    artifact = client.register_pointer("lake", tmp_path / "a.parquet")
+    assert (artifact.schema, artifact.read_bytes()) == (None, b"PAR1 no PAR1")
+
+
+def test_the_columns_are_kept_by_versions_that_are_derived(client, tmp_path):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "a.parquet").write_bytes(FILES["a.parquet"])
+    lake = client.register_pointer("lake", tmp_path / "lake", evidence="stat")
+    stronger = lake.strengthen("full")
+    assert (stronger.version, stronger.schema) == (2, lake.schema)
+    (tmp_path / "lake" / "b.parquet").write_bytes(parquet(pa.table({"other": [1]})))
+    assert stronger.refresh().artifact.schema == lake.schema
+    (tmp_path / "lake" / "a.parquet").write_bytes(parquet(pa.table({"new": [1]})))
+    renewed = client.get_artifact("lake").refresh().artifact
+    assert [field["name"] for field in renewed.schema["fields"]] == ["new"]
+    assert renewed.materialize().schema == renewed.schema
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.orc", "a.csv", "a.csv.gz"])
 def test_hostile_files_end_in_an_error_or_in_rows(client, name):
     whole = FILES[name]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from extras import imported as large
-from metamlflow import MetaMLFlowClient
+from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.errors import InvalidInputError, MissingDependencyError
 
 JSON = {
@@ -231,6 +231,16 @@ def test_the_format_survives_a_rollback_and_a_migration(client, tmp_path):
     assert (again.version, again.load()) == (3, {"a": 1})
     migrate(client.storage_uri, f"file://{tmp_path}/other")
     assert MetaMLFlowClient(tmp_path / "other").get_artifact("thing", 2).load() == {"a": 2}
+
+
+def test_the_format_survives_a_copy_of_pointed_content(client, tmp_path):
+    (tmp_path / "a.json").write_bytes(b'{"a":1}')
+    options = {"inputs": (), "if_unchanged": "new_version", "idempotency_key": None, "progress": None}
+    pointed = {"a.json": Pointer(str(tmp_path / "a.json"))}
+    lake = client._registered("lake", pointed, "file", None, **options, extra={"saved_as": "json"})
+    assert lake.load() == {"a": 1}
+    copied = lake.materialize()
+    assert (copied.version, copied.load()) == (2, {"a": 1})
 
 
 def test_a_save_in_a_run_is_an_output_and_an_idempotency_key_makes_one_version(client):

@@ -65,6 +65,12 @@ def is_visible_data_file(path: str) -> bool:
     return is_data_file(path) and "/." not in f"/{path}"
 
 
+def has_cheap_schema(path: str) -> bool:
+    """Whether the schema of a file of this name is in its footer: a few kilobytes, also of a file that is far away."""
+    kind = _kind_of(path)
+    return kind is not None and kind.format in {"parquet", "feather"} and is_visible_data_file(path)
+
+
 def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, Any] | None:
     """Return the Arrow schema of one CSV, Parquet or JSON-lines file as JSON, or None if it cannot be determined.
 
