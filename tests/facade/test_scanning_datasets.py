@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zlib
@@ -123,6 +124,25 @@ def test_damage_in_a_local_store_is_found_by_a_scan(client, raw):
     for read in (dataset.scan, dataset.to_arrow, dataset.to_pandas, lambda: list(dataset.iter_batches())):
         with pytest.raises(IntegrityError):
             read()
+
+
+def test_a_local_file_is_verified_once_until_it_changes(client, raw, monkeypatch):
+    dataset = Dataset.register(client, "t", pd.DataFrame({"a": range(1000)}))
+    (blob,) = (raw.root / key for key in raw.blobs())
+    content, digested = blob.read_bytes(), []
+    compute = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: digested.append(1) or compute(*given))
+    for _ in range(3):
+        assert dataset.scan().to_table().num_rows == 1000
+    assert len(digested) == 1
+    raw.overwrite(blob, content)
+    assert (dataset.scan().count_rows(), len(digested)) == (1000, 2), "it is another file, of the same content"
+    raw.overwrite(blob, content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    with pytest.raises(IntegrityError):
+        dataset.scan()
+    blob.unlink()
+    with pytest.raises(IntegrityError, match="missing"):
+        dataset.scan()
 
 
 def test_a_scan_counts_as_a_use_in_a_run(client):

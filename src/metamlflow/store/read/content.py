@@ -23,7 +23,7 @@ from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.checking import Listed, Listings, check_content, check_look
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
-from metamlflow.store.read.open_ranges import BlobRanges
+from metamlflow.store.read.open_ranges import BlobRanges, verified_file
 from metamlflow.store.read.verified import copy_blob, missing, verifying_reader
 from metamlflow.store.transfer.spooling import SMALL, OnBytes
 
@@ -167,7 +167,7 @@ class StoredContent(Content[Entry]):
     def open_ranges(self) -> io.BufferedReader | io.RawIOBase:
         """Return a reader of the requested parts. In a bucket these are not verified; on a disk the whole file is."""
         if isinstance(self.store.backend, CheapStat):
-            return self.open()
+            return verified_file(self.store, self.manifest, self.entry) or self.open()
         return BlobRanges(self.store, self.manifest, self.entry)
 
     def read(self) -> Buffer:

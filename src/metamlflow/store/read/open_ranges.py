@@ -7,19 +7,71 @@ tables need the parts: they take a footer and a few columns of a large file. doc
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import io
+import os
+from typing import Any, BinaryIO
 
 from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Manifest
-from metamlflow.store.catalog.fetching import damaged, fetch_whole, range_fetcher
+from metamlflow.store.catalog.fetching import compare, damaged, fetch_whole, range_fetcher
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.read.verified import missing
+from metamlflow.store.read.verified import missing, opener
 
 WHOLE_BYTES = 64 * 1024
 """A blob up to this size is fetched and verified as a whole: that costs one request, as its footer alone would."""
 _FIRST_WINDOW = 8 * 1024
 _LAST_WINDOW = 8 * 1024 * 1024
+
+
+_MOST_REMEMBERED = 10_000
+_verified: set[tuple[object, ...]] = set()  # files of this machine whose digest was compared, by what tells of a change
+
+
+class _File(SeekableReader):
+    """A file that is closed with its last reference: Arrow does not close what it reads."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(size)
+        self._file: Any = file
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._position)
+        count: int = self._file.readinto(buffer)
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def verified_file(store: Store, manifest: Manifest, entry: Entry) -> io.RawIOBase | None:
+    """Return a blob on a disk as a file that was verified completely; None if the backend has no files.
+
+    A file is read for that once in a process, until it changes: a query opens a file several times.
+
+    Raises:
+        IntegrityError: the blob is missing or damaged.
+    """
+    file: Any = opener(store, manifest, entry)()
+    try:
+        facts = os.fstat(file.fileno())
+    except (OSError, AttributeError):
+        file.close()
+        return None
+    known = (entry.sha256, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    if known not in _verified:
+        try:
+            compare(entry, facts.st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        except BaseException:
+            file.close()
+            raise
+        if len(_verified) >= _MOST_REMEMBERED:
+            _verified.clear()
+        _verified.add(known)
+    return _File(file, entry.size)
 
 
 class BlobRanges(SeekableReader):
