@@ -217,7 +217,8 @@ class MetaMLFlowClient:
                 ``checksum`` (also the digest that the storage holds, if any) or ``full`` (every byte). Costs at least
                 one request for each such blob. A missing or damaged blob is put back, which also heals older versions.
                 Default: ``stat`` on a disk; in a bucket one listing, which shows the sizes of up to 999 blobs.
-            progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done; ``True`` shows
+                a bar in a terminal or a notebook. All methods with this argument take both.
 
         Raises:
             InvalidNameError, InvalidPathError, InvalidMetadataError, UnsupportedSourceError: an argument is invalid;
@@ -270,7 +271,7 @@ class MetaMLFlowClient:
             inputs: the versions that it was made from, as for :meth:`register_artifact`, like the following arguments.
             if_unchanged: ``"reuse"`` returns the newest version if content, format, type and metadata are the same.
             idempotency_key: a text that names this registration, such as a job's id.
-            progress: called with a :class:`~metamlflow.artifacts.Progress` as bytes are done.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` as bytes are done, or ``True`` for a bar.
 
         Raises:
             InvalidInputError: the object would come back changed, or no format is known for its type; nothing was

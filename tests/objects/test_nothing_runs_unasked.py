@@ -16,7 +16,8 @@ from metamlflow import UntrustedContentError
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.objects.registry import _BUILT_IN
 
-FORMATS = sorted(_BUILT_IN)
+FORMATS = [*sorted(_BUILT_IN), "parquet/pandas", "parquet/polars", "xgboost/Booster", "xgboost/XGBClassifier"]
+FORMATS += ["safetensors/torch", "png/matplotlib"]
 
 
 class Trap:
