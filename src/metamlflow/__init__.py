@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         StoreNotFoundError,
         UnsupportedSourceError,
         UnsupportedStoreError,
+        UntrustedContentError,
         UnverifiedReadWarning,
     )
     from metamlflow.migration import compare, migrate
@@ -97,6 +98,7 @@ __all__ = [
     "StoreNotFoundError",
     "UnsupportedSourceError",
     "UnsupportedStoreError",
+    "UntrustedContentError",
     "UnverifiedReadWarning",
     "__version__",
     "compare",

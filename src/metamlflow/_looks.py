@@ -67,6 +67,12 @@ def grid_of(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     return f"<table>{_caption(title)}<tr>{head}</tr>{body}</table>"
 
 
+def bar_of(text: str, share: float | None) -> str:
+    """Return a progress bar in HTML with its text; without a share that is known, a bar that only moves."""
+    value = "" if share is None else f" value='{share:.4f}'"
+    return f"<div><progress max='1'{value}></progress> {_text(text)}</div>"
+
+
 def _caption(title: str) -> str:
     return f"<caption {_LEFT}><b>{_text(title)}</b></caption>"
 

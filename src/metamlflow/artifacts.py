@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of, utc_text
+from metamlflow._artifact_documents import artifact_document
+from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of
 from metamlflow._session import Session, compared_version, other_store
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
@@ -25,6 +25,8 @@ from metamlflow.model.metadata import decode
 from metamlflow.model.notes import Notes
 from metamlflow.model.pointers import STRENGTHS, Evidence, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.retention import Protection
+from metamlflow.objects.saving import checked_format, load_object, noted
+from metamlflow.objects.serializer import Trusted
 from metamlflow.store.catalog.aliases import aliases_now
 from metamlflow.store.catalog.entries import Entries, lone_entry, wanted_entry
 from metamlflow.store.catalog.notes import notes_of
@@ -114,6 +116,11 @@ class Artifact:
     def metadata(self) -> dict[str, Any]:
         """The metadata given at registration; a fresh copy each time. See ``docs/metadata.md`` for the types."""
         return cast("dict[str, Any]", decode(self._manifest.metadata))
+
+    @property
+    def saved_as(self) -> str | None:
+        """The format in which ``client.save`` saved an object, such as ``parquet/pandas``; None for other content."""
+        return self._manifest.saved_as
 
     @property
     def created_at(self) -> datetime:
@@ -218,6 +225,27 @@ class Artifact:
         """Return the whole content of a file, verified. Arguments and errors as for :meth:`open`."""
         self._used()
         return bytes(self._content(path).read())
+
+    def load(self, *, trusted: Trusted = False, format: str | None = None) -> Any:  # noqa: A002 (as in client.save)
+        """Return the object that ``client.save`` saved, of the same type and value. ``docs/howto/save-and-load.md``.
+
+        The content is verified before anything of it is read. Nothing that can run code is loaded unless you trust it:
+        the store may be anybody's, and it says itself in which format it is.
+
+        Args:
+            trusted: ``True`` if you trust everybody who may write to the store: then pickles are loaded, which run
+                their code. For scikit-learn also the names of the types that you trust. ``False``: nothing.
+            format: the format of a file that was not saved by ``client.save``, such as ``json`` or ``npy``.
+
+        Raises:
+            UntrustedContentError: loading it may run code, and you did not say that you trust it.
+            InvalidInputError: no format is recorded, or the content does not have the format.
+            IntegrityError: the content is damaged or missing.
+            MissingDependencyError: a package is needed for the format.
+        """
+        meant = checked_format(f"{self.name}@{self.version}", self.saved_as if format is None else format, trusted)
+        with noted(f"while loading {self.name}@{self.version} as {meant!r:.80}"):
+            return load_object(self.local_path(self._entry(None).path), meant, trusted)
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file or of the whole folder: verified, cached, shared by processes.
@@ -451,27 +479,7 @@ class Artifact:
             path = self.storage_path
         except PointerPolicyError:  # showing the facts opens nothing
             path = None
-        manifest = self._manifest
-        document: dict[str, Any] = {
-            "name": self.name,
-            "version": self.version,
-            "artifact_id": self.artifact_id,
-            "artifact_type": self.artifact_type,
-            "created_at": utc_text(self.created_at),
-            "created_by": self.created_by,
-            "files": len(self.entries),
-            "size": self.size,
-            "digest": self.digest,
-            "manifest_digest": self.manifest_digest,
-            "storage_path": path,
-            "metadata": deepcopy(dict(manifest.metadata)),
-            "schema": self.schema,
-            "pointers": [place.to_json() for place in manifest.pointed],
-            "inputs": [source.to_json() for source in manifest.inputs],
-        }
-        if entries != 0:
-            document["entries"] = [entry.to_json() for entry in islice(self.entries, entries)]
-        return document
+        return artifact_document(self._loaded, self.entries, path, entries)
 
     def __getstate__(self) -> tuple[Session, StoredManifest]:
         return self._session, self._loaded

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from metamlflow._arguments import blamed_on
@@ -25,6 +26,7 @@ from metamlflow._session import (
     other_store,
     source_store,
 )
+from metamlflow.artifact_lists import Artifacts
 from metamlflow.artifacts import Artifact, Input, UnreadableVersion, Verification, VerifyReport
 from metamlflow.errors import InvalidInputError
 from metamlflow.given_versions import (
@@ -40,18 +42,15 @@ from metamlflow.given_versions import (
 from metamlflow.lineage import Lineage
 from metamlflow.model.aliases import AliasChange, checked_expectation
 from metamlflow.model.findings import Level
+from metamlflow.model.manifests import SAVED_AS
 from metamlflow.model.metadata import encode_mapping
-<<<<<<< HEAD
-from metamlflow.model.names import ArtifactName, Reference
-from metamlflow.model.notes import Notes, NotesChange, checked_note
-=======
 from metamlflow.model.names import ArtifactName, Reference, checked_prefix
-from metamlflow.model.notes import Notes, NotesChange
->>>>>>> diff16
+from metamlflow.model.notes import Notes, NotesChange, checked_note
 from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
 from metamlflow.model.retention import Policy, Protection, Rules, policy_rules
 from metamlflow.model.runs import RunRecord
+from metamlflow.objects.saving import saved
 from metamlflow.openlineage import check_address
 from metamlflow.runs import Run, joined, recorded_run
 from metamlflow.store.cache.file_cache import FileCache
@@ -225,7 +224,8 @@ class MetaMLFlowClient:
                 ``checksum`` (also the digest that the storage holds, if any) or ``full`` (every byte). Costs at least
                 one request for each such blob. A missing or damaged blob is put back, which also heals older versions.
                 Default: ``stat`` on a disk; in a bucket one listing, which shows the sizes of up to 999 blobs.
-            progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` as files and bytes are done; ``True`` shows
+                a bar in a terminal or a notebook. All methods with this argument take both.
 
         Raises:
             InvalidNameError, InvalidPathError, InvalidMetadataError, UnsupportedSourceError: an argument is invalid;
@@ -236,6 +236,82 @@ class MetaMLFlowClient:
             OutcomeUnknownError: the storage did not say whether the version was committed.
             StorageError: the storage failed; nothing was registered, and a retry finishes the work.
         """
+        return self._registered(
+            name,
+            path,
+            artifact_type,
+            metadata,
+            inputs=inputs,
+            if_unchanged=if_unchanged,
+            idempotency_key=idempotency_key,
+            prove=prove,
+            progress=progress,
+        )
+
+    def save(
+        self,
+        name: str,
+        obj: Any,
+        *,
+        format: str | None = None,  # noqa: A002 (as pandas and others call it)
+        artifact_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        inputs: Inputs = (),
+        if_unchanged: Literal["new_version", "reuse"] = "new_version",
+        idempotency_key: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Artifact:
+        """Save an object as the next version of ``name``; ``artifact.load()`` returns it, of the same type and value.
+
+        The format follows from the type of the object and is recorded with the version: data frames of pandas and
+        polars and Arrow tables become Parquet; dicts and lists JSON; texts, bytes and NumPy arrays files of their kind;
+        models of scikit-learn, XGBoost, LightGBM and Keras and states of PyTorch files of their libraries; figures PNG.
+        What would come back changed is refused. ``docs/howto/save-and-load.md`` has the details.
+
+        Args:
+            name: the artifact's name, such as ``fraud/model``.
+            obj: the object.
+            format: the name of another format: one of a plug-in, or ``pickle`` or ``joblib``, which run code when they
+                are loaded, so that ``load`` asks for ``trusted=True``. None: by the type.
+            artifact_type: a label; None: that of the format: ``dataset``, ``model``, ``figure`` or ``file``.
+            metadata: JSON-like values, copied at once.
+            inputs: the versions that it was made from, as for :meth:`register_artifact`, like the following arguments.
+            if_unchanged: ``"reuse"`` returns the newest version if content, format, type and metadata are the same.
+            idempotency_key: a text that names this registration, such as a job's id.
+            progress: called with a :class:`~metamlflow.artifacts.Progress` as bytes are done, or ``True`` for a bar.
+
+        Raises:
+            InvalidInputError: the object would come back changed, or no format is known for its type; nothing was
+                registered.
+            MissingDependencyError: a package is needed for the format.
+        """
+        with saved(obj, ArtifactName.parse(name).rpartition("/")[2], format) as file:
+            return self._registered(
+                name,
+                file.path,
+                file.artifact_type if artifact_type is None else artifact_type,
+                metadata,
+                inputs=inputs,
+                if_unchanged=if_unchanged,
+                idempotency_key=idempotency_key,
+                progress=progress,
+                extra={SAVED_AS: file.saved_as},
+            )
+
+    def _registered(
+        self,
+        name: str,
+        path: Any,
+        artifact_type: str,
+        metadata: Mapping[str, Any] | None,
+        *,
+        inputs: Inputs,
+        if_unchanged: str,
+        idempotency_key: str | None,
+        prove: Reliance | None = None,
+        progress: ProgressCallback | None,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Artifact:
         parsed = ArtifactName.parse(name)
         given = given_inputs(inputs, self._store)
         if if_unchanged not in {"new_version", "reuse"}:
@@ -263,6 +339,7 @@ class MetaMLFlowClient:
             code=run.code if run else None,
             on_stale=self._on_stale,
             prove=prove,
+            extra=extra,
         )
         return Artifact(self._session, publish(self._store, draft, progress))
 
@@ -749,11 +826,11 @@ class MetaMLFlowClient:
         self._store.marker()
         found = listed(self._store, parsed, include_hidden=include_hidden, prefix=begins)
         aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
-        return [
+        return Artifacts(
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
-        ]
+        )
 
     def list_names(self, *, prefix: str | None = None, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.

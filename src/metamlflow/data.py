@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, Self
+from typing import Any, BinaryIO, Literal, Protocol, Self, cast
 
 from metamlflow.artifacts import Artifact, ProgressCallback
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.likeness import quoted
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.ingest.schemas import is_data_file, is_visible_data_file
+from metamlflow.store.ingest.schemas import is_visible_data_file
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.transfer.scheduler import in_parallel
-from metamlflow.tables.reading import conversion_errors, format_of, imported, read_arrow, read_pandas
+from metamlflow.tables.files import is_table_file, schema_table, split_of
+from metamlflow.tables.reading import conversion_errors, format_of, imported, package, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
 
 __all__ = ["Dataset"]
@@ -35,7 +37,7 @@ class ArtifactClient(Protocol):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Dataset:
-    """An artifact whose files are tables: CSV, TSV or JSON lines (each also compressed), or Parquet.
+    """An artifact whose files are tables: CSV, TSV or JSON lines (each also compressed), Parquet, ORC or Feather.
 
     Wraps an artifact of any type, as its attribute ``artifact``. Data frames need ``pip install 'metamlflow[pandas]'``,
     Arrow tables ``'metamlflow[arrow]'``.
@@ -52,6 +54,7 @@ class Dataset:
         metadata: Mapping[str, Any] | None = None,
         *,
         file_name: str | None = None,
+        partition_by: str | Sequence[str] = (),
         inputs: Any = (),
         if_unchanged: Literal["new_version", "reuse"] = "new_version",
         idempotency_key: str | None = None,
@@ -67,9 +70,13 @@ class Dataset:
             name: the artifact's name, such as ``fraud/features``.
             data: any ``path`` of ``client.register_artifact``, or a table: a pandas DataFrame, a pyarrow Table or
                 RecordBatchReader (never in memory as a whole), a polars DataFrame, or another object with an Arrow
-                stream. A table becomes one Parquet file. Tables may also be values of a mapping of logical paths.
+                stream. A table becomes one Parquet file. Tables may also be values of a mapping of logical paths. A
+                list or an iterator of tables becomes a folder of files, ``part-00000.parquet`` and so on, which are
+                written one after the other: only one table at a time is in memory.
             metadata: JSON-like values, copied at once.
             file_name: the name of a table's Parquet file; default: the last part of ``name`` with ``.parquet``.
+            partition_by: columns of a table that become names of folders, such as ``year=2024/``, instead of being
+                columns of the files: texts, whole numbers, bools or dates with few values.
             inputs: the versions that it was made from, as for ``client.register_artifact``.
             if_unchanged: as for ``client.register_artifact``, like the following arguments.
             idempotency_key: a text that names this registration, such as a job's id.
@@ -92,7 +99,8 @@ class Dataset:
             "prove": prove,
             "progress": progress,
         }
-        with as_files(data, file_name) as files:
+        keys = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+        with as_files(data, file_name, keys) as files:
             return cls(client.register_artifact(name, files, "dataset", metadata, **options))
 
     @classmethod
@@ -123,7 +131,113 @@ class Dataset:
     @property
     def files(self) -> tuple[str, ...]:
         """The logical paths of its tables, in path order: known extensions, no path segment that begins with a dot."""
-        return tuple(e.path for e in self.artifact.entries if is_visible_data_file(e.path))
+        return tuple(e.path for e in self.artifact.entries if is_table_file(e.path) and is_visible_data_file(e.path))
+
+    @property
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """Its tables by split, in path order: the first folder, or else the file's name without extension and number.
+
+        So ``train/a.csv``, ``train.parquet`` and ``train-00000-of-00002.parquet`` belong to the split ``train``. All
+        methods that read take the name of a split as ``path``. Folders such as ``year=2024`` are no splits.
+        """
+        found: dict[str, list[str]] = {}
+        for file in self.files:
+            found.setdefault(split_of(file), []).append(file)
+        return {name: tuple(files) for name, files in found.items() if name}
+
+    def scan(self, path: str | None = None) -> Any:
+        """Return the data as a ``pyarrow.dataset.Dataset``, which reads the columns, rows and files that a query needs.
+
+        Of Parquet, ORC and Feather in a bucket only the needed ranges are transferred. A part of a file cannot be
+        compared with the file's digest: sizes are checked, and the checksums of pages in Parquet files that this
+        library wrote. Files of a local store, files of at most 64 KiB, and texts that are read to their end are
+        verified completely. Columns in names of folders (``year=2024/``) are included. Files that lack a column of the
+        first one have nulls there.
+
+        Args:
+            path: the file, folder or split to read; default: all of ``files``.
+
+        Raises:
+            InvalidInputError: the artifact has no table, or its files have several formats.
+            ArtifactNotFoundError: nothing exists at ``path``.
+            MissingDependencyError: pyarrow is not installed.
+        """
+        paths, folder = self._paths(path)
+        return self._scanned(paths, folder, partial(_open_ranges, self.artifact))
+
+    def iter_batches(
+        self,
+        columns: Sequence[str] | None = None,
+        batch_size: int = 65_536,
+        *,
+        filter: Any = None,  # noqa: A002 (as pyarrow calls it)
+        path: str | None = None,
+    ) -> Iterator[Any]:
+        """Yield the data as ``pyarrow.RecordBatch`` of at most ``batch_size`` rows, in order, in constant memory.
+
+        Args:
+            columns: the columns to read; default: all.
+            batch_size: the most rows of a batch; a batch does not cross the end of a file or row group.
+            filter: an expression of ``pyarrow.dataset``; rows for which it is not true are left out.
+            path: as for :meth:`scan`, like the errors.
+        """
+        options = {"batch_size": batch_size, "batch_readahead": 2, "fragment_readahead": 1}
+        found = self.scan(path).to_batches(columns=None if columns is None else list(columns), filter=filter, **options)
+        return (batch for batch in found if batch.num_rows)
+
+    def to_polars(self, path: str | None = None, *, lazy: bool = False) -> Any:
+        """Return the data as a ``polars.DataFrame``, verified as by :meth:`to_arrow`; a registered frame is the same.
+
+        Args:
+            path: as for :meth:`scan`, like the errors.
+            lazy: return a ``polars.LazyFrame`` over :meth:`scan`, which reads what its query needs.
+        """
+        polars = package("polars", "polars")
+        return polars.scan_pyarrow_dataset(self.scan(path)) if lazy else polars.from_arrow(self.to_arrow(path))
+
+    def to_duckdb(self, connection: Any = None, path: str | None = None) -> Any:
+        """Return the data as a relation of DuckDB over :meth:`scan`: a query reads what it needs.
+
+        Args:
+            connection: a connection of DuckDB; default: a new one in memory, which the relation keeps.
+            path: as for :meth:`scan`, like the errors.
+        """
+        duckdb = package("duckdb", "duckdb")
+        return (duckdb.connect() if connection is None else connection).from_arrow(self.scan(path))
+
+    def torch(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        batch_size: int | None = None,
+        shuffle: int | None = None,
+        path: str | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> Any:
+        """Return the data as a ``torch.utils.data.IterableDataset``, for a ``DataLoader`` with any number of workers.
+
+        Each row is read by exactly one worker of one rank: files, or row groups if there are few files, are dealt out
+        to them. So some may have more rows than others, and with fewer row groups than workers some have none.
+
+        Args:
+            columns: the columns to read; default: all.
+            batch_size: yield dicts of column to tensor, or to a list where a column has no numbers or has nulls; give
+                the ``DataLoader`` ``batch_size=None``. None: yield rows, as dicts of Python values.
+            shuffle: a seed: the order of the row groups and of the rows in each is random, the same for the same seed
+                and epoch; ``set_epoch`` of the result sets the epoch. None: the order of the data.
+            path: as for :meth:`scan`, like the errors.
+            rank: the number of this process among ``world_size``. Default: of ``torch.distributed`` if it is
+                initialised now, else of the variables ``RANK`` and ``WORLD_SIZE``, else 0 of 1.
+            world_size: the number of processes that share the data.
+        """
+        self._paths(path)  # refuses what cannot be read here, and not in a worker
+        imported("pyarrow", "arrow")
+        package("torch", "torch")
+        from metamlflow.tables import torch_rows as rows
+
+        chosen = None if columns is None else list(columns)
+        return rows.TorchRows(partial(self.scan, path), chosen, batch_size, shuffle, rows.place(rank, world_size))
 
     def to_pandas(self, path: str | None = None, **options: Any) -> Any:
         """Return the data as a ``pandas.DataFrame``. Each file is verified completely before pandas reads it.
@@ -146,7 +260,15 @@ class Dataset:
                 "a dataset is read as a whole, without chunksize or iterator",
                 hint="For chunks, give dataset.artifact.local_path() to pandas' own reader.",
             )
-        frames = self._read(path, lambda file, stream: read_pandas(pandas, file, stream, options), "columns")
+        paths, folder = self._paths(path)
+        if _in_folders(paths, folder):
+            if options.keys() - {"columns"}:
+                raise InvalidInputError(
+                    f"a partitioned data set takes no {', '.join(sorted(options.keys() - {'columns'}))}, only columns",
+                    hint="For filters: dataset.scan().to_table(filter=...).to_pandas().",
+                )
+            return self._whole(paths, folder, options.get("columns")).to_pandas()
+        frames = self._read(paths, lambda file, stream: read_pandas(pandas, file, stream, options), "columns")
         # If every file's index counts from 0, keeping them would make an index with duplicates.
         numbered = all(frame.index.identical(pandas.RangeIndex(len(frame))) for frame in frames)
         return frames[0] if len(frames) == 1 else pandas.concat(frames, ignore_index=numbered)
@@ -154,7 +276,10 @@ class Dataset:
     def to_arrow(self, path: str | None = None) -> Any:
         """Return the data as a ``pyarrow.Table``. Argument, order and errors as for :meth:`to_pandas`."""
         pa = imported("pyarrow", "arrow")
-        tables = self._read(path, lambda file, stream: read_arrow(pa, file, stream), "column_names")
+        paths, folder = self._paths(path)
+        if _in_folders(paths, folder):
+            return self._whole(paths, folder, None)
+        tables = self._read(paths, lambda file, stream: read_arrow(pa, file, stream), "column_names")
         if len(tables) == 1:
             return tables[0]
         try:
@@ -167,35 +292,42 @@ class Dataset:
         return f"<Dataset{repr(self.artifact).removeprefix('<Artifact')}"
 
     def _repr_html_(self) -> str:
-        return self.artifact._repr_html_()
+        return self.artifact._repr_html_() + schema_table(self.schema)
 
-    def _paths(self, path: str | None) -> Sequence[str]:
-        """Return the files to read as one table: at least one, all of one format."""
+    def _paths(self, path: str | None) -> tuple[Sequence[str], str]:
+        """Return the files to read as one table, at least one, all of one format; and the folder that they are in."""
         where = f"{self.name}@{self.version}" + (f" at {path!r}" if path else "")
+        folder = f"{path.rstrip('/')}/" if path else ""
         if path is not None and self.artifact.entries.find(path):
-            paths = [path] if is_data_file(path) else []
+            paths, folder = ([path] if is_table_file(path) else []), f"{path.rpartition('/')[0]}/".lstrip("/")
         else:
-            folder = f"{path.rstrip('/')}/" if path else ""
             paths = [file for file in self.files if file.startswith(folder)]
             if not paths and path:
+                paths, folder = list(self.splits.get(path, ())), ""
+            if not paths and path:
                 self.artifact.open(path).close()  # raises, and suggests what there is
-            if any("=" in file[len(folder) :].rpartition("/")[0] for file in paths):
-                # Read as plain files, they would silently lack these columns.
-                raise InvalidInputError(
-                    f"{where} keeps columns in the names of folders",
-                    hint="Give dataset.artifact.local_path() to pandas.read_parquet or pyarrow.dataset.dataset.",
-                )
         formats = {format_of(file)[0]: file for file in reversed(paths)}
         if not formats:
             raise InvalidInputError(
                 f"{where} has no file with the extension of a table",
-                hint="Tables are .csv, .tsv, .jsonl and .ndjson (also .gz, .bz2, .zst), .parquet and .pq; "
-                "dataset.artifact opens all other files.",
+                hint="Tables are .csv, .tsv, .jsonl and .ndjson (also .gz, .bz2, .zst), .parquet and .pq, .feather, "
+                ".arrow and .orc; dataset.artifact opens all other files.",
             )
         if len(formats) > 1:
             found = ", ".join(f"{kind} ({file!r})" for kind, file in sorted(formats.items()))
             raise InvalidInputError(f"{where} holds files of several formats: {found}", hint=_ONE_BY_ONE)
-        return paths
+        return paths, folder
+
+    def _scanned(self, paths: Sequence[str], folder: str, opened: Callable[[str], BinaryIO]) -> Any:
+        sizes = {path: self.artifact.entries[path].size for path in paths}
+        imported("pyarrow", "arrow")
+        from metamlflow.tables.scanning import dataset_of
+
+        return dataset_of(sizes, folder, opened, self._opened, self._copied)
+
+    def _whole(self, paths: Sequence[str], folder: str, columns: Sequence[str] | None) -> Any:
+        """Return files in folders that hold columns as one table, each file verified completely before it is read."""
+        return self._scanned(paths, folder, self._verified).to_table(columns=None if columns is None else list(columns))
 
     def _opened(self, path: str) -> BinaryIO:
         entry = self.artifact.entries[path]
@@ -204,21 +336,27 @@ class Dataset:
             return self.artifact.local_path(path).open("rb")
         return self.artifact.open(path)
 
-    def _read(self, path: str | None, parse: Callable[[str, BinaryIO], Any], columns: str) -> list[Any]:
+    def _copied(self, path: str) -> BinaryIO:
+        return self.artifact.local_path(path).open("rb")
+
+    def _verified(self, path: str) -> BinaryIO:
+        """Return a reader of a file that was verified completely: a seek verifies the whole file."""
+        stream = self._opened(path)
+        stream.seek(1)
+        stream.read(1)
+        stream.seek(0)
+        return stream
+
+    def _read(self, paths: Sequence[str], parse: Callable[[str, BinaryIO], Any], columns: str) -> list[Any]:
         def read(path: str) -> Any:
             """Return one file, parsed after it was verified completely."""
-            with self._opened(path) as stream:
-                # A seek verifies the whole file, so that a parser neither fails on damage nor stops before it.
-                stream.seek(1)
-                stream.read(1)
-                stream.seek(0)
+            with self._verified(path) as stream:  # so that a parser neither fails on damage nor stops before it
                 try:
                     return parse(path, stream)
                 except Exception as error:  # parsers have no common error; it is raised again with a note
                     error.add_note(f"while reading {path!r} of {self.name}@{self.version}")
                     raise
 
-        paths = self._paths(path)
         tables = list(in_parallel(read, paths))
         for file, table in zip(paths, tables, strict=True):
             one, other = getattr(tables[0], columns), getattr(table, columns)
@@ -230,3 +368,17 @@ class Dataset:
                 some = f"only one of {paths[0]!r} and {file!r} has {', '.join(names)}"
                 raise InvalidInputError(f"the files' columns are not the same: {some}", hint=_ONE_BY_ONE)
         return tables
+
+
+def _in_folders(paths: Sequence[str], folder: str) -> bool:
+    """Whether names of folders hold columns, as in ``year=2024/part-0.parquet``."""
+    return any("=" in path[len(folder) :].rpartition("/")[0] for path in paths)
+
+
+def _open_ranges(artifact: Artifact, path: str) -> BinaryIO:
+    """Return a seekable reader of a file for somebody who reads a few parts of it: the rest is not requested.
+
+    Parts of a blob in a bucket are not verified; ``artifact.open`` verifies the whole file at the first seek.
+    """
+    artifact._used()  # noqa: SLF001 (no method, since it is not for callers)
+    return cast("BinaryIO", artifact._content(path).open_ranges())  # noqa: SLF001 (the same)

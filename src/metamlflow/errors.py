@@ -49,6 +49,7 @@ __all__ = [
     "StoreNotFoundError",
     "UnsupportedSourceError",
     "UnsupportedStoreError",
+    "UntrustedContentError",
     "UnverifiedReadWarning",
     "redact",
 ]
@@ -248,6 +249,16 @@ class EvidenceUnavailableError(InvalidInputError):
     asked: str = ""
     choices: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+
+class UntrustedContentError(InvalidInputError):
+    """Loading the content as an object may run code that it holds, and the caller did not say that it is trusted.
+
+    Attributes:
+        types: the names of the types that are not known to be harmless, if the format tells them.
+    """
+
+    types: tuple[str, ...] = ()
 
 
 class MissingDependencyError(MetaMLFlowError, ImportError):

@@ -18,6 +18,7 @@ from metamlflow.model.patterns import NamePattern
 from metamlflow.model.pointers import PointedKind, Strength
 from metamlflow.model.retention import Policy, Protection, Rules
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.objects.serializer import Serializer, Trusted
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import History, HistoryEntry
 from metamlflow.store.diff.files import ChangedFile, FileList, FilesDiff
@@ -112,9 +113,11 @@ __all__ = [
     "RunRecord",
     "RunStart",
     "SchemaDiff",
+    "Serializer",
     "Severity",
     "Status",
     "Strength",
+    "Trusted",
     "UsageReport",
     "ValuesDiff",
     "Verdict",

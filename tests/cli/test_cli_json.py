@@ -12,6 +12,7 @@ ARTIFACT = {
     "version": int,
     "artifact_id": str,
     "artifact_type": str,
+    "saved_as": (str, type(None)),
     "created_at": str,
     "created_by": str,
     "files": int,

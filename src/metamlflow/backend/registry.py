@@ -31,7 +31,7 @@ def open_backend(url: str, options: Mapping[str, Any]) -> Backend:
         MissingDependencyError: the package that does needs an extra.
     """
     scheme = url.partition("://")[0]
-    installed = _installed(GROUP, tuple(sys.path))
+    installed = entry_points_of(GROUP, tuple(sys.path))
     if scheme not in installed:
         known = ", ".join(f"{name}://" for name in sorted(installed)) or "none (is metamlflow itself installed?)"
         raise InvalidInputError(
@@ -58,7 +58,7 @@ def open_external(root: str, options: Mapping[str, Any], bounds: Bounds | None =
         MissingDependencyError: a package is needed for it.
     """
     scheme = root.partition("://")[0]
-    point = _installed(LAKES, tuple(sys.path)).get(scheme)
+    point = entry_points_of(LAKES, tuple(sys.path)).get(scheme)
     try:
         factory = FsspecExternalStore if point is None else cast("LakeFactory", point.load())
         external = factory(root, options)
@@ -78,7 +78,7 @@ def open_external(root: str, options: Mapping[str, Any], bounds: Bounds | None =
 
 def installed_schemes() -> frozenset[str]:
     """Return the schemes that a store can have, in lower case."""
-    return frozenset(_installed(GROUP, tuple(sys.path)))
+    return frozenset(entry_points_of(GROUP, tuple(sys.path)))
 
 
 def not_loaded(what: str, point: EntryPoint, error: ImportError | AttributeError) -> MissingDependencyError:
@@ -117,8 +117,8 @@ def not_loaded(what: str, point: EntryPoint, error: ImportError | AttributeError
 
 
 @cache
-def _installed(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001
-    """What the packages on the path offer. Looked up once: it reads a file of every installed package."""
+def entry_points_of(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001
+    """Return the entry points of a group, by name. Looked up once: it reads a file of every installed package."""
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=group)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from metamlflow.cli.signals import Interruption
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
-    from metamlflow.artifacts import Progress, ProgressCallback
+    from metamlflow.artifacts import Progress
 
 _WIDE, _MIDDLE = 80, 56  # columns of a terminal
 # The text shown after everything was counted, by operation.
@@ -23,7 +23,7 @@ _AT_THE_END: Mapping[str, str] = MappingProxyType({"register": "committing…", 
 
 
 @contextmanager
-def shown_progress(description: str, interruption: Interruption) -> Iterator[ProgressCallback]:
+def shown_progress(description: str, interruption: Interruption) -> Iterator[Callable[[Progress], None]]:
     """Yield a callback that draws a bar with files, bytes and rate on a terminal, and raises if the work must stop.
 
     When everything was counted, the bar names the remaining step. It disappears when the block ends.

@@ -44,6 +44,8 @@ def fact_rows(artifact: Artifact) -> Iterator[Row]:
     yield "name", artifact.name
     yield "version", str(artifact.version)
     yield "type", artifact.artifact_type
+    if artifact.saved_as is not None:
+        yield "saved as", artifact.saved_as
     yield "created", utc_text(artifact.created_at)
     yield "by", artifact.created_by
     yield "files", str(len(artifact.entries))

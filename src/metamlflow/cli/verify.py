@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ from metamlflow.cli.rows import report_lines, report_rows
 from metamlflow.cli.signals import interruptible
 
 if TYPE_CHECKING:
-    from metamlflow.artifacts import UnreadableVersion, VerifyReport
+    from metamlflow.artifacts import Progress, UnreadableVersion, VerifyReport
     from metamlflow.client import MetaMLFlowClient
 
 
@@ -50,6 +50,7 @@ def check_all(
     objects, size = limits.objects_per_second, limits.bytes_per_second
     wanted = [reference if "@" in reference else f"{reference}@latest" for reference in references]
     found: list[VerifyReport | UnreadableVersion] = []
+    draw: Callable[[Progress], None]
     with interruptible() as interruption:
         reports = client.verify_each(
             wanted or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +18,8 @@ from metamlflow.model.pointers import Pointed, PointerEntry
 Kind = Literal["file", "folder"]
 WRITER = "writer"
 """The field of a manifest that says which program wrote it."""
+SAVED_AS = "saved_as"
+"""The field of a manifest that says in which format an object was saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +186,20 @@ class Manifest:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def saved_as(self) -> str | None:
+        """The format of an object that was saved as this version; None where no object was, or none is said well."""
+        value = self.extra.get(SAVED_AS)
+        return value if isinstance(value, str) and _is_format(value) else None
+
+    @property
     def writer(self) -> str | None:
         """The program that wrote it and its version, for people; None where it does not say."""
         value = self.extra.get(WRITER)
         return value if isinstance(value, str) else None
+
+
+def _is_format(value: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9-]{0,63}(/[A-Za-z0-9._-]{1,64})?", value) is not None
 
 
 class ContentDigest:

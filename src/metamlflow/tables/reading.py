@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import io
+import re
+import sys
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from metamlflow.errors import MissingDependencyError
+from metamlflow.tables.json_lines import ShallowLines
 
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
-_ALIASES = {"ndjson": "jsonl", "pq": "parquet"}
-_BLOCK_BYTES = 16 * 1024 * 1024  # for pyarrow a row of text must fit in a block; its default is 1 MiB
+_ALIASES = {"ndjson": "jsonl", "pq": "parquet", "arrow": "feather"}
+BLOCK_BYTES = 16 * 1024 * 1024  # for pyarrow a row of text must fit in a block; its default is 1 MiB
 
 
 def imported(module: str, extra: str) -> Any:
@@ -26,6 +29,35 @@ def imported(module: str, extra: str) -> Any:
     except ImportError as error:
         hint = f"pip install 'metamlflow[{extra}]'"
         raise MissingDependencyError(f"{module} cannot be imported: {error}", hint=hint, extra=extra) from error
+
+
+def package(module: str, distribution: str, least: tuple[int, int] | None = None) -> Any:
+    """Return a module of a library that no extra of metamlflow brings.
+
+    Args:
+        module: the module's name.
+        distribution: the name to install.
+        least: the first version that loads files of strangers without running their code.
+
+    Raises:
+        MissingDependencyError: it is not installed, or an older version is.
+    """
+    try:
+        found = importlib.import_module(module)
+        top = sys.modules[module.partition(".")[0]]
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{module} cannot be imported: {error}", hint=f"pip install {distribution}"
+        ) from error
+    given = str(getattr(top, "__version__", ""))
+    numbers = tuple(int(part) for part in re.findall(r"[0-9]+", given)[:2])
+    if least is not None and numbers < least:
+        wanted = ".".join(map(str, least))
+        raise MissingDependencyError(
+            f"{distribution} {given} may run code of the files that it loads",
+            hint=f"pip install '{distribution}>={wanted}'",
+        )
+    return found
 
 
 def conversion_errors(pa: Any) -> tuple[type[Exception], ...]:
@@ -61,6 +93,9 @@ def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, 
     if kind == "parquet":
         imported("pyarrow", "pandas")
         return pandas.read_parquet(stream, **options)
+    if kind in {"feather", "orc"}:
+        imported("pyarrow", "pandas")
+        return (pandas.read_feather if kind == "feather" else pandas.read_orc)(stream, **options)
     if codec == "zstd":  # pandas would need a further package
         stream, codec = imported("pyarrow", "pandas").CompressedInputStream(stream, codec), None
     defaults: dict[str, Any] = {"compression": codec} if codec else {}
@@ -80,6 +115,8 @@ def read_pandas(pandas: Any, path: str, stream: BinaryIO, options: Mapping[str, 
 def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
     """Return a data file's content as a ``pyarrow.Table``."""
     kind, codec = format_of(path)
+    if kind in {"feather", "orc"}:
+        return importlib.import_module(f"pyarrow.{kind}").read_table(stream)
     reader = importlib.import_module({"parquet": "pyarrow.parquet", "jsonl": "pyarrow.json"}.get(kind, "pyarrow.csv"))
     if kind == "parquet":
         file = reader.ParquetFile(stream)
@@ -88,8 +125,8 @@ def read_arrow(pa: Any, path: str, stream: BinaryIO) -> Any:
         except pa.ArrowNotImplementedError:  # categories within lists or structs, from more row groups than one
             return pa.concat_tables([file.read_row_group(group) for group in range(file.num_row_groups)])
     source = pa.CompressedInputStream(stream, codec) if codec else stream
-    blocks = reader.ReadOptions(block_size=_BLOCK_BYTES)
+    blocks = reader.ReadOptions(block_size=BLOCK_BYTES)
     if kind == "jsonl":
-        return reader.read_json(source, read_options=blocks)
+        return reader.read_json(pa.PythonFile(ShallowLines(source), mode="r"), read_options=blocks)
     how = reader.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
     return reader.read_csv(source, read_options=blocks, parse_options=how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from metamlflow.model.paths import path_problem
 from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.tables.arrow import empty, polars_pieces, schema_problems
 from metamlflow.tables.frames import check_names, frame_as_arrow, refusal, unstorable
+from metamlflow.tables.partitions import check_keys, write_partitioned
 from metamlflow.tables.reading import as_parquet, conversion_errors, imported
 
 _GROUP_ROWS = 128 * 1024  # rows of a row group
@@ -29,8 +30,71 @@ def is_table(data: object) -> bool:
 
 
 @contextmanager
-def as_files(data: Any, file_name: str) -> Iterator[Any]:
-    """Yield ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file."""
+def as_files(data: Any, file_name: str, keys: Sequence[str] = ()) -> Iterator[Any]:
+    """Yield ``data`` with each table in it (itself, or values of a mapping) as the path of a temporary Parquet file.
+
+    The tables of a list or iterator, and a table that is partitioned by columns, ``keys``, become a folder of files.
+    """
+    tables_of = _parts(data)
+    if keys or not (tables_of is None or is_table(data)):
+        if tables_of is None:
+            raise InvalidInputError("partition_by is for a table, or an iterator of tables")
+        with temp_folder() as folder:
+            _write_parts(tables_of, Path(folder), keys)
+            yield Path(folder)
+        return
+    with _one_by_one(data, file_name) as files:
+        yield files
+
+
+def _parts(data: Any) -> Iterator[Any] | None:
+    """Return the tables of a table, a list of tables or an iterator of tables; None for everything else."""
+    if is_table(data):
+        return iter((data,))
+    if isinstance(data, Iterator):
+        return data
+    is_list = isinstance(data, list | tuple) and data and all(map(is_table, data))
+    return iter(data) if is_list else None
+
+
+def _write_parts(tables: Iterator[Any], folder: Path, keys: Sequence[str]) -> None:
+    """Write tables one after the other, so that one at a time is in memory.
+
+    Raises:
+        InvalidInputError: one is not a table, would be read back differently, or has other columns than the first.
+    """
+    pa = imported("pyarrow", "arrow")
+    first = None
+    for part, table in enumerate(tables):
+        with blamed_on(f"table {part}"):
+            _refuse_plan(table)
+            if not is_table(table):
+                raise InvalidInputError(
+                    f"a {type(table).__name__} is not a table", hint="Yield data frames or Arrow tables."
+                )
+            schema, pieces = _checked(pa, table, plain_index=True)
+            if first is not None and not schema.equals(first):
+                raise InvalidInputError(
+                    f"its columns are {_columns(schema)}, and those of the first table {_columns(first)}",
+                    hint="Give all tables the same columns in the same order and types.",
+                )
+            first = first or schema
+            with _room(folder):
+                if keys:
+                    check_keys(pa, schema, keys)
+                    write_partitioned(pa, schema, pieces, keys, folder, part)
+                else:
+                    _write(pa, schema, pieces, folder / f"part-{part:05}.parquet")
+    if first is None:
+        raise InvalidInputError("the iterator yielded no table", hint="Yield a table without rows, which has columns.")
+
+
+def _columns(schema: Any) -> str:
+    return ", ".join(f"{field.name!r} ({field.type})" for field in schema)[:500]
+
+
+@contextmanager
+def _one_by_one(data: Any, file_name: str) -> Iterator[Any]:
     whole = is_table(data)
     members = {file_name: data} if whole else data if isinstance(data, Mapping) else {}
     for path, value in [("", data), *members.items()]:
@@ -74,18 +138,57 @@ def _refuse_plan(value: object) -> None:
 
 def _write_parquet(data: Any, path: Path) -> None:
     """Write a table; its bytes depend on its content, and not on its chunks in memory."""
-    is_frame = isinstance(data, getattr(sys.modules.get("pandas"), "DataFrame", ()))
-    pa = imported("pyarrow", "pandas" if is_frame else "arrow")
-    pq = importlib.import_module("pyarrow.parquet")
+    pa = imported("pyarrow", "pandas" if _is_pandas(data) else "arrow")
+    schema, pieces = _checked(pa, data)
+    with _room(path.parents[1]):
+        _write(pa, schema, pieces, path)
+
+
+def _is_pandas(data: Any) -> bool:
+    return isinstance(data, getattr(sys.modules.get("pandas"), "DataFrame", ()))
+
+
+def _checked(pa: Any, data: Any, *, plain_index: bool = False) -> tuple[Any, Iterable[Any]]:
+    """Return a table's schema, and its rows as small tables, if it is read back as it is.
+
+    ``plain_index`` is for a table that is one of many files: an index of its own would be repeated in each.
+
+    Raises:
+        InvalidInputError: it would be read back differently.
+    """
+    is_frame = _is_pandas(data)
+    if is_frame and plain_index:
+        data = _without_index(data)
     schema, pieces = _pieces(pa, frame_as_arrow(data) if is_frame else data)
     check_names(schema.names)
     if not is_frame and (problems := schema_problems(pa, schema)):
         raise refusal(problems)
     if not schema.names and (rows := getattr(data, "num_rows", getattr(data, "height", 0))):
         raise refusal([("type", f"a table of {rows:,} rows without columns would come back without rows")])
+    return schema, pieces
+
+
+def _without_index(frame: Any) -> Any:
+    """Return a frame that is numbered from 0.
+
+    Raises:
+        InvalidInputError: it has an index of its own.
+    """
+    index = frame.index
+    is_numbered = type(index).__name__ == "RangeIndex" and index.step == 1 and index.name is None
+    if not is_numbered:
+        raise InvalidInputError(
+            f"a frame among several files keeps no index, and this one has {index!r:.100}",
+            hint="Make the index columns, frame.reset_index(), or drop it, frame.reset_index(drop=True).",
+        )
+    return frame if index.start == 0 else frame.reset_index(drop=True)
+
+
+def _write(pa: Any, schema: Any, pieces: Iterable[Any], path: Path) -> None:
+    pq = importlib.import_module("pyarrow.parquet")
     piece = empty(pa, schema)
     try:
-        with path.open("wb") as sink, pq.ParquetWriter(sink, schema) as writer:
+        with path.open("wb") as sink, pq.ParquetWriter(sink, schema, write_page_checksum=True) as writer:
             for piece in pieces:
                 writer.write_table(piece.combine_chunks())
     except conversion_errors(pa) as error:
@@ -93,11 +196,22 @@ def _write_parquet(data: Any, path: Path) -> None:
         if problems := unstorable(pa, parts, as_parquet, "type"):
             raise refusal(problems, unstored=True) from error
         raise  # an error of the stream itself
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Translate the error of a full disk.
+
+    Raises:
+        StorageFullError: the temp folder has no room.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
         hint = f"Set {TEMP_DIR_VARIABLE} to a folder with more room, or register a file."
-        place = str(path.parents[2])
+        place = str(folder.parent)
         raise StorageFullError(f"the temp folder {place} has no room for the table", hint=hint, key=place) from error
 
 

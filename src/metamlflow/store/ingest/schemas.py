@@ -42,7 +42,8 @@ _TEXT = {
     ".ndjson": _Kind("jsonl"),
 }
 _CODECS = {"": None, ".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-_KINDS = {".parquet": _Kind("parquet"), ".pq": _Kind("parquet")} | {
+_FOOTERS = {".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather", ".orc": "orc"}
+_KINDS = {suffix: _Kind(kind) for suffix, kind in _FOOTERS.items()} | {
     f"{suffix}{packed}": _Kind(kind.format, kind.delimiter, codec)
     for suffix, kind in _TEXT.items()
     for packed, codec in _CODECS.items()
@@ -64,6 +65,12 @@ def is_visible_data_file(path: str) -> bool:
     return is_data_file(path) and "/." not in f"/{path}"
 
 
+def has_cheap_schema(path: str) -> bool:
+    """Whether the schema of a file of this name is in its footer: a few kilobytes, also of a file that is far away."""
+    kind = _kind_of(path)
+    return kind is not None and kind.format in {"parquet", "feather"} and is_visible_data_file(path)
+
+
 def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, Any] | None:
     """Return the Arrow schema of one CSV, Parquet or JSON-lines file as JSON, or None if it cannot be determined.
 
@@ -82,7 +89,7 @@ def capture_schema(path: str, open_file: Callable[[], BinaryIO]) -> dict[str, An
         return None
     try:
         with open_file() as file:
-            found = _parquet(file) if kind.format == "parquet" else _text(file, kind)
+            found = _found(file, kind)
     except _UntellableError as reason:
         _log.debug("no schema of %s: %s", path, reason)
         return None
@@ -122,21 +129,42 @@ def _kind_of(path: str) -> _Kind | None:
     return next(kind for suffix, kind in _KINDS.items() if name.endswith(suffix))
 
 
-# --- Parquet: the footer has the schema ------------------------------------------------------------------------------
+def _found(file: BinaryIO, kind: _Kind) -> dict[str, Any]:
+    if kind.format == "orc":
+        # Its footer is compressed, and no small bound holds for the memory that it takes.
+        raise _UntellableError("schemas of ORC files are not captured")
+    if kind.format in {"parquet", "feather"}:
+        return (_parquet if kind.format == "parquet" else _feather)(file)
+    return _text(file, kind)
+
+
+# --- Parquet and Feather: the footer has the schema ------------------------------------------------------------------
+
+
+def _feather(file: BinaryIO) -> dict[str, Any]:
+    import pyarrow as pa
+
+    _check_footer(file, b"ARROW1")
+    return arrow_schema_to_json(pa.ipc.open_file(file).schema)
 
 
 def _parquet(file: BinaryIO) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    file.seek(-8, io.SEEK_END)
-    tail = _read(file, 8)
+    _check_footer(file, b"PAR1")
+    return arrow_schema_to_json(pq.read_schema(file))
+
+
+def _check_footer(file: BinaryIO, magic: bytes) -> None:
+    """Check that a file ends with the length of its footer and its format's sign, and the footer is small enough."""
+    file.seek(-4 - len(magic), io.SEEK_END)
+    tail = _read(file, 4 + len(magic))
     footer = int.from_bytes(tail[:4], "little")
-    if tail[4:] != b"PAR1":
-        raise _UntellableError("it does not end as a Parquet file does, or its footer is encrypted")
+    if tail[4:] != magic:
+        raise _UntellableError("it does not end as its format does, or its footer is encrypted")
     if footer > MAX_FOOTER_BYTES:
         raise _UntellableError(f"its footer takes {footer:,} bytes, more than {MAX_FOOTER_BYTES:,}")
     file.seek(0)
-    return arrow_schema_to_json(pq.read_schema(file))
 
 
 # --- text: the schema is inferred from the first block ----------------------------------------------------------------

@@ -60,11 +60,13 @@ class SourcePointer:
         gather: returns the entry with more evidence, if more was requested; takes a callback for the number of bytes
             read.
         reads: whether ``gather`` reads the data.
+        opened: opens the data, to look at its columns; None: its columns are not wanted.
     """
 
     entry: PointerEntry
     gather: Callable[[PointerEntry, Callable[[int], None]], PointerEntry] | None = None
     reads: bool = False
+    opened: Callable[[PointerEntry], BinaryIO] | None = None
 
     @property
     def path(self) -> str:

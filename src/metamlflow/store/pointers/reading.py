@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow.backend.external import ObjectMeta, drift_error
 from metamlflow.backend.seeking import SeekableReader
@@ -140,6 +141,11 @@ def drifted_content(entry: PointerEntry, expected: str, actual: str) -> PointerD
         path=entry.path,
         key=entry.uri,
     )
+
+
+def opened_pointer(store: Store, entry: PointerEntry) -> BinaryIO:
+    """Return a buffered reader of an object for somebody who reads a few parts of it."""
+    return cast("BinaryIO", io.BufferedReader(PointerReader(store, entry), 8 * 1024))
 
 
 def read_pointer(store: Store, entry: PointerEntry) -> Buffer:

@@ -31,6 +31,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.ingest.sources import SingleFile, Source, SourceItem, SourcePointer, SourceProblems
 from metamlflow.store.pointers.evidence import Gather, gather_held, gather_read, unavailable, without_digests
 from metamlflow.store.pointers.listings import in_order
+from metamlflow.store.pointers.reading import opened_pointer
 from metamlflow.store.transfer.spooling import OnBytes, discard, new_spool, spool_errors
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -281,7 +282,8 @@ def _item(
         gather = partial(gather_held, store)
     if expected is not None:
         gather = partial(_gather_expected, store, gather, expected)
-    return SourcePointer(entry, gather, reads=evidence == "full" or expected is not None)
+    reads = evidence == "full" or expected is not None
+    return SourcePointer(entry, gather, reads=reads, opened=partial(opened_pointer, store))
 
 
 def _gather_expected(

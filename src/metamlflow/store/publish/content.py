@@ -11,15 +11,14 @@ from typing import Any, Protocol
 from metamlflow.format.entries import INLINE_ITEMS, cut_shards, encode_shard, specials
 from metamlflow.format.layout import extension_of
 from metamlflow.model.manifests import ContentDigest, EmptyFolder, Entry, Item, Shard
-from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.entries import Predecessor
 from metamlflow.store.ingest.hashing import Staged, stage, stage_bytes
-from metamlflow.store.ingest.schemas import capture_schema, is_visible_data_file
+from metamlflow.store.ingest.schemas import capture_schema, has_cheap_schema, is_visible_data_file
 from metamlflow.store.ingest.sources import Source, SourceFile, SourcePointer, SourceProblems
 from metamlflow.store.publish.blobs import BlobWriter
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import QUICK_BYTES, Ready, in_parallel
-from metamlflow.store.transfer.spooling import SMALL, OnBytes
+from metamlflow.store.transfer.spooling import SMALL
 
 _SHARD_EXTENSION = ".jsonl"
 
@@ -108,8 +107,12 @@ def _steps(source: Source, predecessor: Predecessor) -> Iterator[_Step]:
             before = predecessor.at(item.path)
             yield _StoredFile(item, before.key if before else None, wants_schema)
         elif isinstance(item, SourcePointer):
-            yield _Gathered(item, item.gather) if item.gather else _TakenOver(item.entry)
+            wants_schema = not schema_found and item.opened is not None and has_cheap_schema(item.path)
+            schema_found = schema_found or wants_schema
+            yield _Gathered(item, wants_schema) if item.gather or wants_schema else _TakenOver(item.entry)
         else:
+            # Of a version that this one is derived from: its schema holds.
+            schema_found = schema_found or is_visible_data_file(item.path)
             yield _TakenOver(item)
     problems.raise_if_any()  # items that appeared in the folder since the scan
 
@@ -164,10 +167,10 @@ class _StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class _Gathered:
-    """Pointed data for which more evidence is to be collected."""
+    """Pointed data for which more evidence is to be collected, or its schema captured."""
 
     pointer: SourcePointer
-    gather: Callable[[PointerEntry, OnBytes], PointerEntry]
+    wants_schema: bool
 
     @property
     def bytes_in_memory(self) -> int | None:
@@ -180,7 +183,10 @@ class _Gathered:
 
     def finish(self, storing: _Storing) -> Item:
         """Collect the evidence."""
-        entry = self.gather(self.pointer.entry, storing.on_bytes)
+        pointer = self.pointer
+        entry = pointer.gather(pointer.entry, storing.on_bytes) if pointer.gather else pointer.entry
+        if self.wants_schema and pointer.opened:
+            storing.schemas.append(capture_schema(entry.path, partial(pointer.opened, entry)))
         storing.counter.add(files=1, size=0 if self.pointer.reads else entry.size)
         return entry
 

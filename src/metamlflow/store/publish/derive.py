@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from metamlflow._looks import grid_of
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.model.manifests import EmptyFolder, Item
+from metamlflow.model.manifests import SAVED_AS, EmptyFolder, Item
 from metamlflow.model.pointers import STRENGTHS, Pointed, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import split_uri
 from metamlflow.store.catalog.entries import Entries
@@ -140,6 +140,7 @@ def _publish(store: Store, loaded: StoredManifest, source: Source, progress: Pro
         metadata=manifest.metadata,
         run=run,
         code=run.code if run else None,
+        extra={} if manifest.saved_as is None else {SAVED_AS: manifest.saved_as},
         based_on=loaded,
     )
     return publish(store, draft, progress)

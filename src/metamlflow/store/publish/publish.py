@@ -14,7 +14,7 @@ from metamlflow.format.documents import dump
 from metamlflow.format.layout import manifest_key, name_key
 from metamlflow.format.manifests import StoredManifest, decode_manifest, encode_manifest
 from metamlflow.format.records import Claim, encode_name
-from metamlflow.model.manifests import WRITER, Input, Item, Manifest
+from metamlflow.model.manifests import SAVED_AS, WRITER, Input, Item, Manifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.entries import Entries, Predecessor
@@ -223,14 +223,14 @@ class _Publication:
             last.shards,
             last.digest,
             last.kind,
-            last.artifact_type,
+            (last.artifact_type, last.saved_as),  # equal bytes that were not saved could not be loaded
             dump(last.metadata),
         ) == (
             _without_keys(content.items),
             content.shards,
             content.digest,
             self._draft.source.kind,
-            self._draft.artifact_type,
+            (self._draft.artifact_type, self._draft.extra.get(SAVED_AS, last.saved_as)),
             dump(self._draft.metadata),  # as stored: in Python 1, 1.0 and True are equal
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
-from metamlflow.backend import ObjectInfo
+from metamlflow.backend import CheapStat, ObjectInfo
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Manifest
@@ -23,6 +23,7 @@ from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.checking import Listed, Listings, check_content, check_look
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
+from metamlflow.store.read.open_ranges import BlobRanges, verified_file
 from metamlflow.store.read.verified import copy_blob, missing, verifying_reader
 from metamlflow.store.transfer.spooling import SMALL, OnBytes
 
@@ -76,6 +77,13 @@ class Content(ABC, Generic[E]):
     def open(self) -> io.BufferedReader:
         """Return a seekable reader that raises IntegrityError instead of returning wrong bytes."""
         return io.BufferedReader(self.raw(), self.buffer)
+
+    def open_ranges(self) -> io.BufferedReader | io.RawIOBase:
+        """Return a seekable reader for somebody who needs a few parts of a large file: it requests little else.
+
+        Where a part can be verified without the rest, or all of the file at little cost, it is; else only the whole.
+        """
+        return self.open()
 
     @abstractmethod
     def raw(self) -> io.RawIOBase:
@@ -155,6 +163,12 @@ class StoredContent(Content[Entry]):
     def raw(self) -> io.RawIOBase:
         """Return a verifying reader."""
         return verifying_reader(self.store, self.manifest, self.entry)
+
+    def open_ranges(self) -> io.BufferedReader | io.RawIOBase:
+        """Return a reader of the requested parts. In a bucket these are not verified; on a disk the whole file is."""
+        if isinstance(self.store.backend, CheapStat):
+            return verified_file(self.store, self.manifest, self.entry) or self.open()
+        return BlobRanges(self.store, self.manifest, self.entry)
 
     def read(self) -> Buffer:
         """Return the whole content; one request up to 8 MiB, two above."""

@@ -6,7 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metamlflow._bars import Bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,36 @@ class Progress:
         return self.total_files is not None and self.files >= self.total_files
 
 
-ProgressCallback = Callable[[Progress], None]
-"""Called after each file and, within large ones, as bytes pass; never by two threads at once."""
+Told = Callable[[Progress], None]
+ProgressCallback = Told | bool
+"""Called after each file and, within large ones, as bytes pass; never by two threads at once.
+
+``True`` shows a bar instead: in the terminal of stderr, or in a notebook; elsewhere nothing. ``False`` is None.
+"""
+
+
+class _Screen:
+    """The one bar of an operation, and of all that it calls."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._is_new = True
+
+    def told(self) -> Told | None:
+        """Return the function that shows a state; None if there is no screen."""
+        if self._is_new:
+            from metamlflow._bars import new_bar
+
+            self._bar, self._is_new = new_bar(), False
+        return None if self._bar is None else self._bar.show
+
+    def close(self) -> None:
+        """Remove the bar, if one was shown."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+_screen: ContextVar[_Screen | None] = ContextVar("metamlflow_screen", default=None)
 
 
 class CallbackError(BaseException):
@@ -58,11 +91,26 @@ class CallbackError(BaseException):
 
 @contextmanager
 def callback_errors() -> Iterator[None]:
-    """Raise a callback's exception unchanged. Use it as a decorator around a whole operation."""
+    """Raise a callback's exception unchanged, and close the bar at the end. A decorator around a whole operation."""
+    outer = _screen.get()
+    screen = outer or _Screen()
+    _screen.set(screen)
     try:
         yield
     except CallbackError as failure:
         raise failure.error from failure.error.__cause__
+    finally:
+        _screen.set(outer)
+        if outer is None:
+            screen.close()
+
+
+def _told(callback: ProgressCallback | None) -> Told | None:
+    """Return the function to call with each state: the caller's, or that of a new bar if one was asked for."""
+    if not isinstance(callback, bool):
+        return callback
+    screen = _screen.get()
+    return screen.told() if callback and screen is not None else None
 
 
 class TwoPasses:
@@ -109,7 +157,7 @@ class Counter:
         total_bytes: int | None = None,
         reference: str = "",
     ) -> None:
-        self._callback = callback
+        self._callback = _told(callback)
         self._cancelled = False
         self._lock = threading.Lock()
         self._state = Progress(operation, total_files=total_files, total_bytes=total_bytes, reference=reference)

@@ -1,0 +1,84 @@
+"""NumPy arrays as .npy files, never with pickles inside."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any, BinaryIO
+
+from metamlflow.errors import InvalidInputError
+from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused
+from metamlflow.tables.reading import imported
+
+_OBJECTS = "Give it a plain type, such as array.astype(float) or array.astype(str), or save what its tolist() returns."
+
+
+class NumpyArray(Serializer):
+    """An array of plain values: numbers, bools, texts, bytes, times, and structures of these."""
+
+    name = "npy"
+    extension = ".npy"
+    runs_code = False
+
+    def variant_of(self, value: Any) -> str | None:
+        """Take arrays; subclasses are refused when they are written, with the remedy."""
+        return "" if is_of(value, "numpy", "ndarray") else None
+
+    def write(self, value: Any, path: Path) -> None:
+        """Write it, without pickles."""
+        numpy = imported("numpy", "pandas")
+        if type(value) is not numpy.ndarray:
+            raise refused(
+                value, "it would come back as a plain array", "Save numpy.asarray(array), and its mask if any."
+            )
+        if value.dtype.hasobject:
+            raise refused(value, f"arrays of Python objects (type {value.dtype}) would need a pickle", _OBJECTS)
+        try:
+            found = numpy.lib.format.descr_to_dtype(numpy.lib.format.dtype_to_descr(value.dtype))
+        except (ValueError, TypeError, UserWarning):
+            found = None
+        if found != value.dtype or value.dtype.metadata:
+            raise refused(value, f"its type {value.dtype!r} would come back as {found!r}", _OBJECTS)
+        with path.open("xb") as file:
+            try:
+                _write(numpy.lib.format, file, value)
+            except ValueError as error:
+                raise refused(
+                    value, f"NumPy does not write it: {error}", "Name its fields in Latin letters."
+                ) from error
+
+    def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (an array runs no code)
+        """Return the array, if the file has exactly the values that its header states."""
+        form = imported("numpy", "pandas").lib.format
+        with path.open("rb") as file:
+            try:
+                _check_size(form, file, path.stat().st_size)
+                file.seek(0)
+                return form.read_array(file, allow_pickle=False)
+            except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError, TokenError) as error:
+                raise InvalidInputError(f"the file is not a NumPy array of plain values: {error!s:.300}") from error
+
+
+def _write(form: Any, file: BinaryIO, array: Any) -> None:
+    """Write an array in the first version of the format, or in the second, which has room for many fields."""
+    try:
+        form.write_array(file, array, version=(1, 0), allow_pickle=False)
+    except ValueError:
+        file.seek(0)
+        form.write_array(file, array, version=(2, 0), allow_pickle=False)
+
+
+def _check_size(form: Any, file: BinaryIO, size: int) -> None:
+    """Compare the size of a file with its header, before memory is taken for the values that it states.
+
+    Raises:
+        ValueError: they differ, or it holds objects.
+    """
+    version = form.read_magic(file)
+    readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its version is {version}")
+    shape, _, kind = readers[version](file)
+    if kind.hasobject or math.prod(shape) * kind.itemsize != size - file.tell():
+        raise ValueError("it holds objects, or not the values that its header states")

@@ -1,0 +1,124 @@
+"""The files of a data set as one ``pyarrow.dataset.Dataset``, which reads what a query needs. Imported lazily."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset as ds
+import pyarrow.json
+from pyarrow import fs
+
+from metamlflow.tables.json_lines import ShallowLines
+from metamlflow.tables.partitions import PARTITIONS, is_key_type
+from metamlflow.tables.reading import BLOCK_BYTES, format_of
+
+_LOOK_BYTES = 1024 * 1024
+Open = Callable[[str], BinaryIO]
+"""Opens the file at a logical path."""
+
+
+class _Files(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
+    """The files of one version as a read-only file system of Arrow; only the given ones, whose sizes are known."""
+
+    def __init__(self, sizes: Mapping[str, int], opened: Open, streamed: Open) -> None:
+        self._sizes = sizes
+        self._opened = opened
+        self._streamed = streamed
+
+    def get_type_name(self) -> str:
+        return "metamlflow"
+
+    def normalize_path(self, path: str) -> str:
+        return path
+
+    def get_file_info(self, paths: Sequence[str]) -> list[Any]:
+        return [
+            fs.FileInfo(path, fs.FileType.File, size=self._sizes[path])
+            if path in self._sizes
+            else fs.FileInfo(path, fs.FileType.NotFound)
+            for path in paths
+        ]
+
+    def get_file_info_selector(self, selector: Any) -> list[Any]:
+        folder = f"{selector.base_dir}/" if selector.base_dir else ""
+        return self.get_file_info([path for path in self._sizes if path.startswith(folder)])
+
+    def open_input_file(self, path: str) -> Any:
+        return pa.PythonFile(self._opened(path), mode="r")
+
+    def open_input_stream(self, path: str) -> Any:
+        return pa.PythonFile(self._streamed(path), mode="r")
+
+    def _read_only(self, *_: Any, **__: Any) -> Any:
+        raise pa.ArrowNotImplementedError("versions do not change")
+
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _read_only
+    move = copy_file = open_output_stream = open_append_stream = _read_only
+
+
+def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Open, copied: Open) -> Any:
+    """Return files of one format as one ``pyarrow.dataset.Dataset``, with the columns that names of folders hold.
+
+    Args:
+        sizes: the sizes of the files by their paths.
+        folder: the path below which names of folders count, with its slash; empty for the root.
+        opened: opens a file that is read in parts.
+        streamed: opens a file that is read from its beginning to its end.
+        copied: opens a verified local copy of a file.
+    """
+    paths = list(sizes)
+    kind, _ = format_of(paths[0])
+    if kind == "jsonl":
+        opened = streamed = partial(_checked_lines, copied)
+    form, files = _form(kind), fs.PyFileSystem(_Files(sizes, opened, streamed))
+    partitioning, schema = None, None
+    if any("=" in path[len(folder) :].rpartition("/")[0] for path in paths):
+        partitioning, schema = ds.partitioning(flavor="hive"), None
+        if kind == "parquet" and (recorded := _recorded(form.inspect(paths[0], filesystem=files))):
+            partitioning, schema = recorded
+    base = {"partition_base_dir": folder.rstrip("/")} if folder else {}
+    return ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+
+
+def _checked_lines(copied: Open, path: str) -> BinaryIO:
+    """Return a file of JSON lines after all of it was looked at: Arrow parses parts of it in any order."""
+    codec = format_of(path)[1]
+    with copied(path) as file:
+        lines = ShallowLines(pa.CompressedInputStream(file, codec) if codec else file)
+        while lines.read(_LOOK_BYTES):
+            pass
+    return copied(path)
+
+
+def _form(kind: str) -> Any:
+    if kind == "parquet":
+        # Pages of files that this library wrote have checksums: damage shows where no digest can be compared.
+        options = ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
+        return ds.ParquetFileFormat(default_fragment_scan_options=options)
+    if kind == "jsonl":
+        reading = pa.json.ReadOptions(block_size=BLOCK_BYTES)
+        return ds.JsonFileFormat(default_fragment_scan_options=ds.JsonFragmentScanOptions(read_options=reading))
+    if kind in {"feather", "orc"}:
+        return ds.IpcFileFormat() if kind == "feather" else ds.OrcFileFormat()
+    how = pa.csv.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
+    return ds.CsvFileFormat(parse_options=how, read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES))
+
+
+def _recorded(schema: Any) -> tuple[Any, Any] | None:
+    """Return the partitioning and the schema that the writer of a file recorded in it, if it did so well."""
+    try:
+        said = json.loads((schema.metadata or {}).get(PARTITIONS, b"null"))
+        whole = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(said["schema"], validate=True)))
+        keys = pa.schema([whole.field(name) for name in said["by"]])
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error, pa.ArrowException, OSError):
+        return None
+    if not all(is_key_type(pa, key.type) for key in keys):
+        return None
+    return ds.partitioning(keys, flavor="hive"), whole
