@@ -523,7 +523,7 @@ class MetaMLFlowClient:
             OutcomeUnknownError: the storage did not say whether the version was committed.
         """
         target, change = held_version(self._store, ref), MetadataChange.parse(changes, remove)
-        newest, why, key = checked_expectation(expected), checked_reason(note), checked_key(idempotency_key)
+        newest, why, key = checked_expectation(expected), checked_note(note), checked_key(idempotency_key)
         if dry_run:
             return plan_update(self._store, target, change, expected=newest, note=why)
         done = update_metadata(self._store, target, change, expected=newest, note=why, key=key)
@@ -591,7 +591,7 @@ class MetaMLFlowClient:
             OutcomeUnknownError: the storage did not say whether the version was committed.
         """
         source, name = held_version(self._store, ref), ArtifactName.parse(to_name)
-        newest, why, key = checked_expectation(expected), checked_reason(note), checked_key(idempotency_key)
+        newest, why, key = checked_expectation(expected), checked_note(note), checked_key(idempotency_key)
         if dry_run:
             return plan_copy(self._store, source, name, expected=newest, note=why)
         done = copy_version(self._store, source, name, expected=newest, note=why, key=key)
