@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metamlflow.data import Dataset
     from metamlflow.errors import (
         AccessDeniedError,
+        AddressNotFoundError,
         AliasMovedError,
         AlreadyExistsError,
         ArtifactErasedError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         DamagedRecordWarning,
         DestinationExistsError,
         EvidenceUnavailableError,
+        FolderAddressError,
         IntegrityError,
         InvalidInputError,
         InvalidMetadataError,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         OutcomeUnknownError,
         PointerDriftError,
         PointerPolicyError,
+        ReadOnlyError,
         RunNotFoundError,
         SignatureError,
         SourceChangedError,
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 __all__ = [
     "AccessDeniedError",
+    "AddressNotFoundError",
     "AliasMovedError",
     "AlreadyExistsError",
     "Artifact",
@@ -69,6 +73,7 @@ __all__ = [
     "Dataset",
     "DestinationExistsError",
     "EvidenceUnavailableError",
+    "FolderAddressError",
     "IntegrityError",
     "InvalidInputError",
     "InvalidMetadataError",
@@ -84,6 +89,7 @@ __all__ = [
     "Pointer",
     "PointerDriftError",
     "PointerPolicyError",
+    "ReadOnlyError",
     "RunNotFoundError",
     "SignatureError",
     "SourceChangedError",
@@ -112,7 +118,9 @@ _HOMES = {
     "migrate": "metamlflow.migration",
 }
 """The module that defines a public name, unless the name is an error."""
-_MODULES = frozenset({"artifacts", "backend", "client", "data", "errors", "lineage", "migration", "runs", "types"})
+_MODULES = frozenset(
+    {"artifacts", "backend", "client", "data", "errors", "filesystem", "lineage", "migration", "runs", "types"}
+)
 """Modules that ``import metamlflow`` gives as attributes, such as ``metamlflow.errors``; loaded on first use."""
 
 

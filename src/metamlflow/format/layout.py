@@ -72,6 +72,11 @@ def name_key(name: ArtifactName) -> str:
     return f"{NAMES}{escape_name(name)}.json"
 
 
+def names_below(folder: str) -> str:
+    """Where the records of the names below a folder of names lie, such as ``fraud``; of all names for an empty text."""
+    return f"{NAMES}{escape_name(f'{folder}/')}" if folder else NAMES
+
+
 def name_of_key(key: str) -> str | None:
     """The name that the record at ``key`` stands for, or None if no name has this key."""
     if not (key.startswith(NAMES) and key.endswith(".json")):

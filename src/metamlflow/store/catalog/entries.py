@@ -23,6 +23,7 @@ from metamlflow.store.catalog.fetching import absent, fetch_whole
 from metamlflow.store.catalog.store import Store
 
 _KEPT_SHARDS = 4
+_PLACED = 256  # items that relocations are applied to at a time
 _SHOWN = 5
 _SEARCHED = 10_000
 _log = logging.getLogger(__name__)
@@ -100,6 +101,14 @@ class Entries(Sequence[FileEntry]):
         (placed,) = self._placed((item,))  # only this item: the list may have thousands
         return None if isinstance(placed, EmptyFolder) else placed
 
+    def has_folder(self, path: str) -> bool:
+        """Whether there is a folder at a logical path, be it empty. Reads at most two shards."""
+        item = next(self.since(path), None)
+        if item is None or item.path != path:
+            item = next(self.since(f"{path}/"), None)
+            return item is not None and item.path.startswith(f"{path}/")
+        return isinstance(item, EmptyFolder)
+
     def items(self) -> Iterator[Item]:
         """Yield the files and the empty folders, in path order.
 
@@ -117,6 +126,17 @@ class Entries(Sequence[FileEntry]):
             sums.add(items)
             yield from self._placed(items)
         sums.check(manifest_key(manifest.name, manifest.version))
+
+    def since(self, path: str) -> Iterator[Item]:
+        """Yield the items whose path is ``path`` or comes after it, in path order; reads no shard before that.
+
+        Raises the errors of :meth:`items`, but for those of the manifest's sums, which only all items tell.
+        """
+        shards = self._manifest.shards
+        first = 0 if shards is None else max(bisect.bisect_right(shards, path, key=lambda shard: shard.first) - 1, 0)
+        for run in (self._manifest.items or (),) if shards is None else map(self._cached, shards[first:]):
+            for at in range(bisect.bisect_left(run, path, key=lambda item: item.path), len(run), _PLACED):
+                yield from self._placed(run[at : at + _PLACED])
 
     def of_shard(self, number: int) -> tuple[Item, ...]:
         """Return the items of one shard as they were registered; raises the errors of :meth:`items`."""
@@ -173,6 +193,18 @@ def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEn
         version=version,
         suggestions=tuple(near),
     )
+
+
+def wanted_path(entries: Entries, path: str, name: str, version: int) -> str:
+    """Return the logical path of a file or folder, without slashes at its ends; empty for all files.
+
+    Raises:
+        ArtifactNotFoundError: neither a file nor a folder has this path; the error names similar ones.
+    """
+    path = path.strip("/")
+    if path and not entries.has_folder(path):
+        wanted_entry(entries, path, name, version)
+    return path
 
 
 def read_shard(store: Store, shard: Shard) -> bytes:

@@ -18,11 +18,11 @@ from metamlflow.errors import (
     StoreFormatError,
 )
 from metamlflow.format.layout import (
-    NAMES,
     alias_of_key,
     aliases_prefix,
     every_alias_prefix,
     name_of_key,
+    names_below,
     parse_alias_key,
     parse_hidden_key,
     versions_prefix,
@@ -104,14 +104,19 @@ def _listed_after(store: Store, backend: ListsAcrossPrefixes, after: str) -> lis
         return None
 
 
-def list_names(store: Store, *, include_hidden: bool = False) -> Iterator[ArtifactName]:
+def list_names(store: Store, *, folder: str = "", include_hidden: bool = False) -> Iterator[ArtifactName]:
     """Yield every name that is not hidden, in key order. One listing. A name may have no version yet.
+
+    Args:
+        store: the store.
+        folder: only names below it: ``fraud`` for ``fraud/features``.
+        include_hidden: yield names too that were hidden from listings.
 
     Raises:
         StoreNotFoundError: the listing is empty because the store is gone since this client opened it.
         ConflictError: the listing is empty, and the store was replaced by another one.
     """
-    found = with_retries(lambda: list(store.backend.list_objects(NAMES)), store.clock)
+    found = with_retries(lambda: list(store.backend.list_objects(names_below(folder))), store.clock)
     if not found:
         store.recheck()
     records = [record for info in found if (record := parse_hidden_key(info.key))]

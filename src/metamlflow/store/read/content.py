@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
-from metamlflow.backend import ObjectInfo
+from metamlflow.backend import CheapStat, ObjectInfo
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Manifest
@@ -23,8 +23,10 @@ from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.checking import Listed, Listings, check_content, check_look
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
+from metamlflow.store.read.ranged import BlobReader, OnceVerifiedReader, Verify
 from metamlflow.store.read.verified import copy_blob, missing, verifying_reader
 from metamlflow.store.transfer.spooling import SMALL, OnBytes
+from metamlflow.store.transfer.windows import BUFFER
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -80,6 +82,16 @@ class Content(ABC, Generic[E]):
     @abstractmethod
     def raw(self) -> io.RawIOBase:
         """Return the reader under :meth:`open`, without its buffer."""
+
+    def ranged(self, verify: Verify = "auto") -> io.RawIOBase:  # noqa: ARG002 (for overriding methods)
+        """Return a reader for those who jump: it reads little more than was asked for, and verifies what it can.
+
+        Override this where a part can be read without the whole; until then it is :meth:`raw`.
+
+        Args:
+            verify: what is verified of a file that is not read from start to end.
+        """
+        return self.raw()
 
     @abstractmethod
     def read(self) -> Buffer:
@@ -155,6 +167,12 @@ class StoredContent(Content[Entry]):
     def raw(self) -> io.RawIOBase:
         """Return a verifying reader."""
         return verifying_reader(self.store, self.manifest, self.entry)
+
+    def ranged(self, verify: Verify = "auto") -> io.RawIOBase:
+        """Return a reader that verifies what is read whole; on a disk, it verifies the blob once in a process."""
+        if verify != "ranges" and isinstance(self.store.backend, CheapStat):
+            return OnceVerifiedReader(self.store, self.manifest, self.entry)
+        return self.raw() if verify == "whole" else BlobReader(self.store, self.manifest, self.entry)
 
     def read(self) -> Buffer:
         """Return the whole content; one request up to 8 MiB, two above."""
@@ -235,7 +253,7 @@ class PointedContent(Content[PointerEntry]):
     """A file outside of the store, read on condition of its registered state."""
 
     __slots__ = ()
-    buffer = 8 * 1024  # the reader below requests more by itself when it is read sequentially
+    buffer = BUFFER  # the reader below requests more by itself when it is read sequentially
 
     @property
     def place(self) -> str:
@@ -254,6 +272,10 @@ class PointedContent(Content[PointerEntry]):
     def raw(self) -> io.RawIOBase:
         """Return a reader that requests little after a seek and verifies content that is read from start to end."""
         return PointerReader(self.store, self.entry)
+
+    def ranged(self, verify: Verify = "auto") -> io.RawIOBase:  # noqa: ARG002 (each range is conditional)
+        """Return the same reader."""
+        return self.raw()
 
     def read(self) -> Buffer:
         """Return the whole content, compared with the digest in its evidence."""

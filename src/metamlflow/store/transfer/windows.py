@@ -1,0 +1,135 @@
+"""Read content of a known size in windows: little after a jump, and more the longer it is read in order.
+
+So the footer of a Parquet file costs kilobytes, and a read from start to end costs few requests. Content that is read
+from start to end is compared with its digest before its last bytes are returned.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from metamlflow.backend.seeking import SeekableReader
+from metamlflow.backend.threads import ThreadPool
+from metamlflow.errors import IntegrityError, PointerDriftError
+from metamlflow.store.transfer.digests import Digester
+from metamlflow.store.transfer.ranges import RANGE_BYTES
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+BUFFER = 8 * 1024
+"""The buffer above a reader, in bytes: a larger one would read more than was asked for."""
+FIRST_WINDOW = 64 * 1024
+_LAST_WINDOW = 8 * 1024 * 1024
+_AT_A_TIME = 4
+
+
+class WindowReader(SeekableReader):
+    """A seekable reader of content that is fetched in ranges.
+
+    Args:
+        size: of the content, in bytes.
+        expected: name and value of the digest that a whole read is compared with; None if none is known.
+    """
+
+    def __init__(self, size: int, expected: tuple[str, str] | None) -> None:
+        super().__init__(size)
+        self._expected = expected
+        self._window = FIRST_WINDOW
+        self._held, self._held_at = memoryview(b""), 0
+        self._digester = Digester([expected[0]] if expected else [])
+
+    @abstractmethod
+    def _fetch(self, start: int, end: int) -> Buffer:
+        """Return exactly these bytes, or raise."""
+
+    @abstractmethod
+    def _compare(self, digester: Digester) -> None:
+        """Raise IntegrityError unless the whole content, digested, is the expected content."""
+
+    @abstractmethod
+    def _damaged_before(self) -> IntegrityError:
+        """Return the error for content that is right, while the bytes returned before were not."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the bytes in memory; fetch more when they are used up."""
+        if self._position >= self._size or not len(buffer):
+            return 0
+        if not 0 <= self._position - self._held_at < len(self._held):
+            self._fill(len(buffer))
+        inside = self._position - self._held_at
+        chunk = self._held[inside : inside + len(buffer)]
+        memoryview(buffer)[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+    def readall(self) -> bytes:
+        """Return the remaining bytes. If they are the whole content, data damaged in transit is read again."""
+        start = self._position
+        try:
+            return super().readall()
+        except PointerDriftError:
+            raise
+        except IntegrityError:
+            if start:
+                raise
+        self._position, self._held = start, memoryview(b"")
+        return super().readall()
+
+    def _fill(self, wanted: int) -> None:
+        """Fetch the window at the position, at least ``wanted`` bytes of it and what the buffer above asks for next."""
+        in_order = bool(self._held_at or self._held) and self._position == self._held_at + len(self._held)
+        self._window = min(self._window * 2, _LAST_WINDOW) if in_order else FIRST_WINDOW
+        end = min(self._position + max(wanted + BUFFER, self._window), self._size)
+        self._take(self._fetched(self._position, end), self._position)
+
+    def _fetched(self, start: int, end: int) -> Buffer:
+        """Return a range; what is longer than one request should be comes in several at a time."""
+        if end - start <= RANGE_BYTES:
+            return self._fetch(start, end)
+        starts = range(start, end, RANGE_BYTES)
+        joined = memoryview(bytearray(end - start))
+        with ThreadPool(min(_AT_A_TIME, len(starts)), "metamlflow-range") as pool:
+            for at, data in zip(
+                starts, pool.map(lambda at: self._fetch(at, min(at + RANGE_BYTES, end)), starts), strict=True
+            ):
+                joined[at - start : at - start + RANGE_BYTES] = data
+        return joined
+
+    def _take(self, data: Buffer, start: int) -> None:
+        """Keep a range in memory; compare it first if it is the next part of a sequential read from the start."""
+        expected = self._expected
+        if expected and start == 0:
+            self._digester = Digester([expected[0]])
+        if expected and self._digester.size == start:
+            before = self._digester.copy()
+            self._digester.update(data)
+            if self._digester.size == self._size and self._digester.digests()[expected[0]] != expected[1]:
+                self._digester = before  # a later read must not return bytes that were not compared
+                data = self._read_again(expected, start)
+                self._digester.update(data)
+        self._held, self._held_at = memoryview(data), start
+
+    def _read_again(self, expected: tuple[str, str], start: int) -> Buffer:
+        """Read the whole content again and return the bytes from ``start`` on: servers state no checksum for a range.
+
+        Raises:
+            IntegrityError: the content is not the expected content; or it is, but the bytes returned before ``start``
+                were not.
+        """
+        digester = Digester([expected[0]])
+        for at in range(0, start, RANGE_BYTES):
+            digester.update(self._fetch(at, min(at + RANGE_BYTES, start)))
+        begins_the_same = digester.digests() == self._digester.digests()
+        data = self._fetch(start, self._size)
+        digester.update(data)
+        self._compare(digester)
+        if not begins_the_same:
+            raise self._damaged_before()
+        return data
+
+    def close(self) -> None:
+        """Release the bytes in memory."""
+        self._held = memoryview(b"")
+        super().close()
