@@ -9,11 +9,14 @@ from typing import Any
 
 from metamlflow._session import Session
 from metamlflow.errors import (
+    AccessDeniedError,
     AddressNotFoundError,
     ArtifactNotFoundError,
     ConflictError,
     FolderAddressError,
     InvalidNameError,
+    StorageError,
+    StorageUnavailableError,
     StoreNotFoundError,
 )
 from metamlflow.model.manifests import EmptyFolder, FileEntry, Item, Manifest
@@ -137,11 +140,6 @@ class AddressedStore:
             text = repr(self.info(path)) if found is None else f"{found.loaded.manifest.digest} {found.path}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def manifest(self, path: str) -> Manifest | None:
-        """Return the manifest of the version that an address leads into; None of a folder of names."""
-        found = self._located(path)
-        return None if found is None else found.loaded.manifest
-
     # --- content ------------------------------------------------------------------------------------------------------
 
     def content(self, path: str) -> Content[Any]:
@@ -163,19 +161,25 @@ class AddressedStore:
 
     def _located(self, path: str) -> Located | None:
         try:
-            try:
-                return self._addresses.locate(path)
-            except (ConflictError, StoreNotFoundError):
-                if not self._is_shared:
-                    raise
-            # Another store may have taken the place of the one that this process knew there.
-            store_from.cache_clear()
-            fresh: Store = pickle.loads(pickle.dumps(self.session.store))  # noqa: S301 (our own, just made)
-            self.__init__(Session(fresh, self.session.cache))  # type: ignore[misc]
-            return self._addresses.locate(path)
+            found = self._located_in_place(path) if self._is_shared else self._addresses.locate(path)
         except (ArtifactNotFoundError, InvalidNameError) as error:
             facts = {name: getattr(error, name) for name in ("name", "version", "suggestions") if hasattr(error, name)}
             raise AddressNotFoundError(error.message, hint=error.hint, **facts) from error
+        self._is_shared = False  # from now on, all is read from one store
+        return found
+
+    def _located_in_place(self, path: str) -> Located | None:
+        """Locate the first address: another store may have taken the place of the one that this process knew there."""
+        try:
+            return self._addresses.locate(path)
+        except (ConflictError, StorageError, StoreNotFoundError) as error:
+            if isinstance(error, AccessDeniedError | StorageUnavailableError):
+                raise
+        store_from.cache_clear()
+        store: Store = pickle.loads(pickle.dumps(self.session.store))  # noqa: S301 (our own, just made)
+        self.session = Session(store, self.session.cache)
+        self._addresses, self._run = Addresses(store), current_run(store)
+        return self._addresses.locate(path)
 
     def _may_hold_names(self, found: Located) -> bool:
         return not found.path and self._addresses.may_have_names(found.head)

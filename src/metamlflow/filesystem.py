@@ -202,10 +202,11 @@ class MetaMLFlowFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # 
 
     def created(self, path: str) -> datetime:
         """Return when the version was registered, in UTC; files of a version have no times of their own."""
-        path = self._strip_protocol(path)
-        if (manifest := self._store.manifest(path)) is None:
-            raise FolderAddressError(f"{path or '/'!r} is a folder of names, which has no time")
-        return manifest.created_at
+        info = self.info(path)
+        if "created" not in info:
+            raise FolderAddressError(f"{path!r} is a folder of names, which has no time")
+        created: datetime = info["created"]
+        return created
 
     modified = created
 
