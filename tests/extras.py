@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-LARGE = frozenset({"distributed", "joblib", "networkx", "polars", "sklearn"})
+LARGE = frozenset({"distributed", "duckdb", "joblib", "networkx", "polars", "sklearn", "torch", "xarray", "zarr"})
 
 # Read once, since tests run without this project's variables.
 _REQUIRED = os.environ.get("CI") == "true" or os.environ.get("METAMLFLOW_TEST_SERVERS") == "required"

@@ -216,8 +216,10 @@ def _infos(path: str, found: Located, items: Iterable[tuple[str, Item | None]]) 
     infos = {}
     for inner, item in items:
         name = f"{head}/{inner}"
-        is_folder = item is None or isinstance(item, EmptyFolder)
-        infos[name] = _folder_info(name, found) if is_folder else _file_info(name, item, found)
+        if item is None or isinstance(item, EmptyFolder):
+            infos[name] = _folder_info(name, found)
+        else:
+            infos[name] = _file_info(name, item, found)
     return infos
 
 

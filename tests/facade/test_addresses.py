@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
@@ -28,15 +29,23 @@ NOW = "2026-02-03T04:05:06Z"
 FILES = {"a@b.txt": b"at", "train/0.csv": b"zero", "train/deep/1.csv": b"one", "z": b"last"}
 
 
-@pytest.fixture
-def fs(client):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A store with a file in two versions, a folder, names in folders of names, and a name that others lie below."""
+    folder = tmp_path_factory.mktemp("made")
+    client = MetaMLFlowClient(folder)
     client.register_artifact("report", b"first")
     client.register_artifact("report", b"second")
     client.register_artifact("fraud/features", FILES, "dataset")
     client.register_artifact("fraud", {"notes.txt": b"of the folder", "other": b""})
     client.register_artifact("Fraud/X", b"upper")
-    return MetaMLFlowFileSystem(client.storage_uri)
+    return folder
+
+
+@pytest.fixture
+def fs(made, store_folder):
+    shutil.copytree(made, store_folder)
+    return MetaMLFlowFileSystem(store_folder)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +76,9 @@ def test_an_address_leads_to_a_file(fs, client, address, content):
 
 @pytest.mark.parametrize(
     "address",
-    ["nothing", "fraud/nothing", "report@3", "report@worst", "report@1/x", "report@", "@1", "fraud/features/train/2.csv",
-     "fraud/features@1/train/0.csv/x", "fraud/features@1/trai", "fraud@x/features", "no name/x", "../etc", "a\nb"],
+    ["nothing", "fraud/nothing", "report@3", "report@worst", "report@1/x", "report@", "@1",
+     "fraud/features/train/2.csv", "fraud/features@1/train/0.csv/x", "fraud/features@1/trai", "fraud@x/features",
+     "no name/x", "../etc", "a\nb"],
 )  # fmt: skip
 def test_where_nothing_is_the_error_is_the_librarys_and_that_of_file_systems(fs, address):
     for read in (fs.info, fs.ls, fs.open, fs.cat_file, fs.created):

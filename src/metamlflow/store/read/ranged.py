@@ -53,7 +53,6 @@ class BlobReader(WindowReader):
         return super().readinto(buffer)
 
     def _fill(self, wanted: int) -> None:
-        self._is_new = False
         try:
             if self._size > SMALL:
                 super()._fill(wanted)
@@ -61,6 +60,7 @@ class BlobReader(WindowReader):
                 self._held, self._held_at = memoryview(fetch_whole(self._store, self._entry)), 0
         except ObjectNotFoundError:
             raise missing(self._store, self._manifest, self._entry) from None
+        self._is_new = False
 
     def _fetch(self, start: int, end: int) -> Buffer:
         excess = int(end == self._size)  # a byte that only an object has that is too long
