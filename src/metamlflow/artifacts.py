@@ -145,7 +145,7 @@ class Artifact:
     @cached_property
     def entries(self) -> Entries:
         """Its files in path order: sized, iterable, indexed by path. A long list is read lazily."""
-        return Entries(self._store, self._manifest)
+        return Entries(self._store, self._manifest, located=True)
 
     @property
     def pointed(self) -> tuple[Pointed, ...]:

@@ -25,7 +25,6 @@ from metamlflow._session import opened_store
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import FolderAddressError, InvalidInputError, MetaMLFlowError, ReadOnlyError
 from metamlflow.model.addresses import SCHEME, without_scheme
-from metamlflow.store.read.content import Content
 from metamlflow.store.read.ranged import Verify
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.store.transfer.windows import BUFFER
@@ -283,7 +282,8 @@ class MetaMLFlowFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> OpenedFile:
         if mode not in {"r", "rb"}:
             raise _read_only(path)
-        return OpenedFile(self, path, self._store.content(path), self._verify)
+        content = self._store.content(path)
+        return OpenedFile(self, path, content.ranged(self._verify), content.entry.size)
 
     # --- writing, which is refused ------------------------------------------------------------------------------------
 
@@ -307,11 +307,11 @@ class OpenedFile(io.BufferedReader):
 
     mode: ClassVar[str] = "rb"
 
-    def __init__(self, fs: MetaMLFlowFileSystem, path: str, content: Content[Any], verify: Verify) -> None:
-        super().__init__(content.ranged(verify), BUFFER)
+    def __init__(self, fs: MetaMLFlowFileSystem, path: str, raw: io.RawIOBase, size: int) -> None:
+        super().__init__(raw, BUFFER)
         self.fs = fs
         self.path = path
-        self.size: int = content.entry.size
+        self.size = size
 
     @property
     def full_name(self) -> str:

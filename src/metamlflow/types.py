@@ -27,6 +27,7 @@ from metamlflow.store.migrate.blobs import Proof
 from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.publish.rollback import RollbackPlan
+from metamlflow.store.read.ranged import Verify
 from metamlflow.store.retain.collecting.plan import CollectionPlan
 from metamlflow.store.retain.collecting.report import (
     CollectionReport,
@@ -96,6 +97,7 @@ __all__ = [
     "Strength",
     "UsageReport",
     "Verdict",
+    "Verify",
     "Version",
     "VersionUsage",
     "Versions",

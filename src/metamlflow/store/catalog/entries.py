@@ -12,7 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from metamlflow._looks import one_line
-from metamlflow.errors import ArtifactNotFoundError, IntegrityError, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import (
+    ArtifactNotFoundError,
+    IntegrityError,
+    ObjectNotFoundError,
+    PointerPolicyError,
+    StoreFormatError,
+)
 from metamlflow.format.entries import decode_shard
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import ShardedSums
@@ -38,20 +44,23 @@ class Entries(Sequence[FileEntry]):
         store: the store that has the artifact.
         manifest: the manifest of the version.
         as_registered: return pointers as the manifest has them, without applying relocations.
+        located: return each file with its ``storage_path``.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False) -> None:
+    def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False, located: bool = False) -> None:
         self._as_registered = as_registered
+        self._located = located
         self._store = store
         self._manifest = manifest
         self._lock = threading.Lock()
         self._shards: OrderedDict[str, tuple[Item, ...]] = OrderedDict()
 
-    def __getstate__(self) -> tuple[Store, Manifest, bool]:
-        return self._store, self._manifest, self._as_registered
+    def __getstate__(self) -> tuple[Store, Manifest, bool, bool]:
+        return self._store, self._manifest, self._as_registered, self._located
 
-    def __setstate__(self, state: tuple[Store, Manifest, bool]) -> None:
-        self.__init__(state[0], state[1], as_registered=state[2])  # type: ignore[misc]
+    def __setstate__(self, state: tuple[Store, Manifest, bool] | tuple[Store, Manifest, bool, bool]) -> None:
+        # An older release did not pickle whether files have their storage path.
+        self.__init__(state[0], state[1], as_registered=state[2], located=state[3:] == (True,))  # type: ignore[misc]
 
     def __len__(self) -> int:
         return self._manifest.files
@@ -169,7 +178,18 @@ class Entries(Sequence[FileEntry]):
 
     def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return items with relocations applied to pointers."""
-        return items if self._as_registered else self._store.relocations.applied(items)
+        items = items if self._as_registered else self._store.relocations.applied(items)
+        if not self._located:
+            return items
+        url_of = self._store.backend.url_of
+        return tuple(item.located(url_of, self._allows) for item in items)
+
+    def _allows(self, uri: str) -> bool:
+        try:
+            self._store.external.policy.check(uri)
+        except PointerPolicyError:
+            return False
+        return True
 
 
 def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEntry:
