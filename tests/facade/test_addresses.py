@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
@@ -214,6 +215,22 @@ def test_latest_and_aliases_are_resolved_once(fs, client):
         assert (one.cat("report"), one.cat("report@best")) == (b"second", b"first")
     fs.invalidate_cache()
     assert (fs.cat("report"), fs.cat("report@best")) == (b"third", b"third")
+
+
+def test_all_threads_read_one_version_while_others_are_registered(client):
+    client.register_artifact("busy", b"0")
+    for turn in range(5):
+        fs, start = MetaMLFlowFileSystem.of(client.get_artifact("busy")), threading.Barrier(9)
+
+        def read(fs=fs, start=start):
+            start.wait()
+            return {fs.cat("busy") for _ in range(3)} | {fs.cat(f"busy@{fs.info('busy')['version']}")}
+
+        with ThreadPoolExecutor(8) as pool:
+            reads = [pool.submit(read) for _ in range(8)]
+            start.wait()
+            client.register_artifact("busy", str(turn + 1).encode())
+            assert len(set.union(*(read.result() for read in reads))) == 1
 
 
 def test_each_call_with_a_url_sees_the_latest_version(fs, client, monkeypatch):

@@ -73,21 +73,21 @@ def same_rows(frame: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pandas(shelf, kind):
+def test_pandas_reads_the_same_rows(shelf, kind):
     assert same_rows(pd.read_parquet(f"metamlflow://{kind}@1", storage_options=shelf.storage_options))
     one = shelf.fs.find(f"{kind}@1")[0]
     assert len(pd.read_parquet(f"metamlflow://{one}", storage_options=shelf.storage_options)) == 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pyarrow(shelf, kind):
+def test_pyarrow_reads_the_same_rows_and_pushes_filters_down(shelf, kind):
     dataset = ds.dataset(f"{kind}@1", filesystem=shelf.fs, partitioning="hive")
     assert same_rows(dataset.to_table().to_pandas())
     assert sorted(dataset.to_table(["n"], filter=ds.field("group") == 1)["n"].to_pylist()) == list(range(1, 300, 3))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_polars_eager(shelf, kind):
+def test_polars_reads_the_same_rows_at_once(shelf, kind):
     polars = imported("polars")
     frames = []
     for path in shelf.fs.find(f"{kind}@1"):
@@ -101,7 +101,7 @@ def test_polars_eager(shelf, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_polars_lazy(shelf, kind):
+def test_polars_reads_the_same_rows_lazily(shelf, kind):
     polars = imported("polars")
     rows = polars.scan_pyarrow_dataset(ds.dataset(f"{kind}@1", filesystem=shelf.fs, partitioning="hive"))
     assert same_rows(rows.collect().to_pandas())
@@ -111,7 +111,7 @@ def test_polars_lazy(shelf, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_duckdb(shelf, kind):
+def test_duckdb_reads_the_same_rows(shelf, kind):
     with imported("duckdb").connect() as connection:
         connection.register_filesystem(shelf.fs)
         files = f"read_parquet('metamlflow://{kind}@1/**/*.parquet', hive_partitioning = true)"
@@ -121,7 +121,7 @@ def test_duckdb(shelf, kind):
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # dask's own call of pandas
 @pytest.mark.parametrize("kind", KINDS)
-def test_dask(shelf, kind):
+def test_dask_reads_the_same_rows(shelf, kind):
     imported("distributed")
     import dask.dataframe
 
@@ -146,7 +146,7 @@ class Files:
 
 @pytest.mark.full
 @pytest.mark.parametrize(("kind", "context"), [*((kind, "fork") for kind in KINDS), ("stored", "spawn")])
-def test_a_torch_data_loader_with_two_workers(shelf, kind, context):
+def test_a_torch_data_loader_with_two_workers_reads_the_same_rows(shelf, kind, context):
     loader = imported("torch").utils.data.DataLoader(
         Files(shelf.fs, f"{kind}@1"), batch_size=None, num_workers=2, multiprocessing_context=context
     )
@@ -154,7 +154,7 @@ def test_a_torch_data_loader_with_two_workers(shelf, kind, context):
 
 
 @pytest.mark.full
-def test_zarr_and_xarray(shelf, tmp_path):
+def test_zarr_and_xarray_read_the_same_values(shelf, tmp_path):
     zarr, xarray = imported("zarr"), imported("xarray")
     client = MetaMLFlowClient(shelf.uri, storage_options=shelf.options)
     values = xarray.Dataset({"n": ("row", ROWS["n"].to_numpy())})
