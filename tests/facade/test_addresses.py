@@ -25,6 +25,8 @@ from metamlflow import (
     StoreNotFoundError,
 )
 from metamlflow.filesystem import MetaMLFlowFileSystem
+from metamlflow.testing import MemoryBackend
+from metamlflow.testing.clients import client_on
 
 NOW = "2026-02-03T04:05:06Z"
 FILES = {"a@b.txt": b"at", "train/0.csv": b"zero", "train/deep/1.csv": b"one", "z": b"last"}
@@ -119,6 +121,14 @@ def test_folders_are_listed_level_by_level(fs):
     assert top == {"a@b.txt": ("file", 2), "train": ("directory", 0), "z": ("file", 4)}
     assert fs.ls("fraud/features/train/", detail=False) == ["fraud/features/train/0.csv", "fraud/features/train/deep"]
     assert [info["name"] for info in fs.ls("report@1")] == ["report@1"]
+
+
+def test_folders_are_listed_whatever_their_names(client):
+    paths = ["d/é", "d/🜚/x", "d/a", "d-", "d0", "é/1", "🜚"]
+    fs = MetaMLFlowFileSystem.of(client.register_artifact("odd", dict.fromkeys(paths, b"")))
+    assert fs.ls("odd@1", detail=False) == [f"odd@1/{name}" for name in ("d", "d-", "d0", "é", "🜚")]
+    assert fs.ls("odd@1/d", detail=False) == [f"odd@1/d/{name}" for name in ("a", "é", "🜚")]
+    assert fs.find("odd@1") == sorted(f"odd@1/{path}" for path in paths)
 
 
 def test_all_files_are_found_in_one_pass(fs):
@@ -217,20 +227,32 @@ def test_latest_and_aliases_are_resolved_once(fs, client):
     assert (fs.cat("report"), fs.cat("report@best")) == (b"third", b"third")
 
 
-def test_all_threads_read_one_version_while_others_are_registered(client):
-    client.register_artifact("busy", b"0")
-    for turn in range(5):
-        fs, start = MetaMLFlowFileSystem.of(client.get_artifact("busy")), threading.Barrier(9)
+class Pausing(MemoryBackend):
+    """Holds the answer to the last listing of versions that a thread called ``slow`` asks for."""
 
-        def read(fs=fs, start=start):
-            start.wait()
-            return {fs.cat("busy") for _ in range(3)} | {fs.cat(f"busy@{fs.info('busy')['version']}")}
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed, self.go_on = threading.Event(), threading.Event()
 
-        with ThreadPoolExecutor(8) as pool:
-            reads = [pool.submit(read) for _ in range(8)]
-            start.wait()
-            client.register_artifact("busy", str(turn + 1).encode())
-            assert len(set.union(*(read.result() for read in reads))) == 1
+    def list_objects(self, prefix="", *, after="", limit=None):
+        found = list(super().list_objects(prefix, after=after, limit=limit))
+        if threading.current_thread().name.startswith("slow") and prefix.endswith("_versions/") and limit != 1:
+            self.listed.set()
+            assert self.go_on.wait(30)
+        return iter(found)
+
+
+def test_threads_that_resolve_at_once_read_one_version():
+    backend = Pausing()
+    client = client_on(backend)
+    fs = MetaMLFlowFileSystem.of(client.register_artifact("busy", b"old"))
+    with ThreadPoolExecutor(1, "slow") as pool:
+        slow = pool.submit(fs.cat, "busy")
+        assert backend.listed.wait(30)
+        client.register_artifact("busy", b"new")
+        assert fs.cat("busy") == b"new"
+        backend.go_on.set()
+        assert slow.result() == b"new"
 
 
 def test_each_call_with_a_url_sees_the_latest_version(fs, client, monkeypatch):

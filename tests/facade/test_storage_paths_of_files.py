@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import fsspec
 import pytest
@@ -33,6 +34,7 @@ def test_it_opens_in_place_whatever_the_kind_of_file(mixed):
 def test_it_is_part_of_no_comparison(mixed, client, raw):
     entry = mixed.entries["a.csv"]
     assert entry in mixed.entries
+    assert entry == replace(entry, storage_path=None)
     assert entry == next(iter(client.get_artifact("mixed").entries))
     assert "storage_path" not in raw.manifest("mixed")["entries"][0]
 
