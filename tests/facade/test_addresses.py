@@ -321,6 +321,14 @@ def test_wrong_options_are_named(store_folder):
         fsspec.filesystem("metamlflow", store=str(store_folder)).ls("")
 
 
+def test_a_version_is_registered_by_its_address_and_not_pointed_to(fs, client):
+    copy = client.register_artifact("copy", client.get_artifact("fraud/features").url())
+    assert copy.digest == client.get_artifact("fraud/features").digest
+    for address in ("metamlflow://report@1", "metamlflow://report"):
+        with pytest.raises(InvalidInputError, match="cannot lead to another version"):
+            client.register_pointer("pointer", address)
+
+
 def test_hidden_names_are_left_out_of_listings_and_found_by_name(fs, raw):
     place = raw.root / "names/report!/9999999998.json"
     place.parent.mkdir()
