@@ -7,27 +7,27 @@ fsspec finds it by its scheme.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import fsspec
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.utils import glob_translate, isfilelike, tokenize
 
 from metamlflow._addressed import AddressedStore
+from metamlflow._opened_file import OpenedFile
 from metamlflow._session import opened_store
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import FolderAddressError, InvalidInputError, MetaMLFlowError, ReadOnlyError
 from metamlflow.model.addresses import SCHEME, without_scheme
 from metamlflow.store.read.ranged import Verify
 from metamlflow.store.transfer.scheduler import in_parallel
-from metamlflow.store.transfer.windows import BUFFER
 
 __all__ = ["MetaMLFlowFileSystem", "OpenedFile"]
 
@@ -225,9 +225,8 @@ class MetaMLFlowFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # 
             return bytes(content.read())
         if first >= last:
             return b""
-        with io.BufferedReader(content.ranged(self._verify), BUFFER) as stream:
-            stream.seek(first)
-            return stream.read(last - first)
+        with closing(content.ranged(self._verify)) as ranges:
+            return ranges.read_at(first, last - first)
 
     def cat_ranges(
         self, paths: list[str], starts: Any, ends: Any, max_gap: int | None = None, on_error: str = "return", **_: Any
@@ -294,41 +293,6 @@ class MetaMLFlowFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # 
     mkdir = makedir = makedirs = mkdirs = rmdir = rm = rm_file = _rm = delete = touch = _refuse
     cp_file = copy = cp = mv = move = rename = _refuse
     pipe = pipe_file = put = put_file = upload = write_text = write_bytes = _refuse
-
-
-class OpenedFile(io.BufferedReader):
-    """A file that was opened by its address: seekable, in binary. A pickle opens it anew, at the same position.
-
-    Attributes:
-        fs: the file system.
-        path: the address, without its scheme.
-        size: of the file, in bytes.
-    """
-
-    mode: ClassVar[str] = "rb"
-
-    def __init__(self, fs: MetaMLFlowFileSystem, path: str, raw: io.RawIOBase, size: int) -> None:
-        super().__init__(raw, BUFFER)
-        self.fs = fs
-        self.path = path
-        self.size = size
-
-    @property
-    def full_name(self) -> str:
-        """The address with its scheme."""
-        return str(self.fs.unstrip_protocol(self.path))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self.fs, self.path, self.tell())
-
-    def __repr__(self) -> str:
-        return f"<OpenedFile {self.full_name!r}>"
-
-
-def _reopened(fs: MetaMLFlowFileSystem, path: str, position: int) -> OpenedFile:
-    file: OpenedFile = fs.open(path, "rb")
-    file.seek(position)
-    return file
 
 
 def _rebuilt(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -240,3 +243,64 @@ def test_a_file_among_very_many_costs_one_page_of_the_list(backend):
     assert len(backend.ranges) < 2 + pages
     assert len(fs.ls("many@1/b")) == 20_000
     assert fs.find("many@1") == [f"many@1/{path}" for path in paths]
+
+
+# --- one file in several threads --------------------------------------------------------------------------------------
+
+
+class Gate:
+    """Parts of a file that come when they are let through."""
+
+    def __init__(self, ranges) -> None:
+        self.ranges, self.close = ranges, ranges.close
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def read_at(self, start, size):
+        self.reached.set()
+        assert self.opened.wait(30)
+        return self.ranges.read_at(start, size)
+
+
+@pytest.mark.parametrize("place", ["bucket", "disk", "disk, in ranges"])
+def test_threads_that_seek_and_read_one_file_at_once_get_what_they_sought(fs, local, place):
+    """As DuckDB does: nothing keeps another thread from coming between the two calls."""
+    if place != "bucket":
+        fs = MetaMLFlowFileSystem.of(local[0], verify="auto" if place == "disk" else "ranges")
+    size = fs.size("data/large")
+    file = fs.open("data/large")
+    gate = file._ranges = Gate(file._ranges)
+
+    def read(seed: int) -> bool:
+        moves = random.Random(seed)
+        for _ in range(100):
+            at, length = moves.randrange(size), moves.choice([9, 20_000, 80_000])
+            file.seek(at)
+            time.sleep(0)  # somebody else's turn
+            if file.read(length) != LARGE[:size][at : at + length]:
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(read, 0)
+        assert gate.reached.wait(30)
+        others = [pool.submit(read, seed) for seed in range(1, 8)]
+        time.sleep(0.01)
+        gate.opened.set()
+        assert all(one.result() for one in (first, *others))
+    assert fs.cat("data/large") == LARGE[:size]
+
+
+def test_calls_one_after_another_share_one_position_whichever_threads_they_are_in(fs):
+    file = fs.open("data/large")
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+
+        def call(pool, name, *given):
+            return pool.submit(getattr(file, name), *given).result()
+
+        call(one, "seek", 0, os.SEEK_END)
+        assert call(other, "tell") == len(LARGE)
+        call(other, "seek", 5)
+        assert call(one, "read", 10) == LARGE[5:15]
+        assert call(other, "read", 10) == LARGE[15:25]
+        call(one, "seek", -3, os.SEEK_CUR)
+        assert call(other, "read", 4) == LARGE[22:26]

@@ -23,7 +23,7 @@ from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.checking import Listed, Listings, check_content, check_look
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
-from metamlflow.store.read.ranged import BlobReader, OnceVerifiedReader, Verify
+from metamlflow.store.read.ranged import BlobReader, LockedRanges, OnceVerifiedRanges, Ranges, Verify
 from metamlflow.store.read.verified import copy_blob, missing, verifying_reader
 from metamlflow.store.transfer.spooling import SMALL, OnBytes
 from metamlflow.store.transfer.windows import BUFFER
@@ -83,15 +83,15 @@ class Content(ABC, Generic[E]):
     def raw(self) -> io.RawIOBase:
         """Return the reader under :meth:`open`, without its buffer."""
 
-    def ranged(self, verify: Verify = "auto") -> io.RawIOBase:  # noqa: ARG002 (for overriding methods)
-        """Return a reader for those who jump: it reads little more than was asked for, and verifies what it can.
+    def ranged(self, verify: Verify = "auto") -> Ranges:  # noqa: ARG002 (for overriding methods)
+        """Return its parts, for those who jump: they cost little more than was asked for, and are verified if possible.
 
-        Override this where a part can be read without the whole; until then it is :meth:`raw`.
+        Override this where a part can be read without the whole; until then they are those of :meth:`raw`.
 
         Args:
             verify: what is verified of a file that is not read from start to end.
         """
-        return self.raw()
+        return LockedRanges(self.raw())
 
     @abstractmethod
     def read(self) -> Buffer:
@@ -168,11 +168,11 @@ class StoredContent(Content[Entry]):
         """Return a verifying reader."""
         return verifying_reader(self.store, self.manifest, self.entry)
 
-    def ranged(self, verify: Verify = "auto") -> io.RawIOBase:
-        """Return a reader that verifies what is read whole; on a disk, it verifies the blob once in a process."""
+    def ranged(self, verify: Verify = "auto") -> Ranges:
+        """Return its parts: what is read whole is verified; on a disk, the blob is verified once in a process."""
         if verify != "ranges" and isinstance(self.store.backend, CheapStat):
-            return OnceVerifiedReader(self.store, self.manifest, self.entry)
-        return self.raw() if verify == "whole" else BlobReader(self.store, self.manifest, self.entry)
+            return OnceVerifiedRanges(self.store, self.manifest, self.entry)
+        return super().ranged() if verify == "whole" else BlobReader(self.store, self.manifest, self.entry)
 
     def read(self) -> Buffer:
         """Return the whole content; one request up to 8 MiB, two above."""
@@ -273,9 +273,9 @@ class PointedContent(Content[PointerEntry]):
         """Return a reader that requests little after a seek and verifies content that is read from start to end."""
         return PointerReader(self.store, self.entry)
 
-    def ranged(self, verify: Verify = "auto") -> io.RawIOBase:  # noqa: ARG002 (each range is conditional)
-        """Return the same reader."""
-        return self.raw()
+    def ranged(self, verify: Verify = "auto") -> Ranges:  # noqa: ARG002 (each range is conditional)
+        """Return its parts, each read on condition of the registered state."""
+        return PointerReader(self.store, self.entry)
 
     def read(self) -> Buffer:
         """Return the whole content, compared with the digest in its evidence."""

@@ -8,12 +8,12 @@ and a larger one of a bucket if it is read from start to end.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
 from collections import OrderedDict
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
-from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError
 from metamlflow.model.manifests import Entry, Manifest
 from metamlflow.store.catalog.fetching import compare, damaged, damaged_on_its_way, fetch_whole, range_fetcher
@@ -34,6 +34,16 @@ _KEPT = 4096  # files that this process has verified
 _State = tuple[int, ...]
 
 
+class Ranges(Protocol):
+    """The parts of one file, for any number of threads at the same time."""
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Return so many bytes from ``start`` on, fewer at the end."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
 class BlobReader(WindowReader):
     """A seekable reader of a blob that is fetched in ranges. A blob up to 1 MiB is fetched whole, and verified.
 
@@ -46,21 +56,21 @@ class BlobReader(WindowReader):
         self._range = range_fetcher(store, entry.key)
         self._is_new = True
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; an empty blob is looked at too, because it may be gone or not empty."""
+    def _some(self, start: int, wanted: int) -> memoryview:
         if self._is_new and self._size == 0:
-            self._fill(0)
-        return super().readinto(buffer)
+            self._fill(0, 0)  # an empty blob is looked at too, because it may be gone or not empty
+        return super()._some(start, wanted)
 
-    def _fill(self, wanted: int) -> None:
+    def _fill(self, start: int, wanted: int) -> tuple[memoryview, int]:
         try:
             if self._size > SMALL:
-                super()._fill(wanted)
+                held = super()._fill(start, wanted)
             else:
-                self._held, self._held_at = memoryview(fetch_whole(self._store, self._entry)), 0
+                self._held = held = memoryview(fetch_whole(self._store, self._entry)), 0
         except ObjectNotFoundError:
             raise missing(self._store, self._manifest, self._entry) from None
         self._is_new = False
+        return held
 
     def _fetch(self, start: int, end: int) -> Buffer:
         excess = int(end == self._size)  # a byte that only an object has that is too long
@@ -78,27 +88,45 @@ class BlobReader(WindowReader):
         return damaged_on_its_way(self._entry.path, f"sha256:{self._entry.sha256}", self._entry.key)
 
 
-class OnceVerifiedReader(SeekableReader):
-    """A seekable reader of a blob on a disk, which is verified before its first byte is returned, once in a process.
+class LockedRanges:
+    """The parts of a seekable reader, one at a time."""
+
+    def __init__(self, reader: IO[bytes] | io.RawIOBase) -> None:
+        self._reader = reader
+        self._lock = threading.Lock()
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Return so many bytes from ``start`` on, fewer at the end."""
+        with self._lock:
+            self._reader.seek(start)
+            parts = [self._reader.read(size) or b""]
+            while parts[-1] and (size := size - len(parts[-1])) > 0:
+                parts.append(self._reader.read(size) or b"")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._reader.close()
+
+
+class OnceVerifiedRanges:
+    """The parts of a blob on a disk, which is verified before its first byte is returned, once in a process.
 
     The process remembers the file by device, inode, size and times, and verifies it again if one of them has changed.
     """
 
     def __init__(self, store: Store, manifest: Manifest, entry: Entry) -> None:
-        super().__init__(entry.size)
         self._entry = entry
         self._open_blob = opener(store, manifest, entry)
-        self._source: IO[bytes] | None = None
+        self._opening = threading.Lock()
+        self._ranges: LockedRanges | None = None
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the verified file."""
-        if self._source is None:
-            self._source = self._verified()
-        self._source.seek(self._position)
-        chunk = self._source.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        self._position += len(chunk)
-        return len(chunk)
+    def read_at(self, start: int, size: int) -> bytes:
+        """Return so many bytes of the verified file from ``start`` on, fewer at its end."""
+        with self._opening:
+            if self._ranges is None:
+                self._ranges = LockedRanges(self._verified())
+        return self._ranges.read_at(start, size)
 
     def _verified(self) -> IO[bytes]:
         source = self._open_blob()
@@ -115,9 +143,8 @@ class OnceVerifiedReader(SeekableReader):
 
     def close(self) -> None:
         """Close the file."""
-        if not self.closed and self._source is not None:
-            self._source.close()
-        super().close()
+        if self._ranges is not None:
+            self._ranges.close()
 
 
 def _verify(source: IO[bytes], entry: Entry) -> None:

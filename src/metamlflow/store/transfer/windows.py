@@ -6,6 +6,7 @@ from start to end is compared with its digest before its last bytes are returned
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ _AT_A_TIME = 4
 
 
 class WindowReader(SeekableReader):
-    """A seekable reader of content that is fetched in ranges.
+    """A seekable reader of content that is fetched in ranges. Threads may call :meth:`read_at` at the same time.
 
     Args:
         size: of the content, in bytes.
@@ -37,7 +38,8 @@ class WindowReader(SeekableReader):
         super().__init__(size)
         self._expected = expected
         self._window = FIRST_WINDOW
-        self._held, self._held_at = memoryview(b""), 0
+        self._held = memoryview(b""), 0  # the last range and its start; replaced in one step
+        self._digesting = threading.Lock()
         self._digester = Digester([expected[0]] if expected else [])
 
     @abstractmethod
@@ -54,35 +56,55 @@ class WindowReader(SeekableReader):
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer from the bytes in memory; fetch more when they are used up."""
-        if self._position >= self._size or not len(buffer):
-            return 0
-        if not 0 <= self._position - self._held_at < len(self._held):
-            self._fill(len(buffer))
-        inside = self._position - self._held_at
-        chunk = self._held[inside : inside + len(buffer)]
+        chunk = self._some(self._position, len(buffer))
         memoryview(buffer)[: len(chunk)] = chunk
         self._position += len(chunk)
         return len(chunk)
 
     def readall(self) -> bytes:
         """Return the remaining bytes. If they are the whole content, data damaged in transit is read again."""
-        start = self._position
+        data = self.read_at(self._position, self._size)
+        self._position += len(data)
+        return data
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Return so many bytes from ``start`` on, fewer at the end. The position counts for nothing here.
+
+        If they are the whole content, data damaged in transit is read again.
+        """
+        end = min(start + size, self._size)
         try:
-            return super().readall()
+            return self._joined(start, end)
         except PointerDriftError:
             raise
         except IntegrityError:
-            if start:
+            if start or end < self._size:
                 raise
-        self._position, self._held = start, memoryview(b"")
-        return super().readall()
+        self._held = memoryview(b""), 0
+        return self._joined(start, end)
 
-    def _fill(self, wanted: int) -> None:
-        """Fetch the window at the position, at least ``wanted`` bytes of it and what the buffer above asks for next."""
-        in_order = bool(self._held_at or self._held) and self._position == self._held_at + len(self._held)
+    def _joined(self, start: int, end: int) -> bytes:
+        parts = [self._some(start, end - start)]
+        while parts[-1] and (start := start + len(parts[-1])) < end:
+            parts.append(self._some(start, end - start))
+        return b"".join(parts)
+
+    def _some(self, start: int, wanted: int) -> memoryview:
+        """Return from one to ``wanted`` bytes from ``start`` on; none at the end."""
+        if start >= self._size or wanted <= 0:
+            return memoryview(b"")
+        held, at = self._held
+        if not 0 <= start - at < len(held):
+            held, at = self._fill(start, wanted)
+        return held[start - at : start - at + wanted]
+
+    def _fill(self, start: int, wanted: int) -> tuple[memoryview, int]:
+        """Fetch a window from ``start`` on, at least ``wanted`` bytes and what a buffer above asks for next."""
+        held, at = self._held
+        in_order = bool(at or held) and start == at + len(held)
         self._window = min(self._window * 2, _LAST_WINDOW) if in_order else FIRST_WINDOW
-        end = min(self._position + max(wanted + BUFFER, self._window), self._size)
-        self._take(self._fetched(self._position, end), self._position)
+        end = min(start + max(wanted + BUFFER, self._window), self._size)
+        return self._take(self._fetched(start, end), start)
 
     def _fetched(self, start: int, end: int) -> Buffer:
         """Return a range; what is longer than one request should be comes in several at a time."""
@@ -97,19 +119,26 @@ class WindowReader(SeekableReader):
                 joined[at - start : at - start + RANGE_BYTES] = data
         return joined
 
-    def _take(self, data: Buffer, start: int) -> None:
+    def _take(self, data: Buffer, start: int) -> tuple[memoryview, int]:
         """Keep a range in memory; compare it first if it is the next part of a sequential read from the start."""
         expected = self._expected
-        if expected and start == 0:
-            self._digester = Digester([expected[0]])
-        if expected and self._digester.size == start:
-            before = self._digester.copy()
+        if expected:
+            with self._digesting:
+                if start == 0:
+                    self._digester = Digester([expected[0]])
+                if self._digester.size == start:
+                    data = self._digested(expected, data, start)
+        self._held = held = memoryview(data), start
+        return held
+
+    def _digested(self, expected: tuple[str, str], data: Buffer, start: int) -> Buffer:
+        before = self._digester.copy()
+        self._digester.update(data)
+        if self._digester.size == self._size and self._digester.digests()[expected[0]] != expected[1]:
+            self._digester = before  # a later read must not return bytes that were not compared
+            data = self._read_again(expected, start)
             self._digester.update(data)
-            if self._digester.size == self._size and self._digester.digests()[expected[0]] != expected[1]:
-                self._digester = before  # a later read must not return bytes that were not compared
-                data = self._read_again(expected, start)
-                self._digester.update(data)
-        self._held, self._held_at = memoryview(data), start
+        return data
 
     def _read_again(self, expected: tuple[str, str], start: int) -> Buffer:
         """Read the whole content again and return the bytes from ``start`` on: servers state no checksum for a range.
@@ -131,5 +160,5 @@ class WindowReader(SeekableReader):
 
     def close(self) -> None:
         """Release the bytes in memory."""
-        self._held = memoryview(b"")
+        self._held = memoryview(b""), 0
         super().close()
