@@ -29,7 +29,7 @@ from metamlflow.model.addresses import SCHEME, without_scheme
 from metamlflow.store.read.ranged import Verify
 from metamlflow.store.transfer.scheduler import in_parallel
 
-__all__ = ["MetaMLFlowFileSystem", "OpenedFile"]
+__all__ = ["MetaMLFlowFileSystem"]
 
 _OF_FSSPEC = frozenset(
     {
