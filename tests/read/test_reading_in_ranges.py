@@ -7,6 +7,8 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +19,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.ingest.sources import Source
 from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.read import ranged
+from metamlflow.store.read.ranged import BlobReader
 from metamlflow.testing import MemoryBackend
 from metamlflow.testing.clients import client_on
 from metamlflow.testing.memory import StoredObject
@@ -143,6 +146,16 @@ def test_a_part_of_a_large_file_in_a_bucket_is_verified_only_when_asked_for(arti
         file.seek(5 * MIB)
         with pytest.raises(IntegrityError):
             file.read(1)
+
+
+def test_a_forged_size_costs_two_requests_at_most_and_no_memory(fs, artifact, backend):
+    forged = replace(artifact.entries["small"], size=2**52)
+    with closing(BlobReader(artifact._store, artifact._manifest, forged)) as ranges:
+        for start, size in [(0, 2**52), (2**51, 2**51), (0, 2**40)]:
+            backend.ranges.clear()
+            with pytest.raises(IntegrityError):
+                ranges.read_at(start, size)
+            assert len(backend.ranges) <= 2
 
 
 @pytest.mark.parametrize("path", ["large", "small", "empty"])

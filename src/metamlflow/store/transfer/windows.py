@@ -23,6 +23,7 @@ BUFFER = 8 * 1024
 """The buffer above a reader, in bytes: a larger one would read more than was asked for."""
 FIRST_WINDOW = 64 * 1024
 _LAST_WINDOW = 8 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024  # that are fetched before any of them are handed on
 _AT_A_TIME = 4
 
 
@@ -38,6 +39,7 @@ class WindowReader(SeekableReader):
         super().__init__(size)
         self._expected = expected
         self._window = FIRST_WINDOW
+        self._has_answered = False
         self._held = memoryview(b""), 0  # the last range and its start; replaced in one step
         self._digesting = threading.Lock()
         self._digester = Digester([expected[0]] if expected else [])
@@ -103,8 +105,12 @@ class WindowReader(SeekableReader):
         held, at = self._held
         in_order = bool(at or held) and start == at + len(held)
         self._window = min(self._window * 2, _LAST_WINDOW) if in_order else FIRST_WINDOW
-        end = min(start + max(wanted + BUFFER, self._window), self._size)
-        return self._take(self._fetched(start, end), start)
+        # The size comes from a record: one request shows whether the object is that long, before many are made of it.
+        most = _MOST_BYTES if self._has_answered else RANGE_BYTES
+        end = min(start + max(wanted + BUFFER, self._window), start + most, self._size)
+        data = self._fetched(start, end)
+        self._has_answered = True
+        return self._take(data, start)
 
     def _fetched(self, start: int, end: int) -> Buffer:
         """Return a range; what is longer than one request should be comes in several at a time."""
