@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 LARGE = frozenset(
-    {"distributed", "duckdb", "joblib", "lightgbm", "matplotlib", "networkx", "polars", "skops", "sklearn", "xgboost"}
+    {"distributed", "duckdb", "joblib", "lightgbm", "matplotlib", "networkx", "polars", "skops", "sklearn"}
+    | {"xarray", "xgboost", "zarr"}
 )
 
 # Read once, since tests run without this project's variables.

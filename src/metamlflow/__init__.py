@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metamlflow.data import Dataset
     from metamlflow.errors import (
         AccessDeniedError,
+        AddressNotFoundError,
         AliasMovedError,
         AlreadyExistsError,
         ArtifactErasedError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         DamagedRecordWarning,
         DestinationExistsError,
         EvidenceUnavailableError,
+        FolderAddressError,
         IntegrityError,
         InvalidInputError,
         InvalidMetadataError,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         OutcomeUnknownError,
         PointerDriftError,
         PointerPolicyError,
+        ReadOnlyError,
         RunNotFoundError,
         SignatureError,
         SourceChangedError,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 __all__ = [
     "AccessDeniedError",
+    "AddressNotFoundError",
     "AliasMovedError",
     "AlreadyExistsError",
     "Artifact",
@@ -70,6 +74,7 @@ __all__ = [
     "Dataset",
     "DestinationExistsError",
     "EvidenceUnavailableError",
+    "FolderAddressError",
     "IntegrityError",
     "InvalidInputError",
     "InvalidMetadataError",
@@ -85,6 +90,7 @@ __all__ = [
     "Pointer",
     "PointerDriftError",
     "PointerPolicyError",
+    "ReadOnlyError",
     "RunNotFoundError",
     "SignatureError",
     "SourceChangedError",
@@ -114,7 +120,9 @@ _HOMES = {
     "migrate": "metamlflow.migration",
 }
 """The module that defines a public name, unless the name is an error."""
-_MODULES = frozenset({"artifacts", "backend", "client", "data", "errors", "lineage", "migration", "runs", "types"})
+_MODULES = frozenset(
+    {"artifacts", "backend", "client", "data", "errors", "filesystem", "lineage", "migration", "runs", "types"}
+)
 """Modules that ``import metamlflow`` gives as attributes, such as ``metamlflow.errors``; loaded on first use."""
 
 

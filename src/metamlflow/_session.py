@@ -93,6 +93,15 @@ def opened_store(
         raise
 
 
+def chained_url(store: Store) -> str | None:
+    """Return the URL that an address of a store needs; None if the environment names that store."""
+    uri = os.environ.get(URI_VARIABLE)
+    try:
+        return None if uri and resolve_url(uri) == store.url else store.url
+    except InvalidInputError:  # the variable is invalid
+        return store.url
+
+
 def source_store(source: str, options: Mapping[str, Any] | None) -> Store:
     """Return the store that a caller gives as the source of a repair. Touches no network.
 

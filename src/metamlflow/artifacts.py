@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from metamlflow._artifact_documents import artifact_document
 from metamlflow._looks import bytes_text, counted, minute_text, one_line, table_of
-from metamlflow._session import Session, compared_version, other_store
+from metamlflow._session import Session, chained_url, compared_version, other_store
 from metamlflow.errors import InvalidInputError, MetaMLFlowError, PointerPolicyError
 from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.lineage import Lineage
+from metamlflow.model.addresses import address_of
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.manifests import Entry, FileEntry, Input, Manifest
 from metamlflow.model.metadata import decode
@@ -27,11 +28,11 @@ from metamlflow.model.retention import Protection
 from metamlflow.objects.saving import checked_format, load_object, noted
 from metamlflow.objects.serializer import Trusted
 from metamlflow.store.catalog.aliases import aliases_now
-from metamlflow.store.catalog.entries import Entries, lone_entry, wanted_entry
+from metamlflow.store.catalog.entries import Entries, lone_entry, wanted_entry, wanted_path
 from metamlflow.store.catalog.notes import notes_of
 from metamlflow.store.catalog.protections import protections
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.lineage.current_run import Recorder, current_run
+from metamlflow.store.lineage.current_run import Recorder, current_run, note_use
 from metamlflow.store.lineage.walk import walk
 from metamlflow.store.publish.derive import Changes, materialize, refresh, strengthen
 from metamlflow.store.read.content import Content, content_of
@@ -154,7 +155,7 @@ class Artifact:
     @cached_property
     def entries(self) -> Entries:
         """Its files in path order: sized, iterable, indexed by path. A long list is read lazily."""
-        return Entries(self._store, self._manifest)
+        return Entries(self._store, self._manifest, located=True)
 
     @property
     def pointed(self) -> tuple[Pointed, ...]:
@@ -188,6 +189,22 @@ class Artifact:
         if is_outside:
             self._store.external.policy.check(place)
         return place
+
+    def url(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return its address, ``metamlflow://name@version/path``, which fsspec opens as a file or a folder.
+
+        The store's URL is chained (``::s3://bucket/ml``) unless ``METAMLFLOW_STORAGE_URI`` names the store. The store's
+        options are not part of it. ``docs/howto/addresses.md`` says who opens it, and what is verified.
+
+        Args:
+            path: logical path of a file or folder in it. Default: all of it.
+
+        Raises:
+            ArtifactNotFoundError: it has nothing at ``path``.
+            InvalidPathError: the path or the store's URL holds ``::``.
+        """
+        inner = wanted_path(self.entries, os.fspath(path or ""), self.name, self.version)
+        return address_of(self._manifest.name, self.version, inner, chained_url(self._store))
 
     def _place(self) -> tuple[str, bool]:
         """Return the URL of the content, and whether it is outside of the store."""
@@ -454,9 +471,7 @@ class Artifact:
 
     def _used(self) -> None:
         """Record the use of its bytes in the run that it was loaded in and in the current run."""
-        now = current_run(self._store)
-        for run in {id(run): run for run in (self._run, now) if run is not None}.values():
-            run.note_use(self._loaded)
+        note_use(self._store, self._run, self._loaded)
 
     def _content(self, path: str | os.PathLike[str] | None) -> Content[Any]:
         return content_of(self._store, self._manifest, self._entry(path))

@@ -14,6 +14,7 @@ from metamlflow.model.likeness import quoted
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.ingest.schemas import is_visible_data_file
 from metamlflow.store.publish.blobs import Reliance
+from metamlflow.store.read.shared_files import RangesFile
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.tables.files import is_table_file, schema_table, split_of
 from metamlflow.tables.reading import conversion_errors, format_of, imported, package, read_arrow, read_pandas
@@ -150,7 +151,7 @@ class Dataset:
 
         Of Parquet, ORC and Feather in a bucket only the needed ranges are transferred. A part of a file cannot be
         compared with the file's digest: sizes are checked, and the checksums of pages in Parquet files that this
-        library wrote. Files of a local store, files of at most 64 KiB, and texts that are read to their end are
+        library wrote. Files of a local store, files of at most 1 MiB, and texts that are read to their end are
         verified completely. Columns in names of folders (``year=2024/``) are included. Files that lack a column of the
         first one have nulls there.
 
@@ -378,7 +379,8 @@ def _in_folders(paths: Sequence[str], folder: str) -> bool:
 def _open_ranges(artifact: Artifact, path: str) -> BinaryIO:
     """Return a seekable reader of a file for somebody who reads a few parts of it: the rest is not requested.
 
-    Parts of a blob in a bucket are not verified; ``artifact.open`` verifies the whole file at the first seek.
+    It verifies what files that are opened by their address verify; ``artifact.open`` verifies all at the first seek.
     """
     artifact._used()  # noqa: SLF001 (no method, since it is not for callers)
-    return cast("BinaryIO", artifact._content(path).open_ranges())  # noqa: SLF001 (the same)
+    content = artifact._content(path)  # noqa: SLF001 (the same)
+    return cast("BinaryIO", RangesFile(content.ranged(), content.entry.size))

@@ -8,12 +8,14 @@ whichever code raises it.
 from __future__ import annotations
 
 from datetime import datetime
+from errno import EROFS
 from typing import Any, Self
 
 from metamlflow.redaction import UNDECODED, printable, redact, without_secrets
 
 __all__ = [
     "AccessDeniedError",
+    "AddressNotFoundError",
     "AliasMovedError",
     "AlreadyExistsError",
     "ArtifactErasedError",
@@ -23,6 +25,7 @@ __all__ = [
     "DamagedRecordWarning",
     "DestinationExistsError",
     "EvidenceUnavailableError",
+    "FolderAddressError",
     "IntegrityError",
     "InvalidInputError",
     "InvalidMetadataError",
@@ -36,6 +39,7 @@ __all__ = [
     "OutcomeUnknownError",
     "PointerDriftError",
     "PointerPolicyError",
+    "ReadOnlyError",
     "RunNotFoundError",
     "SignatureError",
     "SourceChangedError",
@@ -128,6 +132,10 @@ class ArtifactNotFoundError(NotFoundError):
     name: str = ""
     version: int | str | None = None
     suggestions: tuple[str, ...] = ()
+
+
+class AddressNotFoundError(ArtifactNotFoundError, FileNotFoundError):
+    """Nothing exists at an address ``metamlflow://…``. Also a FileNotFoundError, as other file systems raise it."""
 
 
 class ArtifactPrunedError(NotFoundError):
@@ -259,6 +267,16 @@ class UntrustedContentError(InvalidInputError):
     """
 
     types: tuple[str, ...] = ()
+
+
+class FolderAddressError(InvalidInputError, IsADirectoryError):
+    """An address ``metamlflow://…`` leads to a folder, and a file is needed."""
+
+
+class ReadOnlyError(MetaMLFlowError, OSError):
+    """A write to an address ``metamlflow://…`` was asked for. Versions never change; nothing was written."""
+
+    errno = EROFS
 
 
 class MissingDependencyError(MetaMLFlowError, ImportError):

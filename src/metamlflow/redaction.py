@@ -19,7 +19,9 @@ _LONG = 8  # a secret of at least so many characters is hidden everywhere, also 
 _SHORT = 4  # shorter values are not hidden: they are also common words, and texts would become unreadable
 
 # User info ends at the last @ before a slash. If it has a colon that no port follows, it may contain any character.
-_USER_INFO = re.compile(r"(?<=://)(?:[^/?#\s'\"]*|(?!\[)[^/?#\s@:]*:(?!\d*(?:[/?#\s'\"]|$))\S*)@")
+# In an address of this library, the name of an artifact is in its place, and a version behind it.
+_ADDRESSED = r"(?!(?<=\bmetamlflow://)[A-Za-z0-9._-]+@)"
+_USER_INFO = re.compile(rf"(?<=://){_ADDRESSED}(?:[^/?#\s'\"]*|(?!\[)[^/?#\s@:]*:(?!\d*(?:[/?#\s'\"]|$))\S*)@")
 # A bucket name has no port, so a colon after it starts a password.
 _USER_INFO_OF_BUCKET = re.compile(r"((?:\bs3a?|\bgc?s)://)[^/?#\s@:'\"]*:[^\s'\"]*@", re.IGNORECASE)
 # A text that was truncated before the @.
@@ -40,7 +42,7 @@ SECRET_NAME = re.compile(
 _SIGNED_QUERY = re.compile(rf"([?&;](?:{SIGNED}|signature|sig)=)[^&;#\s'\"<>)]+", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s'\"<>]+", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?<=[?&;#])([^=&;#?]+)=([^&;#]*)")
-_AUTHORITY = re.compile(r"(?<=://)([^/?#]*)@")
+_AUTHORITY = re.compile(rf"(?<=://){_ADDRESSED}([^/?#]*)@")
 
 
 def redact(uri: str) -> str:

@@ -36,6 +36,7 @@ from metamlflow.store.migrate.selection import Versions
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.publish.rollback import RollbackPlan
 from metamlflow.store.publish.version_plan import VersionPlan
+from metamlflow.store.read.ranged import Verify
 from metamlflow.store.retain.collecting.plan import CollectionPlan
 from metamlflow.store.retain.collecting.report import (
     CollectionReport,
@@ -121,6 +122,7 @@ __all__ = [
     "UsageReport",
     "ValuesDiff",
     "Verdict",
+    "Verify",
     "Version",
     "VersionPlan",
     "VersionUsage",

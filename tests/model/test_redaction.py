@@ -20,6 +20,10 @@ SECRET = [
     "https://user:pa?HUSH@host/x",
     "https://user:p%40HUSH@host/x",
     "zip::https://user:HUSH@host/x.zip",
+    "metamlflow://features@2::s3://key:HUSH@b/x",
+    "metamlflow://features::s3://key:HUSH@b/x",
+    "metamlflow://user:HUSH@2/x",
+    "other+metamlflow+http://HUSH@host/x",
     "zip://inner.csv::https://user:HUSH@host/x.zip",
     "simplecache::s3://key:HUSH@b/x",
     "https://host/x?X-Amz-Signature=HUSH",
@@ -33,6 +37,9 @@ SECRET = [
 ]
 HARMLESS = [
     "https://host:8080/a/b@c.csv",
+    "metamlflow://features@2/a.csv",
+    "metamlflow://features@2::s3://b/x",
+    "metamlflow://fraud/features@production",
     "https://host/x?page=2&monkey=1",
     "s3://bucket/a@b/c:d@e",
     "file:///a?token=1",

@@ -23,6 +23,7 @@ MODULES = (
     "metamlflow.client",
     "metamlflow.artifacts",
     "metamlflow.data",
+    "metamlflow.filesystem",
     "metamlflow.lineage",
     "metamlflow.migration",
     "metamlflow.runs",

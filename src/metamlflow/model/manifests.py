@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Any, Literal
 
 from metamlflow._looks import bytes_text, one_line
+from metamlflow._moved import fill_fields
 from metamlflow.model.json_lines import encode_line
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.pointers import Pointed, PointerEntry
@@ -34,6 +35,8 @@ class Entry:
         key: where the content lies in the store.
         executable: whether a download sets the executable bits.
         extra: fields of the document that this version of the library does not know.
+        storage_path: the URL of its blob, for tools that read in place and verify nothing; in ``artifact.entries``
+            alone, otherwise None.
     """
 
     path: str
@@ -43,6 +46,10 @@ class Entry:
     key: str
     executable: bool = False
     extra: Mapping[str, Any] | None = None
+    storage_path: str | None = field(default=None, compare=False)
+
+    def __setstate__(self, state: list[Any]) -> None:
+        fill_fields(self, state)
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known of the file as JSON values."""
@@ -69,6 +76,10 @@ class Entry:
         """Return what the digest of an artifact's content takes in of it."""
         # As encode_line spells it; nearly all items are of this kind, and the encoder takes several times as long.
         return f'[{encode_basestring(self.path)},{self.size},"{self.sha256}"]'
+
+    def located(self, url_of: Callable[[str], str], allows: Callable[[str], bool]) -> Entry:  # noqa: ARG002 (of pointers)
+        """Return it with its storage path."""
+        return replace(self, storage_path=url_of(self.key))
 
     def without_keys(self) -> Entry:
         """Return what it is, without where it lies in the store."""
@@ -99,6 +110,10 @@ class EmptyFolder:
     def digest_line(self) -> str:
         """Return what the digest of an artifact's content takes in of it."""
         return encode_line([self.path])
+
+    def located(self, url_of: Callable[[str], str], allows: Callable[[str], bool]) -> EmptyFolder:  # noqa: ARG002 (of files)
+        """Return it."""
+        return self
 
     def without_keys(self) -> EmptyFolder:
         """Return it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from metamlflow._looks import bytes_text, one_line
+from metamlflow._moved import fill_fields
 from metamlflow.errors import redact
 from metamlflow.model.json_lines import encode_line
 
@@ -85,6 +86,8 @@ class PointerEntry:
         version: the version id or generation that reads go to, where the server names one.
         evidence: what is known of its content.
         extra: fields of the document that this version of the library does not know.
+        storage_path: where it lies, for tools that read in place and compare nothing; in ``artifact.entries`` alone,
+            and only if the client's ``pointer_policy`` allows the place; otherwise None.
     """
 
     path: str
@@ -93,6 +96,10 @@ class PointerEntry:
     version: str | None = None
     evidence: Evidence = Evidence()
     extra: Mapping[str, Any] | None = None
+    storage_path: str | None = field(default=None, compare=False)
+
+    def __setstate__(self, state: list[Any]) -> None:
+        fill_fields(self, state)
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known of the file as JSON values; ``key`` is null, since it has none in the store."""
@@ -136,6 +143,10 @@ class PointerEntry:
     def objects(self) -> tuple[()]:
         """Return the objects of the store that hold its content: none."""
         return ()
+
+    def located(self, url_of: Callable[[str], str], allows: Callable[[str], bool]) -> PointerEntry:  # noqa: ARG002 (of blobs)
+        """Return it with its storage path, if the place may be opened."""
+        return replace(self, storage_path=self.uri if allows(self.uri) else None)
 
     def moved_to(self, uri: str) -> PointerEntry:
         """Return the entry of the same content at another place, where its digests are all that is known of it."""

@@ -13,7 +13,7 @@ import pytest
 from extras import imported as large
 from metamlflow import Dataset, IntegrityError
 from metamlflow.data import _open_ranges as open_ranges
-from metamlflow.store.read.open_ranges import WHOLE_BYTES
+from metamlflow.store.transfer.spooling import SMALL
 
 GROUPS, ROWS, COLUMNS = 8, 2_000, 100
 
@@ -92,40 +92,40 @@ def test_a_whole_read_is_verified_and_a_scan_finds_a_damaged_page(proxied):
         dataset.scan().to_table()
 
 
-@pytest.mark.parametrize("length", [100_000, 0])
+@pytest.mark.parametrize("length", [1_000_000, 0])
 def test_an_object_that_is_too_short_or_missing_is_detected(moto_root, length):
-    artifact = moto_root.client().register_artifact("t", {"a.parquet": b"x" * 200_000})
+    artifact = moto_root.client().register_artifact("t", {"a.parquet": b"x" * 2_000_000})
     (key,) = moto_root.keys("blobs/")
     if length:
         moto_root.write(key, b"x" * length)
     else:
         moto_root.server.raw().delete_object(**moto_root.name(key))
     with open_ranges(artifact, "a.parquet") as file:
-        file.seek(99_000)
+        file.seek(990_000)
         with pytest.raises(IntegrityError):
             file.read(50_000)
 
 
 def test_small_files_are_fetched_once_and_verified(proxied):
     root, proxy = proxied
-    artifact = root.client().register_artifact("t", {"a.parquet": b"x" * WHOLE_BYTES})
+    artifact = root.client().register_artifact("t", {"a.parquet": b"x" * SMALL})
     proxy.reset()
     with open_ranges(artifact, "a.parquet") as file:
-        assert (file.seek(-8, 2), file.read(), file.seek(0), file.read(9)) == (WHOLE_BYTES - 8, b"x" * 8, 0, b"x" * 9)
+        assert (file.seek(-8, 2), file.read(), file.seek(0), file.read(9)) == (SMALL - 8, b"x" * 8, 0, b"x" * 9)
     assert len(blob_requests(proxy)) == 1
     (key,) = root.keys("blobs/")
-    root.write(key, b"y" * WHOLE_BYTES)
+    root.write(key, b"y" * SMALL)
     with open_ranges(artifact, "a.parquet") as file, pytest.raises(IntegrityError):
         file.read(1)
 
 
 def test_any_order_of_reads_gives_the_bytes_of_a_file(moto_root):
-    content = np.random.default_rng(0).bytes(300_000)
+    content = np.random.default_rng(0).bytes(3_000_000)
     artifact = moto_root.client().register_artifact("t", {"a.parquet": content})
     choice = np.random.default_rng(1)
     with open_ranges(artifact, "a.parquet") as file:
         for _ in range(40):
-            start, size = int(choice.integers(0, 310_000)), int(choice.integers(0, 60_000))
+            start, size = int(choice.integers(0, 3_100_000)), int(choice.integers(0, 60_000))
             file.seek(start)
             assert file.read(size) == content[start : start + size]
             assert file.read(100) == content[start + size :][:100]

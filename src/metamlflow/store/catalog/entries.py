@@ -17,6 +17,7 @@ from metamlflow.errors import (
     IntegrityError,
     InvalidInputError,
     ObjectNotFoundError,
+    PointerPolicyError,
     StoreFormatError,
 )
 from metamlflow.format.entries import decode_shard
@@ -29,6 +30,7 @@ from metamlflow.store.catalog.fetching import absent, fetch_whole
 from metamlflow.store.catalog.store import Store
 
 _KEPT_SHARDS = 4
+_PLACED = 256  # items that relocations are applied to at a time
 _SHOWN = 5
 _SEARCHED = 10_000
 _log = logging.getLogger(__name__)
@@ -43,20 +45,23 @@ class Entries(Sequence[FileEntry]):
         store: the store that has the artifact.
         manifest: the manifest of the version.
         as_registered: return pointers as the manifest has them, without applying relocations.
+        located: return each file with its ``storage_path``.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False) -> None:
+    def __init__(self, store: Store, manifest: Manifest, *, as_registered: bool = False, located: bool = False) -> None:
         self._as_registered = as_registered
+        self._located = located
         self._store = store
         self._manifest = manifest
         self._lock = threading.Lock()
         self._shards: OrderedDict[str, tuple[Item, ...]] = OrderedDict()
 
-    def __getstate__(self) -> tuple[Store, Manifest, bool]:
-        return self._store, self._manifest, self._as_registered
+    def __getstate__(self) -> tuple[Store, Manifest, bool, bool]:
+        return self._store, self._manifest, self._as_registered, self._located
 
-    def __setstate__(self, state: tuple[Store, Manifest, bool]) -> None:
-        self.__init__(state[0], state[1], as_registered=state[2])  # type: ignore[misc]
+    def __setstate__(self, state: tuple[Store, Manifest, bool] | tuple[Store, Manifest, bool, bool]) -> None:
+        # An older release did not pickle whether files have their storage path.
+        self.__init__(state[0], state[1], as_registered=state[2], located=state[3:] == (True,))  # type: ignore[misc]
 
     def __len__(self) -> int:
         return self._manifest.files
@@ -106,6 +111,14 @@ class Entries(Sequence[FileEntry]):
         (placed,) = self._placed((item,))  # only this item: the list may have thousands
         return None if isinstance(placed, EmptyFolder) else placed
 
+    def has_folder(self, path: str) -> bool:
+        """Whether there is a folder at a logical path, be it empty. Reads at most two shards."""
+        item = next(self.since(path), None)
+        if item is None or item.path != path:
+            item = next(self.since(f"{path}/"), None)
+            return item is not None and item.path.startswith(f"{path}/")
+        return isinstance(item, EmptyFolder)
+
     def items(self) -> Iterator[Item]:
         """Yield the files and the empty folders, in path order.
 
@@ -123,6 +136,17 @@ class Entries(Sequence[FileEntry]):
             sums.add(items)
             yield from self._placed(items)
         sums.check(manifest_key(manifest.name, manifest.version))
+
+    def since(self, path: str) -> Iterator[Item]:
+        """Yield the items whose path is ``path`` or comes after it, in path order; reads no shard before that.
+
+        Raises the errors of :meth:`items`, but for those of the manifest's sums, which only all items tell.
+        """
+        shards = self._manifest.shards
+        first = 0 if shards is None else max(bisect.bisect_right(shards, path, key=lambda shard: shard.first) - 1, 0)
+        for run in (self._manifest.items or (),) if shards is None else map(self._cached, shards[first:]):
+            for at in range(bisect.bisect_left(run, path, key=lambda item: item.path), len(run), _PLACED):
+                yield from self._placed(run[at : at + _PLACED])
 
     def of_shard(self, number: int) -> tuple[Item, ...]:
         """Return the items of one shard as they were registered; raises the errors of :meth:`items`."""
@@ -155,7 +179,18 @@ class Entries(Sequence[FileEntry]):
 
     def _placed(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return items with relocations applied to pointers."""
-        return items if self._as_registered else self._store.relocations.applied(items)
+        items = items if self._as_registered else self._store.relocations.applied(items)
+        if not self._located:
+            return items
+        url_of = self._store.backend.url_of
+        return tuple(item.located(url_of, self._allows) for item in items)
+
+    def _allows(self, uri: str) -> bool:
+        try:
+            self._store.external.policy.check(uri)
+        except PointerPolicyError:
+            return False
+        return True
 
 
 def lone_entry(entries: Entries, manifest: Manifest, content: str) -> FileEntry:
@@ -195,6 +230,18 @@ def wanted_entry(entries: Entries, path: str, name: str, version: int) -> FileEn
         version=version,
         suggestions=tuple(near),
     )
+
+
+def wanted_path(entries: Entries, path: str, name: str, version: int) -> str:
+    """Return the logical path of a file or folder, without slashes at its ends; empty for all files.
+
+    Raises:
+        ArtifactNotFoundError: neither a file nor a folder has this path; the error names similar ones.
+    """
+    path = path.strip("/")
+    if path and not entries.has_folder(path):
+        wanted_entry(entries, path, name, version)
+    return path
 
 
 def read_shard(store: Store, shard: Shard) -> bytes:

@@ -109,6 +109,11 @@ def list_names(store: Store, *, include_hidden: bool = False, prefix: str = "") 
 
     A name may have no version yet.
 
+    Args:
+        store: the store.
+        include_hidden: yield names too that were hidden from listings.
+        prefix: how the names begin: ``fraud/`` for all of a folder of names.
+
     Raises:
         StoreNotFoundError: the listing is empty because the store is gone since this client opened it.
         ConflictError: the listing is empty, and the store was replaced by another one.

@@ -56,6 +56,12 @@ def current_run(store: Store) -> Recorder | None:
     return run if run is not None and run.is_of(store) else None
 
 
+def note_use(store: Store, loaded_in: Recorder | None, loaded: StoredManifest) -> None:
+    """Record the use of a version's bytes in the run that it was loaded in, if any, and in the current run."""
+    for run in {id(run): run for run in (loaded_in, current_run(store)) if run is not None}.values():
+        run.note_use(loaded)
+
+
 def innermost_run() -> Recorder | None:
     """Return the run of this thread or task, whatever its store.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import threading
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from metamlflow.backend.external import ObjectMeta, drift_error
-from metamlflow.backend.seeking import SeekableReader
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, PointerDriftError, UnsupportedSourceError
 from metamlflow.model.pointers import PointerEntry
 from metamlflow.store.catalog.external import seen_as
@@ -18,12 +17,10 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.digests import Digester, checkable, is_conditional
 from metamlflow.store.transfer.ranges import RANGE_BYTES, copy_ranges, not_told, write_all
 from metamlflow.store.transfer.spooling import SMALL, OnBytes
+from metamlflow.store.transfer.windows import FIRST_WINDOW, WindowReader
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-_FIRST_WINDOW = 64 * 1024
-_LAST_WINDOW = 8 * 1024 * 1024
 
 
 class _Object:
@@ -224,7 +221,7 @@ def digest_pointer(
     return digester
 
 
-class PointerReader(SeekableReader):
+class PointerReader(WindowReader):
     """A seekable reader of an object in an external store. Each range read is conditional on the registered state.
 
     The reader requests little after a seek, and more the longer it is read sequentially, so the footer of a Parquet
@@ -233,82 +230,18 @@ class PointerReader(SeekableReader):
     """
 
     def __init__(self, store: Store, entry: PointerEntry) -> None:
-        super().__init__(entry.size)
+        super().__init__(entry.size, checkable(entry))
         self._object = _Object(store, entry, is_compared=False)
         self._entry = entry
-        self._window = _FIRST_WINDOW
-        self._held, self._held_at = memoryview(b""), 0
-        expected = checkable(entry)
-        self._expected = expected
-        self._digester = Digester([expected[0]] if expected else [])
-        if entry.size <= _FIRST_WINDOW:
+        if entry.size <= FIRST_WINDOW:
             self._take(self._object.fetch(0, entry.size), 0)  # an empty object too: it may be gone
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the bytes in memory; fetch more when they are used up."""
-        if self._position >= self._entry.size or not len(buffer):
-            return 0
-        inside = self._position - self._held_at
-        if not 0 <= inside < len(self._held):
-            self._fill(len(buffer))
-            inside = 0
-        chunk = self._held[inside : inside + len(buffer)]
-        memoryview(buffer)[: len(chunk)] = chunk
-        self._position += len(chunk)
-        return len(chunk)
+    def _fetch(self, start: int, end: int) -> Buffer:
+        return self._object.fetch(start, end)
 
-    def readall(self) -> bytes:
-        """Return the remaining bytes. If they are the whole content, data damaged in transit is read again."""
-        start = self._position
-        try:
-            return super().readall()
-        except PointerDriftError:
-            raise
-        except IntegrityError:
-            if start:
-                raise
-        self._position, self._held = start, memoryview(b"")
-        return super().readall()
+    def _compare(self, digester: Digester) -> None:
+        if self._expected:
+            _check(self._entry, self._expected, digester)
 
-    def _fill(self, wanted: int) -> None:
-        in_order = bool(self._held_at or self._held) and self._position == self._held_at + len(self._held)
-        self._window = min(self._window * 2, _LAST_WINDOW) if in_order else _FIRST_WINDOW
-        end = min(self._position + max(wanted, self._window), self._entry.size)
-        self._take(self._object.fetch(self._position, end), self._position)
-
-    def _take(self, data: Buffer, start: int) -> None:
-        """Keep a range in memory; compare it first if it is the next part of a sequential read from the start."""
-        expected = self._expected
-        if expected and start == 0:
-            self._digester = Digester([expected[0]])
-        if expected and self._digester.size == start:
-            before = self._digester.copy()
-            self._digester.update(data)
-            if self._digester.size == self._entry.size and self._digester.digests()[expected[0]] != expected[1]:
-                self._digester = before  # a later read must not return bytes that were not compared
-                data = self._read_again(expected, start)
-                self._digester.update(data)
-        self._held, self._held_at = memoryview(data), start
-
-    def _read_again(self, expected: tuple[str, str], start: int) -> Buffer:
-        """Read the whole object again and return the bytes from ``start`` on: servers state no checksum for a range.
-
-        Raises:
-            PointerDriftError: the content is not the registered content.
-            IntegrityError: the content is right, but the bytes returned before ``start`` were not.
-        """
-        digester = Digester([expected[0]])
-        for at in range(0, start, RANGE_BYTES):
-            digester.update(self._object.fetch(at, min(at + RANGE_BYTES, start)))
-        begins_the_same = digester.digests() == self._digester.digests()
-        data = self._object.fetch(start, self._entry.size)
-        digester.update(data)
-        _check(self._entry, expected, digester)
-        if not begins_the_same:
-            raise damaged_on_its_way(self._entry.path, ":".join(expected), self._entry.uri)
-        return data
-
-    def close(self) -> None:
-        """Release the bytes in memory."""
-        self._held = memoryview(b"")
-        super().close()
+    def _damaged_before(self) -> IntegrityError:
+        return damaged_on_its_way(self._entry.path, ":".join(self._expected or ()), self._entry.uri)

@@ -24,6 +24,7 @@ from metamlflow.errors import (
     StoreNotFoundError,
     UnsupportedSourceError,
 )
+from metamlflow.model.addresses import SCHEME as ADDRESSES
 from metamlflow.model.pointers import DIGEST_HEX, STRENGTHS, Pointed, PointedKind, Pointer, PointerEntry, Strength
 from metamlflow.model.uris import WEB, new_uri_problem, plain_scheme, split_uri
 from metamlflow.store.catalog.external import entry_of
@@ -111,6 +112,11 @@ def full_uri(uri: Any) -> str:
             uri = f"file://{absolute_path(path)}{slash}" if path else ""
         else:
             uri = f"{plain_scheme(scheme)}://{rest}"
+    if isinstance(uri, str) and uri.startswith(f"{ADDRESSES}://"):
+        raise InvalidInputError(
+            f"a pointer cannot lead to another version: {uri}",
+            hint="Name it in inputs=, or register_artifact() its address, which stores no content twice in one store.",
+        )
     if problem := new_uri_problem(uri):
         secret = "carries" in problem
         raise InvalidInputError(

@@ -23,9 +23,10 @@ from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.checking import Listed, Listings, check_content, check_look
 from metamlflow.store.pointers.reading import PointerReader, copy_pointer, read_pointer
-from metamlflow.store.read.open_ranges import BlobRanges, verified_file
+from metamlflow.store.read.ranged import BlobReader, LockedRanges, OnceVerifiedRanges, Ranges, Verify
 from metamlflow.store.read.verified import copy_blob, missing, verifying_reader
 from metamlflow.store.transfer.spooling import SMALL, OnBytes
+from metamlflow.store.transfer.windows import BUFFER
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -78,16 +79,19 @@ class Content(ABC, Generic[E]):
         """Return a seekable reader that raises IntegrityError instead of returning wrong bytes."""
         return io.BufferedReader(self.raw(), self.buffer)
 
-    def open_ranges(self) -> io.BufferedReader | io.RawIOBase:
-        """Return a seekable reader for somebody who needs a few parts of a large file: it requests little else.
-
-        Where a part can be verified without the rest, or all of the file at little cost, it is; else only the whole.
-        """
-        return self.open()
-
     @abstractmethod
     def raw(self) -> io.RawIOBase:
         """Return the reader under :meth:`open`, without its buffer."""
+
+    def ranged(self, verify: Verify = "auto") -> Ranges:  # noqa: ARG002 (for overriding methods)
+        """Return its parts, for those who jump: they cost little more than was asked for, and are verified if possible.
+
+        Override this where a part can be read without the whole; until then they are those of :meth:`raw`.
+
+        Args:
+            verify: what is verified of a file that is not read from start to end.
+        """
+        return LockedRanges(self.raw())
 
     @abstractmethod
     def read(self) -> Buffer:
@@ -164,11 +168,11 @@ class StoredContent(Content[Entry]):
         """Return a verifying reader."""
         return verifying_reader(self.store, self.manifest, self.entry)
 
-    def open_ranges(self) -> io.BufferedReader | io.RawIOBase:
-        """Return a reader of the requested parts. In a bucket these are not verified; on a disk the whole file is."""
-        if isinstance(self.store.backend, CheapStat):
-            return verified_file(self.store, self.manifest, self.entry) or self.open()
-        return BlobRanges(self.store, self.manifest, self.entry)
+    def ranged(self, verify: Verify = "auto") -> Ranges:
+        """Return its parts: what is read whole is verified; on a disk, the blob is verified once in a process."""
+        if verify != "ranges" and isinstance(self.store.backend, CheapStat):
+            return OnceVerifiedRanges(self.store, self.manifest, self.entry)
+        return super().ranged() if verify == "whole" else BlobReader(self.store, self.manifest, self.entry)
 
     def read(self) -> Buffer:
         """Return the whole content; one request up to 8 MiB, two above."""
@@ -249,7 +253,7 @@ class PointedContent(Content[PointerEntry]):
     """A file outside of the store, read on condition of its registered state."""
 
     __slots__ = ()
-    buffer = 8 * 1024  # the reader below requests more by itself when it is read sequentially
+    buffer = BUFFER  # the reader below requests more by itself when it is read sequentially
 
     @property
     def place(self) -> str:
@@ -267,6 +271,10 @@ class PointedContent(Content[PointerEntry]):
 
     def raw(self) -> io.RawIOBase:
         """Return a reader that requests little after a seek and verifies content that is read from start to end."""
+        return PointerReader(self.store, self.entry)
+
+    def ranged(self, verify: Verify = "auto") -> Ranges:  # noqa: ARG002 (each range is conditional)
+        """Return its parts, each read on condition of the registered state."""
         return PointerReader(self.store, self.entry)
 
     def read(self) -> Buffer:

@@ -1,0 +1,96 @@
+"""Files over the parts of content, which several threads may share."""
+
+from __future__ import annotations
+
+import io
+import os
+from threading import get_ident
+from typing import Any
+
+from metamlflow.store.read.ranged import Ranges
+
+
+class SharedPosition:
+    """The reading methods of a seekable file that several threads may use at the same time.
+
+    DuckDB seeks and reads one file in several threads at once, and takes for granted that nobody comes between its two
+    calls. Python does not promise that, so once calls have overlapped, a read begins where its own thread has seeked.
+    As long as calls come one after another, from whichever threads, there is one position, as of any file.
+    """
+
+    def _share(self, ranges: Ranges, size: int) -> None:
+        """Begin: to be called once, by the constructor, with the parts of the file and its size in bytes."""
+        self._ranges = ranges
+        self.size = size
+        self.loc = 0
+        self._busy: set[int] = set()  # threads whose read is under way
+        self._sought: dict[int, int] = {}  # where the next read of a thread begins, if it has seeked
+        self._has_overlapped = False
+
+    def seek(self, loc: int, whence: int = os.SEEK_SET) -> int:
+        """Set where the next read begins; costs nothing."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}[whence]
+        if start + loc < 0:
+            raise OSError(22, "cannot seek to before the start")
+        self._note_overlap()
+        self._sought[get_ident()] = self.loc = start + loc
+        return int(start + loc)
+
+    def tell(self) -> int:
+        """Return where the next read begins."""
+        return self._sought.get(get_ident(), self.loc) if self._has_overlapped else int(self.loc)
+
+    def read(self, length: int | None = -1) -> bytes:
+        """Return so many bytes, fewer at the end; all that remain if it is negative."""
+        if self.closed:  # type: ignore[attr-defined]  # of the class that this is mixed into
+            raise ValueError("the file is closed")
+        self._note_overlap()
+        me = get_ident()
+        sought = self._sought.pop(me, None)
+        start = sought if sought is not None and self._has_overlapped else self.loc
+        remaining = max(self.size - start, 0)
+        size = remaining if length is None or length < 0 else min(length, remaining)
+        self.loc = start + size  # before the read, during which other threads may seek
+        self._busy.add(me)
+        try:
+            return self._ranges.read_at(start, size)
+        except BaseException:
+            self.loc = start
+            raise
+        finally:
+            self._busy.discard(me)
+
+    def _note_overlap(self) -> None:
+        if self._busy and self._busy != {get_ident()}:
+            self._has_overlapped = True
+
+
+class RangesFile(SharedPosition, io.RawIOBase):
+    """A file over the parts of content; closed with its last reference, since Arrow does not close what it reads."""
+
+    def __init__(self, ranges: Ranges, size: int) -> None:
+        self._share(ranges, size)
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it can be moved in: yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, as :meth:`read` does."""
+        data = self.read(len(buffer))
+        memoryview(buffer)[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return all that remains."""
+        return self.read()
+
+    def close(self) -> None:
+        """Release what it holds."""
+        if not self.closed:
+            self._ranges.close()
+        super().close()
