@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -74,6 +74,7 @@ from metamlflow.store.verify.verify import verify_each
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
     from metamlflow.store.doctor import Diagnosis
+    from metamlflow.store.find.catalog import Catalog
     from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
     from metamlflow.store.retain.collecting.plan import CollectionPlan
@@ -596,6 +597,50 @@ class MetaMLFlowClient:
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         ]
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from metamlflow.store.find.catalog import Catalog
+
+        return Catalog(self._session.store, self._session.cache)
+
+    def search(self, expression: str, *, include_hidden: bool = False) -> list[Artifact]:
+        """Return the versions for which a condition holds, of all names, sorted by name and version.
+
+        Every version that can be read is searched, not only the latest of each name. ``docs/search.md`` has the
+        grammar: ``"type = 'model' and metadata.accuracy > 0.9 and input = 'features@2'"``.
+
+        Costs one listing of all records, and a read of each version that is new since the last search: the others are
+        in a catalog on this machine. Needs ``pip install 'metamlflow[arrow]'``.
+
+        Args:
+            expression: the condition. Where a version lacks a field, or a value has another type, it does not hold.
+            include_hidden: search names too that were hidden from listings.
+
+        Raises:
+            InvalidInputError: the expression is malformed; the message shows the place.
+            MissingDependencyError: pyarrow is not installed.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.search import parsed, search
+
+        found = search(self._store, self._catalog, parsed(expression), include_hidden=include_hidden)
+        return [Artifact(self._session, loaded, aliases=aliases) for loaded, aliases in found]
+
+    def catalog(self) -> Any:
+        """Return a ``pyarrow.Table`` with a row for each version that exists, sorted by name and version.
+
+        Its columns are the facts of :class:`Artifact`; ``metadata`` and ``schema`` as JSON; ``inputs`` as references;
+        ``aliases``, ``title``, ``description`` and ``tags`` as of now; ``state`` (``live``, ``pruned``, ``absent`` or
+        ``unknown``) and ``hidden``. Costs what :meth:`search` costs, and a listing of the names.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.search import table
+
+        return table(self._store, self._catalog)
 
     def list_names(self, *, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.
