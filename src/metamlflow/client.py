@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -73,6 +73,8 @@ from metamlflow.store.verify.verify import verify_each
 
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
+    from metamlflow.format.manifests import StoredManifest
+    from metamlflow.store.catalog.statuses import VersionStatus
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.find.catalog import Catalog
     from metamlflow.store.repair.donors import Donor
@@ -574,7 +576,8 @@ class MetaMLFlowClient:
         """Return the latest version of each name, sorted by name; or all versions of one name, ascending.
 
         Pruned, absent and erased versions are left out; a version with a damaged record is left out with a
-        :class:`DamagedRecordWarning`.
+        :class:`DamagedRecordWarning`. Without a name it costs two listings, and a read of each version; of many names
+        those that the catalog of :meth:`search` has are not read again.
 
         Args:
             name: list the versions of this name, hidden or not.
@@ -590,7 +593,7 @@ class MetaMLFlowClient:
         """
         parsed = None if name is None else ArtifactName.parse(name)
         self._store.marker()
-        found = listed(self._store, parsed, include_hidden=include_hidden)
+        found = listed(self._store, parsed, include_hidden=include_hidden, held=self._held)
         aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
         return [
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
@@ -603,6 +606,11 @@ class MetaMLFlowClient:
         from metamlflow.store.find.catalog import Catalog
 
         return Catalog(self._session.store, self._session.cache)
+
+    def _held(self, wanted: Sequence[tuple[ArtifactName, VersionStatus]]) -> list[StoredManifest | None]:
+        from metamlflow.store.find.catalog import held_versions
+
+        return held_versions(self._catalog, wanted)
 
     def search(self, expression: str, *, include_hidden: bool = False) -> list[Artifact]:
         """Return the versions for which a condition holds, of all names, sorted by name and version.

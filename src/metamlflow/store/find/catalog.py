@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import os
@@ -15,19 +16,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from metamlflow.backend import ObjectInfo
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.catalogs import catalog_folder
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.records import looked_again
-from metamlflow.store.catalog.statuses import load_manifest
+from metamlflow.store.catalog.statuses import VersionStatus, load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.find.columns import arrow
+from metamlflow.store.find.columns import arrow, identity_of
 from metamlflow.store.find.documents import held_manifests
 from metamlflow.store.find.records import HeldRecords
-from metamlflow.store.find.refresh import Snapshot, refreshed
+from metamlflow.store.find.refresh import Snapshot, refreshed, take_in
 from metamlflow.store.find.segments import Segments, damage
+from metamlflow.store.transfer.scheduler import in_parallel
 
 _log = logging.getLogger(__name__)
 _SECRET = ("key", "secret", "token", "pass", "credential", "user")
@@ -62,10 +65,7 @@ class Catalog:
             MissingDependencyError: pyarrow is not installed.
             StoreNotFoundError: the store does not exist.
         """
-        arrow()
-        self._store.marker()
-        if self._pid != os.getpid():
-            self._reset()
+        self._begin()
         with self._lock:
             try:
                 snapshot = self._refreshed()
@@ -77,12 +77,22 @@ class Catalog:
                 snapshot = self._refreshed()
             yield snapshot
 
-    def _refreshed(self) -> Snapshot:
+    def _begin(self) -> None:
+        arrow()
+        self._store.marker()
+        if self._pid != os.getpid():
+            self._reset()
+
+    def _opened(self) -> tuple[Segments, HeldRecords]:
         if self._segments is None or self._records is None:
             folder = self._folder()
             self._segments, self._records = Segments.open(folder), HeldRecords(folder / "records")
-        snapshot = refreshed(self._store, self._segments, self._records)
-        if not len(self._segments):
+        return self._segments, self._records
+
+    def _refreshed(self) -> Snapshot:
+        segments, records = self._opened()
+        snapshot = refreshed(self._store, segments, records)
+        if not len(segments):
             self._store.recheck()
         return snapshot
 
@@ -104,20 +114,64 @@ class Catalog:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
+    def of_objects(self, infos: Sequence[ObjectInfo]) -> list[StoredManifest | None]:
+        """Return the manifests of listed objects; those that are not held are read, and held from then on.
+
+        None for one that is damaged, too large to be held, or gone.
+        """
+        self._begin()
+        with self._lock:
+            segments, _ = self._opened()
+            take_in(self._store, segments, infos)
+            index, identities = segments.index, segments.identities
+            rows = [index.get(info.key) for info in infos]
+            known = [
+                row if row is not None and identities[row] == identity_of(info) else None
+                for row, info in zip(rows, infos, strict=True)
+            ]
+            ascending = sorted(row for row in known if row is not None)
+            found = dict(zip(ascending, self._held(segments, ascending), strict=True))
+        return [None if row is None else found[row] for row in known]
+
     def manifests(self, snapshot: Snapshot, rows: Sequence[int]) -> list[StoredManifest]:
         """Return the manifests of rows, which ascend: those that are not held are read again."""
         if not rows:
             return []
-        picked = snapshot.segments.table(["name", "version"]).take(list(rows))
-        versions = list(zip(picked["name"].to_pylist(), picked["version"].to_pylist(), strict=True))
-        held = held_manifests(versions, snapshot.segments.documents(rows))
-        return [
-            found if found is not None else self._read(ArtifactName(name), version)
-            for (name, version), found in zip(versions, held, strict=True)
-        ]
+        held = self._held(snapshot.segments, rows)
+        lacking = [row for row, found in zip(rows, held, strict=True) if found is None]
+        read = in_parallel(self._read, _versions(snapshot.segments, lacking))
+        return [found if found is not None else next(read) for found in held]
 
-    def _read(self, name: ArtifactName, version: int) -> StoredManifest:
-        return looked_again(lambda: load_manifest(self._store, name, version), self._store.clock)
+    def _held(self, segments: Segments, rows: Sequence[int]) -> list[StoredManifest | None]:
+        return list(held_manifests(_versions(segments, rows), segments.documents(rows)))
+
+    def _read(self, version: tuple[str, int]) -> StoredManifest:
+        name, number = version
+        return looked_again(lambda: load_manifest(self._store, ArtifactName(name), number), self._store.clock)
+
+
+def _versions(segments: Segments, rows: Sequence[int]) -> list[tuple[str, int]]:
+    """Return name and number of rows."""
+    if not rows:
+        return []
+    picked = segments.table(["name", "version"]).take(list(rows))
+    return list(zip(picked["name"].to_pylist(), picked["version"].to_pylist(), strict=True))
+
+
+_WORTH_KEEPING = 256  # manifests: to read fewer takes less time than to load what the catalog is made of
+
+
+def held_versions(
+    catalog: Catalog, wanted: Sequence[tuple[ArtifactName, VersionStatus]]
+) -> list[StoredManifest | None]:
+    """Return manifests of listed versions: those of many are held in the catalog, and what it lacks is read into it.
+
+    None: it is not held, and whoever wants it reads it.
+    """
+    infos = [status.info for _, status in wanted]
+    if len(wanted) < _WORTH_KEEPING or None in infos or importlib.util.find_spec("pyarrow") is None:
+        return [None] * len(wanted)
+    return catalog.of_objects([info for info in infos if info is not None])
 
 
 def _place_of(store: Store) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from metamlflow.backend import ObjectInfo
@@ -23,10 +24,12 @@ _MOST_TEXT = 1_000  # characters
 _EXACT = 2**53  # above this a double no longer holds each whole number
 
 ODD, NULL, BOOL, NUMBER, TEXT = range(5)
-"""Kinds of metadata values. An odd one is told by the manifest alone: a list, an object, a large number, a long text."""
+"""Kinds of metadata values. Only the manifest tells an odd one: a list, an object, a large number, a long text."""
 
+Leaf = tuple[str, int, float | None, str | None]
+"""A metadata value: its path, its kind, and the number or the text that it is."""
 Identity = tuple[int, float, str | None, str | None]
-"""By which an object is known again in a listing: size, time of writing, ETag and version."""
+"""By which an object is known again in a listing."""
 
 
 def arrow() -> Any:
@@ -49,11 +52,12 @@ def identity_of(info: ObjectInfo) -> Identity:
     return info.size, info.modified.timestamp(), entity_tag(info.etag), info.version
 
 
+@cache
 def schema() -> Any:
     """Return the Arrow schema of a segment of the catalog."""
     pa = arrow()
     text, whole = pa.string(), pa.int64()
-    leaf = pa.struct([("path", text), ("kind", pa.int8()), ("number", pa.float64()), ("text", text)])
+    leaf = pa.struct(_leaf_fields(pa))
     kinds = {"version": whole, "size": whole, "files": whole, "folders": whole, "created_at": pa.timestamp("us", "UTC")}
     return pa.schema(
         [
@@ -75,6 +79,29 @@ def schema() -> Any:
     )
 
 
+def _leaf_fields(pa: Any) -> list[Any]:
+    kinds = {"path": pa.string(), "kind": pa.int8(), "number": pa.float64(), "text": pa.string()}
+    return [pa.field(name, kind) for name, kind in kinds.items()]
+
+
+def batch_of(rows: Sequence[tuple[Any, ...]]) -> Any:
+    """Return rows, as :func:`row_of` makes them, as an Arrow batch."""
+    pa, arrays = arrow(), []
+    for field, values in zip(schema(), zip(*rows, strict=True), strict=True):
+        arrays.append(_leaf_array(pa, values) if field.name == "leaves" else pa.array(values, field.type))
+    return pa.record_batch(arrays, schema=schema())
+
+
+def _leaf_array(pa: Any, rows: Sequence[list[Leaf]]) -> Any:
+    """Return the leaves of rows; converting a mapping for each would take as long as all the rest."""
+    leaves = [leaf for row in rows for leaf in row]
+    fields = _leaf_fields(pa)
+    parts = zip(*leaves, strict=True) if leaves else ([] for _ in fields)
+    arrays = [pa.array(values, field.type) for values, field in zip(parts, fields, strict=True)]
+    offsets = pa.array([0, *accumulate(map(len, rows))], pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=fields))
+
+
 INDEX = ("key", "object_size", "object_time", "object_tag", "object_version")
 """The columns by which a listing is compared with the catalog."""
 SHOWN = (*FIELDS, "manifest_digest", "metadata", "schema", "inputs")
@@ -88,14 +115,14 @@ def row_of(info: ObjectInfo, loaded: StoredManifest) -> tuple[Any, ...]:
     return (
         info.key,
         *identity_of(info),
-        *(_plain(getattr(manifest, name)) for name in FIELDS),
+        *(getattr(manifest, name) for name in FIELDS),
         loaded.digest,
         _json(manifest.metadata),
         None if manifest.schema is None else _json(manifest.schema),
         [f"{used.name}@{used.version}" for used in manifest.inputs],
         list(types),
         list(types.values()),
-        list(_leaves(manifest)),
+        _leaves(manifest),
         loaded.data if len(loaded.data) <= MOST_DOCUMENT_BYTES else None,
     )
 
@@ -110,24 +137,17 @@ def path_text(path: tuple[str, ...]) -> str:
     return path[0] if len(path) == 1 and path[0][:1] not in {"", "["} else _json(list(path))
 
 
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | datetime) else str(value)
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _leaves(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """Yield each metadata value with its path; one odd value without a path if there are too many."""
+def _leaves(manifest: Manifest) -> list[Leaf]:
+    """Return each metadata value with its path; one odd value without a path if there are too many."""
     found = list(_walk(decode(manifest.metadata)))
-    if len(found) > _MOST_LEAVES:
-        found = [("", ODD, None, None)]
-    for path, kind, number, text in found:
-        yield {"path": path, "kind": kind, "number": number, "text": text}
+    return found if len(found) <= _MOST_LEAVES else [("", ODD, None, None)]
 
 
-def _walk(metadata: Mapping[str, Any]) -> Iterator[tuple[str, int, float | None, str | None]]:
+def _walk(metadata: Mapping[str, Any]) -> Iterator[Leaf]:
     todo: list[tuple[tuple[str, ...], Any]] = [((), metadata)]
     count = 0
     while todo and count <= _MOST_LEAVES:

@@ -1,7 +1,7 @@
 """A condition over whole columns: three answers for each row, as for one version, in a few milliseconds for all.
 
-Values that a column cannot hold as they are (lists, large numbers, long texts) are told by the manifest of the row alone.
-So are comparisons of two fields. The result is the same as that of :class:`~metamlflow.model.conditions.Condition`.
+Values that a column cannot hold as they are (lists, large numbers, long texts) are told by the manifest of the row.
+So are comparisons of two fields. The result is that of :class:`~metamlflow.model.conditions.Condition`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from metamlflow.model.condition_fields import ALIAS, COLUMN, COLUMNS, INPUT, METADATA, TAG, TAGS
@@ -29,6 +29,7 @@ from metamlflow.model.condition_terms import (
 from metamlflow.store.find.columns import BOOL, NULL, NUMBER, ODD, TEXT, arrow, path_text
 from metamlflow.store.find.refresh import Snapshot
 
+_REMEMBERED = 65_536
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMPARABLE: tuple[frozenset[type], ...] = (frozenset({int, float}), frozenset({str}))
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -196,7 +197,7 @@ def _answering(term: Comparison, field: Field) -> Callable[[Any], bool | None]:
     value = _microseconds(given.value) if field.path == ("created_at",) else given.value
     other = Value(value, given.token)
 
-    @cache
+    @lru_cache(_REMEMBERED, typed=True)  # True and 1 are equal, and not the same
     def slowly(found: Any) -> bool | None:
         if found is MISSING:
             return None

@@ -7,7 +7,7 @@ may be old, lost or damaged, and the result is the same; it takes longer then.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,16 @@ def refreshed(store: Store, segments: Segments, records: HeldRecords) -> Snapsho
     return _joined(store, segments, records, look, alive)
 
 
+def take_in(store: Store, segments: Segments, infos: Sequence[ObjectInfo]) -> None:
+    """Read the manifests among listed objects that have no row, and write rows of them."""
+    look = _Look(store, segments)
+    with SegmentWriter(segments.folder) as writer:
+        for info, loaded in look.read_of(look.unknown(list(infos)), quiet=True):
+            writer.add(info, loaded)
+    if (segment := writer.segment) is not None:
+        segments.add(segment)
+
+
 class _Look:
     """One look at the store: what its listing shows that the catalog does not know."""
 
@@ -88,15 +98,21 @@ class _Look:
         self.damaged_names: set[ArtifactName] = set()
 
     def read(self) -> Iterator[tuple[ObjectInfo, StoredManifest]]:
-        """Yield the manifests that are new; a damaged one is left out with a warning."""
-        found = unknown_objects(self._store, list(self._index), self._unknown)
-        for info, loaded in in_parallel(self._load, self._manifests(found), size_of=_size):
+        """Yield the manifests that are new, after one listing; a damaged one is left out with a warning."""
+        return self.read_of(unknown_objects(self._store, list(self._index), self.unknown))
+
+    def read_of(
+        self, infos: Iterable[ObjectInfo], *, quiet: bool = False
+    ) -> Iterator[tuple[ObjectInfo, StoredManifest]]:
+        """Yield the manifests among listed objects, and note the others; of damaged ones warn, unless ``quiet``."""
+        for info, loaded in in_parallel(self._load, self._manifests(infos), size_of=_size):
             if isinstance(loaded, StoreFormatError):
-                warn(loaded)
+                if not quiet:
+                    warn(loaded)
             elif loaded is not None:
                 yield info, loaded
 
-    def _unknown(self, page: list[ObjectInfo]) -> list[ObjectInfo]:
+    def unknown(self, page: list[ObjectInfo]) -> list[ObjectInfo]:
         """Note the objects that the catalog has a row of; return the others. For several pages at the same time."""
         index, seen = self._index, self.seen
         if not index:

@@ -105,4 +105,3 @@ def table(store: Store, catalog: Catalog) -> Any:
     for name, column in columns.items():
         found = found.append_column(name, column)
     return found.sort_by([("name", "ascending"), ("version", "ascending")]).combine_chunks()
-

@@ -1,11 +1,11 @@
-"""The catalog on this machine: Parquet files in a private folder, each with the rows of the versions that were new then.
+"""The catalog on this machine: Parquet files in a private folder, each with the rows of versions that were new then.
 
     <cache folder>/catalogs/<key>/<time>-<random>.parquet    a segment: rows that are never changed
     <cache folder>/catalogs/<key>/records                    what aliases, notes and odd states said
 
-A row counts while a listing shows the very object that it was made from. Of two rows of one object the later one counts.
-Processes may share a folder: a segment is renamed into place whole, and one that is gone or damaged costs its rows, which
-are read from the store again.
+A row counts while a listing shows the very object that it was made from; of two rows of one object the later one does.
+Processes may share a folder: a segment is renamed into place whole, and one that is gone or damaged costs its rows,
+which are read from the store again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.store.find.columns import INDEX, Identity, arrow, row_of, schema, weight_of
+from metamlflow.store.find.columns import INDEX, Identity, arrow, batch_of, row_of, schema, weight_of
 
 _log = logging.getLogger(__name__)
 _FORMAT = {b"metamlflow.catalog": b"1"}
@@ -81,10 +81,7 @@ class SegmentWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            pa = arrow()
-            columns = zip(*self._rows, strict=True)
-            arrays = [pa.array(values, kind.type) for values, kind in zip(columns, self._schema, strict=True)]
-            self._open().write_batch(pa.record_batch(arrays, schema=self._schema))
+            self._open().write_batch(batch_of(self._rows).replace_schema_metadata(_FORMAT))
             self.rows += len(self._rows)
             self._rows, self._weight = [], 0
 

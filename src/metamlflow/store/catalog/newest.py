@@ -1,0 +1,87 @@
+"""The newest version of every name, from one listing that passes over what nobody asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from metamlflow.backend import ObjectInfo
+from metamlflow.errors import StoreFormatError
+from metamlflow.format.layout import ARTIFACTS, name_of_artifact_key, parse_version_key, versions_prefix
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.statuses import VersionStatus, merged, page_of
+from metamlflow.store.catalog.store import Store
+
+_PAGE = 1_000  # keys
+
+
+@dataclass(slots=True)
+class _Name:
+    """What a listing has shown of one name so far: the objects of its newest versions, until one is certainly live."""
+
+    name: ArtifactName
+    infos: list[ObjectInfo] = field(default_factory=list)
+    version: int = 0
+    is_settled: bool = False
+    is_damaged: bool = False
+
+    def add(self, info: ObjectInfo) -> None:
+        """Take in the next object of the name; once its newest version is settled, nothing more matters."""
+        if self.is_settled or self.is_damaged:
+            return
+        try:
+            key = parse_version_key(self.name, info.key)
+        except StoreFormatError:
+            self.is_damaged = True
+            return
+        if key is None:
+            return
+        if key.version != self.version and self.infos and self.newest() is not None:
+            self.is_settled = True
+            return
+        self.version = key.version
+        self.infos.append(info)
+
+    def newest(self) -> VersionStatus | None:
+        """Return the newest version if it is certainly live, as a listing of this name would show it; else None."""
+        if self.is_damaged:
+            return None
+        found = next((status for status in merged(self.name, self.infos) if status.committed), None)
+        return found if found is not None and found.available else None
+
+
+def newest_of_each(store: Store) -> Iterator[tuple[ArtifactName, VersionStatus | None]]:
+    """Yield each name that has records of versions, and its newest version if that is certainly live.
+
+    At most the requests of a listing of ``artifacts/``: where a page ends among the older versions of a name, or among
+    its claims, the next page begins behind them. None: whoever wants this name looks at it by itself.
+    """
+    current: _Name | None = None
+    after, full = "", True
+    while full:
+        page = page_of(store, ARTIFACTS, after, _PAGE)
+        full = len(page) == _PAGE
+        for info in page:
+            if current is None or not info.key.startswith(versions_prefix(current.name)):
+                text = name_of_artifact_key(info.key)
+                if current is not None and text != current.name:
+                    yield current.name, current.newest()
+                    current = None
+                if text is None:
+                    continue
+                current = current or _Name(ArtifactName(text))
+            current.add(info)
+        after = _next(page[-1].key, current) if full else ""
+    if current is not None:
+        yield current.name, current.newest()
+
+
+def _next(last: str, current: _Name | None) -> str:
+    """Return the key that the next page begins after."""
+    if current is None:
+        return last
+    versions = versions_prefix(current.name)
+    if last < versions:
+        return max(last, versions[:-1])  # aliases, claims and notes lie before
+    # The sign after the slash: so nothing below the prefix follows.
+    return f"{versions[:-1]}0" if current.is_settled or current.is_damaged else last
