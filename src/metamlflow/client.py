@@ -74,6 +74,7 @@ from metamlflow.store.verify.verify import verify_each
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
     from metamlflow.format.manifests import StoredManifest
+    from metamlflow.model.run_lists import RunComparison, RunList
     from metamlflow.store.catalog.statuses import VersionStatus
     from metamlflow.store.doctor import Diagnosis
     from metamlflow.store.find.catalog import Catalog
@@ -650,6 +651,27 @@ class MetaMLFlowClient:
 
         return table(self._store, self._catalog)
 
+    def sql(self, query: str) -> Any:
+        """Return the rows of a SQL query over the catalog and the runs as a ``pyarrow.Table``.
+
+        The tables are ``versions`` (also called ``catalog``), as :meth:`catalog` returns it, and ``runs``. Metadata,
+        parameters and metrics are JSON: ``select name, version from versions where (metadata->>'accuracy')::double >
+        0.9``. The query is run by DuckDB in memory. It can read no file and no address. Needs
+        ``pip install 'metamlflow[sql]'``.
+
+        Args:
+            query: one statement. A table is made if the query has its name.
+
+        Raises:
+            InvalidInputError: the query fails, or gives no rows.
+            MissingDependencyError: DuckDB or pyarrow is not installed.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.sql import rows_of_query
+
+        tables = {"versions": self.catalog, "catalog": self.catalog, "runs": lambda: self.runs().to_arrow()}
+        return rows_of_query(query, tables)
+
     def list_names(self, *, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.
 
@@ -739,6 +761,43 @@ class MetaMLFlowClient:
         """
         self._store.marker()
         return recorded_run(self._store, run_id)
+
+    def runs(self, name: str | None = None, *, where: str | None = None) -> RunList:
+        """Return the records of all runs, the latest first: a sequence, and a table in a notebook.
+
+        ``.rows()`` gives a mapping for each run, as ``pandas.DataFrame`` takes them, and ``.to_arrow()`` an Arrow
+        table. Costs one listing, and a read of each record of each run. A run with a damaged record is left out with a
+        :class:`~metamlflow.errors.DamagedRecordWarning`.
+
+        Args:
+            name: only runs of this name.
+            where: only runs for which this condition holds, such as ``"metrics.loss < 0.3 and params.lr = 0.1"``.
+                ``docs/runs.md`` lists the fields.
+
+        Raises:
+            InvalidInputError: the condition is malformed; the message shows the place.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.runs import parsed_where, runs_of
+
+        condition = parsed_where(where)
+        self._store.marker()
+        return runs_of(self._store, name, condition)
+
+    def compare_runs(self, left: str | RunRecord, right: str | RunRecord) -> RunComparison:
+        """Return two runs side by side: outcome, parameters, metrics, inputs, outputs and code.
+
+        Args:
+            left: the id of a run, or its record.
+            right: the other one.
+
+        Raises:
+            RunNotFoundError: a run does not exist.
+        """
+        from metamlflow.model.run_lists import RunComparison
+
+        records = (self.get_run(run) if isinstance(run, str) else run for run in (left, right))
+        return RunComparison.of(*records)
 
     def lineage(self, ref: Version, direction: Direction = "both", depth: int | None = None) -> Lineage:
         """Return the graph of the versions that a version was made from and of those made from it.

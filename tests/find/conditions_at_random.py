@@ -6,7 +6,28 @@ import json
 
 from hypothesis import strategies as st
 
-SCALARS = [0, 1, 2, 0.5, 1.0, -1, 2**53 + 1, 2**70, 1e300, True, False, None, "a", "b", "", "1", "x" * 1_001, "ünï", [1], {}]
+SCALARS = [
+    0,
+    1,
+    2,
+    0.5,
+    1.0,
+    -1,
+    2**53 + 1,
+    2**70,
+    1e300,
+    True,
+    False,
+    None,
+    "a",
+    "b",
+    "",
+    "1",
+    "x" * 1_001,
+    "ünï",
+    [1],
+    {},
+]
 NUMBERS = [0, 1, 2, 0.5, 1.0, -1, 2**53 + 1, 2**70]
 KEYS = ["a", "b", "deep", "odd key", "[", "ünï"]
 NAMES = ["m", "data", "team/m", "team/deep/x"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +26,11 @@ from metamlflow.store.find.columns import identity_of
 from metamlflow.store.find.listing import unknown_objects
 from metamlflow.store.find.records import HeldRecords, Wanted
 from metamlflow.store.find.segments import Segments, SegmentWriter
+from metamlflow.store.find.shared import SharedDocuments, share, shared_documents
 from metamlflow.store.transfer.scheduler import in_parallel
 
+MUCH = 1_000
+"""Manifests that were requested: after so many, others are spared that."""
 VersionKey = tuple[ArtifactName, int]
 
 
@@ -63,14 +67,20 @@ def refreshed(store: Store, segments: Segments, records: HeldRecords) -> Snapsho
     A damaged record is left out with a DamagedRecordWarning, as in lists.
     """
     look = _Look(store, segments)
-    with SegmentWriter(segments.folder) as writer:
+    with ExitStack() as stack:
+        if not len(segments):  # then the listing comes in the order of its keys
+            look.shared = stack.enter_context(shared_documents(store, segments.folder))
+        writer = stack.enter_context(SegmentWriter(segments.folder))
         for info, loaded in look.read():
             writer.add(info, loaded)
     alive = look.seen
     if (segment := writer.segment) is not None:
         rows = segments.add(segment)
         alive += b"\1" * len(rows)
-    return _joined(store, segments, records, look, alive)
+    snapshot = _joined(store, segments, records, look, alive)
+    if look.requested >= MUCH:
+        share(store, segments)
+    return snapshot
 
 
 def take_in(store: Store, segments: Segments, infos: Sequence[ObjectInfo]) -> None:
@@ -81,6 +91,16 @@ def take_in(store: Store, segments: Segments, infos: Sequence[ObjectInfo]) -> No
             writer.add(info, loaded)
     if (segment := writer.segment) is not None:
         segments.add(segment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """A listed manifest, and its bytes, if they need not be requested."""
+
+    info: ObjectInfo
+    name: ArtifactName
+    version: int
+    data: bytes | None
 
 
 class _Look:
@@ -96,6 +116,8 @@ class _Look:
         self.aliases: dict[tuple[ArtifactName, str], tuple[int, ObjectInfo]] = {}
         self.notes: dict[tuple[ArtifactName, int | None], tuple[int, ObjectInfo]] = {}
         self.damaged_names: set[ArtifactName] = set()
+        self.shared: SharedDocuments | None = None
+        self.requested = 0
 
     def read(self) -> Iterator[tuple[ObjectInfo, StoredManifest]]:
         """Yield the manifests that are new, after one listing; a damaged one is left out with a warning."""
@@ -126,13 +148,15 @@ class _Look:
                 others.append(info)
         return others
 
-    def _manifests(self, infos: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, ListedKey]]:
+    def _manifests(self, infos: Iterable[ObjectInfo]) -> Iterator[_Manifest]:
         for info in infos:
             at = listed_key(info.key)
             if at is None:
                 self._note_unreadable(info.key)
-            elif at.kind == "manifest":
-                yield info, at
+            elif at.kind == "manifest" and at.name is not None:
+                data = self.shared.get(info) if self.shared is not None else None
+                self.requested += data is None
+                yield _Manifest(info, at.name, at.version or 0, data)
             else:
                 self._note(info, at)
 
@@ -165,14 +189,11 @@ class _Look:
             warn(error)
             self.damaged_names.add(ArtifactName(name))
 
-    def _load(
-        self, wanted: tuple[ObjectInfo, ListedKey]
-    ) -> tuple[ObjectInfo, StoredManifest | StoreFormatError | None]:
-        info, at = wanted
-        assert at.name is not None  # noqa: S101 (for the type checker)
+    def _load(self, wanted: _Manifest) -> tuple[ObjectInfo, StoredManifest | StoreFormatError | None]:
+        info, store = wanted.info, self._store
         try:
-            data = with_retries(lambda: read_record(self._store.backend, info.key), self._store.clock)
-            return info, StoredManifest(decode_manifest(data, info.key, at.name, at.version or 0), data)
+            data = wanted.data or with_retries(lambda: read_record(store.backend, info.key), store.clock)
+            return info, StoredManifest(decode_manifest(data, info.key, wanted.name, wanted.version), data)
         except ObjectNotFoundError:
             return info, None  # erased since it was listed
         except StoreFormatError as error:
@@ -189,8 +210,8 @@ class _Look:
                 yield Wanted(info, "state", name, version, number)
 
 
-def _size(wanted: tuple[ObjectInfo, ListedKey]) -> int:
-    return min(wanted[0].size, MAX_DOCUMENT_BYTES)
+def _size(wanted: _Manifest) -> int:
+    return min(wanted.info.size, MAX_DOCUMENT_BYTES)
 
 
 def _joined(store: Store, segments: Segments, records: HeldRecords, look: _Look, alive: bytearray) -> Snapshot:
