@@ -230,7 +230,8 @@ class Run:
         """
         check_text(name, "the name of a metric")
         encoded = encode_mapping({name: value})
-        if not is_number(encoded[name]):
+        stored = next(iter(encoded.values()))
+        if not is_number(stored):
             raise InvalidInputError(f"the value of a metric is a number, not {type(value).__name__}")
         if step is not None and (isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MAX_STEP):
             raise InvalidInputError(f"a step is a whole number from 0 to {MAX_STEP:,}, not {step!r:.80}")
@@ -239,7 +240,7 @@ class Run:
                 f"a run has at most {MAX_SERIES} series of metrics",
                 hint="Log others with log_metrics(), which keeps their last value.",
             )
-        self._series.setdefault(name, MetricSeries()).log(encoded[name], step)
+        self._series.setdefault(name, MetricSeries()).log(stored, step)
         self._metrics |= encoded
 
     def note(self, text: str) -> None:
