@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,8 @@ class World:
         self.client = MetaMLFlowClient(self.folder / "store", cache_dir=self.folder / "cache", stale_metadata="ignore")
 
     def take(self, step) -> None:
-        try:
+        with suppress(MetaMLFlowError):  # there is no such version, or it is held: the step changes nothing
             self._take(step)
-        except MetaMLFlowError:
-            pass  # there is no such version, or it is held: the step changes nothing
 
     def _take(self, step) -> None:
         client = self.client

@@ -19,6 +19,7 @@ from metamlflow.cli.completion import names, references
 from metamlflow.cli.doctor import advised, examined
 from metamlflow.cli.du import du_app
 from metamlflow.cli.exit_codes import ExitCode
+from metamlflow.cli.find import find_app
 from metamlflow.cli.fsck import fsck_app
 from metamlflow.cli.lineage import lineage_app
 from metamlflow.cli.migrate import migration_app
@@ -349,6 +350,7 @@ def demo(
 
 
 app.add_typer(alias_app)
+app.add_typer(find_app)
 app.add_typer(rollback_app)
 app.add_typer(pointer_app)
 app.add_typer(migration_app)

@@ -91,7 +91,12 @@ class SegmentWriter:
 
             encoded = ["name", "artifact_type", "kind", "created_by", "run", "writer", "schema"]
             self._writer = pq.ParquetWriter(
-                self._temp, self._schema, compression="zstd", compression_level=1, use_dictionary=encoded
+                self._temp,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=encoded,
+                write_page_checksum=True,
             )
         return self._writer
 
@@ -108,7 +113,7 @@ class Segment:
         """The open Parquet file."""
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(self.path, memory_map=True)
+        return pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
 
     @cached_property
     def rows(self) -> int:
