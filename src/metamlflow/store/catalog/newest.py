@@ -17,7 +17,7 @@ _PAGE = 1_000  # keys
 
 @dataclass(slots=True)
 class _Name:
-    """What a listing has shown of one name so far: the objects of its newest versions, until one is certainly live."""
+    """What a listing has shown of one name so far: the objects of its newest version."""
 
     name: ArtifactName
     infos: list[ObjectInfo] = field(default_factory=list)
@@ -36,7 +36,7 @@ class _Name:
             return
         if key is None:
             return
-        if key.version != self.version and self.infos and self.newest() is not None:
+        if key.version != self.version and self._newest_committed() is not None:
             self.is_settled = True
             return
         self.version = key.version
@@ -44,10 +44,11 @@ class _Name:
 
     def newest(self) -> VersionStatus | None:
         """Return the newest version if it is certainly live, as a listing of this name would show it; else None."""
-        if self.is_damaged:
-            return None
-        found = next((status for status in merged(self.name, self.infos) if status.committed), None)
+        found = None if self.is_damaged else self._newest_committed()
         return found if found is not None and found.available else None
+
+    def _newest_committed(self) -> VersionStatus | None:
+        return next((status for status in merged(self.name, self.infos) if status.committed), None)
 
 
 def newest_of_each(store: Store) -> Iterator[tuple[ArtifactName, VersionStatus | None]]:
