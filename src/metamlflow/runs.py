@@ -233,7 +233,7 @@ class Run:
         stored = next(iter(encoded.values()))
         if not is_number(stored):
             raise InvalidInputError(f"the value of a metric is a number, not {type(value).__name__}")
-        if step is not None and (isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MAX_STEP):
+        if step is not None and not _is_step(step):
             raise InvalidInputError(f"a step is a whole number from 0 to {MAX_STEP:,}, not {step!r:.80}")
         if name not in self._series and len(self._series) >= MAX_SERIES:
             raise InvalidInputError(
@@ -300,6 +300,10 @@ def _refuse_generators(function: Callable[..., Any]) -> None:
             "a run cannot decorate a generator: its body runs whenever somebody asks for more",
             hint="Use `with client.run(…):` around the loop that takes what it yields.",
         )
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
 
 
 def check_text(value: object, what: str, most: int = _MOST_NAME_CHARACTERS) -> None:

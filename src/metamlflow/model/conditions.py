@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
-from metamlflow.model.condition_fields import OF_VERSIONS, Vocabulary
+from metamlflow.model.condition_fields import OF_VERSIONS
 from metamlflow.model.condition_terms import (
     MATCHING,
     MEMBERSHIP,
@@ -25,7 +25,7 @@ from metamlflow.model.condition_terms import (
     Term,
     Value,
 )
-from metamlflow.model.condition_words import ConditionReader, date_of
+from metamlflow.model.condition_words import ConditionReader, Vocabulary, date_of
 from metamlflow.model.patterns import MAX_PATTERN_CHARACTERS
 
 

@@ -15,18 +15,23 @@ class HeldManifest(StoredManifest):
     """A manifest whose bytes have the digest that was recorded when it was read and checked."""
 
     __slots__ = ("_decoded", "_name", "_version")
+    _decoded: Manifest | None
+    _name: ArtifactName
+    _version: int
 
     def __init__(self, data: bytes, name: ArtifactName, version: int) -> None:
         for attribute, value in (("data", data), ("_name", name), ("_version", version), ("_decoded", None)):
             object.__setattr__(self, attribute, value)
 
     @property
-    def manifest(self) -> Manifest:  # type: ignore[override]
+    def manifest(self) -> Manifest:
         """The manifest, decoded at the first look."""
-        if self._decoded is None:
+        decoded = self._decoded
+        if decoded is None:
             key = manifest_key(self._name, self._version)
-            object.__setattr__(self, "_decoded", decode_manifest(self.data, key, self._name, self._version))
-        return self._decoded
+            decoded = decode_manifest(self.data, key, self._name, self._version)
+            object.__setattr__(self, "_decoded", decoded)
+        return decoded
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return StoredManifest, (self.manifest, self.data)

@@ -162,7 +162,8 @@ class _Look:
 
     def _note(self, info: ObjectInfo, at: ListedKey) -> None:
         assert at.name is not None  # noqa: S101 (for the type checker: all records of versions have one)
-        newest: Any
+        newest: dict[Any, tuple[int, ObjectInfo]]
+        of: tuple[ArtifactName, Any]
         match at.kind:
             case "tomb":
                 self.tombs.add((at.name, at.version or 0))
@@ -175,7 +176,7 @@ class _Look:
                 newest, of = self.notes, (at.name, at.version)
             case _:
                 return
-        if at.number > newest.get(of, (0,))[0]:
+        if of not in newest or at.number > newest[of][0]:
             newest[of] = at.number, info
 
     def _note_unreadable(self, key: str) -> None:

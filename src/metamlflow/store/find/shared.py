@@ -17,7 +17,6 @@ import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ def shared_documents(store: Store, folder: Path) -> Iterator[SharedDocuments]:
         if not isinstance(store.backend, CheapStat):
             try:
                 found = _fetched(store, place)
-            except (MetaMLFlowError, *damage()) as error:
+            except Exception as error:  # noqa: BLE001 (whatever lies there, all is read from the store then)
                 _log.debug("the shared catalog is not used: %s", error)
         yield SharedDocuments(found)
     finally:
@@ -199,9 +198,9 @@ def _parts(found: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
 
 
 def _blob(place: Path) -> Blob:
-    digest, checksum = hashlib.sha256(), google_crc32c.Checksum()
+    digest, checksum = hashlib.sha256(), 0
     with place.open("rb") as file:
         while data := file.read(_CHUNK):
             digest.update(data)
-            checksum.update(data)
-    return Blob(place.stat().st_size, digest.hexdigest(), checksum.hexdigest().decode(), partial(place.open, "rb"))
+            checksum = google_crc32c.extend(checksum, data)
+    return Blob(place.stat().st_size, digest.hexdigest(), f"{checksum:08x}", lambda: place.open("rb"))

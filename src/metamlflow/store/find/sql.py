@@ -10,7 +10,7 @@ from metamlflow.errors import InvalidInputError, MissingDependencyError
 from metamlflow.redaction import printable
 from metamlflow.store.find.columns import arrow
 
-_CLOSED = {
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
@@ -46,7 +46,7 @@ def queried(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
                 connection.register(name, make())
         connection.execute("SET lock_configuration = true")
         try:
-            found = connection.sql(query)
+            found: Any = connection.sql(query)  # None for a statement without rows
             return None if found is None else found.to_arrow_table()
         except duckdb.Error as error:
             told = printable(str(error)[:_MOST_CHARACTERS], keep="\n")
