@@ -9,10 +9,11 @@ from metamlflow.backend import ObjectInfo
 from metamlflow.errors import StoreFormatError
 from metamlflow.format.layout import ARTIFACTS, name_of_artifact_key, parse_version_key, versions_prefix
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.statuses import VersionStatus, merged, page_of
+from metamlflow.store.catalog.ordered import listed_in_order
+from metamlflow.store.catalog.statuses import VersionStatus, merged
 from metamlflow.store.catalog.store import Store
 
-_PAGE = 1_000  # keys
+_IDLE = 1_000  # keys that do not matter, one after the other: a page of a listing
 
 
 @dataclass(slots=True)
@@ -54,35 +55,35 @@ class _Name:
 def newest_of_each(store: Store) -> Iterator[tuple[ArtifactName, VersionStatus | None]]:
     """Yield each name that has records of versions, and its newest version if that is certainly live.
 
-    At most the requests of a listing of ``artifacts/``: where a page ends among the older versions of a name, or among
-    its claims, the next page begins behind them. None: whoever wants this name looks at it by itself.
+    At most the requests of a listing of ``artifacts/`` and two for each name that has thousands of records: behind many
+    older versions, or claims, of a name the listing begins anew. None: whoever wants this name looks at it by itself.
     """
     current: _Name | None = None
-    after, full = "", True
-    while full:
-        page = page_of(store, ARTIFACTS, after, _PAGE)
-        full = len(page) == _PAGE
-        for info in page:
+    after: str | None = ""
+    while after is not None:
+        begun, after, idle = after, None, 0
+        for info in listed_in_order(store, ARTIFACTS, begun):
             if current is None or not info.key.startswith(versions_prefix(current.name)):
                 text = name_of_artifact_key(info.key)
                 if current is not None and text != current.name:
                     yield current.name, current.newest()
-                    current = None
+                    current, idle = None, 0
                 if text is None:
                     continue
                 current = current or _Name(ArtifactName(text))
             current.add(info)
-        after = _next(page[-1].key, current) if full else ""
+            idle = idle + 1 if _next(info.key, current) != info.key else 0
+            if idle == _IDLE:
+                after = _next(info.key, current)
+                break
     if current is not None:
         yield current.name, current.newest()
 
 
-def _next(last: str, current: _Name | None) -> str:
-    """Return the key that the next page begins after."""
-    if current is None:
-        return last
+def _next(last: str, current: _Name) -> str:
+    """Return the key behind which the next one that matters lies."""
     versions = versions_prefix(current.name)
     if last < versions:
-        return max(last, versions[:-1])  # aliases, claims and notes lie before
+        return versions[:-1]  # aliases, claims and notes lie before
     # The sign after the slash: so nothing below the prefix follows.
     return f"{versions[:-1]}0" if current.is_settled or current.is_damaged else last

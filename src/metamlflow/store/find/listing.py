@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.threads import ThreadPool
 from metamlflow.format.layout import ARTIFACTS
-from metamlflow.store.catalog.statuses import page_of
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
 
-_PAGE = 1_000  # keys
+_PAGE = 1_000  # keys that are looked at together
 _MOST_PARTS = 8
 _PART_KEYS = 4_000  # fewer are not worth a part of their own
 _SAMPLED = 1_024
@@ -49,17 +49,16 @@ def _part(store: Store, after: str, last: str | None, unknown: Unknown) -> list[
 
 
 def _pages(store: Store, after: str, last: str | None) -> Iterator[list[ObjectInfo]]:
-    """Yield pages of objects whose keys are greater than ``after`` and at most ``last``."""
-    full = True
-    while full:
-        page = page_of(store, ARTIFACTS, after, _PAGE)
-        full = len(page) == _PAGE
-        if page:
-            after = page[-1].key
-        if last is not None and after >= last:
-            full = False
-            page = [info for info in page if info.key <= last]
-        yield page
+    """Yield groups of objects whose keys are greater than ``after`` and at most ``last``."""
+    group = []
+    for info in listed_in_order(store, ARTIFACTS, after):
+        if last is not None and info.key > last:
+            break
+        group.append(info)
+        if len(group) == _PAGE:
+            yield group
+            group = []
+    yield group
 
 
 def _bounds(known: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
@@ -26,12 +26,13 @@ from metamlflow.store.find.columns import identity_of
 from metamlflow.store.find.listing import unknown_objects
 from metamlflow.store.find.records import HeldRecords, Wanted
 from metamlflow.store.find.segments import Segments, SegmentWriter
-from metamlflow.store.find.shared import SharedDocuments, share, shared_documents
+from metamlflow.store.find.shared import SharedDocuments, proves, share, shared_documents
 from metamlflow.store.transfer.scheduler import in_parallel
 
 MUCH = 1_000
 """Manifests that were requested: after so many, others are spared that."""
 VersionKey = tuple[ArtifactName, int]
+Of = TypeVar("Of")
 
 
 @dataclass
@@ -78,7 +79,7 @@ def refreshed(store: Store, segments: Segments, records: HeldRecords) -> Snapsho
         rows = segments.add(segment)
         alive += b"\1" * len(rows)
     snapshot = _joined(store, segments, records, look, alive)
-    if look.requested >= MUCH:
+    if look.is_proven and look.requested >= MUCH:
         share(store, segments)
     return snapshot
 
@@ -118,6 +119,7 @@ class _Look:
         self.damaged_names: set[ArtifactName] = set()
         self.shared: SharedDocuments | None = None
         self.requested = 0
+        self.is_proven = False  # whether listings show by what others could tell that a shared document is the manifest
 
     def read(self) -> Iterator[tuple[ObjectInfo, StoredManifest]]:
         """Yield the manifests that are new, after one listing; a damaged one is left out with a warning."""
@@ -162,22 +164,15 @@ class _Look:
 
     def _note(self, info: ObjectInfo, at: ListedKey) -> None:
         assert at.name is not None  # noqa: S101 (for the type checker: all records of versions have one)
-        newest: dict[Any, tuple[int, ObjectInfo]]
-        of: tuple[ArtifactName, Any]
         match at.kind:
             case "tomb":
                 self.tombs.add((at.name, at.version or 0))
-                return
             case "state":
-                newest, of = self.states, (at.name, at.version or 0)
+                _keep_newest(self.states, (at.name, at.version or 0), at.number, info)
             case "alias":
-                newest, of = self.aliases, (at.name, at.of)
+                _keep_newest(self.aliases, (at.name, at.of), at.number, info)
             case "note":
-                newest, of = self.notes, (at.name, at.version)
-            case _:
-                return
-        if of not in newest or at.number > newest[of][0]:
-            newest[of] = at.number, info
+                _keep_newest(self.notes, (at.name, at.version), at.number, info)
 
     def _note_unreadable(self, key: str) -> None:
         """Note a name that has a state record as it was spelled before: to ignore it could show a pruned version."""
@@ -194,6 +189,7 @@ class _Look:
         info, store = wanted.info, self._store
         try:
             data = wanted.data or with_retries(lambda: read_record(store.backend, info.key), store.clock)
+            self.is_proven = self.is_proven or proves(info, data)
             return info, StoredManifest(decode_manifest(data, info.key, wanted.name, wanted.version), data)
         except ObjectNotFoundError:
             return info, None  # erased since it was listed
@@ -209,6 +205,11 @@ class _Look:
         for (name, version), (number, info) in self.states.items():
             if number % 2 and (name, version) not in self.tombs:
                 yield Wanted(info, "state", name, version, number)
+
+
+def _keep_newest(series: dict[Of, tuple[int, ObjectInfo]], of: Of, number: int, info: ObjectInfo) -> None:
+    if of not in series or number > series[of][0]:
+        series[of] = number, info
 
 
 def _size(wanted: _Manifest) -> int:
