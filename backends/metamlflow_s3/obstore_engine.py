@@ -64,18 +64,6 @@ def _note_page() -> None:
     _last_page = time.monotonic()
 
 
-async def _next_page(pages: Any) -> Sequence[ObjectMeta]:
-    """Return the next page, which may be several of the server's, and not for ever; an empty one at the end."""
-    try:
-        async with asyncio.timeout(_PAGE_SECONDS):
-            async for page in pages:
-                return cast("Sequence[ObjectMeta]", page)
-            return ()
-    finally:
-        del pages
-        _note_page()
-
-
 @atexit.register
 def _let_go() -> None:
     time.sleep(max(0.0, _last_page + _LETTING_GO_SECONDS - time.monotonic()))
@@ -252,16 +240,13 @@ class FastEngine:
         if self._strayed:
             raise NotPlainError("a listing went astray before")
         last = after
-        pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
         while True:
             _log.debug("list (obstore) s3://%s/%s after %s", self._bucket, folder, last)
             try:
-                page = sync(get_loop(), _next_page, pages)
+                page = sync(get_loop(), self._page, folder, last)
             except TimeoutError as error:
-                del pages  # it holds what arrived, and an error that is kept would hold it
                 raise self._astray("the listing takes too long") from error
             except Exception as error:  # whatever it is: see the top
-                del pages
                 raise self._not_plain(error) from error
             for item in page:
                 # A name that ends in a slash is shortened on its way to the server: so what is before it comes again.
@@ -276,6 +261,18 @@ class FastEngine:
                 return
             if page[-1]["path"] < last or last == after:
                 raise self._astray("the listing does not go on")
+
+    async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
+        """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
+        pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
+        try:
+            async with asyncio.timeout(_PAGE_SECONDS):
+                async for page in pages:
+                    return page
+                return ()
+        finally:
+            del pages  # it holds what arrived, and an error that is kept would hold it
+            _note_page()
 
     def _astray(self, what: str) -> NotPlainError:
         """Leave all listings to the other engine from now on, which sees each page of the server."""
