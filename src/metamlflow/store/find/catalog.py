@@ -25,7 +25,7 @@ from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.records import looked_again
 from metamlflow.store.catalog.statuses import VersionStatus, load_manifest
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.find.columns import arrow, identity_of
+from metamlflow.store.find.columns import arrow
 from metamlflow.store.find.documents import held_manifests
 from metamlflow.store.find.records import HeldRecords
 from metamlflow.store.find.refresh import Snapshot, refreshed, take_in
@@ -123,12 +123,7 @@ class Catalog:
         with self._lock:
             segments, _ = self._opened()
             take_in(self._store, segments, infos)
-            index, identities = segments.index, segments.identities
-            rows = [index.get(info.key) for info in infos]
-            known = [
-                row if row is not None and identities[row] == identity_of(info) else None
-                for row, info in zip(rows, infos, strict=True)
-            ]
+            known = [segments.is_known(info) for info in infos]
             ascending = sorted(row for row in known if row is not None)
             found = dict(zip(ascending, self._held(segments, ascending), strict=True))
         return [None if row is None else found[row] for row in known]

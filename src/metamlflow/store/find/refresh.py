@@ -22,7 +22,6 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.find.columns import identity_of
 from metamlflow.store.find.listing import unknown_objects
 from metamlflow.store.find.records import HeldRecords, Wanted
 from metamlflow.store.find.segments import Segments, SegmentWriter
@@ -138,16 +137,15 @@ class _Look:
 
     def unknown(self, page: list[ObjectInfo]) -> list[ObjectInfo]:
         """Note the objects that the catalog has a row of; return the others. For several pages at the same time."""
-        index, seen = self._index, self.seen
-        if not index:
+        if not self._index:
             return page
-        identities, others = self._segments.identities, []
+        is_known, seen, others = self._segments.is_known, self.seen, []
         for info in page:
-            row = index.get(info.key)
-            if row is not None and identities[row] == identity_of(info):
-                seen[row] = 1
-            else:
+            row = is_known(info)
+            if row is None:
                 others.append(info)
+            else:
+                seen[row] = 1
         return others
 
     def _manifests(self, infos: Iterable[ObjectInfo]) -> Iterator[_Manifest]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,11 +23,12 @@ from typing import Any, Self
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.store.find.columns import INDEX, Identity, arrow, batch_of, row_of, schema, weight_of
+from metamlflow.store.find.columns import INDEX, arrow, batch_of, identity_of, row_of, schema, weight_of
 
 _log = logging.getLogger(__name__)
 _FORMAT = {b"metamlflow.catalog": b"1"}
 _GROUP_ROWS = 2_048
+_INDEXED = 8_192  # rows at a time
 _GROUP_BYTES = 16 * 1024 * 1024
 _MOST_SEGMENTS = 8
 _SUFFIX = ".parquet"
@@ -156,7 +158,7 @@ class Segments:
         self.folder = folder
         self._segments: list[Segment] = []
         self._index: dict[str, int] | None = None
-        self._identities: list[Identity] = []
+        self._identities = array("q")
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -191,24 +193,29 @@ class Segments:
     def index(self) -> dict[str, int]:
         """The row of each key: the last one."""
         if self._index is None:
-            self._index, self._identities = {}, []
+            self._index, self._identities = {}, array("q")
             first = 0
             for segment in self._segments:
                 self._take_in(segment, first)
                 first += segment.rows
         return self._index
 
-    @property
-    def identities(self) -> list[Identity]:
-        """By which the object of each row is known again."""
-        _ = self.index
-        return self._identities
+    def is_known(self, info: ObjectInfo) -> int | None:
+        """Return the row that was made from the very object that a listing shows, or None."""
+        row = self.index.get(info.key)
+        return row if row is not None and self._identities[row] == hash(identity_of(info)) else None
 
     def _take_in(self, segment: Segment, first: int) -> None:
+        """Note the keys and identities of a segment's rows.
+
+        Of an identity the hash is held, which takes a tenth of the memory; its seed is a secret of the process.
+        """
         assert self._index is not None  # noqa: S101 (for the type checker)
-        keys, *identities = (segment.file.read(columns=[name]).column(0).to_pylist() for name in INDEX)
-        self._index.update(zip(keys, range(first, first + len(keys)), strict=True))
-        self._identities += zip(*identities, strict=True)
+        for batch in segment.file.iter_batches(_INDEXED, columns=list(INDEX)):
+            keys, *identities = (column.to_pylist() for column in batch.columns)
+            self._index.update(zip(keys, range(first, first + len(keys)), strict=True))
+            self._identities.extend(map(hash, zip(*identities, strict=True)))
+            first += len(keys)
 
     def column(self, name: str) -> Any:
         """Return a column of all rows, as a chunked array."""
