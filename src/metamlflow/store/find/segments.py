@@ -115,7 +115,7 @@ class Segment:
         """The open Parquet file."""
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
+        return pq.ParquetFile(self.path, page_checksum_verification=True)
 
     @cached_property
     def rows(self) -> int:
@@ -129,7 +129,7 @@ class Segment:
     def column(self, name: str) -> Any:
         """Return a column, as an array of one chunk or more."""
         if name not in self._held:
-            self._held[name] = self.file.read(columns=[name]).column(0)
+            self._held[name] = self.file.read(columns=[name], use_threads=False).column(0)
         return self._held[name]
 
     def documents(self, rows: Sequence[int]) -> Iterator[tuple[str, bytes | None, str]]:
@@ -141,7 +141,9 @@ class Segment:
                 return
             end = begin + self.file.metadata.row_group(group).num_rows
             if row < end:
-                found = self.file.read_row_group(group, columns=["key", "document", "manifest_digest"])
+                found = self.file.read_row_group(
+                    group, columns=["key", "document", "manifest_digest"], use_threads=False
+                )
                 places = []
                 while row is not None and row < end:
                     places.append(row - begin)
@@ -211,7 +213,7 @@ class Segments:
         Of an identity the hash is held, which takes a tenth of the memory; its seed is a secret of the process.
         """
         assert self._index is not None  # noqa: S101 (for the type checker)
-        for batch in segment.file.iter_batches(_INDEXED, columns=list(INDEX)):
+        for batch in segment.file.iter_batches(_INDEXED, columns=list(INDEX), use_threads=False):
             keys, *identities = (column.to_pylist() for column in batch.columns)
             self._index.update(zip(keys, range(first, first + len(keys)), strict=True))
             self._identities.extend(map(hash, zip(*identities, strict=True)))
@@ -266,7 +268,7 @@ class Segments:
             for segment, counts in chosen:
                 begin = 0
                 for group in range(segment.file.num_row_groups):
-                    table = segment.file.read_row_group(group)
+                    table = segment.file.read_row_group(group, use_threads=False)
                     mask = pa.array([bool(one) for one in counts[begin : begin + table.num_rows]], pa.bool_())
                     writer.add_table(table.filter(mask))
                     begin += table.num_rows
