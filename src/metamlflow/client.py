@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -82,8 +82,12 @@ from metamlflow.store.verify.verify import verify_each
 
 if TYPE_CHECKING:
     from metamlflow.backend.diagnosis import AccessPolicy, Role
+    from metamlflow.format.manifests import StoredManifest
+    from metamlflow.model.run_lists import RunComparison, RunList
+    from metamlflow.store.catalog.statuses import VersionStatus
     from metamlflow.store.diff.report import ArtifactDiff
     from metamlflow.store.doctor import Diagnosis
+    from metamlflow.store.find.catalog import Catalog
     from metamlflow.store.repair.donors import Donor
     from metamlflow.store.repair.report import RepairReport
     from metamlflow.store.retain.collecting.plan import CollectionPlan
@@ -804,7 +808,8 @@ class MetaMLFlowClient:
         """Return the latest version of each name, sorted by name; or all versions of one name, ascending.
 
         Pruned, absent and erased versions are left out; a version with a damaged record is left out with a
-        :class:`DamagedRecordWarning`.
+        :class:`DamagedRecordWarning`. Without a name it costs two listings, and a read of each version; of many names
+        those that the catalog of :meth:`search` has are not read again.
 
         Args:
             name: list the versions of this name, hidden or not.
@@ -824,13 +829,83 @@ class MetaMLFlowClient:
         if parsed is not None and begins:
             raise InvalidInputError("prefix is for a list of names; give it, or a name")
         self._store.marker()
-        found = listed(self._store, parsed, include_hidden=include_hidden, prefix=begins)
+        found = listed(self._store, parsed, include_hidden=include_hidden, prefix=begins, held=self._held)
         aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
         return Artifacts(
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
             for loaded in found
             if artifact_type is None or loaded.manifest.artifact_type == artifact_type
         )
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from metamlflow.store.find.catalog import Catalog
+
+        return Catalog(self._session.store, self._session.cache)
+
+    def _held(self, wanted: Sequence[tuple[ArtifactName, VersionStatus]]) -> list[StoredManifest | None]:
+        from metamlflow.store.find.catalog import held_versions
+
+        return held_versions(self._catalog, wanted)
+
+    def search(self, expression: str, *, include_hidden: bool = False) -> list[Artifact]:
+        """Return the versions for which a condition holds, of all names, sorted by name and version.
+
+        Every version that can be read is searched, not only the latest of each name. ``docs/search.md`` has the
+        grammar: ``"type = 'model' and metadata.accuracy > 0.9 and input = 'features@2'"``.
+
+        Costs one listing of all records, and a read of each version that is new since the last search: the others are
+        in a catalog on this machine. Needs ``pip install 'metamlflow[arrow]'``.
+
+        Args:
+            expression: the condition. Where a version lacks a field, or a value has another type, it does not hold.
+            include_hidden: search names too that were hidden from listings.
+
+        Raises:
+            InvalidInputError: the expression is malformed; the message shows the place.
+            MissingDependencyError: pyarrow is not installed.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.search import parsed, search
+
+        found = search(self._store, self._catalog, parsed(expression), include_hidden=include_hidden)
+        return Artifacts(Artifact(self._session, loaded, aliases=aliases) for loaded, aliases in found)
+
+    def catalog(self) -> Any:
+        """Return a ``pyarrow.Table`` with a row for each version that exists, sorted by name and version.
+
+        Its columns are the facts of :class:`Artifact`; ``metadata`` and ``schema`` as JSON; ``inputs`` as references;
+        ``aliases``, ``title``, ``description`` and ``tags`` as of now; ``state`` (``live``, ``pruned``, ``absent`` or
+        ``unknown``) and ``hidden``. Costs what :meth:`search` costs, and a listing of the names.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.search import table
+
+        return table(self._store, self._catalog)
+
+    def sql(self, query: str) -> Any:
+        """Return the rows of a SQL query over the catalog and the runs as a ``pyarrow.Table``.
+
+        The tables are ``versions`` (also called ``catalog``), as :meth:`catalog` returns it, and ``runs``. Metadata,
+        parameters and metrics are JSON: ``select name, version from versions where (metadata->>'accuracy')::double >
+        0.9``. The query is run by DuckDB in memory. It can read no file and no address. Needs
+        ``pip install 'metamlflow[duckdb]'``.
+
+        Args:
+            query: one statement. A table is made if the query has its name.
+
+        Raises:
+            InvalidInputError: the query fails, or gives no rows.
+            MissingDependencyError: DuckDB or pyarrow is not installed.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.sql import rows_of_query
+
+        tables = {"versions": self.catalog, "catalog": self.catalog, "runs": lambda: self.runs().to_arrow()}
+        return rows_of_query(query, tables)
 
     def list_names(self, *, prefix: str | None = None, include_hidden: bool = False) -> list[str]:
         """Return every name that is not hidden, sorted; costs one listing. A name may have no version yet.
@@ -966,6 +1041,43 @@ class MetaMLFlowClient:
         """
         self._store.marker()
         return recorded_run(self._store, run_id)
+
+    def runs(self, name: str | None = None, *, where: str | None = None) -> RunList:
+        """Return the records of all runs, the latest first: a sequence, and a table in a notebook.
+
+        ``.rows()`` gives a mapping for each run, as ``pandas.DataFrame`` takes them, and ``.to_arrow()`` an Arrow
+        table. Costs one listing, and a read of each record of each run. A run with a damaged record is left out with a
+        :class:`~metamlflow.errors.DamagedRecordWarning`.
+
+        Args:
+            name: only runs of this name.
+            where: only runs for which this condition holds, such as ``"metrics.loss < 0.3 and params.lr = 0.1"``.
+                ``docs/runs.md`` lists the fields.
+
+        Raises:
+            InvalidInputError: the condition is malformed; the message shows the place.
+            StoreNotFoundError: the store does not exist.
+        """
+        from metamlflow.store.find.runs import parsed_where, runs_of
+
+        condition = parsed_where(where)
+        self._store.marker()
+        return runs_of(self._store, name, condition)
+
+    def compare_runs(self, left: str | RunRecord, right: str | RunRecord) -> RunComparison:
+        """Return two runs side by side: outcome, parameters, metrics, inputs, outputs and code.
+
+        Args:
+            left: the id of a run, or its record.
+            right: the other one.
+
+        Raises:
+            RunNotFoundError: a run does not exist.
+        """
+        from metamlflow.model.run_lists import RunComparison
+
+        records = (self.get_run(run) if isinstance(run, str) else run for run in (left, right))
+        return RunComparison.of(*records)
 
     def lineage(self, ref: Version, direction: Direction = "both", depth: int | None = None) -> Lineage:
         """Return the graph of the versions that a version was made from and of those made from it.

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from metamlflow._looks import counted, one_line, table_of
@@ -18,15 +17,16 @@ from metamlflow._session import Session
 from metamlflow.artifacts import Artifact
 from metamlflow.errors import InvalidInputError, LineageWarning, RunNotFoundError, redact
 from metamlflow.format.manifests import is_record_id
+from metamlflow.format.runs import is_number
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode, encode_mapping
-from metamlflow.model.runs import RunRecord, RunStart
+from metamlflow.model.runs import MAX_SERIES, MAX_STEP, MetricSeries, RunRecord, RunStart
 from metamlflow.openlineage import Emitter
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import innermost_run, recorded_in
 from metamlflow.store.lineage.distributions import store_distributions
 from metamlflow.store.lineage.inputs import warn_user
-from metamlflow.store.lineage.runs import ActiveRun, load_run
+from metamlflow.store.lineage.runs import ActiveRun, decoded_run, load_run
 
 __all__ = ["Run"]
 
@@ -58,6 +58,7 @@ class Run:
         self._function: Callable[..., Any] | None = None
         self._stored: ActiveRun | None = None
         self._metrics: dict[str, Any] = {}
+        self._series: dict[str, MetricSeries] = {}
         self._notes: list[str] = []
         self._pid = os.getpid()
         self._inside = ExitStack()
@@ -106,7 +107,8 @@ class Run:
         good = kind is None or (isinstance(error, SystemExit) and error.code in {None, 0})
         outcome, told = ("finished", None) if good or kind is None else ("failed", kind.__name__)
         self._emit("COMPLETE" if good else "FAIL")
-        self._running.end(outcome, told, self._metrics, tuple(self._notes))  # type: ignore[arg-type]
+        series = {name: logged.points() for name, logged in self._series.items()}
+        self._running.end(outcome, told, self._metrics, tuple(self._notes), series)  # type: ignore[arg-type]
 
     def _emit(self, state: str) -> None:
         """Send an OpenLineage event of the run, if the client has an address for them. Never fails the job."""
@@ -210,6 +212,37 @@ class Run:
         given = {**(metrics or {}), **more}
         self._metrics |= encode_mapping(given)  # a copy: the caller may change its values later
 
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Log a value of a metric that changes while the run goes on, such as the loss of each epoch.
+
+        The series is stored when the run ends, as ``record.end.series``; its last logged value is also the metric of
+        this name. It is meant for a summary: of more than 1,000 points of a series every other one is kept, the first
+        and the last among them, and a run has at most 100 series. No request is made.
+
+        Args:
+            name: the metric, such as ``loss``.
+            value: a number; NaN and infinities too.
+            step: a whole number from 0, in any order; a later value of a step replaces the earlier one. By default the
+                step after the largest one.
+
+        Raises:
+            InvalidInputError: an argument is invalid, or there are 100 series already.
+        """
+        check_text(name, "the name of a metric")
+        encoded = encode_mapping({name: value})
+        stored = next(iter(encoded.values()))
+        if not is_number(stored):
+            raise InvalidInputError(f"the value of a metric is a number, not {type(value).__name__}")
+        if step is not None and not _is_step(step):
+            raise InvalidInputError(f"a step is a whole number from 0 to {MAX_STEP:,}, not {step!r:.80}")
+        if name not in self._series and len(self._series) >= MAX_SERIES:
+            raise InvalidInputError(
+                f"a run has at most {MAX_SERIES} series of metrics",
+                hint="Log others with log_metrics(), which keeps their last value.",
+            )
+        self._series.setdefault(name, MetricSeries()).log(stored, step)
+        self._metrics |= encoded
+
     def note(self, text: str) -> None:
         """Add a note, stored when the run ends."""
         if not isinstance(text, str):
@@ -267,6 +300,10 @@ def _refuse_generators(function: Callable[..., Any]) -> None:
             "a run cannot decorate a generator: its body runs whenever somebody asks for more",
             hint="Use `with client.run(…):` around the loop that takes what it yields.",
         )
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
 
 
 def check_text(value: object, what: str, most: int = _MOST_NAME_CHARACTERS) -> None:
@@ -337,9 +374,4 @@ def recorded_run(store: Store, run_id: str) -> RunRecord:
     """
     if is_record_id(str(run_id)) or (record := load_run(store, str(run_id))) is None:
         raise RunNotFoundError(f"there is no run {run_id!r:.80} in {store.url}", hint="Its id is 32 hex digits.")
-    start, end = record.start, record.end
-    return replace(
-        record,
-        start=replace(start, params=decode(start.params)),
-        end=None if end is None else replace(end, metrics=decode(end.metrics)),
-    )
+    return decoded_run(record)

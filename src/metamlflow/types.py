@@ -17,6 +17,7 @@ from metamlflow.model.notes import Notes
 from metamlflow.model.patterns import NamePattern
 from metamlflow.model.pointers import PointedKind, Strength
 from metamlflow.model.retention import Policy, Protection, Rules
+from metamlflow.model.run_lists import RunComparison, RunList
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
 from metamlflow.objects.serializer import Serializer, Trusted
 from metamlflow.store.catalog.entries import Entries
@@ -110,7 +111,9 @@ __all__ = [
     "RollbackPlan",
     "RowsDiff",
     "Rules",
+    "RunComparison",
     "RunEnd",
+    "RunList",
     "RunRecord",
     "RunStart",
     "SchemaDiff",

@@ -391,6 +391,9 @@ class Answers(Versions):
             "outcome": end.outcome,
             "error_type": end.error_type,
             "metrics": decoded(end.metrics),
+            "series": {
+                name: [[step, decoded(value)] for step, value in points] for name, points in sorted(end.series.items())
+            },
             "notes": list(end.notes),
             "outputs": [input_told(made) for made in end.outputs],
         }

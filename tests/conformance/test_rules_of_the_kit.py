@@ -102,7 +102,12 @@ LISTED = {
     "relocation": ("relocation", ("format", "record_id", "created_at", "old", "new")),
 }
 WITHIN = {"input": ("inputs", 0), "place": ("pointers", 0)}
-ELSEWHERE = {"distributions": ("environment",), "executable": ("entries", 2)}
+ELSEWHERE = {
+    "distributions": ("environment",),
+    "executable": ("entries", 2),
+    "steps": ("series", "loss"),
+    "values": ("series", "loss"),
+}
 
 
 def fields_of_the_page() -> list[tuple[str, tuple, str]]:
@@ -225,6 +230,7 @@ LIMITS = {
     "the title of a note": "limit.title",
     "the description of a note": "limit.description",
     "tags of a note; the key of one; its value": "limit.tags",
+    "series of a run; points of a series": "run.series",
     "names in an array of a list of features": "limit.features",
     "the number of a version or of another record": "type.version",
     "whole numbers where this page asks for one": "type.whole",

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metamlflow.errors import InvalidInputError
-from metamlflow.model.conditions import FIELDS, Condition
+from metamlflow.model.condition_fields import FIELDS, IN_SEARCH
+from metamlflow.model.condition_terms import Several
+from metamlflow.model.conditions import Condition
 
 FACTS = {
     "name": "team/model",
@@ -38,7 +40,11 @@ FACTS = {
         "deep": {"er": {"x": 1}, "a-b": 2},
         "odd key": {"'": 1},
         "and": 1,
+        "long": "x" * 1_001,
     },
+    "input": Several(["features", "features@2", "raw", "raw@1"]),
+    "column": Several(["age", "odd key"]),
+    "columns": {"age": "int64", "odd key": "string"},
 }
 
 
@@ -87,6 +93,25 @@ HOLD = [
     "version == 3 or size == 1 and size == 2",
     "metadata.rows == metadata.rows",
     " \n size\t== 1000 ",
+    "size = 1000",
+    "type = 'model'",
+    "name matches 'team/*'",
+    "name matches '**del'",
+    "name matches 'team/model'",
+    "name not matches 'other/*'",
+    "metadata.stage matches 'd?v'",
+    "input = 'features@2'",
+    "input = 'features'",
+    "'features@2' in input",
+    "input in ['nothing', 'raw@1']",
+    "input not in ['nothing']",
+    "input != 'features@3'",
+    "input matches 'feat*@2'",
+    "input not matches 'x*'",
+    "input != null",
+    "column = 'age'",
+    "columns.age = 'int64'",
+    "columns['odd key'] matches 'str*'",
 ]
 DO_NOT = [
     "metadata.accuracy < 0.4",
@@ -99,6 +124,14 @@ DO_NOT = [
     "size == 1 and metadata.lost < 1",
     "created_at > '2026-02-01'",
     "version == 3 and (size == 1 or size == 2)",
+    "name matches 'team'",
+    "name matches '*'",
+    "input = 'features@3'",
+    "input != 'features@2'",
+    "input not in ['features@2']",
+    "input = null",
+    "column not in ['age']",
+    "not input matches '**'",
 ]
 NOBODY_KNOWS = {
     "metadata.lost < 1": "it has no metadata.lost",
@@ -126,6 +159,12 @@ NOBODY_KNOWS = {
     "'dev' in metadata.stage": "metadata.stage is a text, not a list",
     "'a' not in metadata.stage": "metadata.stage is a text, not a list",
     "metadata.stage not in [1, 2]": "metadata.stage: a text is compared with a number",
+    "columns.lost = 'int64'": "it has no columns.lost",
+    "input < 'a'": "input may have several values, which have no order",
+    "input = 2": "input: a text is compared with a number",
+    "version matches '3*'": "version: a number is compared with a pattern",
+    "metadata.long matches '**'": "metadata.long has more than 1,000 characters",
+    "run matches '*'": "run: null is compared with a pattern",
     "'z' not in metadata.tags": "metadata.tags: a text is compared with a number",
 }
 
@@ -157,7 +196,12 @@ WRONG = {
     "": (1, "expected a field or a value"),
     "size": (None, ""),
     "size <": (7, "expected a field or a value"),
-    "size = 1": (6, "expected '==' to compare"),
+    "size matches 1": (14, "expected a pattern in quotes"),
+    "name matches ''": (14, "expected a pattern of 1 to"),
+    "'a' matches name": (1, "expected a field before 'matches'"),
+    "name not 'a'": (6, "expected 'and', 'or' or the end"),
+    "alias = 'production'": (1, "unknown field 'alias'"),
+    "tags.team = 'a'": (1, "unknown field 'tags.team'"),
     "accuracy < 1": (1, "unknown field 'accuracy'"),
     "metadata < 1": (1, "unknown field 'metadata'"),
     "size.x == 1": (1, "unknown field 'size.x'"),
@@ -221,3 +265,17 @@ def test_every_field_that_is_documented_is_one_of_a_version():
     from metamlflow.model.manifests import Manifest
 
     assert set(FIELDS) <= {field.name for field in fields(Manifest)} | {"writer"}
+
+
+def test_a_search_may_also_ask_for_aliases_and_notes():
+    facts = {
+        **FACTS,
+        "alias": Several(["production"]),
+        "tag": Several(["team"]),
+        "tags": {"team": "fraud"},
+        "title": None,
+    }
+    for text in ("alias = 'production'", "tag = 'team'", "tags.team = 'fraud'", "title = null", "alias not in ['x']"):
+        assert Condition.parse(text, words=IN_SEARCH).answer(facts).holds is True, text
+    assert Condition.parse("alias = null", words=IN_SEARCH).answer(facts).holds is False
+    assert Condition.parse("tags.other = 'x'", words=IN_SEARCH).answer(facts).holds is None

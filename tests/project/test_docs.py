@@ -22,6 +22,8 @@ FIRST_READ = {
     "docs/index.md",
 }  # these run in the quick tier, the others in the full one
 LONGEST_SECONDS = 110  # less than the time limit of a test, so that the output of a page that hangs is shown
+IMPORTED_BY = {"client.sql(": "duckdb", ".to_duckdb(": "duckdb"}
+"""Calls that import a large package by themselves."""
 
 
 def name_of(page: Path) -> str:
@@ -65,8 +67,8 @@ def rows() -> list[object]:
 @pytest.mark.parametrize("page", rows())
 def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     code = code_of(page)
-    if large := LARGE.intersection(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)):
-        need(*large)
+    large = LARGE.intersection(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    need(*large, *(package for call, package in IMPORTED_BY.items() if call in code))
     answer = run(page, tmp_path)
     assert answer.returncode == 0, answer.stdout
 

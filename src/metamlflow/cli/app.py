@@ -22,6 +22,7 @@ from metamlflow.cli.diff import diff_app
 from metamlflow.cli.doctor import doctor_app
 from metamlflow.cli.du import du_app
 from metamlflow.cli.exit_codes import ExitCode
+from metamlflow.cli.find import find_app
 from metamlflow.cli.fsck import fsck_app
 from metamlflow.cli.lineage import lineage_app
 from metamlflow.cli.migrate import migration_app
@@ -332,6 +333,7 @@ def demo(
 
 
 app.add_typer(alias_app)
+app.add_typer(find_app)
 app.add_typer(rollback_app)
 app.add_typer(correct_app)
 app.add_typer(diff_app)

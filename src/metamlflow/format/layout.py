@@ -25,6 +25,8 @@ POLICIES = "policies/"
 PROTECTIONS = "protections/"
 COLLECTIONS = "collections/"
 CACHE = "cache/"
+CATALOGS = f"{CACHE}catalog/"
+"""Where generations of the catalog lie that readers share: rebuildable, untrusted."""
 LONGEST_KEY = 900
 """No key of format 1 is longer, in bytes: two names of 200 capitals each and the fixed parts around them."""
 
@@ -35,6 +37,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INPUT_FILE = re.compile(r"([0-9a-f]{32})\.json")
 _NUMBERED_FILE = re.compile(r"([0-9]{10})\.json")
 _PROTECTION_FILE = re.compile(r"([0-9]{10})(\.end)?\.json")
+_CATALOG_FILE = re.compile(r"([0-9]{10})-([0-9]{1,12})-[0-9a-f]{16}\.parquet")
 _NOTE_FILE = re.compile(r"(?:v([1-9][0-9]{0,9})/)?[0-9]{10}\.json")
 _UPPER = re.compile(r"[A-Z]")
 _ESCAPED = re.compile(r"!([a-z.])")
@@ -74,8 +77,16 @@ def name_key(name: ArtifactName) -> str:
 
 def names_prefix(beginning: str) -> str:
     """Where the records of all names lie that begin with a text, and others of the same folder."""
-    folder = beginning[: beginning.rfind("/") + 1]
-    return f"{NAMES}{escape_name(folder)}"
+    return f"{NAMES}{_folder_of(beginning)}"
+
+
+def artifacts_prefix(beginning: str) -> str:
+    """Where the versions of all names lie that begin with a text, and others of the same folder."""
+    return f"{ARTIFACTS}{_folder_of(beginning)}"
+
+
+def _folder_of(beginning: str) -> str:
+    return escape_name(beginning[: beginning.rfind("/") + 1])
 
 
 def name_of_key(key: str) -> str | None:
@@ -547,3 +558,16 @@ def extension_of(path: str) -> str:
     if len(parts) > 1 and not _EXTENSION_PART.fullmatch(parts[0]):
         parts = parts[1:]
     return "".join(f".{part}" for part in parts)
+
+
+def catalog_key(generation: int, rows: int, random: str) -> str:
+    """Key of a generation (1, 2, …) of the catalog that readers share. The newest lists first."""
+    _check_number(generation, "catalog")
+    return f"{CATALOGS}{_inverse(generation)}-{rows}-{random}.parquet"
+
+
+def parse_catalog_key(key: str) -> tuple[int, int] | None:
+    """The generation of the catalog at ``key``, and how many rows it is said to have; None for another key."""
+    match = _CATALOG_FILE.fullmatch(key, len(CATALOGS)) if key.startswith(CATALOGS) else None
+    number = _number_of(match[1]) if match else None
+    return (number, int(match[2])) if match and number else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from datetime import datetime
 from typing import Any, cast
 
@@ -11,7 +12,8 @@ from metamlflow.format.layout import input_id_of_key
 from metamlflow.format.manifests import input_from_json, input_to_json, is_digest, is_record_id
 from metamlflow.format.records import open_record
 from metamlflow.model.manifests import Input
-from metamlflow.model.runs import OUTCOMES, Outcome, RunEnd, RunStart
+from metamlflow.model.metadata import decode
+from metamlflow.model.runs import MAX_POINTS, MAX_SERIES, MAX_STEP, OUTCOMES, Outcome, RunEnd, RunStart
 
 EDGE = dump({"format": FORMAT})
 """The body of every edge: so creating one again changes nothing."""
@@ -103,8 +105,13 @@ def decode_input(data: bytes, key: str) -> tuple[datetime, Input]:
 
 def encode_end(end: RunEnd) -> bytes:
     """Return the bytes of a run's last record."""
+    series = {
+        name: {"steps": [at for at, _ in points], "values": [value for _, value in points]}
+        for name, points in end.series.items()
+    }
     return dump(
         dict(end.extra)
+        | ({"series": series} if series else {})
         | {
             "created_at": format_instant(end.ended_at),
             "error_type": end.error_type,
@@ -134,9 +141,44 @@ def decode_end(data: bytes, key: str) -> RunEnd:
         outcome=cast("Outcome", outcome),
         error_type=fields.optional_text("error_type"),
         metrics=fields.mapping("metrics"),
+        series=_series(fields, problems),
         notes=tuple(notes),
         outputs=tuple(input_from_json(item, place, problems) for place, item in fields.items("outputs")),
         extra=fields.unknown(),
     )
     problems.raise_if_any("run record")
     return end
+
+
+def _series(fields: Fields, problems: Problems) -> dict[str, tuple[tuple[int, Any], ...]]:
+    """Read the metrics that were logged step by step."""
+    found = {}
+    given = fields.optional_mapping("series") or {}
+    if len(given) > MAX_SERIES:
+        fields.note("series", f"expected at most {MAX_SERIES}, got {len(given)}")
+        return {}
+    for name, value in given.items():
+        of_name = Fields(value, f"series.{name}", problems)
+        steps, values = ([one for _, one in of_name.items(part)] for part in ("steps", "values"))
+        if problem := _points_problem(steps, values):
+            of_name.note("steps", problem)
+        found[name] = tuple(zip(steps, values, strict=False))
+    return found
+
+
+def _points_problem(steps: list[Any], values: list[Any]) -> str | None:
+    if len(steps) > MAX_POINTS or len(steps) != len(values):
+        return f"expected at most {MAX_POINTS}, and as many values, got {len(steps)} and {len(values)}"
+    if not all(type(step) is int and 0 <= step <= MAX_STEP for step in steps):
+        return f"expected whole numbers from 0 to {MAX_STEP}"
+    if any(step >= after for step, after in itertools.pairwise(steps)):
+        return "expected an ascending order"
+    if not all(is_number(value) for value in values):
+        return "expected numbers as values"
+    return None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a metadata value, as it is stored, is a number; true and false are none."""
+    number = decode(value)
+    return isinstance(number, int | float) and not isinstance(number, bool)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from metamlflow.errors import InvalidInputError
@@ -21,7 +22,7 @@ _TOKEN = re.compile(
       (?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
     | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | (?P<path>[A-Za-z_]\w*(?:\.[A-Za-z_][\w-]*|\[\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*\])*)
-    | (?P<sign><=|>=|==|!=|<|>|\(|\)|\[|\]|,)
+    | (?P<sign><=|>=|==|!=|<|>|=|\(|\)|\[|\]|,)
     )""",
     re.VERBOSE | re.ASCII,
 )
@@ -29,9 +30,10 @@ _STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\[\s*(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\
 _STEPS = (".", "[")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
-_WORDS = {"and", "or", "not", "in"}
+_WORDS = {"and", "or", "not", "in", "matches"}
 _CONSTANTS: dict[str, Any] = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
-_COMPARING = {"<", "<=", ">", ">=", "==", "!=", "in"}
+_COMPARING = {"<", "<=", ">", ">=", "==", "!=", "in", "matches"}
+_NEGATED = {"in", "matches"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,40 @@ class Token:
     is_word: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words that conditions on one kind of thing may use.
+
+    Attributes:
+        plain: fields.
+        nested: fields that names follow, as in ``metadata.<name>``.
+        times: those of the fields that are times.
+        synonyms: other words for fields.
+    """
+
+    plain: tuple[str, ...]
+    nested: tuple[str, ...]
+    times: frozenset[str] = frozenset({"created_at"})
+    synonyms: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def path(self, path: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return the path of the field that a path in a condition means, or None if there is none."""
+        if len(path) == 1:
+            meant = self.synonyms.get(path[0], path[0])
+            return (meant,) if meant in self.plain else None
+        return path if path[0] in self.nested else None
+
+    def words(self) -> tuple[str, ...]:
+        """Return all fields, for messages."""
+        return (*self.plain, *(f"{name}.<name>" for name in self.nested))
+
+
 class ConditionReader:
     """Reads the tokens of a condition one after the other."""
 
-    def __init__(self, text: str, what: str) -> None:
+    def __init__(self, text: str, what: str, words: Vocabulary) -> None:
         self._text = text
+        self.words = words
         self._what = what
         if len(text) > MAX_CHARACTERS:
             raise InvalidInputError(f"{what}: it has {len(text):,} characters, more than {MAX_CHARACTERS:,}")
@@ -77,12 +108,14 @@ class ConditionReader:
         """Return the next token if it compares, and go on; ``not in`` is one."""
         if found := self.take(*_COMPARING):
             return found
-        following = self._tokens[self._next + 1 : self._next + 2]
+        following = next(iter(self._tokens[self._next + 1 : self._next + 2]), None)
         token = self._peek()
-        if token is None or token.text != "not" or not token.is_word or [t.text for t in following] != ["in"]:
+        if token is None or token.text != "not" or not token.is_word:
+            return None
+        if following is None or not following.is_word or following.text not in _NEGATED:
             return None
         self._next += 2
-        return Token("not in", token.place, is_word=True)
+        return Token(f"not {following.text}", token.place, is_word=True)
 
     def expect(self, word: str) -> None:
         """Go on after a word that must come now."""
@@ -124,8 +157,9 @@ class ConditionReader:
         found = token or self._peek()
         return self._error(problem, len(self._text) if found is None else found.place)
 
-    def unknown_field(self, token: Token, known: tuple[str, ...]) -> InvalidInputError:
+    def unknown_field(self, token: Token) -> InvalidInputError:
         """Return the error for a field that a version does not have."""
+        known = self.words.words()
         error = self._error(f"unknown field {token.text[:80]!r}", token.place)
         near = difflib.get_close_matches((token.path or ("",))[0], known, n=1, cutoff=0.6)
         meant = f"Did you mean {near[0]!r}? " if near else ""
@@ -159,11 +193,8 @@ class ConditionReader:
 
     def _unreadable(self, place: int) -> InvalidInputError:
         place += len(self._text[place:]) - len(self._text[place:].lstrip())
-        character = self._text[place]
-        if character in "\"'":
+        if self._text[place] in "\"'":
             return self._error("a text without its end", place)
-        if character == "=":
-            return self._error("expected '==' to compare", place)
         return self._error("expected a field, a value or a comparison", place)
 
     def _token(self, kind: str, text: str, place: int) -> Token:
@@ -171,6 +202,8 @@ class ConditionReader:
             return Token(text, place, self._number(text, place))
         if kind == "text":
             return Token(text, place, self._unquoted(text, place))
+        if text == "=":
+            return Token("==", place, is_word=True)
         if kind == "sign" or text in _WORDS:
             return Token(text, place, is_word=True)
         if text in _CONSTANTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -12,6 +12,42 @@ from metamlflow.model.manifests import Input
 
 Outcome = Literal["finished", "failed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+MAX_SERIES = 100
+MAX_POINTS = 1_000
+MAX_STEP = 2**53 - 1
+"""Bounds of what a run's record holds of metrics that are logged step by step."""
+
+
+class MetricSeries:
+    """The values of a metric by step, in bounded memory: of more than 1,000 points every other one is kept.
+
+    The first point and the last one are always kept.
+    """
+
+    def __init__(self) -> None:
+        self._points: dict[int, Any] = {}
+
+    def log(self, value: Any, step: int | None) -> None:
+        """Take in a value, in place of one that was logged at the same step; by default at the next step."""
+        at = max(self._points, default=-1) + 1 if step is None else step
+        self._points[at] = value
+        if len(self._points) > MAX_POINTS:
+            kept = sorted(self._points)
+            self._points = {one: self._points[one] for one in dict.fromkeys((*kept[::2], kept[-1]))}
+
+    def points(self) -> tuple[tuple[int, Any], ...]:
+        """Return steps and values, by step."""
+        return tuple(sorted(self._points.items(), key=lambda point: point[0]))
+
+
+def series_text(points: Sequence[tuple[int, Any]]) -> str:
+    """Return a series in one line: its first and last point, and how many there are."""
+    if not points:
+        return "no points"
+    (first, begin), (last, end) = points[0], points[-1]
+    return f"{begin} at step {first:,} to {end} at step {last:,}, {counted(len(points), 'point')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +95,7 @@ class RunEnd:
         outcome: ``finished`` or ``failed``.
         error_type: the name of the error's class, if it failed; never its message, which may hold anything.
         metrics: JSON values as stored; decoded likewise.
+        series: of each metric that was logged step by step the steps, which ascend, and the values; decoded likewise.
         notes: texts, in their order.
         outputs: the versions that were registered in it.
     """
@@ -71,6 +108,7 @@ class RunEnd:
     notes: tuple[str, ...] = ()
     outputs: tuple[Input, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    series: Mapping[str, Sequence[tuple[int, Any]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         found = f"{counted(len(self.outputs), 'output')}, {counted(len(self.metrics), 'metric')}"
@@ -111,5 +149,6 @@ class RunRecord:
         if end is not None:
             facts["outputs"] = ", ".join(f"{made.name}@{made.version}" for made in end.outputs)
             facts |= {f"metrics.{name}": value for name, value in end.metrics.items()}
+            facts |= {f"series.{name}": series_text(points) for name, points in end.series.items()}
             facts |= {"notes": "\n".join(end.notes)} if end.notes else {}
         return table_of(f"Run {start.name}", facts)

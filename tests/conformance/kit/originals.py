@@ -130,6 +130,7 @@ END = ORIGIN | {
     "outcome": "failed",
     "error_type": "ValueError",
     "metrics": {"loss": 0.25},
+    "series": {"loss": {"steps": [0, 7], "values": [0.5, 0.25]}},
     "notes": ["too hot"],
     "outputs": [{"name": "model", "version": 1, "manifest_digest": DIGEST}],
 }

@@ -170,8 +170,44 @@ def _runs() -> Iterator[Case]:
         yield _case("used", f"another {field}", "input.key", input=originals.INPUT | {field: value})
     yield _case("used", "input is a list", "type.object", input=[originals.INPUT])
     yield _case("end", "finished", outcome="finished", error_type=None, notes=[], outputs=[])
+    yield from _series()
     for outcome in ("killed", "FINISHED", "", 7, True, []):
         yield _case("end", f"outcome {outcome!r}", "enum.outcome", outcome=outcome)
+
+
+def _series() -> Iterator[Case]:
+    def of(steps: object, values: object) -> dict[str, object]:
+        return {"loss": {"steps": steps, "values": values}}
+
+    special = [{"$float": "NaN"}, {"$float": "-Infinity"}, {"$int": str(2**70)}]
+    yield _case("end", "no series", series={})
+    yield _case("end", "series without points", series=of([], []))
+    yield _case("end", "series of numbers that JSON has not", series=of([0, 1, 2], special))
+    yield _case("end", "series of a name with signs", series={"$int": {"steps": [0], "values": [1]}})
+    yield _case("end", "series with 1,000 points", series=of(list(range(1_000)), [0.5] * 1_000))
+    yield _case("end", "100 series", series={f"m{number:03}": {"steps": [0], "values": [1]} for number in range(100)})
+    broken = {
+        "more steps": of([0, 1], [1]),
+        "more values": of([0], [1, 2]),
+        "steps that fall": of([7, 0], [0.5, 0.25]),
+        "a step twice": of([1, 1], [1, 2]),
+        "a step below 0": of([-1], [1]),
+        "a step with a fraction": of([0.5], [1]),
+        "a step that is true": of([True], [1]),
+        "a step too large": of([2**53], [1]),
+        "a text as a value": of([0, 7], ["1", 0.25]),
+        "true as a value": of([0], [True]),
+        "null as a value": of([0], [None]),
+        "an object as a value": of([0], [{"$float": "nan"}]),
+        "1,001 points": of(list(range(1_001)), [0.5] * 1_001),
+        "101 names": {f"m{number:03}": {"steps": [0], "values": [1]} for number in range(101)},
+    }
+    for what, series in broken.items():
+        yield _case("end", f"series with {what}", "run.series", series=series)
+    yield _case("end", "series null", series=None)
+    yield _case("end", "series that is a text", "type.object", series="loss")
+    yield _case("end", "series that is a list", "type.object", series={"loss": [[0, 1]]})
+    yield _case("end", "series without steps", "type.array", series={"loss": {"values": []}})
 
 
 def _signatures() -> Iterator[Case]:

@@ -98,6 +98,10 @@ RULES: dict[str, tuple[str, str]] = {
     "hiding.parity": ("4", "Odd hiding records hide, even ones show."),
     "alias.there": ("4", "The version of an alias record is there, null or not."),
     "run.key": ("4", "`run_id` agrees with the key."),
+    "run.series": (
+        "4",
+        "A run has at most 100 series, of at most 1,000 ascending steps each, with as many values, which are numbers.",
+    ),
     "input.key": ("4", "The id of an input agrees with the key."),
     "signature.key": ("4", "`key_id` agrees with the key of the record."),
     "signature.key-id": ("4", "`key_id` is the SHA-256 of the public key."),

@@ -8,7 +8,7 @@ from typing import Any
 
 from reader.items import EVIDENCE, blob_of, content_digest, item, refuse_disorder, refuse_reserved
 from reader.json_text import Refused, parse, written_object
-from reader.metadata import tagged_object
+from reader.metadata import tagged, tagged_object
 from reader.types import (
     bytes_in_base64,
     field,
@@ -353,9 +353,32 @@ def run_end(data: bytes, at: dict[str, Any]) -> dict[str, Any]:
         "outcome": field(document, "outcome", one_of("finished", "failed")),
         "error_type": field(document, "error_type", is_text, may_miss=True),
         "metrics": tagged_object(field(document, "metrics", is_object)),
+        "series": _series(field(document, "series", is_object, may_miss=True) or {}),
         "notes": field(document, "notes", is_texts),
         "outputs": [_input(value) for value in field(document, "outputs", is_array)],
     }
+
+
+def _series(document: dict[str, Any]) -> dict[str, Any]:
+    if len(document) > 100:
+        raise Refused("more than 100 series")
+    return {name: _points(series) for name, series in sorted(document.items())}
+
+
+def _points(series: Any) -> list[Any]:
+    if not isinstance(series, dict):
+        raise Refused("a series is no object")
+    steps, values = field(series, "steps", is_array), field(series, "values", is_array)
+    told = [tagged(value) for value in values]
+    if len(steps) != len(values) or len(steps) > 1_000:
+        raise Refused("not as many steps as values, or more than 1,000")
+    if not all(isinstance(step, int) and not isinstance(step, bool) and 0 <= step < 2**53 for step in steps):
+        raise Refused("a step is no whole number")
+    if any(step >= after for step, after in itertools.pairwise(steps)):
+        raise Refused("the steps do not ascend")
+    if not all(isinstance(value, dict) and value.keys() <= {"int", "float"} and value for value in told):
+        raise Refused("a value is no number")
+    return [[step, value] for step, value in zip(steps, told, strict=True)]
 
 
 def signature(data: bytes, at: dict[str, Any]) -> dict[str, Any]:

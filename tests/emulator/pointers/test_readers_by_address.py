@@ -147,7 +147,9 @@ class Files:
 @pytest.mark.full
 @pytest.mark.parametrize(("kind", "context"), [*((kind, "fork") for kind in KINDS), ("stored", "spawn")])
 def test_a_torch_data_loader_with_two_workers_reads_the_same_rows(shelf, kind, context):
-    torch = pytest.importorskip("torch", reason="needs torch, which no extra brings because of its size: pip install torch")
+    torch = pytest.importorskip(
+        "torch", reason="needs torch, which no extra brings because of its size: pip install torch"
+    )
     loader = torch.utils.data.DataLoader(
         Files(shelf.fs, f"{kind}@1"), batch_size=None, num_workers=2, multiprocessing_context=context
     )

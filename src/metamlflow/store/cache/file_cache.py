@@ -36,7 +36,7 @@ from metamlflow.store.cache.leases import (
     require_locks,
     survey,
 )
-from metamlflow.store.cache.privacy import SUBFOLDERS, is_own, make_private, remove_tree, require_private
+from metamlflow.store.cache.privacy import CATALOGS, SUBFOLDERS, is_own, make_private, remove_tree, require_private
 from metamlflow.store.transfer.regular_files import NotAFileError, open_regular, read_small
 
 # A process that waits for another's fetch of the same content fetches it too after this time. So a stuck process, or
@@ -121,12 +121,13 @@ class FileCache:
         return sum(size for _, _, size in self._entries())
 
     def clear(self) -> int:
-        """Evict every entry that no live process received, and return the number of bytes freed."""
+        """Evict every entry that no live process received, and return the number of bytes freed. Catalogs go, too."""
         if not self.root.exists():
             return 0
         with self._opened():
             freed = self._evict(goal=-1)
         self._delete_evicted()
+        remove_tree(self.root / CATALOGS)
         return freed
 
     # --- look-up and fetch --------------------------------------------------------------------------------------------

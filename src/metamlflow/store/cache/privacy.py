@@ -15,6 +15,7 @@ from metamlflow.store.transfer.regular_files import read_small
 _TAG = "CACHEDIR.TAG"  # https://bford.info/cachedir/: backups skip such folders, and it identifies our caches
 _OWNER = "metamlflow"
 _TAG_TEXT = f"Signature: 8a477f597d28d172789f06886806bc55\n# The local cache of {_OWNER}; may be deleted.\n"
+CATALOGS = "catalogs"
 SUBFOLDERS = ("entries", "temp", "fetching", "evicted", "leases")
 _FILES = ("lock", "usage")
 _WRITABLE_BY_OTHERS = 0o022
@@ -89,7 +90,7 @@ def _close_to_others(folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)  # two processes at a time would delete each other's new files
         if os.fstat(handle).st_mode & (_WRITABLE_BY_OTHERS | _BEING_EMPTIED):
             os.fchmod(handle, 0o700 | _BEING_EMPTIED)  # tells the next process to continue, if this one ends half-way
-            for name in (*SUBFOLDERS, *_FILES):
+            for name in (*SUBFOLDERS, CATALOGS, *_FILES):
                 _throw_away(folder, folder / name)
         os.fchmod(handle, 0o700)
     finally:

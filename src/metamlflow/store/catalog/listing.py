@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
+    AccessDeniedError,
     ArtifactErasedError,
     ArtifactNotFoundError,
     ArtifactPrunedError,
     DamagedRecordWarning,
+    ObjectNotFoundError,
     StoreFormatError,
 )
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.store.catalog.newest import newest_of_each
 from metamlflow.store.catalog.records import looked_again
-from metamlflow.store.catalog.statuses import live_among, live_or_damaged, load_manifest
+from metamlflow.store.catalog.statuses import VersionStatus, live_among, live_or_damaged, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names, load_reference
 from metamlflow.store.transfer.scheduler import in_parallel
 
+Held = Callable[[Sequence[tuple[ArtifactName, VersionStatus]]], list[StoredManifest | None]]
+"""Returns manifests that need not be read, since they are held for the very objects that a listing has shown."""
+
 
 def listed(
-    store: Store, name: ArtifactName | None, *, include_hidden: bool = False, prefix: str = ""
+    store: Store,
+    name: ArtifactName | None,
+    *,
+    include_hidden: bool = False,
+    prefix: str = "",
+    held: Held | None = None,
 ) -> list[StoredManifest]:
     """Return the versions of a name whose bytes are present, ascending; without a name the latest of each name."""
     if name is not None:
         return versions_of(store, name)
-    return latest_of_each(store, include_hidden=include_hidden, prefix=prefix)
+    return latest_of_each(store, include_hidden=include_hidden, prefix=prefix, held=held)
 
 
 def live_numbers(store: Store, name: ArtifactName) -> list[int]:
@@ -60,17 +73,42 @@ def _load_versions(store: Store, name: ArtifactName) -> list[StoredManifest | St
     return list(in_parallel(_or_error(load), sorted([*damaged, *(status.version for status in live)])))
 
 
-def latest_of_each(store: Store, *, include_hidden: bool = False, prefix: str = "") -> list[StoredManifest]:
-    """Return the latest version of each name that has one, in the order of the names; of hidden ones only if asked."""
+def latest_of_each(
+    store: Store, *, include_hidden: bool = False, prefix: str = "", held: Held | None = None
+) -> list[StoredManifest]:
+    """Return the latest version of each name that has one and begins with ``prefix``, in the order of the names.
+
+    Hidden ones only if asked. Costs a listing of ``names/`` and at most one of ``artifacts/``, both below the last
+    slash of the prefix, and a read of each manifest that is not held.
+    """
+    with ThreadPool(1, "metamlflow-list") as pool:
+        naming = pool.submit(lambda: sorted(list_names(store, include_hidden=include_hidden, prefix=prefix)))
+        newest = _newest(store, prefix)
+        names = naming.result()
+    certain = [(name, status) for name in names if (status := newest.get(name)) is not None]
+    known: dict[ArtifactName, StoredManifest | None] = {}
+    if held is not None and certain:
+        known = dict(zip((name for name, _ in certain), held(certain), strict=True))
 
     def latest(name: ArtifactName) -> StoredManifest | None:
         try:
-            return load_reference(store, Reference(name))
+            if (status := newest.get(name)) is not None:
+                with suppress(ObjectNotFoundError):  # erased since it was listed
+                    return load_manifest(store, name, status.version, seen=status.info)
+            return load_reference(store, Reference(name)) if name in newest or not newest else None
         except (ArtifactNotFoundError, ArtifactPrunedError, ArtifactErasedError):
             return None  # the name has no version with its bytes
 
-    names = sorted(list_names(store, include_hidden=include_hidden, prefix=prefix))
-    return _readable(in_parallel(_or_error(latest), names))
+    read = in_parallel(_or_error(latest), [name for name in names if known.get(name) is None])
+    return _readable(found if (found := known.get(name)) is not None else next(read) for name in names)
+
+
+def _newest(store: Store, prefix: str) -> dict[ArtifactName, VersionStatus | None]:
+    """Return the newest version of each name; empty where these credentials may list only some prefixes."""
+    try:
+        return dict(newest_of_each(store, prefix))
+    except AccessDeniedError:
+        return {}
 
 
 def _or_error(

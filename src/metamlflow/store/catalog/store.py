@@ -125,6 +125,11 @@ class Store:
                 self._backend = open_backend(self.url, self._options)
             return self._backend
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the backend, which may hold credentials."""
+        return self._options
+
     def fetch(self, key: str, start: int = 0, end: int | None = None) -> Buffer:
         """Return a range of content. The caller compares the digest, because the range may be damaged in transit."""
         backend, fetch = self.backend, self._fetch

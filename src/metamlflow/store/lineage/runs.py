@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -23,7 +23,8 @@ from metamlflow.format.runs import (
     input_id,
 )
 from metamlflow.model.manifests import Input
-from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart
+from metamlflow.model.metadata import decode
+from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart, series_text
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import create_exclusively, with_retries
 from metamlflow.store.catalog.store import Store
@@ -165,7 +166,14 @@ class ActiveRun:
         with self._lock:
             return tuple(self._outputs.values())
 
-    def end(self, outcome: Outcome, error_type: str | None, metrics: Mapping[str, Any], notes: tuple[str, ...]) -> None:
+    def end(
+        self,
+        outcome: Outcome,
+        error_type: str | None,
+        metrics: Mapping[str, Any],
+        notes: tuple[str, ...],
+        series: Mapping[str, Sequence[tuple[int, Any]]],
+    ) -> None:
         """Create the record of the run's end."""
         clock = self._store.clock
         end = RunEnd(
@@ -174,6 +182,7 @@ class ActiveRun:
             outcome=outcome,
             error_type=error_type,
             metrics=metrics,
+            series=series,
             notes=notes,
             outputs=self.outputs(),
         )
@@ -230,10 +239,24 @@ def facts_of(record: RunRecord | None) -> dict[str, Any]:
             "outcome": end.outcome,
             "error_type": end.error_type,
             "metrics": dict(end.metrics),
+            **({"series": _series_texts(end)} if end.series else {}),
             "notes": list(end.notes),
             "outputs": [f"{made.name}@{made.version}" for made in end.outputs],
         }
     return facts
+
+
+def _series_texts(end: RunEnd) -> dict[str, str]:
+    return {name: series_text([(at, decode(value)) for at, value in points]) for name, points in end.series.items()}
+
+
+def decoded_run(record: RunRecord) -> RunRecord:
+    """Return a run's record with the values that its JSON stands for."""
+    start, end = record.start, record.end
+    if end is not None:
+        series = {name: tuple((at, decode(value)) for at, value in points) for name, points in end.series.items()}
+        end = replace(end, metrics=decode(end.metrics), series=series)
+    return replace(record, start=replace(start, params=decode(start.params)), end=end)
 
 
 def recorded_inputs(store: Store, run_id: str) -> tuple[Input, ...]:
@@ -250,7 +273,11 @@ def load_run(store: Store, run_id: str) -> RunRecord | None:
         StoreFormatError: one of its records is damaged.
         IntegrityError: a record that was listed is missing.
     """
-    keys = _keys_below(store, runs_prefix(run_id))
+    return load_listed_run(store, run_id, _keys_below(store, runs_prefix(run_id)))
+
+
+def load_listed_run(store: Store, run_id: str, keys: Sequence[str]) -> RunRecord | None:
+    """Return a run's records, given the keys of them all; a read of each. Raises as :func:`load_run`."""
     start_key, end_key = run_key(run_id, "start"), run_key(run_id, "end")
     if start_key not in keys:
         return None

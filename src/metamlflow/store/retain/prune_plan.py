@@ -9,7 +9,7 @@ from datetime import datetime
 from metamlflow.errors import ArtifactNotFoundError, MetaMLFlowError, ObjectNotFoundError, StoreFormatError
 from metamlflow.format.layout import MARKER
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.model.conditions import facts_of
+from metamlflow.model.condition_fields import facts_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.retention import Rules, condition_of, duration_text
 from metamlflow.store.catalog.records import with_retries

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from metamlflow.backend.diagnosis import Diagnosable
 from metamlflow.format.known_keys import is_known
-from metamlflow.format.layout import CACHE, MARKER
+from metamlflow.format.layout import CACHE, MARKER, parse_catalog_key
 from metamlflow.store.cache.checking import damaged_entries
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
@@ -48,7 +48,7 @@ def upload_findings(store: Store) -> Iterator[FsckFinding]:
 def cache_findings(store: Store, cache: FileCache, *, full: bool) -> Iterator[FsckFinding]:
     """Yield what lies below the store's cache, and which entries of the local one are not as they were stored."""
     keys = [info.key for info in itertools.islice(listed_in_order(store, CACHE), _COUNTED)]
-    keys = [key for key in keys if not key.endswith("/")]
+    keys = [key for key in keys if not key.endswith("/") and parse_catalog_key(key) is None]
     if keys:
         count = f"{len(keys):,}{' or more' if len(keys) == _COUNTED else ''}"
         yield found("cache-object", keys[0], f"{count} objects lie below {CACHE}, which this library does not write")

@@ -1,0 +1,65 @@
+"""SQL over the catalog and the runs, by DuckDB: in memory, without files, network or extensions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from metamlflow.errors import InvalidInputError, MissingDependencyError
+from metamlflow.redaction import printable
+from metamlflow.store.find.columns import arrow
+
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+"""A query sees the tables that it is given: no file, no address, no variable of the program."""
+_MOST_CHARACTERS = 1_000
+
+
+def queried(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
+    """Return the rows of a query as an Arrow table.
+
+    Args:
+        query: one statement of SQL.
+        tables: by name what makes them; only those are made whose name the query has.
+
+    Raises:
+        InvalidInputError: the query is not one statement that gives rows, or fails.
+        MissingDependencyError: DuckDB or pyarrow is not installed.
+    """
+    arrow()
+    try:
+        import duckdb
+    except ImportError as error:
+        raise MissingDependencyError(
+            "SQL needs DuckDB, which is not installed", hint="pip install 'metamlflow[duckdb]'", extra="duckdb"
+        ) from error
+    if not isinstance(query, str):
+        raise InvalidInputError(f"a query is a text of SQL, not {type(query).__name__}")
+    with duckdb.connect(":memory:", config=_CLOSED) as connection:
+        for name, make in tables.items():
+            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+                connection.register(name, make())
+        connection.execute("SET lock_configuration = true")
+        try:
+            found: Any = connection.sql(query)  # None for a statement without rows
+            return None if found is None else found.to_arrow_table()
+        except duckdb.Error as error:
+            told = printable(str(error)[:_MOST_CHARACTERS], keep="\n")
+            raise InvalidInputError(f"the query failed: {told}", hint=_hint(tables)) from error
+
+
+def rows_of_query(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
+    """Return the rows of a query; see :func:`queried`."""
+    found = queried(query, tables)
+    if found is None:
+        raise InvalidInputError("the query gives no rows", hint=_hint(tables))
+    return found
+
+
+def _hint(tables: dict[str, Callable[[], Any]]) -> str:
+    return f"Tables are {', '.join(tables)}. Metadata is JSON: metadata->>'accuracy'."

@@ -1,0 +1,215 @@
+"""The catalog on this machine: private, shared by processes, and worth nothing where it is damaged."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import threading
+import warnings
+
+import pytest
+from md5_bucket import Md5Backend, client_of
+
+from metamlflow import MetaMLFlowClient
+from metamlflow.errors import DamagedRecordWarning, InvalidInputError, StoreNotFoundError
+
+pa = pytest.importorskip("pyarrow")
+
+EVERY = "version > 0"
+
+
+@pytest.fixture
+def filled(client):
+    for number in range(6):
+        client.register_artifact(f"data{number % 2}", b"%d" % number, "file", {"n": number})
+    return client
+
+
+def another(client, tmp_path) -> MetaMLFlowClient:
+    """A client with the same cache folder, as in another process."""
+    return MetaMLFlowClient(client.storage_uri, cache_dir=tmp_path / "cache")
+
+
+def refs(client, text=EVERY) -> list[str]:
+    return [f"{artifact.name}@{artifact.version}" for artifact in client.search(text)]
+
+
+EXPECTED = [f"data{name}@{version}" for name in (0, 1) for version in (1, 2, 3)]
+
+
+def segments(tmp_path) -> list:
+    return sorted((tmp_path / "cache/catalogs").rglob("*.parquet"))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    for place in range(50, len(data), 40):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+
+
+def of_strangers(path):
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"key": ["artifacts/x"], "document": [b"x"]}), path)
+
+
+DAMAGE = {
+    "cut off": truncate,
+    "flipped bits": flip,
+    "empty": lambda path: path.write_bytes(b""),
+    "of another form": of_strangers,
+    "gone": lambda path: path.unlink(),
+    "records that are none": lambda path: (path.parent / "records").write_bytes(b"\x1f\x8bnothing"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_catalog_costs_time_and_changes_no_result(filled, tmp_path, what):
+    filled.set_alias("data0", "best", 2)
+    assert refs(filled) == EXPECTED
+    (segment,) = segments(tmp_path)
+    DAMAGE[what](segment)
+    fresh = another(filled, tmp_path)
+    assert refs(fresh) == EXPECTED
+    assert refs(fresh, "alias = 'best' and metadata.n = 2") == ["data0@2"]
+    assert [artifact.metadata["n"] for artifact in fresh.search("name = 'data1'")] == [1, 3, 5]
+
+
+def test_what_a_search_returns_is_what_was_registered(filled, tmp_path):
+    for client in (filled, another(filled, tmp_path)):
+        found = client.search("metadata.n = 5")[0]
+        read = client.get_artifact("data1", 3)
+        assert found.to_json() == read.to_json()
+        assert found.manifest_digest == read.manifest_digest
+        assert found.read_bytes() == b"5"
+        assert pickle.loads(pickle.dumps(found)).to_json() == read.to_json()
+        assert pickle.loads(pickle.dumps(client)).search("metadata.n = 5")[0].version == 3
+
+
+def test_the_folder_is_private_and_an_unwritable_one_is_done_without(filled, tmp_path):
+    refs(filled)
+    for folder in (tmp_path / "cache", *(path for path in (tmp_path / "cache/catalogs").rglob("*") if path.is_dir())):
+        assert folder.stat().st_mode & 0o077 == 0
+    (tmp_path / "file").write_text("no folder")
+    client = MetaMLFlowClient(filled.storage_uri, cache_dir=tmp_path / "file")
+    assert refs(client) == EXPECTED
+
+
+def test_what_others_could_write_is_thrown_away(filled, tmp_path):
+    refs(filled)
+    (segment,) = segments(tmp_path)
+    (tmp_path / "cache").chmod(0o777)
+    assert refs(another(filled, tmp_path)) == EXPECTED
+    assert segment not in segments(tmp_path)
+
+
+def test_clearing_the_cache_deletes_the_catalogs(filled, tmp_path):
+    refs(filled)
+    filled.clear_cache()
+    assert segments(tmp_path) == []
+    assert refs(another(filled, tmp_path)) == EXPECTED
+
+
+def test_two_clients_with_one_folder_do_not_disturb_one_another(filled, tmp_path):
+    clients = [another(filled, tmp_path) for _ in range(4)]
+    failures = []
+
+    def work(number: int) -> None:
+        try:
+            for count in range(4):
+                made = clients[number].register_artifact(f"by{number}", b"%d" % count, "file", {"n": count})
+                assert f"{made.name}@{made.version}" in refs(clients[number])
+        except BaseException as error:  # noqa: BLE001 (shown by the test)
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(refs(another(filled, tmp_path))) == 6 + 16
+    assert len(segments(tmp_path)) <= 9
+
+
+def test_another_store_at_the_same_place_is_another_catalog(client, raw, tmp_path):
+    client.register_artifact("data", b"1", "file", {"n": 1})
+    assert refs(client, "metadata.n = 1") == ["data@1"]
+    shutil.rmtree(raw.root)
+    with pytest.raises(StoreNotFoundError):
+        another(client, tmp_path).search(EVERY)
+    fresh = another(client, tmp_path)
+    fresh.register_artifact("data", b"1", "file", {"n": 2})
+    assert refs(fresh, "metadata.n = 1") == []
+
+
+def test_a_manifest_that_was_replaced_is_read_again(tmp_path):
+    bucket = Md5Backend()
+    client = client_of(bucket, tmp_path / "cache")
+    client.register_artifact("data", b"1", "file", {"n": 1})
+    assert refs(client, "metadata.n = 1") == ["data@1"]
+    key = "artifacts/data/_versions/9999999998_v1.json"
+    data = bucket.bucket.get(key).data
+    bucket.delete([key])
+    bucket.create(key, data.replace(b'"n":1', b'"n":2'))
+    assert refs(client, "metadata.n = 1") == []
+    assert refs(client, "metadata.n = 2") == ["data@1"]
+
+
+def test_a_damaged_manifest_hides_no_other_and_is_warned_of(filled, raw):
+    refs(filled)
+    raw.overwrite(raw.manifest_path("data0", 2), b"no manifest")
+    with pytest.warns(DamagedRecordWarning, match="data0/_versions/9999999997_v2"):
+        assert refs(filled) == [ref for ref in EXPECTED if ref != "data0@2"]
+
+
+def test_a_version_whose_state_cannot_be_told_is_not_found(filled, raw):
+    raw.prune("data0", 2)
+    assert refs(filled) == [ref for ref in EXPECTED if ref != "data0@2"]
+    states = {(row["name"], row["version"]): row["state"] for row in filled.catalog().to_pylist()}
+    assert states["data0", 2] == "pruned"
+    assert states["data0", 1] == "live"
+    raw.overwrite(raw.manifest_path("data0", 2).with_name("9999999997_v2.state-9999999998.json"), b"{}")
+    with pytest.warns(DamagedRecordWarning):
+        assert refs(filled) == [ref for ref in EXPECTED if ref != "data0@2"]
+
+
+def test_hidden_names_are_searched_only_when_asked_for(filled, raw):
+    place = raw.root / "names/data0!/9999999998.json"
+    place.parent.mkdir(parents=True)
+    place.write_text('{"format":1,"record_id":"%s","created_at":"2026-02-03T04:05:06Z","state":"hidden"}' % ("a" * 32))
+    assert refs(filled) == EXPECTED[3:]
+    assert [f"{one.name}@{one.version}" for one in filled.search(EVERY, include_hidden=True)] == EXPECTED
+    assert set(filled.catalog().filter(pa.compute.field("hidden"))["name"].to_pylist()) == {"data0"}
+
+
+def test_a_malformed_expression_is_refused_before_any_request(tmp_path):
+    with pytest.raises(InvalidInputError, match="unknown field 'accuracy'"):
+        MetaMLFlowClient(tmp_path / "no store").search("accuracy > 1")
+
+
+def test_a_manifest_too_large_for_the_catalog_is_found_all_the_same(client, monkeypatch):
+    monkeypatch.setattr("metamlflow.store.find.columns.MOST_DOCUMENT_BYTES", 600)
+    for number in range(3):
+        client.register_artifact("data", b"%d" % number, "file", {"n": number, "text": "x" * 400 * number})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [artifact.metadata["n"] for artifact in client.search("metadata.n >= 0")] == [0, 1, 2]
+
+
+def test_without_pyarrow_the_error_names_the_extra_and_listing_goes_on(filled, monkeypatch):
+    import sys
+
+    from metamlflow.errors import MissingDependencyError
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for call in (lambda: filled.search(EVERY), filled.catalog, lambda: filled.sql("select 1")):
+        with pytest.raises(MissingDependencyError) as caught:
+            call()
+        assert caught.value.extra == "arrow"
+    assert len(filled.list_artifacts()) == 2
