@@ -830,7 +830,7 @@ class MetaMLFlowClient:
             raise InvalidInputError("prefix is for a list of names; give it, or a name")
         self._store.marker()
         found = listed(self._store, parsed, include_hidden=include_hidden, prefix=begins, held=self._held)
-        aliases = AliasesOfMany(self._store, parsed) if include_aliases else None
+        aliases = AliasesOfMany(self._store, parsed, begins) if include_aliases else None
         return Artifacts(
             Artifact(self._session, loaded, aliases=None if aliases is None else aliases.of(loaded.manifest))
             for loaded in found

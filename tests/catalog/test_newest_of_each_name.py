@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.testing.memory import MemoryBackend
 
 NAMES = ["a", "a/b", "a.json/b", "A", "a-b", "b", "a/b/c", "z"]
+BEGINNINGS = ["", "a", "a/", "a/b", "a/b/", "a.json/", "A/"]
 
 
 class CountingBackend(MemoryBackend):
@@ -74,11 +77,15 @@ def test_it_is_what_a_listing_of_each_name_would_show(records, foreign, page):
     before = newest._IDLE
     newest._IDLE = page
     try:
-        found = {name: status and status.version for name, status in newest_of_each(store)}
+        found = {
+            beginning: {name: status and status.version for name, status in newest_of_each(store, beginning)}
+            for beginning in BEGINNINGS
+        }
     finally:
         newest._IDLE = before
-    for name in map(ArtifactName, NAMES):
-        assert found.get(name) == by_name(store, name), name
+    for beginning, name in product(BEGINNINGS, map(ArtifactName, NAMES)):
+        if name.startswith(beginning):
+            assert found[beginning].get(name) == by_name(store, name), (beginning, name)
 
 
 def test_older_versions_and_claims_are_passed_over(monkeypatch):

@@ -53,7 +53,7 @@ def test_names_that_begin_with_a_text_are_listed_and_no_others():
     client.list_names(prefix="fraud/b.json/")
     assert [call.key for call in backend.calls if call.verb == "list_objects"] == ["names/fraud/b!.json/"]
     backend.calls.clear()
-    client.list_artifacts(prefix="fraud/b.json/c")
+    client.list_artifacts(prefix="fraud/b.json/c", include_aliases=True)
     listings = {call.key for call in backend.calls if call.verb == "list_objects"}
     assert listings == {"names/fraud/b!.json/", "artifacts/fraud/b!.json/"}
 

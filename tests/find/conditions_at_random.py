@@ -65,6 +65,8 @@ FIXED = [
     "run != null",
     "run < 'x'",
     "writer matches 'meta*'",
+    "saved_as matches 'parquet/*'",
+    "saved_as = null",
     "created_at > '2020-01-01'",
     "created_at in ['2020-01-01']",
     "created_at",

@@ -233,6 +233,24 @@ def test_the_format_survives_a_rollback_and_a_migration(client, tmp_path):
     assert MetaMLFlowClient(tmp_path / "other").get_artifact("thing", 2).load() == {"a": 2}
 
 
+def test_the_format_survives_corrections_and_copies(client, raw):
+    client.save("thing", {"a": 1})
+    corrected = client.update_metadata("thing@1", {"owner": "ada"})
+    copied = client.copy(corrected, "registry/thing")
+    for found in (corrected, copied):
+        assert (found.saved_as, found.load(), found.metadata) == ("json", {"a": 1}, {"owner": "ada"})
+        assert raw.manifest(found.name, found.version)["saved_as"] == "json"
+    assert [found.name for found in client.search("saved_as = 'json'")] == ["registry/thing", "thing", "thing"]
+
+
+def test_a_version_that_cannot_be_loaded_is_not_taken_for_the_corrected_one(client):
+    client.save("thing", {"a": 1}, metadata={"owner": "bob"})
+    by_hand = client.register_artifact("thing", {"thing.json": b'{"a":1}'}, "file", {"owner": "ada"})
+    assert by_hand.digest == client.get_artifact("thing", 1).digest
+    corrected = client.update_metadata("thing@1", {"owner": "ada"}, expected=2)
+    assert (corrected.version, corrected.load()) == (3, {"a": 1})
+
+
 def test_the_format_survives_a_copy_of_pointed_content(client, tmp_path):
     (tmp_path / "a.json").write_bytes(b'{"a":1}')
     options = {"inputs": (), "if_unchanged": "new_version", "idempotency_key": None, "progress": None}

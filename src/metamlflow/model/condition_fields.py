@@ -25,6 +25,7 @@ FIELDS = (
     "artifact_id",
     "run",
     "writer",
+    "saved_as",
 )
 """The fields of a version that a condition may name and that have one value. Sizes are in bytes."""
 METADATA, COLUMNS, TAGS = "metadata", "columns", "tags"

@@ -16,7 +16,7 @@ from metamlflow.errors import (
     ObjectNotFoundError,
     StoreFormatError,
 )
-from metamlflow.format.layout import ARTIFACTS, alias_key, alias_of_any_key, aliases_prefix, parse_alias_key
+from metamlflow.format.layout import alias_key, alias_of_any_key, aliases_prefix, artifacts_prefix, parse_alias_key
 from metamlflow.format.records import decode_alias, decode_alias_change, encode_alias
 from metamlflow.model.aliases import AliasChange
 from metamlflow.model.manifests import Manifest
@@ -257,12 +257,12 @@ class AliasesOfMany:
     """The aliases of all names, or of one, as one listing shows them; a damaged record is left out with a warning.
 
     Costs a read for each alias. The listing is that of the name's aliases, or for all names that of all records beside
-    the content.
+    the content; below the last slash of ``prefix``, if all names begin with that.
     """
 
-    def __init__(self, store: Store, name: ArtifactName | None) -> None:
+    def __init__(self, store: Store, name: ArtifactName | None, prefix: str = "") -> None:
         self._aliases = (
-            looked_again(lambda: _look_at_all(store), store.clock)
+            looked_again(lambda: _look_at_all(store, prefix), store.clock)
             if name is None
             else {str(name): aliases_of(store, name, leniently=True)}
         )
@@ -272,9 +272,9 @@ class AliasesOfMany:
         return aliases_for(self._aliases.get(str(version.name), {}), version.version)
 
 
-def _look_at_all(store: Store) -> dict[str, dict[str, int]]:
+def _look_at_all(store: Store, prefix: str) -> dict[str, dict[str, int]]:
     newest: dict[tuple[str, str], tuple[int, str]] = {}
-    for info in pages(store, ARTIFACTS, _PAGE):
+    for info in pages(store, artifacts_prefix(prefix), _PAGE):
         if known := alias_of_any_key(info.key):
             name, alias, number = known
             newest[name, alias] = max(newest.get((name, alias), (0, "")), (number, info.key))

@@ -230,6 +230,7 @@ def _facts(manifest: Manifest, metadata: Mapping[str, Any]) -> tuple[object, ...
         manifest.digest,
         manifest.kind,
         manifest.artifact_type,
+        manifest.saved_as,
         manifest.items,
         manifest.shards,
         manifest.pointed,
