@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, Self, cast
 
+from metamlflow._packages import imported, package
 from metamlflow.artifacts import Artifact, ProgressCallback
 from metamlflow.errors import InvalidInputError
 from metamlflow.model.likeness import quoted
@@ -17,7 +18,7 @@ from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.read.shared_files import RangesFile
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.tables.files import is_table_file, schema_table, split_of
-from metamlflow.tables.reading import conversion_errors, format_of, imported, package, read_arrow, read_pandas
+from metamlflow.tables.reading import conversion_errors, format_of, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
 
 __all__ = ["Dataset"]
@@ -203,7 +204,7 @@ class Dataset:
             connection: a connection of DuckDB; default: a new one in memory, which the relation keeps.
             path: as for :meth:`scan`, like the errors.
         """
-        duckdb = package("duckdb", "duckdb")
+        duckdb = imported("duckdb", "duckdb")
         return (duckdb.connect() if connection is None else connection).from_arrow(self.scan(path))
 
     def torch(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from metamlflow._looks import counted, grid_of, minute_text, one_line, utc_text
-from metamlflow.errors import MissingDependencyError
+from metamlflow._packages import imported
 from metamlflow.model.runs import RunRecord
 
 _MOST_VALUE = 60  # characters
@@ -97,11 +97,7 @@ class RunList(Sequence[RunRecord]):
         Raises:
             MissingDependencyError: pyarrow is not installed.
         """
-        try:
-            import pyarrow as pa
-        except ImportError as error:
-            hint = "pip install 'metamlflow[arrow]'"
-            raise MissingDependencyError("pyarrow is not installed", hint=hint, extra="arrow") from error
+        pa = imported("pyarrow", "arrow")
         documents = self.to_json()
         facts = [facts_of_run(record) for record in self._records]
         columns: dict[str, Any] = {}

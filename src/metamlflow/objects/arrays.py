@@ -7,9 +7,9 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import Any, BinaryIO
 
+from metamlflow._packages import imported
 from metamlflow.errors import InvalidInputError
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused
-from metamlflow.tables.reading import imported
 
 _OBJECTS = "Give it a plain type, such as array.astype(float) or array.astype(str), or save what its tolist() returns."
 

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from metamlflow._packages import imported, package
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused, unknown_variant
-from metamlflow.tables.reading import imported, package, read_arrow, read_pandas
+from metamlflow.tables.reading import read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
 
 _ANY_NAME = "table.parquet"  # for readers that go by a file's name, which in a stranger's store may be any

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metamlflow._packages import package
 from metamlflow.errors import InvalidInputError, UntrustedContentError
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused, unknown_variant
-from metamlflow.tables.reading import package
 
 # The first versions without known ways for a file to run code.
 _SKOPS, _KERAS = (0, 13), (3, 12)

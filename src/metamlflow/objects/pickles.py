@@ -6,8 +6,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from metamlflow._packages import package
 from metamlflow.objects.serializer import Serializer, Trusted, refused
-from metamlflow.tables.reading import package
 
 
 class Pickle(Serializer):

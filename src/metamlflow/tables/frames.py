@@ -19,15 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from metamlflow._looks import type_name
+from metamlflow._packages import imported
 from metamlflow.errors import InvalidInputError
-from metamlflow.tables.reading import (
-    as_parquet,
-    conversion_errors,
-    imported,
-    read_arrow,
-    read_pandas,
-    unreadable_errors,
-)
+from metamlflow.tables.reading import as_parquet, conversion_errors, read_arrow, read_pandas, unreadable_errors
 from metamlflow.tables.values import same_json, same_value
 
 _GROUP_ROWS = 128 * 1024

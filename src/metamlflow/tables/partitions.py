@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from metamlflow._packages import imported
 from metamlflow.errors import InvalidInputError
-from metamlflow.tables.reading import imported
 
 PARTITIONS = b"metamlflow.partitioned"
 """The field in a file's schema that says which columns are in the names of its folders, and all columns in order."""

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from metamlflow._arguments import blamed_on
+from metamlflow._packages import imported
 from metamlflow.errors import InvalidInputError, StorageFullError
 from metamlflow.model.paths import path_problem
 from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, temp_folder
 from metamlflow.tables.arrow import empty, polars_pieces, schema_problems
 from metamlflow.tables.frames import check_names, frame_as_arrow, refusal, unstorable
 from metamlflow.tables.partitions import check_keys, write_partitioned
-from metamlflow.tables.reading import as_parquet, conversion_errors, imported
+from metamlflow.tables.reading import as_parquet, conversion_errors
 
 _GROUP_ROWS = 128 * 1024  # rows of a row group
 _GROUP_BYTES = 64 * 1024 * 1024  # bytes of a row group of a stream, which is never in memory as a whole

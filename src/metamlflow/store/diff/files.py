@@ -83,7 +83,7 @@ class FileList(Generic[T]):
         return next(islice(self._read(), range(self._length)[index], None))
 
     def __contains__(self, path: object) -> bool:
-        return path in self.paths
+        return any(known == path for known in self.paths)
 
     @property
     def paths(self) -> Iterator[str]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metamlflow._packages import imported
 from metamlflow.errors import InvalidInputError, StorageError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.likeness import quoted
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.diff.parts import ChangedColumn, DiffColumn, Parts
-from metamlflow.store.diff.tables import Rows, package
+from metamlflow.store.diff.tables import Rows
 from metamlflow.store.transfer.spooling import temp_folder
 
 Side = tuple[Store, StoredManifest]
@@ -110,7 +111,7 @@ def rows_diff(before: Side, after: Side, keys: Iterable[str]) -> RowsDiff:
         StorageError: duckdb found no room in memory or on disk.
     """
     wanted = tuple(dict.fromkeys(keys))
-    duckdb = package("duckdb", "duckdb")
+    duckdb = imported("duckdb", "duckdb")
     with temp_folder() as place:
         folders = [Path(place, name) for name in ("before", "after", "duckdb")]
         for folder in folders:
@@ -130,7 +131,7 @@ class _Comparison:
     """One comparison: which columns take part, and the queries."""
 
     def __init__(self, duckdb: Any, before: Rows, after: Rows, keys: tuple[str, ...], folder: Path) -> None:
-        self._pa = package("pyarrow", "arrow")
+        self._pa = imported("pyarrow", "arrow")
         self._duckdb = duckdb
         self._sides = before, after
         self._keys = keys

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from metamlflow._packages import imported
 from metamlflow.backend import translated_errors
-from metamlflow.errors import InvalidInputError, MissingDependencyError
+from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.likeness import quoted
 from metamlflow.model.manifests import FileEntry
@@ -24,22 +24,6 @@ _BATCH_ROWS = 65_536
 _CODECS = {"gz": "gzip", "bz2": "bz2", "zst": "zstd"}
 _ALIASES = {"ndjson": "jsonl", "pq": "parquet", "tsv": "csv"}
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-
-
-def package(name: str, extra: str) -> Any:
-    """Return a module of a package that an extra installs.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"to compare rows, {name.partition('.')[0]} is needed, and cannot be imported: {error}",
-            hint=f"Install it with: pip install 'metamlflow[{extra}]'",
-            extra=extra,
-        ) from error
 
 
 class Rows:
@@ -61,7 +45,7 @@ class Rows:
     """
 
     def __init__(self, store: Store, loaded: StoredManifest, folder: Path, *, as_text: bool = False) -> None:
-        self._pa = package("pyarrow", "arrow")
+        self._pa = imported("pyarrow", "arrow")
         self._store = store
         self._loaded = loaded
         self.as_text = as_text
@@ -130,7 +114,7 @@ class Rows:
         extension, codec = _format_of(entry.path)
         try:
             if extension == "parquet":
-                file = package("pyarrow.parquet", "arrow").ParquetFile(stream)
+                file = imported("pyarrow.parquet", "arrow").ParquetFile(stream)
                 schema, found = file.schema_arrow, file.iter_batches(_BATCH_ROWS)
             else:
                 source = pa.CompressedInputStream(stream, codec) if codec else stream
@@ -156,7 +140,7 @@ class Rows:
 
     def _text_reader(self, path: str, extension: str, source: Any, names: Sequence[str]) -> Any:
         self.inferred = True
-        reading = package("pyarrow.json" if extension == "jsonl" else "pyarrow.csv", "arrow")
+        reading = imported("pyarrow.json" if extension == "jsonl" else "pyarrow.csv", "arrow")
         blocks = reading.ReadOptions(block_size=_BLOCK_BYTES)
         if extension == "jsonl":
             return reading.open_json(source, read_options=blocks)

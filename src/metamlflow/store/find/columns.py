@@ -9,9 +9,9 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
+from metamlflow._packages import imported
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.tags import entity_tag
-from metamlflow.errors import MissingDependencyError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.condition_fields import FIELDS, column_types
 from metamlflow.model.manifests import Manifest
@@ -38,13 +38,7 @@ def arrow() -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the catalog needs pyarrow, which is not installed", hint="pip install 'metamlflow[arrow]'", extra="arrow"
-        ) from error
-    return pa
+    return imported("pyarrow", "arrow")
 
 
 def identity_of(info: ObjectInfo) -> Identity:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from metamlflow.errors import InvalidInputError, MissingDependencyError
+from metamlflow._packages import imported
+from metamlflow.errors import InvalidInputError
 from metamlflow.redaction import printable
 from metamlflow.store.find.columns import arrow
 
@@ -32,12 +33,7 @@ def queried(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
         MissingDependencyError: DuckDB or pyarrow is not installed.
     """
     arrow()
-    try:
-        import duckdb
-    except ImportError as error:
-        raise MissingDependencyError(
-            "SQL needs DuckDB, which is not installed", hint="pip install 'metamlflow[duckdb]'", extra="duckdb"
-        ) from error
+    duckdb = imported("duckdb", "duckdb")
     if not isinstance(query, str):
         raise InvalidInputError(f"a query is a text of SQL, not {type(query).__name__}")
     with duckdb.connect(":memory:", config=_CLOSED) as connection:
