@@ -165,7 +165,7 @@ def test_what_cannot_be_compared_is_an_error_that_says_why(client, monkeypatch):
         with pytest.raises(InvalidInputError, match=said):
             client.diff("t@1", other, rows=True, **options)
     monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
-    with pytest.raises(MissingDependencyError, match="duckdb is needed") as caught:
+    with pytest.raises(MissingDependencyError, match="duckdb cannot be imported") as caught:
         client.diff("t@1", "t@1", rows=True)
     assert "metamlflow[duckdb]" in caught.value.hint
 
