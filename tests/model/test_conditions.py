@@ -264,7 +264,7 @@ def test_every_field_that_is_documented_is_one_of_a_version():
 
     from metamlflow.model.manifests import Manifest
 
-    assert set(FIELDS) <= {field.name for field in fields(Manifest)} | {"writer"}
+    assert set(FIELDS) <= {field.name for field in fields(Manifest)} | {"writer", "saved_as"}
 
 
 def test_a_search_may_also_ask_for_aliases_and_notes():
