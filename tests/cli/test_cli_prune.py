@@ -119,7 +119,7 @@ def test_damage_prunes_nothing_and_is_told_by_the_exit_code(ask, five, work):
             ["prune", "bikes/rides", "--where", "size <"],
             'Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]',
         ),
-        (["retention", "set", "a", "--where", "type == 'x'"], "Fields are name, version, artifact_type, kind,"),
+        (["retention", "set", "a", "--where", "sort == 'x'"], "Fields are name, version, artifact_type, kind,"),
         (["prune", "bikes/rides", "--keep-last", "9" * 30], "is not a whole number from 1 to 9"),
         (["prune", "bikes/rides", "--keep-last", "9" * 18], "a whole number from 1 to 1,000,000,000, not"),
         (["retention", "set", "bikes/*"], "no rule says which versions may go, so no policy was set"),
