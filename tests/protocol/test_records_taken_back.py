@@ -7,9 +7,11 @@ import shutil
 import pytest
 from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld, manifest_key
 
-from metamlflow.errors import ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.errors import ArtifactPrunedError, IntegrityError, ObjectNotFoundError
+from metamlflow.format.layout import note_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
+from metamlflow.model.names import ArtifactName
 from metamlflow.testing import FaultyBackend, client_on
 
 
@@ -131,3 +133,26 @@ def test_a_history_misses_what_was_deleted_and_not_what_was_taken_back(world, ke
     assert len(history.versions) == 3 + reads
     assert len(history.problems) == missing
     assert len(client.history(NAME).problems) == missing
+
+
+def test_a_history_of_notes_misses_what_was_taken_back_and_nothing_that_is_listed(world):
+    for title in ("one", "two", "three"):
+        world.client().annotate(NAME, title=title)
+
+    class Hiding(FaultyBackend):
+        def __init__(self, times: int) -> None:
+            super().__init__(world.backend())
+            self.left = times
+
+        def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            if key == note_key(ArtifactName(NAME), None, 2) and self.left:
+                self.left -= 1
+                raise ObjectNotFoundError(f"there is no object {key}", key=key)
+            return super().read(key, start, end)
+
+    once = client_on(Hiding(1), IMPATIENT)
+    assert [notes.title for notes in once.notes_history(NAME)] == ["one", "two", "three"]
+    with pytest.raises(IntegrityError, match=r"lists .*, and says that it does not exist"):
+        client_on(Hiding(100), IMPATIENT).notes_history(NAME)
+    taken = client_on(TakingBack(world, note_key(ArtifactName(NAME), None, 3), 1), IMPATIENT)
+    assert [notes.title for notes in taken.notes_history(NAME)] == ["one", "two"]

@@ -13,7 +13,13 @@ from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
+from metamlflow.store.catalog.records import (
+    Losses,
+    create_exclusively,
+    listed_and_missing,
+    looked_again,
+    with_retries,
+)
 from metamlflow.store.catalog.statuses import list_versions, page_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_version, not_found
@@ -93,16 +99,17 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
 
     Raises:
         ArtifactNotFoundError: the name or version does not exist.
+        IntegrityError: the storage goes on listing a record that it says does not exist.
     """
     name, version = _found(store, subject)
 
     def noted(number: int) -> Notes | StoreFormatError | None:
         try:
-            return _read(store, name, version, number).notes
+            return looked_again(lambda: _read_if_listed(store, name, version, number), store.clock)
         except StoreFormatError as error:
             return error
-        except ObjectNotFoundError:
-            return None  # taken back by its writer: it may not have been the only one of this number
+        except ObjectNotFoundError as error:
+            raise listed_and_missing(note_key(name, version, number)) from error
 
     numbers = sorted(with_retries(lambda: _numbers(store, name, version), store.clock))
     found = []
@@ -126,6 +133,20 @@ def _found(store: Store, subject: Subject) -> tuple[ArtifactName, int | None]:
 def _newest(store: Store, name: ArtifactName, version: int | None) -> StoredNotes:
     number = _newest_number(store, name, version)
     return _read(store, name, version, number) if number else StoredNotes(Notes(str(name), version))
+
+
+def _read_if_listed(store: Store, name: ArtifactName, version: int | None, number: int) -> Notes | None:
+    """Return the notes of a record that was listed; None if it is not listed any more: its writer took it back.
+
+    Raises:
+        ObjectNotFoundError: it is still listed.
+    """
+    try:
+        return _read(store, name, version, number).notes
+    except ObjectNotFoundError:
+        if number in with_retries(lambda: set(_numbers(store, name, version)), store.clock):
+            raise
+        return None
 
 
 def _read(store: Store, name: ArtifactName, version: int | None, number: int) -> StoredNotes:
