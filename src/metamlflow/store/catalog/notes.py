@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 from functools import partial
 
-from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import DamagedRecordWarning, StoreFormatError
 from metamlflow.format.layout import may_precede_note, note_key, notes_prefix, parse_note_key
 from metamlflow.format.notes import StoredNotes, decode_notes, encode_notes
 from metamlflow.model.names import ArtifactName, Reference
@@ -16,8 +16,8 @@ from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import (
     Losses,
     create_exclusively,
-    listed_and_missing,
     looked_again,
+    read_if_listed,
     with_retries,
 )
 from metamlflow.store.catalog.statuses import list_versions, page_of
@@ -104,12 +104,16 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
     name, version = _found(store, subject)
 
     def noted(number: int) -> Notes | StoreFormatError | None:
+        key = note_key(name, version, number)
         try:
-            return looked_again(lambda: _read_if_listed(store, name, version, number), store.clock)
+            return read_if_listed(
+                key,
+                lambda: _read(store, name, version, number).notes,
+                lambda: number in with_retries(lambda: set(_numbers(store, name, version)), store.clock),
+                store.clock,
+            )
         except StoreFormatError as error:
             return error
-        except ObjectNotFoundError as error:
-            raise listed_and_missing(note_key(name, version, number)) from error
 
     numbers = sorted(with_retries(lambda: _numbers(store, name, version), store.clock))
     found = []
@@ -133,20 +137,6 @@ def _found(store: Store, subject: Subject) -> tuple[ArtifactName, int | None]:
 def _newest(store: Store, name: ArtifactName, version: int | None) -> StoredNotes:
     number = _newest_number(store, name, version)
     return _read(store, name, version, number) if number else StoredNotes(Notes(str(name), version))
-
-
-def _read_if_listed(store: Store, name: ArtifactName, version: int | None, number: int) -> Notes | None:
-    """Return the notes of a record that was listed; None if it is not listed any more: its writer took it back.
-
-    Raises:
-        ObjectNotFoundError: it is still listed.
-    """
-    try:
-        return _read(store, name, version, number).notes
-    except ObjectNotFoundError:
-        if number in with_retries(lambda: set(_numbers(store, name, version)), store.clock):
-            raise
-        return None
 
 
 def _read(store: Store, name: ArtifactName, version: int | None, number: int) -> StoredNotes:

@@ -185,6 +185,27 @@ def listed_and_missing(key: str) -> IntegrityError:
     )
 
 
+def read_if_listed(key: str, read: Callable[[], T], is_listed: Callable[[], bool], clock: Clock) -> T | None:
+    """Return what ``read`` makes of a record that was listed; None if it is listed no more: its writer took it back.
+
+    Raises:
+        IntegrityError: the storage goes on listing it, and saying that it does not exist.
+    """
+
+    def look() -> T | None:
+        try:
+            return read()
+        except ObjectNotFoundError:
+            if is_listed():
+                raise
+            return None
+
+    try:
+        return looked_again(look, clock)
+    except ObjectNotFoundError as error:
+        raise listed_and_missing(key) from error
+
+
 def _repeated(call: Callable[[], T], clock: Clock, failure: type[StorageError]) -> T:
     for attempt in range(1, 4):
         try:
