@@ -8,7 +8,7 @@ import pytest
 from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld, manifest_key
 
 from metamlflow.errors import ArtifactPrunedError, IntegrityError, ObjectNotFoundError
-from metamlflow.format.layout import note_key
+from metamlflow.format.layout import alias_key, note_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
 from metamlflow.model.names import ArtifactName
@@ -176,3 +176,22 @@ def test_a_history_has_a_version_that_is_listed_or_a_problem(world, number):
     always = client_on(Denying(world, manifest_key(number), 100), IMPATIENT).history(NAME)
     assert len(always.versions) == 3
     assert always.problems
+
+
+def test_a_history_of_an_alias_has_each_record_that_is_listed(world):
+    key = alias_key(ArtifactName(NAME), "prod", 2)
+    once = client_on(Denying(world, key, 1), IMPATIENT)
+    assert [change.version for change in once.alias_history(NAME, "prod")] == [1, 2, 3, 4]
+    with pytest.raises(IntegrityError, match=r"lists .*, and says that it does not exist"):
+        client_on(Denying(world, key, 100), IMPATIENT).alias_history(NAME, "prod")
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_what_a_version_that_is_listed_was_made_from_is_not_pruned(world, times):
+    world.client().remove_alias(NAME, "prod")
+    world.client().register_artifact("model", b"model", inputs=[f"{NAME}@2"])
+    consumer = manifest_key(1).replace(RAW_NAME, "model")
+    client = client_on(Denying(world, consumer, times), IMPATIENT)
+    report = client.prune(NAME, versions=[2])
+    assert [decision.version for decision in report.pruned] == []
+    assert world.client().list_versions(NAME) == [1, 2, 3, 4]
