@@ -63,6 +63,7 @@ def test_no_more_is_taken_from_the_server_than_a_range_and_what_is_on_its_way(en
     assert taken[0] < ASKED + (32 << 20)
 
 
+@pytest.mark.full
 def test_a_large_answer_by_drops_is_not_waited_for_until_the_server_has_proven_to_be_quick():
     """The other engine asks next, which has more patience."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

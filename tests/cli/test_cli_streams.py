@@ -104,7 +104,13 @@ def until_it_waits_for_input(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("arrived", [b"", b"x" * 1_500_000], ids=["before any data", "in the middle"])
+@pytest.mark.parametrize(
+    "arrived",
+    [
+        pytest.param(b"", id="before any data", marks=pytest.mark.full),
+        pytest.param(b"x" * 1_500_000, id="in the middle"),
+    ],
+)
 def test_ctrl_c_ends_at_once_with_130_and_leaves_nothing(folder, arrived):
     (folder / "spool").mkdir()
     variables = {"METAMLFLOW_TMPDIR": str(folder / "spool"), **ENVIRONMENT}

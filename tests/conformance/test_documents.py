@@ -17,7 +17,9 @@ def lines_of(name: str) -> list[dict]:
     return [json.loads(line) for line in (KIT / name).read_bytes().splitlines()]
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, marks=pytest.mark.full if file == "limits.jsonl" else ()) for file in FILES]
+)
 def test_the_kit_the_product_and_the_second_reader_decide_alike(file):
     differing = []
     for line in lines_of(f"documents/{file}"):

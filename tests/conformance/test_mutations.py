@@ -28,6 +28,7 @@ def differences(seed: int, count: int) -> tuple[list[str], set[bool]]:
     return found, decisions
 
 
+@pytest.mark.full
 def test_a_changed_document_is_taken_by_both_or_by_none():
     found, decisions = differences(seed=14, count=10_000)
     assert found == []

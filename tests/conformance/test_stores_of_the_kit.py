@@ -79,6 +79,7 @@ def agree_when_damaged(seed: int, count: int, folder: Path) -> None:
         shutil.rmtree(copy)
 
 
+@pytest.mark.full
 def test_a_store_whose_records_are_lost_changed_mixed_up_and_added_is_read_alike(tmp_path):
     agree_when_damaged(14, 40, tmp_path)
 

@@ -41,6 +41,7 @@ def test_its_second_version_alone_is_linked_to_its_model_in_both_directions(read
     assert set(reader.get_artifact(MODEL).upstream().artifacts) == {model, f"{FEATURES}@2"}
 
 
+@pytest.mark.full
 def test_it_leaves_nothing_but_its_store(tutorial):
     folder, printed = tutorial
     assert [path.name for path in folder.iterdir()] == ["metamlflow_storage"]

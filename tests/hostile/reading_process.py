@@ -22,7 +22,7 @@ import warnings
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 CALL_SECONDS = 20
 CHILD_SECONDS = 150
@@ -100,35 +100,40 @@ def _serve() -> None:
     for line in sys.stdin:
         children = [_fork(Order(**order)) for order in json.loads(line)]
         deadline = time.monotonic() + CHILD_SECONDS
-        answers.write(json.dumps([_outcome(child, reader, deadline) for child, reader in children]) + "\n")
+        answers.write(json.dumps([_outcome(*child, deadline) for child in children]) + "\n")
 
 
-def _fork(order: Order) -> tuple[int, int]:
+def _fork(order: Order) -> tuple[int, int, IO[bytes]]:
     reader, writer = os.pipe()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the outcome is known)
     child = os.fork()
     if child == 0:
         os.close(reader)
+        os.dup2(errors.fileno(), 2)
         _answer(writer, order)
     os.close(writer)
-    return child, reader
+    return child, reader, errors
 
 
-def _outcome(child: int, reader: int, deadline: float) -> dict[str, Any]:
-    data = b""
-    while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0] and (
-        part := os.read(reader, 1 << 16)
-    ):
-        data += part
+def _outcome(child: int, reader: int, errors: IO[bytes], deadline: float) -> dict[str, Any]:
+    data, has_closed = b"", False
+    while not has_closed and select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
+        part = os.read(reader, 1 << 16)
+        data, has_closed = data + part, not part
     os.close(reader)
-    ended = _reap(child, 2 if data else 0)
-    if not ended:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        return {"": {"died": f"it took more than {CHILD_SECONDS} s"}}
-    try:
-        return json.loads(data)
-    except ValueError:
-        return {"": {"died": f"status {ended}, after {len(data)} bytes of its answer"}}
+    with errors:
+        ended = _reap(child, 30 if has_closed else 0)  # it has answered; its threads may take a while to end
+        if not ended:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            ended = "did not end" if has_closed else f"took more than {CHILD_SECONDS} s"
+            return {"": {"died": f"it {ended}, after {len(data)} bytes of its answer"}}
+        try:
+            return json.loads(data)
+        except ValueError:
+            errors.seek(0)
+            said = errors.read()[-2000:].decode(errors="replace")
+            return {"": {"died": f"it {ended}, after {len(data)} bytes of its answer, and wrote {said!r}"}}
 
 
 def _reap(child: int, seconds: float) -> str:

@@ -88,6 +88,7 @@ def test_the_store_and_the_report_are_those_of_one_process(source, tmp_path, exe
     assert (progress[-1].files, progress[-1].bytes) == (progress[-1].total_files, progress[-1].total_bytes)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", EXECUTORS[1:])
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(source, tmp_path, executor, monkeypatch):
     monkeypatch.setattr(spreading, "SHARE_OBJECTS", 50)
@@ -165,6 +166,7 @@ def test_an_executor_that_was_shut_down_costs_a_warning_and_not_the_migration(li
     assert "goes on in this process" in caplog.text
 
 
+@pytest.mark.full
 def test_damaged_content_fails_its_version_alone(source, tmp_path):
     (blob,) = [p for p in source.glob("blobs/**/*") if p.is_file() and p.read_bytes() == b"1007"]
     blob.chmod(0o600)

@@ -275,7 +275,7 @@ def machine_tests(machine: type[Store], *, examples: int, steps: int) -> type:
 
 
 TestInMemory = machine_tests(Store, examples=40, steps=25)
-TestOnDisk = machine_tests(LocalStore, examples=20, steps=20)
+TestOnDisk = pytest.mark.full(machine_tests(LocalStore, examples=20, steps=20))
 
 
 def long(case: type) -> type:

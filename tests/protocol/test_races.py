@@ -40,6 +40,7 @@ def assert_each_was_told_its_own(world: World, told: list[Told]) -> None:
         assert ids[version] == artifact_id
 
 
+@pytest.mark.full
 def test_twenty_processes_publishing_ten_times_each_get_versions_1_to_200(world):
     world.client().create_store()
     racers = [partial(publish, world, b"racer %d, round %%d" % racer, times=10) for racer in range(20)]

@@ -7,9 +7,11 @@ import shutil
 import pytest
 from worlds import IMPATIENT, NAME, RAW_NAME, LocalWorld, MemoryWorld, manifest_key
 
-from metamlflow.errors import ArtifactPrunedError, ObjectNotFoundError
+from metamlflow.errors import ArtifactPrunedError, IntegrityError, ObjectNotFoundError
+from metamlflow.format.layout import alias_key, note_key
 from metamlflow.format.manifests import digest_of
 from metamlflow.format.records import encode_state
+from metamlflow.model.names import ArtifactName
 from metamlflow.testing import FaultyBackend, client_on
 
 
@@ -131,3 +133,65 @@ def test_a_history_misses_what_was_deleted_and_not_what_was_taken_back(world, ke
     assert len(history.versions) == 3 + reads
     assert len(history.problems) == missing
     assert len(client.history(NAME).problems) == missing
+
+
+class Denying(FaultyBackend):
+    """Says some times of a record that it does not exist, and goes on listing it."""
+
+    def __init__(self, world, key: str, times: int) -> None:
+        super().__init__(world.backend())
+        self._key, self._left = key, times
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        if key == self._key and self._left:
+            self._left -= 1
+            raise ObjectNotFoundError(f"there is no object {key}", key=key)
+        return super().read(key, start, end)
+
+
+def test_a_history_of_notes_misses_what_was_taken_back_and_nothing_that_is_listed(world):
+    for title in ("one", "two", "three"):
+        world.client().annotate(NAME, title=title)
+    second, third = (note_key(ArtifactName(NAME), None, number) for number in (2, 3))
+    once = client_on(Denying(world, second, 1), IMPATIENT)
+    assert [notes.title for notes in once.notes_history(NAME)] == ["one", "two", "three"]
+    with pytest.raises(IntegrityError, match=r"lists .*, and says that it does not exist"):
+        client_on(Denying(world, second, 100), IMPATIENT).notes_history(NAME)
+    taken = client_on(TakingBack(world, third, 1), IMPATIENT)
+    assert [notes.title for notes in taken.notes_history(NAME)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_a_version_that_is_listed_is_verified_though_the_storage_says_once_that_it_does_not_exist(world, number):
+    report = client_on(Denying(world, manifest_key(number), 1), IMPATIENT).verify_all()
+    assert report
+    assert [version.version for version in report.reports] == [1, 2, 3, 4]
+    assert not client_on(Denying(world, manifest_key(number), 100), IMPATIENT).verify_all()
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_a_history_has_a_version_that_is_listed_or_a_problem(world, number):
+    once = client_on(Denying(world, manifest_key(number), 1), IMPATIENT).history(NAME)
+    assert [version.version for version in once.versions] == [1, 2, 3, 4]
+    always = client_on(Denying(world, manifest_key(number), 100), IMPATIENT).history(NAME)
+    assert len(always.versions) == 3
+    assert always.problems
+
+
+def test_a_history_of_an_alias_has_each_record_that_is_listed(world):
+    key = alias_key(ArtifactName(NAME), "prod", 2)
+    once = client_on(Denying(world, key, 1), IMPATIENT)
+    assert [change.version for change in once.alias_history(NAME, "prod")] == [1, 2, 3, 4]
+    with pytest.raises(IntegrityError, match=r"lists .*, and says that it does not exist"):
+        client_on(Denying(world, key, 100), IMPATIENT).alias_history(NAME, "prod")
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_what_a_version_that_is_listed_was_made_from_is_not_pruned(world, times):
+    world.client().remove_alias(NAME, "prod")
+    world.client().register_artifact("model", b"model", inputs=[f"{NAME}@2"])
+    consumer = manifest_key(1).replace(RAW_NAME, "model")
+    client = client_on(Denying(world, consumer, times), IMPATIENT)
+    report = client.prune(NAME, versions=[2])
+    assert [decision.version for decision in report.pruned] == []
+    assert world.client().list_versions(NAME) == [1, 2, 3, 4]

@@ -66,6 +66,7 @@ def test_so_it_is_where_parts_are_verified_by_themselves(artifact, client, raw, 
     assert finding == wrong.verify("stat").findings[0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("files", [2_500, 4_200], ids=["parts of items", "parts of lists"])
 def test_a_resumed_verification_keeps_what_the_finished_parts_summed_up_to(client, raw, files, tmp_path):
     folder = tmp_path / "many"

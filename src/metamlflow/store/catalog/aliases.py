@@ -13,7 +13,6 @@ from metamlflow.errors import (
     DamagedRecordWarning,
     InvalidInputError,
     InvalidNameError,
-    ObjectNotFoundError,
     StoreFormatError,
 )
 from metamlflow.format.layout import alias_key, alias_of_any_key, aliases_prefix, artifacts_prefix, parse_alias_key
@@ -23,7 +22,7 @@ from metamlflow.model.manifests import Manifest
 from metamlflow.model.names import ArtifactName, Reference, alias_problem
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
+from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import check_available, is_live, pages, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import (
@@ -315,21 +314,28 @@ def alias_history(store: Store, alias: Reference) -> list[AliasChange]:
     Raises:
         ArtifactNotFoundError: the alias never existed.
         InvalidNameError: it is malformed.
+        IntegrityError: the storage goes on listing a record that it says does not exist.
     """
     name, text = alias.name, checked_alias(alias)
 
     def read(number: int) -> AliasChange | StoreFormatError | None:
         key = alias_key(name, text, number)
         try:
-            data = with_retries(partial(read_record, store.backend, key), store.clock)
-            return decode_alias_change(data, key, str(name), text, number)
+            data = read_if_listed(
+                key,
+                lambda: with_retries(partial(read_record, store.backend, key), store.clock),
+                lambda: number in listed(),
+                store.clock,
+            )
+            return None if data is None else decode_alias_change(data, key, str(name), text, number)
         except StoreFormatError as error:
             return error
-        except ObjectNotFoundError:
-            return None  # taken back by its writer: it may not have been the only one of this number
 
-    listed = pages(store, aliases_prefix(name, text), _PAGE)
-    numbers = sorted({number for info in listed if (number := parse_alias_key(name, text, info.key))})
+    def listed() -> set[int]:
+        found = pages(store, aliases_prefix(name, text), _PAGE)
+        return {number for info in found if (number := parse_alias_key(name, text, info.key))}
+
+    numbers = sorted(listed())
     if not numbers:
         raise not_found(store, name, text)
     changes = []

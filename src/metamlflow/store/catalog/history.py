@@ -15,7 +15,7 @@ from metamlflow.format.layout import ARTIFACTS, manifest_key, name_of_versions_k
 from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.records import read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import VersionStatus, list_versions, live_or_damaged, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names
@@ -128,10 +128,17 @@ def history_of(store: Store, name: ArtifactName) -> History:
         key = manifest_key(name, status.version)
         digest = ""
         try:
-            data = with_retries(lambda: read_record(store.backend, key), store.clock)
+            data = read_if_listed(
+                key,
+                lambda: with_retries(lambda: read_record(store.backend, key), store.clock),
+                lambda: version_status(store, name, status.version).info is not None,
+                store.clock,
+            )
+            if data is None:
+                return None
             digest = digest_of(data)
             manifest = decode_manifest(data, key, name, status.version)
-        except ObjectNotFoundError:
+        except IntegrityError:  # the problems tell it
             return None
         except StoreFormatError:
             return HistoryEntry(status.version, digest, None, None, status.version in available)

@@ -6,14 +6,20 @@ import warnings
 from dataclasses import replace
 from functools import partial
 
-from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import DamagedRecordWarning, StoreFormatError
 from metamlflow.format.layout import may_precede_note, note_key, notes_prefix, parse_note_key
 from metamlflow.format.notes import StoredNotes, decode_notes, encode_notes
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
+from metamlflow.store.catalog.records import (
+    Losses,
+    create_exclusively,
+    looked_again,
+    read_if_listed,
+    with_retries,
+)
 from metamlflow.store.catalog.statuses import list_versions, page_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_version, not_found
@@ -116,16 +122,21 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
 
     Raises:
         ArtifactNotFoundError: the name or version does not exist.
+        IntegrityError: the storage goes on listing a record that it says does not exist.
     """
     name, version = _found(store, subject)
 
     def noted(number: int) -> Notes | StoreFormatError | None:
+        key = note_key(name, version, number)
         try:
-            return _read(store, name, version, number).notes
+            return read_if_listed(
+                key,
+                lambda: _read(store, name, version, number).notes,
+                lambda: number in with_retries(lambda: set(_numbers(store, name, version)), store.clock),
+                store.clock,
+            )
         except StoreFormatError as error:
             return error
-        except ObjectNotFoundError:
-            return None  # taken back by its writer: it may not have been the only one of this number
 
     numbers = sorted(with_retries(lambda: _numbers(store, name, version), store.clock))
     found = []

@@ -10,6 +10,7 @@ from typing import TypeVar
 from metamlflow.backend import Backend, ConfirmsCreation
 from metamlflow.errors import (
     AccessDeniedError,
+    IntegrityError,
     InvalidInputError,
     MetaMLFlowError,
     NotFoundError,
@@ -171,6 +172,38 @@ def looked_again(look: Callable[[], T], clock: Clock) -> T:
     versions). No caller was told that the record exists, but others may have seen it in a listing.
     """
     return _repeated(look, clock, ObjectNotFoundError)
+
+
+def listed_and_missing(key: str) -> IntegrityError:
+    """Return the error for a record that the storage lists, and says does not exist when it is read."""
+    return IntegrityError(
+        f"the storage lists {key}, and says that it does not exist when it is read",
+        hint="Read it again; else restore this object from a copy.",
+        expected="a record",
+        actual="missing",
+        key=key,
+    )
+
+
+def read_if_listed(key: str, read: Callable[[], T], is_listed: Callable[[], bool], clock: Clock) -> T | None:
+    """Return what ``read`` makes of a record that was listed; None if it is listed no more: its writer took it back.
+
+    Raises:
+        IntegrityError: the storage goes on listing it, and saying that it does not exist.
+    """
+
+    def look() -> T | None:
+        try:
+            return read()
+        except ObjectNotFoundError:
+            if is_listed():
+                raise
+            return None
+
+    try:
+        return looked_again(look, clock)
+    except ObjectNotFoundError as error:
+        raise listed_and_missing(key) from error
 
 
 def _repeated(call: Callable[[], T], clock: Clock, failure: type[StorageError]) -> T:

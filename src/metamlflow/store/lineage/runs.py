@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from metamlflow.errors import ConflictError, IntegrityError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import ConflictError, LineageWarning, MetaMLFlowError, ObjectNotFoundError
 from metamlflow.format.layout import parse_run_input_key, run_input_key, run_inputs_prefix, run_key, runs_prefix
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.runs import (
@@ -26,7 +26,7 @@ from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import decode
 from metamlflow.model.runs import Outcome, RunEnd, RunRecord, RunStart, series_text
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import create_exclusively, with_retries
+from metamlflow.store.catalog.records import create_exclusively, listed_and_missing, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.current_run import Recorder
 from metamlflow.store.lineage.inputs import warn_user
@@ -303,10 +303,4 @@ def _read_listed(store: Store, key: str) -> bytes:
     try:
         return with_retries(lambda: read_record(store.backend, key), store.clock)
     except ObjectNotFoundError as error:
-        raise IntegrityError(
-            f"the storage lists {key}, and says that it does not exist when it is read",
-            hint="Records of runs are never deleted. Read it again; else restore this object from a copy.",
-            expected="a record",
-            actual="missing",
-            key=key,
-        ) from error
+        raise listed_and_missing(key) from error

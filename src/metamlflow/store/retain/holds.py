@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
-from metamlflow.errors import ObjectNotFoundError, StoreFormatError
-from metamlflow.format.layout import edges_prefix, parse_edge_key
+from metamlflow.errors import IntegrityError, StoreFormatError
+from metamlflow.format.layout import edges_prefix, manifest_key, parse_edge_key
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.aliases import aliases_of
 from metamlflow.store.catalog.protections import protected
-from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.records import read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import is_live, list_versions, load_manifest, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
@@ -46,6 +47,10 @@ class NameHolds:
         return None
 
 
+def _is_listed(store: Store, version: VersionId) -> bool:
+    return version_status(store, *version).info is not None
+
+
 def live_consumer(store: Store, version: VersionId) -> str | None:
     """Return why the lineage holds a version, or None: one listing, and a read of each consumer until one is live.
 
@@ -55,14 +60,19 @@ def live_consumer(store: Store, version: VersionId) -> str | None:
     for consumer in dict.fromkeys(found for key in keys if (found := parse_edge_key(version, key))):
         ref = f"{consumer[0]}@{consumer[1]}"
         try:
-            manifest = load_manifest(store, *consumer).manifest
-        except ObjectNotFoundError:
-            continue  # of a publish that lost its race, or is about to be committed, or was erased
-        except StoreFormatError as error:
+            loaded = read_if_listed(
+                manifest_key(*consumer),
+                partial(load_manifest, store, *consumer),
+                partial(_is_listed, store, consumer),
+                store.clock,
+            )
+        except (StoreFormatError, IntegrityError) as error:
             if version_status(store, *consumer).erased:
                 continue
             return f"{ref} may be made from it, and cannot be read: {error.message.partition(chr(10))[0]}"
-        used = any((item.name, item.version) == version for item in manifest.inputs)
+        if loaded is None:
+            continue  # of a publish that lost its race, or is about to be committed, or was erased
+        used = any((item.name, item.version) == version for item in loaded.manifest.inputs)
         if used and is_live(store, consumer[0], version_status(store, *consumer)):
             return f"{ref} is live and was made from it"
     return None

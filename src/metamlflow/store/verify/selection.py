@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from metamlflow.errors import IntegrityError, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import IntegrityError, StoreFormatError
+from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
-from metamlflow.store.catalog.statuses import list_versions, live_or_damaged, load_manifest
+from metamlflow.store.catalog.records import read_if_listed
+from metamlflow.store.catalog.statuses import list_versions, live_or_damaged, load_manifest, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_reference, not_found
 from metamlflow.store.verify.report import UnreadableVersion
@@ -57,13 +59,23 @@ def _versions_of(store: Store, name: ArtifactName) -> Iterator[StoredManifest | 
             yield UnreadableVersion(f"{name}@{number}", damaged[number])
             continue
         try:
-            yield load_manifest(store, name, number)
+            loaded = _loaded_if_listed(store, name, number)
         except (StoreFormatError, IntegrityError) as error:
             yield UnreadableVersion(f"{name}@{number}", error)
-        except ObjectNotFoundError:  # removed since the listing; if it should exist, the history shows that
             continue
+        if loaded is not None:  # removed since the listing; if it should exist, the history shows that
+            yield loaded
     for problem in history_problems(store, name):
         yield UnreadableVersion(str(name), problem)
+
+
+def _loaded_if_listed(store: Store, name: ArtifactName, number: int) -> StoredManifest | None:
+    return read_if_listed(
+        manifest_key(name, number),
+        lambda: load_manifest(store, name, number),
+        lambda: version_status(store, name, number).info is not None,
+        store.clock,
+    )
 
 
 def _loaded(store: Store, text: str) -> StoredManifest | UnreadableVersion:
