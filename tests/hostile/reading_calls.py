@@ -15,6 +15,7 @@ from typing import Any
 from metamlflow import Dataset, MetaMLFlowClient, compare, migrate
 from metamlflow.artifacts import Artifact
 from metamlflow.cli.entry import run as run_command
+from metamlflow.filesystem import MetaMLFlowFileSystem
 
 PUBLIC_KEY_SEED = b"k" * 32
 
@@ -53,6 +54,10 @@ LISTS = frozenset(
         "list-aliases",
         "cli-alias-history",
         "protections",
+        "list-prefix",
+        "search",
+        "catalog",
+        "list-runs",
     }
 )
 """Calls that may leave out what is damaged, with a warning."""
@@ -64,6 +69,10 @@ def _call(name: str) -> Callable[[Call], Call]:
         return function
 
     return keep
+
+
+def _addressed(reading: Reading) -> MetaMLFlowFileSystem:
+    return MetaMLFlowFileSystem.of(reading.client.get_artifact("data", 2))
 
 
 def _digest(data: bytes) -> str:
@@ -207,6 +216,17 @@ if find_spec("duckdb"):
     CALLS["diff-rows"] = lambda reading: reading.client.diff("table", "table", rows=True).rows.to_json()
 CALLS["cli-diff"] = lambda reading: _command("diff", "data@2", "data@2", "--json")
 CALLS["cli-cat"] = lambda reading: _command("cat", "data@2", "a.csv")
+CALLS["list-prefix"] = lambda reading: [one.version for one in reading.client.list_artifacts(prefix="da")]
+CALLS["search"] = lambda reading: [
+    _facts(found) for found in reading.client.search("type != 'x' and (metadata.a = 1 or size >= 0)")
+]
+CALLS["catalog"] = lambda reading: reading.client.catalog().select(["name", "version", "state"]).to_pylist()
+CALLS["list-runs"] = lambda reading: [[run.start.name, run.start.run_id] for run in reading.client.runs()]
+CALLS["address"] = lambda reading: _digest(_addressed(reading).cat("data@2/a.csv"))
+CALLS["address-part"] = lambda reading: _addressed(reading).cat_file("data@2/a.csv", 1, 3).decode()
+CALLS["address-list"] = lambda reading: _addressed(reading).find("data@2")
+CALLS["scan"] = lambda reading: Dataset.open(reading.client, "table").scan().to_table().to_pydict()
+CALLS["load"] = lambda reading: _digest(reading.client.get_artifact("model").load(format="bytes"))
 CALLS["cli-notes"] = lambda reading: _command("notes", "data@2")
 for _level in ("stat", "checksum", "full"):
     CALLS[f"verify-{_level}"] = lambda reading, level=_level: _data(reading).verify(level).to_json()
