@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from metamlflow.backend.budget import content_budget
 from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError
 from metamlflow.redaction import printable, without_secrets
 
@@ -182,13 +183,19 @@ class FastEngine:
         """Return the bytes of a range; a large one in one piece from a server that has just proven to be quick.
 
         That is joined without holding up other threads: by small pieces a large download takes a third longer. But if
-        it comes by drops, only the time limit of the whole request ends it.
+        it comes by drops, only the time limit of the whole request ends it; and while it is joined it is in memory
+        twice, for which there must be room in the budget.
         """
         size = answer.range[1] - answer.range[0]
         if size < _LARGE_BYTES:
             return _taken(answer, None)
+        budget = content_budget()
+        twice = budget.take_at_once(size) if self._is_quick else None
         began = time.monotonic()
-        data = _taken(answer, None, at_once=size if self._is_quick else 1)
+        try:
+            data = _taken(answer, None, at_once=1 if twice is None else size)
+        finally:
+            budget.give_back(twice or 0)
         self._is_quick = size > _QUICK_BYTES_PER_SECOND * (time.monotonic() - began)
         return data
 
