@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from functools import partial
+from threading import Lock
 
 from metamlflow.errors import AlreadyExistsError, IntegrityError, NotFoundError, StoreFormatError
 from metamlflow.format.layout import edge_key, edges_prefix, manifest_key, parse_edge_key
@@ -12,7 +13,7 @@ from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.records import patiently, read_if_listed, with_retries
-from metamlflow.store.catalog.statuses import is_listed, load_manifest
+from metamlflow.store.catalog.statuses import list_versions, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -46,6 +47,15 @@ def consumers(
     that an edge names, and whose manifest cannot be read, may be a consumer: ``problems`` gets it with the reason.
     """
     own = set(sources)
+    looking, listed = Lock(), dict[ArtifactName, set[int]]()
+
+    def is_listed(consumer: VersionId) -> bool:
+        """Return whether there is such a version: one listing of each name, however many of its edges lead nowhere."""
+        name, version = consumer
+        with looking:
+            if name not in listed:
+                listed[name] = {status.version for status in list_versions(store, name) if status.info is not None}
+        return version in listed[name]
 
     def hints(source: VersionId) -> list[VersionId]:
         keys = with_retries(
@@ -59,7 +69,7 @@ def consumers(
             loaded = read_if_listed(
                 manifest_key(*consumer),
                 partial(load_manifest, store, *consumer),
-                partial(is_listed, store, *consumer),
+                partial(is_listed, consumer),
                 store.clock,
             )
         except NotFoundError:
