@@ -193,6 +193,7 @@ def read_if_listed(key: str, read: Callable[[], T], is_listed: Callable[[], bool
     """
 
     def look() -> T | None:
+        """Read, and if it is not there, look whether it still is listed."""
         try:
             return read()
         except ObjectNotFoundError:
