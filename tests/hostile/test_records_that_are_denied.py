@@ -11,7 +11,7 @@ from reading_calls import CALLS, Reading
 from test_hostile_stores import problem_of
 
 from metamlflow import MetaMLFlowClient, MetaMLFlowError
-from metamlflow.errors import ObjectNotFoundError
+from metamlflow.errors import DamagedRecordWarning, ObjectNotFoundError
 from metamlflow.store.catalog.clock import Clock
 from metamlflow_local import LocalBackend
 
@@ -90,3 +90,34 @@ def test_each_call_gives_what_was_registered_or_an_error_whichever_record_is_den
                 problems[key, times] = problem
     assert not problems
     assert denied
+
+
+@pytest.mark.full
+def test_fsck_tells_of_each_record_that_the_storage_lists_and_denies(store, denial):
+    client = MetaMLFlowClient(f"file://{store}")
+    client.protect("data@1", note="kept")
+    assert client.fsck().ok
+    records = [str(path.relative_to(store)) for path in store.rglob("*.json") if path.is_file()]
+    untold = []
+    for key in records:
+        denial.begin(key, TIMES[-1])
+        try:
+            ok = client.fsck().ok
+        except MetaMLFlowError:  # of the store itself
+            ok = False
+        if ok and denial.said:
+            untold.append(key)
+    assert untold == []
+
+
+@pytest.mark.full
+def test_a_protection_that_is_listed_and_denied_is_told_and_protects(store, denial):
+    client = MetaMLFlowClient(f"file://{store}")
+    client.protect("data@1", note="kept")
+    (key,) = [str(path.relative_to(store)) for path in store.rglob("protections/data/_v1/*.json")]
+    denial.begin(key, TIMES[-1])
+    with pytest.warns(DamagedRecordWarning, match="lists protections/data/_v1"):
+        assert "data" not in {protection.name for protection in client.protections()}
+    assert not client.prune("data", versions=[1]).pruned
+    denial.begin(key, 1)
+    assert "data" in {protection.name for protection in client.protections()}

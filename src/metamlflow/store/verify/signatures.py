@@ -23,7 +23,7 @@ from metamlflow.format.layout import signature_key, signatures_prefix
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import create_exclusively, read_if_listed, with_retries
+from metamlflow.store.catalog.records import create_exclusively, key_is_listed, read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import refuse_erased
 from metamlflow.store.catalog.store import Store
 
@@ -91,19 +91,14 @@ def signatures_of(store: Store, loaded: StoredManifest) -> list[Signature]:
     """
     prefix = signatures_prefix(loaded.manifest.name, loaded.manifest.version)
 
-    def listed() -> list[str]:
-        return with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
-
     def read(key: str) -> SignatureRecord:
         return decode_signature(with_retries(lambda: read_record(store.backend, key), store.clock), key)
 
-    def is_listed(key: str) -> bool:
-        return key in listed()
-
     found = []
-    for key in listed():
+    for key in with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock):
         try:
-            record = read_if_listed(key, partial(read, key), partial(is_listed, key), store.clock)
+            is_listed = partial(key_is_listed, store.backend, key, store.clock)
+            record = read_if_listed(key, partial(read, key), is_listed, store.clock)
         except StoreFormatError:
             continue
         if record is not None and is_good(record, loaded.digest):
