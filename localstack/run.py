@@ -27,10 +27,13 @@ PATIENCE = 5  # seconds between asking a server to end and ending it
 
 
 # Of an IPv4 GATEWAY_LISTEN, LocalStack 2026.3.0 takes the port alone: it would listen on every interface.
+# Its objects would lie in one folder for all servers of a machine, and stay there.
 _LOCALSTACK = f"""
-import functools, runpy
+import functools, os, runpy
 from twisted.internet import endpoints
+from localstack.services.s3 import provider
 endpoints.TCP4ServerEndpoint = functools.partial(endpoints.TCP4ServerEndpoint, interface={HOST!r})
+provider.DEFAULT_S3_TMP_DIR = os.path.join(os.environ["FILESYSTEM_ROOT"], "objects")
 runpy.run_module("localstack.runtime.main", run_name="__main__")
 """
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import math
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from metamlflow.backend.budget import content_budget
 from metamlflow.errors import AlreadyExistsError, ObjectNotFoundError
 from metamlflow.redaction import printable, without_secrets
 
@@ -32,6 +34,8 @@ _ASKED_AGAIN = timedelta(minutes=10)
 """obstore asks for credentials anew five minutes before they expire; the s3fs session renews them earlier than that."""
 _PAGE = 1000
 _PAGE_SECONDS = 1  # then s3fs lists, which sees each page; here a server might go on for ever, and all of it is held
+_ASTRAY_SECONDS = 600
+"""For which s3fs lists a bucket whose listing went astray, whichever client of this process meets it."""
 _PATIENCE_SECONDS = 3.0
 """For the bytes of an answer, besides their number by the speed below; then s3fs asks, which has more patience."""
 _BYTES_PER_SECOND = 16 * 1024
@@ -56,6 +60,7 @@ def _note_fork() -> None:
 
 os.register_at_fork(after_in_child=_note_fork)
 
+_astray_at: dict[tuple[str, str], float] = {}  # by endpoint and bucket
 _last_page = 0.0
 
 
@@ -116,6 +121,7 @@ class FastEngine:
             return {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": expires}
 
         self._bucket = bucket
+        self._place = str(settings.get("endpoint")), bucket
         self._obstore = obstore
         self._store = S3Store(
             bucket,
@@ -126,7 +132,6 @@ class FastEngine:
         )
         self._lock = threading.Lock()
         self._in_a_row = 0
-        self._strayed = False
         self.worked = False
         self._is_quick = False  # as its last large answer has shown, unless something failed since
         self._last_failure = ""
@@ -191,13 +196,19 @@ class FastEngine:
         """Return the bytes of a range; a large one in one piece from a server that has just proven to be quick.
 
         That is joined without holding up other threads: by small pieces a large download takes a third longer. But if
-        it comes by drops, only the time limit of the whole request ends it.
+        it comes by drops, only the time limit of the whole request ends it; and while it is joined it is in memory
+        twice, for which there must be room in the budget.
         """
         size = answer.range[1] - answer.range[0]
         if size < _LARGE_BYTES:
             return _taken(answer, None)
+        budget = content_budget()
+        twice = budget.take_at_once(size) if self._is_quick else None
         began = time.monotonic()
-        data = _taken(answer, None, at_once=size if self._is_quick else 1)
+        try:
+            data = _taken(answer, None, at_once=1 if twice is None else size)
+        finally:
+            budget.give_back(twice or 0)
         self._is_quick = size > _QUICK_BYTES_PER_SECOND * (time.monotonic() - began)
         return data
 
@@ -237,7 +248,7 @@ class FastEngine:
         """
         from fsspec.asyn import get_loop, sync
 
-        if self._strayed:
+        if time.monotonic() - _astray_at.get(self._place, -math.inf) < _ASTRAY_SECONDS:
             raise NotPlainError("a listing went astray before")
         last = after
         while True:
@@ -275,8 +286,8 @@ class FastEngine:
             _note_page()
 
     def _astray(self, what: str) -> NotPlainError:
-        """Leave all listings to the other engine from now on, which sees each page of the server."""
-        self._strayed = True
+        """Leave all listings of the bucket to the other engine for a while, which sees each page of the server."""
+        _astray_at[self._place] = time.monotonic()
         return self._not_plain(ValueError(what))
 
     def _worked(self) -> None:

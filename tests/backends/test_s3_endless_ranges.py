@@ -5,10 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from loopback import serving
+from metamlflow.backend.budget import content_budget
+
 pytest.importorskip("obstore")
+from metamlflow_s3 import obstore_engine
 from metamlflow_s3.obstore_engine import FastEngine, NotPlainError
 
 ASKED = 4 << 20
@@ -90,3 +95,50 @@ def test_a_large_answer_by_drops_is_not_waited_for_until_the_server_has_proven_t
         with pytest.raises(NotPlainError, match="by drops"):
             engine.read("key", 0, ASKED)
         assert time.monotonic() - began < 10
+
+
+class Ranges(BaseHTTPRequestHandler):
+    """Serves ranges of an object of zeros, and breaks off in the middle of those of the key ``broken``."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_): ...
+
+    def do_GET(self):
+        start, end = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{end}/{SENT}")
+        self.send_header("Content-Length", str(end + 1 - start))
+        self.send_header("ETag", '"a"')
+        self.send_header("Last-Modified", "Wed, 21 Oct 2026 07:28:00 GMT")
+        self.end_headers()
+        is_broken = self.path.endswith("broken")
+        self.wfile.write(bytes((end + 1 - start) // (2 if is_broken else 1)))
+        self.close_connection = is_broken
+
+
+def test_what_is_in_memory_twice_while_it_is_joined_has_its_place_in_the_budget(monkeypatch):
+    """And where there is no room it is not waited for: whoever reads a range holds some of the budget already."""
+    sizes, take = [], obstore_engine._taken
+
+    def noted(answer, most, *, at_once=1):
+        sizes.append(at_once)
+        return take(answer, most, at_once=at_once)
+
+    monkeypatch.setattr(obstore_engine, "_taken", noted)
+    budget = content_budget()
+    everything = budget.take(1 << 40)
+    budget.give_back(everything)
+    with serving(Ranges) as address:
+        settings = {"access_key_id": "a", "secret_access_key": "b", "endpoint": address, "region": "us-east-1"}
+        engine = FastEngine("bucket", settings, {"allow_http": True}, None)
+        for taken, joined in ((0, 1), (0, ASKED), (everything, 1), (everything - ASKED, ASKED)):
+            with budget.hold(taken):
+                assert bytes(engine.read("key", 0, ASKED)) == bytes(ASKED)
+            assert sizes.pop() == joined
+        with pytest.raises(NotPlainError):
+            engine.read("broken", 0, ASKED)
+        assert sizes.pop() == ASKED
+    assert budget.take_at_once(everything) == everything  # all was given back, also by what failed
+    budget.give_back(everything)

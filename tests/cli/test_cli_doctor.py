@@ -281,7 +281,8 @@ def test_a_collector_of_s3_deletes_content_and_records_of_versions_and_creates_r
     place = "arn:aws:s3:::bucket/some/team"
     assert statements["CollectContent"]["Action"][:2] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
     assert statements["CollectContent"]["Resource"] == f"{place}/blobs/*"
-    assert statements["EraseRecords"]["Resource"] == [f"{place}/{it}/*" for it in ("artifacts", "signatures", "cache")]
+    places = ("artifacts", "signatures", "cache", "protections")
+    assert statements["EraseRecords"]["Resource"] == [f"{place}/{it}/*" for it in places]
     assert statements["CreateObjects"]["Resource"] == [f"{place}/metamlflow.json", f"{place}/collections/*"]
     assert statements["NeverOverwrite"]["Effect"] == "Deny"
 
@@ -343,7 +344,7 @@ def test_the_commands_for_gcs_are_a_script_that_grants_no_overwriting(ask, role)
     assert ("storage.objects.delete" in answer.out) == (role == "collector")
     assert "objects.update" not in answer.out
     if role == "collector":
-        beginnings = ("blobs/", "artifacts/", "signatures/", "cache/")
+        beginnings = ("blobs/", "artifacts/", "signatures/", "cache/", "protections/")
         names = [f'resource.name.startsWith("projects/_/buckets/bucket/objects/it\'s/{it}")' for it in beginnings]
         assert conditions[1] == " || ".join(names)
 

@@ -183,7 +183,7 @@ class Versions:
 
     def _version(self, name: ArtifactName, status: VersionStatus, own: list[dict[str, Any]]) -> dict[str, Any]:
         version = status.version
-        made = (loaded.manifest for loaded in consumers(self._store, [(name, version)]))
+        made = (loaded.manifest for loaded in consumers(self._store, [(name, version)], problems={}))
         used = {"consumers": sorted(f"{manifest.name}@{manifest.version}" for manifest in made)}
         if status.erased:
             told = self._erased(name, version)

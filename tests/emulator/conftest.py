@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from proxy import FaultProxy
-from servers import ServerUnavailableError, Settings, running
+from servers import ServerUnavailableError, Settings, named, running
 
 # Before anything imports gcsfs: else it first tries gRPC with TLS on each operation, for minutes.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -63,6 +63,15 @@ def gcs_server():
 def s3_server(request):
     """Each of the S3 servers."""
     return request.getfixturevalue(f"{request.param}_server")
+
+
+@pytest.fixture(autouse=True)
+def _room():
+    """Let no server hold what only an ended test needs: together they wrote gigabytes."""
+    before = len(named)  # buckets of a whole module were made by now
+    yield
+    for server, bucket in named[before:]:
+        server.make_room(bucket)
 
 
 @pytest.fixture

@@ -69,6 +69,12 @@ class Settings:
         )
 
 
+LARGE = 256 * 1024  # bytes: what a bucket is emptied of; the rest of it ends with the server
+
+named: list[tuple[Server, str]] = []
+"""The buckets that were named so far."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A running server, seen at ``url``."""
@@ -80,9 +86,15 @@ class Server:
         """The same server, reached at another address, such as a proxy's."""
         return replace(self, url=url)
 
-    @staticmethod
-    def fresh_name() -> str:
-        return f"bucket-{uuid.uuid4().hex[:12]}"
+    def fresh_name(self) -> str:
+        """A name for a bucket that was never used."""
+        name = f"bucket-{uuid.uuid4().hex[:12]}"
+        named.append((self, name))
+        return name
+
+    def make_room(self, bucket: str) -> None:
+        """Delete what is large in a bucket that no test needs any more."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,18 @@ class S3Server(Server):
             self.raw().put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         return name
 
+    def make_room(self, bucket: str) -> None:
+        raw = self.raw()
+        try:
+            for page in raw.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                for found in page.get("Versions", ()):
+                    if found["Size"] > LARGE:
+                        raw.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
+            for upload in raw.list_multipart_uploads(Bucket=bucket).get("Uploads", ()):
+                raw.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        except raw.exceptions.NoSuchBucket:
+            return
+
 
 @dataclass(frozen=True)
 class GCSServer(Server):
@@ -137,6 +161,15 @@ class GCSServer(Server):
         body = {"name": name, "versioning": {"enabled": versioned}}
         self.raw().ask("POST", "/storage/v1/b?project=test", json.dumps(body).encode())
         return name
+
+    def make_room(self, bucket: str) -> None:
+        try:
+            for found in self.raw().list(bucket):
+                if int(found["size"]) > LARGE:
+                    self.raw().delete(bucket, found["name"])
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,18 @@ def _history(reading: Reading) -> Any:
 
 
 CALLS["fsck"] = lambda reading: {"ok": reading.client.fsck().ok}
-CALLS["collection-plan"] = lambda reading: reading.client.collect_garbage(dry_run=True).bytes  # all of it is too young
+
+
+@_call("collection-plan")
+def _collection_plan(reading: Reading) -> Any:
+    plan = reading.client.collect_garbage(dry_run=True)
+    # What may be deleted now, or later: the servers give what they hold times of their own.
+    return {
+        "kept": [plan.kept_blobs, plan.kept_bytes],
+        "garbage": plan.bytes + sum(it[1] for it in plan.waiting.values()),
+    }
+
+
 CALLS["prune-plan"] = lambda reading: {"ok": reading.client.prune("**", keep_last=1, dry_run=True).ok}
 CALLS["policies-plan"] = lambda reading: {"ok": reading.client.apply_policies(dry_run=True).ok}
 CALLS["policies"] = lambda reading: [str(policy.pattern) for policy in reading.client.policies()]

@@ -36,7 +36,7 @@ WAITING = {
 """Cases in which most calls wait and ask again, and compute little: more of them at a time."""
 LONG = DRIPS | WAITING
 """They are begun first."""
-DRIP_SECONDS = 120  # for a call that waits
+DRIP_SECONDS = 120  # for a call that waits; the doctor makes one check after the other
 SILENCE = {"connect_timeout": 1, "read_timeout": 1}
 """How long a server may be silent, and take for the head of an answer: reads go on trying, and a test cannot wait."""
 SAYS_NOTHING = {"a listing that laughs a billion times": "auto"}

@@ -177,15 +177,12 @@ def records_below(store):
     return sum(len(files) for _, _, files in os.walk(store / "artifacts"))
 
 
-TIMES_AS_LONG = {"doctor": 3}  # it makes one check after the other, and each waits for what a call may wait for
-
-
 def problem_of(name, outcome, honest, seconds=CALL_SECONDS, requests=MORE_REQUESTS):  # noqa: PLR0911 (one line for each rule)
     """Return why an outcome may not be, or None."""
     value = outcome.get("value")
     if "raw" in outcome:
         return f"raised what is no error of the library:\n{outcome['raw']}"
-    if outcome["seconds"] > seconds * TIMES_AS_LONG.get(name, 1):
+    if outcome["seconds"] > seconds:
         return f"took {outcome['seconds']} s"
     if sum(outcome["requests"].values()) > 2 * sum(honest["requests"].values()) + requests:
         return f"made {outcome['requests']} requests"

@@ -11,7 +11,10 @@ import pytest
 from metamlflow import MetaMLFlowClient, Pointer
 from metamlflow.backend import open_backend
 from metamlflow.errors import ArtifactNotFoundError, ArtifactPrunedError, InvalidInputError
+from metamlflow.format.layout import edge_key
+from metamlflow.format.runs import EDGE
 from metamlflow.lineage.page import layered
+from metamlflow.model.names import ArtifactName
 from metamlflow.testing import FaultyBackend, MemoryBackend, MemoryBucket, client_on
 
 CHAIN = ("raw", "cleaned", "features", "model", "metrics")
@@ -171,6 +174,15 @@ def test_places_outside_are_sources(client, folder):
     assert {(uri, "mixed@1", None) for uri in sources} < links(lineage)
     assert lineage.artifacts == ("made@1", "mixed@1")
     assert f"file://{folder}/" in str(lineage)
+
+
+def test_a_consumer_whose_manifest_is_broken_is_shown_as_missing_and_one_that_never_was_is_not(chain, raw):
+    raw.overwrite(raw.manifest_path("model", 1), b"{}")
+    edge = edge_key((ArtifactName("features"), 1), (ArtifactName("of-a-lost-race"), 1))
+    open_backend(chain.storage_uri, {}).create(edge, EDGE)
+    lineage = chain.lineage("features@1", "downstream")
+    assert [(node.id, node.kind) for node in lineage] == [("features@1", "artifact"), ("model@1", "missing")]
+    assert not lineage.complete
 
 
 def test_an_input_whose_manifest_is_gone_or_broken_is_shown_as_missing(chain, raw):

@@ -42,7 +42,7 @@ class Lineage:
 
     @property
     def complete(self) -> bool:
-        """Whether the graph is complete: every input could be read, and there were not too many versions."""
+        """Whether every input and every consumer could be read, and there were not too many versions."""
         return not self._walked.problems and not self._walked.cut
 
     @cached_property

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from metamlflow.format.manifests import decode_manifest, digest_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.records import read_if_listed, with_retries
-from metamlflow.store.catalog.statuses import VersionStatus, list_versions, live_or_damaged, read_tomb, version_status
+from metamlflow.store.catalog.statuses import VersionStatus, is_listed, list_versions, live_or_damaged, read_tomb
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_versions, list_names
 from metamlflow.store.transfer.scheduler import in_parallel
@@ -131,7 +132,7 @@ def history_of(store: Store, name: ArtifactName) -> History:
             data = read_if_listed(
                 key,
                 lambda: with_retries(lambda: read_record(store.backend, key), store.clock),
-                lambda: version_status(store, name, status.version).info is not None,
+                partial(is_listed, store, name, status.version),
                 store.clock,
             )
             if data is None:
@@ -237,7 +238,7 @@ def _link_of(store: Store, name: ArtifactName, status: VersionStatus) -> Link | 
     try:
         digest, previous = _digests_of(store, name, status)
     except ObjectNotFoundError:
-        if version_status(store, name, status.version).info is None:
+        if not is_listed(store, name, status.version):
             return None
         return Link(status.version, is_lost=True, is_buried=is_buried)
     except StoreFormatError as error:

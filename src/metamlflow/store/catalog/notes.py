@@ -13,13 +13,7 @@ from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.notes import Notes, NotesChange
 from metamlflow.store.catalog.authors import user_name, writer
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import (
-    Losses,
-    create_exclusively,
-    looked_again,
-    read_if_listed,
-    with_retries,
-)
+from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import list_versions, page_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import known_version, not_found
@@ -127,12 +121,13 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
     name, version = _found(store, subject)
 
     def noted(number: int) -> Notes | StoreFormatError | None:
+        """Return the notes of a record, why it cannot be read, or None if its writer took it back."""
         key = note_key(name, version, number)
         try:
             return read_if_listed(
                 key,
                 lambda: _read(store, name, version, number).notes,
-                lambda: number in with_retries(lambda: set(_numbers(store, name, version)), store.clock),
+                lambda: number in with_retries(lambda: _numbers(store, name, version), store.clock),
                 store.clock,
             )
         except StoreFormatError as error:

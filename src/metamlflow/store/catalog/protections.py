@@ -9,7 +9,12 @@ import warnings
 from collections.abc import Iterable
 from functools import partial
 
-from metamlflow.errors import ArtifactNotFoundError, DamagedRecordWarning, ObjectNotFoundError, StoreFormatError
+from metamlflow.errors import (
+    ArtifactNotFoundError,
+    DamagedRecordWarning,
+    IntegrityError,
+    StoreFormatError,
+)
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.known_keys import is_known
 from metamlflow.format.layout import (
@@ -24,7 +29,7 @@ from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.model.retention import Protection
 from metamlflow.store.catalog.authors import user_name
 from metamlflow.store.catalog.bounded import kept, read_record
-from metamlflow.store.catalog.records import Losses, create_exclusively, with_retries
+from metamlflow.store.catalog.records import Losses, create_exclusively, key_is_listed, read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import check_available, is_live, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_keys
@@ -149,17 +154,20 @@ def in_force(keys: Iterable[str]) -> dict[ProtectedVersion, list[int]]:
 def protections(store: Store, name: ArtifactName | None = None, version: int | None = None) -> list[Protection]:
     """Return the protections in force, by name, version and number: one listing, and a read of each.
 
-    A damaged one is left out with a warning. It protects all the same.
+    A damaged one, or one that is listed and cannot be read, is left out with a warning. It protects all the same.
     """
 
-    def read(wanted: tuple[ArtifactName, int, int]) -> Protection | StoreFormatError | None:
+    def read(wanted: tuple[ArtifactName, int, int]) -> Protection | StoreFormatError | IntegrityError | None:
+        """Return a protection, why it cannot be read, or None if its writer took it back."""
         key = protection_key(*wanted)
-        try:
+
+        def look() -> Protection:
             return decode_protection(with_retries(partial(read_record, store.backend, key), store.clock), key, *wanted)
-        except StoreFormatError as error:
+
+        try:
+            return read_if_listed(key, look, partial(key_is_listed, store.backend, key, store.clock), store.clock)
+        except (StoreFormatError, IntegrityError) as error:
             return kept(error)
-        except ObjectNotFoundError:
-            return None  # taken back by its writer
 
     sizes = _sizes(store, name, version)
     found = sorted(in_force(sizes).items())
@@ -167,7 +175,7 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
     readable = []
     # Together no more of them than memory holds: a hostile record may be as large as any document.
     for protection in in_parallel(read, wanted, size_of=lambda at: min(sizes[protection_key(*at)], MAX_DOCUMENT_BYTES)):
-        if isinstance(protection, StoreFormatError):
+        if isinstance(protection, StoreFormatError | IntegrityError):
             warnings.warn(f"left out of the list: {protection}", DamagedRecordWarning, stacklevel=3)
         elif protection is not None:
             readable.append(protection)

@@ -185,6 +185,19 @@ def listed_and_missing(key: str) -> IntegrityError:
     )
 
 
+def key_is_listed(backend: Backend, key: str, clock: Clock) -> bool:
+    """Return whether a listing shows an object now: one page of the folder that it is in."""
+    folder = key[: key.rfind("/") + 1]
+
+    def found() -> bool:
+        for info in backend.list_objects(folder, after=key[:-1]):
+            if info.key >= key:
+                return info.key == key
+        return False
+
+    return with_retries(found, clock)
+
+
 def read_if_listed(key: str, read: Callable[[], T], is_listed: Callable[[], bool], clock: Clock) -> T | None:
     """Return what ``read`` makes of a record that was listed; None if it is listed no more: its writer took it back.
 
@@ -193,6 +206,7 @@ def read_if_listed(key: str, read: Callable[[], T], is_listed: Callable[[], bool
     """
 
     def look() -> T | None:
+        """Read, and if it is not there, look whether it still is listed."""
         try:
             return read()
         except ObjectNotFoundError:

@@ -79,6 +79,11 @@ def version_status(store: Store, name: ArtifactName, version: int) -> VersionSta
     return next(merged(name, pages(store, version_prefix(name, version), _PAGE)), VersionStatus(version))
 
 
+def is_listed(store: Store, name: ArtifactName, version: int) -> bool:
+    """Return whether the manifest of a version is listed now: one listing."""
+    return version_status(store, name, version).info is not None
+
+
 def pages(store: Store, prefix: str, page: int, after: str = "") -> Iterator[ObjectInfo]:
     """Yield the objects below a prefix, lazily: a first page of so many keys, then larger ones."""
     full = True

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from functools import partial
+from threading import Lock
 
-from metamlflow.errors import AlreadyExistsError, NotFoundError, ObjectNotFoundError, StoreFormatError
-from metamlflow.format.layout import edge_key, edges_prefix, parse_edge_key
+from metamlflow.errors import AlreadyExistsError, IntegrityError, NotFoundError, StoreFormatError
+from metamlflow.format.layout import edge_key, edges_prefix, manifest_key, parse_edge_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.records import patiently, with_retries
-from metamlflow.store.catalog.statuses import load_manifest
+from metamlflow.store.catalog.records import patiently, read_if_listed, with_retries
+from metamlflow.store.catalog.statuses import list_versions, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -37,13 +38,24 @@ def write_edges(store: Store, inputs: Iterable[Input], consumer: VersionId) -> N
         pass
 
 
-def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[StoredManifest]:
+def consumers(
+    store: Store, sources: Iterable[VersionId], problems: MutableMapping[VersionId, str]
+) -> Iterator[StoredManifest]:
     """Yield the consumers of any of these versions: one listing of each, and one read of each consumer, in parallel.
 
-    An edge of a writer that lost its race is ignored: only the inputs in the consumer's own manifest count. A consumer
-    that cannot be read is left out.
+    An edge of a writer that lost its race is ignored: only the inputs in the consumer's own manifest count. A version
+    that an edge names, and whose manifest cannot be read, may be a consumer: ``problems`` gets it with the reason.
     """
     own = set(sources)
+    looking, listed = Lock(), dict[ArtifactName, set[int]]()
+
+    def is_listed(consumer: VersionId) -> bool:
+        """Return whether there is such a version: one listing of each name, however many of its edges lead nowhere."""
+        name, version = consumer
+        with looking:
+            if name not in listed:
+                listed[name] = {status.version for status in list_versions(store, name) if status.info is not None}
+        return version in listed[name]
 
     def hints(source: VersionId) -> list[VersionId]:
         keys = with_retries(
@@ -52,12 +64,20 @@ def consumers(store: Store, sources: Iterable[VersionId]) -> Iterator[StoredMani
         return [consumer for key in keys if (consumer := parse_edge_key(source, key))]
 
     def load(consumer: VersionId) -> StoredManifest | None:
-        """Return a consumer, or None if it cannot be read or does not name the version as its input."""
+        """Return a consumer, or None if there is none, it cannot be read, or it does not have the version as input."""
         try:
-            loaded = load_manifest(store, *consumer)
-        except (ObjectNotFoundError, NotFoundError, StoreFormatError):
+            loaded = read_if_listed(
+                manifest_key(*consumer),
+                partial(load_manifest, store, *consumer),
+                partial(is_listed, consumer),
+                store.clock,
+            )
+        except NotFoundError:
             return None
-        used = any((item.name, item.version) in own for item in loaded.manifest.inputs)
+        except (IntegrityError, StoreFormatError) as error:
+            problems[consumer] = error.message
+            return None
+        used = loaded is not None and any((item.name, item.version) in own for item in loaded.manifest.inputs)
         return loaded if used else None
 
     hinted = dict.fromkeys(consumer for found in in_parallel(hints, sorted(own)) for consumer in found)

@@ -26,7 +26,8 @@ class Subgraph:
     Attributes:
         start: the first version.
         versions: the versions that were read.
-        problems: the versions that are named as an input but could not be read, each with the reason.
+        problems: the versions that are named as an input, or by an edge as made from one, but could not be read, each
+            with the reason.
         cut: whether the walk stopped at its limit of versions.
     """
 
@@ -103,7 +104,8 @@ def _walk_down(store: Store, walked: Subgraph, frontier: list[StoredManifest], d
     while frontier and (depth is None or steps < depth):
         steps += 1
         found: dict[VersionId, StoredManifest] = {}
-        for consumer in consumers(store, [(item.manifest.name, item.manifest.version) for item in frontier]):
+        own = [(item.manifest.name, item.manifest.version) for item in frontier]
+        for consumer in consumers(store, own, walked.problems):
             found[consumer.manifest.name, consumer.manifest.version] = consumer
         frontier = _new(
             walked, {version: loaded for version, loaded in found.items() if version not in walked.versions}

@@ -31,7 +31,7 @@ from metamlflow.format.tombs import decode_tomb, decode_visibility
 from metamlflow.model.manifests import Input, Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import kept, read_record
-from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.records import key_is_listed, listed_and_missing, with_retries
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.blob_index import naming_line, naming_lines
 from metamlflow.store.transfer.rate_limit import RateLimit
@@ -115,7 +115,10 @@ def read_each(
             data = with_retries(lambda: read_record(store.backend, info.key), store.clock)
             value = _DECODERS[at.kind](data, info.key, at)
         except ObjectNotFoundError:
-            return Read(info, at, gone=True)
+            # Manifests that are listed and missing are judged with the others of their name.
+            is_denied = at.kind != "manifest" and key_is_listed(store.backend, info.key, store.clock)
+            error = listed_and_missing(info.key) if is_denied else None
+            return Read(info, at, error=error, gone=not is_denied)
         except MetaMLFlowError as error:  # damaged, too large, or the storage refused: the next record is read
             return Read(info, at, error=kept(error), digest=digest_of(data) if data else "")
         finally:

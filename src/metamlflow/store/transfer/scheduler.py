@@ -73,7 +73,7 @@ def in_parallel(
         if cancel:
             cancel()
         for error in run.abandon():
-            if error is not failure:
+            if error is not failure and isinstance(error, Exception):
                 failure.add_note(f"also failed: {error}")
         raise
     finally:

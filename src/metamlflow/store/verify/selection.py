@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from metamlflow.errors import IntegrityError, StoreFormatError
@@ -11,7 +12,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
 from metamlflow.store.catalog.history import history_problems, names_in_use
 from metamlflow.store.catalog.records import read_if_listed
-from metamlflow.store.catalog.statuses import list_versions, live_or_damaged, load_manifest, version_status
+from metamlflow.store.catalog.statuses import is_listed, list_versions, live_or_damaged, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import load_reference, not_found
 from metamlflow.store.verify.report import UnreadableVersion
@@ -72,8 +73,8 @@ def _versions_of(store: Store, name: ArtifactName) -> Iterator[StoredManifest | 
 def _loaded_if_listed(store: Store, name: ArtifactName, number: int) -> StoredManifest | None:
     return read_if_listed(
         manifest_key(name, number),
-        lambda: load_manifest(store, name, number),
-        lambda: version_status(store, name, number).info is not None,
+        partial(load_manifest, store, name, number),
+        partial(is_listed, store, name, number),
         store.clock,
     )
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from metamlflow.errors import (
     ConflictError,
     InvalidInputError,
     MissingDependencyError,
-    ObjectNotFoundError,
     SignatureError,
     StoreFormatError,
 )
@@ -23,7 +23,7 @@ from metamlflow.format.layout import signature_key, signatures_prefix
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.format.signatures import SignatureRecord, decode_signature, encode_signature, signed_message
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.records import create_exclusively, with_retries
+from metamlflow.store.catalog.records import create_exclusively, key_is_listed, read_if_listed, with_retries
 from metamlflow.store.catalog.statuses import refuse_erased
 from metamlflow.store.catalog.store import Store
 
@@ -85,15 +85,23 @@ def signatures_of(store: Store, loaded: StoredManifest) -> list[Signature]:
     """Return the valid signatures over a version's manifest as it was loaded: one listing, and one read of each.
 
     A signature that is damaged, or over another manifest, is ignored.
+
+    Raises:
+        IntegrityError: the storage goes on listing one that it says does not exist.
     """
     prefix = signatures_prefix(loaded.manifest.name, loaded.manifest.version)
+
+    def read(key: str) -> SignatureRecord:
+        return decode_signature(with_retries(lambda: read_record(store.backend, key), store.clock), key)
+
     found = []
     for key in with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock):
         try:
-            record = decode_signature(with_retries(lambda key=key: read_record(store.backend, key), store.clock), key)  # type: ignore[misc]
-        except (StoreFormatError, ObjectNotFoundError):
+            is_listed = partial(key_is_listed, store.backend, key, store.clock)
+            record = read_if_listed(key, partial(read, key), is_listed, store.clock)
+        except StoreFormatError:
             continue
-        if is_good(record, loaded.digest):
+        if record is not None and is_good(record, loaded.digest):
             found.append(Signature(record.key_id, record.public_key, record.created_at))
     return found
 
