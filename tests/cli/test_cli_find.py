@@ -70,3 +70,18 @@ def test_runs_are_listed_and_compared(ask, store):
     (run, _) = json.loads(ask("runs", "--json").out)["runs"]
     assert run["series"] == {"loss": [[7, 0.4]]}
     assert ask("runs", "train", "--compare", *ids).code == 2
+
+
+@pytest.mark.parametrize("expression", ["acuracy > 0.5", ""])
+def test_the_hint_of_an_expression_speaks_of_fields_and_not_of_options(ask, store, expression):
+    hint = json.loads(ask("search", expression, "--json").err)["hint"]
+    assert "artifact_type" in hint
+    assert "--type" not in hint
+
+
+def test_a_query_prints_decimals_times_and_dates_as_plain_texts(ask, store):
+    need("duckdb")
+    query = "select sum(version), 1.50::decimal(4, 2), date '2026-01-31', 'nan'::double, true from versions"
+    assert ask("sql", query).out == "4\t1.50\t2026-01-31\tnan\ttrue\n"
+    (row,) = json.loads(ask("sql", query, "--json").out)["rows"]
+    assert list(row.values()) == [4, "1.50", "2026-01-31", "nan", True]

@@ -279,3 +279,25 @@ def test_a_search_may_also_ask_for_aliases_and_notes():
         assert Condition.parse(text, words=IN_SEARCH).answer(facts).holds is True, text
     assert Condition.parse("alias = null", words=IN_SEARCH).answer(facts).holds is False
     assert Condition.parse("tags.other = 'x'", words=IN_SEARCH).answer(facts).holds is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("metdata.accuracy > 0.9", "metadata.accuracy"),
+        ("column.age = 'int64'", "columns.age"),
+        ("sise > 1", "size"),
+        ("metadata", "metadata.<name>"),
+    ],
+)
+def test_the_error_for_a_mistyped_field_tells_the_field_that_was_meant(text, meant):
+    with pytest.raises(InvalidInputError) as caught:
+        Condition.parse(text)
+    assert f"Did you mean '{meant}'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("given_text", [5, None, b"size > 1", ["size > 1"]])
+def test_a_condition_that_is_no_text_is_refused(given_text):
+    with pytest.raises(InvalidInputError, match=f"expected a text, got {type(given_text).__name__}") as caught:
+        Condition.parse(given_text, "where")
+    assert "metadata.accuracy < 0.5" in caught.value.hint

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -121,12 +122,13 @@ def _run_row(run: dict[str, Any]) -> Row:
 
 
 def _cell(value: Any) -> Cell:
-    """Return a value as it is shown: a text, a time or a whole number as it is, everything else as JSON."""
+    """Return a value as it is shown: as JSON, but a text without quotes, and a time and a whole number as they are."""
     if value is None:
         return ""
-    if isinstance(value, str | datetime) or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    return json.dumps(_plain(value), ensure_ascii=False)
+    plain = value if isinstance(value, datetime) else _plain(value)
+    if isinstance(plain, str | datetime) or (isinstance(plain, int) and not isinstance(plain, bool)):
+        return plain
+    return json.dumps(plain, ensure_ascii=False)
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +137,8 @@ def _document(row: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a value of a query as JSON has it."""
+    if isinstance(value, Decimal) and value.as_tuple().exponent == 0:  # as DuckDB returns sums of whole numbers
+        value = int(value)
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -16,6 +16,7 @@ from metamlflow.errors import InvalidInputError
 MAX_CHARACTERS = 10_000
 _MAX_DEPTH = 50
 _MAX_DIGITS = 400
+_SUCH_AS = 'Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]'
 _AROUND = 60  # characters before and after the place that a message shows
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -90,6 +91,8 @@ class ConditionReader:
         self._text = text
         self.words = words
         self._what = what
+        if not isinstance(text, str):
+            raise InvalidInputError(f"{what}: expected a text, got {type(text).__name__}", hint=_SUCH_AS)
         if len(text) > MAX_CHARACTERS:
             raise InvalidInputError(f"{what}: it has {len(text):,} characters, more than {MAX_CHARACTERS:,}")
         self._tokens = list(self._cut())
@@ -161,8 +164,10 @@ class ConditionReader:
         """Return the error for a field that a version does not have."""
         known = self.words.words()
         error = self._error(f"unknown field {token.text[:80]!r}", token.place)
-        near = difflib.get_close_matches((token.path or ("",))[0], known, n=1, cutoff=0.6)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
+        first, *others = token.path or ("",)
+        fields = self.words.nested if others else known
+        near = difflib.get_close_matches(first, fields, n=1, cutoff=0.6)
+        meant = f"Did you mean {near[0] + token.text[len(first) :]!r:.80}? " if near else ""
         return error.with_hint(f"{meant}Texts stand in quotes. Fields are {', '.join(known)}.")
 
     def _error(self, problem: str, place: int) -> InvalidInputError:
@@ -173,7 +178,7 @@ class ConditionReader:
         if self._text[place : place + 1] in _STEPS and self._text[:place].rstrip()[-1:].isidentifier():
             hint = 'A name that is not made of a-z, 0-9, "_" and "-" stands in brackets and quotes: metadata["my key"].'
         else:
-            hint = 'Such as: metadata.accuracy < 0.5 and artifact_type in ["model"]'
+            hint = _SUCH_AS
         return InvalidInputError(
             f"{self._what}: {problem}{found} at character {place + 1}:\n  {shown}\n  {marker}", hint=hint
         )
