@@ -41,6 +41,11 @@ def type_name(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
+def with_article(noun: str) -> str:
+    """Return a noun behind its article: ``an int``, ``a dict``."""
+    return f"{'an' if noun[:1] in set('aeiou') else 'a'} {noun}"
+
+
 def minute_text(moment: datetime) -> str:
     """Return a time that is in UTC, rounded down to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"

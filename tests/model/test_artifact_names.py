@@ -163,3 +163,27 @@ def test_what_names_versions_already_or_is_no_segment_is_no_alias(alias):
 @pytest.mark.parametrize("alias", ["best", "later", "latest-good", "1.0", "v1.0", "x" * 100])
 def test_a_good_alias_is_taken(alias):
     assert alias_problem(alias) is None
+
+
+@pytest.mark.parametrize(
+    ("given_name", "meant"),
+    [
+        ("fraud/model:2", "fraud/model@2"),
+        ("model:v3", "model@v3"),
+        ("model:latest", "model@latest"),
+        ("metamlflow://fraud/model@2", "fraud/model@2"),
+    ],
+)
+def test_the_error_for_a_reference_of_another_form_tells_ours(given_name, meant):
+    with pytest.raises(InvalidNameError) as caught:
+        Reference.parse(given_name)
+    assert caught.value.hint.startswith(f"Did you mean '{meant}'? A name is made of ")
+
+
+@pytest.mark.parametrize(
+    "odd", ["s3://bucket/x", "model:", ":2", "a:b/c", "metamlflow://m@1::s3://key:secret@b", "a b:2"]
+)
+def test_no_reference_is_guessed_from_what_has_no_such_form(odd):
+    with pytest.raises(InvalidNameError) as caught:
+        Reference.parse(odd)
+    assert "Did you mean" not in str(caught.value)

@@ -184,9 +184,12 @@ def test_objects_without_a_format_that_keeps_them_are_refused(client, raw, value
 
 
 def test_a_format_by_name_takes_only_its_own_objects(client):
-    with pytest.raises(InvalidInputError, match="'npy' does not take it") as refusal:
+    with pytest.raises(InvalidInputError, match="'npy' does not take a dict") as refusal:
         client.save("thing", {"a": 1}, format="npy")
     assert "'json'" in str(refusal.value)
+    with pytest.raises(InvalidInputError, match="the format 'json' does not take an int") as refusal:
+        client.save("thing", 5, format="json")
+    assert '{"value": 5}' in refusal.value.hint
     with pytest.raises(InvalidInputError, match="no serializer is installed for the format 'yaml'"):
         client.save("thing", {"a": 1}, format="yaml")
 

@@ -123,10 +123,29 @@ class Reference:
                     f"{_shown(name)} names a version, and so does version={version!r}", hint="Give it once.", value=name
                 )
             name, _, version = name.partition("@")
-        return cls(ArtifactName.parse(name), _parse_version(version))
+        return cls(_parse_name(name, version), _parse_version(version))
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+
+def _parse_name(value: object, version: object) -> ArtifactName:
+    """Return the name of a reference. The error for ``name:2``, or for an address, tells our form of it."""
+    try:
+        return ArtifactName.parse(value)
+    except InvalidNameError as error:
+        if isinstance(value, str) and version == LATEST and (meant := _other_form(value)):
+            raise error.with_hint(f"Did you mean {meant!r}? {_RULE}") from None
+        raise
+
+
+def _other_form(value: str) -> str | None:
+    """Return the reference that ``name:version`` or ``metamlflow://name@version`` means, or None."""
+    text = value.removeprefix("metamlflow://")
+    name, _, version = text.partition("@" if text != value else ":")
+    if name_problem(name) or (version != LATEST and not _NUMBER.fullmatch(version) and alias_problem(version)):
+        return None
+    return f"{name}@{version}"
 
 
 def _parse_version(value: Any) -> int | str:

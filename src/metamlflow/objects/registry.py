@@ -8,7 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from metamlflow._looks import type_name
+from metamlflow._looks import type_name, with_article
 from metamlflow.backend.registry import entry_points_of, not_loaded
 from metamlflow.errors import InvalidInputError
 from metamlflow.objects.serializer import Serializer
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "metamlflow.serializers"
+WITHOUT_FORMAT = (
+    "client.register_artifact takes files and folders; client.save takes data frames, Arrow tables, dicts and lists of "
+    "JSON values, texts, bytes, NumPy arrays, models of scikit-learn, XGBoost, LightGBM and Keras, PyTorch states, and "
+    "figures. A number goes into a dict, such as {\"value\": 5}. Others need a plug-in, or format='pickle', which runs "
+    "code when it is loaded."
+)
+"""The remedy for an object that no format takes."""
 _BUILT_IN = {
     "parquet": "frames:Parquet",
     "npy": "arrays:NumpyArray",
@@ -64,12 +71,7 @@ def serializer_for(value: object) -> tuple[Serializer, str]:
         variant = None if candidate.only_by_name else candidate.variant_of(value)
         if variant is not None:
             return candidate, variant
-    raise InvalidInputError(
-        f"no format is known for a {type_name(value)}",
-        hint="client.register_artifact takes files and folders; client.save takes data frames, Arrow tables, dicts and "
-        "lists of JSON values, texts, bytes, NumPy arrays, models of scikit-learn, XGBoost, LightGBM and Keras, "
-        "PyTorch states, and figures. Others need a plug-in, or format='pickle', which runs code when it is loaded.",
-    )
+    raise InvalidInputError(f"no format is known for {with_article(type_name(value))}", hint=WITHOUT_FORMAT)
 
 
 def _candidates() -> Iterator[Serializer]:

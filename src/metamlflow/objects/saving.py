@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metamlflow._looks import type_name, with_article
 from metamlflow.errors import InvalidInputError, UntrustedContentError
-from metamlflow.objects.registry import serializer, serializer_for
+from metamlflow.objects.registry import WITHOUT_FORMAT, serializer, serializer_for
 from metamlflow.objects.serializer import Serializer, Trusted
 from metamlflow.store.transfer.spooling import temp_folder
 
@@ -48,14 +49,21 @@ def saved(value: Any, stem: str, name: str | None) -> Iterator[Saved]:
         writer = serializer(name)
         found = writer.variant_of(value)
         if found is None:
-            other, _ = serializer_for(value)
-            hint = f"Leave format out for {other.name!r}."
-            raise InvalidInputError(f"the format {name!r} does not take it", hint=hint)
+            raise _not_taken(value, name)
         variant = found
     with temp_folder() as folder:
         path = Path(folder, f"{stem}{writer.extension}")
         writer.write(value, path)
         yield Saved(path, writer.artifact_type, f"{writer.name}/{variant}" if variant else writer.name)
+
+
+def _not_taken(value: Any, name: str) -> InvalidInputError:
+    """Return the error for an object that a format does not take; it tells the one that does."""
+    try:
+        hint = f"Leave format out for {serializer_for(value)[0].name!r}."
+    except InvalidInputError:
+        hint = WITHOUT_FORMAT
+    return InvalidInputError(f"the format {name!r} does not take {with_article(type_name(value))}", hint=hint)
 
 
 @contextmanager
