@@ -213,6 +213,7 @@ def test_the_page_is_written_to_a_file_and_loads_nothing(client, tmp_path):
     text = client.diff("a@1", "a@2").to_html(tmp_path / "diff.html")
     assert (tmp_path / "diff.html").read_text("utf-8") == text
     assert "prefers-color-scheme: dark" in text
+    assert "@media (max-width: 40rem) { table { min-width: 0; }" in text, "no column is hidden on a narrow screen"
     assert "default-src 'none'" in text
     assert "://" not in text
     assert "No differences" in client.diff("a@1", "a@1").to_html()

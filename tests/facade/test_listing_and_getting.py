@@ -151,3 +151,19 @@ def test_a_name_that_only_leads_to_others_is_told_those(client, name):
     assert set(caught.value.suggestions) == {
         k for k in ("shop/orders", "shop/model/forest") if k.startswith(f"{name}/")
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("frad", ("fraud/features", "fraud/model/forest")),
+        ("frad/features", ("fraud/features",)),
+        ("fraud/modl", ("fraud/model/forest",)),
+    ],
+)
+def test_a_mistyped_beginning_of_names_is_told_those_that_begin_alike(client, name, near):
+    for known in ("fraud/features", "fraud/model/forest", "weather"):
+        client.register_artifact(known, b"1")
+    with pytest.raises(ArtifactNotFoundError, match="Did you mean") as caught:
+        client.get_artifact(name)
+    assert caught.value.suggestions == near

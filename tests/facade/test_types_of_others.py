@@ -124,3 +124,12 @@ def test_a_lack_of_memory_is_not_blamed_on_the_table(client, tmp_path, monkeypat
     with pytest.raises(MemoryError):
         registered(client, monkeypatch, raising(pa.lib.ArrowMemoryError("malloc")), list)
     assert not (tmp_path / "store").exists()
+
+
+def test_the_reason_why_a_column_cannot_be_stored_is_one_sentence(client):
+    with pytest.raises(InvalidInputError) as caught:
+        Dataset.register(client, "mixed", pd.DataFrame({"odd": [1, "a"]}))
+    assert caught.value.message == (
+        "column 'odd' cannot be stored as Parquet: Could not convert 'a' with type str: tried to convert to int64; "
+        "nothing was registered"
+    )

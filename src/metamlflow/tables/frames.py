@@ -101,8 +101,13 @@ def unstorable(
         try:
             convert(part)
         except unreadable_errors(pa) as reason:
-            problems.append((hint, f"column {name!r} cannot be stored as Parquet: {reason}"))
+            problems.append((hint, f"column {name!r} cannot be stored as Parquet: {_told(reason)}"))
     return problems
+
+
+def _told(error: Exception) -> str:
+    """Return an error's text; pandas' conversion adds a second argument, with the name that the column has here."""
+    return str(error.args[0] if error.args else error)
 
 
 def refusal(problems: list[Problem], *, unstored: bool = False) -> InvalidInputError:
@@ -253,7 +258,7 @@ def _unreadable(pandas: Any, pa: Any, frame: Any, sample: Any, error: Exception)
             part = sample.select([place]).rename_columns(["column"])
             _read_back(pandas, part.replace_schema_metadata(facts))
         except unreadable_errors(pa) as reason:
-            told = f"column {name!r} of type {frame.dtypes.iloc[place]} cannot be stored as Parquet: {reason}"
+            told = f"column {name!r} of type {frame.dtypes.iloc[place]} cannot be stored as Parquet: {_told(reason)}"
             problems.append(("column", told))
     return problems or [("index", f"the frame's index cannot be read back from Parquet: {error}")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -294,7 +294,8 @@ def not_found(store: Store, name: ArtifactName, version: int | str | None) -> Ar
         )
     known = [other for other in itertools.islice(list_names(store), _SEARCHED) if other != name]
     # A name that is a folder of names comes first: `shop` where `shop/orders` exists.
-    near = [str(other) for other in known if other.startswith(f"{name}/")][:_NEAR] or _near(name, known)
+    near = [str(other) for other in known if other.startswith(f"{name}/")][:_NEAR]
+    near = near or _near(name, known) or _below_similar(name, known)
     return ArtifactNotFoundError(
         f"there is no artifact {name!r} in {store.url}",
         hint=f"Did you mean {' or '.join(repr(n) for n in near)}? Names are case-sensitive."
@@ -326,6 +327,14 @@ def _alike_aliases(store: Store, name: ArtifactName, alias: str) -> tuple[list[s
         live = {known for known, is_so in zip(wanted, in_parallel(stands, wanted), strict=True) if is_so}
         return [known for known in near if known in live], sorted(live)[:_SHOWN]
     return [], []
+
+
+def _below_similar(name: str, names: Sequence[str]) -> list[str]:
+    """Return names below a folder with a similar name: `fraud/model` for `frad`."""
+    segments = name.count("/") + 1
+    folders = {other: "/".join(other.split("/")[:segments]) for other in names}
+    similar = _near(name, folders.values())
+    return [str(other) for other in names if folders[other] in similar][:_NEAR]
 
 
 def _near(name: str, names: Iterable[str]) -> list[str]:

@@ -42,6 +42,8 @@ table { border-collapse: collapse; table-layout: fixed; width: 100%; min-width: 
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 500; font-size: .85rem; } td { overflow-wrap: anywhere; }
 th:first-child { width: 7.5rem; } th:nth-child(2) { width: 36%; }
+@media (max-width: 40rem) { table { min-width: 0; } th, td { padding: .3rem .25rem; }
+  th:first-child { width: 5.75rem; } th:nth-child(2) { width: 28%; } }
 .added { color: var(--added); } .removed { color: var(--removed); } .changed { color: var(--changed); }
 .renamed { color: var(--renamed); }
 """
