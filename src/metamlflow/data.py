@@ -17,7 +17,7 @@ from metamlflow.store.ingest.schemas import is_visible_data_file
 from metamlflow.store.publish.blobs import Reliance
 from metamlflow.store.read.shared_files import RangesFile
 from metamlflow.store.transfer.scheduler import in_parallel
-from metamlflow.tables.files import is_table_file, schema_table, split_of
+from metamlflow.tables.files import checked_columns, is_table_file, schema_table, split_of
 from metamlflow.tables.reading import conversion_errors, format_of, read_arrow, read_pandas
 from metamlflow.tables.writing import as_files, is_table
 
@@ -182,9 +182,14 @@ class Dataset:
             batch_size: the most rows of a batch; a batch does not cross the end of a file or row group.
             filter: an expression of ``pyarrow.dataset``; rows for which it is not true are left out.
             path: as for :meth:`scan`, like the errors.
+
+        Raises:
+            InvalidInputError: there are no such columns; told before anything is read.
         """
         options = {"batch_size": batch_size, "batch_readahead": 2, "fragment_readahead": 1}
-        found = self.scan(path).to_batches(columns=None if columns is None else list(columns), filter=filter, **options)
+        scanned, reference = self.scan(path), f"{self.artifact.name}@{self.artifact.version}"
+        chosen = None if columns is None else checked_columns(reference, scanned.schema.names, columns)
+        found = scanned.to_batches(columns=chosen, filter=filter, **options)
         return (batch for batch in found if batch.num_rows)
 
     def to_polars(self, path: str | None = None, *, lazy: bool = False) -> Any:

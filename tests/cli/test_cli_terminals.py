@@ -52,6 +52,16 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.parametrize(
+    "command", [["ls", "nobody/"], ["search", "name = 'nobody'"], ["runs", "nobody"]], ids=" ".join
+)
+def test_an_empty_list_says_so_on_a_terminal_and_is_empty_in_a_pipe(folder, command):
+    pytest.importorskip("pyarrow")
+    assert on_a_terminal(*command, cwd=folder) == (0, "nothing to list\n")
+    answer = call(*command, cwd=folder, **ENVIRONMENT)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, b"", b"")
+
+
 # --- width ------------------------------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,20 @@ def test_batches_come_in_order_and_hold_no_more_rows_than_asked_for(rides):
     assert {batch.schema.names[0] for batch in batches} == {"n"}
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (["n", "ctiy"], "rides@1 has no column 'ctiy'"),
+        (["a", "b"], "rides@1 has no columns 'a', 'b'"),
+        ("city", "columns: expected a list of names, got 'city'"),
+    ],
+)
+def test_unknown_columns_are_refused_before_anything_is_read(rides, columns, told):
+    with pytest.raises(InvalidInputError, match=told) as caught:
+        rides.iter_batches(columns)
+    assert "'city'" in caught.value.hint
+
+
 def test_a_lazy_polars_frame_reads_what_its_query_needs(rides):
     polars = large("polars")
     lazy = rides.to_polars(lazy=True)

@@ -120,7 +120,8 @@ def emit_document(kind: str, content: dict[str, Any]) -> None:
 def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
     """Write records to stdout: a table on a terminal, else lines of tab-separated fields without titles.
 
-    If the terminal is too narrow, the columns in ``left_out`` are omitted in that order, and stderr says so.
+    If the terminal is too narrow, the columns in ``left_out`` are omitted in that order, and stderr says so; as it does
+    if a list with such columns is empty.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -134,6 +135,8 @@ def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequenc
     lines, gone = lines_of(Table(titles, texts, frozenset(numbers), left_out), terminal_width())
     for number, line in enumerate(lines):
         emit(f"\x1b[1m{line}\x1b[0m" if titles and not number and coloured(1) else line)
+    if left_out and not cells:
+        note("nothing to list")
     if gone:
         note(f"no room for {', '.join(gone)}; a pipe and --json have all")
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metamlflow._looks import grid_of
+from metamlflow.errors import InvalidInputError
+from metamlflow.model.likeness import quoted
 from metamlflow.store.ingest.schemas import is_data_file
 from metamlflow.tables.reading import format_of
 
 _PLAIN_STEMS = frozenset({"part", "data", "file"})  # what writers call files that belong to no split
+_MOST_NAMED = 20
 _READ = frozenset({"csv", "tsv", "jsonl", "parquet", "feather", "orc"})
 _NUMBER = re.compile(r"[-_.](part[-_.]?)?[0-9]+([-_.]of[-_.][0-9]+)?$")
 
@@ -27,6 +30,29 @@ def split_of(path: str) -> str:
         return first
     stem = _NUMBER.sub("", first.partition(".")[0])
     return "" if slash or rest or stem in _PLAIN_STEMS else stem
+
+
+def checked_columns(reference: str, known: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return columns to read as a list.
+
+    Raises:
+        InvalidInputError: there are no such columns.
+    """
+    if isinstance(columns, str):
+        raise InvalidInputError(
+            f"columns: expected a list of names, got {columns!r:.80}", hint=f"Give [{columns!r:.80}]."
+        )
+    # Arrow adds columns such as __filename, which no schema names.
+    unknown = [name for name in columns if name not in known and not str(name).startswith("__")]
+    if unknown:
+        what = f"no column{'s' * (len(unknown) > 1)} {_listed(unknown)}"
+        raise InvalidInputError(f"{reference} has {what}", hint=f"It has {_listed(known)}.")
+    return list(columns)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(quoted(map(str, names[:_MOST_NAMED]))) + more
 
 
 def schema_table(schema: Mapping[str, Any] | None) -> str:
