@@ -62,6 +62,19 @@ def test_an_empty_list_says_so_on_a_terminal_and_is_empty_in_a_pipe(folder, comm
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, b"", b"")
 
 
+def test_a_column_is_aligned_to_the_right_only_if_it_holds_numbers_alone(folder):
+    client = MetaMLFlowClient(folder / "runs")
+    for rate in (3, 0.25):
+        with client.run("train", params={"rate": rate}):
+            pass
+    ids = [record.start.run_id for record in client.runs("train")]
+    _, shown = on_a_terminal("runs", "--compare", *ids, "--store", "runs", cwd=folder, NO_COLOR="1", COLUMNS="300")
+    lines = shown.splitlines()
+    begin = lines[0].index(ids[1][:8])
+    found = {line.split()[0]: line[begin:] for line in lines}
+    assert (found["name"], found["params.rate"]) == ("train", "3")
+
+
 # --- width ------------------------------------------------------------------------------------------------------------
 
 

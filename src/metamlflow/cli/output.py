@@ -31,6 +31,8 @@ class Size(int):
 
 Cell = str | int | datetime
 Row = Sequence[Cell]
+_NONE = ("", "-")
+"""What stands in a column of numbers where there is none."""
 
 
 class OutputClosedError(Exception):
@@ -131,6 +133,9 @@ def emit_rows(rows: Iterable[Row], titles: Sequence[str] = (), left_out: Sequenc
 
     cells = list(rows)
     numbers = {place for row in cells for place, cell in enumerate(row) if isinstance(cell, int)}
+    numbers -= {
+        place for row in cells for place, cell in enumerate(row) if not isinstance(cell, int) and cell not in _NONE
+    }
     texts = [[printable(_friendly(cell)) for cell in row] for row in cells]
     lines, gone = lines_of(Table(titles, texts, frozenset(numbers), left_out), terminal_width())
     for number, line in enumerate(lines):
