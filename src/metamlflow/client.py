@@ -44,7 +44,7 @@ from metamlflow.model.aliases import AliasChange, checked_expectation
 from metamlflow.model.findings import Level
 from metamlflow.model.manifests import SAVED_AS
 from metamlflow.model.metadata import encode_mapping
-from metamlflow.model.names import ArtifactName, Reference, checked_prefix
+from metamlflow.model.names import ArtifactName, Reference, checked_prefix, name_to_list
 from metamlflow.model.notes import Notes, NotesChange, checked_note
 from metamlflow.model.patterns import NamePattern, name_patterns
 from metamlflow.model.pointers import Pointer, Strength
@@ -825,7 +825,7 @@ class MetaMLFlowClient:
             ArtifactNotFoundError: the name does not exist.
             StoreNotFoundError: the store does not exist.
         """
-        parsed, begins = None if name is None else ArtifactName.parse(name), checked_prefix(prefix)
+        parsed, begins = None if name is None else name_to_list(name), checked_prefix(prefix)
         if parsed is not None and begins:
             raise InvalidInputError("prefix is for a list of names; give it, or a name")
         self._store.marker()

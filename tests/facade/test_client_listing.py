@@ -8,6 +8,7 @@ import pytest
 
 from metamlflow import ArtifactNotFoundError, InvalidInputError, MetaMLFlowClient, StoreNotFoundError
 from metamlflow.artifacts import UnreadableVersion, VerifyReport
+from metamlflow.errors import InvalidNameError
 from metamlflow.testing import FaultyBackend, MemoryBackend, MemoryBucket, client_on
 
 
@@ -150,3 +151,9 @@ def test_a_policy_for_a_role_that_is_not_one_is_refused(client):
     assert client.access_policy("reader").text
     with pytest.raises(InvalidInputError):
         client.access_policy("owner")
+
+
+def test_the_error_for_the_beginning_of_names_tells_the_argument_for_it(client):
+    with pytest.raises(InvalidNameError, match="'fraud/' is no artifact name: it ends in a slash") as caught:
+        client.list_artifacts("fraud/")
+    assert caught.value.hint.startswith("Give prefix='fraud/' for the names that begin so. A name is made of ")

@@ -63,7 +63,7 @@ def test_a_good_name_is_taken_and_a_slash_at_its_end_is_not(name):
     [
         ("", "it is empty"),
         ("/a", "not allowed"),
-        ("a/", "not allowed"),
+        ("a/", "it ends in a slash"),
         ("a//b", "not allowed"),
         ("..", "not allowed"),
         ("a/../b", "not allowed"),

@@ -53,10 +53,7 @@ def name_problem(value: str) -> str | None:
     if len(value) > MAX_NAME_CHARACTERS:
         return f"it has {len(value)} characters"
     if not _NAME.fullmatch(value):
-        if not value:
-            return "it is empty"
-        odd = foreign_character(value, "._-/")
-        return f"it holds {odd}, which is not allowed" if odd else "it holds a segment or character that is not allowed"
+        return _form_problem(value)
     # A key spells an upper-case letter with two characters, and file systems end a segment at 255 bytes.
     for segment in value.split("/"):
         if problem := _windows_problem(segment):
@@ -67,11 +64,31 @@ def name_problem(value: str) -> str | None:
     return None
 
 
+def _form_problem(value: str) -> str:
+    """Return what is wrong with the form of a name."""
+    if not value:
+        return "it is empty"
+    if _NAME.fullmatch(value.removesuffix("/")):
+        return "it ends in a slash"
+    odd = foreign_character(value, "._-/")
+    return f"it holds {odd}, which is not allowed" if odd else "it holds a segment or character that is not allowed"
+
+
 def _windows_problem(segment: str) -> str | None:
     """Return why no folder can be called so on Windows, or None: a store is copied there with any tool."""
     if segment.endswith("."):
         return "ends in a dot, which Windows drops"
     return "is the name of a device on Windows" if _DEVICE.match(segment) else None
+
+
+def name_to_list(value: object) -> ArtifactName:
+    """Return the name whose versions are to be listed. The error for ``fraud/`` tells the other argument."""
+    try:
+        return ArtifactName.parse(value)
+    except InvalidNameError as error:
+        if isinstance(value, str) and value.endswith("/") and _NAME.fullmatch(value.removesuffix("/")):
+            raise error.with_hint(f"Give prefix={value!r} for the names that begin so. {_RULE}") from None
+        raise
 
 
 def checked_prefix(value: object) -> str:
