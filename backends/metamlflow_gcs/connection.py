@@ -32,7 +32,7 @@ PATIENCE = Patience(attempts=3, seconds=4.0, first_pause=1.0, least=0.5)
 _CONNECT_SECONDS, _SILENCE_SECONDS = 10.0, 60.0
 API = "/storage/v1"
 _COMPLETE, _PARTIAL = 200, 206
-_MOST_BYTES = 64 * 1024 * 1024 + 1  # of an answer that is no content
+_MOST_BYTES = 8 * 1024 * 1024  # of an answer that is no content: more than a page of the longest names takes
 _PIECE = 256 * 1024
 _NO_HTTP = "The server, or something on the way to it, does not answer ranges as HTTP says. Check the endpoint."
 
@@ -72,12 +72,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered. Header names have any case; ``whole`` is False where some of the body was left out."""
+    """What the server answered. Header names have any case.
+
+    Attributes:
+        status: of HTTP.
+        headers: as they came.
+        body: what was wanted of it; empty where no content was asked for and it is longer than ``most``.
+        whole: whether nothing of the body was left out.
+        most: how many bytes of the body were wanted at most.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     whole: bool = True
+    most: int = _MOST_BYTES
 
     def json(self) -> Any:
         """Return the body's JSON object.
@@ -86,7 +95,7 @@ class Answer:
             UnreadableAnswer: it is none: a login page answers, or the answer was damaged on its way.
         """
         if not self.whole:
-            raise UnreadableAnswer(f"more than {len(self.body):,} bytes")
+            raise UnreadableAnswer(f"more than {self.most:,} bytes")
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError) as error:
@@ -201,7 +210,9 @@ class GCSConnection:
                     f"the server announces {announced:,} bytes of the {most:,} that were asked for", hint=_NO_HTTP
                 )
             body, cut = await _body(PacedBody(response), start, most, longer=longer)
-            answer = Answer(response.status, response.headers, body, whole=not (start or cut))
+            if cut and request.params.get("alt") != "media":
+                body = b""  # nobody can use it, and an error that is kept would hold it
+            answer = Answer(response.status, response.headers, body, not (start or cut), most)
         answer.check()
         return answer
 

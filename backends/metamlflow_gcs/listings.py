@@ -13,9 +13,6 @@ from metamlflow_gcs.objects import told_errors
 PAGE = 1000
 """Objects in a page, the most that GCS gives."""
 
-_PAGE_BYTES = 8 * 1024 * 1024
-"""More than a page of the longest names takes; a longer answer is not parsed."""
-
 T = TypeVar("T")
 
 
@@ -64,7 +61,7 @@ def page_of(
     Raises:
         UnreadableAnswer: it is no page.
     """
-    answer = connection.request(Request("GET", object_path(bucket), params, about="bucket", end=_PAGE_BYTES))
+    answer = connection.request(Request("GET", object_path(bucket), params, about="bucket"))
     page = answer.json()
     resources = _items(page)
     for resource in resources:

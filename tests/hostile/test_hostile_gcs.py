@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from traceback import walk_tb
 
 import pytest
 from cases_of_gcs import CASES, PAGES, UPLOADS
@@ -147,6 +148,32 @@ def test_content_goes_to_the_server_that_the_records_go_to(opened, tmp_path):
         backend.put("key", pattern_blob(LARGE))
     assert not other.counts
     assert server.counts["PUT"]
+
+
+def held_by(error):
+    """How many bytes the local variables that an error and its causes keep alive hold."""
+    held = {}
+    while error is not None:
+        for frame, _ in walk_tb(error.__traceback__):
+            for value in frame.f_locals.values():
+                body = getattr(value, "body", value)
+                held[id(body)] = len(body) if isinstance(body, bytes | bytearray) else 0
+        error = error.__cause__ or error.__context__
+    return sum(held.values())
+
+
+@pytest.mark.parametrize("call", ["list", "stat", "create"])
+def test_an_error_that_is_kept_holds_nothing_of_an_answer_that_is_too_long(opened, call):
+    long = {"body": b"[" * LARGE, "status": 200}
+    backend, _ = opened({"ListObjectsV2": long, "HeadObject": long, "PutObject": long})
+    calls = {
+        "list": lambda: list(backend.list_objects("a/")),
+        "stat": lambda: backend.stat("a"),
+        "create": lambda: backend.create("a", b"1"),
+    }
+    with pytest.raises(MetaMLFlowError, match="more than 8,388,608 bytes") as caught:
+        calls[call]()
+    assert held_by(caught.value) < 1_000_000
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["current", "older"])
