@@ -33,7 +33,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
 # Not inside of a name, a path or a quotation: these are the user's own text.
 _ARGUMENT = re.compile(rf"(?<![\w'\"/.`=-])({'|'.join(map(re.escape, _OPTIONS))})(?![\w'\"/`])")
 # A condition is the user's own text as well, and has a language of its own, in which a field is called artifact_type.
-_OF_A_CONDITION = re.compile(r"(?:--)?where: ")
+_OF_A_CONDITION = re.compile(r"(?:(?:--)?where|expression): ")
 # These arguments are also English words: only at the beginning of a message are they arguments.
 _BLAMED = re.compile(r"^(expected|key|remove|resume|version|where|note)s?(?=: )")
 _CALL = re.compile(r'`client\.(restore)\("([^"`]*)"\)`')

@@ -53,14 +53,16 @@ class SegmentWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
-        if kind is None and self.rows:
-            self._temp.rename(self._place)
-        else:
-            self._temp.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._flush()
+            if self._writer is not None:
+                self._writer.close()
+            if kind is None and self.rows:
+                self._temp.rename(self._place)
+        finally:
+            with suppress(OSError):
+                self._temp.unlink(missing_ok=True)
 
     @property
     def segment(self) -> Segment | None:
