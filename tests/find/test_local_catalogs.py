@@ -130,7 +130,9 @@ def test_a_full_disk_costs_time_and_changes_no_result(filled, tmp_path, monkeypa
     calls = {
         "search": refs,
         "catalog": lambda client: [f"{row['name']}@{row['version']}" for row in client.catalog().to_pylist()],
-        "sql": lambda client: client.sql("select name || '@' || version as ref from versions order by ref")[0].to_pylist(),
+        "sql": lambda client: client.sql("select name || '@' || version as ref from versions order by ref")[
+            0
+        ].to_pylist(),
     }
     for _ in range(2):
         assert calls[call](filled) == EXPECTED
