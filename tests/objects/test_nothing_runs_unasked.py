@@ -135,7 +135,7 @@ def test_hostile_json_is_an_error(stored, content):
 
 
 def test_bytes_that_are_no_text_are_an_error(stored):
-    with pytest.raises(InvalidInputError, match="not text in UTF-8: .* at byte 2"):
+    with pytest.raises(InvalidInputError, match=r"not text in UTF-8: .* at byte 2"):
         stored(b"ab\xff", "text").load()
 
 
@@ -153,7 +153,7 @@ def test_an_archive_that_would_fill_the_memory_is_not_unpacked_unasked(stored, n
     artifact.local_path()
     for trusted in (False, ["numpy.ndarray"]):
         tracemalloc.start()
-        with pytest.raises(UntrustedContentError, match="unpacks to 90.0 MB") as refusal:
+        with pytest.raises(UntrustedContentError, match=r"unpacks to 90\.0 MB") as refusal:
             artifact.load(trusted=trusted)
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
         tracemalloc.stop()
