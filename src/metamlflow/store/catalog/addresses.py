@@ -46,7 +46,7 @@ class Addresses:
     def __init__(self, store: Store, pins: dict[str, int] | None = None) -> None:
         self.store = store
         self.pins = dict(pins or {})
-        """The version of each reference that was resolved: of ``features`` (also for its ``@latest``), ``features@best``."""
+        """The version of each reference that was resolved: ``features`` (or its ``@latest``), ``features@best``."""
         self._heads: set[str] = set()  # names without any name below them
         self._loaded: dict[str, StoredManifest] = {}
 
