@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import shutil
 import threading
@@ -166,6 +167,17 @@ def test_what_others_could_write_is_thrown_away(filled, tmp_path):
     (tmp_path / "cache").chmod(0o777)
     assert refs(another(filled, tmp_path)) == EXPECTED
     assert segment not in segments(tmp_path)
+
+
+def test_what_killed_processes_have_left_goes_after_a_day(filled, tmp_path):
+    refs(filled)
+    folder = segments(tmp_path)[0].parent
+    old, new = folder / "1-a.2.temp", folder / "shared.3.temp"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (old.stat().st_mtime - 90_000,) * 2)
+    assert refs(another(filled, tmp_path)) == EXPECTED
+    assert [path.exists() for path in (old, new)] == [False, True]
 
 
 def test_clearing_the_cache_deletes_the_catalogs(filled, tmp_path):
