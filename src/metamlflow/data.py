@@ -154,13 +154,14 @@ class Dataset:
         compared with the file's digest: sizes are checked, and the checksums of pages in Parquet files that this
         library wrote. Files of a local store, files of at most 1 MiB, and texts that are read to their end are
         verified completely. Columns in names of folders (``year=2024/``) are included. Files that lack a column of the
-        first one have nulls there.
+        first one have nulls there; one with other columns, or with types whose values would change, is an error as soon
+        as it is read.
 
         Args:
             path: the file, folder or split to read; default: all of ``files``.
 
         Raises:
-            InvalidInputError: the artifact has no table, or its files have several formats.
+            InvalidInputError: the artifact has no table, or its files have several formats, or do not fit together.
             ArtifactNotFoundError: nothing exists at ``path``.
             MissingDependencyError: pyarrow is not installed.
         """

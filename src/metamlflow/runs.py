@@ -6,8 +6,10 @@ import base64
 import functools
 import inspect
 import json
+import operator
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ParamSpec, Self, TypeVar, cast
@@ -34,6 +36,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 U = TypeVar("U")
 _MOST_NAME_CHARACTERS = 200
+_LOGGING = threading.Lock()  # one for all: runs that decorate functions are pickled
+if hasattr(os, "register_at_fork"):  # a forked child has none of the threads that would free it
+    os.register_at_fork(after_in_child=_LOGGING._at_fork_reinit)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class Run:
@@ -61,6 +66,7 @@ class Run:
         self._series: dict[str, MetricSeries] = {}
         self._notes: list[str] = []
         self._pid = os.getpid()
+        self._has_ended = False
         self._inside = ExitStack()
         self._emitter: Emitter | None = None
 
@@ -107,7 +113,9 @@ class Run:
         good = kind is None or (isinstance(error, SystemExit) and error.code in {None, 0})
         outcome, told = ("finished", None) if good or kind is None else ("failed", kind.__name__)
         self._emit("COMPLETE" if good else "FAIL")
-        series = {name: logged.points() for name, logged in self._series.items()}
+        with _LOGGING:
+            self._has_ended = True
+            series = {name: logged.points() for name, logged in self._series.items()}
         self._running.end(outcome, told, self._metrics, tuple(self._notes), series)  # type: ignore[arg-type]
 
     def _emit(self, state: str) -> None:
@@ -207,17 +215,20 @@ class Run:
     def log_metrics(self, metrics: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Log metrics, such as ``accuracy=0.93``; a later value of a name replaces an earlier one.
 
-        Metrics are stored when the run ends.
+        Metrics are stored when the run ends. Later, and in a forked child, they are a LineageWarning.
         """
-        given = {**(metrics or {}), **more}
-        self._metrics |= encode_mapping(given)  # a copy: the caller may change its values later
+        given = encode_mapping({**(metrics or {}), **more})  # a copy: the caller may change its values later
+        if self._takes(f"the metrics {', '.join(map(repr, given))}"):
+            with _LOGGING:
+                self._metrics |= given
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Log a value of a metric that changes while the run goes on, such as the loss of each epoch.
 
         The series is stored when the run ends, as ``record.end.series``; its last logged value is also the metric of
-        this name. It is meant for a summary: of more than 1,000 points of a series every other one is kept, the first
-        and the last among them, and a run has at most 100 series. No request is made.
+        this name. It is meant for a summary: of more than 1,000 points of a series some are kept, spread evenly over
+        the steps, the first and the last among them, and a run has at most 100 series. No request is made. It may be
+        called by several threads. After the end of the run, and in a forked child, it is a LineageWarning.
 
         Args:
             name: the metric, such as ``loss``.
@@ -233,22 +244,33 @@ class Run:
         stored = next(iter(encoded.values()))
         if not is_number(stored):
             raise InvalidInputError(f"the value of a metric is a number, not {type(value).__name__}")
-        if step is not None and not _is_step(step):
-            raise InvalidInputError(f"a step is a whole number from 0 to {MAX_STEP:,}, not {step!r:.80}")
-        if name not in self._series and len(self._series) >= MAX_SERIES:
-            raise InvalidInputError(
-                f"a run has at most {MAX_SERIES} series of metrics",
-                hint="Log others with log_metrics(), which keeps their last value.",
-            )
-        self._series.setdefault(name, MetricSeries()).log(stored, step)
-        self._metrics |= encoded
+        at = None if step is None else _checked_step(step)
+        if not self._takes(f"the metric {name!r}"):
+            return
+        with _LOGGING:
+            if name not in self._series and len(self._series) >= MAX_SERIES:
+                raise InvalidInputError(
+                    f"a run has at most {MAX_SERIES} series of metrics",
+                    hint="Log others with log_metrics(), which keeps their last value.",
+                )
+            self._series.setdefault(name, MetricSeries()).log(stored, at)
+            self._metrics |= encoded
 
     def note(self, text: str) -> None:
         """Add a note, stored when the run ends."""
         if not isinstance(text, str):
             raise InvalidInputError(f"a note is a text, not {type(text).__name__}")
         encode_mapping({"note": text})
-        self._notes.append(text)
+        if self._takes("a note"):
+            self._notes.append(text)
+
+    def _takes(self, what: str) -> bool:
+        """Return whether what is logged now will be stored; warn if it will not."""
+        if self._pid == os.getpid() and not self._has_ended:
+            return True
+        reason = "the run has ended" if self._has_ended else "a forked child logged it, and its parent stores the run"
+        warn_user(f"run {self._name!r:.80}: {what:.200} will not be recorded: {reason}", LineageWarning)
+        return False
 
     def use(self, used: U, role: str | None = None) -> U:
         """Record an artifact as an input although its bytes are not read here, or record its role; return it.
@@ -302,8 +324,19 @@ def _refuse_generators(function: Callable[..., Any]) -> None:
         )
 
 
-def _is_step(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
+def _checked_step(step: Any) -> int:
+    """Return a step, which may be a whole number of another library.
+
+    Raises:
+        InvalidInputError: it is none from 0 to the largest.
+    """
+    try:
+        found = -1 if isinstance(step, bool) else operator.index(step)
+    except TypeError:
+        found = -1
+    if not 0 <= found <= MAX_STEP:
+        raise InvalidInputError(f"a step is a whole number from 0 to {MAX_STEP:,}, not {step!r:.80}")
+    return found
 
 
 def check_text(value: object, what: str, most: int = _MOST_NAME_CHARACTERS) -> None:

@@ -43,6 +43,8 @@ def test_a_malformed_expression_is_an_error_of_usage_that_shows_the_place(ask, s
     assert answer.code == 2
     assert "unknown field 'accuracy'" in answer.err
     assert "^" in answer.err
+    assert ", artifact_type, " in answer.err
+    assert "--type" not in answer.err
 
 
 def test_a_query_prints_its_rows(ask, store):

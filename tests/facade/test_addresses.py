@@ -223,6 +223,7 @@ def test_latest_and_aliases_are_resolved_once(fs, client):
     assert copy == fs
     for one in (fs, copy):
         assert (one.cat("report"), one.cat("report@best")) == (b"second", b"first")
+        assert one.cat("report@latest") == one.cat("report@2") == b"second"
     fs.invalidate_cache()
     assert (fs.cat("report"), fs.cat("report@best")) == (b"third", b"third")
 

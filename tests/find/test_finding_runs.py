@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
+import random
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from metamlflow.errors import DamagedRecordWarning, InvalidInputError, RunNotFoundError
+from metamlflow.errors import DamagedRecordWarning, InvalidInputError, LineageWarning, RunNotFoundError
 from metamlflow.model.runs import MAX_POINTS, MAX_SERIES, MetricSeries
 
 
@@ -148,8 +153,70 @@ def test_a_long_series_is_thinned_and_keeps_its_first_and_last_point():
         steps = [at for at, _ in series.points()]
         assert len(steps) <= MAX_POINTS
         assert (steps[0], steps[-1]) == (0, step)
-    assert len(steps) > MAX_POINTS // 3
+    assert len(steps) > MAX_POINTS // 4
     assert all(value == at / 2 for at, value in series.points())
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "at random", "every thousandth", "one far away"])
+def test_a_long_series_is_spread_evenly_over_its_steps(order):
+    steps = list(range(50_000))
+    if order == "descending":
+        steps.reverse()
+    elif order == "at random":
+        random.Random(7).shuffle(steps)
+    elif order == "every thousandth":
+        steps = [step * 1_000 for step in steps]
+    series = MetricSeries()
+    for step in [2**50, *steps] if order == "one far away" else steps:
+        series.log(float(step), step)
+    kept = [step for step, _ in series.points() if step < 2**50]
+    assert (kept[0], kept[-1]) == (0, max(steps)) or order == "one far away"
+    gaps = [after - before for before, after in itertools.pairwise(kept)]
+    assert max(gaps) <= max(steps) / 200
+    assert all(value == step for step, value in series.points())
+
+
+def test_threads_log_into_one_series(client):
+    with client.run("train") as run:
+
+        def work() -> None:
+            for _ in range(3_000):
+                run.log_metric("loss", 1.0)
+
+        with ThreadPoolExecutor(4) as pool:
+            for future in [pool.submit(work) for _ in range(4)]:
+                future.result()
+    assert client.get_run(run.id).end.series["loss"][-1] == (11_999, 1.0)
+
+
+LOGGING = {
+    "log_metric": lambda run: run.log_metric("loss", 2.0),
+    "log_metrics": lambda run: run.log_metrics(loss=2.0),
+    "note": lambda run: run.note("late"),
+}
+
+
+@pytest.mark.parametrize("call", LOGGING)
+def test_what_is_logged_after_the_end_is_warned_of(client, call):
+    with client.run("train") as run:
+        run.log_metric("loss", 1.0)
+    with pytest.warns(LineageWarning, match="will not be recorded: the run has ended"):
+        LOGGING[call](run)
+    assert client.get_run(run.id).end.metrics == {"loss": 1.0}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("call", LOGGING)
+def test_what_a_forked_child_logs_is_warned_of(client, call):
+    with client.run("train") as run:
+        run.log_metric("loss", 1.0)
+        if (child := os.fork()) == 0:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                LOGGING[call](run)
+            os._exit(0 if any("its parent stores the run" in str(one.message) for one in caught) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert client.get_run(run.id).end.metrics == {"loss": 1.0}
 
 
 def test_the_number_of_series_is_bounded(client):
@@ -175,7 +242,7 @@ def test_what_is_no_number_or_no_step_is_refused(client, name, value, step):
 def test_numbers_of_numpy_are_logged(client):
     numpy = pytest.importorskip("numpy")
     with client.run("train") as run:
-        run.log_metric("loss", numpy.float32(0.5), step=int(numpy.int64(3)))
+        run.log_metric("loss", numpy.float32(0.5), step=numpy.int64(3))
     assert client.get_run(run.id).end.series == {"loss": ((3, 0.5),)}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import shutil
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 from md5_bucket import Md5Backend, client_of
@@ -58,12 +61,44 @@ def of_strangers(path):
     pq.write_table(pa.table({"key": ["artifacts/x"], "document": [b"x"]}), path)
 
 
+def break_a_page(column):
+    """Damage a column that is read only when something is asked of it."""
+
+    def damage(path):
+        import pyarrow.parquet as pq
+
+        group = pq.read_metadata(path).row_group(0)
+        parts = [group.column(index) for index in range(group.num_columns)]
+        part = next(part for part in parts if part.path_in_schema.startswith(column))
+        data = bytearray(path.read_bytes())
+        data[part.data_page_offset + part.total_compressed_size - 2] ^= 0xFF
+        path.write_bytes(data)
+
+    return damage
+
+
+def misprint(path):
+    """Records whose compressed bytes are damaged, and not only their checksum."""
+    records = path.parent / "records"
+    records.write_bytes(records.read_bytes()[:10] + b"\xff" * 40)
+
+
+def put_a_folder_there(path):
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGE = {
     "cut off": truncate,
     "flipped bits": flip,
     "empty": lambda path: path.write_bytes(b""),
     "of another form": of_strangers,
     "gone": lambda path: path.unlink(),
+    "a page of sizes": break_a_page("size"),
+    "a page of metadata": break_a_page("leaves"),
+    "a page of documents": break_a_page("document"),
+    "a folder": put_a_folder_there,
+    "records of which bytes are wrong": misprint,
     "records that are none": lambda path: (path.parent / "records").write_bytes(b"\x1f\x8bnothing"),
 }
 
@@ -78,6 +113,32 @@ def test_a_damaged_catalog_costs_time_and_changes_no_result(filled, tmp_path, wh
     assert refs(fresh) == EXPECTED
     assert refs(fresh, "alias = 'best' and metadata.n = 2") == ["data0@2"]
     assert [artifact.metadata["n"] for artifact in fresh.search("name = 'data1'")] == [1, 3, 5]
+
+
+@pytest.mark.parametrize("call", ["search", "catalog", "sql"])
+def test_a_full_disk_costs_time_and_changes_no_result(filled, tmp_path, monkeypatch, call):
+    if call == "sql":
+        pytest.importorskip("duckdb")
+    rename, tried = Path.rename, []
+
+    def renamed(path, target):
+        if Path(target).is_relative_to(tmp_path / "cache"):
+            tried.append(target)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    calls = {
+        "search": refs,
+        "catalog": lambda client: [f"{row['name']}@{row['version']}" for row in client.catalog().to_pylist()],
+        "sql": lambda client: client.sql("select name || '@' || version as ref from versions order by ref")[
+            0
+        ].to_pylist(),
+    }
+    for _ in range(2):
+        assert calls[call](filled) == EXPECTED
+    assert tried
+    assert not [path for path in (tmp_path / "cache/catalogs").rglob("*") if path.is_file()]
 
 
 def test_what_a_search_returns_is_what_was_registered(filled, tmp_path):
@@ -106,6 +167,17 @@ def test_what_others_could_write_is_thrown_away(filled, tmp_path):
     (tmp_path / "cache").chmod(0o777)
     assert refs(another(filled, tmp_path)) == EXPECTED
     assert segment not in segments(tmp_path)
+
+
+def test_what_killed_processes_have_left_goes_after_a_day(filled, tmp_path):
+    refs(filled)
+    folder = segments(tmp_path)[0].parent
+    old, new = folder / "1-a.2.temp", folder / "shared.3.temp"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (old.stat().st_mtime - 90_000,) * 2)
+    assert refs(another(filled, tmp_path)) == EXPECTED
+    assert [path.exists() for path in (old, new)] == [False, True]
 
 
 def test_clearing_the_cache_deletes_the_catalogs(filled, tmp_path):

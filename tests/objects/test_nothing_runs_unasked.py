@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -124,11 +125,39 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"NaN", b"[Infinity]", b'"\xff"', DEEP, b"1" * 5000], ids=lambda c: str(c[:9])
+    "content",
+    [b"", b"{", b"NaN", b"[Infinity]", b"1e999", b"[-1e999]", b'"\xff"', DEEP, b"1" * 5000],
+    ids=lambda c: str(c[:9]),
 )
 def test_hostile_json_is_an_error(stored, content):
     with pytest.raises(InvalidInputError, match="not JSON"):
         stored(content, "json").load()
+
+
+def test_bytes_that_are_no_text_are_an_error(stored):
+    with pytest.raises(InvalidInputError, match=r"not text in UTF-8: .* at byte 2"):
+        stored(b"ab\xff", "text").load()
+
+
+def archive(member: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in ("schema.json", "config.json", "metadata.json"):
+            target.writestr(name, member)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("name", ["skops", "keras"])
+def test_an_archive_that_would_fill_the_memory_is_not_unpacked_unasked(stored, name):
+    artifact = stored(archive(b"[" + b" " * 30_000_000 + b"]"), name, f"model.{name}")
+    artifact.local_path()
+    for trusted in (False, ["numpy.ndarray"]):
+        tracemalloc.start()
+        with pytest.raises(UntrustedContentError, match=r"unpacks to 90\.0 MB") as refusal:
+            artifact.load(trusted=trusted)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        tracemalloc.stop()
+    assert "trusted=True" in refusal.value.hint
 
 
 def npy(header, body=b""):

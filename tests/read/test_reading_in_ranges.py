@@ -224,6 +224,34 @@ def test_a_file_of_a_local_store_is_verified_once_until_it_changes(local, raw, m
         fs.cat_file("data/large", 0, 9)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [flipped(2 * MIB), lambda data: data[: 2 * MIB], lambda data: data + b"x", lambda _: b""],
+    ids=["flipped", "cut off", "longer", "emptied"],
+)
+def test_a_file_of_a_local_store_that_changes_while_it_is_open_is_told(local, raw, change):
+    artifact, fs = local
+    path = raw.root / artifact.entries["large"].key
+    with fs.open("data/large") as file:
+        assert file.read(10) == LARGE[:10]
+        path.chmod(0o644)
+        path.write_bytes(change(LARGE[: 3 * MIB]))
+        for start in (0, 2 * MIB, 3 * MIB - 1):
+            file.seek(start)
+            with pytest.raises(IntegrityError):
+                file.read(10)
+
+
+def test_a_file_of_a_local_store_can_be_touched_and_unlinked_while_it_is_open(local, raw):
+    artifact, fs = local
+    path = raw.root / artifact.entries["large"].key
+    with fs.open("data/large") as file:
+        for act in (lambda: os.utime(path), lambda: path.chmod(0o644), path.unlink):
+            assert file.read(10) == LARGE[file.tell() - 10 : file.tell()]
+            act()
+        assert file.read() == LARGE[30 : 3 * MIB]
+
+
 # --- long lists of files ----------------------------------------------------------------------------------------------
 
 

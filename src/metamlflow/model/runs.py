@@ -21,25 +21,38 @@ MAX_STEP = 2**53 - 1
 
 
 class MetricSeries:
-    """The values of a metric by step, in bounded memory: of more than 1,000 points every other one is kept.
+    """The values of a metric by step, in bounded memory, spread evenly over the steps. For one thread at a time.
 
-    The first point and the last one are always kept.
+    Of more than 1,000 points one is kept of each stretch of so many steps that there are at most half as many; it is
+    the first of its stretch. So the first point of all is always kept, and the last one is kept besides.
     """
 
     def __init__(self) -> None:
         self._points: dict[int, Any] = {}
+        self._stretch = 1
+        self._last = -1
 
     def log(self, value: Any, step: int | None) -> None:
         """Take in a value, in place of one that was logged at the same step; by default at the next step."""
-        at = max(self._points, default=-1) + 1 if step is None else step
+        at = self._last + 1 if step is None else step
+        self._last = max(self._last, at)
         self._points[at] = value
         if len(self._points) > MAX_POINTS:
-            kept = sorted(self._points)
-            self._points = {one: self._points[one] for one in dict.fromkeys((*kept[::2], kept[-1]))}
+            self._points = self._thinned()
+            while len(self._points) > MAX_POINTS // 2 + 1:
+                self._stretch *= 2
+                self._points = self._thinned()
+
+    def _thinned(self) -> dict[int, Any]:
+        """Return the first point of each stretch, and the last of all, by step."""
+        found: dict[int, int] = {}
+        for step in sorted(self._points):
+            found.setdefault(step // self._stretch, step)
+        return {step: self._points[step] for step in dict.fromkeys((*found.values(), self._last))}
 
     def points(self) -> tuple[tuple[int, Any], ...]:
         """Return steps and values, by step."""
-        return tuple(sorted(self._points.items(), key=lambda point: point[0]))
+        return tuple(self._thinned().items()) if self._points else ()
 
 
 def series_text(points: Sequence[tuple[int, Any]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from metamlflow._packages import package
 from metamlflow.errors import InvalidInputError, UntrustedContentError
+from metamlflow.objects.archives import check_unpacked_size
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused, unknown_variant
 
 # The first versions without known ways for a file to run code.
@@ -44,6 +45,7 @@ class Skops(Serializer):
         Raises:
             UntrustedContentError: it has other types; the error names all of them.
         """
+        check_unpacked_size(path, trusted)
         skops = package("skops.io", "skops", _SKOPS)
         unknown = skops.get_untrusted_types(file=path)
         allowed = set(unknown) if trusted is True else set(trusted or ())
@@ -183,6 +185,7 @@ class Keras(Serializer):
         Raises:
             UntrustedContentError: it holds code, or classes that are not registered.
         """
+        check_unpacked_size(path, trusted)
         saving = package("keras", "keras", None if trusted is True else _KERAS).saving
         try:
             return saving.load_model(path, safe_mode=trusted is not True)

@@ -48,7 +48,7 @@ class Json(Serializer):
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (values run no code)
         """Return the values."""
         try:
-            return json.loads(path.read_bytes().decode(), parse_constant=_not_json)
+            return json.loads(path.read_bytes().decode(), parse_constant=_not_json, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"the file is not JSON that can be read: {type(error).__name__}") from error
 
@@ -73,7 +73,10 @@ class Text(Serializer):
 
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (a text runs no code)
         """Return the text."""
-        return path.read_bytes().decode()
+        try:
+            return path.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise InvalidInputError(f"the file is not text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 class Bytes(Serializer):
@@ -94,6 +97,11 @@ class Bytes(Serializer):
     def read(self, path: Path, variant: str, trusted: Trusted) -> Any:  # noqa: ARG002 (bytes run no code)
         """Return them."""
         return path.read_bytes()
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _not_json(text)
 
 
 def _not_json(word: str) -> NoReturn:

@@ -13,8 +13,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.json
+import pyarrow.parquet as pq
 from pyarrow import fs
 
+from metamlflow.errors import InvalidInputError
+from metamlflow.tables.fitting import check_fit
 from metamlflow.tables.json_lines import ShallowLines
 from metamlflow.tables.partitions import PARTITIONS, is_key_type
 from metamlflow.tables.reading import BLOCK_BYTES, format_of
@@ -31,6 +34,23 @@ class _Files(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no type
         self._sizes = sizes
         self._opened = opened
         self._streamed = streamed
+        self._check: Callable[[str, BinaryIO], None] | None = None
+        self._unchecked = set(sizes)
+
+    def check(self, paths: Sequence[str], check: Callable[[str, BinaryIO], None]) -> None:
+        """Have files checked when they are opened from now on, once each."""
+        self._unchecked, self._check = set(paths), check
+
+    def _checked(self, path: str, file: BinaryIO) -> Any:
+        if self._check is not None and path in self._unchecked:
+            try:
+                self._check(path, file)
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+            self._unchecked.discard(path)
+        return pa.PythonFile(file, mode="r")
 
     def get_type_name(self) -> str:
         return "metamlflow"
@@ -51,10 +71,10 @@ class _Files(fs.FileSystemHandler):  # type: ignore[misc]  # pyarrow has no type
         return self.get_file_info([path for path in self._sizes if path.startswith(folder)])
 
     def open_input_file(self, path: str) -> Any:
-        return pa.PythonFile(self._opened(path), mode="r")
+        return self._checked(path, self._opened(path))
 
     def open_input_stream(self, path: str) -> Any:
-        return pa.PythonFile(self._streamed(path), mode="r")
+        return self._checked(path, self._streamed(path))
 
     def _read_only(self, *_: Any, **__: Any) -> Any:
         raise pa.ArrowNotImplementedError("versions do not change")
@@ -77,14 +97,46 @@ def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Op
     kind, _ = format_of(paths[0])
     if kind == "jsonl":
         opened = streamed = partial(_checked_lines, copied)
-    form, files = _form(kind), fs.PyFileSystem(_Files(sizes, opened, streamed))
+    form, handler = _form(kind), _Files(sizes, opened, streamed)
+    files = fs.PyFileSystem(handler)
     partitioning, schema = None, None
     if any("=" in path[len(folder) :].rpartition("/")[0] for path in paths):
         partitioning, schema = ds.partitioning(flavor="hive"), None
         if kind == "parquet" and (recorded := _recorded(form.inspect(paths[0], filesystem=files))):
             partitioning, schema = recorded
     base = {"partition_base_dir": folder.rstrip("/")} if folder else {}
-    return ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+    found = ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+    # The first file says what the schema is, unless one is recorded; of lines only the first block says it.
+    checked = paths[1:] if schema is None and kind != "jsonl" else paths
+
+    def check(path: str, file: BinaryIO) -> None:
+        if kind == "jsonl":
+            _check_lines(path, copied, found.schema)
+        if kind == "parquet":  # by the very file: what is read of it here need not be read again
+            given = pq.read_schema(file)
+        else:
+            given = form.inspect(path, filesystem=fs.PyFileSystem(_Files(sizes, opened, streamed)))
+        check_fit(path, given, found.schema, is_text=kind in {"csv", "tsv", "jsonl"})
+
+    handler.check(checked, check)
+    return found
+
+
+def _check_lines(path: str, copied: Open, schema: Any) -> None:
+    """Look for fields that a file's first rows, or the first file's, do not have: Arrow would leave them out."""
+    codec = format_of(path)[1]
+    reading = pa.json.ReadOptions(block_size=BLOCK_BYTES)
+    parsing = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    try:
+        with copied(path) as file:
+            source = pa.CompressedInputStream(file, codec) if codec else file
+            for _ in pa.json.open_json(source, read_options=reading, parse_options=parsing):
+                pass
+    except pa.ArrowInvalid as error:
+        raise InvalidInputError(
+            f"the rows of {path!r} do not fit the first rows of the data set: {error!s:.300}",
+            hint="to_arrow() and to_pandas() look at all rows before they choose the columns.",
+        ) from error
 
 
 def _checked_lines(copied: Open, path: str) -> BinaryIO:

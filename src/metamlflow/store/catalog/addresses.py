@@ -11,7 +11,7 @@ from metamlflow.errors import ArtifactNotFoundError, InvalidNameError
 from metamlflow.format.layout import names_prefix, versions_prefix
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.addresses import checked_reference, is_name, versioned
-from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.names import LATEST, ArtifactName, Reference
 from metamlflow.store.catalog.listing import live_numbers
 from metamlflow.store.catalog.statuses import page_of
 from metamlflow.store.catalog.store import Store
@@ -46,7 +46,7 @@ class Addresses:
     def __init__(self, store: Store, pins: dict[str, int] | None = None) -> None:
         self.store = store
         self.pins = dict(pins or {})
-        """The version of each reference that was resolved: of ``features``, ``features@latest``, ``features@best``."""
+        """The version of each reference that was resolved: ``features`` (or its ``@latest``), ``features@best``."""
         self._heads: set[str] = set()  # names without any name below them
         self._loaded: dict[str, StoredManifest] = {}
 
@@ -125,6 +125,7 @@ class Addresses:
 
     def _load(self, head: str) -> StoredManifest:
         """Return the manifest of a version, by its name alone or with a version; the first call decides which it is."""
+        head = head.removesuffix(f"@{LATEST}")  # which is another spelling, and stands for the same version
         loaded = self._loaded.get(head)
         if loaded is not None:
             return loaded

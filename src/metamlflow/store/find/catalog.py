@@ -11,10 +11,10 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
@@ -22,6 +22,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.catalogs import catalog_folder
 from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.cache.privacy import remove_tree
 from metamlflow.store.catalog.records import looked_again
 from metamlflow.store.catalog.statuses import VersionStatus, load_manifest
 from metamlflow.store.catalog.store import Store
@@ -33,6 +34,7 @@ from metamlflow.store.find.segments import Segments, damage
 from metamlflow.store.transfer.scheduler import in_parallel
 
 _log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 _SECRET = ("key", "secret", "token", "pass", "credential", "user")
 
 
@@ -54,38 +56,41 @@ class Catalog:
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._place: Path | None = None
         self._segments: Segments | None = None
         self._records: HeldRecords | None = None
 
-    @contextmanager
-    def now(self) -> Iterator[Snapshot]:
-        """Return what the catalog says after a look at the store. Others wait until the context ends.
+    def look(self, use: Callable[[Snapshot], Result]) -> Result:
+        """Return what ``use`` makes of what the catalog says after a look at the store. Other threads wait meanwhile.
+
+        Where the catalog proves to be damaged, it is made anew and ``use`` is called again.
 
         Raises:
             MissingDependencyError: pyarrow is not installed.
             StoreNotFoundError: the store does not exist.
         """
-        self._begin()
-        with self._lock:
-            try:
-                snapshot = self._refreshed()
-            except damage() as error:
-                if isinstance(error, MetaMLFlowError):
-                    raise
-                _log.debug("the catalog is made anew: %s", error)
-                self._forget()
-                snapshot = self._refreshed()
-            yield snapshot
+        return self._undamaged(lambda: use(self._refreshed()))
 
-    def _begin(self) -> None:
+    def _undamaged(self, act: Callable[[], Result]) -> Result:
+        """Do something with what is held: it may be damaged anywhere, and its disk may be full."""
         arrow()
         self._store.marker()
         if self._pid != os.getpid():
             self._reset()
+        with self._lock:
+            for again in (self._forget, self._move):
+                try:
+                    return act()
+                except damage() as error:
+                    if isinstance(error, MetaMLFlowError):
+                        raise
+                    _log.debug("the catalog is made anew: %s", error)
+                    again()
+            return act()
 
     def _opened(self) -> tuple[Segments, HeldRecords]:
         if self._segments is None or self._records is None:
-            folder = self._folder()
+            folder = self._place = self._place or self._folder()
             self._segments, self._records = Segments.open(folder), HeldRecords(folder / "records")
         return self._segments, self._records
 
@@ -98,10 +103,18 @@ class Catalog:
 
     def _forget(self) -> None:
         """Delete all that is held: it is damaged."""
-        if self._segments is not None:
-            for path in self._segments.folder.iterdir():
-                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            for path in self._place.iterdir() if self._place is not None else ():
+                if path.is_dir() and not path.is_symlink():
+                    remove_tree(path)
+                else:
+                    path.unlink(missing_ok=True)
         self._segments = self._records = None
+
+    def _move(self) -> None:
+        """Hold it in a temporary folder from now on: it cannot be written where it belongs."""
+        self._forget()
+        self._place = self._temporary()
 
     def _folder(self) -> Path:
         try:
@@ -110,6 +123,9 @@ class Catalog:
             if isinstance(error, InvalidInputError):
                 raise
             _log.debug("the catalog is not kept: %s", error)
+        return self._temporary()
+
+    def _temporary(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="metamlflow-catalog-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
@@ -119,13 +135,14 @@ class Catalog:
 
         None for one that is damaged, too large to be held, or gone.
         """
-        self._begin()
-        with self._lock:
-            segments, _ = self._opened()
-            take_in(self._store, segments, infos)
-            known = [segments.is_known(info) for info in infos]
-            ascending = sorted(row for row in known if row is not None)
-            found = dict(zip(ascending, self._held(segments, ascending), strict=True))
+        return self._undamaged(lambda: self._of_objects(infos))
+
+    def _of_objects(self, infos: Sequence[ObjectInfo]) -> list[StoredManifest | None]:
+        segments, _ = self._opened()
+        take_in(self._store, segments, infos)
+        known = [segments.is_known(info) for info in infos]
+        ascending = sorted(row for row in known if row is not None)
+        found = dict(zip(ascending, self._held(segments, ascending), strict=True))
         return [None if row is None else found[row] for row in known]
 
     def manifests(self, snapshot: Snapshot, rows: Sequence[int]) -> list[StoredManifest]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import secrets
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class HeldRecords:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._said: dict[str, tuple[Identity, Any]] = {}
-        with suppress(OSError, ValueError, TypeError, LookupError, EOFError, RecursionError):
+        with suppress(OSError, ValueError, TypeError, LookupError, EOFError, RecursionError, zlib.error):
             document = json.loads(gzip.decompress(path.read_bytes()))
             if document["format"] == _FORMAT:
                 self._said = {key: (_identity(identity), said) for key, identity, said in document["records"]}

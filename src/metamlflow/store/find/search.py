@@ -33,14 +33,15 @@ def parsed(expression: str) -> Condition:
 
 def search(store: Store, catalog: Catalog, condition: Condition, *, include_hidden: bool) -> list[Found]:
     """Return the live versions for which a condition holds, by name and version, each with its aliases."""
-    with catalog.now() as snapshot:
+
+    def looked(snapshot: Snapshot) -> tuple[list[Found], list[str]]:
         rows = _rows(catalog, snapshot, condition)
-        found = [
-            (loaded, tuple(snapshot.aliases.get(row, ())))
-            for row, loaded in zip(rows, catalog.manifests(snapshot, rows), strict=True)
-        ]
-        names = dict.fromkeys(snapshot.segments.column("name").take(rows).to_pylist()) if rows else {}
-    hidden = set() if include_hidden else hidden_among(store, [ArtifactName(name) for name in names])
+        manifests = catalog.manifests(snapshot, rows)
+        names = snapshot.segments.column("name").take(rows).to_pylist() if rows else []
+        return [(one, tuple(snapshot.aliases.get(row, ()))) for row, one in zip(rows, manifests, strict=True)], names
+
+    found, names = catalog.look(looked)
+    hidden = set() if include_hidden else hidden_among(store, [ArtifactName(name) for name in dict.fromkeys(names)])
     shown = [one for one in found if not hidden or one[0].manifest.name not in hidden]
     return sorted(shown, key=lambda one: (one[0].manifest.name, one[0].manifest.version))
 
@@ -86,22 +87,28 @@ def table(store: Store, catalog: Catalog) -> Any:
     pa = arrow()
     store.marker()
     hidden = all_hidden(store)
-    with catalog.now() as snapshot:
-        rows = [row for row, alive in enumerate(snapshot.rows(live=False)) if alive]
-        found = snapshot.segments.table(SHOWN).take(pa.array(rows, pa.int64()))
-        states, aliases, notes = snapshot.states, snapshot.aliases, snapshot.notes
-        columns = {
-            "state": pa.array([states.get(row, "live") for row in rows], pa.string()),
-            "aliases": pa.array([aliases.get(row, ()) for row in rows], pa.list_(pa.string())),
-            "title": pa.array([notes[row]["title"] if row in notes else None for row in rows], pa.string()),
-            "description": pa.array([notes[row]["description"] if row in notes else None for row in rows], pa.string()),
-            "tags": pa.array(
-                [list(notes[row]["tags"].items()) if row in notes else [] for row in rows],
-                pa.map_(pa.string(), pa.string()),
-            ),
-        }
+    found = catalog.look(_rows_that_exist)
     names = found["name"].to_pylist()
-    columns["hidden"] = pa.array([name in hidden for name in names], pa.bool_())
+    found = found.append_column("hidden", pa.array([name in hidden for name in names], pa.bool_()))
+    return found.sort_by([("name", "ascending"), ("version", "ascending")]).combine_chunks()
+
+
+def _rows_that_exist(snapshot: Snapshot) -> Any:
+    """Return the versions that exist, with what changes: states, aliases, notes."""
+    pa = arrow()
+    rows = [row for row, alive in enumerate(snapshot.rows(live=False)) if alive]
+    found = snapshot.segments.table(SHOWN).take(pa.array(rows, pa.int64()))
+    states, aliases, notes = snapshot.states, snapshot.aliases, snapshot.notes
+    columns = {
+        "state": pa.array([states.get(row, "live") for row in rows], pa.string()),
+        "aliases": pa.array([aliases.get(row, ()) for row in rows], pa.list_(pa.string())),
+        "title": pa.array([notes[row]["title"] if row in notes else None for row in rows], pa.string()),
+        "description": pa.array([notes[row]["description"] if row in notes else None for row in rows], pa.string()),
+        "tags": pa.array(
+            [list(notes[row]["tags"].items()) if row in notes else [] for row in rows],
+            pa.map_(pa.string(), pa.string()),
+        ),
+    }
     for name, column in columns.items():
         found = found.append_column(name, column)
-    return found.sort_by([("name", "ascending"), ("version", "ascending")]).combine_chunks()
+    return found

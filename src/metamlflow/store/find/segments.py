@@ -32,6 +32,7 @@ _INDEXED = 8_192  # rows at a time
 _GROUP_BYTES = 16 * 1024 * 1024
 _MOST_SEGMENTS = 8
 _SUFFIX = ".parquet"
+_UNFINISHED_SECONDS = 86_400  # nobody writes one file for so long
 
 
 class SegmentWriter:
@@ -53,14 +54,16 @@ class SegmentWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
-        if kind is None and self.rows:
-            self._temp.rename(self._place)
-        else:
-            self._temp.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._flush()
+            if self._writer is not None:
+                self._writer.close()
+            if kind is None and self.rows:
+                self._temp.rename(self._place)
+        finally:
+            with suppress(OSError):
+                self._temp.unlink(missing_ok=True)
 
     @property
     def segment(self) -> Segment | None:
@@ -167,6 +170,7 @@ class Segments:
         """Return the segments of a folder; those that are damaged, or of another version of the library, go."""
         found = cls(folder)
         failures = damage()
+        _forget_unfinished(folder)
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             segment = Segment(path)
             try:
@@ -281,6 +285,14 @@ class Segments:
             with suppress(OSError):
                 segment.path.unlink(missing_ok=True)
         return True
+
+
+def _forget_unfinished(folder: Path) -> None:
+    """Delete what processes that were killed have left."""
+    for path in folder.glob("*.temp"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _UNFINISHED_SECONDS:
+                path.unlink()
 
 
 def damage() -> tuple[type[BaseException], ...]:

@@ -112,34 +112,50 @@ class LockedRanges:
 class OnceVerifiedRanges:
     """The parts of a blob on a disk, which is verified before its first byte is returned, once in a process.
 
-    The process remembers the file by device, inode, size and times, and verifies it again if one of them has changed.
+    The process remembers the file by device, inode, size and times, and verifies it again if one of them has changed,
+    also while it is open.
     """
 
     def __init__(self, store: Store, manifest: Manifest, entry: Entry) -> None:
         self._entry = entry
         self._open_blob = opener(store, manifest, entry)
-        self._opening = threading.Lock()
+        self._verifying = threading.Lock()
+        self._source: IO[bytes] | None = None
         self._ranges: LockedRanges | None = None
+        self._state: _State | None = None
 
     def read_at(self, start: int, size: int) -> bytes:
         """Return so many bytes of the verified file from ``start`` on, fewer at its end."""
-        with self._opening:
-            if self._ranges is None:
-                self._ranges = LockedRanges(self._verified())
-        return self._ranges.read_at(start, size)
+        while True:
+            with self._verifying:
+                source, ranges, state = self._verified()
+            data = ranges.read_at(start, size)
+            if _state_of(source) == state:
+                return data
 
-    def _verified(self) -> IO[bytes]:
-        source = self._open_blob()
-        try:
-            state = _state_of(source)
-            if not _VERIFIED.has(self._entry.sha256, state):
-                _verify(source, self._entry)
-                if _state_of(source) == state:
-                    _VERIFIED.add(self._entry.sha256, state)
-        except BaseException:
-            source.close()
-            raise
-        return source
+    def _verified(self) -> tuple[IO[bytes], LockedRanges, _State | None]:
+        """Return the file, its parts, and the state in which it was verified: as it is now."""
+        if self._source is None or self._ranges is None:
+            source = self._open_blob()
+            try:
+                ranges = LockedRanges(source)
+                state = self._looked_at(source, ranges)
+            except BaseException:
+                source.close()
+                raise
+            self._source, self._ranges, self._state = source, ranges, state
+        elif _state_of(self._source) != self._state:
+            self._state = self._looked_at(self._source, self._ranges)
+        return self._source, self._ranges, self._state
+
+    def _looked_at(self, source: IO[bytes], ranges: LockedRanges) -> _State | None:
+        """Verify the whole file, unless this process has done so in the state that it is in; return that state."""
+        state = _state_of(source)
+        if not _VERIFIED.has(self._entry.sha256, state):
+            _verify(ranges, self._entry)
+            if _state_of(source) == state:
+                _VERIFIED.add(self._entry.sha256, state)
+        return state
 
     def close(self) -> None:
         """Close the file."""
@@ -147,9 +163,9 @@ class OnceVerifiedRanges:
             self._ranges.close()
 
 
-def _verify(source: IO[bytes], entry: Entry) -> None:
+def _verify(ranges: Ranges, entry: Entry) -> None:
     digest, size = hashlib.sha256(), 0
-    while size <= entry.size and (chunk := source.read(min(CHUNK, entry.size + 1 - size))):
+    while size <= entry.size and (chunk := ranges.read_at(size, min(CHUNK, entry.size + 1 - size))):
         digest.update(chunk)
         size += len(chunk)
     compare(entry, size, digest.hexdigest())
