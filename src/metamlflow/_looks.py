@@ -10,6 +10,9 @@ from typing import Any
 from metamlflow.redaction import printable
 
 _LEFT = "style='text-align:left'"
+_WHOLE = "style='text-align:left;white-space:nowrap'"
+_WRAPPED = "style='text-align:left;max-width:48em;overflow-wrap:anywhere'"
+_MOST_WHOLE = 24  # characters that one line shows at any width: a time, a number with its unit
 _MOST_ROWS = 50
 _MOST_CHARACTERS = 500
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
@@ -83,7 +86,9 @@ def _caption(title: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"<td {_LEFT}>{_text(value)}</td>"
+    shown = _text(value)
+    is_short = len(shown) <= _MOST_WHOLE and len(shown.splitlines()) <= 1
+    return f"<td {_WHOLE if is_short else _WRAPPED}>{shown}</td>"
 
 
 def _text(value: Any) -> str:
