@@ -18,10 +18,11 @@ _CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
 }
 """A query sees the tables that it is given: no file, no address, no variable of the program."""
+_WITH_ROWS = {"SELECT", "MULTI", "EXPLAIN", "PRAGMA", "CALL"}  # DuckDB's kinds of statements; a pivot is MULTI
 _MOST_CHARACTERS = 1_000
 
 
-def queried(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
+def rows_of_query(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
     """Return the rows of a query as an Arrow table.
 
     Args:
@@ -42,19 +43,18 @@ def queried(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
                 connection.register(name, make())
         connection.execute("SET lock_configuration = true")
         try:
-            found: Any = connection.sql(query)  # None for a statement without rows
-            return None if found is None else found.to_arrow_table()
+            _check(connection.extract_statements(query), tables)
+            return connection.sql(query).to_arrow_table()
         except duckdb.Error as error:
             told = printable(str(error)[:_MOST_CHARACTERS], keep="\n")
             raise InvalidInputError(f"the query failed: {told}", hint=_hint(tables)) from error
 
 
-def rows_of_query(query: object, tables: dict[str, Callable[[], Any]]) -> Any:
-    """Return the rows of a query; see :func:`queried`."""
-    found = queried(query, tables)
-    if found is None:
+def _check(statements: list[Any], tables: dict[str, Callable[[], Any]]) -> None:
+    if len(statements) != 1:
+        raise InvalidInputError(f"a query is one statement, and this text holds {len(statements)}", hint=_hint(tables))
+    if statements[0].type.name not in _WITH_ROWS:
         raise InvalidInputError("the query gives no rows", hint=_hint(tables))
-    return found
 
 
 def _hint(tables: dict[str, Callable[[], Any]]) -> str:
