@@ -69,17 +69,6 @@ def _note_page() -> None:
     _last_page = time.monotonic()
 
 
-async def _next_page(pages: list[Any]) -> Sequence[ObjectMeta]:
-    """Return the next page, which may be several of the server's, and not for ever; an empty one at the end."""
-    try:
-        async with asyncio.timeout(_PAGE_SECONDS):
-            async for page in pages[0]:
-                return cast("Sequence[ObjectMeta]", page)
-            return ()
-    finally:
-        _note_page()
-
-
 @atexit.register
 def _let_go() -> None:
     time.sleep(max(0.0, _last_page + _LETTING_GO_SECONDS - time.monotonic()))
@@ -262,33 +251,39 @@ class FastEngine:
         if time.monotonic() - _astray_at.get(self._place, -math.inf) < _ASTRAY_SECONDS:
             raise NotPlainError("a listing went astray before")
         last = after
-        # In a list that is emptied, for an error that is kept would hold what arrived. One listing for all pages: asked
-        # for one by one, a last page that is full would cost a request more.
-        pages = [self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)]
+        while True:
+            _log.debug("list (obstore) s3://%s/%s after %s", self._bucket, folder, last)
+            try:
+                page = sync(get_loop(), self._page, folder, last)
+            except TimeoutError as error:
+                raise self._astray("the listing takes too long") from error
+            except Exception as error:  # whatever it is: see the top
+                raise self._not_plain(error) from error
+            for item in page:
+                # A name that ends in a slash is shortened on its way to the server: so what is before it comes again.
+                if last == after and item["path"] <= after:
+                    continue
+                if item["path"] <= last or not item["path"].startswith(folder):
+                    raise self._astray(f"the listing goes astray to {item['path']!r}")
+                last = item["path"]
+                yield item
+            self._worked()
+            if len(page) < _PAGE:
+                return
+            if page[-1]["path"] < last or last == after:
+                raise self._astray("the listing does not go on")
+
+    async def _page(self, folder: str, after: str) -> Sequence[ObjectMeta]:
+        """Return the next page, which may be several of the server's; from the last key on, and not for ever."""
+        pages = self._obstore.list(self._store, folder or None, offset=after or None, chunk_size=_PAGE)
         try:
-            while True:
-                _log.debug("list (obstore) s3://%s/%s after %s", self._bucket, folder, last)
-                try:
-                    page = sync(get_loop(), _next_page, pages)
-                except TimeoutError as error:
-                    raise self._astray("the listing takes too long") from error
-                except Exception as error:  # whatever it is: see the top
-                    raise self._not_plain(error) from error
-                for item in page:
-                    # A name that ends in a slash is shortened on its way to the server: what is before it comes again.
-                    if last == after and item["path"] <= after:
-                        continue
-                    if item["path"] <= last or not item["path"].startswith(folder):
-                        raise self._astray(f"the listing goes astray to {item['path']!r}")
-                    last = item["path"]
-                    yield item
-                self._worked()
-                if len(page) < _PAGE:
-                    return
-                if page[-1]["path"] < last or last == after:
-                    raise self._astray("the listing does not go on")
+            async with asyncio.timeout(_PAGE_SECONDS):
+                async for page in pages:
+                    return page
+                return ()
         finally:
-            pages.clear()
+            del pages  # it holds what arrived, and an error that is kept would hold it
+            _note_page()
 
     def _astray(self, what: str) -> NotPlainError:
         """Leave all listings of the bucket to the other engine for a while, which sees each page of the server."""
