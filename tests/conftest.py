@@ -32,6 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ClosingWords(config.option.markexpr))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait, for a server or for each other."""
+    return (os.cpu_count() or 1) + 1
+
+
 class RawStore:
     """A store folder as the file system shows it: no code of the project is asked."""
 
