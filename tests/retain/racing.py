@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from metamlflow import MetaMLFlowClient, migrate
@@ -120,12 +121,12 @@ def give_up(client: MetaMLFlowClient) -> list[Any]:
 
 
 def restore(client: MetaMLFlowClient) -> list[Any]:
-    name, version = some_version(client, below_newest=1)
-    try:
-        client.restore(f"{name}@{version}")
-    except REFUSED:
-        return []
-    return [["restored", name, version]]
+    name, newest = some_version(client, below_newest=1)
+    for version in range(newest, max(0, newest - 8), -1):  # most are live, or were given up too long ago
+        with suppress(*REFUSED):
+            client.restore(f"{name}@{version}")
+            return [["restored", name, version]]
+    return []
 
 
 def erase(client: MetaMLFlowClient) -> list[Any]:
