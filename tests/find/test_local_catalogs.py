@@ -285,3 +285,37 @@ def test_without_pyarrow_the_error_names_the_extra_and_listing_goes_on(filled, m
             call()
         assert caught.value.extra == "arrow"
     assert len(filled.list_artifacts()) == 2
+
+
+MOST_VALUES = 1_000
+MANY_VALUES = {
+    "at the top": lambda count: {f"k{number}": number for number in range(count)},
+    "in one mapping": lambda count: {"k0": 0, "more": {f"k{number}": number for number in range(1, count - 1)}},
+    "in mappings of mappings": lambda count: {
+        "k0": 0,
+        "more": {f"m{first}": {"n": {f"k{n}": n for n in range(97)}} for first in range((count - 2) // 99)},
+    },
+}
+
+
+@pytest.mark.parametrize("form", MANY_VALUES)
+@pytest.mark.parametrize("count", [MOST_VALUES - 1, MOST_VALUES, MOST_VALUES + 1, 3 * MOST_VALUES])
+def test_a_version_is_found_by_each_of_its_metadata_values_however_many_it_has(client, tmp_path, form, count):
+    client.register_artifact("wide", b"x", "file", MANY_VALUES[form](count))
+    client.register_artifact("few", b"x", "file", {"k0": 7})
+    nested = {"at the top": "k7", "in one mapping": "more.k7", "in mappings of mappings": "more.m2.n.k7"}[form]
+    for one in (client, another(client, tmp_path)):
+        assert refs(one, "metadata.k0 = 0") == ["wide@1"]
+        assert refs(one, f"metadata.{nested} = 7") == ["wide@1"]
+        assert refs(one, "metadata.k0 != 7") == ["wide@1"]
+        assert refs(one, "metadata.nothing = 7") == []
+
+
+def test_rows_that_another_version_of_the_library_wrote_are_read_again(filled, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("metamlflow.store.find.segments._FORMAT", {b"metamlflow.catalog": b"1"})
+        patched.setattr("metamlflow.store.find.columns._leaves", lambda _: [])
+        assert refs(filled, "metadata.n = 2") == []
+    (old,) = segments(tmp_path)
+    assert refs(another(filled, tmp_path), "metadata.n = 2") == ["data0@2"]
+    assert old not in segments(tmp_path)

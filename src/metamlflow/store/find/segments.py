@@ -26,7 +26,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.store.find.columns import INDEX, arrow, batch_of, identity_of, row_of, schema, weight_of
 
 _log = logging.getLogger(__name__)
-_FORMAT = {b"metamlflow.catalog": b"1"}
+_FORMAT = {b"metamlflow.catalog": b"2"}
 _GROUP_ROWS = 2_048
 _INDEXED = 8_192  # rows at a time
 _GROUP_BYTES = 16 * 1024 * 1024
