@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from metamlflow.errors import DamagedRecordWarning, InvalidInputError, LineageWarning, RunNotFoundError
-from metamlflow.model.runs import MAX_POINTS, MAX_SERIES, MetricSeries
+from metamlflow.model.runs import MAX_POINTS, MAX_SERIES, MAX_STEP, MetricSeries
 
 
 @pytest.fixture
@@ -187,6 +187,28 @@ def test_threads_log_into_one_series(client):
             for future in [pool.submit(work) for _ in range(4)]:
                 future.result()
     assert client.get_run(run.id).end.series["loss"][-1] == (11_999, 1.0)
+
+
+BEYOND = {
+    "the step after the largest": (MAX_STEP, None),
+    "the step after one that came before others": (MAX_STEP, 3, None),
+    "one given beyond": (MAX_STEP, MAX_STEP + 1),
+}
+
+
+@pytest.mark.parametrize("steps", BEYOND)
+def test_a_step_beyond_the_largest_is_refused_and_the_run_stays_readable(client, steps):
+    *given, last = BEYOND[steps]
+    with client.run("train") as run:
+        for step in given:
+            run.log_metric("loss", 1.0, step=step)
+        for _ in range(2):
+            with pytest.raises(InvalidInputError, match="a step is a whole number from 0 to"):
+                run.log_metric("loss", 2.0, step=last)
+        run.log_metric("accuracy", 0.5)
+    (found,) = client.runs()
+    assert found.end.series == {"loss": tuple((step, 1.0) for step in sorted(given)), "accuracy": ((0, 0.5),)}
+    assert found.end.metrics == {"loss": 1.0, "accuracy": 0.5}
 
 
 LOGGING = {
