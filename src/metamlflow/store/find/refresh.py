@@ -79,7 +79,7 @@ def refreshed(store: Store, segments: Segments, records: HeldRecords) -> Snapsho
         alive += b"\1" * len(rows)
     snapshot = _joined(store, segments, records, look, alive)
     if look.is_proven and look.requested >= MUCH:
-        share(store, segments)
+        share(store, segments, look.tombs)
     return snapshot
 
 
