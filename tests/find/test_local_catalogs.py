@@ -14,7 +14,13 @@ import pytest
 from md5_bucket import Md5Backend, client_of
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import DamagedRecordWarning, InvalidInputError, StorageError, StorageFullError, StoreNotFoundError
+from metamlflow.errors import (
+    DamagedRecordWarning,
+    InvalidInputError,
+    StorageError,
+    StorageFullError,
+    StoreNotFoundError,
+)
 
 pa = pytest.importorskip("pyarrow")
 
@@ -337,7 +343,7 @@ def listed(client) -> list[str]:
 def open_segments() -> list[str]:
     """The files of catalogs that this process has open."""
     files = Path("/proc/self/fd")
-    targets = [os.readlink(place) for place in files.iterdir() if place.is_symlink()]
+    targets = [str(place.readlink()) for place in files.iterdir() if place.is_symlink()]
     return [target for target in targets if ".parquet" in target]
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ def _schema() -> Any:
 # --- sharing ----------------------------------------------------------------------------------------------------------
 
 
-def share(store: Store, segments: Segments, tombs: Set[tuple[ArtifactName, int]]) -> None:
+def share(store: Store, segments: Segments, tombs: AbstractSet[tuple[ArtifactName, int]]) -> None:
     """Write the next generation if it would be much larger than the newest one and may be written. Never fails.
 
     Args:
@@ -175,7 +176,7 @@ def share(store: Store, segments: Segments, tombs: Set[tuple[ArtifactName, int]]
             place.unlink(missing_ok=True)
 
 
-def _put(store: Store, key: str, place: Path, tombs: Set[tuple[ArtifactName, int]]) -> bool:
+def _put(store: Store, key: str, place: Path, tombs: AbstractSet[tuple[ArtifactName, int]]) -> bool:
     """Put a generation there; return False if it was taken back, since a version was erased meanwhile.
 
     Whoever erases a version writes its tomb first, and clears ``cache/`` last. Both may happen after the listing that
