@@ -167,6 +167,15 @@ def test_the_folder_is_private_and_an_unwritable_one_is_done_without(filled, tmp
     assert refs(client) == EXPECTED
 
 
+def test_a_catalog_that_has_no_place_in_the_cache_goes_to_the_temp_folder_that_is_set(filled, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "roomy").mkdir()
+    monkeypatch.setenv("METAMLFLOW_TMPDIR", str(tmp_path / "roomy"))
+    client = MetaMLFlowClient(filled.storage_uri, cache_dir=tmp_path / "file")
+    assert refs(client) == EXPECTED
+    assert list((tmp_path / "roomy").rglob("*.parquet"))
+
+
 def test_what_others_could_write_is_thrown_away(filled, tmp_path):
     refs(filled)
     (segment,) = segments(tmp_path)
@@ -403,7 +412,7 @@ def test_where_nothing_can_be_held_lists_are_whole_and_a_search_is_an_error_of_t
     for call in (refs, lambda client: client.catalog()):
         with pytest.raises(StorageFullError, match="No space left on device") as caught:
             call(filled)
-        assert "TMPDIR" in caught.value.hint
+        assert "METAMLFLOW_TMPDIR" in caught.value.hint
     monkeypatch.undo()
     assert refs(filled) == EXPECTED
 

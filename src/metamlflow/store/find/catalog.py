@@ -33,6 +33,7 @@ from metamlflow.store.find.records import HeldRecords
 from metamlflow.store.find.refresh import Snapshot, refreshed, take_in
 from metamlflow.store.find.segments import Segments, damage
 from metamlflow.store.transfer.scheduler import in_parallel
+from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, place_of_temps
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -138,7 +139,7 @@ class Catalog:
         return self._temporary()
 
     def _temporary(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="metamlflow-catalog-"))
+        folder = Path(tempfile.mkdtemp(prefix="metamlflow-catalog-", dir=place_of_temps()))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
@@ -176,10 +177,10 @@ class Catalog:
 
 def _unheld(error: BaseException) -> StorageError:
     """Return the error of a catalog that cannot be held anywhere."""
-    is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     return (StorageFullError if is_full else StorageError)(
         f"this machine can hold no catalog of the store, neither in the cache folder nor in a temporary one: {error}",
-        hint="Make room on the disk, or set TMPDIR or METAMLFLOW_CACHE_DIR to a folder on another one.",
+        hint=f"Make room, or set {TEMP_DIR_VARIABLE} to a folder that has room and can be written to.",
     )
 
 
