@@ -153,6 +153,12 @@ def test_a_version_that_is_erased_while_a_generation_is_made_does_not_come_back(
     assert not [key for key in shared_keys(bucket) if b'"n":11' in bucket.bucket.get(key).data]
 
 
+def test_who_may_not_delete_shares_nothing_that_could_not_be_taken_back(filled, bucket):
+    bucket.deletes = False
+    assert found(filled) == EXPECTED
+    assert shared_keys(bucket) == []
+
+
 def test_a_generation_goes_when_nobody_can_tell_whether_a_version_was_erased(filled, bucket, monkeypatch):
     from metamlflow.store.find import shared
 

@@ -179,10 +179,15 @@ def share(store: Store, segments: Segments, tombs: AbstractSet[tuple[ArtifactNam
 def _put(store: Store, key: str, place: Path, tombs: AbstractSet[tuple[ArtifactName, int]]) -> bool:
     """Put a generation there; return False if it was taken back, since a version was erased meanwhile.
 
+    Nothing is put by whoever may not delete, and could not take it back: that is tried first, with no object there.
+
     Whoever erases a version writes its tomb first, and clears ``cache/`` last. Both may happen after the listing that
     the rows come from, and before the put, which would bring the erased manifest back. So the tombs are listed again: a
     tomb that is not in this listing is younger than the generation, and its eraser finds it and deletes it.
     """
+    if failures := store.backend.delete([key]):
+        _log.debug("the catalog is not shared: %s", failures[0].error)
+        return False
     is_sound = False
     try:
         store.backend.put(key, _blob(place))
