@@ -865,6 +865,7 @@ class MetaMLFlowClient:
             InvalidInputError: the expression is malformed; the message shows the place.
             MissingDependencyError: pyarrow is not installed.
             StoreNotFoundError: the store does not exist.
+            StorageError: this machine has no room for what a search holds, nor in the temp folder.
         """
         from metamlflow.store.find.search import parsed, search
 
@@ -881,6 +882,7 @@ class MetaMLFlowClient:
         Raises:
             MissingDependencyError: pyarrow is not installed.
             StoreNotFoundError: the store does not exist.
+            StorageError: this machine has no room for what a search holds, nor in the temp folder.
         """
         from metamlflow.store.find.search import table
 
@@ -901,6 +903,7 @@ class MetaMLFlowClient:
             InvalidInputError: the query fails, or gives no rows.
             MissingDependencyError: DuckDB or pyarrow is not installed.
             StoreNotFoundError: the store does not exist.
+            StorageError: this machine has no room for what a search holds, nor in the temp folder.
         """
         from metamlflow.store.find.sql import rows_of_query
 

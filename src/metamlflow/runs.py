@@ -237,7 +237,8 @@ class Run:
                 step after the largest one.
 
         Raises:
-            InvalidInputError: an argument is invalid, or there are 100 series already.
+            InvalidInputError: an argument is invalid, no step is given after the largest that there can be
+                (2**53 - 1), or there are 100 series already. Nothing of this call is stored then.
         """
         check_text(name, "the name of a metric")
         encoded = encode_mapping({name: value})

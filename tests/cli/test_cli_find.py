@@ -87,3 +87,25 @@ def test_a_query_prints_decimals_times_and_dates_as_plain_texts(ask, store):
     assert ask("sql", query).out == "4\t1.50\t2026-01-31\tnan\ttrue\n"
     (row,) = json.loads(ask("sql", query, "--json").out)["rows"]
     assert list(row.values()) == [4, "1.50", "2026-01-31", "nan", True]
+
+
+COLUMNS = {
+    "two of one name": ("1 a, 2 a, 3 b", ["a", "a_2", "b"]),
+    "two without one": ("count(*), 2, count(*)", ["count_star()", "2", "count_star()_2"]),
+    "a name that such a column would get": ("1 a, 2 a, 3 a_2, 4 a", ["a", "a_3", "a_2", "a_4"]),
+    "a name with a number first": ("1 a_2, 2 a, 3 a, 4 a_2", ["a_2", "a", "a_3", "a_2_2"]),
+}
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+def test_a_query_prints_each_of_its_columns_whatever_their_names_are(ask, store, what):
+    need("duckdb")
+    (columns, names), query = COLUMNS[what], "select {} from (select 1 from versions limit 1)"
+    values = [str(1 if column.startswith("count") else column.split()[0]) for column in columns.split(", ")]
+    assert ask("sql", query.format(columns)).out.rstrip("\n").split("\t") == values
+    document = json.loads(ask("sql", query.format(columns), "--json").out)
+    assert document["columns"] == names
+    assert document["rows"] == [dict(zip(names, map(int, values), strict=True))]
+    joined = json.loads(ask("sql", "select * from versions a join versions b using (name, version)", "--json").out)
+    assert all(len(row) == len(joined["columns"]) for row in joined["rows"])
+    assert {"size", "size_2"} <= set(joined["columns"])

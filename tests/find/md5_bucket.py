@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from metamlflow import MetaMLFlowClient
 from metamlflow._session import Session
+from metamlflow.backend import DeleteFailure
 from metamlflow.errors import AccessDeniedError
 from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
@@ -15,13 +16,14 @@ from metamlflow.testing.memory import MemoryBackend
 
 
 class Md5Backend(MemoryBackend):
-    """Tells MD5s, unless they are switched off; refuses writes below places that are closed."""
+    """Tells MD5s, unless they are switched off; refuses writes below closed places, and deletions if told so."""
 
     def __init__(self, bucket=None):
         super().__init__(bucket)
         self.reads = Counter()
         self.tells_md5 = True
         self.closed = ()
+        self.deletes = True
 
     def read(self, key, start=0, end=None):
         self.reads[key.partition("/")[0]] += 1
@@ -40,6 +42,11 @@ class Md5Backend(MemoryBackend):
     def put(self, key, blob):
         self._check(key)
         return super().put(key, blob)
+
+    def delete(self, keys):
+        if self.deletes:
+            return super().delete(keys)
+        return [DeleteFailure(key, AccessDeniedError(f"{key} may not be deleted", key=key)) for key in keys]
 
     def _check(self, key):
         if key.startswith(self.closed):

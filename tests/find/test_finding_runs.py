@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from metamlflow.errors import DamagedRecordWarning, InvalidInputError, LineageWarning, RunNotFoundError
-from metamlflow.model.runs import MAX_POINTS, MAX_SERIES, MetricSeries
+from metamlflow.model.runs import MAX_POINTS, MAX_SERIES, MAX_STEP, MetricSeries
 
 
 @pytest.fixture
@@ -187,6 +187,59 @@ def test_threads_log_into_one_series(client):
             for future in [pool.submit(work) for _ in range(4)]:
                 future.result()
     assert client.get_run(run.id).end.series["loss"][-1] == (11_999, 1.0)
+
+
+NAN = math.nan
+PAIRS = {
+    "NaN and NaN": (NAN, -NAN, True),
+    "NaN in lists": ([1.0, NAN], [1.0, NAN], True),
+    "NaN in mappings of lists": ({"a": [NAN], "b": 1}, {"b": 1, "a": [NAN]}, True),
+    "NaN and a number": (NAN, 0.0, False),
+    "NaN and none": (NAN, None, False),
+    "two infinities": (math.inf, -math.inf, False),
+    "true and 1": (True, 1, False),
+    "true and 1 in lists": ([True], [1], False),
+    "a list and a longer one": ([NAN], [NAN, NAN], False),
+    "a mapping and another name": ({"a": NAN}, {"b": NAN}, False),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("kind", ["params", "metrics"])
+def test_a_comparison_shows_as_changed_what_differs_and_nothing_else(client, kind, pair):
+    *values, same = PAIRS[pair]
+    runs = []
+    for value in values:
+        with client.run("train", params={"x": value} if kind == "params" else None) as run:
+            run.log_metrics({"x": value} if kind == "metrics" else {})
+        runs.append(run.id)
+    compared = client.compare_runs(*runs)
+    assert (f"{kind}.x" in [name for name, *_ in compared.changed]) is not same
+    (line,) = [line for line in str(compared).splitlines() if f" {kind}.x:" in line]
+    assert line.startswith("*") is not same
+    assert compared._repr_html_().count(">*</td>") == len(compared.changed)
+
+
+BEYOND = {
+    "the step after the largest": (MAX_STEP, None),
+    "the step after one that came before others": (MAX_STEP, 3, None),
+    "one given beyond": (MAX_STEP, MAX_STEP + 1),
+}
+
+
+@pytest.mark.parametrize("steps", BEYOND)
+def test_a_step_beyond_the_largest_is_refused_and_the_run_stays_readable(client, steps):
+    *given, last = BEYOND[steps]
+    with client.run("train") as run:
+        for step in given:
+            run.log_metric("loss", 1.0, step=step)
+        for _ in range(2):
+            with pytest.raises(InvalidInputError, match="a step is a whole number from 0 to"):
+                run.log_metric("loss", 2.0, step=last)
+        run.log_metric("accuracy", 0.5)
+    (found,) = client.runs()
+    assert found.end.series == {"loss": tuple((step, 1.0) for step in sorted(given)), "accuracy": ((0, 0.5),)}
+    assert found.end.metrics == {"loss": 1.0, "accuracy": 0.5}
 
 
 LOGGING = {

@@ -14,7 +14,13 @@ import pytest
 from md5_bucket import Md5Backend, client_of
 
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import DamagedRecordWarning, InvalidInputError, StoreNotFoundError
+from metamlflow.errors import (
+    DamagedRecordWarning,
+    InvalidInputError,
+    StorageError,
+    StorageFullError,
+    StoreNotFoundError,
+)
 
 pa = pytest.importorskip("pyarrow")
 
@@ -161,6 +167,15 @@ def test_the_folder_is_private_and_an_unwritable_one_is_done_without(filled, tmp
     assert refs(client) == EXPECTED
 
 
+def test_a_catalog_that_has_no_place_in_the_cache_goes_to_the_temp_folder_that_is_set(filled, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "roomy").mkdir()
+    monkeypatch.setenv("METAMLFLOW_TMPDIR", str(tmp_path / "roomy"))
+    client = MetaMLFlowClient(filled.storage_uri, cache_dir=tmp_path / "file")
+    assert refs(client) == EXPECTED
+    assert list((tmp_path / "roomy").rglob("*.parquet"))
+
+
 def test_what_others_could_write_is_thrown_away(filled, tmp_path):
     refs(filled)
     (segment,) = segments(tmp_path)
@@ -285,3 +300,128 @@ def test_without_pyarrow_the_error_names_the_extra_and_listing_goes_on(filled, m
             call()
         assert caught.value.extra == "arrow"
     assert len(filled.list_artifacts()) == 2
+
+
+MOST_VALUES = 1_000
+MANY_VALUES = {
+    "at the top": lambda count: {f"k{number}": number for number in range(count)},
+    "in one mapping": lambda count: {"k0": 0, "more": {f"k{number}": number for number in range(1, count - 1)}},
+    "in mappings of mappings": lambda count: {
+        "k0": 0,
+        "more": {f"m{first}": {"n": {f"k{n}": n for n in range(97)}} for first in range((count - 2) // 99)},
+    },
+}
+
+
+@pytest.mark.parametrize("form", MANY_VALUES)
+@pytest.mark.parametrize("count", [MOST_VALUES - 1, MOST_VALUES, MOST_VALUES + 1, 3 * MOST_VALUES])
+def test_a_version_is_found_by_each_of_its_metadata_values_however_many_it_has(client, tmp_path, form, count):
+    client.register_artifact("wide", b"x", "file", MANY_VALUES[form](count))
+    client.register_artifact("few", b"x", "file", {"k0": 7})
+    nested = {"at the top": "k7", "in one mapping": "more.k7", "in mappings of mappings": "more.m2.n.k7"}[form]
+    for one in (client, another(client, tmp_path)):
+        assert refs(one, "metadata.k0 = 0") == ["wide@1"]
+        assert refs(one, f"metadata.{nested} = 7") == ["wide@1"]
+        assert refs(one, "metadata.k0 != 7") == ["wide@1"]
+        assert refs(one, "metadata.nothing = 7") == []
+
+
+def test_rows_that_another_version_of_the_library_wrote_are_read_again(filled, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("metamlflow.store.find.segments._FORMAT", {b"metamlflow.catalog": b"1"})
+        patched.setattr("metamlflow.store.find.columns._leaves", lambda _: [])
+        assert refs(filled, "metadata.n = 2") == []
+    (old,) = segments(tmp_path)
+    assert refs(another(filled, tmp_path), "metadata.n = 2") == ["data0@2"]
+    assert old not in segments(tmp_path)
+
+
+# --- lists of many names ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _held_early(monkeypatch):
+    """As of a store with hundreds of names."""
+    monkeypatch.setattr("metamlflow.store.find.catalog._WORTH_KEEPING", 2)
+
+
+def listed(client) -> list[str]:
+    return [f"{artifact.name}@{artifact.version}" for artifact in client.list_artifacts()]
+
+
+def open_segments() -> list[str]:
+    """The files of catalogs that this process has open."""
+    files = Path("/proc/self/fd")
+    targets = [str(place.readlink()) for place in files.iterdir() if place.is_symlink()]
+    return [target for target in targets if ".parquet" in target]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed there")
+@pytest.mark.usefixtures("_held_early")
+def test_a_client_that_only_lists_keeps_few_files_however_long_it_goes_on(filled, tmp_path):
+    before = len(open_segments())
+    for number in range(30):
+        made = filled.register_artifact("data0", b"new%d" % number, "file", {"n": number})
+        assert listed(filled) == [f"data0@{made.version}", "data1@3"]
+        assert len(segments(tmp_path)) <= 9
+        assert len(open_segments()) - before <= 9
+    assert [artifact.metadata["n"] for artifact in filled.list_artifacts()] == [29, 5]
+    fresh = another(filled, tmp_path)
+    assert listed(fresh) == [f"data0@{made.version}", "data1@3"]
+    assert refs(fresh, "metadata.n = 29") == [f"data0@{made.version}"]
+
+
+@pytest.mark.usefixtures("_held_early")
+def test_a_list_throws_away_what_it_held_of_a_manifest_that_was_replaced(tmp_path):
+    import pyarrow.parquet as pq
+
+    bucket = Md5Backend()
+    client = client_of(bucket, tmp_path / "cache")
+    for name in ("data0", "data1"):
+        client.register_artifact(name, b"1", "file", {"who": "Alice"})
+    client = client_of(bucket, tmp_path / "cache")  # which has committed none itself
+    listed(client)
+    key = "artifacts/data0/_versions/9999999998_v1.json"
+    data = bucket.bucket.get(key).data
+    bucket.delete([key])
+    bucket.create(key, data.replace(b"Alice", b"Robin"))
+    assert [artifact.metadata["who"] for artifact in client.list_artifacts()] == ["Robin", "Alice"]
+    held = [document for path in segments(tmp_path) for document in pq.read_table(path)["document"].to_pylist()]
+    assert sorted(b"Alice" in document for document in held) == [False, True]
+
+
+def no_room(*_args, **_more):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+FULL = {
+    "no file can be renamed": [("pathlib.Path.rename", no_room)],
+    "no file can be written": [("pyarrow.parquet.ParquetWriter.write_batch", no_room)],
+    "no file can be opened for writing": [("pyarrow.parquet.ParquetWriter.__init__", no_room)],
+    "no temporary folder can be made": [("pathlib.Path.rename", no_room), ("tempfile.mkdtemp", no_room)],
+}
+
+
+@pytest.mark.parametrize("what", FULL)
+@pytest.mark.usefixtures("_held_early")
+def test_where_nothing_can_be_held_lists_are_whole_and_a_search_is_an_error_of_the_storage(filled, monkeypatch, what):
+    for place, instead in FULL[what]:
+        monkeypatch.setattr(place, instead)
+    for _ in range(2):
+        assert listed(filled) == ["data0@3", "data1@3"]
+    for call in (refs, lambda client: client.catalog()):
+        with pytest.raises(StorageFullError, match="No space left on device") as caught:
+            call(filled)
+        assert "METAMLFLOW_TMPDIR" in caught.value.hint
+    monkeypatch.undo()
+    assert refs(filled) == EXPECTED
+
+
+def test_where_nothing_may_be_written_a_search_is_an_error_of_the_storage(filled, monkeypatch):
+    def refused(*_args, **_more):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.rename", refused)
+    with pytest.raises(StorageError, match="Permission denied") as caught:
+        refs(filled)
+    assert type(caught.value) is StorageError

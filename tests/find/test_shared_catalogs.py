@@ -7,6 +7,8 @@ import json
 import pytest
 from md5_bucket import Md5Backend, client_of
 
+from metamlflow.errors import AccessDeniedError
+
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -96,13 +98,25 @@ def test_a_search_of_a_store_on_a_disk_writes_nothing_there(client, raw):
     assert raw.keys() == before
 
 
+def write_tomb(bucket) -> None:
+    """Write the tomb of data2@4, the version with the number 11."""
+    text = bucket.bucket.get("artifacts/data2/_versions/9999999995_v4.json").data
+    tomb = json.loads(text) | {"created_by": "officer", "manifest_digest": "sha256:" + "0" * 64, "reason": None}
+    bucket.create("artifacts/data2/_versions/9999999995_v4.tomb.json", json.dumps(tomb).encode())
+
+
+def erase(bucket) -> None:
+    """Erase data2@4 as the format tells it: first the tomb, then the manifest, then all below ``cache/``."""
+    write_tomb(bucket)
+    bucket.delete(["artifacts/data2/_versions/9999999995_v4.json"])
+    bucket.delete(shared_keys(bucket))
+
+
 def test_an_erased_version_is_in_no_generation_that_is_written_later(filled, bucket, tmp_path):
     found(filled)
     (key,) = shared_keys(bucket)
     assert b'"n":11' in bucket.bucket.get(key).data
-    text = bucket.bucket.get("artifacts/data2/_versions/9999999995_v4.json").data
-    tomb = json.loads(text) | {"created_by": "officer", "manifest_digest": "sha256:" + "0" * 64, "reason": None}
-    bucket.create("artifacts/data2/_versions/9999999995_v4.tomb.json", json.dumps(tomb).encode())
+    write_tomb(bucket)
     bucket.delete([key])
     reader = client_of(bucket, tmp_path / "reader")
     assert found(reader) == EXPECTED[:-1]
@@ -111,6 +125,53 @@ def test_an_erased_version_is_in_no_generation_that_is_written_later(filled, buc
     local = [path.read_bytes() for path in (tmp_path / "reader/catalogs").rglob("*.parquet")]
     assert local
     assert not any(b"data2@4" in data for data in local)
+
+
+@pytest.mark.parametrize("moment", ["page_of", "_write", "_blob", "_tombs"])
+def test_a_version_that_is_erased_while_a_generation_is_made_does_not_come_back(
+    filled, bucket, tmp_path, monkeypatch, moment
+):
+    from metamlflow.store.find import shared
+
+    step, steps = getattr(shared, moment), []
+
+    def erased_meanwhile(*args):
+        if moment == "page_of" and steps == ["reading"]:
+            erase(bucket)  # after the listing of the versions, before that of the generations
+        steps.append("reading")
+        if moment != "page_of":
+            erase(bucket)
+        return step(*args)
+
+    monkeypatch.setattr(shared, moment, erased_meanwhile)
+    assert found(filled) == EXPECTED  # as of its listing
+    assert steps
+    monkeypatch.setattr(shared, moment, step)
+    assert not [key for key, data in bucket.bucket.objects.items() if b'"n":11' in data.data]
+    for cache in ("writer", "reader"):
+        assert found(client_of(bucket, tmp_path / cache)) == EXPECTED[:-1]
+    assert not [key for key in shared_keys(bucket) if b'"n":11' in bucket.bucket.get(key).data]
+
+
+def test_who_may_not_delete_shares_nothing_that_could_not_be_taken_back(filled, bucket):
+    bucket.deletes = False
+    assert found(filled) == EXPECTED
+    assert shared_keys(bucket) == []
+
+
+def test_a_generation_goes_when_nobody_can_tell_whether_a_version_was_erased(filled, bucket, monkeypatch):
+    from metamlflow.store.find import shared
+
+    written = []
+
+    def refused(_):
+        written.extend(shared_keys(bucket))
+        raise AccessDeniedError("artifacts/ may not be listed any more")
+
+    monkeypatch.setattr(shared, "_tombs", refused)
+    assert found(filled) == EXPECTED
+    assert len(written) == 1
+    assert shared_keys(bucket) == []
 
 
 # --- written by a stranger --------------------------------------------------------------------------------------------

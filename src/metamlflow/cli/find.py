@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -64,11 +66,14 @@ def sql(
     In a pipe: the columns, separated by tabs, without their names.
     """
     found = client_for(store, options).sql(query)
-    rows = found.to_pylist()
+    rows = list(zip(*(column.to_pylist() for column in found.columns), strict=True))  # columns may share a name
     if as_json:
-        emit_document("rows", {"columns": found.column_names, "rows": [_document(row) for row in rows]})
+        names = _distinct(found.column_names)
+        emit_document(
+            "rows", {"columns": names, "rows": [dict(zip(names, map(_plain, row), strict=True)) for row in rows]}
+        )
     else:
-        emit_rows(([_cell(value) for value in row.values()] for row in rows), found.column_names if rows else ())
+        emit_rows(([_cell(value) for value in row] for row in rows), found.column_names if rows else ())
 
 
 @find_app.command(short_help="List runs, or compare two of them.")
@@ -131,8 +136,13 @@ def _cell(value: Any) -> Cell:
     return json.dumps(plain, ensure_ascii=False)
 
 
-def _document(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in row.items()}
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of columns, of which each is there once: of several of one name all but the first get a number."""
+    found: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        found[next(one for one in numbered if one not in found and one not in names) if name in found else name] = None
+    return list(found)
 
 
 def _plain(value: Any) -> Any:

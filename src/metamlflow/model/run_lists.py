@@ -152,7 +152,7 @@ class RunComparison:
     @property
     def changed(self) -> tuple[tuple[str, Any, Any], ...]:
         """The rows in which the two runs differ."""
-        return tuple(row for row in self.rows if row[1] != row[2] or type(row[1]) is not type(row[2]))
+        return tuple(row for row in self.rows if not _is_same(*row[1:]))
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as JSON values."""
@@ -162,7 +162,7 @@ class RunComparison:
     def __str__(self) -> str:
         lines = [f"{self.left.start.run_id} | {self.right.start.run_id}"]
         lines += [
-            f"{' ' if left == right else '*'} {one_line(name)}: {_value(left)} | {_value(right)}"
+            f"{' ' if _is_same(left, right) else '*'} {one_line(name)}: {_value(left)} | {_value(right)}"
             for name, left, right in self.rows
         ]
         return "\n".join(lines)
@@ -171,7 +171,9 @@ class RunComparison:
         return f"<RunComparison: {counted(len(self.changed), 'difference')} of {counted(len(self.rows), 'fact')}>"
 
     def _repr_html_(self) -> str:
-        rows = [("" if left == right else "*", name, _value(left), _value(right)) for name, left, right in self.rows]
+        rows = [
+            ("" if _is_same(left, right) else "*", name, _value(left), _value(right)) for name, left, right in self.rows
+        ]
         return grid_of("Two runs", ("", "fact", self.left.start.run_id[:8], self.right.start.run_id[:8]), rows)
 
 
@@ -183,6 +185,17 @@ def _compared(record: RunRecord) -> dict[str, Any]:
     for kind in ("params", "metrics", "code"):
         found |= {f"{kind}.{name}": value for name, value in facts[kind].items()}
     return found | {"inputs": sorted(facts["inputs"]), "outputs": sorted(facts["outputs"])}
+
+
+def _is_same(left: Any, right: Any) -> bool:
+    """Whether two facts are the same: of one type, as true is not 1; NaN is NaN, and 0.0 is not -0.0."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(_is_same(value, right[name]) for name, value in left.items())
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(_is_same, left, right))
+    if type(left) is not type(right):
+        return False
+    return repr(left) == repr(right) if isinstance(left, float) else bool(left == right)
 
 
 def _shown(values: Mapping[str, Any]) -> str:

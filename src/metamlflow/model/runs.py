@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from metamlflow._looks import counted, minute_text, one_line, table_of
+from metamlflow.errors import InvalidInputError
 from metamlflow.model.manifests import Input
 
 Outcome = Literal["finished", "failed"]
@@ -33,8 +34,17 @@ class MetricSeries:
         self._last = -1
 
     def log(self, value: Any, step: int | None) -> None:
-        """Take in a value, in place of one that was logged at the same step; by default at the next step."""
+        """Take in a value, in place of one that was logged at the same step; by default at the next step.
+
+        Raises:
+            InvalidInputError: the step is above the largest one; nothing was taken in.
+        """
         at = self._last + 1 if step is None else step
+        if at > MAX_STEP:
+            raise InvalidInputError(
+                f"a step is a whole number from 0 to {MAX_STEP:,}, and the one after the largest would be {at:,}",
+                hint="Give the step.",
+            )
         self._last = max(self._last, at)
         self._points[at] = value
         if len(self._points) > MAX_POINTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, StorageError, StorageFullError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.cache.catalogs import catalog_folder
@@ -32,6 +33,7 @@ from metamlflow.store.find.records import HeldRecords
 from metamlflow.store.find.refresh import Snapshot, refreshed, take_in
 from metamlflow.store.find.segments import Segments, damage
 from metamlflow.store.transfer.scheduler import in_parallel
+from metamlflow.store.transfer.spooling import TEMP_DIR_VARIABLE, place_of_temps
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -68,11 +70,22 @@ class Catalog:
         Raises:
             MissingDependencyError: pyarrow is not installed.
             StoreNotFoundError: the store does not exist.
+            StorageError: this machine can hold no catalog, not even in a temporary folder; a StorageFullError if its
+                disk is full.
         """
-        return self._undamaged(lambda: use(self._refreshed()))
+        try:
+            return self._undamaged(lambda: use(self._refreshed()))
+        except (OSError, arrow().ArrowException) as error:
+            if isinstance(error, MetaMLFlowError):
+                raise
+            raise _unheld(error) from error
 
     def _undamaged(self, act: Callable[[], Result]) -> Result:
-        """Do something with what is held: it may be damaged anywhere, and its disk may be full."""
+        """Do something with what is held: it may be damaged anywhere, and its disk may be full.
+
+        Raises:
+            OSError: or another of :func:`damage`, where a new catalog in a temporary folder does not help either.
+        """
         arrow()
         self._store.marker()
         if self._pid != os.getpid():
@@ -126,7 +139,7 @@ class Catalog:
         return self._temporary()
 
     def _temporary(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="metamlflow-catalog-"))
+        folder = Path(tempfile.mkdtemp(prefix="metamlflow-catalog-", dir=place_of_temps()))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
@@ -162,6 +175,15 @@ class Catalog:
         return looked_again(lambda: load_manifest(self._store, ArtifactName(name), number), self._store.clock)
 
 
+def _unheld(error: BaseException) -> StorageError:
+    """Return the error of a catalog that cannot be held anywhere."""
+    is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return (StorageFullError if is_full else StorageError)(
+        f"this machine can hold no catalog of the store, neither in the cache folder nor in a temporary one: {error}",
+        hint=f"Make room, or set {TEMP_DIR_VARIABLE} to a folder that has room and can be written to.",
+    )
+
+
 def _versions(segments: Segments, rows: Sequence[int]) -> list[tuple[str, int]]:
     """Return name and number of rows."""
     if not rows:
@@ -178,12 +200,18 @@ def held_versions(
 ) -> list[StoredManifest | None]:
     """Return manifests of listed versions: those of many are held in the catalog, and what it lacks is read into it.
 
-    None: it is not held, and whoever wants it reads it.
+    None: it is not held, and whoever wants it reads it; so it is with all of them if this machine can hold nothing.
     """
     infos = [status.info for _, status in wanted]
     if len(wanted) < _WORTH_KEEPING or None in infos or importlib.util.find_spec("pyarrow") is None:
         return [None] * len(wanted)
-    return catalog.of_objects([info for info in infos if info is not None])
+    try:
+        return catalog.of_objects([info for info in infos if info is not None])
+    except damage() as error:
+        if isinstance(error, MetaMLFlowError):
+            raise
+        _log.debug("nothing is held: %s", error)
+        return [None] * len(wanted)
 
 
 def _place_of(store: Store) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from metamlflow._packages import imported
@@ -137,16 +137,14 @@ def _json(value: Any) -> str:
 
 def _leaves(manifest: Manifest) -> list[Leaf]:
     """Return each metadata value with its path; one odd value without a path if there are too many."""
-    found = list(_walk(decode(manifest.metadata)))
+    found = list(islice(_walk(decode(manifest.metadata)), _MOST_LEAVES + 1))  # the last one tells that there are more
     return found if len(found) <= _MOST_LEAVES else [("", ODD, None, None)]
 
 
 def _walk(metadata: Mapping[str, Any]) -> Iterator[Leaf]:
     todo: list[tuple[tuple[str, ...], Any]] = [((), metadata)]
-    count = 0
-    while todo and count <= _MOST_LEAVES:
+    while todo:
         path, value = todo.pop()
-        count += 1
         if isinstance(value, Mapping):
             todo += [((*path, str(name)), inner) for name, inner in value.items()]
             if not path:

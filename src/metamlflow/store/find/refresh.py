@@ -79,18 +79,22 @@ def refreshed(store: Store, segments: Segments, records: HeldRecords) -> Snapsho
         alive += b"\1" * len(rows)
     snapshot = _joined(store, segments, records, look, alive)
     if look.is_proven and look.requested >= MUCH:
-        share(store, segments)
+        share(store, segments, look.tombs)
     return snapshot
 
 
 def take_in(store: Store, segments: Segments, infos: Sequence[ObjectInfo]) -> None:
-    """Read the manifests among listed objects that have no row, and write rows of them."""
+    """Read the manifests among listed objects that have no row, and write rows of them.
+
+    Rows that these stand for go, and many small segments become one: a client may list, and never search.
+    """
     look = _Look(store, segments)
     with SegmentWriter(segments.folder) as writer:
         for info, loaded in look.read_of(look.unknown(list(infos)), quiet=True):
             writer.add(info, loaded)
     if (segment := writer.segment) is not None:
         segments.add(segment)
+        segments.merge(segments.current())
 
 
 @dataclass(frozen=True, slots=True)

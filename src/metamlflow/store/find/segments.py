@@ -26,7 +26,7 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.store.find.columns import INDEX, arrow, batch_of, identity_of, row_of, schema, weight_of
 
 _log = logging.getLogger(__name__)
-_FORMAT = {b"metamlflow.catalog": b"1"}
+_FORMAT = {b"metamlflow.catalog": b"2"}
 _GROUP_ROWS = 2_048
 _INDEXED = 8_192  # rows at a time
 _GROUP_BYTES = 16 * 1024 * 1024
@@ -129,6 +129,11 @@ class Segment:
         """Whether this version of the library wrote its like."""
         return bool(self.file.schema_arrow.equals(schema()) and (self.file.schema_arrow.metadata or {}) == _FORMAT)
 
+    def close(self) -> None:
+        """Close the file. Its columns that were read stay."""
+        if "file" in self.__dict__:
+            self.file.close()
+
     def column(self, name: str) -> Any:
         """Return a column, as an array of one chunk or more."""
         if name not in self._held:
@@ -211,6 +216,13 @@ class Segments:
         row = self.index.get(info.key)
         return row if row is not None and self._identities[row] == hash(identity_of(info)) else None
 
+    def current(self) -> bytearray:
+        """Return for each row whether it is the last one of its key."""
+        found = bytearray(len(self))
+        for row in self.index.values():
+            found[row] = 1
+        return found
+
     def _take_in(self, segment: Segment, first: int) -> None:
         """Note the keys and identities of a segment's rows.
 
@@ -283,6 +295,7 @@ class Segments:
         self._index = None
         for segment in gone:
             with suppress(OSError):
+                segment.close()
                 segment.path.unlink(missing_ok=True)
         return True
 

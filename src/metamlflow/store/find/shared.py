@@ -16,6 +16,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ import google_crc32c
 from metamlflow.backend import Blob, CheapStat, ObjectInfo
 from metamlflow.backend.tags import bare_tag
 from metamlflow.errors import MetaMLFlowError
-from metamlflow.format.layout import CATALOGS, catalog_key, parse_catalog_key
+from metamlflow.format.layout import ARTIFACTS, CATALOGS, catalog_key, parse_catalog_key
+from metamlflow.format.listed_keys import listed_key
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.statuses import page_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.find.columns import arrow
@@ -144,8 +148,14 @@ def _schema() -> Any:
 # --- sharing ----------------------------------------------------------------------------------------------------------
 
 
-def share(store: Store, segments: Segments) -> None:
-    """Write the next generation if it would be much larger than the newest one and may be written. Never fails."""
+def share(store: Store, segments: Segments, tombs: AbstractSet[tuple[ArtifactName, int]]) -> None:
+    """Write the next generation if it would be much larger than the newest one and may be written. Never fails.
+
+    Args:
+        store: the store.
+        segments: the rows.
+        tombs: those of the listing that the rows come from.
+    """
     if isinstance(store.backend, CheapStat) or len(segments) < _LEAST_ROWS:
         return
     place = segments.folder / f"shared.{secrets.token_hex(4)}.temp"
@@ -157,13 +167,43 @@ def share(store: Store, segments: Segments) -> None:
         store.writable_marker()
         _write(segments, place)
         key = catalog_key(newest[0] + 1, len(segments), secrets.token_hex(8))
-        store.backend.put(key, _blob(place))
-        store.backend.delete([key for key, at in listed if at[0] <= newest[0] + 1 - _KEPT])
+        if _put(store, key, place, tombs):
+            store.backend.delete([key for key, at in listed if at[0] <= newest[0] + 1 - _KEPT])
     except (MetaMLFlowError, OSError) as error:
         _log.debug("the catalog is not shared: %s", error)
     finally:
         with suppress(OSError):
             place.unlink(missing_ok=True)
+
+
+def _put(store: Store, key: str, place: Path, tombs: AbstractSet[tuple[ArtifactName, int]]) -> bool:
+    """Put a generation there; return False if it was taken back, since a version was erased meanwhile.
+
+    Nothing is put by whoever may not delete, and could not take it back: that is tried first, with no object there.
+
+    Whoever erases a version writes its tomb first, and clears ``cache/`` last. Both may happen after the listing that
+    the rows come from, and before the put, which would bring the erased manifest back. So the tombs are listed again: a
+    tomb that is not in this listing is younger than the generation, and its eraser finds it and deletes it.
+    """
+    if failures := store.backend.delete([key]):
+        _log.debug("the catalog is not shared: %s", failures[0].error)
+        return False
+    is_sound = False
+    try:
+        store.backend.put(key, _blob(place))
+        is_sound = all(tomb in tombs for tomb in _tombs(store))
+    finally:
+        if not is_sound:  # nor is it if that could not be told
+            store.backend.delete([key])
+    return is_sound
+
+
+def _tombs(store: Store) -> Iterator[tuple[ArtifactName, int]]:
+    """List all tombs: a request for each thousand records, of which somebody has just read many one by one."""
+    for info in listed_in_order(store, ARTIFACTS):
+        at = listed_key(info.key)
+        if at is not None and at.kind == "tomb" and at.name is not None:
+            yield at.name, at.version or 0
 
 
 def _write(segments: Segments, place: Path) -> None:

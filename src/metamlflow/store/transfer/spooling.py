@@ -28,7 +28,7 @@ def may_pass(error: OSError) -> bool:
 
 def new_spool(most_in_memory: int = SMALL) -> IO[bytes]:
     """Return an empty, anonymous file, in memory up to ``most_in_memory`` bytes; :func:`discard` removes it."""
-    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(most_in_memory, dir=_folder()))
+    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(most_in_memory, dir=place_of_temps()))
 
 
 def discard(spool: IO[bytes]) -> None:
@@ -45,7 +45,7 @@ def temp_folder() -> Iterator[str]:
         StorageError: the temp folder is missing or cannot be used.
     """
     with spool_errors():
-        made = tempfile.TemporaryDirectory(prefix="metamlflow-", dir=_folder())
+        made = tempfile.TemporaryDirectory(prefix="metamlflow-", dir=place_of_temps())
     with made as folder:
         yield folder
 
@@ -56,7 +56,7 @@ def spool_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        folder = _folder() or tempfile.tempdir or "of the system"
+        folder = place_of_temps() or tempfile.tempdir or "of the system"
         if may_pass(error):
             raise passing_failure(error, f"the temp folder {folder}") from error
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
@@ -72,7 +72,8 @@ def spool_errors() -> Iterator[None]:
         ) from error
 
 
-def _folder() -> str | None:
+def place_of_temps() -> str | None:
+    """Return the folder that is set for temporary files; None stands for that of the system."""
     return os.environ.get(TEMP_DIR_VARIABLE) or None
 
 
