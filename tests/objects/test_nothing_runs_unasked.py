@@ -188,8 +188,10 @@ HEADER = {"descr": "<f8", "fortran_order": False, "shape": None}
         long_npy("[" + "[]," * 20_000 + "]"),
         long_npy("[" + "[]," * 3_000_000 + "]"),
     ],
-    ids=["empty", "version", "large", "short", "negative", "objects", "code", "wide", "deep"]
-    + ["a long sum", "many lists", "too long"],
+    ids=[
+        *("empty", "version", "large", "short", "negative", "objects", "code", "wide", "deep"),
+        *("a long sum", "many lists", "too long"),
+    ],
 )
 def test_hostile_arrays_are_an_error_and_take_no_memory(stored, content):
     artifact = stored(content, "npy")
