@@ -255,13 +255,15 @@ class Artifact:
 
         Raises:
             UntrustedContentError: loading it may run code, and you did not say that you trust it.
-            InvalidInputError: no format is recorded, or the content does not have the format.
+            InvalidInputError: no format is recorded, or the content does not have the format. Code of a pickle raises
+                its own errors.
             IntegrityError: the content is damaged or missing.
             MissingDependencyError: a package is needed for the format.
         """
-        meant = checked_format(f"{self.name}@{self.version}", self.saved_as if format is None else format, trusted)
-        with noted(f"while loading {self.name}@{self.version} as {meant!r:.80}"):
-            return load_object(self.local_path(self._entry(None).path), meant, trusted)
+        reference = f"{self.name}@{self.version}"
+        meant = checked_format(reference, self.saved_as if format is None else format, trusted)
+        with noted(f"while loading {reference} as {meant!r:.80}"):
+            return load_object(reference, self.local_path(self._entry(None).path), meant, trusted)
 
     def local_path(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Return a local, read-only copy of a file or of the whole folder: verified, cached, shared by processes.

@@ -117,6 +117,32 @@ def test_arrays_come_back_with_type_shape_and_order(client, array):
     assert found.flags.f_contiguous == np.load(saved.local_path(), allow_pickle=False).flags.f_contiguous
 
 
+def nested(depth):
+    kind = np.dtype("f8")
+    for _ in range(depth):
+        kind = np.dtype([("inner", kind)])
+    return kind
+
+
+def fields(number):
+    return np.dtype([(f"field_number_{n}", "f8") for n in range(number)])
+
+
+@pytest.mark.parametrize("kind", [fields(600), fields(2_000), np.dtype([("x" * 9_990, "f8")]), nested(60)])
+def test_an_array_of_many_long_or_nested_fields_that_is_saved_is_loaded(client, kind):
+    array = np.ones(3, kind)
+    found = client.save("thing", array).load()
+    assert (found.dtype, found.tobytes()) == (array.dtype, array.tobytes())
+
+
+@pytest.mark.parametrize("kind", [fields(2_500), nested(150)])
+def test_an_array_that_could_not_be_loaded_is_not_saved(client, raw, kind):
+    with pytest.raises(InvalidInputError, match="too many, or nested too deeply") as refusal:
+        client.save("thing", np.ones(3, kind))
+    assert "Save a data frame" in refusal.value.hint
+    assert raw.keys() == set()
+
+
 @pytest.mark.parametrize(
     "array",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from metamlflow._looks import bytes_text
@@ -13,22 +14,25 @@ _MOST_TIMES = 20  # skops and Keras do not compress; what is compressed well is 
 _ALWAYS = 64 * 1024 * 1024  # bytes
 
 
-def check_unpacked_size(path: Path, trusted: Trusted) -> None:
-    """Refuse an archive whose members are very much larger than the archive. Python reads no more than they state.
+def check_archive(path: Path, trusted: Trusted, members: Collection[str]) -> None:
+    """Refuse a file that is not an archive with some members, or whose members are very much larger than the archive.
+
+    Python reads no more of a member than the archive states.
 
     Raises:
-        UntrustedContentError: it is such an archive, and the caller does not trust it.
-        InvalidInputError: it is a damaged archive.
+        UntrustedContentError: it unpacks to very much more, and the caller does not trust it.
+        InvalidInputError: it is not such an archive, or is a damaged one.
     """
-    if trusted is True or not zipfile.is_zipfile(path):
-        return
     try:
         with zipfile.ZipFile(path) as archive:
+            found = set(archive.namelist())
             unpacked = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise InvalidInputError(f"the file is a damaged archive: {error!s:.300}") from error
+        raise InvalidInputError(f"the file is not a zip archive, or a damaged one: {error!s:.300}") from error
+    if missing := sorted(set(members) - found):
+        raise InvalidInputError(f"the file is another kind of archive: it has no {', '.join(missing)}")
     packed = path.stat().st_size
-    if unpacked > max(_ALWAYS, _MOST_TIMES * packed):
+    if trusted is not True and unpacked > max(_ALWAYS, _MOST_TIMES * packed):
         raise UntrustedContentError(
             f"the archive has {bytes_text(packed)} and unpacks to {bytes_text(unpacked)}, which may fill the memory",
             hint="If you trust everybody who may write to the store: load(trusted=True).",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from metamlflow._packages import package
 from metamlflow.errors import InvalidInputError, UntrustedContentError
-from metamlflow.objects.archives import check_unpacked_size
+from metamlflow.objects.archives import check_archive
 from metamlflow.objects.serializer import Serializer, Trusted, is_of, refused, unknown_variant
+from metamlflow.store.transfer.spooling import temp_folder
 
 # The first versions without known ways for a file to run code.
 _SKOPS, _KERAS = (0, 13), (3, 12)
@@ -45,7 +48,7 @@ class Skops(Serializer):
         Raises:
             UntrustedContentError: it has other types; the error names all of them.
         """
-        check_unpacked_size(path, trusted)
+        check_archive(path, trusted, ["schema.json"])
         skops = package("skops.io", "skops", _SKOPS)
         unknown = skops.get_untrusted_types(file=path)
         allowed = set(unknown) if trusted is True else set(trusted or ())
@@ -133,7 +136,8 @@ class XGBoost(Serializer):
         if variant not in self._KINDS:
             raise unknown_variant(self, variant)
         model = getattr(package("xgboost", "xgboost"), variant)()
-        model.load_model(path)
+        with _named(path, self.extension) as link:
+            model.load_model(link)
         return model
 
 
@@ -183,12 +187,17 @@ class Keras(Serializer):
         """Return the model. In Keras' safe mode it holds no code of its own, unless the caller trusts it.
 
         Raises:
+            InvalidInputError: it is not an archive of Keras 3, such as an older HDF5 file.
             UntrustedContentError: it holds code, or classes that are not registered.
         """
-        check_unpacked_size(path, trusted)
+        check_archive(path, trusted, ["config.json", "metadata.json"])
         saving = package("keras", "keras", None if trusted is True else _KERAS).saving
         try:
-            return saving.load_model(path, safe_mode=trusted is not True)
+            # Keras chooses the reader by the name: older formats have readers that know no safe mode.
+            with _named(path, self.extension) as link:
+                return saving.load_model(link, safe_mode=trusted is not True)
+        except JSONDecodeError:  # which is a ValueError
+            raise
         except (ValueError, TypeError) as error:
             if trusted is True:
                 raise
@@ -197,6 +206,15 @@ class Keras(Serializer):
                 hint="Register its custom classes with Keras; if it holds code and you trust its author: "
                 "load(trusted=True).",
             ) from error
+
+
+@contextmanager
+def _named(path: Path, extension: str) -> Iterator[Path]:
+    """Yield a file under a name with an extension, for libraries that take the format from the name."""
+    with temp_folder() as folder:
+        link = Path(folder, f"model{extension}")
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def _holds_tensor(value: Any, depth: int = 0) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from metamlflow._looks import type_name, with_article
-from metamlflow.errors import InvalidInputError, UntrustedContentError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, UntrustedContentError
 from metamlflow.objects.registry import WITHOUT_FORMAT, serializer, serializer_for
 from metamlflow.objects.serializer import Serializer, Trusted
 from metamlflow.store.transfer.spooling import temp_folder
@@ -68,7 +69,7 @@ def _not_taken(value: Any, name: str) -> InvalidInputError:
 
 @contextmanager
 def noted(note: str) -> Iterator[None]:
-    """Add a note to each error: the libraries that load objects have no common one, and do not know the version."""
+    """Add a note to each error: who raises it does not know the version."""
     try:
         yield
     except Exception as error:  # it is raised again as it is
@@ -113,15 +114,37 @@ def _trusted(saved_as: str, trusted: Trusted) -> Serializer:
     return reader
 
 
-def load_object(path: Path, saved_as: str, trusted: Trusted) -> Any:
+def load_object(reference: str, path: Path, saved_as: str, trusted: Trusted) -> Any:
     """Return the object of a verified file.
 
     Args:
+        reference: the version, for errors.
         path: the file. Its name is not considered.
         saved_as: the format, and behind a slash the kind of the object.
         trusted: what the caller trusts.
 
     Raises:
         UntrustedContentError: loading it may run code, and the caller does not trust it.
+        InvalidInputError: the content does not have the format. Code of the file raises its own errors.
     """
-    return _trusted(saved_as, trusted).read(path, saved_as.partition("/")[2], trusted)
+    reader = _trusted(saved_as, trusted)
+    try:
+        return reader.read(path, saved_as.partition("/")[2], trusted)
+    except Exception as error:  # each library has errors of its own for content that it cannot read
+        if not _is_of_content(error, runs_code=reader.runs_code):
+            raise
+        said = (str(error).strip() or type_name(error)).splitlines()[0]
+        raise InvalidInputError(
+            f"{reference} cannot be loaded as {saved_as!r:.80}: {said:.300}",
+            hint="If its content has another format, name it: load(format=...); open() and local_path() give it as it "
+            "is. If it has this one, a newer version of the library may read it.",
+        ) from error
+
+
+def _is_of_content(error: Exception, *, runs_code: bool) -> bool:
+    """Return whether an error of a reader says that the content does not have the format."""
+    if runs_code:
+        return isinstance(error, UnpicklingError | EOFError)
+    if isinstance(error, OSError):  # libraries raise it for damaged content too, then without a number
+        return error.errno is None
+    return not isinstance(error, MetaMLFlowError | ImportError | MemoryError)

@@ -17,17 +17,20 @@ from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.likeness import quoted
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.diff.parts import ChangedColumn, DiffColumn, Parts
+from metamlflow.store.diff.shared_types import SharedType, shared_type
 from metamlflow.store.diff.tables import Rows
 from metamlflow.store.transfer.spooling import temp_folder
 
 Side = tuple[Store, StoredManifest]
+_TABLES = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True)
 class RowsDiff:
     """How many rows differ between two versions. True in a condition if any do.
 
-    Only the columns that both versions have are compared. Nulls are equal to nulls, and NaN to NaN. Of the rows that
+    Only the columns that both versions have are compared. Nulls are equal to nulls, NaN to NaN, and 0.0 to -0.0. Of
+    the rows that
     share a key, equal ones are unchanged, and of the rest as many as both versions have are changed.
 
     Attributes:
@@ -40,7 +43,7 @@ class RowsDiff:
         changed: rows that both have, by their key, with other values.
         duplicates: in each of the two versions, the rows beyond the first with their key.
         null_keys: in each of the two versions, the rows with a null among their key.
-        retyped: columns with another type in the two versions; they are compared in a type that both fit in.
+        retyped: columns with another type in the two versions; they are compared without rounding a value.
         left_out: the columns that both have and that were not compared, and why.
         as_text: whether the columns of CSV files were compared as text, since their values fit no type.
     """
@@ -127,6 +130,15 @@ def rows_diff(before: Side, after: Side, keys: Iterable[str]) -> RowsDiff:
     raise AssertionError
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column that both versions have: its name, its place in each of the two, and how it is compared."""
+
+    name: str
+    places: tuple[int, int]
+    shared: SharedType
+
+
 class _Comparison:
     """One comparison: which columns take part, and the queries."""
 
@@ -137,7 +149,7 @@ class _Comparison:
         self._keys = keys
         self._folder = folder
         self._left_out: dict[str, str] = {}
-        self._columns: list[tuple[str, int, int]] = []  # name, and its place in each of the two
+        self._columns: list[_Column] = []
 
     def counted(self) -> RowsDiff:
         """Return the numbers."""
@@ -190,48 +202,57 @@ class _Comparison:
                 self._left_out[name] = "several columns have this name"
                 continue
             places = schemas[0].names.index(name), schemas[1].names.index(name)
-            if why := self._problem(connection, *places):
-                if name in self._keys:
-                    raise InvalidInputError(f"keys: {name!r:.100} cannot be a key: {why}")
-                self._left_out[name] = why
+            found = self._comparable(connection, *places)
+            if isinstance(found, SharedType):
+                self._columns.append(_Column(name, places, found))
+            elif name in self._keys:
+                raise InvalidInputError(f"keys: {name!r:.100} cannot be a key: {found}")
             else:
-                self._columns.append((name, *places))
+                self._left_out[name] = found
         if not self._columns:
-            raise InvalidInputError(f"{self._sides[0].name} and {self._sides[1].name} have no column in common")
+            why = "; ".join(f"{name!r:.100}, since {reason}" for name, reason in [*self._left_out.items()][:9])
+            raise InvalidInputError(
+                f"{self._sides[0].name} and {self._sides[1].name} have no column in common"
+                f"{f' that can be compared: {why}' if why else ''}"
+            )
 
-    def _problem(self, connection: Any, before: int, after: int) -> str | None:
-        """Return why two columns cannot be compared, or None."""
-        kinds = [
-            _plain(self._pa, side.schema.field(place).type)
-            for side, place in zip(self._sides, (before, after), strict=True)
-        ]
-        if kinds[0] != kinds[1] and any(self._pa.types.is_nested(kind) or _is_binary(self._pa, kind) for kind in kinds):
-            return f"its types are {kinds[0]} and {kinds[1]}"
+    def _comparable(self, connection: Any, before: int, after: int) -> SharedType | str:
+        """Return how two columns are compared, or why they cannot be."""
+        places = zip(self._sides, (before, after), strict=True)
+        found = shared_type(self._pa, *(side.schema.field(place).type for side, place in places))
+        if isinstance(found, str):
+            return found
         try:
-            for table, kind in zip(("before", "after"), kinds, strict=True):
+            for table, kind in zip(_TABLES, found.kinds, strict=True):
                 connection.register(table, self._pa.schema([("c0", kind)]).empty_table())
-            connection.execute(
-                "SELECT c0, count(*) FROM (SELECT c0 FROM before UNION ALL SELECT c0 FROM after) GROUP BY c0"
-            ).fetchall()
+            parts = [
+                f"SELECT {one.format('c0')} AS c0 FROM {table}"  # noqa: S608 (no text of a table)
+                for table, one in zip(_TABLES, found.expressions, strict=True)
+            ]
+            connection.execute(f"SELECT c0, count(*) FROM ({' UNION ALL '.join(parts)}) GROUP BY c0").fetchall()  # noqa: S608
         except self._duckdb.Error as error:
             return f"duckdb does not know its type: {str(error).splitlines()[0]:.100}"
         finally:
-            for table in ("before", "after"):
+            for table in _TABLES:
                 connection.unregister(table)
-        return None
+        return found
 
     def _numbers(self, connection: Any) -> RowsDiff:
-        before, after = [column[1] for column in self._columns], [column[2] for column in self._columns]
-        for table, side, places in zip(("before", "after"), self._sides, (before, after), strict=True):
-            kinds = [_plain(self._pa, side.schema.field(place).type) for place in places]
-            schema = self._pa.schema([(f"c{place}", kind) for place, kind in enumerate(kinds)])
-            batches = side.batches(places, kinds)
-            connection.register(table, self._pa.RecordBatchReader.from_batches(schema, batches))
         columns = ", ".join(f"c{number}" for number in range(len(self._columns)))
+        parts = []
+        for number, (table, side) in enumerate(zip(_TABLES, self._sides, strict=True)):
+            kinds = [column.shared.kinds[number] for column in self._columns]
+            schema = self._pa.schema([(f"c{place}", kind) for place, kind in enumerate(kinds)])
+            batches = side.batches([column.places[number] for column in self._columns], kinds)
+            connection.register(table, self._pa.RecordBatchReader.from_batches(schema, batches))
+            values = ", ".join(
+                f"{column.shared.expressions[number].format(f'c{place}')} AS c{place}"
+                for place, column in enumerate(self._columns)
+            )
+            parts.append(f"SELECT {number} AS side, {values} FROM {table}")  # noqa: S608 (numbers)
         connection.execute(
             f"CREATE TEMP TABLE rows AS SELECT {columns}, count(*) FILTER (side = 0) AS old, "  # noqa: S608 (numbers)
-            f"count(*) FILTER (side = 1) AS new FROM (SELECT 0 AS side, {columns} FROM before "
-            f"UNION ALL SELECT 1 AS side, {columns} FROM after) GROUP BY {columns}"
+            f"count(*) FILTER (side = 1) AS new FROM ({' UNION ALL '.join(parts)}) GROUP BY {columns}"
         )
         # Without keys, each whole row is its own key: then what is left over of one side is never a change.
         keys = ", ".join(f"c{number}" for number in range(len(self._keys))) or columns
@@ -247,13 +268,14 @@ class _Comparison:
         old, new, same, changed, *rest = numbers
         duplicates, nulls = (tuple(rest[:2]), tuple(rest[2:])) if self._keys else ((0, 0), (0, 0))
         retyped = []
-        for name, *places in self._columns:
-            fields = [side.schema.field(place) for side, place in zip(self._sides, places, strict=True)]
+        for column in self._columns:
+            fields = [side.schema.field(place) for side, place in zip(self._sides, column.places, strict=True)]
             if fields[0].type != fields[1].type:
-                retyped.append(ChangedColumn(name, *(DiffColumn(name, str(one.type), one.nullable) for one in fields)))
+                sides = (DiffColumn(column.name, str(one.type), one.nullable) for one in fields)
+                retyped.append(ChangedColumn(column.name, *sides))
         return RowsDiff(
             keys=self._keys,
-            columns=tuple(name for name, *_ in self._columns),
+            columns=tuple(column.name for column in self._columns),
             before=old,
             after=new,
             added=new - same - changed,
@@ -265,20 +287,3 @@ class _Comparison:
             left_out=self._left_out,
             as_text=any(side.as_text for side in self._sides),
         )
-
-
-def _is_binary(pa: Any, kind: Any) -> bool:
-    types = pa.types
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
-
-
-def _plain(pa: Any, kind: Any) -> Any:
-    """Return the type that a column is given to duckdb in."""
-    types = pa.types
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain(pa, kind.storage_type)
-    if types.is_dictionary(kind):
-        return _plain(pa, kind.value_type)
-    if types.is_float16(kind):
-        return pa.float32()
-    return pa.string() if types.is_string_view(kind) else kind

@@ -16,6 +16,7 @@ from metamlflow.model.likeness import quoted
 from metamlflow.model.manifests import FileEntry
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.diff.shared_types import stored_type
 from metamlflow.store.ingest.schemas import capture_schema, is_visible_data_file
 from metamlflow.store.read.content import content_of
 
@@ -82,12 +83,35 @@ class Rows:
                     places = self._places(entry, schema, columns)
                     for batch in found:
                         arrays = [
-                            _cast(pa, batch.column(place), kind) for place, kind in zip(places, types, strict=True)
+                            self._cast(entry, batch.column(place), number, kind)
+                            for place, number, kind in zip(places, columns, types, strict=True)
                         ]
                         yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
         except (Exception, KeyboardInterrupt) as error:
             self.failure = error
             raise
+
+    def _cast(self, entry: FileEntry, array: Any, number: int, kind: Any) -> Any:
+        """Return values of a file in the type that they have in the first file, and then in that of duckdb.
+
+        Raises:
+            InvalidInputError: the first file's type does not hold them.
+        """
+        pa = self._pa
+        while isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        first = stored_type(pa, self.schema.field(number).type)
+        try:
+            array = array if array.type == first else _kept(pa, array, first)
+            return array if array.type == kind else array.cast(kind)
+        except pa.ArrowException as error:
+            raise InvalidInputError(
+                f"{self.name}: the column {self.schema.names[number]!r:.100} has the type {first} in "
+                f"{self._first.path!r:.100}, which values of {entry.path!r:.100} do not fit: {error!s:.300}",
+                hint="Rows are compared of one table: a column has one type in all files.",
+            ) from error
 
     def _places(self, entry: FileEntry, schema: Any, columns: Sequence[int]) -> list[int]:
         """Return where a file has some columns of the first one; those of one name are taken in order."""
@@ -184,9 +208,23 @@ def _held_by_folders(path: str, names: Sequence[str]) -> list[tuple[str, str | N
     return list(found.items())
 
 
-def _cast(pa: Any, array: Any, kind: Any) -> Any:
-    while isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    return array if array.type == kind else array.cast(kind)
+def _kept(pa: Any, array: Any, kind: Any) -> Any:
+    """Return an array in another type that has the same values.
+
+    Raises:
+        ArrowException: the type does not have them.
+    """
+    if array.null_count == len(array):
+        return pa.nulls(len(array), kind)
+    cast = array.cast(kind)
+    if not _without_nan(pa, cast.cast(array.type)).equals(_without_nan(pa, array)):
+        raise pa.ArrowInvalid(f"{kind} does not hold its values of {array.type}")
+    return cast
+
+
+def _without_nan(pa: Any, array: Any) -> Any:
+    """Return an array with nulls in the place of NaN, which is not equal to itself."""
+    if not pa.types.is_floating(array.type):
+        return array
+    compute = imported("pyarrow.compute", "arrow")
+    return compute.if_else(compute.is_nan(array), pa.scalar(None, array.type), array)
