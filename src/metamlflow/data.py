@@ -153,8 +153,8 @@ class Dataset:
         Of Parquet, ORC and Feather in a bucket only the needed ranges are transferred. A part of a file cannot be
         compared with the file's digest: sizes are checked, and the checksums of pages in Parquet files that this
         library wrote. Files of a local store, files of at most 1 MiB, and texts that are read to their end are
-        verified completely. Columns in names of folders (``year=2024/``) are included. Files that lack a column of the
-        first one have nulls there; one with other columns, or with types whose values would change, is an error as soon
+        verified completely. Columns in names of folders (``year=2024/``) are included; a file that has such a column, too,
+        is an error. Files that lack a column of the first one have nulls there; one with other columns, or with types whose values would change, is an error as soon
         as it is read.
 
         Args:

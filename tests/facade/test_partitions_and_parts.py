@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from table_samples import run
+from table_samples import parquet, run
 
 from extras import imported as large
 from metamlflow import Dataset
@@ -132,6 +132,46 @@ def test_hostile_facts_about_partitions_are_ignored(client, tmp_path, said):
     pq.write_table(pa.table({"v": [1]}).replace_schema_metadata({PARTITIONS: said}), tmp_path / "a.parquet")
     dataset = Dataset.register(client, "t", {"year=2024/a.parquet": tmp_path / "a.parquet"})
     assert dataset.to_arrow().to_pydict() == {"v": [1], "year": [2024]}
+
+
+def recorded(table):
+    said = {"by": ["year"], "schema": base64.b64encode(table.schema.serialize()).decode()}
+    return parquet(table.replace_schema_metadata({PARTITIONS: json.dumps(said)}))
+
+
+BOTH = pa.table({"v": [1], "year": pa.array([1999], pa.int32())})
+DOUBLED = {
+    "the first file": {"year=2024/a.parquet": parquet(BOTH)},
+    "a later file": {"year=2024/a.parquet": parquet(BOTH.select(["v"])), "year=2025/a.parquet": parquet(BOTH)},
+    "another type": {"year=2024/a.parquet": parquet(pa.table({"v": [1], "year": [1999]}))},
+    "recorded": {"year=2024/a.parquet": recorded(BOTH)},
+    "no value": {"year=__HIVE_DEFAULT_PARTITION__/a.csv": b"v,year\n1,b\n"},
+    "a name in other signs": {"the%20year=a/a.csv": b"v,the year\n1,b\n"},
+    "texts": {"year=a/a.csv": b"v,year\n1,b\n"},
+    "lines": {"year=a/a.jsonl": b'{"v":1,"year":"b"}\n'},
+    "a late line": {"year=a/a.jsonl": (b'{"v":1' + b" " * 1_000_000 + b"}\n") * 18 + b'{"v":1,"year":"b"}\n'},
+}
+READERS = {
+    "scan": lambda data: data.scan().to_table(),
+    "batches": lambda data: list(data.iter_batches(["v"])),
+    "arrow": Dataset.to_arrow,
+    "pandas": Dataset.to_pandas,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("files", DOUBLED)
+def test_the_name_of_a_folder_never_replaces_a_column_of_the_file(client, files, reader):
+    dataset = Dataset.register(client, "t", DOUBLED[files])
+    with pytest.raises(InvalidInputError, match="year"):
+        READERS[reader](dataset)
+    *_, doubled = dataset.files
+    assert dataset.to_arrow(doubled).column_names[-1].endswith("year")
+
+
+def test_files_outside_of_folders_keep_the_column_that_others_have_in_names(client):
+    dataset = Dataset.register(client, "t", {"year=new/a.csv": b"v\n1\n", "b.csv": b"v,year\n2,old\n"})
+    assert dataset.to_arrow().sort_by("v").to_pydict() == {"v": [1, 2], "year": ["new", "old"]}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -105,21 +105,48 @@ def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Op
         if kind == "parquet" and (recorded := _recorded(form.inspect(paths[0], filesystem=files))):
             partitioning, schema = recorded
     base = {"partition_base_dir": folder.rstrip("/")} if folder else {}
-    found = ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+    try:
+        found = ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of both the first file and its folder, in two types
+        if partitioning is not None:
+            _refuse_doubled(paths[0], folder, form.inspect(paths[0], filesystem=files).names)
+        raise
     # The first file says what the schema is, unless one is recorded; of lines only the first block says it.
-    checked = paths[1:] if schema is None and kind != "jsonl" else paths
+    checked = paths[1:] if schema is None and partitioning is None and kind != "jsonl" else paths
 
     def check(path: str, file: BinaryIO) -> None:
+        keys = [] if partitioning is None else found.partitioning.schema.names
         if kind == "jsonl":
-            _check_lines(path, copied, found.schema)
+            own = set(found.schema.names).difference(_in_folders(path, folder, keys))
+            _check_lines(path, copied, pa.schema([field for field in found.schema if field.name in own]))
         if kind == "parquet":  # by the very file: what is read of it here need not be read again
             given = pq.read_schema(file)
         else:
             given = form.inspect(path, filesystem=fs.PyFileSystem(_Files(sizes, opened, streamed)))
+        _refuse_doubled(path, folder, set(given.names) & set(keys))
         check_fit(path, given, found.schema, is_text=kind in {"csv", "tsv", "jsonl"})
 
     handler.check(checked, check)
     return found
+
+
+def _refuse_doubled(path: str, folder: str, names: Collection[str]) -> None:
+    """Look for columns of a file in the names of its folders, whose values Arrow would put in their place.
+
+    Raises:
+        InvalidInputError: there are such columns.
+    """
+    if both := _in_folders(path, folder, names):
+        raise InvalidInputError(
+            f"{path!r} has columns that the names of its folders hold too: {', '.join(map(repr, both))[:300]}",
+            hint="Give path=: a file alone is read with its own columns. Or register files without these columns.",
+        )
+
+
+def _in_folders(path: str, folder: str, names: Collection[str]) -> list[str]:
+    """Return the columns of these that the names of a file's folders hold."""
+    texts = ds.partitioning(pa.schema([(name, pa.string()) for name in set(names)]), flavor="hive")
+    return sorted(ds.get_partition_keys(texts.parse(path[len(folder) :])))
 
 
 def _check_lines(path: str, copied: Open, schema: Any) -> None:
