@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import sys
 
 import pandas as pd
 import pyarrow as pa
@@ -252,3 +253,47 @@ def test_the_memory_of_parts_and_batches_does_not_grow_with_their_number(tmp_pat
     few, many, read, few_folders, many_folders, read_folders = figures
     grown = (many - few, read - many, many_folders - few_folders, read_folders - many_folders)
     assert max(grown) < 100, f"160 MiB more were registered, which took {figures} MiB"
+
+
+LARGE_FILE = """
+    import os, sys
+    from pathlib import Path
+    import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+    from metamlflow import Dataset, MetaMLFlowClient
+    folder, reader, groups = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+    def memory(name):
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+        return int(line.split()[1]) // 1024
+
+    random, schema = np.random.default_rng(0), pa.schema({"a": pa.float64(), "b": pa.float64()})
+    with pq.ParquetWriter(folder / "a.parquet", schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(groups):
+            writer.write_table(pa.table({"a": random.random(65_536), "b": random.random(65_536)}))
+    files = {f"{number}.parquet": pa.BufferOutputStream() for number in range(4)}
+    for sink in files.values():
+        pq.write_table(pa.table({"a": [1.5], "b": [1.5]}), sink)
+    small = {name: sink.getvalue().to_pybytes() for name, sink in files.items()}
+    client = MetaMLFlowClient(str(folder / "store"))
+    dataset = Dataset.register(client, "t", {"a.parquet": folder / "a.parquet", **small})
+    read = dataset.iter_batches if reader == "batches" else lambda: dataset.torch(batch_size=8192)
+    if reader == "torch":
+        read()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, rows = memory("VmRSS:"), 0
+    for batch in read():
+        rows += batch.num_rows if reader == "batches" else len(batch["a"])
+    assert rows == groups * 65_536 + 4
+    print(memory("VmHWM:") - before, flush=True)
+    os._exit(0)  # threads of PyTorch and Arrow that are still there sometimes abort the end of a process
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.full
+@pytest.mark.parametrize("reader", ["batches", "torch"])
+def test_the_memory_of_batches_does_not_grow_with_the_size_of_a_file(tmp_path, reader):
+    if reader == "torch":
+        pytest.importorskip("torch")
+    grown = int(run(LARGE_FILE, tmp_path, reader, 320))
+    assert grown < 160, f"a file of 320 MiB took {grown} MiB"
