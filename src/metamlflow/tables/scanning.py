@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from metamlflow.errors import InvalidInputError
-from metamlflow.tables.fitting import check_fit
+from metamlflow.tables.fitting import check_fit, whole_numbers
 from metamlflow.tables.json_lines import ShallowLines
 from metamlflow.tables.partitions import PARTITIONS, is_key_type
 from metamlflow.tables.reading import BLOCK_BYTES, format_of
 
 _LOOK_BYTES = 1024 * 1024
+_CSV_READING = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
 Open = Callable[[str], BinaryIO]
 """Opens the file at a logical path."""
 
@@ -124,7 +125,10 @@ def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Op
         else:
             given = form.inspect(path, filesystem=fs.PyFileSystem(_Files(sizes, opened, streamed)))
         _refuse_doubled(path, folder, set(given.names) & set(keys))
-        check_fit(path, given, found.schema, is_text=kind in {"csv", "tsv", "jsonl"})
+        is_text = kind in {"csv", "tsv", "jsonl"}
+        check_fit(path, given, found.schema, is_text=is_text)
+        if is_text:
+            _check_numbers(path, streamed, given, found.schema)
 
     handler.check(checked, check)
     return found
@@ -166,6 +170,51 @@ def _check_lines(path: str, copied: Open, schema: Any) -> None:
         ) from error
 
 
+def _check_numbers(path: str, streamed: Open, given: Any, schema: Any) -> None:
+    """Look for whole numbers that are too large for the fractions of the first file: Arrow would round them.
+
+    Raises:
+        InvalidInputError: there are such numbers.
+    """
+    kept = {field.name: schema.field(field.name).type for field in given}
+    read = {field.name: whole_numbers(kept[field.name], field.type) for field in given}
+    read = {name: kind for name, kind in read.items() if not kind.equals(kept[name])}
+    if not read:
+        return
+    try:
+        with streamed(path) as file:
+            for batch in _parsed(path, file, pa.schema(list(read.items()))):
+                for name in read:
+                    _refuse_rounding(path, batch.column(name), name, kept[name])
+    except pa.ArrowInvalid:  # fractions come later: as in one file that has both, all of them are fractions
+        return
+
+
+def _parsed(path: str, file: BinaryIO, schema: Any) -> Any:
+    kind, codec = format_of(path)
+    source = pa.CompressedInputStream(file, codec) if codec else file
+    if kind == "jsonl":
+        reading = pa.json.ReadOptions(block_size=BLOCK_BYTES)
+        parsing = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        return pa.json.open_json(source, read_options=reading, parse_options=parsing)
+    wanted = pa.csv.ConvertOptions(column_types=schema, include_columns=schema.names)
+    return pa.csv.open_csv(source, read_options=_CSV_READING, parse_options=_csv_parsing(kind), convert_options=wanted)
+
+
+def _refuse_rounding(path: str, column: Any, name: str, kept: Any) -> None:
+    try:
+        column.cast(kept)
+    except pa.ArrowInvalid as error:
+        raise InvalidInputError(
+            f"the files' columns do not fit together: {name!r} of {path!r}: {error!s:.200}",
+            hint="Give path=: a file, or a folder whose files belong together.",
+        ) from error
+
+
+def _csv_parsing(kind: str) -> Any:
+    return pa.csv.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
+
+
 def _checked_lines(copied: Open, path: str) -> BinaryIO:
     """Return a file of JSON lines after all of it was looked at: Arrow parses parts of it in any order."""
     codec = format_of(path)[1]
@@ -186,8 +235,7 @@ def _form(kind: str) -> Any:
         return ds.JsonFileFormat(default_fragment_scan_options=ds.JsonFragmentScanOptions(read_options=reading))
     if kind in {"feather", "orc"}:
         return ds.IpcFileFormat() if kind == "feather" else ds.OrcFileFormat()
-    how = pa.csv.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
-    return ds.CsvFileFormat(parse_options=how, read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES))
+    return ds.CsvFileFormat(parse_options=_csv_parsing(kind), read_options=_CSV_READING)
 
 
 def _recorded(schema: Any) -> tuple[Any, Any] | None:
