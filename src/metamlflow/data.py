@@ -153,9 +153,9 @@ class Dataset:
         Of Parquet, ORC and Feather in a bucket only the needed ranges are transferred. A part of a file cannot be
         compared with the file's digest: sizes are checked, and the checksums of pages in Parquet files that this
         library wrote. Files of a local store, files of at most 1 MiB, and texts that are read to their end are
-        verified completely. Columns in names of folders (``year=2024/``) are included. Files that lack a column of the
-        first one have nulls there; one with other columns, or with types whose values would change, is an error as soon
-        as it is read.
+        verified completely. Columns in names of folders (``year=2024/``) are included; a file that has such a column
+        too is an error. Files that lack a column of the first one have nulls there; one with other columns, or with
+        types whose values would change, is an error as soon as it is read.
 
         Args:
             path: the file, folder or split to read; default: all of ``files``.
@@ -178,6 +178,8 @@ class Dataset:
     ) -> Iterator[Any]:
         """Yield the data as ``pyarrow.RecordBatch`` of at most ``batch_size`` rows, in order, in constant memory.
 
+        Of a Parquet file, a few row groups are in memory at a time, or some 16 MiB of them if they are smaller.
+
         Args:
             columns: the columns to read; default: all.
             batch_size: the most rows of a batch; a batch does not cross the end of a file or row group.
@@ -190,7 +192,9 @@ class Dataset:
         options = {"batch_size": batch_size, "batch_readahead": 2, "fragment_readahead": 1}
         scanned, reference = self.scan(path), f"{self.artifact.name}@{self.artifact.version}"
         chosen = None if columns is None else checked_columns(reference, scanned.schema.names, columns)
-        found = scanned.to_batches(columns=chosen, filter=filter, **options)
+        from metamlflow.tables.pieces import batches_in_order
+
+        found = batches_in_order(scanned, columns=chosen, filter=filter, **options)
         return (batch for batch in found if batch.num_rows)
 
     def to_polars(self, path: str | None = None, *, lazy: bool = False) -> Any:

@@ -95,6 +95,23 @@ TEXTS = {
 }
 
 
+LARGE = b"9007199254740993"
+ROUNDED = {
+    "column.csv": (b"x\n1.5\n", b"x\n" + LARGE + b"\n"),
+    "column.tsv.gz": [pa.Codec("gzip").compress(text, asbytes=True) for text in (b"x\n1.5\n", b"x\n-" + LARGE + b"\n")],
+    "a late row.csv": (b"x\n1.5\n", b"x\n" + b"1\n" * 9_000_000 + LARGE + b"\n"),
+    "field.jsonl": (b'{"x":1.5}\n', b'{"x":' + LARGE + b"}\n"),
+    "member.jsonl": (b'{"x":{"a":[1.5]}}\n', b'{"x":{"a":[1,' + LARGE + b"]}}\n"),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_a_whole_number_that_would_be_rounded_is_an_error(registered, name):
+    data = registered(*ROUNDED[name], name="part-{}." + name.partition(".")[2])
+    with pytest.raises(InvalidInputError, match="not in range"):
+        data.scan().to_table()
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_that_do_not_fit_are_an_error(registered, name):
     data = registered(*TEXTS[name], name="part-{}." + name.rpartition(".")[2])

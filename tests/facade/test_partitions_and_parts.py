@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import sys
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from table_samples import run
+from table_samples import parquet, run
 
 from extras import imported as large
 from metamlflow import Dataset
@@ -104,6 +105,18 @@ def test_what_would_come_back_changed_is_refused(client, raw, frame, keys, error
     assert raw.keys() == set()
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_partitions_without_a_row_are_refused_and_nothing_is_left(client, raw, temp, parts):
+    empty = FRAME[["city", "km"]].head(0)
+    with pytest.raises(InvalidInputError, match="no rows"):
+        Dataset.register(client, "t", iter([empty] * parts), partition_by="city")
+    with pytest.raises(InvalidInputError, match="no rows"):
+        Dataset.register(client, "t", empty, partition_by="city")
+    assert raw.keys() == set()
+    assert list(temp.iterdir()) == []
+    assert len(Dataset.register(client, "t", iter([empty, FRAME[["city", "km"]]]), partition_by="city").files) == 5
+
+
 def test_folders_of_other_writers_give_their_columns_too(client):
     files = {f"year={year}/a.csv": b"x,y\n1,a\n" for year in (2023, 2024)}
     dataset = Dataset.register(client, "t", files)
@@ -132,6 +145,46 @@ def test_hostile_facts_about_partitions_are_ignored(client, tmp_path, said):
     pq.write_table(pa.table({"v": [1]}).replace_schema_metadata({PARTITIONS: said}), tmp_path / "a.parquet")
     dataset = Dataset.register(client, "t", {"year=2024/a.parquet": tmp_path / "a.parquet"})
     assert dataset.to_arrow().to_pydict() == {"v": [1], "year": [2024]}
+
+
+def recorded(table):
+    said = {"by": ["year"], "schema": base64.b64encode(table.schema.serialize()).decode()}
+    return parquet(table.replace_schema_metadata({PARTITIONS: json.dumps(said)}))
+
+
+BOTH = pa.table({"v": [1], "year": pa.array([1999], pa.int32())})
+DOUBLED = {
+    "the first file": {"year=2024/a.parquet": parquet(BOTH)},
+    "a later file": {"year=2024/a.parquet": parquet(BOTH.select(["v"])), "year=2025/a.parquet": parquet(BOTH)},
+    "another type": {"year=2024/a.parquet": parquet(pa.table({"v": [1], "year": [1999]}))},
+    "recorded": {"year=2024/a.parquet": recorded(BOTH)},
+    "no value": {"year=__HIVE_DEFAULT_PARTITION__/a.csv": b"v,year\n1,b\n"},
+    "a name in other signs": {"the%20year=a/a.csv": b"v,the year\n1,b\n"},
+    "texts": {"year=a/a.csv": b"v,year\n1,b\n"},
+    "lines": {"year=a/a.jsonl": b'{"v":1,"year":"b"}\n'},
+    "a late line": {"year=a/a.jsonl": (b'{"v":1' + b" " * 1_000_000 + b"}\n") * 18 + b'{"v":1,"year":"b"}\n'},
+}
+READERS = {
+    "scan": lambda data: data.scan().to_table(),
+    "batches": lambda data: list(data.iter_batches(["v"])),
+    "arrow": Dataset.to_arrow,
+    "pandas": Dataset.to_pandas,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("files", DOUBLED)
+def test_the_name_of_a_folder_never_replaces_a_column_of_the_file(client, files, reader):
+    dataset = Dataset.register(client, "t", DOUBLED[files])
+    with pytest.raises(InvalidInputError, match="year"):
+        READERS[reader](dataset)
+    *_, doubled = dataset.files
+    assert dataset.to_arrow(doubled).column_names[-1].endswith("year")
+
+
+def test_files_outside_of_folders_keep_the_column_that_others_have_in_names(client):
+    dataset = Dataset.register(client, "t", {"year=new/a.csv": b"v\n1\n", "b.csv": b"v,year\n2,old\n"})
+    assert dataset.to_arrow().sort_by("v").to_pydict() == {"v": [1, 2], "year": ["new", "old"]}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -212,3 +265,47 @@ def test_the_memory_of_parts_and_batches_does_not_grow_with_their_number(tmp_pat
     few, many, read, few_folders, many_folders, read_folders = figures
     grown = (many - few, read - many, many_folders - few_folders, read_folders - many_folders)
     assert max(grown) < 100, f"160 MiB more were registered, which took {figures} MiB"
+
+
+LARGE_FILE = """
+    import os, sys
+    from pathlib import Path
+    import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+    from metamlflow import Dataset, MetaMLFlowClient
+    folder, reader, groups = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+    def memory(name):
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+        return int(line.split()[1]) // 1024
+
+    random, schema = np.random.default_rng(0), pa.schema({"a": pa.float64(), "b": pa.float64()})
+    with pq.ParquetWriter(folder / "a.parquet", schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(groups):
+            writer.write_table(pa.table({"a": random.random(65_536), "b": random.random(65_536)}))
+    files = {f"{number}.parquet": pa.BufferOutputStream() for number in range(4)}
+    for sink in files.values():
+        pq.write_table(pa.table({"a": [1.5], "b": [1.5]}), sink)
+    small = {name: sink.getvalue().to_pybytes() for name, sink in files.items()}
+    client = MetaMLFlowClient(str(folder / "store"))
+    dataset = Dataset.register(client, "t", {"a.parquet": folder / "a.parquet", **small})
+    read = dataset.iter_batches if reader == "batches" else lambda: dataset.torch(batch_size=8192)
+    if reader == "torch":
+        read()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, rows = memory("VmRSS:"), 0
+    for batch in read():
+        rows += batch.num_rows if reader == "batches" else len(batch["a"])
+    assert rows == groups * 65_536 + 4
+    print(memory("VmHWM:") - before, flush=True)
+    os._exit(0)  # threads of PyTorch and Arrow that are still there sometimes abort the end of a process
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.full
+@pytest.mark.parametrize("reader", ["batches", "torch"])
+def test_the_memory_of_batches_does_not_grow_with_the_size_of_a_file(tmp_path, reader):
+    if reader == "torch":
+        pytest.importorskip("torch")
+    grown = int(run(LARGE_FILE, tmp_path, reader, 320))
+    assert grown < 200, f"a file of 320 MiB took {grown} MiB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 import zlib
 from contextlib import suppress
 
@@ -20,6 +21,7 @@ from extras import imported as large
 from metamlflow import Dataset, IntegrityError
 from metamlflow.errors import ArtifactNotFoundError, InvalidInputError
 from metamlflow.store.read import ranged
+from metamlflow.tables.json_lines import ShallowLines
 
 
 def file_of(write, table):
@@ -240,6 +242,36 @@ def test_json_lines_that_would_end_the_process_are_refused(client, name, text):
     for read in (Dataset.to_arrow, Dataset.scan):
         with pytest.raises(InvalidInputError, match="nested more than 200 deep"):
             read(dataset)
+
+
+def depth_in_parts(text, size):
+    lines = ShallowLines(io.BytesIO(text))
+    while lines.read(size):
+        pass
+    return lines._depth
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("string", [b'"]\\\\"', b'"]\\"]"', b'"]\\\\\\"]"', b'"', b'"\\', b'"\\\\', b"\0", b'\0"]'])
+def test_strings_that_are_cut_anywhere_hide_no_depth(size, string):
+    """Each string takes nothing of the next line with it, and no bracket in it counts."""
+    row = b'{"a":[' + string
+    assert depth_in_parts(row + b"\n" + b"]}" * 9 + b"[" * 200, size) == 200
+    with pytest.raises(InvalidInputError, match="deep"):
+        depth_in_parts(row + b"\n" + b"]}" * 9 + b"[" * 201, size)
+
+
+def test_the_memory_for_a_line_without_end_is_that_of_one_read():
+    """So its time does not grow with the square of its size either: no byte is looked at twice."""
+
+    lines = ShallowLines(io.BytesIO(b'{"a":"' + b"x" * (30 << 20)))
+    tracemalloc.start()
+    try:
+        while lines.read(1 << 20):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_json_lines_with_brackets_in_texts_are_read(client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import threading
@@ -21,6 +22,7 @@ from metamlflow.store.ingest.sources import Source
 from metamlflow.store.publish.publish import PublishRequest, publish
 from metamlflow.store.read import ranged
 from metamlflow.store.read.ranged import BlobReader
+from metamlflow.store.transfer.windows import WindowReader
 from metamlflow.testing import MemoryBackend
 from metamlflow.testing.clients import client_on
 from metamlflow.testing.memory import StoredObject
@@ -330,6 +332,61 @@ def test_threads_that_seek_and_read_one_file_at_once_get_what_they_sought(fs, lo
         gate.opened.set()
         assert all(one.result() for one in (first, *others))
     assert fs.cat("data/large") == LARGE[:size]
+
+
+@pytest.mark.parametrize("second", [200, 100], ids=["elsewhere", "the same place"])
+def test_a_seek_of_another_thread_before_the_first_read_moves_nobody(fs, second):
+    file = fs.open("data/large")
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        one.submit(file.seek, 100).result()
+        other.submit(file.seek, second).result()
+        assert other.submit(file.read, 4).result() == LARGE[second : second + 4]
+        assert one.submit(file.read, 4).result() == LARGE[100:104]
+
+
+class Disturbed(WindowReader):
+    """Content of which one answer is damaged on its way, while another thread reads at a place."""
+
+    def __init__(self, place: int, *, is_lasting: bool) -> None:
+        super().__init__(len(LARGE), ("sha256", hashlib.sha256(LARGE).hexdigest()))
+        self.place, self.is_lasting, self.is_armed = place, is_lasting, False
+
+    def _fetch(self, start, end):
+        data = bytearray(LARGE[start:end])
+        if self.is_armed and (start or self.is_lasting) and start <= 100 * KIB < end:
+            self.is_armed = self.is_lasting
+            data[100 * KIB - start] ^= 1
+            if not self.is_lasting:
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(self.read_at, self.place, 10).result()
+        return bytes(data)
+
+    def _compare(self, digester):
+        if digester.digests()["sha256"] != hashlib.sha256(LARGE).hexdigest():
+            raise IntegrityError("damaged")
+
+    def _damaged_before(self):
+        return IntegrityError("damaged before")
+
+
+@pytest.mark.parametrize("place", [0, 64 * KIB, 5 * MIB])
+def test_a_whole_read_is_verified_whatever_another_thread_reads_meanwhile(place):
+    reader = Disturbed(place, is_lasting=False)
+    reader.read_at(0, 10)
+    reader.is_armed = True
+    assert reader.read_at(0, len(LARGE)) == LARGE
+    assert not reader.is_armed
+
+
+def test_a_whole_read_is_verified_also_from_a_window_that_came_late():
+    reader = Disturbed(0, is_lasting=True)
+    reader.is_armed = True
+    reader.read_at(0, 10)
+    late = reader._held
+    reader.read_at(64 * KIB, 10)
+    reader._held = late  # as by a thread that fetched it before, and keeps it only now
+    with pytest.raises(IntegrityError):
+        reader.read_at(0, len(LARGE))
 
 
 def test_calls_one_after_another_share_one_position_whichever_threads_they_are_in(fs):

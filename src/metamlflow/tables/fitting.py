@@ -51,6 +51,19 @@ def check_fit(path: str, given: Any, schema: Any, *, is_text: bool) -> None:
             )
 
 
+def whole_numbers(kept: Any, given: Any) -> Any:
+    """Return the type to which a text's values are parsed before they become ``kept``: its whole numbers as such."""
+    types = pa.types
+    if types.is_floating(kept) and types.is_integer(given):
+        return given
+    if types.is_struct(kept) and types.is_struct(given):
+        own = {field.name: field.type for field in given}
+        return pa.struct([each.with_type(whole_numbers(each.type, own.get(each.name, each.type))) for each in kept])
+    if types.is_list(kept) and types.is_list(given):
+        return pa.list_(kept.value_field.with_type(whole_numbers(kept.value_type, given.value_type)))
+    return kept
+
+
 def _fits_as_text(kept: Any, given: Any) -> bool:
     return not pa.types.is_boolean(kept) or pa.types.is_boolean(given) or pa.types.is_null(given)  # 7 would be true
 

@@ -10,6 +10,7 @@ from metamlflow.errors import InvalidInputError
 
 MOST_DEPTH = 200
 _STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*+"?')  # no string goes on after the end of its line
+_MARK = b"\0"
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -22,8 +23,8 @@ class ShallowLines(io.RawIOBase):
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._begun = b""  # the last line, as far as it is read
-        self._depth = 0  # before that line
+        self._open = b""  # the beginning of a string that the text so far does not end
+        self._depth = 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -36,12 +37,15 @@ class ShallowLines(io.RawIOBase):
             InvalidInputError: a value is nested more than ``MOST_DEPTH`` deep.
         """
         data = bytes(self._stream.read(-1 if size is None else size))
-        text = self._begun + data
-        lines, end, last = text.rpartition(b"\n")
-        depth = _deepest(lines + end, self._depth)
-        _deepest(last, depth)
-        self._begun, self._depth = last, depth
+        self._look_at(self._open + data)
         return data
+
+    def _look_at(self, text: bytes) -> None:
+        rest = _STRING.sub(b"", text.replace(_MARK, b" ") + _MARK)
+        is_open = not rest.endswith(_MARK)  # a string that goes on has taken the mark
+        is_escaped = (len(text) - len(text.rstrip(b"\\"))) % 2
+        self._open = b'"' + b"\\" * is_escaped if is_open else b""
+        self._depth = _deepest(rest, self._depth)
 
     def close(self) -> None:
         """Close the stream, too."""
@@ -51,12 +55,12 @@ class ShallowLines(io.RawIOBase):
 
 
 def _deepest(text: bytes, depth: int) -> int:
-    """Return the depth after a text that begins at a depth.
+    """Return the depth after a text, without its strings, that begins at a depth.
 
     Raises:
         InvalidInputError: it was more than ``MOST_DEPTH`` in between.
     """
-    for sign in _STRING.sub(b"", text).translate(None, _OTHERS):
+    for sign in text.translate(None, _OTHERS):
         if sign in b"[{":
             depth += 1
             if depth > MOST_DEPTH:

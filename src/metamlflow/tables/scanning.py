@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from metamlflow.errors import InvalidInputError
-from metamlflow.tables.fitting import check_fit
+from metamlflow.tables.fitting import check_fit, whole_numbers
 from metamlflow.tables.json_lines import ShallowLines
 from metamlflow.tables.partitions import PARTITIONS, is_key_type
 from metamlflow.tables.reading import BLOCK_BYTES, format_of
 
 _LOOK_BYTES = 1024 * 1024
+_CSV_READING = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
 Open = Callable[[str], BinaryIO]
 """Opens the file at a logical path."""
 
@@ -105,21 +106,51 @@ def dataset_of(sizes: Mapping[str, int], folder: str, opened: Open, streamed: Op
         if kind == "parquet" and (recorded := _recorded(form.inspect(paths[0], filesystem=files))):
             partitioning, schema = recorded
     base = {"partition_base_dir": folder.rstrip("/")} if folder else {}
-    found = ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+    try:
+        found = ds.dataset(paths, schema=schema, filesystem=files, format=form, partitioning=partitioning, **base)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of both the first file and its folder, in two types
+        if partitioning is not None:
+            _refuse_doubled(paths[0], folder, form.inspect(paths[0], filesystem=files).names)
+        raise
     # The first file says what the schema is, unless one is recorded; of lines only the first block says it.
-    checked = paths[1:] if schema is None and kind != "jsonl" else paths
+    checked = paths[1:] if schema is None and partitioning is None and kind != "jsonl" else paths
 
     def check(path: str, file: BinaryIO) -> None:
+        keys = [] if partitioning is None else found.partitioning.schema.names
         if kind == "jsonl":
-            _check_lines(path, copied, found.schema)
+            own = set(found.schema.names).difference(_in_folders(path, folder, keys))
+            _check_lines(path, copied, pa.schema([field for field in found.schema if field.name in own]))
         if kind == "parquet":  # by the very file: what is read of it here need not be read again
             given = pq.read_schema(file)
         else:
             given = form.inspect(path, filesystem=fs.PyFileSystem(_Files(sizes, opened, streamed)))
-        check_fit(path, given, found.schema, is_text=kind in {"csv", "tsv", "jsonl"})
+        _refuse_doubled(path, folder, set(given.names) & set(keys))
+        is_text = kind in {"csv", "tsv", "jsonl"}
+        check_fit(path, given, found.schema, is_text=is_text)
+        if is_text:
+            _check_numbers(path, streamed, given, found.schema)
 
     handler.check(checked, check)
     return found
+
+
+def _refuse_doubled(path: str, folder: str, names: Collection[str]) -> None:
+    """Look for columns of a file in the names of its folders, whose values Arrow would put in their place.
+
+    Raises:
+        InvalidInputError: there are such columns.
+    """
+    if both := _in_folders(path, folder, names):
+        raise InvalidInputError(
+            f"{path!r} has columns that the names of its folders hold too: {', '.join(map(repr, both))[:300]}",
+            hint="Give path=: a file alone is read with its own columns. Or register files without these columns.",
+        )
+
+
+def _in_folders(path: str, folder: str, names: Collection[str]) -> list[str]:
+    """Return the columns of these that the names of a file's folders hold."""
+    texts = ds.partitioning(pa.schema([(name, pa.string()) for name in set(names)]), flavor="hive")
+    return sorted(ds.get_partition_keys(texts.parse(path[len(folder) :])))
 
 
 def _check_lines(path: str, copied: Open, schema: Any) -> None:
@@ -137,6 +168,51 @@ def _check_lines(path: str, copied: Open, schema: Any) -> None:
             f"the rows of {path!r} do not fit the first rows of the data set: {error!s:.300}",
             hint="to_arrow() and to_pandas() look at all rows before they choose the columns.",
         ) from error
+
+
+def _check_numbers(path: str, streamed: Open, given: Any, schema: Any) -> None:
+    """Look for whole numbers that are too large for the fractions of the first file: Arrow would round them.
+
+    Raises:
+        InvalidInputError: there are such numbers.
+    """
+    kept = {field.name: schema.field(field.name).type for field in given}
+    read = {field.name: whole_numbers(kept[field.name], field.type) for field in given}
+    read = {name: kind for name, kind in read.items() if not kind.equals(kept[name])}
+    if not read:
+        return
+    try:
+        with streamed(path) as file:
+            for batch in _parsed(path, file, pa.schema(list(read.items()))):
+                for name in read:
+                    _refuse_rounding(path, batch.column(name), name, kept[name])
+    except pa.ArrowInvalid:  # fractions come later: as in one file that has both, all of them are fractions
+        return
+
+
+def _parsed(path: str, file: BinaryIO, schema: Any) -> Any:
+    kind, codec = format_of(path)
+    source = pa.CompressedInputStream(file, codec) if codec else file
+    if kind == "jsonl":
+        reading = pa.json.ReadOptions(block_size=BLOCK_BYTES)
+        parsing = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        return pa.json.open_json(source, read_options=reading, parse_options=parsing)
+    wanted = pa.csv.ConvertOptions(column_types=schema, include_columns=schema.names)
+    return pa.csv.open_csv(source, read_options=_CSV_READING, parse_options=_csv_parsing(kind), convert_options=wanted)
+
+
+def _refuse_rounding(path: str, column: Any, name: str, kept: Any) -> None:
+    try:
+        column.cast(kept)
+    except pa.ArrowInvalid as error:
+        raise InvalidInputError(
+            f"the files' columns do not fit together: {name!r} of {path!r}: {error!s:.200}",
+            hint="Give path=: a file, or a folder whose files belong together.",
+        ) from error
+
+
+def _csv_parsing(kind: str) -> Any:
+    return pa.csv.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
 
 
 def _checked_lines(copied: Open, path: str) -> BinaryIO:
@@ -159,8 +235,7 @@ def _form(kind: str) -> Any:
         return ds.JsonFileFormat(default_fragment_scan_options=ds.JsonFragmentScanOptions(read_options=reading))
     if kind in {"feather", "orc"}:
         return ds.IpcFileFormat() if kind == "feather" else ds.OrcFileFormat()
-    how = pa.csv.ParseOptions(delimiter="\t" if kind == "tsv" else ",", newlines_in_values=True)
-    return ds.CsvFileFormat(parse_options=how, read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES))
+    return ds.CsvFileFormat(parse_options=_csv_parsing(kind), read_options=_CSV_READING)
 
 
 def _recorded(schema: Any) -> tuple[Any, Any] | None:

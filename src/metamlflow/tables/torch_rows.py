@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from metamlflow.errors import InvalidInputError
+from metamlflow.tables.pieces import in_pieces
 
 _FILES_PER_READER = 4  # with so many files, whole files are dealt out: no footer need be read for that
 _READ_ROWS = 8_192
@@ -87,7 +88,9 @@ class TorchRows(IterableDataset[Any]):
     def _of_piece(self, schema: Any, piece: Any, number: int) -> Iterator[Any]:
         if self._seed is None:
             options = {"batch_size": self._batch_size or _READ_ROWS, "batch_readahead": 2}
-            batches = piece.to_batches(schema=schema, columns=self._columns, **options)
+            batches = chain.from_iterable(
+                part.to_batches(columns=self._columns, **options) for part in in_pieces([piece], schema)
+            )
         else:
             table = piece.to_table(schema=schema, columns=self._columns)
             mixed = table.take(self._random(number + 1).permutation(table.num_rows)).combine_chunks()

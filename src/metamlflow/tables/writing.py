@@ -88,6 +88,11 @@ def _write_parts(tables: Iterator[Any], folder: Path, keys: Sequence[str]) -> No
                     _write(pa, schema, pieces, folder / f"part-{part:05}.parquet")
     if first is None:
         raise InvalidInputError("the iterator yielded no table", hint="Yield a table without rows, which has columns.")
+    if not any(folder.iterdir()):
+        raise InvalidInputError(
+            "partition_by: the data has no rows, so there is no folder to name; nothing was registered",
+            hint="Register it without partition_by: one file keeps the columns.",
+        )
 
 
 def _columns(schema: Any) -> str:

@@ -79,6 +79,25 @@ def test_all_columns_are_read_about_once(wide):
     assert sent(proxy) < 1.1 * size
 
 
+@pytest.mark.parametrize("columns", [None, ["c1", "c7"]])
+def test_batches_of_a_large_file_cost_no_more_requests_than_a_scan(proxied, columns):
+    root, proxy = proxied
+    values = np.random.default_rng(0).random((10, 400_000))
+    content = parquet(pa.table({f"c{at}": values[at] for at in range(10)}), compression="none", use_dictionary=False)
+    dataset = Dataset.register(root.client(), "large", {"a.parquet": content})
+    counts = []
+    for read in (
+        lambda: dataset.scan().to_table(columns),
+        lambda: pa.Table.from_batches(dataset.iter_batches(columns)),
+    ):
+        proxy.reset()
+        assert read().num_rows == 400_000
+        counts.append((len(blob_requests(proxy)), sent(proxy)))
+    (requests, scanned), (of_batches, batched) = counts
+    assert of_batches <= 1.1 * requests + 2
+    assert batched <= scanned * 1.1
+
+
 def test_a_whole_read_is_verified_and_a_scan_finds_a_damaged_page(proxied):
     root, _ = proxied
     dataset = Dataset.register(root.client(), "t", table())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import Any
 
 from metamlflow.store.read.ranged import Ranges
@@ -15,7 +15,8 @@ class SharedPosition:
 
     DuckDB seeks and reads one file in several threads at once, and takes for granted that nobody comes between its two
     calls. Python does not promise that, so once calls have overlapped, a read begins where its own thread has seeked.
-    As long as calls come one after another, from whichever threads, there is one position, as of any file.
+    Calls overlap if one comes during another's read, or if two threads have seeked and none has read since. As long as
+    seeks and reads come one after another, from whichever threads, there is one position, as of any file.
     """
 
     def _share(self, ranges: Ranges, size: int) -> None:
@@ -26,14 +27,20 @@ class SharedPosition:
         self._busy: set[int] = set()  # threads whose read is under way
         self._sought: dict[int, int] = {}  # where the next read of a thread begins, if it has seeked
         self._has_overlapped = False
+        self._placing = Lock()
 
     def seek(self, loc: int, whence: int = os.SEEK_SET) -> int:
         """Set where the next read begins; costs nothing."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}[whence]
-        if start + loc < 0:
-            raise OSError(22, "cannot seek to before the start")
-        self._note_overlap()
-        self._sought[get_ident()] = self.loc = start + loc
+        me = get_ident()
+        with self._placing:
+            start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}[whence]
+            if start + loc < 0:
+                raise OSError(22, "cannot seek to before the start")
+            self._note_overlap()
+            # Another thread is between its seek and its read; whoever seeks to the end only asks for the size.
+            if any(place < self.size for thread, place in self._sought.items() if thread != me):
+                self._has_overlapped = True
+            self._sought[me] = self.loc = start + loc
         return int(start + loc)
 
     def tell(self) -> int:
@@ -44,14 +51,16 @@ class SharedPosition:
         """Return so many bytes, fewer at the end; all that remain if it is negative."""
         if self.closed:  # type: ignore[attr-defined]  # of the class that this is mixed into
             raise ValueError("the file is closed")
-        self._note_overlap()
         me = get_ident()
-        sought = self._sought.pop(me, None)
-        start = sought if sought is not None and self._has_overlapped else self.loc
-        remaining = max(self.size - start, 0)
-        size = remaining if length is None or length < 0 else min(length, remaining)
-        self.loc = start + size  # before the read, during which other threads may seek
-        self._busy.add(me)
+        with self._placing:
+            self._note_overlap()
+            if not self._has_overlapped:
+                self._sought.clear()  # whoever has seeked: there is one position, and this read begins there
+            start = self._sought.pop(me, self.loc)
+            remaining = max(self.size - start, 0)
+            size = remaining if length is None or length < 0 else min(length, remaining)
+            self.loc = start + size  # before the read, during which other threads may seek
+            self._busy.add(me)
         try:
             return self._ranges.read_at(start, size)
         except BaseException:
