@@ -31,6 +31,15 @@ def race(url: str, options: dict, seconds: float, roles=ROLES) -> dict[str, list
     return {role: json.loads(text) for role, text in told.items()}
 
 
+def race_of_everybody(url: str, options: dict, seconds: float) -> dict[str, list]:
+    """Race, and once more if on a slow machine nobody came to restore, to erase or to bring anything over."""
+    told = race(url, options, seconds, EVERYBODY)
+    if not all(told[role] for role in ("restore-1", "erase-1", "migrate-1")):
+        more = race(url, options, seconds, EVERYBODY)
+        told = {role: told[role] + more[role] for role in told}
+    return told
+
+
 def write_marker(write, grace: int, number: int = 0) -> None:
     origin = {"format": 1, "requires": [], "record_id": "1" * 32, "store_id": f"{number + 2}" * 32}
     said = origin | {"created_at": "2026-01-01T00:00:00Z", "grace_seconds": grace}
@@ -82,12 +91,13 @@ def assert_everybody_was_told_the_truth(client: MetaMLFlowClient, there: MetaMLF
 
 
 @pytest.mark.full
+@pytest.mark.timeout(300)
 def test_everybody_at_once_on_a_folder_and_nothing_is_lost(tmp_path):
     roots = tmp_path / "store", tmp_path / "store-copy"
     for number, root in enumerate(roots):
         root.mkdir()
         write_marker(lambda key, data, root=root: (root / key).write_bytes(data), GRACE + 2, number)
-    told = race(str(roots[0]), {}, SECONDS + 8, EVERYBODY)
+    told = race_of_everybody(str(roots[0]), {}, SECONDS + 8)
     assert_everybody_was_told_the_truth(*map(MetaMLFlowClient, roots), told)
 
 

@@ -15,10 +15,10 @@ from metamlflow.errors import ConflictError, IntegrityError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "retain"))
 from test_collecting_races import (
-    EVERYBODY,
     assert_everybody_was_told_the_truth,
     assert_nothing_was_lost,
     race,
+    race_of_everybody,
     write_marker,
 )
 
@@ -199,9 +199,10 @@ def test_no_live_version_loses_content_to_collectors_in_a_bucket(root):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(300)
 def test_everybody_at_once_in_a_bucket_and_nothing_is_lost(root):
     there = replace(root, prefix=f"{root.prefix}-copy")
     for number, store in enumerate((root, there)):
         write_marker(store.write, 8, number)
-    told = race(root.url, root.options, 40, EVERYBODY)
+    told = race_of_everybody(root.url, root.options, 40)
     assert_everybody_was_told_the_truth(root.client(), there.client(), told)
