@@ -10,8 +10,8 @@ from typing import Self
 from metamlflow.backend import ObjectInfo
 from metamlflow.format.layout import BLOBS
 from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.sorted_runs import MOST_BYTES, SortedRuns
 
 

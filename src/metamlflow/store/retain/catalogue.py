@@ -17,9 +17,9 @@ from metamlflow.model.manifests import Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import kept
 from metamlflow.store.catalog.entries import read_shard
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.blob_index import BlobIndex, naming_lines
-from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.record_reads import known_records, read_each
 from metamlflow.store.retain.sorted_runs import MOST_BYTES
 from metamlflow.store.retain.versions import NameRecords, VersionState

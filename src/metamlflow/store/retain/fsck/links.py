@@ -14,11 +14,11 @@ from metamlflow.format.layout import EDGES, edge_key, manifest_key
 from metamlflow.format.listed_keys import ListedKey, listed_key
 from metamlflow.format.runs import EDGE
 from metamlflow.model.names import ArtifactName
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import load_manifest, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.fsck.report import FsckFinding, found
-from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.sorted_runs import SortedRuns
 from metamlflow.store.retain.versions import NameRecords, Now
 

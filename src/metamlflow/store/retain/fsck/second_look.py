@@ -6,10 +6,10 @@ Publishers, pruners and migrations may be at work, and a listing in no order may
 from __future__ import annotations
 
 from metamlflow.format.layout import artifact_prefix
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.fsck.names import judged
 from metamlflow.store.retain.fsck.report import FsckFinding
-from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.record_reads import known_records, read_each
 from metamlflow.store.retain.versions import NameRecords, Now
 from metamlflow.store.transfer.rate_limit import RateLimit

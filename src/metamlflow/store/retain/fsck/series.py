@@ -25,13 +25,13 @@ from metamlflow.format.layout import (
 from metamlflow.format.signatures import SignatureRecord
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.runs import RunEnd, RunStart
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import page_of
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.fsck.links import Links
 from metamlflow.store.retain.fsck.names import series_gap, unreadable
 from metamlflow.store.retain.fsck.report import FsckFinding, found
-from metamlflow.store.retain.listings import listed_in_order
 from metamlflow.store.retain.record_reads import Read, known_records, read_each
 from metamlflow.store.retain.versions import Now
 from metamlflow.store.transfer.rate_limit import RateLimit

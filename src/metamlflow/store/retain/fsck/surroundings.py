@@ -11,10 +11,10 @@ from metamlflow.format.known_keys import is_known
 from metamlflow.format.layout import CACHE, MARKER
 from metamlflow.store.cache.checking import damaged_entries
 from metamlflow.store.cache.file_cache import FileCache
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import keys_in_the_root
 from metamlflow.store.retain.fsck.report import FsckFinding, found
-from metamlflow.store.retain.listings import listed_in_order
 
 _LEFTOVERS = frozenset({"leftovers", "unfinished-uploads"})  # names of checks that the backends make
 _COUNTED = 1_000

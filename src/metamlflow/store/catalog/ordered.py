@@ -11,9 +11,12 @@ from metamlflow.store.catalog.store import Store
 _ATTEMPTS = 4
 
 
-def listed_in_order(store: Store, prefix: str) -> Iterator[ObjectInfo]:
-    """Yield all objects below a prefix, in the order of their keys; continue after transient failures."""
-    after, failures = "", 0
+def listed_in_order(store: Store, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+    """Yield the objects below a prefix whose keys are greater than ``after``, in the order of their keys.
+
+    Lazily, and on after transient failures.
+    """
+    failures = 0
     while True:
         try:
             for info in store.backend.list_objects(prefix, after=after):
