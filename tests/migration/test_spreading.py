@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
 import shutil
-import signal
 import subprocess
 import sys
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 from full_stores import assert_same
 
+from executors import DASK_WARNS, EXECUTORS
 from extras import imported
 from metamlflow import MetaMLFlowClient, migrate
 from metamlflow.errors import InvalidInputError, MissingDependencyError, StorageUnavailableError
@@ -24,33 +21,6 @@ from metamlflow.migration import dask_executor
 from metamlflow.model.manifests import Entry
 from metamlflow.store.migrate import workers as spreading
 from metamlflow.store.transfer.progress import Counter
-
-DASK_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-
-
-@contextmanager
-def threads():
-    with ThreadPoolExecutor(2) as executor:
-        yield executor, lambda: None
-
-
-@contextmanager
-def processes():
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield executor, lambda: os.kill(next(iter(executor._processes)), signal.SIGKILL)
-
-
-@contextmanager
-def dask():
-    distributed = imported("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
-    )
-    with cluster, dask_executor(cluster.scheduler_address) as executor:
-        yield executor, lambda: os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
-
-
-EXECUTORS = [threads, processes, pytest.param(dask, marks=[DASK_WARNS, pytest.mark.full])]
 
 
 @pytest.fixture(scope="module")

@@ -5,52 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import pickle
-import signal
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from aging_store import LAST, blob_of, version_key
 
-from extras import imported
+from executors import EXECUTORS
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import IntegrityError, StoreFormatError
 from metamlflow.store.retain.collecting import spreading
 
-DASK_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 MONTH = 31 * 24 * 3600
 OF_A_RUN = {"now", "seconds", "plan_id", "store", "kept_versions"}
-
-
-@contextmanager
-def threads():
-    with ThreadPoolExecutor(2) as executor:
-        yield executor, lambda: None
-
-
-@contextmanager
-def processes():
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield executor, lambda: os.kill(next(iter(executor._processes)), signal.SIGKILL)
-
-
-@contextmanager
-def dask():
-    from metamlflow.migration import dask_executor
-
-    distributed = imported("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
-    )
-    with cluster, dask_executor(cluster.scheduler_address) as executor:
-        yield executor, lambda: os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
-
-
-EXECUTORS = [threads, processes, pytest.param(dask, marks=[DASK_WARNS, pytest.mark.full])]
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from metamlflow.cli.exit_codes import ExitCode, UsageError, exit_code_of, tell
 from metamlflow.cli.output import OutputClosedError, discard_output, output_is_closed, prepare_output, settle_output
@@ -55,27 +56,32 @@ def _failed(error: BaseException, arguments: Sequence[str], *, as_json: bool, de
 
 def _named(arguments: Sequence[str]) -> str:
     """Return the called command as typed: ``metamlflow pointer register``."""
-    from typer.main import get_command
-
-    from metamlflow.cli.app import app
-
-    path, commands = "metamlflow", getattr(get_command(app), "commands", {})
+    path, commands = "metamlflow", getattr(_parser(), "commands", {})
     for word in arguments:
         if word in commands:
             path, commands = f"{path} {word}", getattr(commands[word], "commands", {})
     return path
 
 
-def _command(arguments: Sequence[str], *, debug: bool) -> int:
+@cache
+def _parser() -> Callable[..., object]:
+    """Return what parses and calls the commands: made once, because that takes longer than most of them run."""
+    from typer.main import get_command
+
     from metamlflow.cli.app import app
 
+    return get_command(app)
+
+
+def _command(arguments: Sequence[str], *, debug: bool) -> int:
+    parser = _parser()
     if debug:
         log = logging.StreamHandler(sys.stderr)
         log.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
         logger = logging.getLogger("metamlflow")
         logger.addHandler(log)
         logger.setLevel(logging.DEBUG)
-    code = app(list(arguments), prog_name="metamlflow", standalone_mode=False)
+    code: object = parser(list(arguments), prog_name="metamlflow", standalone_mode=False)
     if code == ExitCode.INTERRUPTED:  # typer's answer to a Ctrl-C; some of its versions raise Abort instead
         raise KeyboardInterrupt
     # Flush here, where a full disk is handled like any error; at the interpreter's exit it would show a traceback.

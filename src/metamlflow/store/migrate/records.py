@@ -8,11 +8,12 @@ from functools import partial
 
 from metamlflow.backend import ObjectInfo
 from metamlflow.backend.external import is_folder_marker
-from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError, StorageUnavailableError
+from metamlflow.errors import AlreadyExistsError, ConflictError, ObjectNotFoundError
 from metamlflow.format.layout import NAMES, manifest_key
 from metamlflow.format.manifests import digest_of, record_id_of
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.records import create_exclusively, patiently, with_retries
 from metamlflow.store.catalog.statuses import tomb_of
 from metamlflow.store.catalog.store import Store
@@ -21,7 +22,6 @@ from metamlflow.store.migrate.blobs import StorePair
 from metamlflow.store.transfer.scheduler import in_parallel
 
 HISTORY_HINT = "The two stores have different histories: migrate to an empty store, or under other names."
-_ATTEMPTS = 4  # in a row without any object
 
 
 def copy_records(ends: StorePair, prefix: str, *, but: tuple[str, ...] = ()) -> None:
@@ -66,20 +66,7 @@ def copy_record(ends: StorePair, key: str, *, in_time: Callable[[], bool] = lamb
 
 def everything_below(store: Store, prefix: str) -> Iterator[ObjectInfo]:
     """Yield all objects below a prefix except folder markers; continue after transient failures of the listing."""
-    after, failures = "", 0
-    while True:
-        try:
-            for info in store.backend.list_objects(prefix, after=after):
-                if not is_folder_marker(info.key, info.size):
-                    yield info
-                after, failures = info.key, 0
-        except StorageUnavailableError:
-            failures += 1
-            if failures == _ATTEMPTS:
-                raise
-            store.clock.back_off(failures)
-        else:
-            return
+    return (info for info in listed_in_order(store, prefix) if not is_folder_marker(info.key, info.size))
 
 
 def listed(store: Store, prefix: str) -> list[ObjectInfo]:

@@ -13,7 +13,7 @@ from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.aliases import aliases_of
 from metamlflow.store.catalog.protections import protected
 from metamlflow.store.catalog.records import read_if_listed, with_retries
-from metamlflow.store.catalog.statuses import is_live, list_versions, load_manifest, version_status
+from metamlflow.store.catalog.statuses import is_listed, is_live, list_versions, load_manifest, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.edges import VersionId
 
@@ -47,10 +47,6 @@ class NameHolds:
         return None
 
 
-def _is_listed(store: Store, version: VersionId) -> bool:
-    return version_status(store, *version).info is not None
-
-
 def live_consumer(store: Store, version: VersionId) -> str | None:
     """Return why the lineage holds a version, or None: one listing, and a read of each consumer until one is live.
 
@@ -63,7 +59,7 @@ def live_consumer(store: Store, version: VersionId) -> str | None:
             loaded = read_if_listed(
                 manifest_key(*consumer),
                 partial(load_manifest, store, *consumer),
-                partial(_is_listed, store, consumer),
+                partial(is_listed, store, *consumer),
                 store.clock,
             )
         except (StoreFormatError, IntegrityError) as error:

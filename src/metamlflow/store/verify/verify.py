@@ -21,8 +21,8 @@ from metamlflow.store.transfer.progress import Counter, ProgressCallback, callba
 from metamlflow.store.transfer.rate_limit import RateLimit
 from metamlflow.store.verify.lineage import lineage_findings
 from metamlflow.store.verify.parts import Checking, Slice, SliceResult, check_slice, slices_of
+from metamlflow.store.verify.progress import VerificationProgress
 from metamlflow.store.verify.report import UnreadableVersion, VerifyReport
-from metamlflow.store.verify.resume_file import ResumeFile
 
 _AT_A_TIME = 64  # parts that are submitted to an executor, or finished, at a time
 
@@ -62,7 +62,7 @@ def verify_each(
     done = None
     if resume is not None:
         with blamed_on("resume"):
-            done = ResumeFile(resume, store, level)
+            done = VerificationProgress(resume, store, level)
 
     def begun(loaded: StoredManifest) -> _Version:
         return _Version(Checking(store, loaded, level, pace), progress, done, executor, lineage=lineage)
@@ -73,7 +73,7 @@ def verify_each(
 def _reports(
     versions: Iterable[StoredManifest | UnreadableVersion],
     begun: Callable[[StoredManifest], _Version],
-    done: ResumeFile | None,
+    done: VerificationProgress | None,
     *,
     at_once: bool,
 ) -> Iterator[VerifyReport | UnreadableVersion]:
@@ -111,7 +111,7 @@ class _Version:
         self,
         checking: Checking,
         progress: ProgressCallback | None,
-        resume: ResumeFile | None,
+        resume: VerificationProgress | None,
         executor: Executor | None,
         *,
         lineage: bool,

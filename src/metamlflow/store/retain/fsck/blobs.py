@@ -21,8 +21,8 @@ from metamlflow.store.catalog.store import Store, store_from
 from metamlflow.store.read.content import check_stored
 from metamlflow.store.retain.blob_index import Compared, Naming, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue
+from metamlflow.store.retain.fsck.progress import BlobProgress
 from metamlflow.store.retain.fsck.report import FsckFinding, found
-from metamlflow.store.retain.fsck.resume_file import BlobProgress
 from metamlflow.store.retain.fsck.selection import BlobSelection
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import RateLimit

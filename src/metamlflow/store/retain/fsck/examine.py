@@ -20,8 +20,8 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.catalogue import Catalogue, ShardFailure, names_read
 from metamlflow.store.retain.fsck.blobs import BlobPass, is_needed
 from metamlflow.store.retain.fsck.links import Links
+from metamlflow.store.retain.fsck.progress import BlobProgress
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport, found, ordered
-from metamlflow.store.retain.fsck.resume_file import BlobProgress
 from metamlflow.store.retain.fsck.retention import newest_of_series_findings, protection_findings
 from metamlflow.store.retain.fsck.second_look import judged_twice
 from metamlflow.store.retain.fsck.selection import BlobSelection
