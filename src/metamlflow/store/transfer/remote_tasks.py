@@ -51,13 +51,14 @@ class RemoteTask(Generic[T, R]):
         """Wait for the result, calling ``check`` meanwhile; None: the executor could not run it."""
         while (future := self._future) is not None:
             check()
+            was_done = future.done()
             try:
                 result = future.result(_LOOK_SECONDS)
                 if self._is_whole(self.task, result):
                     return result
                 reason = "its result is not that of its work"
             except (Exception, CancelledError) as error:  # noqa: BLE001 (any failure of the worker or its transport)
-                if not future.done():
+                if not was_done:  # it may be done by now: whether the wait failed or the task, the next round tells
                     continue
                 reason = repr(error)
             _log.warning("%s was lost (attempt %d): %s", self._what, self._attempts, reason)
