@@ -183,8 +183,11 @@ class WithoutAWorker(Executor):
     def __init__(self, happens) -> None:
         self.happens = happens
         self.waiting: list[Future] = []
+        self.closed = False
 
     def submit(self, work, task) -> Future:
+        if self.closed:
+            raise RuntimeError("closed")
         future: Future = Future()
         if work is spreading.list_objects:
             self.waiting.append(future)
@@ -195,6 +198,7 @@ class WithoutAWorker(Executor):
         return future
 
     def give_up(self) -> None:
+        self.closed = True
         for future in self.waiting:
             future.cancel()
 

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, Executor, Future
 
 import pytest
 
-from metamlflow.store.transfer.remote_tasks import RemoteTask
+from metamlflow.store.transfer.remote_tasks import RemoteTask, shares
 
 
 class Ending(Future):
@@ -65,3 +65,18 @@ def test_a_wait_ends_as_soon_as_its_check_raises():
     task = RemoteTask(Submitting(lambda _: None), sum, (1, 2), lambda *_: True, "a task")
     with pytest.raises(CancelledError):
         task.result(check)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], []),
+        ([1, 1, 1, 1], [(1, 1, 1), (1,)]),
+        ([6, 4, 1], [(6, 4), (1,)]),
+        ([1, 50, 1], [(1,), (50,), (1,)]),
+        ([0, 0, 0], [(0, 0, 0)]),
+    ],
+    ids=["nothing", "many", "just as large as one may be", "larger than one may be", "empty"],
+)
+def test_shares_keep_the_order_and_only_one_item_by_itself_is_larger_than_they_may_be(sizes, expected):
+    assert list(shares(sizes, int, most_items=3, most_bytes=10)) == expected
