@@ -248,7 +248,7 @@ class _Collection:
                 deletions.run(itertools.chain(blobs, (Candidate(info, NOBODY) for _, info in manifests)))
                 if deletions.outcome.stopped is None:
                     self._abandon(uploads, report)
-            except KeyboardInterrupt as stop:
+            except (KeyboardInterrupt, MetaMLFlowError) as stop:
                 done = deletions.outcome
                 stop.add_note(f"{counted(done.deleted, 'object')} deleted by then, {counted(done.freed, 'byte')} freed")
                 raise

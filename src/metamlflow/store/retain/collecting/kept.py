@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
@@ -70,8 +69,7 @@ class Owners:
         self._path = folder / "owners"
         self._file = self._path.open("wb")
         self._end = 0
-        self._lock = threading.Lock()
-        self._known: dict[int, Owner] = {}
+        self._read = lru_cache(maxsize=_KNOWN)(partial(_owner_at, self._path))
 
     def add(self, owner: Owner) -> int:
         """Note a version; return what it is known by."""
@@ -86,18 +84,14 @@ class Owners:
 
     def get(self, place: int) -> Owner:
         """Return a version. Thread-safe."""
-        with self._lock:
-            if place not in self._known:
-                if len(self._known) >= _KNOWN:
-                    self._known.clear()
-                self._known[place] = self._read(place)
-            return self._known[place]
+        return self._read(place)
 
-    def _read(self, place: int) -> Owner:
-        with self._path.open("rb") as file:
-            file.seek(place)
-            reference, reason, until = json.loads(file.readline())
-        return Owner(reference, reason, until and datetime.fromisoformat(until))
+
+def _owner_at(path: Path, place: int) -> Owner:
+    with path.open("rb") as file:
+        file.seek(place)
+        reference, reason, until = json.loads(file.readline())
+    return Owner(reference, reason, until and datetime.fromisoformat(until))
 
 
 @dataclass(frozen=True, slots=True)

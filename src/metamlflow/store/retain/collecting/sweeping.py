@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -168,7 +167,6 @@ class Sweep:
         self._found = found
         self._counter = counter
         self._spreading = Spreading(Reader(store, moment), executor, counter.add)
-        self._stop = threading.Event()
 
     def run(self) -> Swept:
         """List all blobs; return what they are.
@@ -177,7 +175,7 @@ class Sweep:
             IntegrityError: a blob that a live version names is not there, or has another size.
         """
         swept = Swept()
-        for part in in_parallel(self._part, range(PARTS), cancel=self._stop.set):
+        for part in in_parallel(self._part, range(PARTS), cancel=self._counter.cancel):
             swept.merge(part)
         if swept.wrong:
             self._refuse_wrong(swept)
@@ -205,8 +203,6 @@ class Sweep:
             if last is not None and info.key > last:
                 return
             if number % PAGE == 0:
-                if self._stop.is_set():
-                    return
                 self._counter.add(files=PAGE if number else 0)
             yield info
 
