@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.ASCII | re.DOTALL)
 _CHAIN = re.compile(r"::[a-z][a-z0-9+.-]*://", re.ASCII)
@@ -12,6 +13,16 @@ _SIGNATURES = (
 )
 _SIGNED = re.compile(rf"[?&;](?:{_SIGNATURES})=", re.ASCII | re.IGNORECASE)
 _SIG = re.compile(r"[?&;]sig=", re.ASCII | re.IGNORECASE)
+
+
+_FILE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?:-[0-9a-f]{32})?(?:\.[a-z0-9]{1,8}){0,2}", re.ASCII)
+
+
+def blobs_in(uri: str) -> set[str]:
+    """The keys of the blobs that it may lead to, if what it leads to lies in the store: section 13, step 3."""
+    spellings = [text for found in (uri, unquote(uri)) for text in (found, found.lower())]
+    files = [file for text in spellings for file in _FILE.findall(text)]
+    return {f"blobs/sha256/{file[:2]}/{file}" for file in files}
 
 
 def is_uri(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.entries import decode_shard
-from metamlflow.format.layout import BLOBS
+from metamlflow.format.layout import blob_keys_in_uri
 from metamlflow.model.manifests import Item, Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import read_shard
@@ -62,7 +62,6 @@ class Reader:
     def __init__(self, store: Store, moment: Moment) -> None:
         self.store = store
         self.moment = moment
-        self._root = f"{store.backend.url}/{BLOBS}"
 
     def version(self, listed: ListedVersion) -> NamedVersion:
         """Judge a version, and read what its manifest names if its content is kept."""
@@ -84,8 +83,9 @@ class Reader:
             for held in item.objects():
                 keys += named_key(held.key, standing, held.size)
             # A pointer may lead into this very store. What it leads to is nobody's to delete.
-            if item.uri and standing != "dead" and item.uri.startswith(self._root):
-                keys += named_key(BLOBS + item.uri.removeprefix(self._root), "held", item.size)
+            if item.uri and standing != "dead":
+                for key in blob_keys_in_uri(item.uri):
+                    keys += named_key(key, "held", item.size)
         return keys
 
 
