@@ -35,7 +35,9 @@ class LocalRemoving:
         """Yield the temp files of killed processes."""
         folder = Path(self.url.removeprefix("file://")) / TEMP
         for path, modified in forgotten(folder, before.timestamp()):
-            yield UnfinishedUpload(f"{TEMP}/{path.name}", str(path), datetime.fromtimestamp(modified, UTC))
+            yield UnfinishedUpload(
+                f"{TEMP}/{path.name}", str(path), datetime.fromtimestamp(modified, UTC), is_temporary=True
+            )
 
     def abandon(self: Backend, upload: UnfinishedUpload) -> None:
         """Remove a temp file."""

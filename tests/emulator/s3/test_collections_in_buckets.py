@@ -122,13 +122,17 @@ def test_a_denied_deletion_of_a_single_key_is_sent_once_too(proxied, aged):
 def test_uploads_that_were_begun_before_the_grace_and_left_go_and_younger_ones_stay(faithful_root, aged):
     root = faithful_root  # of moto, all uploads are from 2010
     raw = root.server.raw()
-    raw.create_multipart_upload(**root.name("blobs/sha256/00/left"))
+    raw.create_multipart_upload(**root.name(blob_of(b"left")))
     elsewhere = raw.create_multipart_upload(Bucket=root.bucket, Key="not/ours")
+    strangers = {"video/raw.mp4", "blobs/other", "blobs/sha256/00/left"}
+    for key in strangers:
+        raw.create_multipart_upload(**root.name(key))
     aged(root)
-    raw.create_multipart_upload(**root.name("blobs/sha256/00/young"))
+    raw.create_multipart_upload(**root.name(blob_of(b"young")))
     report = collected(root)
-    assert [key.rpartition("/")[2] for key in report.uploads] == ["left"]
-    assert [key.rpartition("/")[2] for key in root.unfinished_uploads()] == ["young"]
+    assert report.uploads == (blob_of(b"left"),)
+    left = {key.removeprefix(f"{root.prefix}/") for key in root.unfinished_uploads()}
+    assert left == {blob_of(b"young"), *strangers}
     others = raw.list_multipart_uploads(Bucket=root.bucket)["Uploads"]
     assert elsewhere["UploadId"] in {upload["UploadId"] for upload in others}
 

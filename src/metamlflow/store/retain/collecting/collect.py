@@ -14,7 +14,7 @@ from metamlflow._looks import counted
 from metamlflow.backend import LeavesUploads, ObjectInfo, UnfinishedUpload
 from metamlflow.backend.retention import lock_of, retention_notes
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
-from metamlflow.format.layout import MARKER
+from metamlflow.format.layout import MARKER, sha256_of_blob_key
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown_around
 from metamlflow.store.retain.collecting.deletions import Deletions
@@ -183,12 +183,13 @@ class _Collection:
         )
 
     def _unfinished(self) -> tuple[list[UnfinishedUpload], list[str]]:
-        """Return uploads that nobody can finish any more, and why they could not be listed."""
+        """Return the store's own uploads that nobody can finish any more, and why they could not be listed."""
         backend = self._store.backend
         if not isinstance(backend, LeavesUploads):
             return [], []
         try:
-            return list(itertools.islice(backend.unfinished_uploads(self._moment.cutoff), _MOST_UPLOADS)), []
+            ours = filter(_is_ours, backend.unfinished_uploads(self._moment.cutoff))
+            return list(itertools.islice(ours, _MOST_UPLOADS)), []
         except MetaMLFlowError as error:  # nothing depends on it
             return [], [f"unfinished uploads could not be listed: {error.message}"]
 
@@ -271,3 +272,8 @@ class _Collection:
                 backend.abandon(upload)
             except MetaMLFlowError as error:
                 report.notes.append(f"an unfinished upload of {upload.key} could not be removed: {error.message}")
+
+
+def _is_ours(upload: UnfinishedUpload) -> bool:
+    """Whether an upload is one that a writer of this format makes: others may send to the same bucket."""
+    return upload.is_temporary or sha256_of_blob_key(upload.key) is not None
