@@ -226,7 +226,7 @@ class UnfinishedUpload:
         key: what it was to become; of a temp file, its name.
         id: the storage's word for it.
         began: when, by the server's clock, in UTC.
-        is_temporary: whether it is a temp file under a name that only this backend gives, instead of an upload to a key.
+        is_temporary: whether it is a temp file under a name that only this backend gives, and no upload to a key.
     """
 
     key: str
@@ -242,8 +242,8 @@ class LeavesUploads(Protocol):
     def unfinished_uploads(self, before: datetime) -> Iterator[UnfinishedUpload]:
         """Yield the uploads below this root that were begun before a time and that nobody is known to go on with.
 
-        Others may use the bucket too, so a storage lists their uploads as well: those to blob keys of the store's format
-        are abandoned, whoever began them, and no others. Of temp files a backend yields only those that it names itself.
+        Others may use the bucket too, so their uploads are among them: the store abandons those to its own blob keys
+        alone. Of temp files, a backend yields only those that it named itself.
         """
 
     def abandon(self, upload: UnfinishedUpload) -> None:

@@ -137,6 +137,17 @@ def test_uploads_that_were_begun_before_the_grace_and_left_go_and_younger_ones_s
     assert elsewhere["UploadId"] in {upload["UploadId"] for upload in others}
 
 
+def test_another_program_s_upload_below_the_root_of_the_store_stays(moto_root, aged):
+    root = moto_root  # where all uploads are from 2010
+    raw = root.server.raw()
+    for key in ("video/raw.mp4", "blobs/other", blob_of(b"left")):
+        raw.create_multipart_upload(**root.name(key))
+    aged(root)
+    assert collected(root).uploads == (blob_of(b"left"),)
+    left = {key.removeprefix(f"{root.prefix}/") for key in root.unfinished_uploads()}
+    assert left == {"video/raw.mp4", "blobs/other"}
+
+
 def test_a_dry_run_sends_no_request_that_writes(proxied, aged):
     root, proxy = proxied
     aged(root)
