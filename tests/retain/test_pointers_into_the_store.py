@@ -32,6 +32,14 @@ SPELLINGS = {
     "an encoded key in lower case": "https://example.org/o/{encoded_lower}",
     "an encoded letter": "file:///store/{first_encoded}",
     "a key as a parameter": "https://example.org/get?object={encoded}&alt=media",
+    "a key encoded twice": "https://example.org/fetch?url=https%3A%2F%2Fx%2F{encoded_twice}%3Falt%3Dmedia",
+    "a key of an access point": "https://point-123456789012.s3-accesspoint.eu-central-1.amazonaws.com/{key}",
+    "a bucket as a path": "https://s3.eu-central-1.amazonaws.com/bucket/{key}",
+    "another scheme": "s3a://bucket/{key}",
+    "a slash at its end": "https://bucket.s3.amazonaws.com/{key}/",
+    "more that looks like an extension": "https://example.org/{key}.v2",
+    "more that looks like a version": "file:///snapshots/{key}.~1~",
+    "a name that runs into it": "https://example.org/objects/0123abc{file}",
     "a disk that folds case": "file:///STORE/{upper}",
 }
 
@@ -41,6 +49,7 @@ def spelled(how: str, url: str = "memory://bucket", key: str = KEY) -> str:
     parts = {"dir": folder.rpartition("/")[2], "encoded": key.replace("/", "%2F"), "upper": key.upper()}
     first = f"{folder}/%{ord(file[0]):x}{file[1:]}"
     lower = key.replace("/", "%2f")
+    parts["encoded_twice"] = key.replace("/", "%252f")
     return SPELLINGS[how].format(url=url, key=key, file=file, first_encoded=first, encoded_lower=lower, **parts)
 
 
@@ -81,7 +90,10 @@ def test_every_spelling_of_a_place_in_the_store_gives_the_key_of_its_blob(how):
         assert key in blob_keys_in_uri(spelled(how, key=key))
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/data.csv", f"s3://bucket/{'ab' * 31}.csv", "file:///store/blobs/sha256/"])
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://bucket/data.csv", f"s3://bucket/{'ab' * 31}.csv", f"s3://b/{'ab' * 32}xyz", "file:///store/blobs/sha256/"],
+)
 def test_a_uri_without_the_name_of_a_blob_keeps_none(uri):
     assert blob_keys_in_uri(uri) == set()
 
@@ -125,3 +137,15 @@ def test_where_a_pointer_leads_to_content_that_is_not_there_nothing_is_called_mi
     points_to(store, spelled("a link to the folder"))
     assert not [found for found in store.client().fsck().findings if found.key == KEY]
     assert not is_kept(store)
+
+
+def test_while_a_version_in_its_grace_points_to_content_it_waits_with_that_version(store):
+    points_to(store, spelled("a link to the folder"))
+    store.write(KEY, CONTENT)
+    store.passes(GRACE + DAY)
+    store.client().register_artifact("p", b"new")
+    store.prune("p", 1)
+    usage, plan = store.client().usage(), store.client().collect_garbage(dry_run=True)
+    assert usage.collectable == plan.bytes
+    assert f"{store.now + GRACE:%Y-%m-%d}" in plan.waiting
+    assert KEY not in {each.key for each in plan.objects()}

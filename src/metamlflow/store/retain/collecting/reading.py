@@ -84,8 +84,9 @@ class Reader:
                 keys += named_key(held.key, standing, held.size)
             # A pointer may lead into this very store. What it leads to is nobody's to delete.
             if item.uri and standing != "dead":
+                pointing: Standing = "held" if standing == "live" else standing  # it need not be there
                 for key in blob_keys_in_uri(item.uri):
-                    keys += named_key(key, "held", item.size)
+                    keys += named_key(key, pointing, item.size)
         return keys
 
 
