@@ -27,11 +27,9 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_keys
 from metamlflow.store.catalog.versions import newest_alias_record
 from metamlflow.store.retain.collecting.kept import Standing
-from metamlflow.store.retain.collecting.moment import Moment
+from metamlflow.store.retain.collecting.moment import BURY, Moment
 from metamlflow.store.retain.gaps import missed_between, refuse_alias_of_nothing, refuse_protection_of_nothing
 
-BURY = 1 / 2
-"""Of the grace: a manifest that lies under a tomb is deleted when the tomb is older."""
 _PAGE = 1_000
 
 

@@ -50,7 +50,7 @@ class Survey:
     counts: dict[str, int] = field(default_factory=dict)
     held: list[Owner] = field(default_factory=list)
     waiting: list[Owner] = field(default_factory=list)
-    buried: list[tuple[str, ObjectInfo]] = field(default_factory=list)
+    buried: list[ObjectInfo] = field(default_factory=list)
 
 
 class NamesOfVersions:
@@ -77,12 +77,13 @@ class NamesOfVersions:
         self.keys = NamedKeys(folder)
         self.survey = Survey()
 
-    def read(self) -> None:
-        """Read all of it: first what is kept, each part of which must be readable, then what is not."""
+    def read(self, *, kept_alone: bool = False) -> None:
+        """Read all of it: first what is kept, each part of which must be readable, then, if asked for, what is not."""
         with closing(self.owners), self._dead:
             for part, keys in self._spreading.shards(self._shards_of_kept()):
                 self._add(keys, part.owner)
-            for part, keys in in_parallel(self._of_dead_shard, self._shards_of_dead(), size_of=memory_of_shard):
+            dead = () if kept_alone else self._shards_of_dead()
+            for part, keys in in_parallel(self._of_dead_shard, dead, size_of=memory_of_shard):
                 self._add(keys, part.owner)
         self.keys.flush()
 
@@ -147,7 +148,7 @@ class NamesOfVersions:
         survey, standing = self.survey, judged.standing or "erased"
         survey.counts[standing] = survey.counts.get(standing, 0) + 1
         if judged.buried is not None:
-            survey.buried.append((judged.reference, judged.buried))
+            survey.buried.append(judged.buried)
         shown = {"held": survey.held, "waiting": survey.waiting}.get(standing)
         if shown is not None and len(shown) < _SHOWN:
             shown.append(Owner(judged.reference, judged.reason, judged.until))

@@ -6,29 +6,21 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 
-from metamlflow._looks import counted
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import IntegrityError
 from metamlflow.format.layout import CONTENT
-from metamlflow.model.names import Reference
-from metamlflow.store.catalog.statuses import is_live, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.collecting.kept import PARTS, NamedKeys, Naming, Owners, split_key
 from metamlflow.store.retain.collecting.moment import Moment
 from metamlflow.store.retain.collecting.reading import Reader
 from metamlflow.store.retain.collecting.spreading import PAGE, Spreading
+from metamlflow.store.retain.collecting.wrong import Wrong, Wrongs, refuse_wrong
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_MOST_LOST = 1_000  # versions: enough to stop for
-_MOST_SHOWN = 20
-_MOST_SHOWN_VERSIONS = 100  # of more versions a part notes one blob each
 NOBODY = -1
 
 
@@ -62,65 +54,6 @@ class Tally:
         """Count those of another tally too."""
         self.blobs += other.blobs
         self.bytes += other.bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A blob that is not as a live version names it.
-
-    Attributes:
-        owner: the version, as :class:`~metamlflow.store.retain.collecting.kept.Owners` knows it.
-        digest: its digest.
-        size: its size as the version has it.
-        actual: its size as listed; None if it was not listed.
-    """
-
-    owner: int
-    digest: str
-    size: int
-    actual: int | None = None
-
-    def __str__(self) -> str:
-        if self.actual is None:
-            return f"sha256:{self.digest} is missing"
-        return f"sha256:{self.digest} has {self.actual:,} bytes instead of {self.size:,}"
-
-
-class Wrongs:
-    """Blobs that are not as live versions name them: how many of each version, and the first ones.
-
-    No version hides another: each may turn out not to be live.
-    """
-
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-        self._first: dict[int, list[Wrong]] = {}
-
-    def __iter__(self) -> Iterator[Wrong]:
-        return chain.from_iterable(self._first.values())
-
-    @property
-    def owners(self) -> list[int]:
-        """The versions, as :class:`~metamlflow.store.retain.collecting.kept.Owners` knows them, in their order."""
-        return sorted(self._counts)
-
-    def note(self, wrong: Wrong, count: int = 1) -> None:
-        """Note a blob that is wrong, or the first of some."""
-        first = self._first.setdefault(wrong.owner, [])
-        if not first or (len(first) < _MOST_SHOWN and len(self._first) <= _MOST_SHOWN_VERSIONS):
-            first.append(wrong)
-        self._counts[wrong.owner] = self._counts.get(wrong.owner, 0) + count
-
-    def merge(self, other: Wrongs) -> None:
-        """Note those of another part too."""
-        for owner, first in other._first.items():
-            self.note(first[0], other._counts[owner] - len(first) + 1)
-            for wrong in first[1:]:
-                self.note(wrong)
-
-    def of(self, owner: int) -> tuple[int, list[Wrong]]:
-        """Return how many are wrong of a version, and the first of these."""
-        return self._counts[owner], self._first[owner]
 
 
 @dataclass
@@ -219,7 +152,7 @@ class Sweep:
         swept = Swept()
         for part in in_parallel(self._part, range(PARTS), cancel=self._stop.set):
             swept.merge(part)
-        self._refuse_wrong(swept.wrong)
+        refuse_wrong(self._store, self._owners, swept.wrong)
         return swept
 
     def _part(self, part: int) -> Swept:
@@ -264,39 +197,6 @@ class Sweep:
             return Candidate(info, naming.owner if naming else NOBODY)
         swept.waiting.setdefault(f"{until:%Y-%m-%d}", Tally()).add(info.size)
         return None
-
-    def _refuse_wrong(self, wrong: Wrongs) -> None:
-        versions = blobs = 0
-        shown: list[tuple[Reference, Wrong]] = []
-        with closing(in_parallel(self._if_live, wrong.owners)) as looked:
-            for owner, reference in looked:
-                if reference is not None:
-                    count, first = wrong.of(owner)
-                    versions, blobs = versions + 1, blobs + count
-                    shown += ((reference, each) for each in first[: _MOST_SHOWN - len(shown)])
-                    if versions == _MOST_LOST:
-                        break
-        if not shown:
-            return
-        first_lost, least = shown[0][1], "at least " if versions == _MOST_LOST else ""
-        lines = "\n  ".join(f"{reference}: {each}" for reference, each in shown)
-        raise IntegrityError(
-            f"content of live versions is not in the store, or not whole, so nothing was deleted "
-            f"({least}{counted(blobs, 'blob')}):\n  {lines}",
-            hint="What else is wrong there is not known. Put them back with `metamlflow repair`, or prune the "
-            "versions; then collect again.",
-            expected=f"{first_lost.size:,} bytes",
-            actual="missing" if first_lost.actual is None else f"{first_lost.actual:,} bytes",
-            key="",
-        )
-
-    def _if_live(self, owner: int) -> tuple[int, Reference | None]:
-        """Return a version, by what it is known and, if it is live still, its reference: one listing."""
-        reference = Reference.parse(self._owners.get(owner).reference)
-        assert isinstance(reference.version, int)  # noqa: S101 (as it was noted)
-        # A listing in no order may have missed the state that says that the content is not here.
-        status = version_status(self._store, reference.name, reference.version)
-        return owner, reference if is_live(self._store, reference.name, status, by_times=False) else None
 
 
 class _Named:
