@@ -141,8 +141,7 @@ class _Collection:
         try:
             return self._looked()
         except MetaMLFlowError as error:
-            if "othing was deleted" not in str(error) and "othing of it is deleted" not in str(error):
-                error.with_hint(f"{error.hint or ''} The collection stopped: nothing was deleted.".strip())
+            error.with_hint(f"{error.hint or ''} The collection stopped: nothing was deleted.".strip())
             raise
 
     def _looked(self) -> CollectionReport:

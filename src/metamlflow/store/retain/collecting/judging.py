@@ -222,7 +222,7 @@ def _read_manifest(
             return None
         why = "it was erased meanwhile" if tomb else "nothing says why"
         raise ObjectNotFoundError(
-            f"the manifest of {name}@{status.version} is gone since it was listed, and {why}; nothing was deleted",
+            f"the manifest of {name}@{status.version} is gone since it was listed, and {why}",
             hint="Collect again." if tomb else "Put it back with `metamlflow repair`, or look at what deleted it.",
             key=key,
         ) from None

@@ -183,7 +183,8 @@ class CollectionReport:
         """Return the report in one line."""
         found = f"{counted(self.blobs, 'object')} and {bytes_text(self.bytes)} of garbage"
         if self.manifests:
-            found += f", {counted(len(self.manifests), 'manifest')} of erased versions with {bytes_text(self.manifest_bytes)}"
+            found += f", {counted(len(self.manifests), 'manifest')} of erased versions"
+            found += f" with {bytes_text(self.manifest_bytes)}"
         if self.uploads:
             found += f", {counted(len(self.uploads), 'unfinished upload')}"
         later = sum(blobs for blobs, _ in self.waiting.values())

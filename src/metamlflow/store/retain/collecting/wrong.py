@@ -98,8 +98,7 @@ def refuse_wrong(store: Store, owners: Owners, wrong: Wrongs) -> None:
     lines = "\n  ".join(f"{reference}: {each}" for reference, each in shown)
     least, blobs, one = "at least " if left else "", sum(count for _, count, _ in lost), shown[0][1]
     raise IntegrityError(
-        f"content of live versions is not in the store, or not whole, so nothing was deleted "
-        f"({least}{counted(blobs, 'blob')}):\n  {lines}",
+        f"content of live versions is not in the store, or not whole ({least}{counted(blobs, 'blob')}):\n  {lines}",
         hint="What else is wrong there is not known. Put them back with `metamlflow repair`, or prune the versions; "
         "then collect again.",
         expected=f"{one.size:,} bytes",
