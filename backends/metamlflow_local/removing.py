@@ -39,7 +39,9 @@ class LocalRemoving:
     def unfinished_uploads(self: _InAFolder, before: datetime) -> Iterator[UnfinishedUpload]:
         """Yield the temp files of killed processes."""
         for path, modified in forgotten(self._root / TEMP, before.timestamp()):
-            yield UnfinishedUpload(f"{TEMP}/{path.name}", str(path), datetime.fromtimestamp(modified, UTC))
+            yield UnfinishedUpload(
+                f"{TEMP}/{path.name}", str(path), datetime.fromtimestamp(modified, UTC), is_temporary=True
+            )
 
     def abandon(self: Backend, upload: UnfinishedUpload) -> None:
         """Remove a temp file."""

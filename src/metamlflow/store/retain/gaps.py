@@ -66,7 +66,7 @@ def refuse_alias_of_nothing(store: Store, name: ArtifactName, version: int, alia
 
 def _vanished(name: ArtifactName, version: int, why: str, remedy: str) -> IntegrityError:
     return IntegrityError(
-        f"{name}@{version} has neither a manifest nor a record that it was erased, although {why}; nothing was deleted",
+        f"{name}@{version} has neither a manifest nor a record that it was erased, although {why}",
         hint=f"{_COPY}; {remedy}. Its content is kept until then.",
         expected=f"version {version}",
         actual="missing",

@@ -100,7 +100,7 @@ class Naming:
 
     Attributes:
         standing: of the version.
-        size: of the object, in bytes, as the version has it.
+        size: of the object, in bytes, as the version has it; of a version in its grace, nothing that counts.
         owner: the version, as :class:`Owners` knows it.
         others: of a live version: further live ones that have another size.
     """
@@ -111,15 +111,17 @@ class Naming:
     others: tuple[Naming, ...] = ()
 
 
-def named_key(key: str, standing: Standing, size: int) -> list[bytes]:
+def named_key(key: str, standing: Standing, size: int, until: datetime | None = None) -> list[bytes]:
     """Return the record that a version names a key, as :class:`NamedKeys` takes it but for its owner.
 
-    Empty for what is no blob key: it is never deleted. A size that no object has counts as the largest.
+    Empty for what is no blob key: it is never deleted. A size that no object has counts as the largest. Of a version in
+    its grace the end of that stands in place of the size, so that the one comes first that keeps the key for longest.
     """
     parts = split_key(key)
     if parts is None:
         return []
-    return [b"".join((*parts, bytes((STANDINGS.index(standing),)), min(size, _MOST).to_bytes(_NUMBER, "big")))]
+    number = size if until is None else _MOST - round(until.timestamp())
+    return [b"".join((*parts, bytes((STANDINGS.index(standing),)), min(number, _MOST).to_bytes(_NUMBER, "big")))]
 
 
 class NamedKeys:

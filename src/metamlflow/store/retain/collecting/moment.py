@@ -15,6 +15,8 @@ LEAST_GRACE = timedelta(hours=24)
 """With a shorter grace a late request may do harm: S3 takes a signed request for 15 minutes."""
 MOST_GRACE = timedelta(days=100_000)
 MOST_SKEW = timedelta(minutes=5)
+BURY = 1 / 2
+"""Of the grace: a manifest that lies under a tomb is deleted when the tomb is older, where listings have no order."""
 TICK = timedelta(seconds=1)
 """Storages tell a time of writing in whole seconds, some of them: an object may be younger than it looks by this."""
 
@@ -54,6 +56,15 @@ class Moment:
         return written + self.grace + TICK
 
 
+def check_grace(grace: timedelta | None) -> None:
+    """Raise InvalidInputError if a grace is none, or absurdly long."""
+    given: object = grace
+    if grace is not None and (not isinstance(given, timedelta) or grace > MOST_GRACE):
+        raise InvalidInputError(
+            f"grace is a timedelta of at most {MOST_GRACE.days:,} days, such as timedelta(days=30), not {grace!r:.80}"
+        )
+
+
 def moment_of(store: Store, grace: timedelta | None, *, unsafe: bool) -> Moment:
     """Ask the storage for its time: one look at the marker.
 
@@ -66,11 +77,7 @@ def moment_of(store: Store, grace: timedelta | None, *, unsafe: bool) -> Moment:
         InvalidInputError: the grace is none, or shorter than the store's, or the store's is shorter than a day.
         StoreNotFoundError: there is no store.
     """
-    given: object = grace
-    if grace is not None and (not isinstance(given, timedelta) or grace > MOST_GRACE):
-        raise InvalidInputError(
-            f"grace is a timedelta of at most {MOST_GRACE.days:,} days, such as timedelta(days=30), not {grace!r:.80}"
-        )
+    check_grace(grace)
     try:
         seen = with_retries(lambda: store.backend.stat(MARKER), store.clock)
     except ObjectNotFoundError:

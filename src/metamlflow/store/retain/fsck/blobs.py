@@ -111,14 +111,15 @@ class BlobPass:
     def _looks(self, compared: Compared) -> Iterator[Look]:
         """Yield how a blob is looked at, once for each size that is claimed of it; nothing if the listing tells."""
         key, namings, info = compared
-        first = next(namings, None)
+        claims = (naming for naming in namings if not naming.is_pointer)
+        first = next(claims, None)
         if first is None:
             if sha256_of_blob_key(key) is None and not key.endswith("/"):
                 self.foreign.append(found("foreign-object", key, f"{key} is the key of no content"))
             return
         self.blobs += 1
         by_claim: dict[tuple[int, str | None], tuple[Naming, list[int]]] = {}
-        for naming in itertools.chain((first,), namings):
+        for naming in itertools.chain((first,), claims):
             _, others = by_claim.setdefault((naming.size, naming.crc32c), (naming, []))
             if len(others) < _ASKED:
                 others.append(naming.version)

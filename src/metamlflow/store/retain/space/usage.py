@@ -131,13 +131,18 @@ class _Adding:
     def add(self, compared: Compared) -> None:
         """Take in a blob, who names it, and its object."""
         _, namings, info = compared
-        versions = self.catalogue.versions
-        indexes = sorted({naming.version: naming.size for naming in namings}.items())
-        named_by = [index for index, _ in indexes]
-        live = [index for index in named_by if versions[index].state in {"live", "unknown"}]
+        held: dict[int, int] = {}
+        kept: set[int] = set()  # by the versions that hold it, and by those that only point to it
+        for naming in namings:
+            kept.add(naming.version)
+            if not naming.is_pointer:
+                held[naming.version] = naming.size
+        named_by = sorted(kept)
+        live = [index for index in named_by if self.catalogue.versions[index].state in {"live", "unknown"}]
         totals = self.totals
         if info is None:
-            totals.missing += indexes[0][1] if live else 0
+            first_of = min(held, default=None)
+            totals.missing += held[first_of] if first_of is not None and not held.keys().isdisjoint(live) else 0
             return
         size = info.size
         totals.blobs += 1
@@ -153,13 +158,12 @@ class _Adding:
             totals.garbage_blobs += 1
             totals.garbage_old += size if is_old else 0
             return
-        self._share(size, named_by, live)
-        first = min((day for index in named_by if (day := self._day(index)) is not None), default=None)
+        self._share(size, sorted(held), live or named_by)
+        first = min((day for index in held if (day := self._day(index)) is not None), default=None)
         if first is not None:
             self._stored[first] += size
 
-    def _share(self, size: int, named_by: list[int], live: list[int]) -> None:
-        needing = live or named_by
+    def _share(self, size: int, named_by: list[int], needing: list[int]) -> None:
         for index in named_by:
             self._of_versions.note(index, size, is_own=needing == [index])
         names = {self._group(index) for index in named_by}
