@@ -38,7 +38,8 @@ class UsageReport:
         names: by name, the largest first.
         versions: by version, by name and number.
         growth: one entry for each day on which something was registered.
-        unreadable: the records that could not be read. What they name seems to be garbage, and is none.
+        unreadable: the records that could not be read, and manifests that vanished. What they name seems to be
+            garbage, and is none.
     """
 
     uri: str
