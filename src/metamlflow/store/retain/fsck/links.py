@@ -52,8 +52,8 @@ class Links:
             facts, tomb = records.facts_of(version), records.tombs.get(version)
             if facts is None:
                 self.doubtful.add(this)
-                if tomb is not None and tomb.value is not None:
-                    self._note(_IS, this, tomb.value.manifest_digest, tomb.info.key, "")
+                if tomb is not None and tomb.value is not None and tomb.value.known_digest:
+                    self._note(_IS, this, tomb.value.known_digest, tomb.info.key, "")
                 continue
             key = records.manifests[version].info.key
             self._note(_IS, this, facts.digest, key, "")
