@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from planted import Planter, numbered, pruned
@@ -98,16 +97,47 @@ def test_an_interrupted_call_goes_on_and_looks_again_at_what_was_wrong(client, p
     assert not file.exists()
 
 
+def test_an_interrupted_call_tells_in_the_end_of_all_that_could_not_be_verified(client, planter, tmp_path, monkeypatch):
+    file = tmp_path / "state"
+    monkeypatch.setattr(blobs, "_TOGETHER", 10)
+    whole = client.fsck(level="checksum")
+    assert whole.counts == {"blob-unverifiable": 1}
+
+    def stop(progress):
+        if progress.files == 35:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            client.fsck(level="checksum", resume=file, progress=stop)
+    assert client.fsck(level="checksum", resume=file).to_json() == whole.to_json()
+
+
+def test_an_interrupted_call_counts_what_it_looks_at_again_once(client, planter, tmp_path, monkeypatch):
+    keys_damaged = sorted(damaged(planter))
+    file = tmp_path / "state"
+    monkeypatch.setattr(blobs, "_TOGETHER", 10)
+
+    def stop(progress):
+        if progress.files == 35:
+            raise KeyboardInterrupt
+
+    for key in keys_damaged[:2]:  # these are in order by the second call
+        with pytest.raises(KeyboardInterrupt):
+            client.fsck(resume=file, progress=stop)
+        planter.write(key, bytes([planter.read(key)[0] ^ 1]) + planter.read(key)[1:])
+    assert client.fsck(resume=file).to_json() == client.fsck().to_json()
+
+
 @pytest.mark.parametrize(
-    "make",
-    [ThreadPoolExecutor, pytest.param(ProcessPoolExecutor, marks=pytest.mark.full)],
-    ids=["threads", "processes"],
+    "line", ['{"after": "z", "examined": "x"}', '{"after": "z", "examined": 1e999, "bytes": 1, "again": []}', "[]", "3"]
 )
-def test_an_executor_finds_what_a_single_process_finds(client, planter, make):
-    damaged(planter)
-    planter.delete(planter.blob("data", 3))
-    with make(2) as executor:
-        assert client.fsck(executor=executor).to_json() == client.fsck().to_json()
+def test_a_line_of_progress_that_was_not_written_by_this_library_says_nothing(client, planter, tmp_path, line):
+    bad = damaged(planter)
+    head = {"fsck": client.storage_uri, "level": "full", "share": 1.0, "seed": 0, "part": 1, "parts": 1}
+    file = tmp_path / "state"
+    file.write_text(f"{json.dumps(head)}\n{line}\n")
+    assert keys(client.fsck(resume=file)) == bad
 
 
 def test_rates_are_kept(client, planter):

@@ -134,7 +134,7 @@ def test_of_several_in_a_row_the_highest_goes_first_and_what_nobody_knows_is_the
 
 @pytest.fixture
 def nameless(old):
-    """Two neighbours that were lost and given up, of the first of which nothing tells the digest; a model was made of it."""
+    """Two lost neighbours that were given up; nothing tells the digest of the first, and a model was made of it."""
     client = old.client()
     with client.run("train"):
         used = client.get_artifact("a@2")

@@ -242,7 +242,9 @@ def _conflict(ends: StorePair, name: ArtifactName, here: dict[int, Found], there
         except StoreFormatError as error:
             return Conflict(number, error.message, status="failed")
         if digest is not None and found is not None:
-            return None if digest == found else Conflict(number, another_history(version, digest, found).message, digest)
+            return (
+                None if digest == found else Conflict(number, another_history(version, digest, found).message, digest)
+            )
     return None
 
 
