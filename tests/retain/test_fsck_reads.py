@@ -46,6 +46,7 @@ def test_a_sample_is_repeatable_and_another_seed_makes_another(client, planter):
     damaged(planter)
     sample = client.fsck(sample="30%")
     assert keys(sample) == keys(client.fsck(sample=0.3))
+    assert keys(sample) == keys(client.fsck(sample="0.3")) == keys(client.fsck(sample=" .30 "))
     assert 0 < sample.examined < client.fsck().examined
     assert any(keys(client.fsck(sample=0.3, seed=seed)) != keys(sample) for seed in (1, 2, 3))
     assert keys(client.fsck(sample=0.1)) <= keys(sample)
@@ -127,6 +128,34 @@ def test_an_interrupted_call_counts_what_it_looks_at_again_once(client, planter,
             client.fsck(resume=file, progress=stop)
         planter.write(key, bytes([planter.read(key)[0] ^ 1]) + planter.read(key)[1:])
     assert client.fsck(resume=file).to_json() == client.fsck().to_json()
+
+
+def test_progress_that_cannot_be_removed_at_the_end_is_an_error_of_this_library(client, planter, tmp_path, monkeypatch):
+    file = tmp_path / "state"
+
+    def refused(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(file), "unlink", refused)
+        with pytest.raises(AccessDeniedError, match="state"):
+            client.fsck(level="stat", resume=file)
+        with pytest.raises(AccessDeniedError, match="state"):
+            client.verify_all(level="stat", resume=file)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client, path: client.fsck(resume=path),
+        lambda client, path: client.verify_all(resume=path),
+        lambda client, path: client.usage().to_html(path),
+    ],
+    ids=["fsck", "verify", "usage"],
+)
+def test_a_path_that_no_file_can_have_is_a_wrong_argument(client, planter, call):
+    with pytest.raises(InvalidInputError, match="NUL"):
+        call(client, "a\0b")
 
 
 @pytest.mark.parametrize(

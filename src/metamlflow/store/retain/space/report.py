@@ -137,7 +137,8 @@ class UsageReport:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Replace a file, or leave the one that is there as it is."""
+    """Replace a file, or leave the one that is there as it is. A link stays, and what it leads to is replaced."""
+    file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():  # a pipe, a device
         file.write_text(text, "utf-8")
         return
