@@ -13,7 +13,7 @@ from functools import lru_cache
 from metamlflow._looks import counted
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError
-from metamlflow.format.layout import sha256_of_blob_key
+from metamlflow.format.layout import sha256_of_blob_key, version_prefix
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.statuses import is_live, version_status
@@ -21,6 +21,7 @@ from metamlflow.store.catalog.store import Store, store_from
 from metamlflow.store.read.content import check_stored
 from metamlflow.store.retain.blob_index import Compared, Naming, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue
+from metamlflow.store.retain.fsck.doubts import Doubts
 from metamlflow.store.retain.fsck.progress import BlobCounts, BlobProgress
 from metamlflow.store.retain.fsck.report import FsckFinding, found
 from metamlflow.store.retain.fsck.selection import BlobSelection
@@ -64,6 +65,7 @@ class BlobPass:
         executor: runs parts of the work; None for threads here.
         progress: the file with what is done; None for none.
         counter: counts for the caller.
+        doubts: notes what the storage refuses to say.
         blobs: how many blobs live versions name.
         examined: how many were looked at one by one.
         bytes: how many bytes of these were read.
@@ -78,6 +80,7 @@ class BlobPass:
     executor: Executor | None
     progress: BlobProgress | None
     counter: Counter
+    doubts: Doubts
     blobs: int = 0
     examined: int = 0
     bytes: int = 0
@@ -172,7 +175,7 @@ class BlobPass:
 
     def _finding(self, catalogue: Catalogue, look: Look, finding: Finding) -> FsckFinding | None:
         versions = [catalogue.versions[index] for index in dict.fromkeys(look.others)]
-        needs = [known for known in versions if is_needed(self.store, known.name, known.version)]
+        needs = [known for known in versions if is_needed(self.store, known.name, known.version, self.doubts)]
         if not needs:
             return None  # pruned meanwhile, so its bytes may be gone
         first, more = needs[0], len(needs) - 1
@@ -193,10 +196,15 @@ _WORDS = {
 }
 
 
-def is_needed(store: Store, name: ArtifactName, version: int) -> bool:
-    """Whether a version is live at this moment, so that its bytes have to be there: one listing."""
-    status = version_status(store, name, version)
-    return status.info is not None and is_live(store, name, status, by_times=False)
+def is_needed(store: Store, name: ArtifactName, version: int, doubts: Doubts) -> bool:
+    """Whether a version is live at this moment, so that its bytes have to be there: one listing.
+
+    It was live when it was read, and stays so where the storage refuses to say.
+    """
+    with doubts.about(version_prefix(name, version), str(name), version):
+        status = version_status(store, name, version)
+        return status.info is not None and is_live(store, name, status, by_times=False)
+    return True
 
 
 def looked_at(store: Store, look: Look, pace: RateLimit) -> Finding | None:
