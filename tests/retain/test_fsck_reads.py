@@ -159,14 +159,26 @@ def test_a_path_that_no_file_can_have_is_a_wrong_argument(client, planter, call)
 
 
 @pytest.mark.parametrize(
-    "line", ['{"after": "z", "examined": "x"}', '{"after": "z", "examined": 1e999, "bytes": 1, "again": []}', "[]", "3"]
+    "line",
+    [
+        '{"after": "z", "examined": "x"}',
+        '{"after": "z", "examined": 1e999, "bytes": 1, "again": []}',
+        '{"after": "z", "examined": 1, "bytes": 1, "again": null}',
+        '{"after": "z", "examined": 1, "bytes": 1, "again": [[]]}',
+        '{"after": "z", "examined": 1, "bytes": 1, "again": [], "settled": {}}',
+        '{"after": null, "examined": 1, "bytes": 1, "again": []}',
+        "[]",
+        "3",
+    ],
 )
 def test_a_line_of_progress_that_was_not_written_by_this_library_says_nothing(client, planter, tmp_path, line):
     bad = damaged(planter)
     head = {"fsck": client.storage_uri, "level": "full", "share": 1.0, "seed": 0, "part": 1, "parts": 1}
     file = tmp_path / "state"
     file.write_text(f"{json.dumps(head)}\n{line}\n")
-    assert keys(client.fsck(resume=file)) == bad
+    report = client.fsck(resume=file)
+    assert keys(report) == bad
+    assert report.to_json() == client.fsck().to_json()
 
 
 def test_rates_are_kept(client, planter):

@@ -54,15 +54,17 @@ class BlobProgress:
                 self._take(line)
 
     def _take(self, line: Any) -> None:
-        after, again = str(line["after"]), set(map(str, line["again"]))
+        after, again, settled = line["after"], line["again"], line.get("settled", [])
+        if not (isinstance(after, str) and isinstance(again, list) and isinstance(settled, list)):
+            raise TypeError
         counts = BlobCounts(
             int(line["examined"]),
             int(line["bytes"]),
             int(line.get("unverifiable", 0)),
             str(line.get("first_unverifiable", "")),
         )
-        settled = set(map(str, line.get("settled", ())))
-        self.counts, self._after, self._again = counts, max(self._after, after), self._again - settled | again
+        self._again = self._again.difference(settled).union(again)  # first: this may fail, too
+        self.counts, self._after = counts, max(self._after, after)
 
     def is_done(self, key: str) -> bool:
         """Whether an earlier run has read a blob and found nothing wrong with it."""
