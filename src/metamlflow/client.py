@@ -911,6 +911,10 @@ class MetaMLFlowClient:
             resume=resume,
             progress=progress,
         )
+        if source is None and source_options:
+            raise InvalidInputError(
+                "source_options: they are options of a source, and none is given", hint="Give source, too."
+            )
         donor = None if source is None else self._donor(source, source_options)
         mend = MendRequest(is_wanted=repair or source is not None, dry_run=dry_run, donor=donor)
         return fsck(self._store, self._session.cache, request, mend)

@@ -27,6 +27,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "keep_last": "--keep-last",
         "older_than": "--older-than",
         "dry_run=True": "--dry-run",
+        "repair=True": "--repair",
     }
 )
 # Not inside of a name, a path or a quotation: these are the user's own text.

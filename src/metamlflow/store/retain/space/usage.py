@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date
 
 from metamlflow.errors import InvalidInputError, StoreFormatError
+from metamlflow.format.layout import manifest_key
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.aliases import aliases_of
 from metamlflow.store.catalog.protections import protected
+from metamlflow.store.catalog.records import key_is_listed
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import not_found
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.retain.blob_index import Compared, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue, names_read
+from metamlflow.store.retain.gaps import look_for
 from metamlflow.store.retain.sorted_runs import MOST_BYTES
 from metamlflow.store.retain.space.figures import Growth, NameUsage, VersionUsage
 from metamlflow.store.retain.space.report import UsageReport
@@ -84,7 +87,7 @@ def usage_of(
         unreadable: list[str] = []
         held: set[VersionId] = set()
         for records in names_read(store, pace, unread=_UNREAD):
-            unreadable += [read.info.key for read in records.all() if read.error is not None]
+            unreadable += _unread(store, records)
             held |= _held(store, records, unreadable)
             catalogue.add(records)
         for failure in catalogue.read_shards(store, pace):
@@ -99,6 +102,23 @@ def usage_of(
             adding.add(compared)
             counter.add(files=1)
         return adding.report(store.url, name, tuple(unreadable))
+
+
+def _unread(store: Store, records: NameRecords) -> Iterator[str]:
+    """Yield the keys of records that cannot be read, and of the highest manifest that vanished.
+
+    What these name only seems to be garbage: a collection deletes nothing where one vanished.
+    """
+    yield from (read.info.key for read in records.all() if read.error is not None)
+    there = set(records.committed())
+    for version, read in records.manifests.items():
+        if read.gone and version not in records.tombs:
+            there.discard(version)
+            if key_is_listed(store.backend, read.info.key, store.clock):
+                yield read.info.key
+    lost = next((number for number in range(max(there, default=0), 0, -1) if number not in there), None)
+    if lost is not None and look_for(store, records.name, lost) is None:
+        yield manifest_key(records.name, lost)
 
 
 def _held(store: Store, records: NameRecords, unreadable: list[str]) -> set[VersionId]:
