@@ -981,6 +981,8 @@ class MetaMLFlowClient:
         Raises:
             InvalidInputError: an argument is invalid, or no rule is given; nothing was pruned.
             ArtifactNotFoundError: a name or a version that was given does not exist; nothing was pruned.
+            UnsupportedStoreError: the storage does not tell when an object was written; nothing was pruned.
+            StoreFormatError: the record of an alias is damaged, or a protection is not known; nothing was pruned.
             StoreNotFoundError: the store does not exist.
         """
         from metamlflow.store.retain.prune import prune
