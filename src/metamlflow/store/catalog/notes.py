@@ -35,14 +35,7 @@ def annotate(store: Store, subject: Subject, change: NotesChange) -> Notes:
         StoreFormatError: the newest record is damaged, so that what it says would be lost.
         StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
     """
-    was_open = store.is_open
-    store.marker()  # a reader's: this creates no store
-    store.writable_marker()
-    name, version = store.meanwhile(
-        # Another store in its place may have the same names.
-        partial(_found, store, subject),
-        partial(store.recheck, writing=True) if was_open else store.marker,
-    )
+    name, version = store.meanwhile(partial(_found, store, subject), store.open_for_change)
     record_id = store.clock.new_id()
     losses = Losses(store.clock)
     while True:

@@ -48,14 +48,14 @@ def protect(store: Store, reference: Reference, note: str | None) -> Protection:
         ArtifactErasedError: it was erased.
         StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
     """
-    open_for_change(store)
+    store.open_for_change()
     name, version = reference.name, load_reference(store, reference).manifest.version
     record_id, now = store.clock.new_id(), store.clock.now()
     data = encode_protection(user_name(), note, record_id, now)
     losses = Losses(store.clock)
     while True:
         store.recheck_if_due()
-        number = max(_numbers(store, name, version), default=0) + 1
+        number = next_protection(_sizes(store, name, version))
         key = protection_key(name, version, number)
         if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
             break
@@ -78,7 +78,7 @@ def unprotect(store: Store, reference: Reference, note: str | None) -> int:
         ArtifactErasedError: it was erased.
         StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
     """
-    open_for_change(store)
+    store.open_for_change()
     missing: ArtifactNotFoundError | None = None
     try:
         version = known_version(store, reference)
@@ -90,15 +90,6 @@ def unprotect(store: Store, reference: Reference, note: str | None) -> int:
     if missing is not None and not found:
         raise missing
     return sum(_end(store, reference.name, version, number, note) for number in found)
-
-
-def open_for_change(store: Store) -> None:
-    """Open an existing store for writing; if it was open before, make sure that it is still the same one."""
-    was_open = store.is_open
-    store.marker()  # a reader's: this creates no store
-    store.writable_marker()
-    if was_open:
-        store.recheck(writing=True)
 
 
 def _end(store: Store, name: ArtifactName, version: int, number: int, note: str | None) -> bool:
@@ -138,6 +129,11 @@ def _sizes(store: Store, name: ArtifactName | None, version: int | None) -> dict
     else:
         prefix = protections_prefix(name, version)
     return with_retries(lambda: {info.key: info.size for info in store.backend.list_objects(prefix)}, store.clock)
+
+
+def next_protection(keys: Iterable[str]) -> int:
+    """Return the number of the next protection of a version, by the listed keys of all of it and of what ends them."""
+    return max((found.number for key in keys if (found := parse_protection_key(key))), default=0) + 1
 
 
 def in_force(keys: Iterable[str]) -> dict[ProtectedVersion, list[int]]:
@@ -180,9 +176,3 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
         elif protection is not None:
             readable.append(protection)
     return readable
-
-
-def _numbers(store: Store, name: ArtifactName, version: int) -> set[int]:
-    prefix = protections_prefix(name, version)
-    keys = with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
-    return {found.number for key in keys if (found := parse_protection_key(key))}

@@ -258,6 +258,21 @@ class Store:
             )
         return marker
 
+    def open_for_change(self, *, writing: bool = True) -> None:
+        """Open an existing store for writing; if it was open before, make sure that it is still the same one.
+
+        Another store in its place may have the same names. Without ``writing`` only look: for a dry run.
+
+        Raises:
+            StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+        """
+        was_open = self.is_open
+        self.marker()  # a reader's: this creates no store
+        if writing:
+            self.writable_marker()
+        if was_open:
+            self.recheck(writing=writing)
+
     # --- whether it still exists --------------------------------------------------------------------------------------
 
     def recheck_if_due(self) -> None:

@@ -20,7 +20,6 @@ from metamlflow.model.patterns import NamePattern
 from metamlflow.model.retention import Policy, Rules
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.policies import deciding_policy, policies
-from metamlflow.store.catalog.protections import open_for_change
 from metamlflow.store.catalog.records import Losses, looked_again, with_retries
 from metamlflow.store.catalog.statuses import RESTORED_WITHIN, claim_state, is_live, version_status
 from metamlflow.store.catalog.store import Store
@@ -117,7 +116,7 @@ def _matching(
 def _carried_out(store: Store, orders: Sequence[Order], *, even_if_used: bool, dry_run: bool) -> PruneReport:
     report = PruneReport(dry_run)
     if not dry_run:
-        open_for_change(store)
+        store.open_for_change()
     started, (now, marker) = store.clock.elapsed(), storage_now(store)
     if not dry_run or any(order.rules.older_than for order in orders):
         check_tells_time(marker, nothing=_NOTHING)
