@@ -11,7 +11,7 @@ from interleaving import Meanwhile
 from worlds import IMPATIENT, NAME, RAW_NAME, MemoryWorld, World, manifest_key
 
 from metamlflow.errors import ArtifactPrunedError, ConflictError
-from metamlflow.store.catalog import aliases
+from metamlflow.store.catalog import aliases, protections
 from metamlflow.testing import FaultyBackend, StoredObject, client_on
 
 OTHERS = b'{"of":"a migration that lost the number"}'
@@ -133,6 +133,14 @@ def test_no_success_is_told_of_an_alias_that_was_put_back(three, monkeypatch):
     with pytest.raises(ConflictError, match="it is as before"):
         client_on(FaultyBackend(three.backend(), [pruned]), IMPATIENT).set_alias(NAME, "best", 1)
     assert three.client().aliases(NAME) == {"best": 2}
+
+
+def test_no_success_is_told_of_a_protection_that_was_taken_back(three, monkeypatch):
+    monkeypatch.setattr(protections, "check_available", lambda *_: None)
+    pruned = Meanwhile(verb="create", key="protections/*", happens=lambda: set_state(three, 1, 1, "pruned"))
+    with pytest.raises(ConflictError, match="it is not protected by this"):
+        client_on(FaultyBackend(three.backend(), [pruned]), IMPATIENT).protect(f"{NAME}@1")
+    assert three.client().protections() == []
 
 
 def test_latest_below_a_pruned_version_takes_no_more_round_trips(three):

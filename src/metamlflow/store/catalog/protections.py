@@ -11,6 +11,7 @@ from functools import partial
 
 from metamlflow.errors import (
     ArtifactNotFoundError,
+    ConflictError,
     DamagedRecordWarning,
     IntegrityError,
     StoreFormatError,
@@ -30,10 +31,10 @@ from metamlflow.model.retention import Protection
 from metamlflow.store.catalog.authors import user_name
 from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, key_is_listed, read_if_listed, with_retries
-from metamlflow.store.catalog.statuses import check_available, is_live, version_status
+from metamlflow.store.catalog.statuses import check_available, is_live, list_versions, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_keys
-from metamlflow.store.catalog.versions import known_version, load_reference
+from metamlflow.store.catalog.versions import known_version, load_reference, not_found
 from metamlflow.store.transfer.scheduler import in_parallel
 
 ProtectedVersion = tuple[ArtifactName, int]
@@ -46,7 +47,8 @@ def protect(store: Store, reference: Reference, note: str | None) -> Protection:
         ArtifactNotFoundError: the version does not exist.
         ArtifactPrunedError: it is pruned or absent, perhaps since this call began. It is not protected.
         ArtifactErasedError: it was erased.
-        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it; the latter
+            also if the version was given up and came back meanwhile.
     """
     store.open_for_change()
     name, version = reference.name, load_reference(store, reference).manifest.version
@@ -61,11 +63,15 @@ def protect(store: Store, reference: Reference, note: str | None) -> Protection:
             break
         losses.note(key)
     status = version_status(store, name, version)
-    if not is_live(store, name, status, by_times=False):
-        # A prune looked for protections before this one existed, so the version is gone.
-        _end(store, name, version, number, "it was pruned meanwhile")
-        check_available(store, name, status)
-    return decode_protection(data, key, name, version, number)
+    if is_live(store, name, status, by_times=False):
+        return decode_protection(data, key, name, version, number)
+    # A prune looked for protections before this one existed, so the version is gone.
+    _end(store, name, version, number, "it was pruned meanwhile")
+    check_available(store, name, status)
+    raise ConflictError(
+        f"{name}@{version} was given up and came back while it was being protected, so it is not protected by this",
+        hint="Protect it again.",
+    )
 
 
 def unprotect(store: Store, reference: Reference, note: str | None) -> int:
@@ -151,6 +157,9 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
     """Return the protections in force, by name, version and number: one listing, and a read of each.
 
     A damaged one, or one that is listed and cannot be read, is left out with a warning. It protects all the same.
+
+    Raises:
+        ArtifactNotFoundError: there is no artifact of this name, and nothing of it is protected: one more listing.
     """
 
     def read(wanted: tuple[ArtifactName, int, int]) -> Protection | StoreFormatError | IntegrityError | None:
@@ -167,6 +176,8 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
 
     sizes = _sizes(store, name, version)
     found = sorted(in_force(sizes).items())
+    if name is not None and not found and next(list_versions(store, name), None) is None:
+        raise not_found(store, name, version)
     wanted = [(*subject, number) for subject, numbers in found for number in numbers]
     readable = []
     # Together no more of them than memory holds: a hostile record may be as large as any document.
