@@ -352,7 +352,8 @@ class MetaMLFlowClient:
         Args:
             name: the artifact's name.
             to_version: the earlier version: a number, or an alias.
-            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the new version.
+            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the new version. If
+                that is there already and was ever described, it stays described as it is.
             idempotency_key: as for :meth:`register_artifact`.
             dry_run: write nothing, and return what would be done as a ``RollbackPlan``.
 
@@ -365,7 +366,7 @@ class MetaMLFlowClient:
         """
         target, why, key = Reference.parse(name, to_version), checked_note(note), checked_key(idempotency_key)
         if dry_run:
-            return plan_rollback(self._store, target, note=why)
+            return plan_rollback(self._store, target, note=why, key=key)
         return Artifact(self._session, rollback(self._store, target, note=why, key=key))
 
     def set_alias(
@@ -985,6 +986,8 @@ class MetaMLFlowClient:
         Raises:
             InvalidInputError: an argument is invalid, or no rule is given; nothing was pruned.
             ArtifactNotFoundError: a name or a version that was given does not exist; nothing was pruned.
+            UnsupportedStoreError: the storage does not tell when an object was written; nothing was pruned.
+            StoreFormatError: the record of an alias is damaged, or a protection is not known; nothing was pruned.
             StoreNotFoundError: the store does not exist.
         """
         from metamlflow.store.retain.prune import prune
@@ -1073,6 +1076,7 @@ class MetaMLFlowClient:
             name: only the versions of this name.
 
         Raises:
+            ArtifactNotFoundError: there is no artifact of this name, and nothing of it is protected.
             StoreNotFoundError: the store does not exist.
         """
         parsed = None if name is None else ArtifactName.parse(name)

@@ -103,7 +103,7 @@ def rollback(store: Store, target: Reference, *, note: str | None, key: str | No
     Args:
         store: the store.
         target: the earlier version.
-        note: why; it becomes the description among the notes on the new version.
+        note: why; it becomes the description among the notes on the new version, unless that was described before.
         key: the idempotency key, or None.
 
     Raises:
@@ -133,8 +133,8 @@ def rollback(store: Store, target: Reference, *, note: str | None, key: str | No
     return _explained(store, publish(store, draft), note)
 
 
-def plan_rollback(store: Store, target: Reference, *, note: str | None) -> RollbackPlan:
-    """Return what :func:`rollback` would do now. Writes nothing.
+def plan_rollback(store: Store, target: Reference, *, note: str | None, key: str | None = None) -> RollbackPlan:
+    """Return what :func:`rollback` would do now, with the same arguments. Writes nothing.
 
     Raises:
         InvalidInputError: the target is the newest version.
@@ -144,6 +144,10 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
         StoreFormatError: the next version would have a number that no version can have.
     """
     store.marker()
+    if key is not None and (published := Claims(store, target.name, key).published()):
+        return _planned(
+            published.manifest, _content_of(published.manifest), published.manifest.version, note, done=True
+        )
     again = _Again(store, target.name, _number_of(store, target))
     head = read_newest(store, target.name)
     again.check(head)
@@ -151,17 +155,27 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
     earlier, done = again.seen.manifest, again.is_what(head)
     if not done:
         manifest_key(target.name, head.number + 1)  # refuses a number that no version can have
+    return _planned(earlier, earlier.version, head.number if done else head.number + 1, note, done=done)
+
+
+def _planned(content: Manifest, to_version: int, version: int, note: str | None, *, done: bool) -> RollbackPlan:
     return RollbackPlan(
-        name=str(target.name),
-        to_version=earlier.version,
-        version=head.number if done else head.number + 1,
+        name=str(content.name),
+        to_version=to_version,
+        version=version,
         publishes=not done,
-        artifact_type=earlier.artifact_type,
-        files=earlier.files,
-        size=earlier.size,
-        digest=earlier.digest,
+        artifact_type=content.artifact_type,
+        files=content.files,
+        size=content.size,
+        digest=content.digest,
         note=note,
     )
+
+
+def _content_of(published: Manifest) -> int:
+    """Return the version whose content was published again: itself, if its key was used for something else."""
+    found = (used.version for used in published.inputs if used.role == ROLLED_BACK_TO and used.name == published.name)
+    return next(found, published.version)
 
 
 def _number_of(store: Store, target: Reference) -> int:
