@@ -17,6 +17,7 @@ from worlds import NAME, manifest_key
 from metamlflow.errors import ObjectNotFoundError, UnsupportedStoreError
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.retention import Rules
+from metamlflow.store.retain import prune
 from metamlflow.store.retain.prune_plan import Order, planned, storage_now
 from metamlflow.testing import FailBefore, FaultyBackend, MemoryBackend
 
@@ -97,17 +98,18 @@ def test_a_version_whose_own_time_is_not_told_is_kept_by_age(five):
 
 
 @pytest.mark.parametrize("names", [(), ("team/a", "team/b")], ids=["one name", "several"])
-def test_a_ctrl_c_lets_no_further_version_of_a_name_be_pruned(five, names):
+def test_a_ctrl_c_lets_no_further_version_of_a_name_be_pruned(five, names, monkeypatch):
     """The interrupt reaches the caller's thread alone: the thread that prunes has to be told."""
     client = five.timed()
     for name in names:
         for content in (b"1", b"2", b"3"):
             client.register_artifact(name, content)
     abandoned = threading.Event()
+    monkeypatch.setattr(prune, "Event", lambda: abandoned)
 
     def press() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        abandoned.wait(0.3)  # the others see the request to stop by then
+        assert abandoned.wait(30), "nobody tells the thread that prunes"
 
     fault = Meanwhile(verb="create", key=state_key(1, 1), happens=press)
     with pytest.raises(KeyboardInterrupt) as caught:
