@@ -79,6 +79,7 @@ def blobs(root):
     return {path.name for path in (root / "blobs").rglob("*") if path.is_file()}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_the_plan_and_the_report_are_those_of_one_process(folder, executor):
     client = MetaMLFlowClient(folder)
@@ -113,6 +114,7 @@ def alone_by_call(client, pool, path):
     return client.collect_garbage(dry_run=True).apply(executor=pool)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", [alone_then_spread, spread_then_alone, spread_by_call, alone_by_call])
 def test_a_plan_is_carried_out_with_an_executor_or_without_whichever_way_it_was_made(folder, tmp_path, way):
     client = MetaMLFlowClient(folder)
@@ -123,6 +125,7 @@ def test_a_plan_is_carried_out_with_an_executor_or_without_whichever_way_it_was_
     assert client.collect_garbage(dry_run=True).blobs == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", EXECUTORS[1:])
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(folder, executor):
     client = MetaMLFlowClient(folder)
@@ -164,6 +167,7 @@ class Losing(ThreadPoolExecutor):
         return lost
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("times", "answer"), [(1, None), (2, None), (99, None), (99, "done"), (99, [1]), (1, ())])
 def test_a_lost_task_is_done_again_and_in_the_end_here_and_none_of_them_deletes(folder, times, answer, caplog):
     client = MetaMLFlowClient(folder)

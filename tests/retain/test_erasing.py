@@ -223,6 +223,7 @@ def test_each_state_record_with_a_note_is_told_since_it_stays(old):
     assert key in old.listed()
 
 
+@pytest.mark.full
 def test_an_erasure_that_is_killed_at_any_call_is_ended_by_the_same_call(old):
     start, rehearsal = dict(old.bucket.objects), old.faulty()
     old.client(rehearsal).erase("a@2", "asked for")

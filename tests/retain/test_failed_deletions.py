@@ -99,6 +99,7 @@ def test_an_object_that_is_gone_already_is_not_counted(many):
     assert (report.deleted, report.left, report.failures) == (COUNT - 1, 1, 0)
 
 
+@pytest.mark.full
 def test_a_collection_that_is_killed_at_any_call_leaves_every_live_version_and_the_next_one_ends_it(many):
     """Fifty moments and more: before and after each call of the backend, the deletions among them."""
     rehearsal = many.faulty()

@@ -26,6 +26,7 @@ SIZES = st.integers(0, 3)
 NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), SIZES, st.integers(0, 2**40)), max_size=30)
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=150)
 @given(named=NAMED, listed=st.dictionaries(KEYS, SIZES), most=st.sampled_from([0, 200, 100_000]))
 def test_each_listed_key_is_judged_by_the_firmest_version_and_what_is_not_whole_is_found(named, listed, most):
