@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -34,7 +33,7 @@ from metamlflow_local.doctor import TEMP, LocalDoctor
 from metamlflow_local.durable import finish, fsync_folder, make_folders, write_all
 from metamlflow_local.objects import kind_of, not_an_object
 from metamlflow_local.removing import LocalRemoving
-from metamlflow_local.temp_files import lock, sweep
+from metamlflow_local.temp_files import lock, new_name, sweep
 
 _CHUNK = 256 * 1024  # read and write in one pass are fastest at about this size
 _SWEEP_AFTER_SECONDS = 24 * 3600
@@ -290,7 +289,7 @@ class LocalBackend(LocalDoctor, LocalRemoving):
     def _temp_file(self) -> Iterator[tuple[Path, int]]:
         self._check_root()
         folder = self._root / TEMP
-        path = folder / f"{os.getpid()}-{uuid.uuid4().hex}"
+        path = folder / new_name()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         try:
             descriptor = os.open(path, flags, 0o666)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from metamlflow.backend.diagnosis import AccessPolicy, Create, Examination, Observation, Role, StoreKeys
 from metamlflow.backend.seam import Backend
+from metamlflow_local.temp_files import is_ours
 
 TEMP = ".tmp"
 _SWEPT_AFTER_SECONDS = 24 * 3600
@@ -134,7 +135,7 @@ def _case_folding(root: Path, marker: str) -> Observation:
 def _leftovers(folder: Path) -> Observation:
     count = size = old = 0
     try:
-        entries = list(os.scandir(folder))
+        entries = [entry for entry in os.scandir(folder) if is_ours(entry.name)]
     except FileNotFoundError:
         entries = []
     for entry in entries:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,19 +15,33 @@ try:
 except ImportError:  # Windows, where no local store is opened
     fcntl = None  # type: ignore[assignment]
 
+_NAME = re.compile(r"[0-9]+-[0-9a-f]{32}")
+
+
+def new_name() -> str:
+    """Return a name for a temp file, which no other file has."""
+    return f"{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file in the folder has a name as a store's writers give them. Others are left alone."""
+    return _NAME.fullmatch(name) is not None
+
 
 def sweep(folder: Path, limit: float) -> None:
-    """Remove the files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
+    """Remove our files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
     for path, _ in forgotten(folder, limit):
         with suppress(OSError):
             path.unlink()
 
 
 def forgotten(folder: Path, limit: float) -> Iterator[tuple[Path, float]]:
-    """Yield the files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
+    """Yield our files that were last written before ``limit``, in seconds of the disk's clock, and are not locked."""
     # A folder that may be written but not read cannot be swept; that is no reason to refuse the write.
     with suppress(PermissionError, FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
+            if not is_ours(entry.name):
+                continue
             with suppress(OSError):
                 modified = entry.stat(follow_symlinks=False).st_mtime
                 if modified < limit and not entry.is_dir(follow_symlinks=False) and not _is_locked(entry.path):

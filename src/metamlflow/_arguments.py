@@ -74,8 +74,10 @@ def absolute_path(path: str) -> str:
     """Return the absolute path: ``~`` is the home folder, a relative path starts at the working folder. Keeps links.
 
     Raises:
-        InvalidInputError: it needs a home folder or a working folder that does not exist.
+        InvalidInputError: it needs a home folder or a working folder that does not exist, or no file can have it.
     """
+    if "\0" in path:
+        raise InvalidInputError(f"{path!r:.300} is no path: it holds a NUL character", hint="Give the path of a file.")
     full = _from_home(path)
     try:
         return os.path.abspath(full)  # noqa: PTH100 (keeps links unresolved)

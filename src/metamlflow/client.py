@@ -444,7 +444,8 @@ class MetaMLFlowClient:
         Args:
             name: the artifact's name.
             to_version: the earlier version: a number, or an alias.
-            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the new version.
+            note: why: a text of at most 5,000 bytes; it becomes the description among the notes on the new version. If
+                that is there already and was ever described, it stays described as it is.
             idempotency_key: as for :meth:`register_artifact`.
             dry_run: write nothing, and return what would be done as a ``RollbackPlan``.
 
@@ -457,7 +458,7 @@ class MetaMLFlowClient:
         """
         target, why, key = Reference.parse(name, to_version), checked_note(note), checked_key(idempotency_key)
         if dry_run:
-            return plan_rollback(self._store, target, note=why)
+            return plan_rollback(self._store, target, note=why, key=key)
         return Artifact(self._session, rollback(self._store, target, note=why, key=key))
 
     @overload
@@ -529,7 +530,7 @@ class MetaMLFlowClient:
         target, change = held_version(self._store, ref), MetadataChange.parse(changes, remove)
         newest, why, key = checked_expectation(expected), checked_note(note), checked_key(idempotency_key)
         if dry_run:
-            return plan_update(self._store, target, change, expected=newest, note=why)
+            return plan_update(self._store, target, change, expected=newest, note=why, key=key)
         done = update_metadata(self._store, target, change, expected=newest, note=why, key=key)
         return Artifact(self._session, done)
 
@@ -597,7 +598,7 @@ class MetaMLFlowClient:
         source, name = held_version(self._store, ref), ArtifactName.parse(to_name)
         newest, why, key = checked_expectation(expected), checked_note(note), checked_key(idempotency_key)
         if dry_run:
-            return plan_copy(self._store, source, name, expected=newest, note=why)
+            return plan_copy(self._store, source, name, expected=newest, note=why, key=key)
         done = copy_version(self._store, source, name, expected=newest, note=why, key=key)
         return Artifact(self._session, done)
 
@@ -1305,6 +1306,10 @@ class MetaMLFlowClient:
             resume=resume,
             progress=progress,
         )
+        if source is None and source_options:
+            raise InvalidInputError(
+                "source_options: they are options of a source, and none is given", hint="Give source, too."
+            )
         donor = None if source is None else self._donor(source, source_options)
         mend = MendRequest(is_wanted=repair or source is not None, dry_run=dry_run, donor=donor)
         return fsck(self._store, self._session.cache, request, mend)
@@ -1375,6 +1380,8 @@ class MetaMLFlowClient:
         Raises:
             InvalidInputError: an argument is invalid, or no rule is given; nothing was pruned.
             ArtifactNotFoundError: a name or a version that was given does not exist; nothing was pruned.
+            UnsupportedStoreError: the storage does not tell when an object was written; nothing was pruned.
+            StoreFormatError: the record of an alias is damaged, or a protection is not known; nothing was pruned.
             StoreNotFoundError: the store does not exist.
         """
         from metamlflow.store.retain.prune import prune
@@ -1463,6 +1470,7 @@ class MetaMLFlowClient:
             name: only the versions of this name.
 
         Raises:
+            ArtifactNotFoundError: there is no artifact of this name, and nothing of it is protected.
             StoreNotFoundError: the store does not exist.
         """
         parsed = None if name is None else ArtifactName.parse(name)

@@ -1,6 +1,7 @@
 """What a local store looks like on disk, past the backend: temp files, modes, odd neighbours."""
 
 import errno
+import hashlib
 import io
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from metamlflow import MetaMLFlowClient
 from metamlflow.backend import open_backend
 from metamlflow.errors import (
     InvalidInputError,
@@ -48,7 +50,7 @@ def keys_of(backend, prefix=""):
 
 
 def temp_file(root, name, age_seconds):
-    path = root / ".tmp" / name
+    path = root / ".tmp" / f"7-{hashlib.md5(name.encode()).hexdigest()}"  # as the backend names them
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half of someth")
     then = time.time() - age_seconds
@@ -88,6 +90,19 @@ def test_a_sweep_takes_temp_files_of_yesterday_and_leaves_todays(backend, root):
     fresh = temp_file(root, "fresh", age_seconds=DAY - 600)
     backend.create("a", b"1")
     assert [path.name for path in (root / ".tmp").iterdir()] == [fresh.name]
+
+
+@pytest.mark.parametrize("name", ["video.mp4", "1-abc", f"x-{'1' * 32}", f"1-{'1' * 32}.part"])
+def test_neither_a_sweep_nor_a_collection_takes_a_stranger_s_file_among_the_temp_files(root, name):
+    client = MetaMLFlowClient(f"file://{root}")
+    client.register_artifact("a", b"1")
+    theirs, ours = root / ".tmp" / name, temp_file(root, "old", age_seconds=400 * DAY)
+    theirs.write_bytes(b"a day's work")
+    os.utime(theirs, (1, 1))
+    report = client.collect_garbage()
+    assert [Path(key).name for key in report.uploads] == [ours.name]
+    LocalBackend(root).create("b", b"1")
+    assert (theirs.exists(), ours.exists()) == (True, False)
 
 
 def test_an_instance_sweeps_once(backend, root):

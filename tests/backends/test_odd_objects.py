@@ -139,7 +139,7 @@ def at_work(backend: LocalBackend):
 def test_a_temp_file_that_is_being_written_is_not_swept_however_old_it_seems(backend, tmp_path):
     with at_work(backend) as (path, _):
         os.utime(path, (1, 1))  # as a disk with another clock shows it
-        left = path.with_name("left-behind")
+        left = path.with_name(f"1-{'1' * 32}")
         left.touch()
         os.utime(left, (1, 1))
         LocalBackend(tmp_path / "store").create("b", b"1")
@@ -148,7 +148,7 @@ def test_a_temp_file_that_is_being_written_is_not_swept_however_old_it_seems(bac
 
 
 def test_a_client_whose_clock_is_days_ahead_sweeps_by_the_time_of_the_disk(backend, tmp_path, monkeypatch):
-    fresh = tmp_path / "store/.tmp/fresh"
+    fresh = tmp_path / f"store/.tmp/1-{'1' * 32}"
     fresh.touch()
     ahead = time.time() + 3 * DAY
     monkeypatch.setattr(time, "time", lambda: ahead)

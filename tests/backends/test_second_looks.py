@@ -60,6 +60,7 @@ COUNT = 2_500
 EVERY = st.integers(1, 40).map(lambda step: range(step, COUNT, step))
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=15, phases=[Phase.explicit, Phase.generate])
 @given(step=st.sampled_from([1, 2, 7, 40, 90]), first=st.integers(0, 50), gone=EVERY, replaced=EVERY)
 def test_whatever_became_of_the_objects_it_is_what_a_look_at_each_tells(step, first, gone, replaced):
@@ -72,6 +73,7 @@ def test_whatever_became_of_the_objects_it_is_what_a_look_at_each_tells(step, fi
     assert told(Counted(bucket).looks.at(seen)) == told(looked_again(MemoryBackend(bucket).stat, seen))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("step", "most", "heads"), [(1, 10, (1, 1)), (40, 70, (1, 150)), (400, 8, (60, 65)), (2_000, 8, (12, 13))]
 )

@@ -75,6 +75,7 @@ def test_content_that_was_cut_is_stored_anew_beside_it(client, store_folder):
     assert client.register_artifact("a", b"good").read_bytes() == b"good"
 
 
+@pytest.mark.full
 def test_a_damaged_list_of_files_does_not_keep_the_next_version_away(client, store_folder, folder):
     for number in range(4_200):
         (folder / f"{number:05}").write_bytes(b"x")

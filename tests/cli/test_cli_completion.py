@@ -82,6 +82,7 @@ def test_bash_is_offered(home, words, expected):
     assert not (home / "nowhere").exists()
 
 
+@pytest.mark.full
 def test_a_tab_in_an_interactive_bash_completes_the_version(home):
     ours, theirs = pty.openpty()
     shell = subprocess.Popen(

@@ -59,6 +59,7 @@ def test_it_fits_a_hundred_columns_and_needs_no_terminal(tmp_path):
     assert [f"\n{n}. " in out for n in range(1, 8)] == [True] * 7
 
 
+@pytest.mark.full
 def test_the_store_that_it_keeps_is_what_it_told(tmp_path):
     outcome = json.loads(call("demo", "mine", "--json", cwd=tmp_path).stdout)
     assert outcome["kept"]
@@ -107,6 +108,7 @@ def test_it_touches_no_folder_that_holds_something(tmp_path, place, code):
     assert files_below(tmp_path) == {"full/file"}
 
 
+@pytest.mark.full
 def test_a_temporary_folder_stays_when_asked_to(tmp_path):
     answer = call("demo", "--keep", "--json", cwd=tmp_path, TMPDIR=str(tmp_path))
     outcome = json.loads(answer.stdout)

@@ -105,7 +105,7 @@ def test_a_file_in_place_of_the_store_fails(found, work):
 
 
 def test_leftovers_of_killed_writers_are_counted(found, work, rides):
-    left = work / "store/.tmp/1-abc"
+    left = work / f"store/.tmp/1-{'1' * 32}"
     left.write_bytes(b"12345")
     # Neither the doctor's own probe nor another writer sweeps what is this young.
     assert found()["leftovers"]["found"] == "1 temporary files, 5 bytes, 0 of them older than a day"

@@ -60,6 +60,7 @@ def test_the_exit_code_says(prepared, code, arguments):
     assert not (prepared / "out").exists()
 
 
+@pytest.mark.full
 def test_debug_shows_the_traceback_before_or_after_the_command(prepared):
     for arguments in (("--debug", "show", "nope"), ("show", "nope", "--debug")):
         answer = call(*arguments, cwd=prepared, METAMLFLOW_STORAGE_URI="store")

@@ -69,7 +69,11 @@ def test_a_report_is_json(ask, lost):
         (("--sample", "2"), "sample"),
         (("--subset", "3/2"), "subset"),
         (("--seed", "x"), "--seed"),
+        (("--sample", "1"), "'1%'"),
         (("--dry-run",), "--dry-run"),
+        (("--dry-run",), "Give --repair, too."),
+        (("--from-option", "key=a"), "--from-option"),
+        (("--repair", "--from-option", "key=a"), "--from"),
         (("--from", ""), "empty path"),
         (("--level", "deep"), "--level"),
         (("--resume", "."), "--resume"),
@@ -82,7 +86,12 @@ def test_a_wrong_option_is_named(ask, rides, arguments, told):
 
 
 def test_options_of_reading_are_taken(work, ask, rides):
-    for arguments in (("--sample", "50%", "--seed", "3"), ("--subset", "1/2"), ("--resume", "state")):
+    for arguments in (
+        ("--sample", "50%", "--seed", "3"),
+        ("--sample", "0.01"),
+        ("--subset", "1/2"),
+        ("--resume", "state"),
+    ):
         assert ask("fsck", *arguments, "--objects-per-second", "9999", "--bytes-per-second", "1GB").code == 0
     assert not (work / "state").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -54,11 +55,13 @@ def test_prune_says_how_many_were_pruned_by_then_and_goes_on(five, ask, monkeypa
         (("erase", "a@1"), "stat", "_v1", "what was erased stays erased"),
         (("gc", "--unsafe"), "list_objects", "blobs/", "what was deleted stays deleted, and was garbage"),
         (("fsck", "--repair"), "list_objects", "artifacts/", "what was mended stays mended"),
+        (("fsck", "--from", "copy"), "list_objects", "artifacts/", "what was mended stays mended"),
     ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
 def test_so_do_the_others(five, ask, monkeypatch, command, verb, part, said):
     five.prune("a", versions=[1])
+    shutil.copytree("store", "copy")
     with monkeypatch.context() as patched:
         interrupt(patched, verb, part)
         answer = ask(*command)

@@ -184,6 +184,7 @@ def test_a_closed_stream_is_no_fault(folder, closed):
     assert (answer.returncode, answer.stderr) == (0, b"")
 
 
+@pytest.mark.full
 def test_a_path_that_is_no_utf_8_is_printed_as_it_is(folder):
     call("register", "x", "big.bin", cwd=folder, **ENVIRONMENT)
     answer = subprocess.run(

@@ -107,6 +107,7 @@ def test_words_are_never_broken(folder, width, command):
     assert {word for word in words if word not in wide and not free.fullmatch(word)} == set()
 
 
+@pytest.mark.full
 def test_a_pipe_is_given_everything_whatever_columns_says(folder):
     wide = call("ls", cwd=folder, COLUMNS="500", **ENVIRONMENT).stdout
     assert call("ls", cwd=folder, COLUMNS="20", **ENVIRONMENT).stdout == wide
@@ -196,6 +197,7 @@ def test_no_colour_means_no_attribute_at_all(folder, variables, what):
     assert ESCAPE not in shown
 
 
+@pytest.mark.full
 def test_progress_without_colours_moves_the_cursor_and_no_more(folder):
     code, shown = on_a_terminal("register", "plain", "big.bin", cwd=folder, NO_COLOR="1")
     assert code == 0
@@ -238,6 +240,7 @@ def test_progress_stays_in_one_line_and_says_what_goes_on_at_its_end(folder, wid
     assert shown.count("\n") <= 3, "no frame took two lines"
 
 
+@pytest.mark.full
 def test_a_download_says_so_too(folder):
     call("register", "big/get", "big.bin", cwd=folder, **ENVIRONMENT)
     code, shown = on_a_terminal("get", "big/get", f"out-{os.getpid()}", cwd=folder, NO_COLOR="1")

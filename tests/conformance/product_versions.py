@@ -225,7 +225,7 @@ class Versions:
         said = {field: getattr(tomb, field) for field in ("created_by", "manifest_digest", "previous", "reason")}
         return said | {
             "created_at": raw(self._read(layout.tomb_key(name, version)))["created_at"],
-            "previous_agrees": self._agrees(name, version, tomb.previous),
+            "previous_agrees": self._agrees(name, version, tomb.previous) if tomb.known_previous else None,
         }
 
     def _agrees(self, name: ArtifactName, version: int, previous: str | None) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import product
 import pytest
-from reader import items, json_text, keys
+from reader import items, json_text, keys, uris
 
-from metamlflow.format import layout
+from metamlflow.format import blob_uris, layout
 from metamlflow.format.documents import Problems, dump
 from metamlflow.format.entries import cut_shards, item_from_json
 from metamlflow.format.runs import input_id
@@ -86,3 +86,25 @@ def test_the_id_of_an_input_is_the_same_for_both(line):
     said = line["input"]
     assert input_id(Input(ArtifactName(said["name"]), said["version"], "", said["role"])) == line["id"]
     assert hashlib.sha256(json_text.written_object(said)).hexdigest()[:32] == line["id"]
+
+
+FILE = "0123456789abcdef" * 4
+URIS = [
+    *(FILE + rest for rest in ("", ".csv", ".tar.gz", ".a.b.c", f"-{FILE[:32]}", f"-{FILE[:32]}.csv", f"-{FILE[:31]}")),
+    *(FILE + rest for rest in ("x", "X", "0", "..csv", ".csv/", ".~1~", ".ninechars", "%2ecsv", "?x=.csv")),
+    *(before + FILE + ".csv" for before in ("0", "%2f", "%252f", "%2F", "-", "/", f"{FILE}.")),
+    *(FILE.upper() + rest for rest in ("", ".CSV", "%2ECSV")),
+    f"%{ord('0'):x}{FILE[1:]}.csv",
+    f"{FILE}/{FILE}",
+    f"{FILE}%ff%zz%",
+    FILE[1:],
+    FILE * 3,
+]
+
+
+@pytest.mark.parametrize("rest", URIS)
+def test_a_pointer_keeps_the_same_blobs_for_both(rest):
+    uri = f"https://example.org/{rest}"
+    found = blob_uris.blob_keys_in_uri(uri)
+    assert found == uris.blobs_in(uri)
+    assert all(layout.sha256_of_blob_key(key) for key in found)

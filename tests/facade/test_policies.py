@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from metamlflow.errors import InvalidInputError, InvalidNameError, NotFoundError, StoreFormatError, StoreNotFoundError
+from metamlflow.errors import (
+    ArtifactNotFoundError,
+    InvalidInputError,
+    InvalidNameError,
+    NotFoundError,
+    StoreFormatError,
+    StoreNotFoundError,
+)
+from metamlflow.model.conditions import Condition
 
 
 @pytest.fixture
@@ -209,3 +218,48 @@ def test_where_there_is_no_store_none_is_made(tmp_path):
         with pytest.raises(StoreNotFoundError):
             call()
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.set_policy("models/*", where="metadata.n == '\ud800'"),
+        lambda c: c.set_policy("models/*", where="metadata['\udcff'] == 1"),
+        lambda c: c.set_policy("models/*", keep_last=1, note="\ud800"),
+        lambda c: c.set_policy("models/\ud800", keep_last=1),
+        lambda c: c.prune("models/*", where="name == '\udfff'"),
+        lambda c: c.protect("models/a@1", "\ud800"),
+        lambda c: c.unprotect("models/a@1", "\ud800"),
+        lambda c: c.restore("models/a@1", note="\ud800"),
+    ],
+)
+def test_a_text_that_is_no_unicode_is_refused_and_nothing_is_written(shop, store_folder, call):
+    before = sorted(store_folder.rglob("*"))
+    with pytest.raises((InvalidInputError, InvalidNameError)) as caught:
+        call(shop)
+    str(caught.value).encode()
+    assert sorted(store_folder.rglob("*")) == before
+
+
+def test_protections_of_a_name_that_does_not_exist_are_an_error_and_no_empty_list(shop):
+    assert shop.protections("models/a") == []
+    assert shop.protections() == []
+    for name in ("model/a", "models"):
+        with pytest.raises(ArtifactNotFoundError, match=f"there is no artifact '{name}'"):
+            shop.protections(name)
+
+
+def test_protections_of_a_name_that_vanished_are_listed(shop, store_folder):
+    shop.protect("models/a@1", "mine")
+    shutil.rmtree(store_folder / "artifacts" / "models")
+    assert [found.note for found in shop.protections("models/a")] == ["mine"]
+
+
+def test_the_condition_of_a_policy_is_parsed_once_for_all_names(shop, monkeypatch):
+    where = "metadata.n < 1000 and version != 77"
+    parsed = []
+    parse = Condition.parse
+    monkeypatch.setattr(Condition, "parse", lambda *args: parsed.append(args[0]) or parse(*args))
+    shop.set_policy("**", where=where)
+    assert len(shop.apply_policies(dry_run=True).pruned) == 9
+    assert parsed == [where]

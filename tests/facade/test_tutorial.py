@@ -48,6 +48,7 @@ def test_it_leaves_nothing_but_its_store(tutorial):
     assert "Artifact Version: 2" in printed
 
 
+@pytest.mark.full
 def test_it_makes_two_versions_of_which_the_second_is_the_latest(reader):
     assert [artifact.version for artifact in reader.list_artifacts(FEATURES)] == [1, 2]
     assert reader.get_artifact(FEATURES).version == 2
@@ -62,6 +63,7 @@ def test_a_list_that_it_goes_on_changing_does_not_change_what_was_registered(rea
     assert (first["schema_version"], second["schema_version"]) == ("1.0", "1.1")
 
 
+@pytest.mark.full
 def test_its_model_is_found_and_loads(reader):
     joblib = imported("joblib")
     model = reader.get_artifact(MODEL)

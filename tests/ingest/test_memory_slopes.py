@@ -57,6 +57,7 @@ def assert_flat(small, large, *, allowed):
         assert after - before < allowed, f"{step}: {before:,} grew to {after:,} bytes"
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_the_size_of_a_file(quick_folder):
     peaks = []
     for mebibytes in (24, 96):

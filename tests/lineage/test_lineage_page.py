@@ -226,6 +226,7 @@ def listed(elements) -> list[str]:
     return [e.text for e in elements if e.tag == "button" and "nodes" in e.inside]
 
 
+@pytest.mark.full
 @needs_chromium
 def test_a_browser_draws_the_graph_and_lists_every_node(client, tmp_path, folder):
     (folder / "a.csv").write_bytes(b"a\n1\n")

@@ -103,6 +103,7 @@ def test_show_all_clears_the_search_and_the_selection(page, tmp_path, way):
     }  # fmt: skip
 
 
+@pytest.mark.full
 @needs_chromium
 def test_the_page_is_used_with_keys_alone(page, tmp_path):
     focused, down, chosen = played(

@@ -46,6 +46,7 @@ def shown(node) -> str:
     return f"run {node.label}" if node.kind == "run" else node.id
 
 
+@pytest.mark.full
 def test_the_picture_leads_from_the_raw_data_to_the_metrics_by_the_runs_between(pipeline):
     lineage = MetaMLFlowClient(pipeline[0] / "store").lineage("rides/metrics@1")
     names = {node.id: shown(node) for node in lineage}

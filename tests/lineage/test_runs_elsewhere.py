@@ -85,6 +85,7 @@ def test_a_wrapped_function_looks_like_the_one_inside(client):
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_a_wrapped_function_belongs_to_the_run_in_processes_that_are_spawned(client, runs, raw, store_folder):
     spawn = multiprocessing.get_context("spawn")
     with client.run("job") as run:

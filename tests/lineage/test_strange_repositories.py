@@ -169,6 +169,7 @@ def test_no_command_of_a_repository_is_run(repository, told, trap, settings):
     assert not trace.exists()
 
 
+@pytest.mark.full
 def test_a_file_that_a_filter_may_take_for_equal_is_neither_clean_nor_dirty(repository, told, trap):
     set_clean_filter(repository, trap)
     (repository / ".gitattributes").unlink()
@@ -349,6 +350,7 @@ def test_the_repository_of_a_neighbour_around_a_folder_is_not_believed(open_fold
 # --- the usual shapes -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_work_trees_submodules_and_packed_refs_are_read(repository, told, tmp_path):
     commit = git(repository, "rev-parse", "HEAD")
     git(repository, "worktree", "add", "-b", "side", tmp_path / "tree")
@@ -362,6 +364,7 @@ def test_work_trees_submodules_and_packed_refs_are_read(repository, told, tmp_pa
     assert (found["commit"], found["branch"], found["dirty"]) == (commit, "trunk", False)
 
 
+@pytest.mark.full
 def test_staged_and_deleted_files_are_changes(repository, told):
     (repository / "new.csv").write_text("new")
     assert told(repository)["dirty"] is False

@@ -11,7 +11,9 @@ import time
 import pytest
 
 from metamlflow import MetaMLFlowClient, compare, migrate
-from metamlflow.errors import ArtifactErasedError, ArtifactPrunedError
+from metamlflow.errors import ArtifactErasedError, ArtifactPrunedError, ConflictError
+from metamlflow.model.names import ArtifactName
+from metamlflow.store.migrate.erasures import check_same_erasure
 
 WEEK = 7 * 86_400
 
@@ -274,3 +276,51 @@ def test_a_damaged_record_of_an_erased_version_fails_its_name_and_no_other(sourc
     assert "tomb" in failed.reason
     assert {version.status for version in report.versions if version.name == "data"} <= {"failed", "skipped"}
     assert there.client.list_versions("z") == [1, 2]
+
+
+OF_NOTHING = f"sha256:{hashlib.sha256(b'').hexdigest()}"
+
+
+def give_up(store: Store, *versions: int) -> None:
+    """Erase versions of which, as they were lost together, nothing tells the digest, nor the one before of the next."""
+    for version in versions:
+        store.erase(version)
+        path = store.path(version, ".tomb")
+        said = json.loads(path.read_bytes())
+        said["manifest_digest"] = OF_NOTHING if version != max(versions) else said["manifest_digest"]
+        said["previous"] = OF_NOTHING if version != min(versions) else said["previous"]
+        path.write_text(json.dumps(said))
+
+
+def test_an_input_whose_digest_nothing_tells_at_the_destination_is_no_other_history(source, there):
+    migrate(source.root, there.root, names=["data"])
+    give_up(there, 2, 3)
+    report = migrate(source.root, there.root, names=["model"])
+    assert report.ok
+    assert report.counts == {"migrated": 1}
+
+
+def test_an_erasure_without_a_digest_is_of_the_version_that_is_brought_and_one_with_another_is_not(source, there):
+    migrate(source.root, there.root)
+    give_up(there, 2, 3)
+    store, name = there.client._store, ArtifactName("data")
+    for digest in (OF_NOTHING, f"sha256:{'1' * 64}"):
+        check_same_erasure(store, digest, (name, 2))
+    check_same_erasure(store, OF_NOTHING, (name, 3))
+    with pytest.raises(ConflictError, match="another history"):
+        check_same_erasure(store, f"sha256:{'1' * 64}", (name, 3))
+
+
+def test_the_newest_common_version_whose_digest_is_known_tells_whether_histories_are_the_same(source, there):
+    migrate(source.root, there.root, names=["data"])
+    source.client.register_artifact("data", b"content 4")
+    there.erase(3)
+    give_up(source, 3, 4)
+    assert migrate(source.root, there.root, names=["data"]).ok
+    shutil.rmtree(there.root)
+    for number in range(3):
+        there.client.register_artifact("data", b"of another history %d" % number)
+    there.erase(3)
+    report = migrate(source.root, there.root, names=["data"])
+    assert not report.ok
+    assert report.counts["conflict"]

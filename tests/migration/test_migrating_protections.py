@@ -61,6 +61,57 @@ def test_an_end_of_the_source_ends_no_protection_of_the_destination(source, tmp_
     assert notes == {"team/A@1": "first", "team/A@2": "mine", "team/A/b@1": "first"}
 
 
+@pytest.mark.parametrize("is_over", [True, False], ids=["over", "in force"])
+@pytest.mark.parametrize("own", ["a protection", "an end alone", "a document of someone"])
+def test_a_protection_whose_number_is_taken_there_protects_all_the_same(source, tmp_path, own, is_over):
+    there = tmp_path / "there"
+    assert migrate(source, there)
+    shutil.rmtree(there / "protections")
+    folder = there / "protections" / "team" / "!a" / "_v1"
+    if own == "a protection":
+        MetaMLFlowClient(there).protect("team/A@1", "mine")
+    else:
+        folder.mkdir(parents=True)
+        (folder / f"9999999998{'.end' if own == 'an end alone' else ''}.json").write_bytes(b"{}")
+    if is_over and own != "an end alone":
+        MetaMLFlowClient(there).unprotect("team/A@1")
+    before = protections(there)
+    for _ in range(2):
+        assert migrate(source, there)
+        after = protections(there)
+        assert before.items() <= after.items()
+        first = protections(source)["team/!a/_v1/9999999998.json"]
+        assert [key for key, data in after.items() if data == first] == ["team/!a/_v1/9999999997.json"]
+    report = MetaMLFlowClient(there).prune("team/A", keep_last=1)
+    assert [(decision.version, decision.reason) for decision in report.kept][:1] == [(1, "it is protected")]
+    MetaMLFlowClient(source).unprotect("team/A@1")
+    for _ in range(2):
+        assert migrate(source, there)
+        assert "team/!a/_v1/9999999997.end.json" in protections(there)
+        assert len(protections(there)) == len(after) + 1
+        report = MetaMLFlowClient(there).prune("team/A", versions=[1], dry_run=True)
+        assert bool(report.pruned) is (is_over or own == "an end alone")
+
+
+def test_a_protection_that_was_over_before_it_was_brought_takes_no_number_of_another(source, tmp_path):
+    there = tmp_path / "there"
+    assert migrate(source, there)
+    shutil.rmtree(there / "protections")
+    MetaMLFlowClient(there).protect("team/A@2", "mine")
+    assert migrate(source, there)
+    assert [key for key in protections(there) if "/_v2/" in key and "!a/_v" in key] == ["team/!a/_v2/9999999998.json"]
+
+
+def test_a_damaged_protection_whose_number_is_taken_there_protects_all_the_same(source, tmp_path):
+    there = tmp_path / "there"
+    assert migrate(source, there)
+    (source / "protections" / "team" / "!a" / "_v1" / "9999999998.json").write_bytes(b"torn")
+    for _ in range(2):
+        assert migrate(source, there)
+        assert protections(there)["team/!a/_v1/9999999997.json"] == b"torn"
+        assert len(protections(there)) == 7
+
+
 def test_a_later_end_is_brought_by_the_next_run(source, tmp_path):
     there = tmp_path / "there"
     assert migrate(source, there)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from full_stores import files_of
@@ -15,6 +17,9 @@ from metamlflow.errors import (
     PointerDriftError,
     StoreFormatError,
 )
+from metamlflow.format.layout import manifest_key, state_key
+from metamlflow.format.records import encode_state
+from metamlflow.model.names import ArtifactName
 from metamlflow.store.pointers.reading import PointerReader
 
 
@@ -30,6 +35,22 @@ def lake(tmp_path):
 @pytest.fixture
 def client(tmp_path):
     return MetaMLFlowClient(tmp_path / "store")
+
+
+def test_a_relocation_is_proven_for_every_version_that_is_live_though_a_copied_store_tells_other_times(
+    client, tmp_path
+):
+    """By the times of the records the state speaks of the manifest, and by its digest it does not."""
+    (tmp_path / "old.csv").write_bytes(b"1\n")
+    client.register_pointer("points", tmp_path / "old.csv", evidence="full")
+    name, store = ArtifactName("points"), tmp_path / "store"
+    os.utime(store / manifest_key(name, 1), (1.7e9, 1.7e9))
+    another = encode_state("absent", "sha256:" + "0" * 64, "1" * 32, datetime.now(UTC))
+    (store / state_key(name, 1, 1)).write_bytes(another)
+    (tmp_path / "new.csv").write_bytes(b"2\n")
+    with pytest.raises(PointerDriftError):
+        MetaMLFlowClient(store).relocate(str(tmp_path / "old.csv"), str(tmp_path / "new.csv"))
+    assert not (store / "relocations").exists()
 
 
 def test_after_a_relocation_old_versions_are_read_verified_and_listed_at_the_new_place(client, lake, tmp_path):

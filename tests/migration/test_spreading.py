@@ -131,9 +131,11 @@ def test_a_result_that_is_none_is_not_believed(light_source, tmp_path, answer):
 def test_an_executor_that_was_shut_down_costs_a_warning_and_not_the_migration(light_source, tmp_path, caplog):
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
-    assert migrate(light_source, tmp_path / "destination", executor=pool)
+    progress = []
+    assert migrate(light_source, tmp_path / "destination", executor=pool, progress=progress.append)
     assert_same(light_source, tmp_path / "destination")
     assert "goes on in this process" in caplog.text
+    assert (progress[-1].files, progress[-1].bytes) == (progress[-1].total_files, progress[-1].total_bytes)
 
 
 @pytest.mark.full

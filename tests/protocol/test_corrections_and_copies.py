@@ -314,6 +314,8 @@ def test_under_an_idempotency_key_the_first_call_counts_though_its_source_is_gon
     assert way(client, idempotency_key="job", note="why").notes.description.startswith("why")
     client.register_artifact(way.name, b"newer")
     set_state(two, 2, 1, "pruned")
+    plan = way(client, idempotency_key="job", dry_run=True)
+    assert (plan.version, plan.publishes) == (way.version, False)
     assert way(client, idempotency_key="job").version == way.version
 
 

@@ -77,6 +77,7 @@ def test_processes_that_reuse_one_content_make_exactly_one_version(world, attemp
     assert list(assert_sound(world)) == [1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("attempt", range(3))
 def test_processes_that_share_an_idempotency_key_make_exactly_one_version(world, attempt):
     contents = [b"racer %d" % racer for racer in range(8)]

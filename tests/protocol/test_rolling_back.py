@@ -416,6 +416,7 @@ def test_any_time_may_pass_at_any_call_before_the_commit(time):
     assert all(roll_back_while({nth: time}, at_commit=LATE) for nth in range(1, 12))
 
 
+@pytest.mark.full
 def test_the_source_may_be_pruned_at_any_call_while_any_time_passes_at_another():
     done = set()
     for pruned_at, late, time in itertools.product(range(1, 12), range(1, 12), (HALF, GRACE - MOMENT, GRACE + MOMENT)):

@@ -166,6 +166,7 @@ def calls_of(world: World, work) -> list[str]:
     return [call.verb for call in backend.calls]
 
 
+@pytest.mark.full
 def test_the_number_of_versions_costs_nothing():
     few, many = with_versions(10), with_versions(3_000)
     for look in (

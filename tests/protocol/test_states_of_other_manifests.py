@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 from graves import digest_of, set_state, state_key, state_of
-from worlds import IMPATIENT, NAME, MemoryWorld, World, manifest_key
+from interleaving import Meanwhile
+from worlds import IMPATIENT, NAME, RAW_NAME, MemoryWorld, World, manifest_key
 
-from metamlflow.errors import ArtifactPrunedError
+from metamlflow.errors import ArtifactPrunedError, ConflictError
+from metamlflow.store.catalog import aliases, protections
 from metamlflow.testing import FaultyBackend, StoredObject, client_on
 
 OTHERS = b'{"of":"a migration that lost the number"}'
@@ -79,6 +81,66 @@ def test_a_state_that_is_much_younger_than_its_manifest_is_told_from_the_listing
     backend.calls.clear()
     assert client.list_versions(NAME) == [12]
     assert {call.verb for call in backend.calls} == {"list_objects"}
+
+
+@pytest.fixture
+def copied() -> World:
+    """A store that a tool copied: by its times the states speak of the manifests, and their digests say that none does.
+
+    Versions 1 to 3, of which 2 and 3 have such a state; and model@1, made from version 1, has one as well.
+    """
+    world = MemoryWorld()
+    client = world.client()
+    for number in (1, 2, 3):
+        client.register_artifact(NAME, b"version %d" % number)
+    client.register_artifact("model", b"made of it", inputs=[f"{NAME}@1"])
+    old = world.bucket.clock() - timedelta(days=30)
+    for version, name in ((2, RAW_NAME), (3, RAW_NAME), (1, "model")):
+        key = manifest_key(version, name)
+        world.bucket.objects[key] = StoredObject(world.bucket.objects[key].data, old)
+        world.write(state_key(version, 1, name), state_of(OTHERS, "absent", 1))
+    return world
+
+
+def test_an_alias_of_a_live_version_is_set_whatever_its_times_say(copied):
+    client = copied.client()
+    client.set_alias(NAME, "best", 2)
+    assert client.aliases(NAME) == {"best": 2}
+    assert [change.version for change in client.alias_history(NAME, "best")] == [2]
+
+
+def test_an_alias_that_was_set_too_late_goes_back_to_a_live_version_whatever_its_times_say(copied):
+    client = copied.client()
+    client.set_alias(NAME, "best", 3)
+    pruned = Meanwhile(verb="create", key="*/_aliases/*", happens=lambda: set_state(copied, 1, 1, "pruned"))
+    with pytest.raises(ArtifactPrunedError):
+        client_on(FaultyBackend(copied.backend(), [pruned]), IMPATIENT).set_alias(NAME, "best", 1)
+    assert client.aliases(NAME) == {"best": 3}
+
+
+def test_a_live_consumer_holds_what_it_was_made_from_whatever_its_times_say(copied):
+    copied.client().register_artifact(NAME, b"version 4")  # without it version 1 stays as the newest, by the times
+    report = copied.client().prune(NAME, versions=[1])
+    assert report.pruned == []
+    assert [decision.reason for decision in report.kept] == ["model@1 is live and was made from it"]
+
+
+def test_no_success_is_told_of_an_alias_that_was_put_back(three, monkeypatch):
+    """The version was given up when it was looked at again, and came back before the error was made."""
+    monkeypatch.setattr(aliases, "check_available", lambda *_: None)
+    three.client().set_alias(NAME, "best", 2)
+    pruned = Meanwhile(verb="create", key="*/_aliases/*", happens=lambda: set_state(three, 1, 1, "pruned"))
+    with pytest.raises(ConflictError, match="it is as before"):
+        client_on(FaultyBackend(three.backend(), [pruned]), IMPATIENT).set_alias(NAME, "best", 1)
+    assert three.client().aliases(NAME) == {"best": 2}
+
+
+def test_no_success_is_told_of_a_protection_that_was_taken_back(three, monkeypatch):
+    monkeypatch.setattr(protections, "check_available", lambda *_: None)
+    pruned = Meanwhile(verb="create", key="protections/*", happens=lambda: set_state(three, 1, 1, "pruned"))
+    with pytest.raises(ConflictError, match="it is not protected by this"):
+        client_on(FaultyBackend(three.backend(), [pruned]), IMPATIENT).protect(f"{NAME}@1")
+    assert three.client().protections() == []
 
 
 def test_latest_below_a_pruned_version_takes_no_more_round_trips(three):

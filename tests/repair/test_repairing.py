@@ -275,6 +275,7 @@ def test_two_repairs_at_once_leave_everything_whole(client, raw, artifact, copy)
         assert artifact.verify()
 
 
+@pytest.mark.full
 def test_a_repair_that_is_killed_leaves_the_old_bytes_or_the_new(client, raw, artifact, copy):
     code = (
         "import sys; from metamlflow import MetaMLFlowClient as C; print(1, flush=True); "

@@ -57,14 +57,14 @@ RULES: dict[str, Broken] = {
     ),
     "who sets an alias does not look again": Broken(
         "catalog.aliases",
-        "if not is_live(store, alias.name, status):",
-        "if False:",
+        "if is_live(store, alias.name, status, by_times=False):",
+        "if True:",
         (_ALIASES + "test_an_alias_to_a_version_that_was_pruned_meanwhile_is_taken_back_and_says_so",),
     ),
     "who protects does not look again": Broken(
         "catalog.protections",
-        "if not is_live(store, name, status, by_times=False):\n        # A prune looked",
-        "if False:\n        # A prune looked",
+        "if is_live(store, name, status, by_times=False):",
+        "if True:",
         (_PROTECTING + "test_a_prune_that_comes_between_the_look_and_the_record_is_told_and_leaves_no_protection",),
     ),
     "an alias goes back to what it held, live or not": Broken(
@@ -93,7 +93,7 @@ RULES: dict[str, Broken] = {
         "retain.prune",
         'restore_version(store, name, version, f"undone: {reason}")',
         "number = version_status(store, name, version).state + 1\n            "
-        'claim_state(store, name, version, number, "restored", self._loaded.digest)',
+        'claim_state(store, name, version, number, "restored", self.candidate.digest)',
         (_PRUNING + "test_an_undoing_that_comes_too_late_leaves_it_pruned_and_names_the_alias",),
     ),
     "a publish does not look at its age before its claim": Broken(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -152,26 +151,6 @@ def test_shards_are_content_and_their_files_too(store):
     assert store.blobs() == kept
     assert report.owners[0].reference == "big@1"
     assert client.collect_garbage().blobs == 0, "also when the shards of the old version are gone"
-
-
-def test_what_a_pointer_leads_to_is_never_deleted_though_it_lies_among_the_blobs(store):
-    client = store.client()
-    client.register_artifact("a", b"x")
-    target = blob_of(b"pointed", ".csv")
-    store.write(target, b"pointed")
-    manifest = json.loads(store.read(version_key("a", 1)))
-    uri = f"{MemoryBackend(store.bucket).url}/{target}"
-    pointer = {"path": "data.csv", "size": 7, "uri": uri, "evidence": "stat", "etag": "x"}
-    manifest |= {"entries": [pointer], "requires": ["pointers"], "size": 7}
-    line = json.dumps(["data.csv", 7, None, uri, None, "x", None], separators=(",", ":")) + "\n"
-    import hashlib
-
-    manifest["digest"] = f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
-    store.write(version_key("a", 1), json.dumps(manifest).encode())
-    store.passes(GRACE + DAY)
-    client = store.client()
-    assert client.collect_garbage().deleted == 1
-    assert store.blobs() == {target}
 
 
 def test_what_is_no_blob_is_left_alone_below_blobs(store):

@@ -7,15 +7,17 @@ import json
 import logging
 import os
 import pickle
+import signal
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import pytest
 from aging_store import LAST, blob_of, version_key
 
 from executors import EXECUTORS
 from metamlflow import MetaMLFlowClient
-from metamlflow.errors import IntegrityError, StoreFormatError
+from metamlflow.errors import AccessDeniedError, IntegrityError, StoreFormatError
 from metamlflow.store.retain.collecting import spreading
 
 MONTH = 31 * 24 * 3600
@@ -77,6 +79,7 @@ def blobs(root):
     return {path.name for path in (root / "blobs").rglob("*") if path.is_file()}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_the_plan_and_the_report_are_those_of_one_process(folder, executor):
     client = MetaMLFlowClient(folder)
@@ -111,6 +114,7 @@ def alone_by_call(client, pool, path):
     return client.collect_garbage(dry_run=True).apply(executor=pool)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", [alone_then_spread, spread_then_alone, spread_by_call, alone_by_call])
 def test_a_plan_is_carried_out_with_an_executor_or_without_whichever_way_it_was_made(folder, tmp_path, way):
     client = MetaMLFlowClient(folder)
@@ -121,6 +125,7 @@ def test_a_plan_is_carried_out_with_an_executor_or_without_whichever_way_it_was_
     assert client.collect_garbage(dry_run=True).blobs == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("executor", EXECUTORS[1:])
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(folder, executor):
     client = MetaMLFlowClient(folder)
@@ -162,6 +167,7 @@ class Losing(ThreadPoolExecutor):
         return lost
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("times", "answer"), [(1, None), (2, None), (99, None), (99, "done"), (99, [1]), (1, ())])
 def test_a_lost_task_is_done_again_and_in_the_end_here_and_none_of_them_deletes(folder, times, answer, caplog):
     client = MetaMLFlowClient(folder)
@@ -173,6 +179,51 @@ def test_a_lost_task_is_done_again_and_in_the_end_here_and_none_of_them_deletes(
     assert pool.works == {"judge_versions", "read_shards", "list_objects"}
     assert "was lost" in caplog.text
     assert client.verify_all()
+
+
+class WithoutAWorker(Executor):
+    """Lists nothing, ever; something happens when two listings wait."""
+
+    def __init__(self, happens) -> None:
+        self.happens = happens
+        self.waiting: list[Future] = []
+        self.closed = False
+
+    def submit(self, work, task) -> Future:
+        if self.closed:
+            raise RuntimeError("closed")
+        future: Future = Future()
+        if work is spreading.list_objects:
+            self.waiting.append(future)
+            if len(self.waiting) == 2:
+                self.happens(future)
+        else:
+            future.set_result(work(task))
+        return future
+
+    def give_up(self) -> None:
+        self.closed = True
+        for future in self.waiting:
+            future.cancel()
+
+
+@pytest.mark.parametrize(
+    ("happens", "error"),
+    [
+        (lambda _: os.kill(os.getpid(), signal.SIGINT), KeyboardInterrupt),
+        (lambda future: future.set_result(AccessDeniedError("no", key="blobs/")), AccessDeniedError),
+    ],
+    ids=["ctrl-c", "a part fails"],
+)
+def test_a_collection_ends_at_once_although_no_worker_is_free_for_its_other_parts(folder, happens, error):
+    executor = WithoutAWorker(happens)
+    patience = threading.Timer(3, executor.give_up)
+    patience.start()
+    with pytest.raises(error):
+        MetaMLFlowClient(folder).collect_garbage(executor=executor)
+    assert patience.is_alive(), "it waited for a worker"
+    patience.cancel()
+    assert all(future.done() for future in executor.waiting), "what is no longer needed is cancelled"
 
 
 def test_an_executor_that_was_shut_down_costs_a_warning_and_not_the_collection(folder, caplog):

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from aging_store import DAY, GRACE, AgingStore, blob_of, version_key
+from aging_store import DAY, GRACE, AgingStore, Meanwhile, blob_of, version_key
 
 from metamlflow.errors import InvalidInputError
 from metamlflow.testing import StoredObject
@@ -63,10 +63,27 @@ def test_a_plan_counts_the_manifests_that_the_collection_deletes(old):
     old.passes(GRACE + DAY)
     plan = old.client().collect_garbage(dry_run=True)
     assert plan.manifests == (version_key("a", 1),)
-    assert "2 objects and 6 bytes of garbage, 1 manifest of erased versions; " in plan.summary()
-    report = plan.apply()
+    size = len(old.read(version_key("a", 1)))
+    assert f"2 objects and 6 bytes of garbage, 1 manifest of erased versions with {size} bytes; " in plan.summary()
+    assert plan.to_json()["manifest_bytes"] == size
+    seen = []
+    report = old.client().collect_garbage(plan=plan, progress=seen.append)
     assert report.deleted == plan.blobs + len(plan.manifests)
-    assert "1 manifest of erased versions; 3 deleted" in report.summary()
+    assert report.freed == plan.bytes + plan.manifest_bytes == report.bytes + report.manifest_bytes
+    assert {(last := seen[-1]).files, last.total_files} == {3}
+    assert {last.bytes, last.total_bytes} == {report.freed}
+    assert f"1 manifest of erased versions with {size} bytes; 3 deleted" in report.summary()
+
+
+def test_manifests_alone_are_told_and_counted_too(old):
+    old.client().collect_garbage()
+    old.bury("a", 1, leaves_manifest=True)
+    size = len(old.read(version_key("a", 1)))
+    old.passes(GRACE)
+    seen = []
+    report = old.client().collect_garbage(progress=seen.append)
+    assert (report.blobs, report.manifest_bytes, report.deleted, report.freed) == (0, size, 1, size)
+    assert (seen[-1].files, seen[-1].total_files, seen[-1].total_bytes) == (1, 1, size)
 
 
 @pytest.mark.parametrize("grace", [timedelta.max, timedelta(days=10**6), 30, "30d", timedelta.min], ids=str)
@@ -129,6 +146,68 @@ def test_a_file_that_is_no_plan_is_refused(old, tmp_path, text):
     path.write_text(text)
     with pytest.raises(InvalidInputError, match="is not one of a collection"):
         old.client().collect_garbage(plan=path)
+    assert len(old.blobs()) == 4
+
+
+OBJECT = ["blobs/sha256/00/x", 1, 1.0, None, None, 0]
+ODD = [5, None, True, "x", [], {}, 1e300, -1e300, float("nan"), float("inf"), 10**30]
+HEAD = {"store_id": "s", "grace_seconds": 604800.0, "manifests": [], "uploads": []}
+
+
+def refused(old, path, text):
+    path.write_text(text)
+    with pytest.raises(InvalidInputError, match=r"^plan: .* is not one of a collection"):
+        old.client().collect_garbage(plan=path)
+    assert len(old.blobs()) == 4
+
+
+@pytest.mark.parametrize("field", range(7))
+def test_a_plan_with_an_object_of_other_fields_is_refused(old, tmp_path, field):
+    old.client().collect_garbage(dry_run=True).save(tmp_path / "plan")
+    head = (tmp_path / "plan").read_text().splitlines()[0]
+    fitting = {0: (), 1: (5, 10**30), 2: (5, 10**9), 3: ("x", None), 4: ("x", None), 5: (5, 10**30), 6: ()}[field]
+    lines = [[*OBJECT[:field], odd, *OBJECT[field + 1 :]] for odd in ODD if odd is True or odd not in fitting]
+    for line in [*lines, OBJECT[:field] + OBJECT[field + 1 :] if field < 6 else {}, field]:
+        refused(old, tmp_path / "plan", f"{head}\n{json.dumps(line)}\n")
+
+
+@pytest.mark.parametrize("field", HEAD)
+def test_a_plan_with_a_first_line_of_other_fields_is_refused(old, tmp_path, field):
+    old.client().collect_garbage(dry_run=True).save(tmp_path / "plan")
+    head = json.loads((tmp_path / "plan").read_text().splitlines()[0])
+    assert head.keys() >= HEAD.keys()
+    fitting = {"store_id": "x", "grace_seconds": 5}.get(field, [])
+    for odd in [each for each in ODD if each is True or each != fitting]:
+        refused(old, tmp_path / "plan", json.dumps(head | {field: odd}))
+    if isinstance(fitting, list):
+        refused(old, tmp_path / "plan", json.dumps(head | {field: [5]}))
+    del head[field]
+    refused(old, tmp_path / "plan", json.dumps(head))
+
+
+@pytest.mark.parametrize("plan", [5, b"plan", 1.5, ["plan"], object()], ids=lambda plan: type(plan).__name__)
+def test_what_is_neither_a_plan_nor_a_path_is_refused(old, plan):
+    with pytest.raises(InvalidInputError, match=r"^plan: "):
+        old.client().collect_garbage(plan=plan)
+
+
+@pytest.mark.parametrize("grace", [5, 0, "30d", False, timedelta.max, timedelta()], ids=str)
+def test_with_a_plan_too_a_grace_that_is_none_is_refused(old, tmp_path, grace):
+    plan = old.client().collect_garbage(dry_run=True)
+    plan.save(tmp_path / "plan")
+    for each in (plan, tmp_path / "plan"):
+        with pytest.raises(InvalidInputError, match="grace"):
+            old.client().collect_garbage(plan=each, grace=grace)
+    assert len(old.blobs()) == 4
+
+
+@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_text("{}\n5\n")])
+def test_a_plan_whose_file_changes_while_it_is_carried_out_is_refused(old, tmp_path, change):
+    path = tmp_path / "plan"
+    old.client().collect_garbage(dry_run=True).save(path)
+    meanwhile = Meanwhile(verb="list_objects", key="blobs/*", act=lambda: change(path))
+    with pytest.raises(InvalidInputError, match=r"^plan: "):
+        old.client(old.faulty(meanwhile)).collect_garbage(plan=path)
     assert len(old.blobs()) == 4
 
 

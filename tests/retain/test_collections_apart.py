@@ -12,7 +12,17 @@ from aging_store import DAY, GRACE, LAST, Meanwhile, blob_of
 from metamlflow import MetaMLFlowClient, compare, migrate
 from metamlflow.errors import ConflictError, StorageUnavailableError, StoreFormatError, UnsupportedStoreError
 from metamlflow.store.retain.collecting.series import Turn
-from metamlflow.testing import Crash, Crashed, Fault, Late, LostReply, MemoryBackend, StoredObject, simulated_crash
+from metamlflow.testing import (
+    Crash,
+    Crashed,
+    FailBefore,
+    Fault,
+    Late,
+    LostReply,
+    MemoryBackend,
+    StoredObject,
+    simulated_crash,
+)
 
 SECOND = timedelta(seconds=1)
 OPEN, UNCLEAR = GRACE / 8, GRACE / 16
@@ -139,6 +149,53 @@ def test_a_thread_that_was_held_up_until_the_turn_was_over_sends_nothing(old, mo
     assert (report.deleted, report.left, report.failures) == (0, 1, 0)
     assert not any(call.verb == "delete" for call in backend.calls)
     assert blob_of(b"left") in old.blobs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtrlC(Fault):
+    """A Ctrl-C while a call is under way, which was applied by then or was not."""
+
+    key: str = "collections/*"
+    lands: bool = True
+
+    def strike(self, apply, where, around):
+        if self.lands:
+            apply()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (FailBefore(verb="stat", key="collections/*", times=None), StorageUnavailableError),
+        (CtrlC(verb="stat"), KeyboardInterrupt),
+        (CtrlC(verb="create"), KeyboardInterrupt),
+        (CtrlC(verb="create", lands=False), KeyboardInterrupt),
+    ],
+    ids=["no look", "ctrl-c at the look", "ctrl-c at the claim", "ctrl-c before the claim"],
+)
+def test_a_collection_that_is_cut_off_at_its_claim_and_sent_nothing_keeps_nobody_waiting(old, fault, error):
+    with pytest.raises(error):
+        old.client(old.faulty(fault)).collect_garbage()
+    newest = LAST - int(min(old.listed("collections/"))[-15:-5])
+    assert record(old, newest)["phase"] == "ended"
+    assert "unclear" not in record(old, newest)
+    assert old.client().collect_garbage().deleted == 1
+
+
+def test_a_collection_that_lost_its_claim_and_is_cut_off_does_not_end_that_of_another(old):
+    """Of two claims of one number, the one that is not heard of is the one that did not land."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Another(CtrlC):
+        def strike(self, apply, where, around):
+            write_record(old, 1, "begun")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        old.client(old.faulty(Another(verb="create"))).collect_garbage()
+    assert len(old.listed("collections/")) == 1
+    assert record(old, 1)["collection"] == "7" * 32
 
 
 def test_nothing_of_a_killed_collection_lands_in_the_next_one(old):

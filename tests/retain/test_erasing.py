@@ -223,6 +223,7 @@ def test_each_state_record_with_a_note_is_told_since_it_stays(old):
     assert key in old.listed()
 
 
+@pytest.mark.full
 def test_an_erasure_that_is_killed_at_any_call_is_ended_by_the_same_call(old):
     start, rehearsal = dict(old.bucket.objects), old.faulty()
     old.client(rehearsal).erase("a@2", "asked for")
@@ -340,3 +341,17 @@ def test_a_report_says_all_of_it_as_json_and_as_a_page(old):
     assert len(document["goes"]) == 6
     assert MANIFEST in report._repr_html_()
     assert repr(report) == "<ErasureReport ok: a@2: to be erased, 6 objects of it>"
+
+
+def test_what_others_share_is_looked_for_in_what_is_kept_alone(old):
+    client = old.client()
+    for number in range(5):
+        client.register_artifact("dead", b"%d" % number)
+        old.prune("dead", number + 1)
+    client.register_artifact("dead", b"live")
+    old.passes(GRACE + DAY)
+    backend = old.faulty()
+    old.client(backend).erase("dead@1", "asked for", dry_run=True)
+    read = [call.key for call in backend.calls if call.verb in {"read", "open"}]
+    looked = {version: read.count(version_key("dead", version)) for version in range(2, 7)}
+    assert looked == {2: 1, 3: 1, 4: 1, 5: 1, 6: 1}, "each is read to judge it, and not again for what it names"

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from aging_store import DAY, GRACE, blob_of
+from aging_store import DAY, GRACE, Meanwhile, blob_of
 
 from metamlflow.backend import DeleteFailure
-from metamlflow.errors import AccessDeniedError, StorageUnavailableError
+from metamlflow.errors import AccessDeniedError, ConflictError, StorageUnavailableError
 from metamlflow.testing import Crash, Crashed, FailBefore, Fault, LostReply, simulated_crash
 
 COUNT = 10
@@ -99,6 +99,7 @@ def test_an_object_that_is_gone_already_is_not_counted(many):
     assert (report.deleted, report.left, report.failures) == (COUNT - 1, 1, 0)
 
 
+@pytest.mark.full
 def test_a_collection_that_is_killed_at_any_call_leaves_every_live_version_and_the_next_one_ends_it(many):
     """Fifty moments and more: before and after each call of the backend, the deletions among them."""
     rehearsal = many.faulty()
@@ -134,6 +135,40 @@ def test_a_ctrl_c_while_it_deletes_leaves_an_end_that_says_so(many):
     many.passes(GRACE / 16 + DAY)
     assert many.client().collect_garbage().ok
     assert many.blobs() == {blob_of(b"live")}
+
+
+def interrupt(progress):
+    if progress.total_files and progress.files:
+        raise KeyboardInterrupt
+
+
+def another_begins(many):
+    def take():
+        many.passes(GRACE / 32)  # so the turn is to be renewed before the next batch
+        many.write_json("collections/9999999997.json", phase="begun", collection="7" * 32, created_by="somebody")
+
+    return many.faulty(Meanwhile(verb="delete", nth=2, act=take))
+
+
+@pytest.mark.parametrize(
+    ("backend", "progress", "error"),
+    [
+        (lambda many: many.faulty(), interrupt, KeyboardInterrupt),
+        (another_begins, None, ConflictError),
+        (lambda many: many.faulty(FailBefore(verb="delete", nth=3)), interrupt, KeyboardInterrupt),
+    ],
+    ids=["ctrl-c", "another collection begins", "ctrl-c and a failure"],
+)
+def test_a_collection_that_is_cut_off_tells_of_all_that_it_deleted_also_in_the_batches_under_way(
+    many, backend, progress, error
+):
+    before = many.blobs()
+    with pytest.raises(error) as caught:
+        many.client(backend(many)).collect_garbage(progress=progress)
+    (note,) = caught.value.__notes__
+    gone = len(before - many.blobs())
+    assert gone >= 4, "more than one batch"
+    assert note.startswith(f"{gone} objects deleted by then")
 
 
 def test_progress_counts_versions_objects_and_deletions(many):

@@ -179,7 +179,8 @@ def test_a_damaged_entry_of_the_local_cache_is_found(client, planter):
     [
         {"level": "deep"}, {"sample": 0}, {"sample": "1"}, {"sample": "101%"}, {"sample": True}, {"seed": "a"},
         {"subset": (0, 3)}, {"subset": (4, 3)}, {"subset": "1/x"}, {"subset": "3"}, {"dry_run": True},
-        {"objects_per_second": 0}, {"source": 5},
+        {"objects_per_second": 0}, {"source": 5}, {"sample": "1.5"},
+        {"source_options": {"key": "a"}}, {"source_options": {"key": "a"}, "repair": True},
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused(client, planter, wrong):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from planted import Planter, numbered, pruned
@@ -47,6 +46,7 @@ def test_a_sample_is_repeatable_and_another_seed_makes_another(client, planter):
     damaged(planter)
     sample = client.fsck(sample="30%")
     assert keys(sample) == keys(client.fsck(sample=0.3))
+    assert keys(sample) == keys(client.fsck(sample="0.3")) == keys(client.fsck(sample=" .30 "))
     assert 0 < sample.examined < client.fsck().examined
     assert any(keys(client.fsck(sample=0.3, seed=seed)) != keys(sample) for seed in (1, 2, 3))
     assert keys(client.fsck(sample=0.1)) <= keys(sample)
@@ -98,16 +98,87 @@ def test_an_interrupted_call_goes_on_and_looks_again_at_what_was_wrong(client, p
     assert not file.exists()
 
 
+def test_an_interrupted_call_tells_in_the_end_of_all_that_could_not_be_verified(client, planter, tmp_path, monkeypatch):
+    file = tmp_path / "state"
+    monkeypatch.setattr(blobs, "_TOGETHER", 10)
+    whole = client.fsck(level="checksum")
+    assert whole.counts == {"blob-unverifiable": 1}
+
+    def stop(progress):
+        if progress.files == 35:
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            client.fsck(level="checksum", resume=file, progress=stop)
+    assert client.fsck(level="checksum", resume=file).to_json() == whole.to_json()
+
+
+def test_an_interrupted_call_counts_what_it_looks_at_again_once(client, planter, tmp_path, monkeypatch):
+    keys_damaged = sorted(damaged(planter))
+    file = tmp_path / "state"
+    monkeypatch.setattr(blobs, "_TOGETHER", 10)
+
+    def stop(progress):
+        if progress.files == 35:
+            raise KeyboardInterrupt
+
+    for key in keys_damaged[:2]:  # these are in order by the second call
+        with pytest.raises(KeyboardInterrupt):
+            client.fsck(resume=file, progress=stop)
+        planter.write(key, bytes([planter.read(key)[0] ^ 1]) + planter.read(key)[1:])
+    assert client.fsck(resume=file).to_json() == client.fsck().to_json()
+
+
+def test_progress_that_cannot_be_removed_at_the_end_is_an_error_of_this_library(client, planter, tmp_path, monkeypatch):
+    file = tmp_path / "state"
+
+    def refused(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(file), "unlink", refused)
+        with pytest.raises(AccessDeniedError, match="state"):
+            client.fsck(level="stat", resume=file)
+        with pytest.raises(AccessDeniedError, match="state"):
+            client.verify_all(level="stat", resume=file)
+
+
 @pytest.mark.parametrize(
-    "make",
-    [ThreadPoolExecutor, pytest.param(ProcessPoolExecutor, marks=pytest.mark.full)],
-    ids=["threads", "processes"],
+    "call",
+    [
+        lambda client, path: client.fsck(resume=path),
+        lambda client, path: client.verify_all(resume=path),
+        lambda client, path: client.usage().to_html(path),
+    ],
+    ids=["fsck", "verify", "usage"],
 )
-def test_an_executor_finds_what_a_single_process_finds(client, planter, make):
-    damaged(planter)
-    planter.delete(planter.blob("data", 3))
-    with make(2) as executor:
-        assert client.fsck(executor=executor).to_json() == client.fsck().to_json()
+def test_a_path_that_no_file_can_have_is_a_wrong_argument(client, planter, call):
+    with pytest.raises(InvalidInputError, match="NUL"):
+        call(client, "a\0b")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"after": "z", "examined": "x"}',
+        '{"after": "z", "examined": 1e999, "bytes": 1, "again": []}',
+        '{"after": "z", "examined": 1, "bytes": 1, "again": null}',
+        '{"after": "z", "examined": 1, "bytes": 1, "again": [[]]}',
+        '{"after": "z", "examined": 1, "bytes": 1, "again": [], "settled": {}}',
+        '{"after": null, "examined": 1, "bytes": 1, "again": []}',
+        "[]",
+        "3",
+    ],
+)
+def test_a_line_of_progress_that_was_not_written_by_this_library_says_nothing(client, planter, tmp_path, line):
+    bad = damaged(planter)
+    head = {"fsck": client.storage_uri, "level": "full", "share": 1.0, "seed": 0, "part": 1, "parts": 1}
+    file = tmp_path / "state"
+    file.write_text(f"{json.dumps(head)}\n{line}\n")
+    report = client.fsck(resume=file)
+    assert keys(report) == bad
+    assert report.to_json() == client.fsck().to_json()
 
 
 def test_rates_are_kept(client, planter):

@@ -8,8 +8,11 @@ from datetime import timedelta
 
 import pytest
 from aging_store import DAY, GRACE, LAST, Meanwhile, blob_of, version_key, writes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from metamlflow.errors import ArtifactErasedError, ArtifactNotFoundError, ConflictError, IntegrityError
+from metamlflow.testing import MemoryBackend
+from metamlflow.testing.clients import client_on
 
 OF_NOTHING = f"sha256:{hashlib.sha256(b'').hexdigest()}"
 
@@ -127,6 +130,47 @@ def test_of_several_in_a_row_the_highest_goes_first_and_what_nobody_knows_is_the
     assert old.client().fsck().ok
     old.passes(DAY)
     assert old.client().collect_garbage().deleted == 2
+
+
+@pytest.fixture
+def nameless(old):
+    """Two lost neighbours that were given up; nothing tells the digest of the first, and a model was made of it."""
+    client = old.client()
+    with client.run("train"):
+        used = client.get_artifact("a@2")
+        used.read_bytes()
+        client.register_artifact("model", b"model", inputs=[used])
+    used.sign(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+    old.lost = vanish(old, 2, 3)
+    for version in (3, 2):
+        give_up(old, version)
+        old.passes(GRACE + DAY)
+        if version == 3:
+            old.client().erase("a@3", None, lost=True)
+    return old
+
+
+def test_who_used_or_signed_a_version_whose_digest_is_lost_contradicts_nothing(nameless):
+    client = nameless.client()
+    client.erase("a@2", None, lost=True)
+    assert tomb(nameless, 2)["manifest_digest"] == OF_NOTHING
+    assert [finding.kind for finding in client.fsck().faults] == []
+    assert client.history("a").ok
+    lineage = client.get_artifact("model").verify("stat", lineage=True)
+    assert [finding.status for finding in lineage.findings] == ["unverifiable"]
+
+
+def test_a_version_that_comes_back_below_one_whose_tomb_does_not_know_its_digest_is_sound_and_is_repaired(nameless):
+    nameless.bucket.objects[version_key("a", 2)] = nameless.lost[0]
+    assert tomb(nameless, 3)["previous"] == OF_NOTHING
+    assert nameless.client().history("a").ok
+    assert nameless.client().fsck().ok
+    assert nameless.client().get_artifact("a@2").read_bytes() == b"two"
+    donor = client_on(MemoryBackend())
+    donor.register_artifact("x", b"two")
+    blob = nameless.bucket.objects.pop(blob_of(b"two"))
+    assert nameless.client().repair("a@2", donor).ok
+    assert nameless.read(blob_of(b"two")) == blob.data
 
 
 @pytest.mark.parametrize("holder", ["alias", "protection"])

@@ -26,6 +26,7 @@ SIZES = st.integers(0, 3)
 NAMED = st.lists(st.tuples(KEYS, st.sampled_from(STANDINGS), SIZES, st.integers(0, 2**40)), max_size=30)
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=150)
 @given(named=NAMED, listed=st.dictionaries(KEYS, SIZES), most=st.sampled_from([0, 200, 100_000]))
 def test_each_listed_key_is_judged_by_the_firmest_version_and_what_is_not_whole_is_found(named, listed, most):
@@ -108,6 +109,50 @@ def test_files_of_sorted_runs_go_when_their_context_ends(tmp_path, monkeypatch):
         runs.add(b"x")
         assert list(tmp_path.rglob("run-0"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 18, 40, 200, 700])
+@pytest.mark.parametrize("size", [None, 3])
+def test_there_are_never_more_than_sixteen_runs_and_each_record_is_seldom_written_again(count, size, monkeypatch):
+    written = []
+    write = SortedRuns._write
+    monkeypatch.setattr(
+        SortedRuns, "_write", lambda runs, records: write(runs, (written.append(it) or it for it in records))
+    )
+    with SortedRuns(0, size=size) as runs:
+        for number in range(count):
+            runs.add(b"%03d" % (number * 7919 % count))
+            assert len(list(runs._folder.iterdir())) <= 16
+        assert len(set(runs)) == count
+        assert list(runs) == sorted(runs)
+    assert len(written) <= 4 * count
+
+
+FEW_FILES = """
+import resource, sys, threading
+from pathlib import Path
+from metamlflow.store.retain import sorted_runs
+from metamlflow.store.retain.blob_index import BlobIndex
+from metamlflow.store.retain.collecting import kept
+from metamlflow.store.transfer.scheduler import in_parallel
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+kept._MOST_BYTES = 10_000
+keys, count = kept.NamedKeys(Path(sys.argv[1])), 10_000
+keys.add(bytes([number % 256]) * 24 + number.to_bytes(8, "big") + bytes(33) for number in range(count))
+keys.flush()
+together = threading.Barrier(16)
+def read(part):
+    return sum(1 for number, _ in enumerate(keys.of_part(part)) if number or together.wait(60) >= 0)
+assert sum(in_parallel(read, range(16))) == count
+with BlobIndex(10_000) as index:
+    for number in range(count):
+        index.add(number, b"blobs/%d\t1\t\t\t-" % (number % 7_000))
+    assert sum(1 for _ in zip(index.by_key(), index.by_key(), index.by_key())) == 7_000
+"""
+
+
+def test_sixteen_readers_of_many_keys_and_three_of_many_blobs_need_few_open_files(tmp_path):
+    subprocess.run([sys.executable, "-c", FEW_FILES, str(tmp_path)], check=True, timeout=300)
 
 
 PROGRAM = """

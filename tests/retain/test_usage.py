@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from planted import Planter, key_of_version, pruned
@@ -213,6 +214,29 @@ def test_the_page_is_whole_escaped_and_loads_nothing(filled, planter, tmp_path):
 def test_a_page_of_nothing_says_so(client):
     client.create_store()
     assert "Nothing was registered yet" in client.usage().to_html()
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "0001-01-02", "9999-12-31"])
+def test_a_page_is_drawn_of_any_day(store, day):
+    store.client().register_artifact("a", b"one")
+    report = store.client().usage()
+    growth = (replace(report.growth[0], day=date.fromisoformat(day)),)
+    page = replace(report, growth=growth).to_html()
+    assert page.count("<svg") == 4
+    assert day in page
+
+
+def test_a_page_that_a_link_leads_to_is_replaced_and_the_link_stays(store, tmp_path):
+    (tmp_path / "pages").mkdir()
+    link, file = tmp_path / "du.html", tmp_path / "pages" / "real.html"
+    link.symlink_to("pages/real.html")
+    report = store.client()
+    report.register_artifact("a", b"one")
+    for _ in range(2):  # there is no page yet, and then there is
+        page = report.usage().to_html(link)
+        assert link.is_symlink()
+        assert file.read_text() == page
+    assert [path.name for path in file.parent.iterdir()] == ["real.html"]
 
 
 def test_a_report_is_json_and_a_table(filled):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from aging_store import DAY, GRACE, LAST, blob_of
+from aging_store import DAY, GRACE, LAST, blob_of, version_key
+
+from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow.testing import FaultyBackend, MemoryBackend
 
 
 @pytest.fixture
@@ -62,3 +65,48 @@ def test_with_an_alias_that_cannot_be_read_neither_offers_anything(mixed):
     mixed.write(key, b"?")
     usage = mixed.client().usage()
     assert (usage.complete, usage.unreadable, usage.collectable) == (False, (key,), 0)
+
+
+class Withholding(FaultyBackend):
+    """Lists an object, and says that it does not exist when it is read."""
+
+    def __init__(self, backend, key):
+        super().__init__(backend)
+        self._key = key
+
+    def read(self, key, *arguments):
+        if key == self._key:
+            raise ObjectNotFoundError("no such key", key=key)
+        return super().read(key, *arguments)
+
+
+def test_content_of_a_manifest_that_is_listed_and_not_given_out_is_offered_by_neither(mixed):
+    key = version_key("b", 1)
+    client = mixed.client(Withholding(MemoryBackend(mixed.bucket), key))
+    usage = client.usage()
+    assert (usage.complete, usage.unreadable, usage.collectable) == (False, (key,), 0)
+    with pytest.raises(MetaMLFlowError, match="nothing was deleted"):
+        client.collect_garbage(dry_run=True)
+
+
+@pytest.mark.parametrize("version", [2, 7])
+def test_content_of_a_version_that_vanished_is_offered_by_neither(mixed, version):
+    """The first was pruned long ago, and its record of that is still there."""
+    key = version_key("a", version)
+    del mixed.bucket.objects[key]
+    usage = mixed.client().usage()
+    assert (usage.complete, usage.unreadable, usage.collectable) == (False, (key,), 0)
+    with pytest.raises(MetaMLFlowError, match="nothing was deleted"):
+        mixed.client().collect_garbage(dry_run=True)
+
+
+def test_a_manifest_that_is_erased_after_it_was_listed_hides_nothing(mixed):
+    class Erased(FaultyBackend):
+        def list_objects(self, prefix="", **more):
+            infos = list(super().list_objects(prefix, **more))
+            if prefix == "artifacts/" and version_key("a", 2) in mixed.bucket.objects:
+                mixed.bury("a", 2)
+            return iter(infos)
+
+    usage = mixed.client(Erased(MemoryBackend(mixed.bucket))).usage()
+    assert usage.complete

@@ -3,11 +3,12 @@
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from metamlflow.backend import ObjectInfo
+from metamlflow.backend import ObjectInfo, UnfinishedUpload
 from metamlflow.errors import AlreadyExistsError, IntegrityError, StorageUnavailableError
 from metamlflow.testing import BackendSuite, MemoryBackend, StoredObject
 from metamlflow_local import LocalBackend
@@ -135,6 +136,18 @@ class LeavesPartialObjects(MemoryBackend):
 
 class TestLeavesPartialObjects(OnMemory):
     broken = LeavesPartialObjects
+
+
+class TellsTempFilesAsUploads(MemoryBackend):
+    def unfinished_uploads(self, before):
+        yield UnfinishedUpload("parts/1", "1", datetime(2026, 1, 1, tzinfo=UTC))
+
+    def abandon(self, upload):
+        pass
+
+
+class TestTellsTempFilesAsUploads(OnMemory):
+    broken = TellsTempFilesAsUploads
 
 
 class OverwritesInPut(MemoryBackend):

@@ -24,6 +24,7 @@ CAUGHT = {
         "a_put_whose_source_changed_leaves_nothing",
         "nothing_is_under_the_key_while_a_put_streams",
     ],
+    "TellsTempFilesAsUploads": ["an_unfinished_upload_tells_the_key_that_it_is_for"],
     "OverwritesInPut": ["a_put_on_an_existing_key_leaves_its_object_as_it_was"],
     "RefreshesInPut": ["a_put_on_an_existing_key_leaves_its_object_as_it_was"],
     "ReadsAllAtOnce": ["a_put_streams_in_bounded_memory"],

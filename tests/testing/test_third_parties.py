@@ -77,6 +77,7 @@ except AlreadyExistsError:
 """
 
 
+@pytest.mark.full
 def test_an_installed_package_is_found_by_its_scheme(tmp_path):
     if not (find_spec("pip") and find_spec("hatchling")):
         pytest.skip("installing the toy backend offline needs pip and hatchling")

@@ -200,6 +200,7 @@ def test_what_was_stopped_goes_on_where_it_was(filled, tmp_path):
     assert not journal.exists()
 
 
+@pytest.mark.full
 def test_within_a_large_version_only_the_parts_that_are_left_are_done(large, tmp_path):
     journal = tmp_path / "journal"
     lines = stopped(large.verify, journal, 2_500, level="stat")

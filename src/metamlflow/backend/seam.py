@@ -226,11 +226,13 @@ class UnfinishedUpload:
         key: what it was to become; of a temp file, its name.
         id: the storage's word for it.
         began: when, by the server's clock, in UTC.
+        is_temporary: whether it is a temp file under a name that only this backend gives, and no upload to a key.
     """
 
     key: str
     id: str
     began: datetime
+    is_temporary: bool = False
 
 
 @runtime_checkable
@@ -238,7 +240,11 @@ class LeavesUploads(Protocol):
     """Optional, for a backend whose storage keeps what was sent of unfinished uploads, and charges for it."""
 
     def unfinished_uploads(self, before: datetime) -> Iterator[UnfinishedUpload]:
-        """Yield the uploads below this root that were begun before a time and that nobody is known to go on with."""
+        """Yield the uploads below this root that were begun before a time and that nobody is known to go on with.
+
+        Others may use the bucket too, so their uploads are among them: the store abandons those to its own blob keys
+        alone. Of temp files, a backend yields only those that it named itself.
+        """
 
     def abandon(self, upload: UnfinishedUpload) -> None:
         """Free what was sent of an upload. One that is gone already is no failure."""

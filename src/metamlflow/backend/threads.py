@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, thread
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_STARTS_WITHIN = 5.0  # seconds
+_pools = itertools.count(1)
 
 
 class ThreadPool(ThreadPoolExecutor):
@@ -20,9 +24,16 @@ class ThreadPool(ThreadPoolExecutor):
 
     That is so in an ``atexit`` handler, and in a thread that outlives the main one. A future is done then when
     :meth:`submit` returns.
+
+    A Ctrl-C while a thread is being started leaves one that runs and that Python's pool does not know: this pool waits
+    for it, too.
     """
 
     _is_closed = False
+
+    def __init__(self, max_workers: int, thread_name_prefix: str = "metamlflow") -> None:
+        self._names = f"{thread_name_prefix}_{next(_pools)}"
+        super().__init__(max_workers, self._names)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin the work; at the interpreter's end, do it."""
@@ -44,6 +55,22 @@ class ThreadPool(ThreadPoolExecutor):
         """As of any pool."""
         self._is_closed = True
         super().shutdown(wait, cancel_futures=cancel_futures)
+        if wait:
+            for stray in threading.enumerate():
+                if stray.name.startswith(f"{self._names}_") and stray is not threading.current_thread():
+                    _join(stray)
+
+
+def _join(stray: threading.Thread) -> None:
+    """Wait for a thread that may be about to start, or never start."""
+    until = time.monotonic() + _STARTS_WITHIN
+    while time.monotonic() < until:
+        try:
+            stray.join()
+        except RuntimeError:  # it has not begun
+            time.sleep(0.001)
+        else:
+            return
 
 
 def interpreter_ends() -> bool:

@@ -67,7 +67,8 @@ FromOption = Annotated[
 def fsck(
     level: LevelOption = "full",
     sample: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Read this share of the content, such as 1%; records in full.")
+        str | None,
+        typer.Option(metavar="SHARE", help="Read this share of the content, such as 1% or 0.01; records in full."),
     ] = None,
     seed: Annotated[str, typer.Option(metavar="N", help="Another number makes another sample.")] = "0",
     subset: Annotated[
@@ -94,10 +95,14 @@ def fsck(
     tabs.
     """
     client = client_for(store, options)
+    if from_options and source is None:
+        raise typer.BadParameter(
+            "it is an option of a source, and none is given with --from", param_hint="--from-option"
+        )
     given = parse_assignments(from_options, "--from-option", nested=True) if from_options else None
     objects, size = objects_per_second, bytes_per_second
     with (
-        told_to_go_on("what was mended stays mended", writes=repair and not dry_run),
+        told_to_go_on("what was mended stays mended", writes=(repair or source is not None) and not dry_run),
         interruptible() as interruption,
         shown_progress("examining", interruption) as progress,
     ):

@@ -28,6 +28,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "older_than": "--older-than",
         "dry_run=True": "--dry-run",
         "expected=": "--expected",
+        "repair=True": "--repair",
     }
 )
 # Not inside of a name, a path or a quotation: these are the user's own text.

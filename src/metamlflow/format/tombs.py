@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
@@ -14,6 +15,8 @@ from metamlflow.model.notes import note_problem
 
 Visibility = Literal["hidden", "shown"]
 VISIBILITIES: tuple[Visibility, ...] = ("hidden", "shown")
+DIGEST_OF_NOTHING = f"sha256:{hashlib.sha256(b'').hexdigest()}"
+"""The digest of no bytes, which no manifest has: in a tomb for one that nothing tells of any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,16 @@ class Tomb:
     manifest_digest: str
     previous: str | None
     reason: str | None = None
+
+    @property
+    def known_digest(self) -> str | None:
+        """The digest of the erased manifest, to compare; None if it was lost, and nothing tells its digest."""
+        return None if self.manifest_digest == DIGEST_OF_NOTHING else self.manifest_digest
+
+    @property
+    def known_previous(self) -> str | None:
+        """The digest of the manifest before, to compare; None in version 1, and if nothing tells it."""
+        return None if self.previous == DIGEST_OF_NOTHING else self.previous
 
 
 def encode_tomb(tomb: Tomb) -> bytes:

@@ -95,6 +95,8 @@ class ConditionReader:
             raise InvalidInputError(f"{what}: expected a text, got {type(text).__name__}", hint=_SUCH_AS)
         if len(text) > MAX_CHARACTERS:
             raise InvalidInputError(f"{what}: it has {len(text):,} characters, more than {MAX_CHARACTERS:,}")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidInputError(f"{what}: it is no valid Unicode (a lone surrogate)")
         self._tokens = list(self._cut())
         self._next = 0
         self._depth = 0

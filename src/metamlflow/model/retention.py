@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Self
 
 from metamlflow._looks import one_line, utc_text
@@ -14,6 +15,7 @@ from metamlflow.model.patterns import NamePattern
 
 MAX_KEEP_LAST = 1_000_000_000
 MAX_SECONDS = 10**10
+_CONDITIONS = 16  # that are kept parsed; each may be long
 _DAY = 86_400
 _SHOWN = 10
 _SECONDS_OF = ((_DAY, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -97,7 +99,13 @@ def condition_of(rules: Rules) -> Condition | None:
     Raises:
         InvalidInputError: it is malformed; the message shows the place.
     """
-    return None if rules.where is None else Condition.parse(rules.where, "where")
+    return None if rules.where is None else _parsed(rules.where)
+
+
+@lru_cache(maxsize=_CONDITIONS)
+def _parsed(where: str) -> Condition:
+    """Parse a condition once: a policy asks it of many names."""
+    return Condition.parse(where, "where")
 
 
 def _numbers(versions: Any) -> frozenset[int] | None:

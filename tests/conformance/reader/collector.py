@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reader import versions
 from reader.json_text import Refused
 from reader.keys import record_of, stops_a_collector
+from reader.uris import blobs_in
 
 if TYPE_CHECKING:
     from reader.store import Store
@@ -103,7 +104,10 @@ def _names_in(store: Store, key: str) -> list[str]:
 
 
 def _named(store: Store, *, kept: bool) -> dict[str, set[int]]:
-    """The blobs of every live version, with their sizes; or also of those that an alias stands for or are protected."""
+    """The blobs of every live version, with their sizes; or also of those that an alias stands for or are protected.
+
+    If they are kept, what their pointers lead to as well.
+    """
     held = {
         (said["name"], store.read(store.highest("alias", name=said["name"], alias=said["alias"])[1])["version"])
         for _, said in store.of("alias")
@@ -117,4 +121,6 @@ def _named(store: Store, *, kept: bool) -> dict[str, set[int]]:
             for one in (*(found["shards"] or ()), *versions.items_of(store, found)):
                 if "key" in one:
                     named.setdefault(one["key"], set()).add(one["size"])
+                for pointed in blobs_in(one["uri"]) if kept and "uri" in one else ():
+                    named.setdefault(pointed, set())
     return named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.ASCII | re.DOTALL)
 _CHAIN = re.compile(r"::[a-z][a-z0-9+.-]*://", re.ASCII)
@@ -12,6 +13,24 @@ _SIGNATURES = (
 )
 _SIGNED = re.compile(rf"[?&;](?:{_SIGNATURES})=", re.ASCII | re.IGNORECASE)
 _SIG = re.compile(r"[?&;]sig=", re.ASCII | re.IGNORECASE)
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_REST = re.compile(r"(?:-[0-9a-f]{32})?(?:\.[a-z0-9]{1,8}){0,2}", re.ASCII)
+_GOES_ON = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+def blobs_in(uri: str) -> set[str]:
+    """The keys of the blobs that it may lead to, if what it leads to lies in the store: section 13, step 3."""
+    found = set[str]()
+    for text in (uri, unquote(uri), uri.lower(), unquote(uri).lower()):
+        for start in range(len(text) - 63):
+            if not _DIGEST.fullmatch(text[start : start + 64]):
+                continue
+            for end in range(start + 64, min(len(text), start + 64 + 33 + 18) + 1):
+                if _REST.fullmatch(text[start + 64 : end]) and text[end : end + 1] not in _GOES_ON:
+                    found.add(f"blobs/sha256/{text[start : start + 2]}/{text[start:end]}")
+    return found
 
 
 def is_uri(text: str) -> bool:

@@ -13,6 +13,8 @@ from reader.uris import is_uri
 if TYPE_CHECKING:
     from reader.store import Store
 
+_OF_NOTHING = "sha256:" + hashlib.sha256(b"").hexdigest()
+
 
 def names_of(store: Store) -> list[str]:
     """The names that have a version, erased or not, or whose versions cannot be listed."""
@@ -139,7 +141,8 @@ def _erased(store: Store, key: str, name: str, version: int) -> Any:
     said = store.told(key)
     if said == "refused":
         return said
-    return said | {"previous_agrees": _agrees(store, name, version, said["previous"])}
+    tells = said["previous"] != _OF_NOTHING
+    return said | {"previous_agrees": _agrees(store, name, version, said["previous"]) if tells else None}
 
 
 def _state(store: Store, name: str, version: int, digest: str) -> Any:

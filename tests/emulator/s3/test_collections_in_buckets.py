@@ -122,15 +122,30 @@ def test_a_denied_deletion_of_a_single_key_is_sent_once_too(proxied, aged):
 def test_uploads_that_were_begun_before_the_grace_and_left_go_and_younger_ones_stay(faithful_root, aged):
     root = faithful_root  # of moto, all uploads are from 2010
     raw = root.server.raw()
-    raw.create_multipart_upload(**root.name("blobs/sha256/00/left"))
+    raw.create_multipart_upload(**root.name(blob_of(b"left")))
     elsewhere = raw.create_multipart_upload(Bucket=root.bucket, Key="not/ours")
+    strangers = {"video/raw.mp4", "blobs/other", "blobs/sha256/00/left"}
+    for key in strangers:
+        raw.create_multipart_upload(**root.name(key))
     aged(root)
-    raw.create_multipart_upload(**root.name("blobs/sha256/00/young"))
+    raw.create_multipart_upload(**root.name(blob_of(b"young")))
     report = collected(root)
-    assert [key.rpartition("/")[2] for key in report.uploads] == ["left"]
-    assert [key.rpartition("/")[2] for key in root.unfinished_uploads()] == ["young"]
+    assert report.uploads == (blob_of(b"left"),)
+    left = {key.removeprefix(f"{root.prefix}/") for key in root.unfinished_uploads()}
+    assert left == {blob_of(b"young"), *strangers}
     others = raw.list_multipart_uploads(Bucket=root.bucket)["Uploads"]
     assert elsewhere["UploadId"] in {upload["UploadId"] for upload in others}
+
+
+def test_another_program_s_upload_below_the_root_of_the_store_stays(moto_root, aged):
+    root = moto_root  # where all uploads are from 2010, and listed as they were begun
+    raw = root.server.raw()
+    for key in sorted(("video/raw.mp4", "blobs/other", blob_of(b"left"))):
+        raw.create_multipart_upload(**root.name(key))
+    aged(root)
+    assert collected(root).uploads == (blob_of(b"left"),)
+    left = {key.removeprefix(f"{root.prefix}/") for key in root.unfinished_uploads()}
+    assert left == {"video/raw.mp4", "blobs/other"}
 
 
 def test_a_dry_run_sends_no_request_that_writes(proxied, aged):

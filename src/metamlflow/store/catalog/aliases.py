@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from metamlflow.errors import (
     AliasMovedError,
+    ConflictError,
     DamagedRecordWarning,
     InvalidInputError,
     InvalidNameError,
@@ -64,21 +65,25 @@ def set_alias(
         ArtifactErasedError: the target was erased.
         InvalidNameError: the alias is malformed.
         StoreNotFoundError, ConflictError: the store is gone since this client opened it, or was replaced by another
-            one.
+            one; the latter also if the target was given up and came back meanwhile.
     """
     text = checked_alias(alias)
-    _open(store, writing=not dry_run)
+    store.open_for_change(writing=not dry_run)
     version = load_reference(store, target).manifest.version
     wanted = _Wanted(alias.name, text, version, expected, note)
     if dry_run:
         return _next(store, wanted)[0]
     change, before = _append(store, wanted)
     status = version_status(store, alias.name, version)
-    if not is_live(store, alias.name, status):
-        # A prune looked for aliases before this one existed, so the version is gone.
-        _undo(store, change, before)
-        check_available(store, alias.name, status)
-    return change
+    if is_live(store, alias.name, status, by_times=False):
+        return change
+    # A prune looked for aliases before this one existed, so the version is gone.
+    _undo(store, change, before)
+    check_available(store, alias.name, status)
+    raise ConflictError(
+        f"{alias.name}@{version} was given up and came back while the alias {text!r} was set, so it is as before",
+        hint="Set it again.",
+    )
 
 
 def remove_alias(
@@ -99,7 +104,7 @@ def remove_alias(
     wanted = _Wanted(alias.name, checked_alias(alias), None, expected, note)
     if expected == 0:
         raise InvalidInputError("an alias that stands for no version cannot be removed", hint="Leave out expected=0.")
-    _open(store, writing=not dry_run)
+    store.open_for_change(writing=not dry_run)
     return (_next if dry_run else _append)(store, wanted)[0]
 
 
@@ -120,15 +125,6 @@ class _Wanted:
     version: int | None
     expected: int | None
     note: str | None
-
-
-def _open(store: Store, *, writing: bool) -> None:
-    was_open = store.is_open
-    store.marker()  # a reader's: this creates no store
-    if writing:
-        store.writable_marker()
-    if was_open:
-        store.recheck(writing=writing)  # another store in its place may have the same names
 
 
 def _next(store: Store, wanted: _Wanted) -> tuple[AliasChange, int | None]:
@@ -204,7 +200,7 @@ def _undo(store: Store, made: AliasChange, before: int | None) -> None:
     why = f"undone: version {made.version} was given up meanwhile"
 
     def lives() -> bool:
-        return before is not None and is_live(store, name, version_status(store, name, before))
+        return before is not None and is_live(store, name, version_status(store, name, before), by_times=False)
 
     def claim(number: int, version: int | None) -> bool:
         store.recheck_if_due()

@@ -266,7 +266,7 @@ def _digests_of(store: Store, name: ArtifactName, status: VersionStatus) -> tupl
             data = with_retries(lambda: read_record(store.backend, key), store.clock)
     if data is None:
         tomb = read_tomb(store, name, status.version)  # also if it was erased since the listing
-        return tomb.manifest_digest, tomb.previous
+        return tomb.manifest_digest, tomb.known_previous
     try:
         previous = decode_manifest(data, key, name, status.version).previous
     except StoreFormatError:

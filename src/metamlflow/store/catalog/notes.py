@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -35,19 +36,16 @@ def annotate(store: Store, subject: Subject, change: NotesChange) -> Notes:
         StoreFormatError: the newest record is damaged, so that what it says would be lost.
         StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
     """
-    was_open = store.is_open
-    store.marker()  # a reader's: this creates no store
-    store.writable_marker()
-    name, version = store.meanwhile(
-        # Another store in its place may have the same names.
-        partial(_found, store, subject),
-        partial(store.recheck, writing=True) if was_open else store.marker,
-    )
+    name, version = store.meanwhile(partial(_found, store, subject), store.open_for_change)
+    return _append(store, name, version, change.applied_to)
+
+
+def _append(store: Store, name: ArtifactName, version: int | None, changed: Callable[[Notes], Notes]) -> Notes:
     record_id = store.clock.new_id()
     losses = Losses(store.clock)
     while True:
         before = looked_again(lambda: _newest(store, name, version), store.clock)
-        after = change.applied_to(before.notes)
+        after = changed(before.notes)
         if after == before.notes:
             return after
         number = after.number + 1
@@ -59,24 +57,38 @@ def annotate(store: Store, subject: Subject, change: NotesChange) -> Notes:
         losses.note(key)
 
 
-def annotate_new(store: Store, version: Reference, change: NotesChange) -> Notes:
-    """Change the notes on a version that was just registered: one request, unless it has notes already.
+def annotate_new(store: Store, name: ArtifactName, version: int, change: NotesChange) -> Notes:
+    """Note on a version what its writer says of it: one request, unless it has notes already.
 
-    For a writer, whose store is open. Raises the errors of :func:`annotate`.
+    If it has, the writer makes a call again that was cut off, and others may have changed what it said: what any record
+    has said of a field stays. For a writer, whose store is open. Raises the errors of :func:`annotate`.
     """
-    return first_note(store, version, change) or annotate(store, version, change)
+    if first := first_note(store, name, version, change):
+        return first
+
+    def changed(before: Notes) -> Notes:
+        """Read the history each time: another writer may have said something since."""
+        history = _history(store, name, version)
+        said = [notes for notes in history if isinstance(notes, Notes)]
+        unsaid = NotesChange(
+            None if any(notes.title for notes in said) else change.title,
+            None if any(notes.description for notes in said) else change.description,
+            {tag: text for tag, text in change.tags.items() if not any(tag in notes.tags for notes in said)},
+        )
+        return unsaid.applied_to(before)
+
+    return _append(store, name, version, changed)
 
 
-def first_note(store: Store, version: Reference, change: NotesChange) -> Notes | None:
+def first_note(store: Store, name: ArtifactName, version: int, change: NotesChange) -> Notes | None:
     """Write the first notes on a version that was just registered: one request; None if it was noted already.
 
     For a writer, whose store is open.
     """
-    assert isinstance(version.version, int)  # noqa: S101 (for the type checker)
     now, record_id = store.clock.now(), store.clock.new_id()
-    first = Notes(str(version.name), version.version, 1, created_at=now, created_by=user_name(), writer=writer())
+    first = Notes(str(name), version, 1, created_at=now, created_by=user_name(), writer=writer())
     first = change.applied_to(first)
-    key, data = note_key(version.name, version.version, 1), encode_notes(StoredNotes(first), record_id)
+    key, data = note_key(name, version, 1), encode_notes(StoredNotes(first), record_id)
     store.recheck_if_due()
     created = create_exclusively(store.backend, key, data, record_id, store.clock)
     return None if created is None else first
@@ -118,7 +130,17 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
         ArtifactNotFoundError: the name or version does not exist.
         IntegrityError: the storage goes on listing a record that it says does not exist.
     """
-    name, version = _found(store, subject)
+    found = []
+    for notes in _history(store, *_found(store, subject)):
+        if isinstance(notes, StoreFormatError):
+            warnings.warn(f"left out of the history: {notes}", DamagedRecordWarning, stacklevel=3)
+        else:
+            found.append(notes)
+    return found
+
+
+def _history(store: Store, name: ArtifactName, version: int | None) -> list[Notes | StoreFormatError]:
+    """Return the notes after each change, ascending, or why a record cannot be read."""
 
     def noted(number: int) -> Notes | StoreFormatError | None:
         """Return the notes of a record, why it cannot be read, or None if its writer took it back."""
@@ -134,13 +156,7 @@ def history_on(store: Store, subject: Subject) -> list[Notes]:
             return error
 
     numbers = sorted(with_retries(lambda: _numbers(store, name, version), store.clock))
-    found = []
-    for notes in in_parallel(noted, numbers):
-        if isinstance(notes, StoreFormatError):
-            warnings.warn(f"left out of the history: {notes}", DamagedRecordWarning, stacklevel=3)
-        elif notes is not None:
-            found.append(notes)
-    return found
+    return [notes for notes in in_parallel(noted, numbers) if notes is not None]
 
 
 def _found(store: Store, subject: Subject) -> tuple[ArtifactName, int | None]:

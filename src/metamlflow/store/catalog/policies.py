@@ -13,7 +13,6 @@ from metamlflow.model.patterns import NamePattern
 from metamlflow.model.retention import Policy, Rules
 from metamlflow.store.catalog.authors import user_name
 from metamlflow.store.catalog.bounded import read_record
-from metamlflow.store.catalog.protections import open_for_change
 from metamlflow.store.catalog.records import Losses, create_exclusively, looked_again, with_retries
 from metamlflow.store.catalog.statuses import pages
 from metamlflow.store.catalog.store import Store
@@ -86,7 +85,7 @@ def _without(known: tuple[Policy, ...], pattern: NamePattern) -> tuple[Policy, .
 
 
 def _change(store: Store, change: _Change) -> None:
-    open_for_change(store)
+    store.open_for_change()
     record_id = store.clock.new_id()
     losses = Losses(store.clock)
     while True:

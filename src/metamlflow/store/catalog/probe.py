@@ -1,4 +1,4 @@
-"""The probe before a client's first claim: does the storage still refuse to create a key that exists?"""
+"""What is looked at before a client relies on a place: that it refuses a second creation, and takes every key."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from metamlflow.backend import Backend
-from metamlflow.errors import AlreadyExistsError, MetaMLFlowError, StorageUnavailableError, UnsupportedStoreError
-from metamlflow.format.layout import MARKER
+from metamlflow.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    MetaMLFlowError,
+    StorageUnavailableError,
+    UnsupportedStoreError,
+)
+from metamlflow.format.layout import LONGEST_KEY, MARKER
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.records import patiently
 
@@ -104,3 +110,17 @@ class _Answer:
             make_private(folder)
             return work(folder / "probes" / self._name)
         return None
+
+
+def check_length(url: str, backend: Backend) -> None:
+    """Refuse a place below which the longest key of the format does not fit.
+
+    Raises:
+        InvalidInputError: it is too deep.
+    """
+    if backend.max_key_bytes < LONGEST_KEY:
+        raise InvalidInputError(
+            f"{url}: the place is too deep: keys may take {backend.max_key_bytes} bytes below it, "
+            f"and the format needs {LONGEST_KEY}",
+            hint="Choose a shorter path or prefix for the store.",
+        )

@@ -11,6 +11,7 @@ from functools import partial
 
 from metamlflow.errors import (
     ArtifactNotFoundError,
+    ConflictError,
     DamagedRecordWarning,
     IntegrityError,
     StoreFormatError,
@@ -30,10 +31,10 @@ from metamlflow.model.retention import Protection
 from metamlflow.store.catalog.authors import user_name
 from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.records import Losses, create_exclusively, key_is_listed, read_if_listed, with_retries
-from metamlflow.store.catalog.statuses import check_available, is_live, version_status
+from metamlflow.store.catalog.statuses import check_available, is_live, list_versions, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_keys
-from metamlflow.store.catalog.versions import known_version, load_reference
+from metamlflow.store.catalog.versions import known_version, load_reference, not_found
 from metamlflow.store.transfer.scheduler import in_parallel
 
 ProtectedVersion = tuple[ArtifactName, int]
@@ -46,26 +47,31 @@ def protect(store: Store, reference: Reference, note: str | None) -> Protection:
         ArtifactNotFoundError: the version does not exist.
         ArtifactPrunedError: it is pruned or absent, perhaps since this call began. It is not protected.
         ArtifactErasedError: it was erased.
-        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+        StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it; the latter
+            also if the version was given up and came back meanwhile.
     """
-    open_for_change(store)
+    store.open_for_change()
     name, version = reference.name, load_reference(store, reference).manifest.version
     record_id, now = store.clock.new_id(), store.clock.now()
     data = encode_protection(user_name(), note, record_id, now)
     losses = Losses(store.clock)
     while True:
         store.recheck_if_due()
-        number = max(_numbers(store, name, version), default=0) + 1
+        number = next_protection(_sizes(store, name, version))
         key = protection_key(name, version, number)
         if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
             break
         losses.note(key)
     status = version_status(store, name, version)
-    if not is_live(store, name, status, by_times=False):
-        # A prune looked for protections before this one existed, so the version is gone.
-        _end(store, name, version, number, "it was pruned meanwhile")
-        check_available(store, name, status)
-    return decode_protection(data, key, name, version, number)
+    if is_live(store, name, status, by_times=False):
+        return decode_protection(data, key, name, version, number)
+    # A prune looked for protections before this one existed, so the version is gone.
+    _end(store, name, version, number, "it was pruned meanwhile")
+    check_available(store, name, status)
+    raise ConflictError(
+        f"{name}@{version} was given up and came back while it was being protected, so it is not protected by this",
+        hint="Protect it again.",
+    )
 
 
 def unprotect(store: Store, reference: Reference, note: str | None) -> int:
@@ -78,7 +84,7 @@ def unprotect(store: Store, reference: Reference, note: str | None) -> int:
         ArtifactErasedError: it was erased.
         StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
     """
-    open_for_change(store)
+    store.open_for_change()
     missing: ArtifactNotFoundError | None = None
     try:
         version = known_version(store, reference)
@@ -90,15 +96,6 @@ def unprotect(store: Store, reference: Reference, note: str | None) -> int:
     if missing is not None and not found:
         raise missing
     return sum(_end(store, reference.name, version, number, note) for number in found)
-
-
-def open_for_change(store: Store) -> None:
-    """Open an existing store for writing; if it was open before, make sure that it is still the same one."""
-    was_open = store.is_open
-    store.marker()  # a reader's: this creates no store
-    store.writable_marker()
-    if was_open:
-        store.recheck(writing=True)
 
 
 def _end(store: Store, name: ArtifactName, version: int, number: int, note: str | None) -> bool:
@@ -140,6 +137,11 @@ def _sizes(store: Store, name: ArtifactName | None, version: int | None) -> dict
     return with_retries(lambda: {info.key: info.size for info in store.backend.list_objects(prefix)}, store.clock)
 
 
+def next_protection(keys: Iterable[str]) -> int:
+    """Return the number of the next protection of a version, by the listed keys of all of it and of what ends them."""
+    return max((found.number for key in keys if (found := parse_protection_key(key))), default=0) + 1
+
+
 def in_force(keys: Iterable[str]) -> dict[ProtectedVersion, list[int]]:
     """Return the versions that are protected, by the listed keys of protections and of what ends them."""
     begun: dict[ProtectedVersion, set[int]] = {}
@@ -155,6 +157,9 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
     """Return the protections in force, by name, version and number: one listing, and a read of each.
 
     A damaged one, or one that is listed and cannot be read, is left out with a warning. It protects all the same.
+
+    Raises:
+        ArtifactNotFoundError: there is no artifact of this name, and nothing of it is protected: one more listing.
     """
 
     def read(wanted: tuple[ArtifactName, int, int]) -> Protection | StoreFormatError | IntegrityError | None:
@@ -171,6 +176,8 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
 
     sizes = _sizes(store, name, version)
     found = sorted(in_force(sizes).items())
+    if name is not None and not found and next(list_versions(store, name), None) is None:
+        raise not_found(store, name, version)
     wanted = [(*subject, number) for subject, numbers in found for number in numbers]
     readable = []
     # Together no more of them than memory holds: a hostile record may be as large as any document.
@@ -180,9 +187,3 @@ def protections(store: Store, name: ArtifactName | None = None, version: int | N
         elif protection is not None:
             readable.append(protection)
     return readable
-
-
-def _numbers(store: Store, name: ArtifactName, version: int) -> set[int]:
-    prefix = protections_prefix(name, version)
-    keys = with_retries(lambda: [info.key for info in store.backend.list_objects(prefix)], store.clock)
-    return {found.number for key in keys if (found := parse_protection_key(key))}

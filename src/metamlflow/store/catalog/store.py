@@ -16,7 +16,6 @@ from metamlflow.backend.threads import ThreadPool
 from metamlflow.errors import (
     AccessDeniedError,
     ConflictError,
-    InvalidInputError,
     ObjectNotFoundError,
     StorageError,
     StorageUnavailableError,
@@ -24,14 +23,14 @@ from metamlflow.errors import (
     StoreNotFoundError,
 )
 from metamlflow.format.features import StoreFeatures
-from metamlflow.format.layout import LONGEST_KEY, MARKER
+from metamlflow.format.layout import MARKER
 from metamlflow.format.records import DEFAULT_GRACE, Marker, decode_marker, encode_marker
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.clock import Clock
 from metamlflow.store.catalog.external import ExternalStores
 from metamlflow.store.catalog.features import HeldFeatures, check_readable, check_writable
 from metamlflow.store.catalog.manifest_cache import ManifestCache
-from metamlflow.store.catalog.probe import probe
+from metamlflow.store.catalog.probe import check_length, probe
 from metamlflow.store.catalog.records import create_before_commit, with_retries
 from metamlflow.store.catalog.relocations import Relocations
 
@@ -79,7 +78,7 @@ class Store:
         self._given = backend
         self._for_signed = False
         self._reset()
-        self._check_length(self.backend)
+        check_length(self.url, self.backend)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("url", "clock", "external", "_options", "_given", "_for_signed")
@@ -263,6 +262,21 @@ class Store:
             )
         return marker
 
+    def open_for_change(self, *, writing: bool = True) -> None:
+        """Open an existing store for writing; if it was open before, make sure that it is still the same one.
+
+        Another store in its place may have the same names. Without ``writing`` only look: for a dry run.
+
+        Raises:
+            StoreNotFoundError, ConflictError: there is no store, or it was replaced since this client opened it.
+        """
+        was_open = self.is_open
+        self.marker()  # a reader's: this creates no store
+        if writing:
+            self.writable_marker()
+        if was_open:
+            self.recheck(writing=writing)
+
     # --- whether it still exists --------------------------------------------------------------------------------------
 
     def recheck_if_due(self) -> None:
@@ -432,14 +446,6 @@ class Store:
     def _probe(self, backend: Backend, marker: tuple[Marker, bytes]) -> None:
         endpoint = self._options.get("endpoint_url", "")
         probe(backend, marker[1], f"{self.url} {marker[0].store_id} {endpoint}", self.clock)
-
-    def _check_length(self, backend: Backend) -> None:
-        if backend.max_key_bytes < LONGEST_KEY:
-            raise InvalidInputError(
-                f"{self.url}: the place is too deep: keys may take {backend.max_key_bytes} bytes below it, "
-                f"and the format needs {LONGEST_KEY}",
-                hint="Choose a shorter path or prefix for the store.",
-            )
 
 
 def lists_marker(backend: Backend) -> bool:

@@ -16,6 +16,7 @@ from metamlflow.format.records import decode_marker
 from metamlflow.store.catalog.bounded import read_record
 from metamlflow.store.catalog.features import check_writable, every_list
 from metamlflow.store.catalog.records import with_retries
+from metamlflow.store.catalog.statuses import pages
 from metamlflow.store.catalog.store import Store
 
 _AROUND = (FEATURES, POLICIES, PROTECTIONS)
@@ -71,7 +72,7 @@ def unknown_keys(store: Store) -> Iterator[str]:
 
 def _unknown_below(store: Store, prefixes: Iterable[str]) -> Iterator[str]:
     others = keys_in_the_root(store)
-    records = (key for prefix in prefixes for page in _pages(store, prefix) for key in page)
+    records = (info.key for prefix in prefixes for info in pages(store, prefix, _PAGE))
     return (key for key in itertools.chain(others, records) if not is_known(key))
 
 
@@ -85,12 +86,6 @@ def keys_in_the_root(store: Store) -> Iterator[str]:
             yield key
         is_marker = not slash or key.endswith("/")  # which stands for a folder and says nothing of what is in it
         after = key if is_marker else max(key, f"{folder}/{_AFTER_ALL}")
-
-
-def _pages(store: Store, prefix: str, after: str = "") -> Iterator[list[str]]:
-    while page := _listed(store, prefix, after, _PAGE):
-        yield page
-        after = page[-1]
 
 
 def _listed(store: Store, prefix: str, after: str, limit: int) -> list[str]:

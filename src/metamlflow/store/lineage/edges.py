@@ -13,7 +13,7 @@ from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.records import patiently, read_if_listed, with_retries
-from metamlflow.store.catalog.statuses import list_versions, load_manifest
+from metamlflow.store.catalog.statuses import is_listed, list_versions, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
@@ -49,13 +49,16 @@ def consumers(
     own = set(sources)
     looking, listed = Lock(), dict[ArtifactName, set[int]]()
 
-    def is_listed(consumer: VersionId) -> bool:
-        """Return whether there is such a version: one listing of each name, however many of its edges lead nowhere."""
+    def is_there(consumer: VersionId) -> bool:
+        """Return whether there is such a version: one listing of each name, however many of its edges lead nowhere.
+
+        Of a version that is in it another one: it may have been erased since, or taken back by its writer.
+        """
         name, version = consumer
         with looking:
             if name not in listed:
                 listed[name] = {status.version for status in list_versions(store, name) if status.info is not None}
-        return version in listed[name]
+        return version in listed[name] and is_listed(store, name, version)
 
     def hints(source: VersionId) -> list[VersionId]:
         keys = with_retries(
@@ -69,7 +72,7 @@ def consumers(
             loaded = read_if_listed(
                 manifest_key(*consumer),
                 partial(load_manifest, store, *consumer),
-                partial(is_listed, consumer),
+                partial(is_there, consumer),
                 store.clock,
             )
         except NotFoundError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from metamlflow.format.layout import manifest_key, name_key, state_key, tomb_key
 from metamlflow.format.manifests import digest_of
-from metamlflow.format.tombs import Tomb
+from metamlflow.format.tombs import DIGEST_OF_NOTHING, Tomb
 from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import VersionStatus, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
@@ -66,6 +66,6 @@ def _is_long_given_up(destination: Store, version: VersionId, status: VersionSta
 
 def check_same_erasure(destination: Store, digest: str, version: VersionId) -> None:
     """Refuse a destination in which another version was erased under that number."""
-    found = read_tomb(destination, *version).manifest_digest
-    if found != digest:
+    found = read_tomb(destination, *version).known_digest
+    if found is not None and digest not in {found, DIGEST_OF_NOTHING}:
         raise another_history(version, digest, found)

@@ -83,10 +83,13 @@ def read_or_none(store: Store, key: str) -> bytes | None:
         return None
 
 
-def digest_at(store: Store, version: tuple[ArtifactName, int]) -> str:
-    """Return the digest of a version's manifest, also if it was erased; empty if there is neither."""
+def digest_at(store: Store, version: tuple[ArtifactName, int]) -> str | None:
+    """Return the digest of a version's manifest, also if it was erased; empty if there is neither.
+
+    None if it was erased after its manifest was lost, and nothing tells the digest any more.
+    """
     if tomb := tomb_of(store, *version):
-        return tomb.manifest_digest
+        return tomb.known_digest
     data = read_or_none(store, manifest_key(*version))
     return "" if data is None else digest_of(data)
 

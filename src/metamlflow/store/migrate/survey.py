@@ -226,21 +226,26 @@ def _note_goes(
 
 
 def _conflict(ends: StorePair, name: ArtifactName, here: dict[int, Found], there: dict[int, Found]) -> Conflict | None:
-    """Compare the newest version that both have: by its manifest, or by what is recorded of an erased one."""
+    """Compare the newest version that both have: by its manifest, or by what is recorded of an erased one.
+
+    Of one that was lost and given up nothing may be recorded; then the one before tells.
+    """
     both = [number for number, found in here.items() if found.committed and number in there and there[number].committed]
-    if not both:
-        return None
-    newest = max(both)
-    ours, theirs = here[newest], there[newest]
-    is_erased = ours.erased or theirs.erased
-    if not is_erased and ours.info is not None and theirs.info is not None and _is_same(ours.info, theirs.info):
-        return None
-    version = name, newest
-    try:
-        digest, found = (digest_at(store, version) for store in (ends.source, ends.destination))
-    except StoreFormatError as error:
-        return Conflict(newest, error.message, status="failed")
-    return Conflict(newest, another_history(version, digest, found).message, digest) if digest != found else None
+    for number in sorted(both, reverse=True):
+        ours, theirs = here[number], there[number]
+        is_erased = ours.erased or theirs.erased
+        if not is_erased and ours.info is not None and theirs.info is not None and _is_same(ours.info, theirs.info):
+            return None
+        version = name, number
+        try:
+            digest, found = (digest_at(store, version) for store in (ends.source, ends.destination))
+        except StoreFormatError as error:
+            return Conflict(number, error.message, status="failed")
+        if digest is not None and found is not None:
+            return (
+                None if digest == found else Conflict(number, another_history(version, digest, found).message, digest)
+            )
+    return None
 
 
 def _is_due(version: VersionState) -> bool:

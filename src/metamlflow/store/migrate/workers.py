@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from metamlflow.errors import MetaMLFlowError
@@ -21,12 +22,12 @@ from metamlflow.store.migrate.blobs import (
     bytes_in_memory,
 )
 from metamlflow.store.transfer.progress import Counter
-from metamlflow.store.transfer.remote_tasks import RemoteTask
+from metamlflow.store.transfer.remote_tasks import RemoteTask, shares, spread
 from metamlflow.store.transfer.scheduler import in_parallel
 
 SHARE_BYTES = 256 * 1024 * 1024
 SHARE_OBJECTS = 256
-_AT_A_TIME = 64  # shares of a version that are submitted to an executor, or finished, at a time
+_Answer = list[CopiedBlob] | MetaMLFlowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class CopyBatch:
     contents: tuple[Entry, ...] = field(repr=False)
 
 
-def move_share(share: CopyBatch) -> list[CopiedBlob] | MetaMLFlowError:
+def move_share(share: CopyBatch) -> _Answer:
     """Copy a share in another thread, process or machine; return the first error instead, if there is one."""
     ends = StorePair(store_from(share.source), store_from(share.destination))
     try:
@@ -80,20 +81,21 @@ class CopyPool:
         if self.executor is None:
             yield from self._move_here(contents)
             return
-        under_way: deque[_Share] = deque()
-        try:
-            for share in self._shares(contents):
-                task = RemoteTask(self.executor, move_share, share, _is_whole, "a share of the migration")
-                under_way.append(_Share(task, self.ends.destination.clock.elapsed()))
-                while len(under_way) >= _AT_A_TIME:
-                    yield from self._result(under_way[0])
-                    under_way.popleft()
-            while under_way:
-                yield from self._result(under_way[0])
-                under_way.popleft()
-        finally:  # the executor belongs to the caller: cancel the tasks that are no longer needed
-            for left in under_way:
-                left.task.cancel()
+        executor, began = self.executor, deque[float]()
+
+        def submit(share: CopyBatch) -> RemoteTask[CopyBatch, _Answer]:
+            began.append(self.ends.destination.clock.elapsed())
+            return RemoteTask(executor, move_share, share, _is_whole, "a share of the migration")
+
+        results = spread(
+            submit,
+            self._shares(contents),
+            here=lambda share: self._move_here(share.contents),
+            check=self.counter.add,
+        )
+        with closing(results):  # tasks that are no longer needed are cancelled at once
+            for result in results:
+                yield from self._arrived(result, began.popleft())
 
     def _move_here(self, contents: Iterable[Entry]) -> Iterator[CopiedBlob]:
         stop = threading.Event()
@@ -102,32 +104,16 @@ class CopyPool:
 
     def _shares(self, contents: Iterable[Entry]) -> Iterator[CopyBatch]:
         source, destination = pickle.dumps(self.ends.source), pickle.dumps(self.ends.destination)
-        together: list[Entry] = []
-        size = 0
-        for content in contents:
-            if together and (size + content.size > SHARE_BYTES or len(together) >= SHARE_OBJECTS):
-                yield CopyBatch(source, destination, self.how, tuple(together))
-                together, size = [], 0
-            together.append(content)
-            size += content.size
-        if together:
-            yield CopyBatch(source, destination, self.how, tuple(together))
+        groups = shares(contents, lambda content: content.size, most_items=SHARE_OBJECTS, most_bytes=SHARE_BYTES)
+        return (CopyBatch(source, destination, self.how, together) for together in groups)
 
-    def _result(self, share: _Share) -> Iterator[CopiedBlob]:
-        result = share.task.result(self.counter.add)
+    def _arrived(self, result: _Answer | Iterator[CopiedBlob], began: float) -> Iterator[CopiedBlob]:
         if isinstance(result, MetaMLFlowError):
             raise result
-        if result is None:  # the executor could not run it
-            yield from self._move_here(share.task.task.contents)
-            return
+        if not isinstance(result, list):  # the executor could not run it, so it is done, and counted, here
+            return result
         self.counter.add(files=len(result), size=sum(moved.size for moved in result))
-        yield from (moved.since(share.began) for moved in result)
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    task: RemoteTask[CopyBatch, list[CopiedBlob] | MetaMLFlowError]
-    began: float
+        return (moved.since(began) for moved in result)
 
 
 def _is_whole(share: CopyBatch, result: object) -> bool:

@@ -21,7 +21,7 @@ from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.records import Losses, create_exclusively
 from metamlflow.store.catalog.relocations import MAX_RELOCATIONS, covers
-from metamlflow.store.catalog.statuses import is_live, list_versions, load_manifest
+from metamlflow.store.catalog.statuses import list_versions, live_among, load_manifest
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.pointers.reading import copy_pointer
 from metamlflow.store.pointers.registering import full_uri
@@ -64,8 +64,15 @@ def record_relocation(
 
 
 def live_versions(store: Store, names: Iterable[ArtifactName]) -> Iterator[StoredManifest]:
-    """Yield all versions of some names whose bytes are present; of each name the newest first."""
-    found = ((name, status) for name in names for status in list_versions(store, name) if is_live(store, name, status))
+    """Yield all versions of some names whose bytes are present; of each name the newest first.
+
+    What is done by this is wrong if one is left out, so no state is believed by its time.
+    """
+    found = (
+        (name, status)
+        for name in names
+        for status in live_among(store, name, list_versions(store, name), by_times=False)
+    )
     yield from in_parallel(lambda item: load_manifest(store, item[0], item[1].version, seen=item[1].info), found)
 
 

@@ -21,7 +21,7 @@ from metamlflow.store.publish.stored_version import (
     request_again,
     told_without_note,
 )
-from metamlflow.store.publish.version_plan import VersionPlan, plan_of
+from metamlflow.store.publish.version_plan import VersionPlan, plan_of, plan_of_published
 
 COPIED_FROM = "copied_from"
 """The role of the input that names the version that was copied."""
@@ -67,11 +67,19 @@ def copy_version(
 
 
 def plan_copy(
-    store: Store, source: Reference, name: ArtifactName, *, expected: int | None = None, note: str | None = None
+    store: Store,
+    source: Reference,
+    name: ArtifactName,
+    *,
+    expected: int | None = None,
+    note: str | None = None,
+    key: str | None = None,
 ) -> VersionPlan:
     """Return what :func:`copy_version` would do now. Writes nothing, and raises the same errors."""
     _refuse_own_name(source, name)
     store.marker()
+    if key is not None and (published := Claims(store, name, key).published()):
+        return plan_of_published(published.manifest, note)
     again = _Copied(store, source, name, expected)
     head = read_newest(store, name)
     again.check(head)
@@ -94,7 +102,7 @@ def _explained(store: Store, published: StoredManifest, note: str | None) -> Sto
     version = published.manifest
     if note is not None:
         try:
-            annotate_new(store, Reference(version.name, version.version), NotesChange(description=note))
+            annotate_new(store, version.name, version.version, NotesChange(description=note))
         except MetaMLFlowError as error:
             raise told_without_note(error, published, "Copy it again") from None
     return published

@@ -30,7 +30,7 @@ from metamlflow.store.publish.stored_version import (
     request_again,
     told_without_note,
 )
-from metamlflow.store.publish.version_plan import VersionPlan, plan_of
+from metamlflow.store.publish.version_plan import VersionPlan, plan_of, plan_of_published
 
 _SHOWN_KEYS, _SHOWN_CHARACTERS = 20, 100
 
@@ -156,16 +156,24 @@ def _explain(store: Store, published: StoredManifest, description: str) -> None:
     """Say what was changed, unless the version has notes: somebody may have put another description in its place."""
     made = published.manifest
     try:
-        first_note(store, Reference(made.name, made.version), NotesChange(description=description))
+        first_note(store, made.name, made.version, NotesChange(description=description))
     except MetaMLFlowError as error:
         raise told_without_note(error, published, "Make the same call again") from None
 
 
 def plan_update(
-    store: Store, target: Reference, change: MetadataChange, *, expected: int | None = None, note: str | None = None
+    store: Store,
+    target: Reference,
+    change: MetadataChange,
+    *,
+    expected: int | None = None,
+    note: str | None = None,
+    key: str | None = None,
 ) -> VersionPlan:
     """Return what :func:`update_metadata` would do now. Writes nothing, and raises the same errors."""
     store.marker()
+    if key is not None and (published := Claims(store, target.name, key).published()):
+        return plan_of_published(published.manifest, note)
     again = _Corrected(store, target, change, expected)
     seen = again.version.seen.manifest
     if not again.changes:

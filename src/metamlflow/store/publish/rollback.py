@@ -8,7 +8,7 @@ from typing import Any
 from metamlflow._looks import bytes_text, counted, one_line, table_of
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
 from metamlflow.format.manifests import StoredManifest
-from metamlflow.model.manifests import Input
+from metamlflow.model.manifests import Input, Manifest
 from metamlflow.model.names import Reference
 from metamlflow.model.notes import NotesChange
 from metamlflow.store.catalog.notes import annotate_new
@@ -94,7 +94,7 @@ def rollback(store: Store, target: Reference, *, note: str | None, key: str | No
     Args:
         store: the store.
         target: the earlier version.
-        note: why; it becomes the description among the notes on the new version.
+        note: why; it becomes the description among the notes on the new version, unless that was described before.
         key: the idempotency key, or None.
 
     Raises:
@@ -112,8 +112,8 @@ def rollback(store: Store, target: Reference, *, note: str | None, key: str | No
     return _explained(store, publish(store, draft), note)
 
 
-def plan_rollback(store: Store, target: Reference, *, note: str | None) -> RollbackPlan:
-    """Return what :func:`rollback` would do now. Writes nothing.
+def plan_rollback(store: Store, target: Reference, *, note: str | None, key: str | None = None) -> RollbackPlan:
+    """Return what :func:`rollback` would do now, with the same arguments. Writes nothing.
 
     Raises:
         InvalidInputError: the target is the newest version.
@@ -123,22 +123,36 @@ def plan_rollback(store: Store, target: Reference, *, note: str | None) -> Rollb
         StoreFormatError: the next version would have a number that no version can have.
     """
     store.marker()
+    if key is not None and (published := Claims(store, target.name, key).published()):
+        manifest = published.manifest
+        return _planned(manifest, _content_of(manifest), manifest.version, note, done=True)
     again = _Again(store, target)
     head = read_newest(store, target.name)
     again.check(head)
     again.content()
     earlier, done = again.version.seen.manifest, again.is_what(head)
+    number = head.number if done else refuse_last_number(target.name, head)
+    return _planned(earlier, earlier.version, number, note, done=done)
+
+
+def _planned(content: Manifest, to_version: int, version: int, note: str | None, *, done: bool) -> RollbackPlan:
     return RollbackPlan(
-        name=str(target.name),
-        to_version=earlier.version,
-        version=head.number if done else refuse_last_number(target.name, head),
+        name=str(content.name),
+        to_version=to_version,
+        version=version,
         publishes=not done,
-        artifact_type=earlier.artifact_type,
-        files=earlier.files,
-        size=earlier.size,
-        digest=earlier.digest,
+        artifact_type=content.artifact_type,
+        files=content.files,
+        size=content.size,
+        digest=content.digest,
         note=note,
     )
+
+
+def _content_of(published: Manifest) -> int:
+    """Return the version whose content was published again: itself, if its key was used for something else."""
+    found = (used.version for used in published.inputs if used.role == ROLLED_BACK_TO and used.name == published.name)
+    return next(found, published.version)
 
 
 def _explained(store: Store, published: StoredManifest, note: str | None) -> StoredManifest:
@@ -146,7 +160,7 @@ def _explained(store: Store, published: StoredManifest, note: str | None) -> Sto
     version = published.manifest
     if note is not None:
         try:
-            annotate_new(store, Reference(version.name, version.version), NotesChange(description=note))
+            annotate_new(store, version.name, version.version, NotesChange(description=note))
         except MetaMLFlowError as error:
             raise told_without_note(error, published, "Roll back to the same version again") from None
     return published

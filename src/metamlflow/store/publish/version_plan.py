@@ -84,3 +84,8 @@ def plan_of(
         metadata=cast("dict[str, Any]", decode(metadata)),
         note=note,
     )
+
+
+def plan_of_published(published: Manifest, note: str | None) -> VersionPlan:
+    """Return the plan of a call whose idempotency key has published a version already."""
+    return plan_of(str(published.name), published.version, published, published.metadata, note, publishes=False)

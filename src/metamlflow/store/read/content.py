@@ -232,17 +232,19 @@ def check_stored(
         before_request()
         copy_blob(store, entry, None, on_bytes)
         return None
-    info = listed
-    if info is None or info.size != entry.size or (level == "checksum" and held_checksum(info, entry) is None):
+    info, held = listed, None
+    if info is not None and level == "checksum":
+        held = held_checksum(info, entry)
+    if info is None or info.size != entry.size or (level == "checksum" and held is None):
         before_request()
         info = with_retries(lambda: store.backend.stat(entry.key), store.clock)
+        held = held_checksum(info, entry)
     if info.size != entry.size:
         raise damaged(entry, f"{info.size} bytes")
     if level == "stat":
         return None
-    expected = f"sha256:{entry.sha256}"
-    held = held_checksum(info, entry)
     if held is None:
+        expected = f"sha256:{entry.sha256}"
         actual = "the storage holds no checksum; use level full"
         return Finding(entry.path, "unverifiable", entry.key, expected, actual)
     expected, actual = held

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 
+from metamlflow._looks import counted
 from metamlflow.backend import replace_content
 from metamlflow.errors import (
     AlreadyExistsError,
@@ -26,7 +27,7 @@ from metamlflow.format.records import check_name_record, encode_name
 from metamlflow.format.runs import EDGE
 from metamlflow.model.manifests import Entry
 from metamlflow.model.names import ArtifactName, Reference
-from metamlflow.store.catalog.bounded import read_record
+from metamlflow.store.catalog.bounded import kept, read_record
 from metamlflow.store.catalog.entries import Entries
 from metamlflow.store.catalog.records import patiently, with_retries
 from metamlflow.store.catalog.statuses import load_manifest
@@ -35,6 +36,7 @@ from metamlflow.store.ingest.hashing import stage_bytes
 from metamlflow.store.migrate.blobs import shard_content
 from metamlflow.store.repair.donors import Donor
 from metamlflow.store.repair.repair import good_manifest, put_objects_back, repair_version
+from metamlflow.store.repair.report import RepairReport
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport
 from metamlflow.store.transfer.progress import ProgressCallback
 
@@ -58,6 +60,7 @@ class Mending:
         self._donor = donor
         self._progress = progress
         self._dry_run = dry_run
+        self._whole: dict[tuple[str, int], MetaMLFlowError | None] = {}
 
     def of(self, report: FsckReport) -> FsckReport:
         """Return the report with what became of each finding."""
@@ -94,7 +97,7 @@ class Mending:
             with suppress(AlreadyExistsError):  # somebody else has written it meanwhile: as good
                 patiently(lambda: store.backend.create(key, data), store.clock)
             return
-        if not _is_sound(with_retries(lambda: read_record(store.backend, key), store.clock), key, name):
+        if not with_retries(lambda: _is_sound(store, key, name), store.clock):
             self._replace(key, data)
 
     def _replace(self, key: str, data: bytes) -> None:
@@ -115,7 +118,8 @@ class Mending:
             elif finding.kind == "list-damaged":
                 outcomes[number] = self._tried(finding, lambda finding: self._list_of_files(finding, donor))
         blobs = [(number, finding) for number, finding in left if number not in outcomes]
-        blobs.sort(key=lambda item: (item[1].name, item[1].version or 0))
+        # By path, too: neighbours are in the same list of files, so each of these is read once.
+        blobs.sort(key=lambda item: (item[1].name, item[1].version or 0, item[1].path))
         for (name, version), group in groupby(blobs, key=lambda item: (item[1].name, item[1].version)):
             outcomes |= self._blobs(ArtifactName(name), version or 0, list(group), donor)
         return outcomes
@@ -128,9 +132,24 @@ class Mending:
             good_manifest(self._store, name, version, donor)
             return
         with suppress(ArtifactPrunedError):  # its manifest is back, and its bytes need not be there
-            repair_version(self._store, Reference(name, version), donor, self._progress)
+            self._all_of(name, version, donor)
             return
         load_manifest(self._store, name, version)
+
+    def _all_of(self, name: ArtifactName, version: int, donor: Donor) -> None:
+        """Put back all of a version, once however many findings are of it; raise an error if anything is left.
+
+        A manifest or a list of files tells only when it is back which content the version has.
+        """
+        this = (str(name), version)
+        if this not in self._whole:
+            try:
+                report = repair_version(self._store, Reference(name, version), donor, self._progress)
+                self._whole[this] = _left(report)
+            except MetaMLFlowError as error:
+                self._whole[this] = kept(error)
+        if (failure := self._whole[this]) is not None:
+            raise failure
 
     def _distributions(self, finding: FsckFinding, donor: Donor) -> None:
         at = listed_key(finding.key)
@@ -146,10 +165,8 @@ class Mending:
 
     def _list_of_files(self, finding: FsckFinding, donor: Donor) -> None:
         name, version = ArtifactName(finding.name), finding.version or 0
-        if not self._dry_run:  # what files there are is known only afterwards, so all of the version is looked at
-            report = repair_version(self._store, Reference(name, version), donor, self._progress)
-            for damaged in report.damaged:
-                raise SourceNotFoundError(f"{damaged.key}: {damaged.reason}")
+        if not self._dry_run:
+            self._all_of(name, version, donor)
             return
         for shard in load_manifest(self._store, name, version).manifest.shards or ():
             if shard.key == finding.key:
@@ -180,11 +197,21 @@ class Mending:
         return reasons
 
 
-def _is_sound(data: bytes, key: str, name: str | None) -> bool:
+def _left(report: RepairReport) -> SourceNotFoundError | None:
+    """Return the error for a version of which something is still damaged."""
+    for damaged in report.damaged:
+        more = len(report.damaged) - 1
+        also = f"; and {counted(more, 'more object')}" if more else ""
+        return SourceNotFoundError(f"{damaged.key}: {damaged.reason}{also}")
+    return None
+
+
+def _is_sound(store: Store, key: str, name: str | None) -> bool:
     """Whether a record that can be derived is as it should be: another repair may have been faster."""
-    if name is None:
-        return data == EDGE
     try:
+        data = read_record(store.backend, key)  # one that is too large is not
+        if name is None:
+            return data == EDGE
         check_name_record(data, key, name)
     except StoreFormatError:
         return False

@@ -247,7 +247,7 @@ def _recorded_digest(store: Store, name: ArtifactName, version: int) -> str | No
     """Return the digest of this version's manifest that the next version recorded, or its tomb, if there is one."""
     try:
         if tomb := tomb_of(store, name, version + 1):
-            return tomb.previous
+            return tomb.known_previous
         return load_manifest(store, name, version + 1).manifest.previous
     except (ObjectNotFoundError, StoreFormatError):
         return None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.format.layout import BLOBS
+from metamlflow.format.blob_uris import blob_keys_in_uri
+from metamlflow.format.layout import BLOBS, sha256_of_blob_key
 from metamlflow.model.manifests import EmptyFolder, Entry, Item, Shard
 from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
@@ -26,6 +27,7 @@ class Naming:
         crc32c: its recorded CRC32C; None if it is not recorded.
         version: which version names it: an index that the caller chose.
         path: the logical path of the file; None for a part of a list of files.
+        is_pointer: whether the version only points to it: the blob is kept, and nothing is claimed of its content.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Naming:
     crc32c: str | None
     version: int
     path: str | None
+    is_pointer: bool = False
 
     def entry(self) -> Entry:
         """Return the blob as content to read."""
@@ -48,9 +51,18 @@ def naming_line(blob: Entry | Shard) -> bytes:
 
 
 def naming_lines(items: Iterable[Item]) -> tuple[list[bytes], int]:
-    """Return what a version says of the content of its items, and how many bytes of them lie elsewhere."""
+    """Return what a version says of the content of its items, and how many bytes of them lie elsewhere.
+
+    A pointer may lead to a blob of this very store all the same: that has a line too.
+    """
     files = [item for item in items if not isinstance(item, EmptyFolder)]
     lines = [naming_line(held) for file in files for held in file.objects()]
+    lines += [
+        f"{key}\t{file.size}\t{sha256_of_blob_key(key)}\t\t>".encode()
+        for file in files
+        if file.uri is not None
+        for key in sorted(blob_keys_in_uri(file.uri))
+    ]
     return lines, sum(file.size for file in files if file.uri is not None)
 
 
@@ -81,7 +93,8 @@ class BlobIndex:
 
 def _parsed(line: bytes) -> Naming:
     key, size, sha256, crc32c, path, version = line.decode().split("\t")
-    return Naming(key, int(size), sha256, crc32c or None, int(version), path[1:] if path[0] == "=" else None)
+    named = path[1:] if path[0] == "=" else None
+    return Naming(key, int(size), sha256, crc32c or None, int(version), named, is_pointer=path == ">")
 
 
 Compared = tuple[str, Iterator[Naming], ObjectInfo | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from metamlflow.backend import Backend, ObjectInfo, delete_seen
 from metamlflow.errors import ConflictError, InvalidInputError, MetaMLFlowError, ObjectNotFoundError
@@ -28,13 +28,11 @@ from metamlflow.store.catalog.records import create_exclusively, with_retries
 from metamlflow.store.catalog.statuses import VersionStatus, lists_in_order, pages, read_tomb, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown
+from metamlflow.store.retain.collecting.moment import BURY, TICK
 from metamlflow.store.retain.erasure_report import ErasedObject, ErasureReport
 from metamlflow.store.retain.lost import give_up, not_there, tomb_of_lost
 from metamlflow.store.retain.remains import remains_of
 
-BURY = 1 / 2
-"""Of the grace: where listings come in no order, the manifest is deleted when its tomb is older."""
-_TICK = timedelta(seconds=1)  # storages tell times in whole seconds
 _LOOKS = 5  # for notes that come meanwhile
 
 
@@ -144,7 +142,7 @@ class _Erasure:
         reference, store = f"{self._name}@{self._version}", self._store
         key = state_key(self._name, self._version, status.state)
         seen = with_retries(lambda: store.backend.stat(key), store.clock)
-        since = seen.modified + self._grace + _TICK
+        since = seen.modified + self._grace + TICK
         if (seen.observed or store.clock.now()) < since:
             raise ConflictError(
                 f"{reference} was {what} on {seen.modified:%Y-%m-%d %H:%M:%S} UTC, and can be erased from "
@@ -231,9 +229,9 @@ class _Erasure:
             return None
         if before is not None and not before.erased:
             seen = before.state_info and before.state_info.observed
-            return (seen or store.clock.now()) + self._grace * BURY + _TICK
+            return (seen or store.clock.now()) + self._grace * BURY + TICK
         tomb: ObjectInfo = with_retries(lambda: store.backend.stat(tomb_key(self._name, self._version)), store.clock)
-        until = tomb.modified + self._grace * BURY + _TICK
+        until = tomb.modified + self._grace * BURY + TICK
         return until if (tomb.observed or store.clock.now()) < until else None
 
     def _delete_small(self, report: ErasureReport) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metamlflow.backend import ObjectInfo
-from metamlflow.errors import IntegrityError, ObjectNotFoundError
+from metamlflow.errors import IntegrityError
 from metamlflow.format.layout import manifest_key, tomb_key
 from metamlflow.model.names import ArtifactName
-from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import VersionStatus, version_status
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.retain.presence import stat_or_none
 
 _COPY = "Something other than the library deleted it. Bring it back with `metamlflow fsck --repair --from` a copy"
 
@@ -18,19 +17,12 @@ _COPY = "Something other than the library deleted it. Bring it back with `metaml
 def look_for(store: Store, name: ArtifactName, version: int) -> VersionStatus | None:
     """Return a version that a listing did not show, or None if it has vanished. Two requests at most if it has."""
     # In this order: the tomb is created before the manifest is deleted, so one of the two is always found.
-    if info := _info_of(store, manifest_key(name, version)):
+    if info := stat_or_none(store, manifest_key(name, version)):
         status = version_status(store, name, version)
         return status if status.committed else VersionStatus(version, info=info)
-    if info := _info_of(store, tomb_key(name, version)):
+    if info := stat_or_none(store, tomb_key(name, version)):
         return VersionStatus(version, erased=True, tomb_info=info)
     return None
-
-
-def _info_of(store: Store, key: str) -> ObjectInfo | None:
-    try:
-        return with_retries(lambda: store.backend.stat(key), store.clock)
-    except ObjectNotFoundError:
-        return None
 
 
 def missed_between(store: Store, name: ArtifactName, after: int, before: int) -> Iterator[VersionStatus]:
@@ -66,7 +58,7 @@ def refuse_alias_of_nothing(store: Store, name: ArtifactName, version: int, alia
 
 def _vanished(name: ArtifactName, version: int, why: str, remedy: str) -> IntegrityError:
     return IntegrityError(
-        f"{name}@{version} has neither a manifest nor a record that it was erased, although {why}; nothing was deleted",
+        f"{name}@{version} has neither a manifest nor a record that it was erased, although {why}",
         hint=f"{_COPY}; {remedy}. Its content is kept until then.",
         expected=f"version {version}",
         actual="missing",

@@ -26,7 +26,7 @@ class NameHolds:
     """What holds versions of one name, as two listings and a read of each alias show it."""
 
     aliases: Mapping[int, tuple[str, ...]]
-    protected: Mapping[int, int]
+    protected: frozenset[int]
 
     @classmethod
     def of(cls, store: Store, name: ArtifactName) -> NameHolds:
@@ -34,8 +34,7 @@ class NameHolds:
         aliases: dict[int, tuple[str, ...]] = {}
         for alias, version in sorted(aliases_of(store, name).items()):
             aliases[version] = (*aliases.get(version, ()), alias)
-        found = protected(store, name, strict=True)
-        return cls(aliases, {version: len(numbers) for (_, version), numbers in found.items()})
+        return cls(aliases, frozenset(version for _, version in protected(store, name, strict=True)))
 
     def reason(self, version: int) -> str | None:
         """Return why the version is kept, or None."""
@@ -69,7 +68,7 @@ def live_consumer(store: Store, version: VersionId) -> str | None:
         if loaded is None:
             continue  # of a publish that lost its race, or is about to be committed, or was erased
         used = any((item.name, item.version) == version for item in loaded.manifest.inputs)
-        if used and is_live(store, consumer[0], version_status(store, *consumer)):
+        if used and is_live(store, consumer[0], version_status(store, *consumer), by_times=False):
             return f"{ref} is live and was made from it"
     return None
 
@@ -79,12 +78,15 @@ def too_few_newer(store: Store, name: ArtifactName, version: int, keep_last: int
 
     A listing from the newest version, which ends as soon as enough live ones are found.
     """
-    wanted = keep_last or 1
     newer = (s for s in list_versions(store, name) if s.version > version and is_live(store, name, s))
-    found = sum(1 for _ in islice(newer, wanted))
-    if found == wanted:
+    return too_few(sum(1 for _ in islice(newer, keep_last or 1)), keep_last)
+
+
+def too_few(newer: int, keep_last: int | None) -> str | None:
+    """Return why a version stays that has so many newer live ones, or None."""
+    if newer >= (keep_last or 1):
         return None
-    return among_the_newest(wanted) if found else NEWEST
+    return among_the_newest(keep_last or 1) if newer else NEWEST
 
 
 def among_the_newest(keep_last: int) -> str:

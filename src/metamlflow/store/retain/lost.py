@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 
 from metamlflow.errors import ArtifactNotFoundError, ConflictError
 from metamlflow.format.layout import state_key
 from metamlflow.format.records import decode_state
-from metamlflow.format.tombs import Tomb
+from metamlflow.format.tombs import DIGEST_OF_NOTHING, Tomb
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.authors import user_name
 from metamlflow.store.catalog.bounded import read_record
@@ -25,9 +24,6 @@ from metamlflow.store.catalog.statuses import (
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import not_found
 from metamlflow.store.retain.gaps import look_for
-
-UNKNOWN = f"sha256:{hashlib.sha256(b'').hexdigest()}"
-"""The digest of no bytes, which no manifest has: for one that nothing tells of any more."""
 
 
 def not_there(store: Store, name: ArtifactName, version: int) -> ArtifactNotFoundError:
@@ -60,9 +56,9 @@ def tomb_of_lost(store: Store, name: ArtifactName, version: int, reason: str | N
             f"{name}@{version + 1} vanished as well, and only the version after tells the digest of the one before",
             hint="Bring it back, or give up the higher one first.",
         )
-    digest = _digests(store, name, after)[1] or UNKNOWN
+    digest = _digests(store, name, after)[1] or DIGEST_OF_NOTHING
     before = look_for(store, name, version - 1) if version > 1 else None
-    previous = _digests(store, name, before)[0] if before else UNKNOWN
+    previous = _digests(store, name, before)[0] if before else DIGEST_OF_NOTHING
     return Tomb(
         record_id=store.clock.new_id(),
         created_at=store.clock.now(),

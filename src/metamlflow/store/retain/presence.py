@@ -14,6 +14,18 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.transfer.scheduler import in_parallel
 
 
+def stat_or_none(store: Store, key: str) -> ObjectInfo | None:
+    """Return what lies at a key; None if nothing does.
+
+    Raises:
+        StorageError: the storage does not say.
+    """
+    try:
+        return with_retries(lambda: store.backend.stat(key), store.clock)
+    except ObjectNotFoundError:
+        return None
+
+
 def missing_object(
     store: Store,
     loaded: StoredManifest,
@@ -35,9 +47,8 @@ def missing_object(
 
     def look(wanted: tuple[str, int]) -> IntegrityError | None:
         key, size = wanted
-        try:
-            info = with_retries(lambda: store.backend.stat(key), store.clock)
-        except ObjectNotFoundError:
+        info = stat_or_none(store, key)
+        if info is None:
             return _wrong(ref, key, f"{size} bytes", "missing")
         seen(info)
         return _wrong(ref, key, f"{size} bytes", f"{info.size} bytes") if sizes and info.size != size else None

@@ -6,31 +6,33 @@ it meanwhile has it restored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
+from threading import Event, Lock
 
 from metamlflow._looks import counted
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError, MetaMLFlowError, UnsupportedStoreError
 from metamlflow.format.layout import state_key
-from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.notes import MAX_NOTE_BYTES
 from metamlflow.model.patterns import NamePattern
 from metamlflow.model.retention import Policy, Rules
+from metamlflow.store.catalog.history import names_in_use
 from metamlflow.store.catalog.policies import deciding_policy, policies
-from metamlflow.store.catalog.protections import open_for_change
-from metamlflow.store.catalog.records import Losses, looked_again
+from metamlflow.store.catalog.records import Losses, looked_again, with_retries
 from metamlflow.store.catalog.statuses import RESTORED_WITHIN, claim_state, is_live, version_status
 from metamlflow.store.catalog.store import Store
-from metamlflow.store.catalog.versions import list_names
+from metamlflow.store.retain.collecting.moment import check_age, check_tells_time
 from metamlflow.store.retain.holds import NameHolds, live_consumer, too_few_newer
-from metamlflow.store.retain.prune_plan import NamePlan, Order, planned, sized, storage_now
+from metamlflow.store.retain.prune_plan import Candidate, NamePlan, Order, planned, sized, storage_now
 from metamlflow.store.retain.prune_report import PruneReport
 from metamlflow.store.retain.restore import restore_version
 from metamlflow.store.transfer.scheduler import in_parallel
 
 Until = Callable[[], datetime]
 """Until when a version that is pruned now can be restored."""
+_NOTHING = "nothing was pruned"
 
 
 def prune(
@@ -49,6 +51,8 @@ def prune(
         ArtifactNotFoundError: a name that was given, or a version, does not exist; nothing was pruned.
         StoreNotFoundError: the store does not exist.
         StorageError: the storage failed while it was looked at; nothing was pruned.
+        UnsupportedStoreError: it does not tell when an object was written; nothing was pruned.
+        StoreFormatError: the record of an alias is damaged, or a protection is not known; nothing was pruned.
     """
     if rules.versions is not None and not (len(patterns) == 1 and patterns[0].is_name):
         raise InvalidInputError(
@@ -92,13 +96,15 @@ def _order_of(name: ArtifactName, policy: Policy) -> Order:
 def _matching(
     store: Store, patterns: Sequence[NamePattern], given: Sequence[ArtifactName]
 ) -> tuple[list[ArtifactName], list[str]]:
-    """Return the names that fit a pattern, hidden ones included, and what to say of patterns that none fits.
+    """Return the names that fit a pattern, and what to say of patterns that none fits.
+
+    Hidden names are included, and those whose record was lost.
 
     A name that is given as it is costs no listing.
     """
     names, idle, named = set(given), [], {str(name) for name in given}
     if len(given) < len(patterns):
-        every = list(list_names(store, include_hidden=True))
+        every = names_in_use(store)
         for pattern in patterns:
             fitting = {name for name in every if pattern.matches(name)}
             names |= fitting
@@ -107,11 +113,13 @@ def _matching(
     return sorted(names), idle
 
 
-def _carried_out(store: Store, orders: Iterable[Order], *, even_if_used: bool, dry_run: bool) -> PruneReport:
+def _carried_out(store: Store, orders: Sequence[Order], *, even_if_used: bool, dry_run: bool) -> PruneReport:
     report = PruneReport(dry_run)
     if not dry_run:
-        open_for_change(store)
-    started, now = store.clock.elapsed(), storage_now(store)
+        store.open_for_change()
+    started, (now, marker) = store.clock.elapsed(), storage_now(store)
+    if not dry_run or any(order.rules.older_than for order in orders):
+        check_tells_time(marker, nothing=_NOTHING)
 
     def plan_of(order: Order) -> NamePlan:
         return looked_again(lambda: planned(store, order, now, even_if_used=even_if_used), store.clock)
@@ -140,38 +148,84 @@ def _carried_out(store: Store, orders: Iterable[Order], *, even_if_used: bool, d
 def _all_pruned(store: Store, plans: list[NamePlan], until: Until, *, even_if_used: bool) -> Iterator[PruneReport]:
     """Prune the candidates of each name. An interruption notes how many were pruned by then."""
     begun: list[PruneReport] = []
+    ages, stop = _Ages(store), Event()
 
     def prune_one(plan: NamePlan) -> PruneReport:
         done = PruneReport()
         begun.append(done)
-        _prune(store, plan, done, until, even_if_used=even_if_used)
+        turns = (_Turn(store, plan.order, found, ages, even_if_used=even_if_used) for found in plan.candidates)
+        _prune(turns, done, until, stop)
         return done
 
     try:
-        yield from in_parallel(prune_one, plans)
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"{counted(sum(len(done.pruned) for done in begun), 'version')} pruned by then")
+        yield from in_parallel(prune_one, plans, cancel=stop.set)
+    except KeyboardInterrupt as interrupted:
+        interrupted.add_note(f"{counted(sum(len(done.pruned) for done in begun), 'version')} pruned by then")
         raise
 
 
-def _prune(store: Store, plan: NamePlan, done: PruneReport, until: Until, *, even_if_used: bool) -> None:
-    """Prune the candidates of one name, the oldest first; a failure ends it for this name."""
-    for loaded in plan.candidates:
-        turn = _Turn(store, plan.order, loaded, even_if_used=even_if_used)
+def _prune(turns: Iterator[_Turn], done: PruneReport, until: Until, stop: Event) -> None:
+    """Prune the candidates of one name, the oldest first; a failure ends it for this name, and ``stop`` for all."""
+    for turn in turns:
+        if stop.is_set():
+            break
         try:
             turn.take(done, until)
         except MetaMLFlowError as error:
-            done.failed.append(sized(loaded, turn.failure(error)))
+            if error is turn.ages.refusal:
+                raise
+            done.failed.append(sized(turn.candidate, turn.failure(error)))
             break
+
+
+class _Ages:
+    """Whether the storage tells ages: the first record of a prune shows it, and until then there is no second one.
+
+    Attributes:
+        refusal: the error, once it is known that it does not.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.refusal: UnsupportedStoreError | None = None
+        self._store = store
+        self._lock = Lock()
+        self._are_told = False
+
+    @contextmanager
+    def one_at_first(self) -> Iterator[None]:
+        """Let one claim at a time, until :meth:`check` has passed; none once it has not."""
+        with nullcontext() if self._are_told else self._lock:
+            if self.refusal is not None:
+                raise self.refusal
+            yield
+
+    def check(self, key: str, sent: float) -> None:
+        """Look at a record that was written just now: one request, once.
+
+        Raises:
+            UnsupportedStoreError: its time of writing says nothing, so nobody could tell until when to restore.
+        """
+        if self._are_told:
+            return
+        store = self._store
+        info = with_retries(lambda: store.backend.stat(key), store.clock)
+        waited = timedelta(seconds=store.clock.elapsed() - sent)
+        try:
+            check_age(info, info.observed or store.clock.now(), waited, nothing=_NOTHING)
+        except UnsupportedStoreError as error:
+            self.refusal = error
+            raise
+        self._are_told = True
 
 
 class _Turn:
     """One version that is to be pruned."""
 
-    def __init__(self, store: Store, order: Order, loaded: StoredManifest, *, even_if_used: bool) -> None:
+    def __init__(self, store: Store, order: Order, candidate: Candidate, ages: _Ages, *, even_if_used: bool) -> None:
         self._store = store
         self._order = order
-        self._loaded = loaded
+        self.candidate = candidate
+        self.ages = ages
         self._even_if_used = even_if_used
         self._is_claimed = False
         self._reason = ""
@@ -179,13 +233,15 @@ class _Turn:
     def take(self, done: PruneReport, until: Until) -> None:
         """Prune it, look again, and enter the outcome."""
         deadline = until()
-        if not self._claim():
-            done.gone.append(sized(self._loaded, "somebody else pruned it at the same time"))
+        with self.ages.one_at_first():
+            is_ours = self._claim()
+        if not is_ours:
+            done.gone.append(sized(self.candidate, "somebody else pruned it at the same time"))
         elif (reason := self._held_now()) is None:
-            done.pruned.append(sized(self._loaded, self._order.reason, deadline))
+            done.pruned.append(sized(self.candidate, self._order.reason, deadline))
         else:
             self._undo(reason)
-            done.kept.append(sized(self._loaded, f"{reason} by now, so it was restored"))
+            done.kept.append(sized(self.candidate, f"{reason} by now, so it was restored"))
 
     def failure(self, error: MetaMLFlowError) -> str:
         """Return what happened, for the report."""
@@ -195,7 +251,7 @@ class _Turn:
 
     def _claim(self) -> bool:
         """Claim the next odd state; return False if it is not live any more."""
-        store, name, version = self._store, self._loaded.manifest.name, self._loaded.manifest.version
+        store, (name, version, digest, _) = self._store, self.candidate
         losses = Losses(store.clock)
         while True:
             store.recheck_if_due()
@@ -204,11 +260,27 @@ class _Turn:
                 return False
             number = status.state + 1
             if number % 2 == 0:  # the newest record speaks of another manifest, and has the odd number
-                claim_state(store, name, version, number, "restored", self._loaded.digest)
-            elif claim_state(store, name, version, number, "pruned", self._loaded.digest, note=self._note()):
+                claim_state(store, name, version, number, "restored", digest)
+                losses.note(state_key(name, version, number))
+                continue
+            sent = store.clock.elapsed()
+            if claim_state(store, name, version, number, "pruned", digest, note=self._note()):
                 self._is_claimed = True
+                self._check_ages(number, sent)
                 return True
             losses.note(state_key(name, version, number))
+
+    def _check_ages(self, number: int, sent: float) -> None:
+        """Take the record back if the storage does not tell its age; this machine's clock tells that it is young."""
+        store, (name, version, digest, _) = self._store, self.candidate
+        try:
+            self.ages.check(state_key(name, version, number), sent)
+        except UnsupportedStoreError as refused:
+            try:
+                claim_state(store, name, version, number + 1, "restored", digest, note="undone: no ages are told here")
+            except MetaMLFlowError as error:
+                refused.add_note(f"{name}@{version} stays pruned, since it could not be restored: {error.message}")
+            raise
 
     def _note(self) -> str:
         note = self._order.note or self._order.reason
@@ -216,7 +288,7 @@ class _Turn:
 
     def _held_now(self) -> str | None:
         """Return what holds it now, or None: whoever names it writes first and looks at it afterwards."""
-        store, name, version = self._store, self._order.name, self._loaded.manifest.version
+        store, name, version = self._store, self._order.name, self.candidate.version
 
         def look() -> str | None:
             return (
@@ -228,7 +300,7 @@ class _Turn:
         return looked_again(look, store.clock)
 
     def _undo(self, reason: str) -> None:
-        store, name, version = self._store, self._order.name, self._loaded.manifest.version
+        store, name, version = self._store, self._order.name, self.candidate.version
         try:
             restore_version(store, name, version, f"undone: {reason}")
         except MetaMLFlowError as error:

@@ -43,7 +43,7 @@ _MOST_NOTED = 100
 
 
 def remains_of(store: Store, name: ArtifactName, version: int, loaded: StoredManifest | None) -> list[Remaining]:
-    """Return what stays of a version: content that others share, runs, edges, copies. Reads every manifest."""
+    """Return what stays of a version: content that others share, runs, edges, copies. Reads all that is kept."""
     found = list(_content(store, name, version, loaded))
     found += _records_of_runs(store, name, version, loaded)
     found.append(_RECORDS)
@@ -98,7 +98,7 @@ def _shared(store: Store, own: str, keys: Iterable[str]) -> dict[str, str]:
     with Scratch() as folder:
         moment = moment_of(store, None, unsafe=True)
         named = NamesOfVersions(store, moment, folder, Counter("erase", None))
-        named.read()
+        named.read(kept_alone=True)
         return dict(_found(named.keys, named.owners, sought, own))
 
 
@@ -107,7 +107,7 @@ def _found(named: NamedKeys, owners: Owners, sought: dict[bytes, list[_Sought]],
         for digest, rests in named.of_part(part):
             for one in sought.get(digest, ()):
                 naming = rests.get(one.parts[1])
-                if naming is not None and naming.standing != "dead":
+                if naming is not None:
                     reference = owners.get(naming.owner).reference
                     if reference != own:
                         yield one.key, reference

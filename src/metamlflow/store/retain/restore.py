@@ -10,7 +10,6 @@ from metamlflow.errors import ConflictError, StorageError
 from metamlflow.format.layout import state_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.names import ArtifactName, Reference
-from metamlflow.store.catalog.protections import open_for_change
 from metamlflow.store.catalog.records import Losses, looked_again, with_retries
 from metamlflow.store.catalog.statuses import (
     RESTORED_WITHIN,
@@ -47,7 +46,7 @@ def restore(store: Store, reference: Reference, note: str | None, *, dry_run: bo
     """
     store.marker()
     if not dry_run:
-        open_for_change(store)
+        store.open_for_change()
     version = looked_again(lambda: known_version(store, reference), store.clock)
     if dry_run:
         return looked_again(lambda: _restorable(store, reference.name, version), store.clock)[0]
@@ -59,21 +58,22 @@ def restore_version(store: Store, name: ArtifactName, version: int, note: str | 
     losses = Losses(store.clock)
     while True:
         store.recheck_if_due()
-        loaded, won = looked_again(lambda: _attempt(store, name, version, note, tried=losses.count > 0), store.clock)
-        if won:
+        loaded, lost = looked_again(lambda: _attempt(store, name, version, note, tried=losses.count > 0), store.clock)
+        if lost is None:
             return loaded
-        losses.note(state_key(name, version, 1))
+        losses.note(lost)
 
 
 def _attempt(
     store: Store, name: ArtifactName, version: int, note: str | None, *, tried: bool
-) -> tuple[StoredManifest, bool]:
-    """Restore it, unless another writer takes the number of the state; return whether it is live now."""
+) -> tuple[StoredManifest, str | None]:
+    """Restore it; return the key of the state if another writer took its number, and None if it is live now."""
     if tried and is_live(store, name, version_status(store, name, version), by_times=False):
-        return load_manifest(store, name, version), True  # somebody else restored it at the same time
+        return load_manifest(store, name, version), None  # somebody else restored it at the same time
     loaded, status, age = _restorable(store, name, version)
     store.recheck_if_due()
-    return loaded, _claim(store, status, loaded, note, age)
+    won = _claim(store, status, loaded, note, age)
+    return loaded, None if won else state_key(name, version, status.state + 1)
 
 
 def _restorable(store: Store, name: ArtifactName, version: int) -> tuple[StoredManifest, VersionStatus, _PrunedAge]:
@@ -83,14 +83,14 @@ def _restorable(store: Store, name: ArtifactName, version: int) -> tuple[StoredM
         raise erased_error(read_tomb(store, name, version))
     if status.info is None:
         raise not_found(store, name, version)
-    record = state_that_holds(store, name, status, None) if status.state % 2 else None
-    if record is None:
+    loaded = load_manifest(store, name, version) if status.state % 2 else None
+    record = None if loaded is None else state_that_holds(store, name, status, loaded.digest)
+    if loaded is None or record is None:
         raise ConflictError(f"{name}@{version} is not pruned: it is live", hint="There is nothing to restore.")
     if record.state == "absent":
         raise pruned_error(store, name, status, record)
     age = _PrunedAge(store, name, status)
     age.check()
-    loaded = load_manifest(store, name, version)
     if missing := missing_object(store, loaded, seen=lambda info: age.clock.note(info.observed)):
         raise missing.with_hint(f"It cannot be restored. {_HINT}")
     return loaded, status, age

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Generic, TypeVar
 
@@ -15,6 +15,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
+H = TypeVar("H")
 
 
 class RemoteTask(Generic[T, R]):
@@ -51,13 +52,14 @@ class RemoteTask(Generic[T, R]):
         """Wait for the result, calling ``check`` meanwhile; None: the executor could not run it."""
         while (future := self._future) is not None:
             check()
+            was_done = future.done()
             try:
                 result = future.result(_LOOK_SECONDS)
                 if self._is_whole(self.task, result):
                     return result
                 reason = "its result is not that of its work"
             except (Exception, CancelledError) as error:  # noqa: BLE001 (any failure of the worker or its transport)
-                if not future.done():
+                if not was_done:  # it may be done by now: whether the wait failed or the task, the next round tells
                     continue
                 reason = repr(error)
             _log.warning("%s was lost (attempt %d): %s", self._what, self._attempts, reason)
@@ -74,11 +76,11 @@ def spread(
     submit: Callable[[T], RemoteTask[T, R]],
     tasks: Iterable[T],
     *,
-    here: Callable[[T], R],
+    here: Callable[[T], H],
     check: Callable[[], None],
     size_of: Callable[[T], int] = lambda _: 0,
     most: int = 1,
-) -> Generator[R]:
+) -> Generator[R | H]:
     """Yield the result of each task, in their order. The tasks that are under way are cancelled if it ends early.
 
     Args:
@@ -106,6 +108,22 @@ def spread(
             left.cancel()
 
 
-def _result(task: RemoteTask[T, R], here: Callable[[T], R], check: Callable[[], None]) -> R:
+def _result(task: RemoteTask[T, R], here: Callable[[T], H], check: Callable[[], None]) -> R | H:
     result = task.result(check)
     return here(task.task) if result is None else result
+
+
+def shares(
+    items: Iterable[T], size_of: Callable[[T], int], *, most_items: int, most_bytes: int
+) -> Iterator[tuple[T, ...]]:
+    """Yield items in groups, one for a task each; an item that is larger than a group may be is one by itself."""
+    together: list[T] = []
+    size = 0
+    for item in items:
+        if together and (len(together) >= most_items or size + size_of(item) > most_bytes):
+            yield tuple(together)
+            together, size = [], 0
+        together.append(item)
+        size += size_of(item)
+    if together:
+        yield tuple(together)

@@ -56,7 +56,8 @@ class ResumeFile:
 
     def finish(self) -> None:
         """Remove the file: all is done."""
-        self._file.unlink(missing_ok=True)
+        with translated_errors(str(self._file)):
+            self._file.unlink(missing_ok=True)
 
 
 def _parsed(line: str) -> Any:

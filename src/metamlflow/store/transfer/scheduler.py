@@ -7,7 +7,6 @@ follows from the storage's response time: by Little's law it is the number of it
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import deque
@@ -28,7 +27,6 @@ BATCH_BYTES = 1024 * 1024
 AHEAD = 1024  # the most batches that wait for an earlier one
 _ITEM_SECONDS = 200e-6  # this machine's own work on an item; a faster storage needs no more workers
 _READY = 64
-_run_numbers = itertools.count(1)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -114,8 +112,7 @@ class _Run(Generic[T, R]):
         self._failed: Future[list[R]] | None = None
         self._done: deque[Future[list[R]] | list[R]] = deque()
         self._batch = _Batch()
-        self._threads = f"metamlflow_{next(_run_numbers)}"
-        self.pool = ThreadPool(2 * MOST_WORKERS, thread_name_prefix=self._threads)
+        self.pool = ThreadPool(2 * MOST_WORKERS)
 
     def admit(self, item: T) -> None:
         """Accept the next item; wait until there is room for it."""
@@ -164,10 +161,6 @@ class _Run(Generic[T, R]):
         for future in futures:
             future.cancel()
         self.pool.shutdown(wait=True, cancel_futures=True)
-        # A Ctrl-C while the pool starts a thread leaves a thread that the pool does not know, and would not wait for.
-        for thread in threading.enumerate():
-            if thread.name.startswith(f"{self._threads}_"):
-                thread.join()
         for future in futures:
             error = None if future.cancelled() else future.exception()
             if error is not None and not isinstance(error, CancelledError | CallbackError):

@@ -65,6 +65,6 @@ def _missing(store: Store, used: Input, key: str) -> Finding:
         return Finding("", "unreadable", key, used.manifest_digest, error.message)
     if tomb is None:
         return Finding("", "missing", key, used.manifest_digest, "missing")
-    if tomb.manifest_digest != used.manifest_digest:
+    if tomb.known_digest not in {None, used.manifest_digest}:
         return Finding("", "modified", key, used.manifest_digest, tomb.manifest_digest)
     return Finding("", "unverifiable", key, used.manifest_digest, f"erased on {tomb.created_at:%Y-%m-%d}")

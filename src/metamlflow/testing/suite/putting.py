@@ -9,11 +9,12 @@ import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, cast
 
 import pytest
 
-from metamlflow.backend import Backend
+from metamlflow.backend import Backend, LeavesUploads, UnfinishedUpload
 from metamlflow.errors import IntegrityError, ObjectNotFoundError, SourceChangedError
 from metamlflow.testing.blobs import MIB, PatternReader, blob_of, pattern, pattern_blob
 from metamlflow.testing.suite.hooks import SuiteHooks
@@ -163,6 +164,17 @@ class Putting(SuiteHooks):
         assert backend.put(KEY, _interrupted_blob(12 * MIB, look)) is True
         assert seen
         assert set(seen) == {None}
+
+    def test_an_unfinished_upload_tells_the_key_that_it_is_for(self, backend: Backend) -> None:
+        """By that a collection knows the store's own ones; a temp file is marked as one that the backend named."""
+        other, seen = self.reopen(backend), list[UnfinishedUpload]()
+
+        def look() -> None:
+            if isinstance(other, LeavesUploads):
+                seen.extend(other.unfinished_uploads(datetime.now(UTC) + timedelta(days=1)))
+
+        assert backend.put(KEY, _interrupted_blob(24 * MIB, look)) is True
+        assert {upload.key for upload in seen if not upload.is_temporary} <= {KEY}
 
     def test_many_puts_of_one_content_leave_it_whole(self, backend: Backend) -> None:
         """At least one put reports the creation; the object is whole when each of them returns."""

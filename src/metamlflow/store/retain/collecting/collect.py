@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,7 @@ from metamlflow._looks import counted
 from metamlflow.backend import LeavesUploads, ObjectInfo, UnfinishedUpload
 from metamlflow.backend.retention import lock_of, retention_notes
 from metamlflow.errors import InvalidInputError, MetaMLFlowError
-from metamlflow.format.layout import MARKER
+from metamlflow.format.layout import MARKER, sha256_of_blob_key
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_unknown_around
 from metamlflow.store.retain.collecting.deletions import Deletions
@@ -23,6 +23,7 @@ from metamlflow.store.retain.collecting.moment import Moment, moment_of
 from metamlflow.store.retain.collecting.naming import NamesOfVersions
 from metamlflow.store.retain.collecting.plan import CollectionPlan, Planned, load_plan, plan_id, planned_by
 from metamlflow.store.retain.collecting.report import (
+    UNNAMED,
     CollectionReport,
     FailedDeletion,
     GarbageObject,
@@ -35,7 +36,6 @@ from metamlflow.store.transfer.progress import Counter, ProgressCallback, callba
 
 Plan = CollectionPlan | str | os.PathLike[str]
 
-_UNNAMED = "no version names it"
 _MOST_UPLOADS = 10_000
 
 
@@ -83,9 +83,9 @@ def collect(
     """
     with callback_errors():
         planned = planned_by(plan) if isinstance(plan, CollectionPlan) else None if plan is None else load_plan(plan)
-        if planned is not None:
-            grace = max(planned.grace, grace or planned.grace)
         moment = moment_of(store, grace, unsafe=unsafe)
+        if planned is not None:
+            moment = replace(moment, grace=max(planned.grace, moment.grace))
         if planned is not None and planned.store_id != store.marker().store_id:
             raise InvalidInputError("plan: it is that of another store", hint=f"Make one of {store.url}.")
         refuse_overlap(store, moment)
@@ -107,7 +107,7 @@ class _Collection:
         self._folder = Scratch()
         self._found = Candidates(self._folder.path)
         self._owners: Owners | None = None
-        self._manifests: list[tuple[str, ObjectInfo]] = []
+        self._manifests: list[ObjectInfo] = []
         self._uploads: list[UnfinishedUpload] = []
 
     # --- looking ------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class _Collection:
         plan._planned = Planned(  # noqa: SLF001 (made here)
             marker.store_id,
             self._moment.grace,
-            frozenset(info.key for _, info in self._manifests),
+            frozenset(info.key for info in self._manifests),
             frozenset(upload.id for upload in self._uploads),
             lambda: iter(self._found),
         )
@@ -141,8 +141,7 @@ class _Collection:
         try:
             return self._looked()
         except MetaMLFlowError as error:
-            if "othing was deleted" not in str(error) and "othing of it is deleted" not in str(error):
-                error.with_hint(f"{error.hint or ''} The collection stopped: nothing was deleted.".strip())
+            error.with_hint(f"{error.hint or ''} The collection stopped: nothing was deleted.".strip())
             raise
 
     def _looked(self) -> CollectionReport:
@@ -158,7 +157,8 @@ class _Collection:
         for candidate in self._found:
             gathering.add(self._described(candidate))
         marker, survey = store.marker(), named.survey
-        others = [info.key for _, info in self._manifests] + [upload.id for upload in self._uploads]
+        manifests, manifest_bytes = _manifests_of(self._manifests)
+        others = [*manifests] + [upload.id for upload in self._uploads]
         return CollectionReport(
             store=store.url,
             store_id=marker.store_id,
@@ -176,19 +176,21 @@ class _Collection:
             largest=gathering.largest,
             oldest=gathering.oldest,
             kept_versions=tuple(KeptVersion(it.reference, it.reason, it.until) for it in survey.held + survey.waiting),
-            manifests=tuple(info.key for _, info in self._manifests),
+            manifests=manifests,
+            manifest_bytes=manifest_bytes,
             uploads=tuple(upload.key for upload in self._uploads),
             foreign=swept.foreign,
             notes=self._notes + notes + retention_notes(store.backend, MARKER),
         )
 
     def _unfinished(self) -> tuple[list[UnfinishedUpload], list[str]]:
-        """Return uploads that nobody can finish any more, and why they could not be listed."""
+        """Return the store's own uploads that nobody can finish any more, and why they could not be listed."""
         backend = self._store.backend
         if not isinstance(backend, LeavesUploads):
             return [], []
         try:
-            return list(itertools.islice(backend.unfinished_uploads(self._moment.cutoff), _MOST_UPLOADS)), []
+            ours = filter(_is_ours, backend.unfinished_uploads(self._moment.cutoff))
+            return list(itertools.islice(ours, _MOST_UPLOADS)), []
         except MetaMLFlowError as error:  # nothing depends on it
             return [], [f"unfinished uploads could not be listed: {error.message}"]
 
@@ -198,7 +200,7 @@ class _Collection:
     def _described(self, candidate: Candidate) -> GarbageObject:
         owner, info = self._owner(candidate.owner), candidate.info
         until = self._moment.blob_deletable_from(info.modified)
-        reference, reason = (owner.reference, owner.reason) if owner else (None, _UNNAMED)
+        reference, reason = (owner.reference, owner.reason) if owner else (None, UNNAMED)
         return GarbageObject(info.key, info.size, info.modified, until, reference, reason)
 
     # --- deleting -----------------------------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ class _Collection:
         with self._folder:
             report = self._judge()
             blobs: Iterable[Candidate] = self._found if planned is None else planned.only(self._found)
-            manifests = [it for it in self._manifests if planned is None or it[1].key in planned.manifests]
+            manifests = [it for it in self._manifests if planned is None or it.key in planned.manifests]
             uploads = [it for it in self._uploads if planned is None or it.id in planned.uploads]
             if planned is not None:
                 self._tell_only(report, planned.only(self._found), manifests, uploads)
@@ -221,7 +223,7 @@ class _Collection:
         self,
         report: CollectionReport,
         blobs: Iterable[Candidate],
-        manifests: list[tuple[str, ObjectInfo]],
+        manifests: list[ObjectInfo],
         uploads: list[UnfinishedUpload],
     ) -> None:
         """Let the report tell of the planned garbage alone: the rest is not this collection's."""
@@ -231,24 +233,25 @@ class _Collection:
         report.blobs, report.bytes = gathering.blobs, gathering.bytes
         report.owners, report.names = gathering.owners, gathering.names
         report.largest, report.oldest = gathering.largest, gathering.oldest
-        report.manifests = tuple(info.key for _, info in manifests)
+        report.manifests, report.manifest_bytes = _manifests_of(manifests)
         report.uploads = tuple(upload.key for upload in uploads)
 
     def _delete(
         self,
         report: CollectionReport,
         blobs: Iterable[Candidate],
-        manifests: list[tuple[str, ObjectInfo]],
+        manifests: list[ObjectInfo],
         uploads: list[UnfinishedUpload],
     ) -> None:
-        counter = Counter("collect", self._progress, total_files=report.blobs, total_bytes=report.bytes)
+        files, size = report.blobs + len(report.manifests), report.bytes + report.manifest_bytes
+        counter = Counter("collect", self._progress, total_files=files, total_bytes=size)
         with turn(self._store, self._moment) as taken:
             deletions = Deletions(self._store, taken, counter)
             try:
-                deletions.run(itertools.chain(blobs, (Candidate(info, NOBODY) for _, info in manifests)))
+                deletions.run(itertools.chain(blobs, (Candidate(info, NOBODY) for info in manifests)))
                 if deletions.outcome.stopped is None:
                     self._abandon(uploads, report)
-            except KeyboardInterrupt as stop:
+            except (KeyboardInterrupt, MetaMLFlowError) as stop:
                 done = deletions.outcome
                 stop.add_note(f"{counted(done.deleted, 'object')} deleted by then, {counted(done.freed, 'byte')} freed")
                 raise
@@ -271,3 +274,13 @@ class _Collection:
                 backend.abandon(upload)
             except MetaMLFlowError as error:
                 report.notes.append(f"an unfinished upload of {upload.key} could not be removed: {error.message}")
+
+
+def _manifests_of(infos: Sequence[ObjectInfo]) -> tuple[tuple[str, ...], int]:
+    """Return keys, and how many bytes they are of."""
+    return tuple(info.key for info in infos), sum(info.size for info in infos)
+
+
+def _is_ours(upload: UnfinishedUpload) -> bool:
+    """Whether an upload is one that a writer of this format makes: others may send to the same bucket."""
+    return upload.is_temporary or sha256_of_blob_key(upload.key) is not None

@@ -29,6 +29,7 @@ FAILED_IN_A_ROW = 3
 """So many batches of which nothing was deleted end a collection: the storage is down, or refuses it all."""
 _THROTTLED_ATTEMPTS = 4
 _MOST_NAMED = 10_000
+_UnderWay = deque[tuple[list[Candidate], Future[list[DeleteFailure]]]]
 
 
 @dataclass
@@ -75,20 +76,24 @@ class Deletions:
             ConflictError: another collection has begun, or the store is another one.
             StoreFormatError: a feature was turned on that is not known.
         """
-        batches = _batches(candidates)
-        under_way: deque[tuple[list[Candidate], Future[list[DeleteFailure]]]] = deque()
-        with ThreadPool(AT_A_TIME, "metamlflow-delete") as pool:
-            for batch in batches:
-                if len(under_way) == AT_A_TIME:
-                    self._take_in(*under_way.popleft())
-                if self.outcome.stopped:
-                    break
-                self._store.recheck_if_due()
-                self._turn.renew_if_due()
-                self._turn.deletes = True
-                under_way.append((batch, pool.submit(self._delete, batch)))
-            while under_way:
-                self._take_in(*under_way.popleft())
+        under_way: _UnderWay = deque()
+        try:
+            with ThreadPool(AT_A_TIME, "metamlflow-delete") as pool:
+                for batch in _batches(candidates):
+                    if len(under_way) == AT_A_TIME:
+                        self._take_in(under_way)
+                    if self.outcome.stopped:
+                        break
+                    self._store.recheck_if_due()
+                    self._turn.renew_if_due()
+                    self._turn.deletes = True
+                    under_way.append((batch, pool.submit(self._delete, batch)))
+                while under_way:
+                    self._take_in(under_way)
+        finally:  # the pool has waited for what was under way
+            for batch, done in under_way:
+                if done.done() and not done.cancelled() and done.exception() is None:
+                    self._count(batch, done.result())
 
     def _delete(self, batch: Sequence[Candidate]) -> list[DeleteFailure]:
         left, failures = [candidate.info for candidate in batch], list[DeleteFailure]()
@@ -107,8 +112,16 @@ class Deletions:
             self._store.clock.back_off(attempt, first=0.5)
         return failures
 
-    def _take_in(self, batch: Sequence[Candidate], done: Future[list[DeleteFailure]]) -> None:
-        outcome, failures = self.outcome, {failure.key: failure.error for failure in done.result()}
+    def _take_in(self, under_way: _UnderWay) -> None:
+        """Wait for the first batch; count it, and tell."""
+        batch, done = under_way[0]
+        failures = done.result()  # a Ctrl-C here leaves the batch where it is
+        under_way.popleft()
+        self._count(batch, failures)
+        self._counter.add(files=len(batch), size=sum(candidate.info.size for candidate in batch))
+
+    def _count(self, batch: Sequence[Candidate], failed: Iterable[DeleteFailure]) -> None:
+        outcome, failures = self.outcome, {failure.key: failure.error for failure in failed}
         gone = good = 0
         for candidate in batch:
             error = failures.get(candidate.info.key)
@@ -121,7 +134,6 @@ class Deletions:
                 self._note(candidate, error)
         outcome.deleted += good
         outcome.left += gone
-        self._counter.add(files=len(batch), size=sum(candidate.info.size for candidate in batch))
         self._in_a_row = 0 if good or gone else self._in_a_row + 1
         if self._in_a_row >= FAILED_IN_A_ROW and outcome.stopped is None:
             last = outcome.failed[-1][0].reason if outcome.failed else ""

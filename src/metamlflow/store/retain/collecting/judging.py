@@ -27,11 +27,9 @@ from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.unknown import refuse_keys
 from metamlflow.store.catalog.versions import newest_alias_record
 from metamlflow.store.retain.collecting.kept import Standing
-from metamlflow.store.retain.collecting.moment import Moment
+from metamlflow.store.retain.collecting.moment import BURY, Moment
 from metamlflow.store.retain.gaps import missed_between, refuse_alias_of_nothing, refuse_protection_of_nothing
 
-BURY = 1 / 2
-"""Of the grace: a manifest that lies under a tomb is deleted when the tomb is older."""
 _PAGE = 1_000
 
 
@@ -224,7 +222,7 @@ def _read_manifest(
             return None
         why = "it was erased meanwhile" if tomb else "nothing says why"
         raise ObjectNotFoundError(
-            f"the manifest of {name}@{status.version} is gone since it was listed, and {why}; nothing was deleted",
+            f"the manifest of {name}@{status.version} is gone since it was listed, and {why}",
             hint="Collect again." if tomb else "Put it back with `metamlflow repair`, or look at what deleted it.",
             key=key,
         ) from None

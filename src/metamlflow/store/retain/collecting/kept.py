@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
@@ -70,8 +69,7 @@ class Owners:
         self._path = folder / "owners"
         self._file = self._path.open("wb")
         self._end = 0
-        self._lock = threading.Lock()
-        self._known: dict[int, Owner] = {}
+        self._read = lru_cache(maxsize=_KNOWN)(partial(_owner_at, self._path))
 
     def add(self, owner: Owner) -> int:
         """Note a version; return what it is known by."""
@@ -86,18 +84,14 @@ class Owners:
 
     def get(self, place: int) -> Owner:
         """Return a version. Thread-safe."""
-        with self._lock:
-            if place not in self._known:
-                if len(self._known) >= _KNOWN:
-                    self._known.clear()
-                self._known[place] = self._read(place)
-            return self._known[place]
+        return self._read(place)
 
-    def _read(self, place: int) -> Owner:
-        with self._path.open("rb") as file:
-            file.seek(place)
-            reference, reason, until = json.loads(file.readline())
-        return Owner(reference, reason, until and datetime.fromisoformat(until))
+
+def _owner_at(path: Path, place: int) -> Owner:
+    with path.open("rb") as file:
+        file.seek(place)
+        reference, reason, until = json.loads(file.readline())
+    return Owner(reference, reason, until and datetime.fromisoformat(until))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +100,7 @@ class Naming:
 
     Attributes:
         standing: of the version.
-        size: of the object, in bytes, as the version has it.
+        size: of the object, in bytes, as the version has it; of a version in its grace, nothing that counts.
         owner: the version, as :class:`Owners` knows it.
         others: of a live version: further live ones that have another size.
     """
@@ -117,15 +111,17 @@ class Naming:
     others: tuple[Naming, ...] = ()
 
 
-def named_key(key: str, standing: Standing, size: int) -> list[bytes]:
+def named_key(key: str, standing: Standing, size: int, until: datetime | None = None) -> list[bytes]:
     """Return the record that a version names a key, as :class:`NamedKeys` takes it but for its owner.
 
-    Empty for what is no blob key: it is never deleted. A size that no object has counts as the largest.
+    Empty for what is no blob key: it is never deleted. A size that no object has counts as the largest. Of a version in
+    its grace the end of that stands in place of the size, so that the one comes first that keeps the key for longest.
     """
     parts = split_key(key)
     if parts is None:
         return []
-    return [b"".join((*parts, bytes((STANDINGS.index(standing),)), min(size, _MOST).to_bytes(_NUMBER, "big")))]
+    number = size if until is None else _MOST - round(until.timestamp())
+    return [b"".join((*parts, bytes((STANDINGS.index(standing),)), min(number, _MOST).to_bytes(_NUMBER, "big")))]
 
 
 class NamedKeys:

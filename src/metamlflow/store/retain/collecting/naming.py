@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from metamlflow.backend import ObjectInfo
@@ -49,7 +50,7 @@ class Survey:
     counts: dict[str, int] = field(default_factory=dict)
     held: list[Owner] = field(default_factory=list)
     waiting: list[Owner] = field(default_factory=list)
-    buried: list[tuple[str, ObjectInfo]] = field(default_factory=list)
+    buried: list[ObjectInfo] = field(default_factory=list)
 
 
 class NamesOfVersions:
@@ -70,18 +71,19 @@ class NamesOfVersions:
         self._reader = Reader(store, moment)
         self._spreading = Spreading(self._reader, executor, counter.add)
         self._counter = counter
-        self._shards: dict[bytes, int] = {}  # that were read, and for how firm a standing
+        self._shards: dict[bytes, tuple[int, int]] = {}  # that were read, and for how firm a standing
         self._dead = (folder / "dead").open("w+b")
         self.owners = Owners(folder)
         self.keys = NamedKeys(folder)
         self.survey = Survey()
 
-    def read(self) -> None:
-        """Read all of it: first what is kept, each part of which must be readable, then what is not."""
+    def read(self, *, kept_alone: bool = False) -> None:
+        """Read all of it: first what is kept, each part of which must be readable, then, if asked for, what is not."""
         with closing(self.owners), self._dead:
             for part, keys in self._spreading.shards(self._shards_of_kept()):
                 self._add(keys, part.owner)
-            for part, keys in in_parallel(self._of_dead_shard, self._shards_of_dead(), size_of=memory_of_shard):
+            dead = () if kept_alone else self._shards_of_dead()
+            for part, keys in in_parallel(self._of_dead_shard, dead, size_of=memory_of_shard):
                 self._add(keys, part.owner)
         self.keys.flush()
 
@@ -93,7 +95,7 @@ class NamesOfVersions:
                 self._dead.write(json.dumps([judged.name, judged.version, judged.reason]).encode() + b"\n")
             elif judged.standing is not None:
                 owner = self.owners.add(Owner(judged.reference, judged.reason, judged.until))
-                yield from self._take(version.keys, version.shards, judged.standing, owner)
+                yield from self._take(version.keys, version.shards, judged.standing, owner, judged.until)
 
     def _shards_of_dead(self) -> Iterator[ShardOf]:
         """What an old version named is garbage if nothing else names it. This tells whose it was, and nothing more."""
@@ -104,17 +106,23 @@ class NamesOfVersions:
                 yield from self._take(keys, shards, "dead", self.owners.add(owner))
 
     def _take(
-        self, keys: Iterable[bytes], shards: Iterable[Shard], standing: Standing, owner: int
+        self,
+        keys: Iterable[bytes],
+        shards: Iterable[Shard],
+        standing: Standing,
+        owner: int,
+        until: datetime | None = None,
     ) -> Iterator[ShardOf]:
         self._add(keys, owner)
+        # Many versions of a name share most of their shards. Of those that a live version has, more is asked than of
+        # others: that their content is there. Of versions in their grace the day counts on which it ends last.
+        firmness = (STANDINGS.index(standing), -until.toordinal() if until else 0)
         for shard in shards:
-            self._add(named_key(shard.key, standing, shard.size), owner)
-            # Many versions of a name share most of their shards. Of those that a live version has, more is asked than
-            # of others: that their content is there.
-            known, firmness = b"".join(split_key(shard.key) or (shard.key.encode(),)), STANDINGS.index(standing)
-            if self._shards.get(known, len(STANDINGS)) > firmness:
+            self._add(named_key(shard.key, standing, shard.size, until), owner)
+            known = b"".join(split_key(shard.key) or (shard.key.encode(),))
+            if known not in self._shards or self._shards[known] > firmness:
                 self._shards[known] = firmness
-                yield ShardOf(shard, standing, owner)
+                yield ShardOf(shard, standing, owner, until)
 
     def _add(self, keys: Iterable[bytes], owner: int) -> None:
         number = owner.to_bytes(8, "big")
@@ -140,7 +148,7 @@ class NamesOfVersions:
         survey, standing = self.survey, judged.standing or "erased"
         survey.counts[standing] = survey.counts.get(standing, 0) + 1
         if judged.buried is not None:
-            survey.buried.append((judged.reference, judged.buried))
+            survey.buried.append(judged.buried)
         shown = {"held": survey.held, "waiting": survey.waiting}.get(standing)
         if shown is not None and len(shown) < _SHOWN:
             shown.append(Owner(judged.reference, judged.reason, judged.until))

@@ -7,8 +7,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from metamlflow.store.retain.collecting.report import CollectionReport, GarbageO
 from metamlflow.store.retain.collecting.sweeping import Candidate, read_candidate, written
 
 _FILE = "metamlflow collection plan 1"
+_HINT = "Make one with --dry-run --save FILE."
+_FIELDS = 6  # of an object
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,45 +120,86 @@ def load_plan(path: str | os.PathLike[str]) -> Planned:
     Raises:
         InvalidInputError: the file is none.
     """
+    given: object = path
+    if not isinstance(given, str | os.PathLike):
+        raise InvalidInputError(f"plan: a plan or the path of a file, not {given!r:.80}", hint=_HINT)
     file = Path(path)
-    try:
+    with _named(file):
         with file.open("rb") as lines:
-            head = json.loads(lines.readline())
-        _check_head(head)
+            head = _head(json.loads(lines.readline()))
         planned = Planned(
-            str(head["store_id"]),
-            timedelta(seconds=float(head["grace_seconds"])),
-            frozenset(map(str, head["manifests"])),
-            frozenset(map(str, head["uploads"])),
+            head.store_id,
+            timedelta(seconds=head.grace_seconds),
+            frozenset(head.manifests),
+            frozenset(head.uploads),
             lambda: _lines(file),
         )
+        if not planned.grace >= timedelta():
+            raise ValueError("its grace is negative")
         for _ in planned.objects():
             pass
-    except OSError as error:
-        raise InvalidInputError(
-            f"plan: {file} cannot be read: {error.strerror or error}", hint="Make one with --dry-run --save FILE."
-        ) from error
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise InvalidInputError(
-            f"plan: {file} is not one of a collection: {error}", hint="Make one with --dry-run --save FILE."
-        ) from error
     return planned
 
 
-def _check_head(head: Any) -> None:
-    if not isinstance(head, Mapping) or head.get("file") != _FILE:
+@dataclass(frozen=True, slots=True)
+class _Head:
+    store_id: str
+    grace_seconds: float
+    manifests: list[str]
+    uploads: list[str]
+
+
+def _head(said: Any) -> _Head:
+    if not isinstance(said, Mapping) or said.get("file") != _FILE:
         raise ValueError("another kind of file")
+    head = _Head(*(said[name] for name in _Head.__dataclass_fields__))
+    texts = (head.store_id, *_listed(head.manifests), *_listed(head.uploads))
+    if not all(isinstance(text, str) for text in texts) or not _is_number(head.grace_seconds):
+        raise ValueError("its first line has values of other types")
+    return head
+
+
+def _listed(said: object) -> list[object]:
+    return said if isinstance(said, list) else [None]
+
+
+def _is_number(said: object) -> bool:
+    return isinstance(said, int | float) and not isinstance(said, bool)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Turn what a file holds that is no plan, or no file at all, into an error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInputError(f"plan: {file} cannot be read: {error.strerror or error}", hint=_HINT) from error
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise InvalidInputError(f"plan: {file} is not one of a collection: {error}", hint=_HINT) from error
 
 
 def _lines(file: Path) -> Iterator[Candidate]:
+    """Yield what a file lists, which may have changed since it was looked at."""
     last = ""
-    with file.open("rb") as lines:
+    with _named(file), file.open("rb") as lines:
         for line in islice(lines, 1, None):
-            candidate = read_candidate(line)
+            candidate = _candidate(line)
             if not candidate.info.key.startswith(BLOBS) or candidate.info.key <= last:
                 raise ValueError("its objects are not blobs in the order of their keys")
             last = candidate.info.key
             yield candidate
+
+
+def _candidate(line: bytes) -> Candidate:
+    said = json.loads(line)
+    if not isinstance(said, list) or len(said) != _FIELDS:
+        raise ValueError("an object has other fields")
+    key, size, modified, etag, version, owner = said
+    numbers = all(isinstance(number, int) and not isinstance(number, bool) for number in (size, owner))
+    texts = isinstance(key, str) and all(text is None or isinstance(text, str) for text in (etag, version))
+    if not (numbers and texts and _is_number(modified) and abs(modified) <= _LATEST):
+        raise ValueError("an object has fields of other types")
+    return read_candidate(line)
 
 
 def plan_id(store_id: str, now: str, infos: Iterable[ObjectInfo], others: Iterable[str]) -> str:

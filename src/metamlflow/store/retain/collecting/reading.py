@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
+from metamlflow.format.blob_uris import blob_keys_in_uri
 from metamlflow.format.documents import MAX_DOCUMENT_BYTES
 from metamlflow.format.entries import decode_shard
-from metamlflow.format.layout import BLOBS
 from metamlflow.model.manifests import Item, Shard
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.entries import read_shard
@@ -44,11 +45,13 @@ class ShardOf:
         shard: the shard.
         standing: of the version that has it.
         owner: that version, as :class:`~metamlflow.store.retain.collecting.kept.Owners` knows it.
+        until: the end of its grace, if it is in it.
     """
 
     shard: Shard
     standing: Standing
     owner: int
+    until: datetime | None = None
 
 
 class Reader:
@@ -62,7 +65,6 @@ class Reader:
     def __init__(self, store: Store, moment: Moment) -> None:
         self.store = store
         self.moment = moment
-        self._root = f"{store.backend.url}/{BLOBS}"
 
     def version(self, listed: ListedVersion) -> NamedVersion:
         """Judge a version, and read what its manifest names if its content is kept."""
@@ -70,22 +72,24 @@ class Reader:
         if found.manifest is None or found.standing is None or found.standing == "dead":
             return NamedVersion(replace(found, manifest=None), [], ())
         manifest = found.manifest.manifest
-        keys = self.keys_of(manifest.items or (), found.standing)
+        keys = self.keys_of(manifest.items or (), found.standing, found.until)
         return NamedVersion(replace(found, manifest=None), keys, manifest.shards or ())  # what is left is small
 
     def shard(self, part: ShardOf) -> list[bytes]:
         """Return records of the keys that a shard names."""
-        return self.keys_of(decode_shard(read_shard(self.store, part.shard), part.shard), part.standing)
+        return self.keys_of(decode_shard(read_shard(self.store, part.shard), part.shard), part.standing, part.until)
 
-    def keys_of(self, items: Iterable[Item], standing: Standing) -> list[bytes]:
-        """Return records of the keys that items name."""
+    def keys_of(self, items: Iterable[Item], standing: Standing, until: datetime | None = None) -> list[bytes]:
+        """Return records of the keys that items name, for a version of that standing, in its grace until then."""
         keys: list[bytes] = []
         for item in items:
             for held in item.objects():
-                keys += named_key(held.key, standing, held.size)
+                keys += named_key(held.key, standing, held.size, until)
             # A pointer may lead into this very store. What it leads to is nobody's to delete.
-            if item.uri and standing != "dead" and item.uri.startswith(self._root):
-                keys += named_key(BLOBS + item.uri.removeprefix(self._root), "held", item.size)
+            if item.uri and standing != "dead":
+                pointing: Standing = "held" if standing == "live" else standing  # it need not be there
+                for key in blob_keys_in_uri(item.uri):
+                    keys += named_key(key, pointing, item.size, until)
         return keys
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """How many of the largest and of the oldest objects a report has."""
+UNNAMED = "no version names it"
+"""Why an object is garbage that was given up with no version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,13 @@ class CollectionReport:
             because an alias names them); ``dead``; ``erased``.
         kept_blobs, kept_bytes: what versions need.
         waiting: what will be deletable later, by the day (UTC), each as the number of objects and of bytes.
-        blobs, bytes: the garbage that may be deleted now.
+        blobs, bytes: the garbage that may be deleted now, without manifests and unfinished uploads.
         owners: the garbage by version, the most first; at most a thousand.
         names: the garbage by name, the most first; at most a thousand.
         largest, oldest: twenty objects each.
         kept_versions: versions that are not live and whose content is kept, and until when; at most two thousand.
         manifests: manifests of erased versions that are left and may be deleted now, as keys.
+        manifest_bytes: the bytes of these; with ``bytes`` what is freed if nothing fails.
         uploads: uploads that were begun before the grace and never finished, as keys.
         foreign: how many objects below ``blobs/sha256/`` are no blobs; they are left alone.
         deleted: how many objects were deleted, for certain.
@@ -156,6 +159,7 @@ class CollectionReport:
     oldest: tuple[GarbageObject, ...] = ()
     kept_versions: tuple[KeptVersion, ...] = ()
     manifests: tuple[str, ...] = ()
+    manifest_bytes: int = 0
     uploads: tuple[str, ...] = ()
     foreign: int = 0
     deleted: int = 0
@@ -180,6 +184,7 @@ class CollectionReport:
         found = f"{counted(self.blobs, 'object')} and {bytes_text(self.bytes)} of garbage"
         if self.manifests:
             found += f", {counted(len(self.manifests), 'manifest')} of erased versions"
+            found += f" with {bytes_text(self.manifest_bytes)}"
         if self.uploads:
             found += f", {counted(len(self.uploads), 'unfinished upload')}"
         later = sum(blobs for blobs, _ in self.waiting.values())
@@ -221,6 +226,7 @@ class CollectionReport:
             "waiting": {day: {"blobs": n, "bytes": size} for day, (n, size) in sorted(self.waiting.items())},
             **{name: [each.to_json() for each in getattr(self, name)] for name in lists},
             "manifests": list(self.manifests),
+            "manifest_bytes": self.manifest_bytes,
             "uploads": list(self.uploads),
         }
 
@@ -243,7 +249,6 @@ class CollectionReport:
 
 
 K = TypeVar("K")
-_NAMES_NOBODY = "no version names it"
 _MOST_GROUPS = 50_000
 _LISTED_GROUPS = 1_000
 
@@ -288,7 +293,7 @@ class Gathering:
     def names(self) -> tuple[GarbageOf, ...]:
         """The garbage by name, the most first."""
         most = heapq.nsmallest(_LISTED_GROUPS, self._names.items(), key=_by_bytes)
-        return tuple(GarbageOf(name, "" if name else _NAMES_NOBODY, *sums) for name, sums in most)
+        return tuple(GarbageOf(name, "" if name else UNNAMED, *sums) for name, sums in most)
 
 
 def _count(groups: dict[K, list[int]], key: K, size: int) -> None:

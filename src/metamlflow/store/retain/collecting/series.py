@@ -94,7 +94,6 @@ class Turn:
     """One collection's turn to delete. One thread renews it.
 
     Attributes:
-        began: its first record, as an object.
         waited: how long it took from before its newest record was sent until that was looked at.
         deletes: whether a deletion was sent.
         unclear: whether one may still be applied.
@@ -106,9 +105,18 @@ class Turn:
         self._number = before.number
         self._id = ""
         self._sent = 0.0
+        self._unheard = False  # whether a claim was sent of which it is not known what became
+        self.waited = timedelta()
         self.unclear = False
         self.deletes = False
-        self.began = self._claim("begun")
+
+    def begin(self) -> ObjectInfo:
+        """Claim the turn; return its first record, as an object.
+
+        Raises:
+            ConflictError: another collection has begun.
+        """
+        return self._claim("begun")
 
     def renew_if_due(self) -> None:
         """Make sure that deletions may be sent now.
@@ -126,6 +134,10 @@ class Turn:
 
     def end(self) -> None:
         """Let others begin; if a deletion is unclear, after a while."""
+        if self._unheard:
+            newest = newest_collection(self._store)
+            if newest.record is not None and newest.record.collection == self._id:
+                self._number = newest.number  # the claim did land; else this one takes its number
         self._claim("ended")
 
     def _claim(self, phase: Phase) -> ObjectInfo:
@@ -140,12 +152,15 @@ class Turn:
             phase=phase,
         )
         record = replace(record, unclear=self.unclear and phase == "ended")
-        if create_exclusively(store.backend, key, encode_collection(record), record_id, store.clock) is None:
+        self._unheard = True
+        created = create_exclusively(store.backend, key, encode_collection(record), record_id, store.clock)
+        if created is None:
+            self._unheard = False
             raise ConflictError(
                 "another collection has begun meanwhile, so this one stops",
                 hint="What was deleted was garbage; collect again when the other one has ended.",
             )
-        self._number, self._sent = number, sent
+        self._number, self._sent, self._unheard = number, sent, False
         seen = with_retries(lambda: store.backend.stat(key), store.clock)
         self.waited = timedelta(seconds=store.clock.elapsed() - sent)
         return seen
@@ -163,7 +178,8 @@ def turn(store: Store, moment: Moment) -> Iterator[Turn]:
     store.writable_marker()  # does the storage still refuse to create what exists? Else two could begin
     taken = Turn(store, moment, before)
     try:
-        check_clock(moment, taken.began, before.info, taken.waited)
+        began = taken.begin()  # in here: a look at the record that fails leaves one that keeps others waiting
+        check_clock(moment, began, before.info, taken.waited)
         yield taken
     except BaseException:
         taken.unclear = taken.deletes  # a request may be under way

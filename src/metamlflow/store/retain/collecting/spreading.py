@@ -28,7 +28,7 @@ from metamlflow.store.retain.collecting.reading import (
     memory_of_shard,
     memory_of_version,
 )
-from metamlflow.store.transfer.remote_tasks import RemoteTask, spread
+from metamlflow.store.transfer.remote_tasks import RemoteTask, shares, spread
 from metamlflow.store.transfer.scheduler import in_parallel
 
 PAGE = 1_000
@@ -145,7 +145,7 @@ class Spreading:
         executor = self._executor
         results = spread(
             lambda task: RemoteTask(executor, work, task, partial(_is_whole, is_of), _WHAT),
-            map(self._task, _batches(items, size_of)),
+            map(self._task, shares(items, size_of, most_items=TASK_VERSIONS, most_bytes=TASK_BYTES)),
             here=work,
             check=self._check,
             size_of=lambda task: sum(map(size_of, task.items)),
@@ -233,16 +233,3 @@ def _asked(listed: ListedVersion) -> Asked:
 
 def _manifest_size(asked: Asked) -> int:
     return asked.status.info.size if asked.status.info else 0
-
-
-def _batches(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[tuple[T, ...]]:
-    together: list[T] = []
-    size = 0
-    for item in items:
-        if together and (len(together) >= TASK_VERSIONS or size + size_of(item) > TASK_BYTES):
-            yield tuple(together)
-            together, size = [], 0
-        together.append(item)
-        size += size_of(item)
-    if together:
-        yield tuple(together)

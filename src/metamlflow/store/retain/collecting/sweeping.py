@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metamlflow._looks import counted
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import IntegrityError
 from metamlflow.format.layout import CONTENT
-from metamlflow.model.names import Reference
-from metamlflow.store.catalog.statuses import is_live, version_status
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.collecting.kept import PARTS, NamedKeys, Naming, Owners, split_key
 from metamlflow.store.retain.collecting.moment import Moment
 from metamlflow.store.retain.collecting.reading import Reader
 from metamlflow.store.retain.collecting.spreading import PAGE, Spreading
+from metamlflow.store.retain.collecting.wrong import Wrong, Wrongs, refuse_wrong
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.scheduler import in_parallel
 
-_MOST_WRONG = 1_000
-_MOST_SHOWN = 20
 NOBODY = -1
 
 
@@ -61,28 +55,6 @@ class Tally:
         self.bytes += other.bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A blob that is not as a live version names it.
-
-    Attributes:
-        owner: the version, as :class:`~metamlflow.store.retain.collecting.kept.Owners` knows it.
-        digest: its digest.
-        size: its size as the version has it.
-        actual: its size as listed; None if it was not listed.
-    """
-
-    owner: int
-    digest: str
-    size: int
-    actual: int | None = None
-
-    def __str__(self) -> str:
-        if self.actual is None:
-            return f"sha256:{self.digest} is missing"
-        return f"sha256:{self.digest} has {self.actual:,} bytes instead of {self.size:,}"
-
-
 @dataclass
 class Swept:
     """What a listing of ``blobs/`` shows.
@@ -97,13 +69,13 @@ class Swept:
     kept: Tally = field(default_factory=Tally)
     waiting: dict[str, Tally] = field(default_factory=dict)
     foreign: int = 0
-    wrong: list[Wrong] = field(default_factory=list)
+    wrong: Wrongs = field(default_factory=Wrongs)
 
     def merge(self, other: Swept) -> None:
         """Take in what another part shows."""
         self.kept.merge(other.kept)
         self.foreign += other.foreign
-        self.wrong = (self.wrong + other.wrong)[:_MOST_WRONG]
+        self.wrong.merge(other.wrong)
         for day, tally in other.waiting.items():
             self.waiting.setdefault(day, Tally()).merge(tally)
 
@@ -168,7 +140,6 @@ class Sweep:
         self._found = found
         self._counter = counter
         self._spreading = Spreading(Reader(store, moment), executor, counter.add)
-        self._stop = threading.Event()
 
     def run(self) -> Swept:
         """List all blobs; return what they are.
@@ -177,10 +148,9 @@ class Sweep:
             IntegrityError: a blob that a live version names is not there, or has another size.
         """
         swept = Swept()
-        for part in in_parallel(self._part, range(PARTS), cancel=self._stop.set):
+        for part in in_parallel(self._part, range(PARTS), cancel=self._counter.cancel):
             swept.merge(part)
-        if swept.wrong:
-            self._refuse_wrong(swept)
+        refuse_wrong(self._store, self._owners, swept.wrong)
         return swept
 
     def _part(self, part: int) -> Swept:
@@ -205,8 +175,6 @@ class Sweep:
             if last is not None and info.key > last:
                 return
             if number % PAGE == 0:
-                if self._stop.is_set():
-                    return
                 self._counter.add(files=PAGE if number else 0)
             yield info
 
@@ -226,28 +194,6 @@ class Sweep:
         swept.waiting.setdefault(f"{until:%Y-%m-%d}", Tally()).add(info.size)
         return None
 
-    def _refuse_wrong(self, swept: Swept) -> None:
-        lost: list[tuple[Reference, Wrong]] = []
-        for wrong in swept.wrong:
-            reference = Reference.parse(self._owners.get(wrong.owner).reference)
-            assert isinstance(reference.version, int)  # noqa: S101 (as it was noted)
-            # A listing in no order may have missed the state that says that the content is not here.
-            status = version_status(self._store, reference.name, reference.version)
-            if is_live(self._store, reference.name, status, by_times=False):
-                lost.append((reference, wrong))
-        if lost:
-            first = lost[0][1]
-            shown = "\n  ".join(f"{reference}: {wrong}" for reference, wrong in lost[:_MOST_SHOWN])
-            raise IntegrityError(
-                f"content of live versions is not in the store, or not whole, so nothing was deleted "
-                f"({counted(len(lost), 'blob')}):\n  {shown}",
-                hint="What else is wrong there is not known. Put them back with `metamlflow repair`, or prune the "
-                "versions; then collect again.",
-                expected=f"{first.size:,} bytes",
-                actual="missing" if first.actual is None else f"{first.actual:,} bytes",
-                key="",
-            )
-
 
 class _Named:
     """The keys that versions name, in the order of their digests, beside a listing in that order."""
@@ -257,7 +203,7 @@ class _Named:
         self._digest: bytes | None = b""
         self._left: dict[bytes, Naming] = {}
         self._seen: set[bytes] = set()
-        self.wrong: list[Wrong] = []
+        self.wrong = Wrongs()
 
     def of(self, digest: bytes, rest: bytes, size: int) -> Naming | None:
         """Return what names a key that is listed with a size. Digests come in ascending order."""
@@ -286,5 +232,5 @@ class _Named:
     def _note(self, naming: Naming, actual: int | None) -> None:
         digest = (self._digest or b"").hex()
         for each in (naming, *naming.others):
-            if each.size != actual and len(self.wrong) < _MOST_WRONG:
-                self.wrong.append(Wrong(each.owner, digest, each.size, actual))
+            if each.size != actual:
+                self.wrong.note(Wrong(each.owner, digest, each.size, actual))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from metamlflow._looks import counted
 from metamlflow.backend import ObjectInfo
 from metamlflow.errors import IntegrityError, MetaMLFlowError, ObjectNotFoundError
-from metamlflow.format.layout import sha256_of_blob_key
+from metamlflow.format.layout import sha256_of_blob_key, version_prefix
 from metamlflow.model.findings import Finding, Level
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.statuses import is_live, version_status
@@ -21,17 +21,18 @@ from metamlflow.store.catalog.store import Store, store_from
 from metamlflow.store.read.content import check_stored
 from metamlflow.store.retain.blob_index import Compared, Naming, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue
-from metamlflow.store.retain.fsck.progress import BlobProgress
+from metamlflow.store.retain.fsck.doubts import Doubts
+from metamlflow.store.retain.fsck.progress import BlobCounts, BlobProgress
 from metamlflow.store.retain.fsck.report import FsckFinding, found
 from metamlflow.store.retain.fsck.selection import BlobSelection
 from metamlflow.store.transfer.progress import Counter
 from metamlflow.store.transfer.rate_limit import RateLimit
+from metamlflow.store.transfer.remote_tasks import RemoteTask, spread
 from metamlflow.store.transfer.scheduler import in_parallel
 from metamlflow.store.transfer.spooling import SMALL
 
 _TOGETHER = 256  # blobs of one task, and of one line of progress
 _MOST_BYTES_TOGETHER = 1024**3
-_TASKS_AHEAD = 64
 _ASKED = 100  # versions that are asked whether they are live, before a blob of theirs is told as damaged
 
 
@@ -64,6 +65,7 @@ class BlobPass:
         executor: runs parts of the work; None for threads here.
         progress: the file with what is done; None for none.
         counter: counts for the caller.
+        doubts: notes what the storage refuses to say.
         blobs: how many blobs live versions name.
         examined: how many were looked at one by one.
         bytes: how many bytes of these were read.
@@ -78,28 +80,33 @@ class BlobPass:
     executor: Executor | None
     progress: BlobProgress | None
     counter: Counter
+    doubts: Doubts
     blobs: int = 0
     examined: int = 0
     bytes: int = 0
     foreign: list[FsckFinding] = field(default_factory=list)
     unverifiable: int = 0
     _first: str = ""
+    _again: int = 0
 
     def findings(self, catalogue: Catalogue) -> Iterator[FsckFinding]:
         """Yield what is wrong with blobs, in the order of their keys, and what lies among them."""
         if self.progress is not None:
-            self.examined, self.bytes = self.progress.examined, self.progress.bytes
+            before = self.progress.counts
+            self.examined, self.bytes = before.examined, before.bytes
+            self.unverifiable, self._first = before.unverifiable, before.first_unverifiable
         compared = named_and_listed(catalogue.blobs.by_key(), listed_blobs(self.store))
         looks = (look for each in compared for look in self._looks(each))
         noted: list[tuple[Look, Finding | None]] = []
-        for look, finding in self._done(looks):
-            self.examined += 1
-            self.bytes += look.naming.size if look.level == "full" and finding is None else 0
-            self.counter.add(files=1)
-            noted.append((look, finding))
-            if len(noted) == _TOGETHER:
-                yield from self._told(catalogue, noted)
-                noted = []
+        with closing(self._done(looks)) as done:  # work that is no longer needed is cancelled at once
+            for look, finding in done:
+                self.examined += 1
+                self.bytes += look.naming.size if look.level == "full" and finding is None else 0
+                self.counter.add(files=1)
+                noted.append((look, finding))
+                if len(noted) == _TOGETHER:
+                    yield from self._told(catalogue, noted)
+                    noted = []
         yield from self._told(catalogue, noted)
         yield from self.foreign
         if count := self.unverifiable:
@@ -111,14 +118,15 @@ class BlobPass:
     def _looks(self, compared: Compared) -> Iterator[Look]:
         """Yield how a blob is looked at, once for each size that is claimed of it; nothing if the listing tells."""
         key, namings, info = compared
-        first = next(namings, None)
+        claims = (naming for naming in namings if not naming.is_pointer)
+        first = next(claims, None)
         if first is None:
             if sha256_of_blob_key(key) is None and not key.endswith("/"):
                 self.foreign.append(found("foreign-object", key, f"{key} is the key of no content"))
             return
         self.blobs += 1
         by_claim: dict[tuple[int, str | None], tuple[Naming, list[int]]] = {}
-        for naming in itertools.chain((first,), namings):
+        for naming in itertools.chain((first,), claims):
             _, others = by_claim.setdefault((naming.size, naming.crc32c), (naming, []))
             if len(others) < _ASKED:
                 others.append(naming.version)
@@ -132,7 +140,7 @@ class BlobPass:
             elif self.progress is None or not is_listed or not self.progress.is_done(key):
                 yield Look(naming, tuple(others), self.level if is_listed else "stat", info if is_listed else None)
 
-    def _done(self, looks: Iterable[Look]) -> Iterator[tuple[Look, Finding | None]]:
+    def _done(self, looks: Iterable[Look]) -> Generator[tuple[Look, Finding | None]]:
         if self.executor is None:
             yield from in_parallel(
                 lambda look: (look, looked_at(self.store, look, self.pace)),
@@ -141,20 +149,16 @@ class BlobPass:
                 cancel=self.counter.cancel,
             )
             return
-        state = pickle.dumps(self.store)
-        under_way: deque[tuple[list[Look], Future[list[Finding | None]]]] = deque()
-        try:
-            for task in _tasks(looks):
-                under_way.append((task, self.executor.submit(look_elsewhere, state, task, self.pace)))
-                while len(under_way) > _TASKS_AHEAD:
-                    yield from _results(*under_way[0])
-                    under_way.popleft()
-            while under_way:
-                yield from _results(*under_way[0])
-                under_way.popleft()
-        finally:  # the executor belongs to the caller: cancel the tasks that are no longer needed
-            for _, future in under_way:
-                future.cancel()
+        executor, state = self.executor, pickle.dumps(self.store)
+        results = spread(
+            lambda task: RemoteTask(executor, look_elsewhere, task, _is_whole, "a part of the examination"),
+            (Looks(state, self.pace.rates, looks) for looks in _together(looks)),
+            here=look_elsewhere,
+            check=self.counter.add,
+        )
+        with closing(results):
+            for done in results:
+                yield from done
 
     def _told(self, catalogue: Catalogue, noted: list[tuple[Look, Finding | None]]) -> Iterator[FsckFinding]:
         """Yield the findings of blobs that a version needs that is live now, too; record that they are done."""
@@ -165,13 +169,14 @@ class BlobPass:
                 self._first = self._first or finding.key
             elif finding is not None and (told := self._finding(catalogue, look, finding)) is not None:
                 yield told
+        self._again += len(again)
         if self.progress is not None and noted:
-            after = max(self.progress.after, noted[-1][0].naming.key)
-            self.progress.note(after, self.examined, self.bytes, again)
+            counts = BlobCounts(self.examined - self._again, self.bytes, self.unverifiable, self._first)
+            self.progress.note([look.naming.key for look, _ in noted], set(again), counts)
 
     def _finding(self, catalogue: Catalogue, look: Look, finding: Finding) -> FsckFinding | None:
         versions = [catalogue.versions[index] for index in dict.fromkeys(look.others)]
-        needs = [known for known in versions if is_needed(self.store, known.name, known.version)]
+        needs = [known for known in versions if is_needed(self.store, known.name, known.version, self.doubts)]
         if not needs:
             return None  # pruned meanwhile, so its bytes may be gone
         first, more = needs[0], len(needs) - 1
@@ -192,10 +197,15 @@ _WORDS = {
 }
 
 
-def is_needed(store: Store, name: ArtifactName, version: int) -> bool:
-    """Whether a version is live at this moment, so that its bytes have to be there: one listing."""
-    status = version_status(store, name, version)
-    return status.info is not None and is_live(store, name, status, by_times=False)
+def is_needed(store: Store, name: ArtifactName, version: int, doubts: Doubts) -> bool:
+    """Whether a version is live at this moment, so that its bytes have to be there: one listing.
+
+    It was live when it was read, and stays so where the storage refuses to say.
+    """
+    with doubts.about(version_prefix(name, version), str(name), version):
+        status = version_status(store, name, version)
+        return status.info is not None and is_live(store, name, status, by_times=False)
+    return True
 
 
 def looked_at(store: Store, look: Look, pace: RateLimit) -> Finding | None:
@@ -214,10 +224,31 @@ def looked_at(store: Store, look: Look, pace: RateLimit) -> Finding | None:
         return Finding(entry.path, "unreadable", entry.key, expected, error.message)
 
 
-def look_elsewhere(state: bytes, looks: list[Look], pace: RateLimit) -> list[Finding | None]:
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Blobs that one task looks at.
+
+    Its text shows no option of the store: executors write tasks to their logs.
+    """
+
+    store: bytes = field(repr=False)
+    rates: tuple[float | None, float | None]
+    looks: list[Look] = field(repr=False)
+
+
+def look_elsewhere(task: Looks) -> list[tuple[Look, Finding | None]]:
     """Look at blobs in another thread, process or machine."""
-    store, own_pace = store_from(state), _pace_of(pace.rates)
-    return list(in_parallel(lambda look: looked_at(store, look, own_pace), looks, size_of=_bytes_in_memory))
+    store, pace = store_from(task.store), _pace_of(task.rates)
+    return list(in_parallel(lambda look: (look, looked_at(store, look, pace)), task.looks, size_of=_bytes_in_memory))
+
+
+def _is_whole(task: Looks, result: object) -> bool:
+    return (
+        isinstance(result, list)
+        and all(isinstance(done, tuple) and len(done) == 2 for done in result)  # noqa: PLR2004 (a look, and what it found)
+        and [look for look, _ in result] == task.looks
+        and all(found is None or isinstance(found, Finding) for _, found in result)
+    )
 
 
 @lru_cache(maxsize=8)
@@ -231,7 +262,7 @@ def _bytes_in_memory(look: Look) -> int | None:
     return look.naming.size if look.naming.size <= SMALL else None
 
 
-def _tasks(looks: Iterable[Look]) -> Iterator[list[Look]]:
+def _together(looks: Iterable[Look]) -> Iterator[list[Look]]:
     task: list[Look] = []
     size = 0
     for look in looks:
@@ -242,10 +273,6 @@ def _tasks(looks: Iterable[Look]) -> Iterator[list[Look]]:
             task, size = [], 0
     if task:
         yield task
-
-
-def _results(task: list[Look], future: Future[list[Finding | None]]) -> Iterator[tuple[Look, Finding | None]]:
-    return zip(task, future.result(), strict=True)
 
 
 def _kind_of(finding: Finding) -> str:

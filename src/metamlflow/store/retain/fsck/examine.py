@@ -19,6 +19,7 @@ from metamlflow.store.cache.file_cache import FileCache
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.retain.catalogue import Catalogue, ShardFailure, names_read
 from metamlflow.store.retain.fsck.blobs import BlobPass, is_needed
+from metamlflow.store.retain.fsck.doubts import Doubts
 from metamlflow.store.retain.fsck.links import Links
 from metamlflow.store.retain.fsck.progress import BlobProgress
 from metamlflow.store.retain.fsck.report import FsckFinding, FsckReport, found, ordered
@@ -83,15 +84,16 @@ def examine_store(store: Store, cache: FileCache, request: FsckRequest) -> FsckR
         head = {"fsck": store.url, "level": request.level, "share": chosen.share, "seed": chosen.seed}
         with blamed_on("resume"):
             progress = BlobProgress(request.resume, head | {"part": chosen.part, "parts": chosen.parts})
-    with Catalogue(lambda state: state == "live") as catalogue, Links() as links:
+    doubts = Doubts()
+    with Catalogue(lambda state: state == "live") as catalogue, Links(doubts) as links:
         examination = _Examination(store, request, catalogue, links, Now.of(store))
         findings = list(examination.of_records())
-        blobs = BlobPass(
-            store, request.level, chosen, request.pace, request.executor, progress, Counter("fsck", request.progress)
-        )
+        counter = Counter("fsck", request.progress)
+        blobs = BlobPass(store, request.level, chosen, request.pace, request.executor, progress, counter, doubts)
         findings += blobs.findings(catalogue)
         findings += upload_findings(store)
         findings += cache_findings(store, cache, full=request.level == "full")
+        findings += doubts.findings
         return FsckReport(
             uri=store.url,
             level=request.level,
@@ -115,7 +117,8 @@ class _Examination:
         self._links = links
         self._now = now
         self._unknown: list[FsckFinding] = []
-        self.records = Records(store, request.pace, skipped)
+        self._doubts = links.doubts
+        self.records = Records(store, request.pace, self._doubts, skipped)
 
     def of_records(self) -> Iterator[FsckFinding]:
         """Yield what is wrong with records, and fill the catalogue."""
@@ -126,7 +129,7 @@ class _Examination:
         altered: set[str] = set()
         for records in names_read(self._store, self._pace, self._note_unknown):
             self.records.count += sum(1 for _ in records.all())
-            latest, findings = judged_twice(self._store, records, self._now, self._pace)
+            latest, findings = judged_twice(self._store, records, self._now, self._pace, self._doubts)
             yield from findings
             altered.update(finding.key for finding in findings if finding.kind == "manifest-altered")
             self._catalogue.add(latest)
@@ -149,7 +152,7 @@ class _Examination:
     def _of_list(self, failure: ShardFailure) -> Iterator[FsckFinding]:
         for index in failure.versions:
             known = self._catalogue.versions[index]
-            if is_needed(self._store, known.name, known.version):
+            if is_needed(self._store, known.name, known.version, self._doubts):
                 message = f"a part of the list of files of {known.name}@{known.version}: {failure.error.message}"
                 yield found(
                     "list-damaged", failure.shard.key, message, name=str(known.name), version=known.version,

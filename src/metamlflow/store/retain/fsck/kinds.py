@@ -190,6 +190,10 @@ KINDS: Mapping[str, KindOfFinding] = MappingProxyType(
             "If a newer metamlflow wrote it, update; else remove it.",
         ),
         "foreign-object": KindOfFinding("note", "An object is no part of the store.", "Remove it if it is not needed."),
+        "look-refused": KindOfFinding(
+            "fault", "The storage did not show an object at a second look: whether something is wrong is not known.",
+            "Remove the cause, and run again.",
+        ),
         "upload-abandoned": KindOfFinding(
             "note", "Uploads or temporary files were left by killed processes.", "See the finding."
         ),

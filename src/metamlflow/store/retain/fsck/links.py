@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import MetaMLFlowError, ObjectNotFoundError
+from metamlflow.errors import MetaMLFlowError
 from metamlflow.format.layout import EDGES, edge_key, manifest_key
 from metamlflow.format.listed_keys import ListedKey, listed_key
 from metamlflow.format.runs import EDGE
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.ordered import listed_in_order
-from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import load_manifest, version_status
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.retain.fsck.doubts import REFUSALS, Doubts
 from metamlflow.store.retain.fsck.report import FsckFinding, found
+from metamlflow.store.retain.presence import stat_or_none
 from metamlflow.store.retain.sorted_runs import SortedRuns
 from metamlflow.store.retain.versions import NameRecords, Now
 
@@ -31,9 +31,11 @@ class Links:
     """What versions, runs and signatures say of other versions, in bounded memory. A context manager.
 
     Attributes:
+        doubts: notes what the storage refuses to say.
         doubtful: versions whose inputs are not known: erased, or with a manifest that cannot be read.
     """
 
+    doubts: Doubts = field(default_factory=Doubts)
     doubtful: set[VersionId] = field(default_factory=set)
     _edges: SortedRuns = field(default_factory=SortedRuns)
     _digests: SortedRuns = field(default_factory=SortedRuns)
@@ -52,8 +54,8 @@ class Links:
             facts, tomb = records.facts_of(version), records.tombs.get(version)
             if facts is None:
                 self.doubtful.add(this)
-                if tomb is not None and tomb.value is not None:
-                    self._note(_IS, this, tomb.value.manifest_digest, tomb.info.key, "")
+                if tomb is not None and tomb.value is not None and tomb.value.known_digest:
+                    self._note(_IS, this, tomb.value.known_digest, tomb.info.key, "")
                 continue
             key = records.manifests[version].info.key
             self._note(_IS, this, facts.digest, key, "")
@@ -81,9 +83,8 @@ class Links:
                 if what == _IS:
                     actual = digest
                 elif not actual:
-                    if kind == "signature" and this not in self.doubtful and not _exists(store, this):
-                        message = f"there is a signature over {name}@{number}, which does not exist"
-                        yield found("signature-of-nothing", key, message, name=name, version=this[1])
+                    if kind == "signature" and this not in self.doubtful:
+                        yield from self._of_nothing(store, this, key)
                 elif digest != actual and kind == "signature":
                     yield found(
                         "signature-of-another", key, f"the signature is over another manifest than {name}@{number} has",
@@ -97,6 +98,13 @@ class Links:
                         name=name, version=this[1], expected=digest, actual=actual,
                     )  # fmt: skip
 
+    def _of_nothing(self, store: Store, signed: VersionId, key: str) -> Iterator[FsckFinding]:
+        name, version = str(signed[0]), signed[1]
+        with self.doubts.about(manifest_key(*signed), name, version):
+            if not _exists(store, signed):
+                message = f"there is a signature over {name}@{version}, which does not exist"
+                yield found("signature-of-nothing", key, message, name=name, version=version)
+
     # --- edges --------------------------------------------------------------------------------------------------------
 
     def edge_findings(self, store: Store, now: Now) -> Iterator[FsckFinding]:
@@ -109,13 +117,11 @@ class Links:
                 yield from self._unexpected(store, info, now)
                 info = next(listed, None)
             if info is not None and info.key == key:
-                if info.size != len(EDGE):
-                    yield _edge(info.key, "edge-damaged", f"has {info.size} bytes, and not those of an edge")
+                yield from _of_edge(key, info)
                 info = next(listed, None)
-            elif (size := _size_of(store, key)) is None:
-                yield _edge(key, "edge-missing", "does not exist")
-            elif size != len(EDGE):
-                yield _edge(key, "edge-damaged", f"has {size} bytes, and not those of an edge")
+                continue
+            with self.doubts.about(key):
+                yield from _of_edge(key, stat_or_none(store, key))
         while info is not None:
             yield from self._unexpected(store, info, now)
             info = next(listed, None)
@@ -126,9 +132,19 @@ class Links:
             if not info.key.endswith("/"):
                 yield found("foreign-object", info.key, f"{info.key} is the key of no edge")
             return
-        if at.consumer in self.doubtful or now.is_younger(info) or _is_used(store, at):
-            return  # its consumer cannot tell, or is about to be published, or was published meanwhile
-        yield _edge(info.key, "edge-to-nothing", "leads to a version that was not made from it, or does not exist")
+        if at.consumer in self.doubtful or now.is_younger(info):
+            return  # its consumer cannot tell, or is about to be published
+        with self.doubts.about(manifest_key(*at.consumer), str(at.consumer[0]), at.consumer[1]):
+            if _is_used(store, at):
+                return  # it was published meanwhile
+            yield _edge(info.key, "edge-to-nothing", "leads to a version that was not made from it, or does not exist")
+
+
+def _of_edge(key: str, info: ObjectInfo | None) -> Iterator[FsckFinding]:
+    if info is None:
+        yield _edge(key, "edge-missing", "does not exist")
+    elif info.size != len(EDGE):
+        yield _edge(key, "edge-damaged", f"has {info.size} bytes, and not those of an edge")
 
 
 def _edge(key: str, kind: str, what: str) -> FsckFinding:
@@ -140,19 +156,14 @@ def _edge(key: str, kind: str, what: str) -> FsckFinding:
     return found(kind, key, message, name=str(name), version=version)
 
 
-def _size_of(store: Store, key: str) -> int | None:
-    try:
-        return with_retries(lambda: store.backend.stat(key), store.clock).size
-    except ObjectNotFoundError:
-        return None
-
-
 def _is_used(store: Store, at: ListedKey) -> bool:
-    with suppress(MetaMLFlowError):
-        if at.consumer is not None:
-            inputs = load_manifest(store, *at.consumer).manifest.inputs
-            return any((used.name, used.version) == (at.name, at.version) for used in inputs)
-    return False
+    try:
+        inputs = () if at.consumer is None else load_manifest(store, *at.consumer).manifest.inputs
+    except REFUSALS:
+        raise
+    except MetaMLFlowError:
+        return False
+    return any((used.name, used.version) == (at.name, at.version) for used in inputs)
 
 
 def _exists(store: Store, version: VersionId) -> bool:

@@ -111,7 +111,7 @@ def _link(records: NameRecords, version: int) -> Link:
         is_buried = manifest is not None and not manifest.gone
         if tomb.value is None:
             return Link(version, is_buried=is_buried)
-        return Link(version, tomb.value.manifest_digest, tomb.value.previous, is_buried=is_buried)
+        return Link(version, tomb.value.manifest_digest, tomb.value.known_previous, is_buried=is_buried)
     assert manifest is not None  # noqa: S101 (for the type checker: a committed version has one of the two)
     if manifest.gone:
         return Link(version, is_lost=True)

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from metamlflow.errors import StoreFormatError
-from metamlflow.format.layout import COLLECTIONS, POLICIES, PROTECTIONS, protection_key, protections_prefix
+from metamlflow.format.layout import (
+    COLLECTIONS,
+    POLICIES,
+    PROTECTIONS,
+    protection_key,
+    protections_prefix,
+    version_prefix,
+)
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.statuses import is_live, state_that_holds, version_status
 from metamlflow.store.catalog.store import Store
@@ -38,7 +45,7 @@ def protection_findings(records: Records) -> Iterator[FsckFinding]:
         reads = list(group)
 
         def judge(reads: Iterable[Read], name: ArtifactName = name, version: int = version) -> list[FsckFinding]:
-            return _judged(records.store, name, version, [read for read in reads if not read.gone])
+            return _judged(records, name, version, [read for read in reads if not read.gone])
 
         yield from records.look_again(judge, protections_prefix(name, version), reads)
 
@@ -49,7 +56,7 @@ def _version_of(read: Read) -> tuple[ArtifactName, int]:
     return read.at.name, read.at.version
 
 
-def _judged(store: Store, name: ArtifactName, version: int, reads: list[Read]) -> list[FsckFinding]:
+def _judged(records: Records, name: ArtifactName, version: int, reads: list[Read]) -> list[FsckFinding]:
     begun = {read.at.number: read for read in reads if read.at.kind == "protection"}
     ended = {read.at.number for read in reads if read.at.kind == "unprotection"}
     findings = list(unreadable(reads))
@@ -59,13 +66,17 @@ def _judged(store: Store, name: ArtifactName, version: int, reads: list[Read]) -
         message = f"protection {number:,} of {name}@{version} is missing"
         findings.append(found("protection-missing", key, message, name=str(name), version=version, severity=severity))
     held = [read for number, read in begun.items() if number not in ended]
-    if held and (doubt := _doubt(store, name, version)):
-        kind, message, severity = doubt
-        findings.append(found(kind, held[0].info.key, message, name=str(name), version=version, severity=severity))
+    if held:
+        with records.doubts.about(version_prefix(name, version), str(name), version):
+            wrong = _wrong_with(records.store, name, version)
+            if wrong is not None:
+                kind, message, severity = wrong
+                key = held[0].info.key
+                findings.append(found(kind, key, message, name=str(name), version=version, severity=severity))
     return findings
 
 
-def _doubt(store: Store, name: ArtifactName, version: int) -> tuple[str, str, Severity] | None:
+def _wrong_with(store: Store, name: ArtifactName, version: int) -> tuple[str, str, Severity] | None:
     """Return what is wrong with the version that is protected, as it is now."""
     status = version_status(store, name, version)
     if status.info is None and not status.erased:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from metamlflow.format.layout import artifact_prefix
 from metamlflow.store.catalog.ordered import listed_in_order
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.retain.fsck.doubts import Doubts
 from metamlflow.store.retain.fsck.names import judged
 from metamlflow.store.retain.fsck.report import FsckFinding
 from metamlflow.store.retain.record_reads import known_records, read_each
@@ -22,12 +23,14 @@ def records_of(store: Store, name: NameRecords, pace: RateLimit) -> NameRecords:
 
 
 def judged_twice(
-    store: Store, records: NameRecords, now: Now, pace: RateLimit
+    store: Store, records: NameRecords, now: Now, pace: RateLimit, doubts: Doubts
 ) -> tuple[NameRecords, list[FsckFinding]]:
     """Return the records of a name and what is wrong with them: if anything is, as they are at a second look."""
     first = judged(records, now)
     if not first:
         return records, []
-    again = records_of(store, records, pace)
-    before = {(finding.kind, finding.key) for finding in first}
-    return again, [finding for finding in judged(again, now) if (finding.kind, finding.key) in before]
+    with doubts.about(artifact_prefix(records.name), str(records.name)):
+        again = records_of(store, records, pace)
+        before = {(finding.kind, finding.key) for finding in first}
+        return again, [finding for finding in judged(again, now) if (finding.kind, finding.key) in before]
+    return records, first

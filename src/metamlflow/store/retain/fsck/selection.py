@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from metamlflow.errors import InvalidInputError
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,12})?)\s*%")
+_FRACTION = re.compile(r"0?\.[0-9]{1,12}")  # of 1; a whole number could be meant as one, or as a percentage
 _BITS = 64
 _HEX_DIGITS = _BITS // 4
 
@@ -44,7 +45,7 @@ def selection_of(sample: float | str | None, seed: int, subset: tuple[int, int] 
     """Return the choice that a caller describes.
 
     Args:
-        sample: a share such as ``0.01`` or ``"1%"``; None for all.
+        sample: a share such as ``0.01``, ``"0.01"`` or ``"1%"``; None for all.
         seed: a whole number.
         subset: number and count of parts, such as ``(1, 7)`` or ``"1/7"``; None for all.
 
@@ -57,11 +58,13 @@ def selection_of(sample: float | str | None, seed: int, subset: tuple[int, int] 
     return BlobSelection(1.0 if sample is None else _share(sample), seed, part, parts)
 
 
-def _share(sample: object) -> float:
+def _share(sample: float | str) -> float:
     share = math.nan
     if isinstance(sample, str) and (match := _PERCENT.fullmatch(sample.strip())):
         share = float(match[1]) / 100
-    elif isinstance(sample, int | float) and not isinstance(sample, bool):
+    elif not isinstance(sample, bool) and (
+        _FRACTION.fullmatch(sample.strip()) if isinstance(sample, str) else isinstance(sample, int | float)
+    ):
         share = float(sample)
     if not 0 < share <= 1:
         raise InvalidInputError(f"sample: expected a share such as 0.01 or '1%', not {sample!r:.80}")

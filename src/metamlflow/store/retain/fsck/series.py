@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from metamlflow.backend import ObjectInfo
-from metamlflow.errors import MissingDependencyError, ObjectNotFoundError
+from metamlflow.errors import MissingDependencyError
 from metamlflow.format.features import StoreFeatures
 from metamlflow.format.layout import (
     FEATURES,
@@ -26,12 +26,13 @@ from metamlflow.format.signatures import SignatureRecord
 from metamlflow.model.names import ArtifactName
 from metamlflow.model.runs import RunEnd, RunStart
 from metamlflow.store.catalog.ordered import listed_in_order
-from metamlflow.store.catalog.records import with_retries
 from metamlflow.store.catalog.statuses import page_of
 from metamlflow.store.catalog.store import Store
+from metamlflow.store.retain.fsck.doubts import Doubts
 from metamlflow.store.retain.fsck.links import Links
 from metamlflow.store.retain.fsck.names import series_gap, unreadable
 from metamlflow.store.retain.fsck.report import FsckFinding, found
+from metamlflow.store.retain.presence import stat_or_none
 from metamlflow.store.retain.record_reads import Read, known_records, read_each
 from metamlflow.store.retain.versions import Now
 from metamlflow.store.transfer.rate_limit import RateLimit
@@ -48,11 +49,15 @@ class Records:
     Args:
         store: the store.
         pace: the rate.
+        doubts: notes what the storage refuses to say.
         skipped: kinds of records that are listed and not read.
     """
 
-    def __init__(self, store: Store, pace: RateLimit, skipped: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, store: Store, pace: RateLimit, doubts: Doubts | None = None, skipped: frozenset[str] = frozenset()
+    ) -> None:
         self.store = store
+        self.doubts = doubts or Doubts()
         self._pace = pace
         self._skipped = skipped
         self.count = 0
@@ -82,7 +87,9 @@ class Records:
         if not findings:
             return []
         before = {(finding.kind, finding.key) for finding in findings}
-        return [finding for finding in judge(list(self.below(prefix))) if (finding.kind, finding.key) in before]
+        with self.doubts.about(prefix):
+            return [finding for finding in judge(list(self.below(prefix))) if (finding.kind, finding.key) in before]
+        return findings
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -111,27 +118,24 @@ class NamesSeen:
     def use(self, name: ArtifactName) -> Iterator[FsckFinding]:
         """Note that a name has versions; yield a finding if it has no record."""
         self._used.add(name)
-        if name not in self._recorded and not _is_there(self._records.store, name_key(name)):
-            yield found("name-record-missing", name_key(name), f"{name} has versions and no record", name=str(name))
+        if name in self._recorded:
+            return
+        key = name_key(name)
+        with self._records.doubts.about(key, str(name)):
+            if stat_or_none(self._records.store, key) is None:
+                yield found("name-record-missing", key, f"{name} has versions and no record", name=str(name))
 
     def unused(self, now: Now) -> Iterator[FsckFinding]:
         """Yield the names that have a record and no version. A registration may be about to make the first."""
         store = self._records.store
         for name, info in self._recorded.items():
-            if name in self._used or page_of(store, versions_prefix(name), "", 1):
+            if name in self._used:
                 continue
-            if _is_there(store, info.key):
-                severity = "note" if now.is_younger(info) else "fault"
-                message = f"{name} has a record and no version"
-                yield found("name-without-version", info.key, message, name=str(name), severity=severity)
-
-
-def _is_there(store: Store, key: str) -> bool:
-    try:
-        with_retries(lambda: store.backend.stat(key), store.clock)
-    except ObjectNotFoundError:
-        return False
-    return True
+            with self._records.doubts.about(info.key, str(name)):
+                if not page_of(store, versions_prefix(name), "", 1) and stat_or_none(store, info.key) is not None:
+                    severity = "note" if now.is_younger(info) else "fault"
+                    message = f"{name} has a record and no version"
+                    yield found("name-without-version", info.key, message, name=str(name), severity=severity)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -151,9 +155,12 @@ def run_findings(records: Records, links: Links) -> Iterator[FsckFinding]:
         for read in reads:
             _note_run(read, links, wanted)
     for digest, run in wanted.items():
+        if digest in lists:
+            continue
         key = distributions_key(digest)
-        if digest not in lists and not _is_there(records.store, key):
-            yield found("distributions-missing", key, f"run {run} names a list of packages that does not exist")
+        with records.doubts.about(key):
+            if stat_or_none(records.store, key) is None:
+                yield found("distributions-missing", key, f"run {run} names a list of packages that does not exist")
 
 
 def _run_of(read: Read) -> tuple[bool, str]:

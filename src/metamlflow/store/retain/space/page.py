@@ -108,9 +108,12 @@ def _growth(growth: Sequence[Growth], width: int) -> str:
     left, top, height = 64.0, 30.0, 250.0
     right, bottom = width - 12.0, top + height - 60
     first, last = points[0].day, points[-1].day
-    if first == last:
+    if first == last and first > date.min:
         first -= timedelta(days=1)
         points.insert(0, Growth(first, 0, 0))
+    elif first == last:  # no day is before it
+        last += timedelta(days=1)
+        points.append(Growth(last, points[0].registered, points[0].stored))
     most = _round_up(max(max(point.registered, point.stored) for point in points))
 
     def x(day: date) -> float:

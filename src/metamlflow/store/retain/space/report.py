@@ -38,7 +38,8 @@ class UsageReport:
         names: by name, the largest first.
         versions: by version, by name and number.
         growth: one entry for each day on which something was registered.
-        unreadable: the records that could not be read. What they name seems to be garbage, and is none.
+        unreadable: the records that could not be read, and manifests that vanished. What they name seems to be
+            garbage, and is none.
     """
 
     uri: str
@@ -136,7 +137,8 @@ class UsageReport:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Replace a file, or leave the one that is there as it is."""
+    """Replace a file, or leave the one that is there as it is. A link stays, and what it leads to is replaced."""
+    file = Path(os.path.realpath(file))
     if file.exists() and not file.is_file():  # a pipe, a device
         file.write_text(text, "utf-8")
         return

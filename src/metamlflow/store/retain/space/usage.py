@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date
 
 from metamlflow.errors import InvalidInputError, StoreFormatError
+from metamlflow.format.layout import manifest_key
 from metamlflow.model.names import ArtifactName
 from metamlflow.store.catalog.aliases import aliases_of
 from metamlflow.store.catalog.protections import protected
+from metamlflow.store.catalog.records import key_is_listed
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.catalog.versions import not_found
 from metamlflow.store.lineage.edges import VersionId
 from metamlflow.store.retain.blob_index import Compared, listed_blobs, named_and_listed
 from metamlflow.store.retain.catalogue import Catalogue, names_read
+from metamlflow.store.retain.gaps import look_for
 from metamlflow.store.retain.sorted_runs import MOST_BYTES
 from metamlflow.store.retain.space.figures import Growth, NameUsage, VersionUsage
 from metamlflow.store.retain.space.report import UsageReport
@@ -84,7 +87,7 @@ def usage_of(
         unreadable: list[str] = []
         held: set[VersionId] = set()
         for records in names_read(store, pace, unread=_UNREAD):
-            unreadable += [read.info.key for read in records.all() if read.error is not None]
+            unreadable += _unread(store, records)
             held |= _held(store, records, unreadable)
             catalogue.add(records)
         for failure in catalogue.read_shards(store, pace):
@@ -99,6 +102,23 @@ def usage_of(
             adding.add(compared)
             counter.add(files=1)
         return adding.report(store.url, name, tuple(unreadable))
+
+
+def _unread(store: Store, records: NameRecords) -> Iterator[str]:
+    """Yield the keys of records that cannot be read, and of the highest manifest that vanished.
+
+    What these name only seems to be garbage: a collection deletes nothing where one vanished.
+    """
+    yield from (read.info.key for read in records.all() if read.error is not None)
+    there = set(records.committed())
+    for version, read in records.manifests.items():
+        if read.gone and version not in records.tombs:
+            there.discard(version)
+            if key_is_listed(store.backend, read.info.key, store.clock):
+                yield read.info.key
+    lost = next((number for number in range(max(there, default=0), 0, -1) if number not in there), None)
+    if lost is not None and look_for(store, records.name, lost) is None:
+        yield manifest_key(records.name, lost)
 
 
 def _held(store: Store, records: NameRecords, unreadable: list[str]) -> set[VersionId]:
@@ -131,13 +151,18 @@ class _Adding:
     def add(self, compared: Compared) -> None:
         """Take in a blob, who names it, and its object."""
         _, namings, info = compared
-        versions = self.catalogue.versions
-        indexes = sorted({naming.version: naming.size for naming in namings}.items())
-        named_by = [index for index, _ in indexes]
-        live = [index for index in named_by if versions[index].state in {"live", "unknown"}]
+        held: dict[int, int] = {}
+        kept: set[int] = set()  # by the versions that hold it, and by those that only point to it
+        for naming in namings:
+            kept.add(naming.version)
+            if not naming.is_pointer:
+                held[naming.version] = naming.size
+        named_by = sorted(kept)
+        live = [index for index in named_by if self.catalogue.versions[index].state in {"live", "unknown"}]
         totals = self.totals
         if info is None:
-            totals.missing += indexes[0][1] if live else 0
+            first_of = min(held, default=None)
+            totals.missing += held[first_of] if first_of is not None and not held.keys().isdisjoint(live) else 0
             return
         size = info.size
         totals.blobs += 1
@@ -153,13 +178,12 @@ class _Adding:
             totals.garbage_blobs += 1
             totals.garbage_old += size if is_old else 0
             return
-        self._share(size, named_by, live)
-        first = min((day for index in named_by if (day := self._day(index)) is not None), default=None)
+        self._share(size, sorted(held), live or named_by)
+        first = min((day for index in held if (day := self._day(index)) is not None), default=None)
         if first is not None:
             self._stored[first] += size
 
-    def _share(self, size: int, named_by: list[int], live: list[int]) -> None:
-        needing = live or named_by
+    def _share(self, size: int, named_by: list[int], needing: list[int]) -> None:
         for index in named_by:
             self._of_versions.note(index, size, is_own=needing == [index])
         names = {self._group(index) for index in named_by}
