@@ -26,6 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So a script starts what it runs in the background; the children of the tests would ignore Ctrl-C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 _BLOB_FOLDER = "blobs/sha256"
+_WITHOUT = {"emulator": "not emulator", "hostile": "not full"}
+"""Folders, and the selection of tiers that runs none of their tests."""
 _MEMORY = "/dev/shm"
 _MEMORY_NEEDED = 4 << 30  # bytes free; the quick and the emulator tests were seen to hold a tenth of it
 
@@ -36,6 +38,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ClosingWords(config.option.markexpr))
     if "not full" in config.option.markexpr and _memory_has_room():
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out folders of which nothing is asked for: to collect thousands of tests takes each process seconds."""
+    if collection_path.parent != Path(__file__).parent:
+        return None
+    without = _WITHOUT.get(collection_path.name)
+    return True if without and without in config.option.markexpr else None
 
 
 def _memory_has_room() -> bool:

@@ -26,6 +26,7 @@ def filled(ask, rides, work):
     return ask
 
 
+@pytest.mark.full
 def test_a_file_of_an_alias_is_written_to_stdout_byte_by_byte(filled, work):
     done = call("cat", "bikes/model@production", "model.json", "--store", "store", cwd=work)
     assert (done.returncode, done.stdout, done.stderr) == (0, b'{"weights": [1]}', b"")
@@ -57,6 +58,7 @@ def test_damaged_content_ends_with_an_error(filled, work):
     assert b"error:" in done.stderr
 
 
+@pytest.mark.full
 def test_a_terminal_shows_text_with_its_control_characters_escaped_and_nothing_binary(filled, work):
     code, shown = on_a_terminal("cat", "bikes/model", "notes.md", "--store", "store", cwd=work)
     assert (code, shown) == (0, "a \\x1b[31mred\nline\n")

@@ -93,6 +93,7 @@ def test_the_commands_that_it_ends_with_work(tmp_path):
         subprocess.run(["bash", "-c", command], env=clean_environment(PATH=path), check=True, capture_output=True)
 
 
+@pytest.mark.full
 def test_settings_for_another_store_do_not_disturb_it(tmp_path):
     answer = play(cwd=tmp_path, METAMLFLOW_STORAGE_URI="s3://not/yours", METAMLFLOW_STORAGE_OPTIONS='{"anon": true}')
     assert (answer.returncode, answer.stderr) == (0, "")

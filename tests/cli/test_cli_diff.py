@@ -71,6 +71,7 @@ def test_a_version_of_another_store_is_compared(two, work):
     assert (wrong.code, "--other-store" in wrong.err) == (2, True)
 
 
+@pytest.mark.full
 def test_on_a_terminal_it_is_a_text_with_colours(two, work):
     code, shown = on_a_terminal("diff", "bikes/rides@1", "bikes/rides@2", "--store", "store", cwd=work)
     assert code == 1

@@ -61,6 +61,7 @@ def test_progress_shows_on_a_terminal_and_nowhere_else(folder):
     assert (answer.stdout, answer.stderr) == (b"big@2\n", b"")
 
 
+@pytest.mark.full
 def test_a_terminal_is_shown_a_table(folder):
     call("register", "some/" + "name" * 10, "big.bin", cwd=folder, **ENVIRONMENT)
     code, shown = on_a_terminal("ls", cwd=folder, NO_COLOR="1")
@@ -78,6 +79,7 @@ def test_an_error_on_a_terminal_is_the_last_thing_shown(folder):
     assert shown.startswith("error: there is no metamlflow store")
 
 
+@pytest.mark.full
 def test_stdin_is_registered(folder):
     content = os.urandom(2_500_000)
     assert call("register", "piped", "-", cwd=folder, stdin=content, **ENVIRONMENT).returncode == 0
@@ -104,6 +106,7 @@ def until_it_waits_for_input(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "arrived",
     [

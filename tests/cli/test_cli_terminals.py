@@ -52,6 +52,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "command", [["ls", "nobody/"], ["search", "name = 'nobody'"], ["runs", "nobody"]], ids=" ".join
 )

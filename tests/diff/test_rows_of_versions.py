@@ -211,6 +211,7 @@ def by_hand(before, after, *, keyed: bool) -> tuple[int, int, int, int]:
     return added, removed, changed, same
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=25)
 @given(TABLES, TABLES, st.booleans())
 def test_the_numbers_are_those_of_a_count_by_hand(before, after, keyed):

@@ -105,6 +105,7 @@ ROUNDED = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ROUNDED)
 def test_a_whole_number_that_would_be_rounded_is_an_error(registered, name):
     data = registered(*ROUNDED[name], name="part-{}." + name.partition(".")[2])
@@ -112,6 +113,7 @@ def test_a_whole_number_that_would_be_rounded_is_an_error(registered, name):
         data.scan().to_table()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_that_do_not_fit_are_an_error(registered, name):
     data = registered(*TEXTS[name], name="part-{}." + name.rpartition(".")[2])

@@ -261,6 +261,7 @@ def test_strings_that_are_cut_anywhere_hide_no_depth(size, string):
         depth_in_parts(row + b"\n" + b"]}" * 9 + b"[" * 201, size)
 
 
+@pytest.mark.full
 def test_the_memory_for_a_line_without_end_is_that_of_one_read():
     """So its time does not grow with the square of its size either: no byte is looked at twice."""
 

@@ -12,6 +12,7 @@ from extras import imported, need
 from metamlflow import MetaMLFlowClient
 from metamlflow.errors import ArtifactNotFoundError
 
+pytestmark = pytest.mark.full
 TUTORIAL = Path(__file__).parents[1] / "data" / "tutorial.py"
 FEATURES, MODEL = "ecommerce_processed_features", "my_first_logistic_model"
 
@@ -32,7 +33,6 @@ def reader(tutorial, tmp_path):
     return MetaMLFlowClient(tutorial[0] / "metamlflow_storage", cache_dir=tmp_path / "cache")
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("version", [1, 2])
 def test_its_second_version_alone_is_linked_to_its_model_in_both_directions(reader, version):
     model, features = f"{MODEL}@1", f"{FEATURES}@{version}"
@@ -41,14 +41,12 @@ def test_its_second_version_alone_is_linked_to_its_model_in_both_directions(read
     assert set(reader.get_artifact(MODEL).upstream().artifacts) == {model, f"{FEATURES}@2"}
 
 
-@pytest.mark.full
 def test_it_leaves_nothing_but_its_store(tutorial):
     folder, printed = tutorial
     assert [path.name for path in folder.iterdir()] == ["metamlflow_storage"]
     assert "Artifact Version: 2" in printed
 
 
-@pytest.mark.full
 def test_it_makes_two_versions_of_which_the_second_is_the_latest(reader):
     assert [artifact.version for artifact in reader.list_artifacts(FEATURES)] == [1, 2]
     assert reader.get_artifact(FEATURES).version == 2
@@ -63,7 +61,6 @@ def test_a_list_that_it_goes_on_changing_does_not_change_what_was_registered(rea
     assert (first["schema_version"], second["schema_version"]) == ("1.0", "1.1")
 
 
-@pytest.mark.full
 def test_its_model_is_found_and_loads(reader):
     joblib = imported("joblib")
     model = reader.get_artifact(MODEL)

@@ -146,6 +146,7 @@ def test_a_run_without_series_has_no_field_for_them(ran, raw):
     assert "series" not in end_of(raw, ran.runs()[1].start.run_id)
 
 
+@pytest.mark.full
 def test_a_long_series_is_thinned_and_keeps_its_first_and_last_point():
     series = MetricSeries()
     for step in range(5_000):

@@ -108,6 +108,7 @@ def check(steps, conditions) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.full
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEPS, max_size=10), st.lists(CONDITIONS, min_size=4, max_size=12))
 def test_a_search_finds_what_a_scan_of_all_versions_finds(steps, conditions):

@@ -124,6 +124,7 @@ def test_entries_are_looked_up_by_path(large):
     assert 3 not in entries
 
 
+@pytest.mark.full
 def test_entries_are_indexed_and_sliced_like_a_list(large):
     entries = large[0].get_artifact("a").entries
     paths = sorted(content(COUNT))

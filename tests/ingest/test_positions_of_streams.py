@@ -49,7 +49,8 @@ def mapped(folder):
 def member_of_zip(folder):
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("in/t.csv", CONTENT)
-    member = zipfile.ZipFile(folder / "a.zip").open("in/t.csv")  # noqa: SIM115 (the member needs it)
+    with zipfile.ZipFile(folder / "a.zip") as archive:
+        member = archive.open("in/t.csv")  # it holds the file open for itself
     member.read(5)
     return member
 

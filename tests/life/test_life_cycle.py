@@ -143,6 +143,7 @@ def run(machine: type[LifeCycle], examples: int, steps: int, number: int = 0) ->
 MACHINES = pytest.mark.parametrize("machine", [LifeCycle, LifeCycleInNoOrder], ids=["in-order", "in-no-order"])
 
 
+@pytest.mark.full
 @MACHINES
 def test_whatever_happens_nothing_that_anybody_needs_is_lost(machine):
     run(machine, examples=8, steps=60)

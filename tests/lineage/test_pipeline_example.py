@@ -56,6 +56,7 @@ def test_the_picture_leads_from_the_raw_data_to_the_metrics_by_the_runs_between(
     assert lineage.complete
 
 
+@pytest.mark.full
 def test_mermaid_has_the_same_picture(pipeline):
     text = (pipeline[0] / "lineage.mmd").read_text()
     nodes = {
@@ -88,6 +89,7 @@ def test_no_step_says_what_it_was_made_from(pipeline):
     assert 0 < error < 1, "it has learned something"
 
 
+@pytest.mark.full
 def test_without_a_folder_it_makes_a_temporary_one(tmp_path):
     printed = run(TMPDIR=str(tmp_path))
     (folder,) = tmp_path.iterdir()

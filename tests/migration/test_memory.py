@@ -34,6 +34,7 @@ def peak(folder, source, label) -> int:
     return int(done.stdout) * 1024
 
 
+@pytest.mark.full
 def test_it_does_not_grow_with_the_size_of_a_file(quick_folder):
     peaks = []
     for mebibytes in (24, 96):

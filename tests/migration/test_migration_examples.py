@@ -24,6 +24,7 @@ def run(script, *arguments, code=0, **variables) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("script", ["nightly_mirror.py", pytest.param("with_dask.py", marks=pytest.mark.full)])
 def test_a_store_is_brought_and_again_only_what_is_new(light_source, tmp_path, script):
     if script == "with_dask.py":

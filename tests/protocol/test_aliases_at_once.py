@@ -53,6 +53,7 @@ def moves(world: LocalWorld, me: int, times: int) -> list[tuple[int, int]]:
     return done
 
 
+@pytest.mark.full
 def test_of_eight_processes_that_compare_and_set_exactly_one_wins_each_number(tmp_path):
     world = filled(LocalWorld(tmp_path / "store"))
     told = race(*[partial(moves, world, me, 4) for me in range(1, 9)])
@@ -64,6 +65,7 @@ def test_of_eight_processes_that_compare_and_set_exactly_one_wins_each_number(tm
     assert [change.version for change in world.client().alias_history(NAME, "best")] == [r["version"] for r in found]
 
 
+@pytest.mark.full
 def test_of_eight_processes_with_one_expectation_one_wins_and_seven_are_told(tmp_path):
     world = filled(LocalWorld(tmp_path / "store"))
 

@@ -89,6 +89,7 @@ CALLS: dict[str, tuple[Callable, Callable]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", CALLS)
 def test_killed_at_any_call_and_run_again_it_ends_as_intended(name, when):

@@ -233,6 +233,7 @@ def test_an_executor_that_was_shut_down_costs_a_warning_and_not_the_collection(f
     assert "goes on in this process" in caplog.text
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("damage", "error"),
     [

@@ -20,6 +20,7 @@ def damaged(client, planter, monkeypatch):
     return client
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("make", [*EXECUTORS])
 def test_an_executor_finds_what_a_single_process_finds(damaged, make):
     with make() as (executor, _):
