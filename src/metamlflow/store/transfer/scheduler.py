@@ -27,6 +27,7 @@ BATCH_BYTES = 1024 * 1024
 AHEAD = 1024  # the most batches that wait for an earlier one
 _ITEM_SECONDS = 200e-6  # this machine's own work on an item; a faster storage needs no more workers
 _READY = 64
+_AWAKE_SECONDS = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -224,7 +225,9 @@ class _Run(Generic[T, R]):
     def _wait(self, until: Callable[[], bool]) -> None:
         """Wait for a condition; raise at once if a worker fails, because that ends the iteration."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failed is not None or until())
+            # A Ctrl-C wakes the main thread, unless the system lets another thread take it: so it wakes by itself.
+            while not self._changed.wait_for(lambda: self._failed is not None or until(), _AWAKE_SECONDS):
+                pass
             failed = self._failed
         if failed is not None:
             failed.result()
