@@ -220,7 +220,11 @@ CALLS["list-prefix"] = lambda reading: [one.version for one in reading.client.li
 CALLS["search"] = lambda reading: [
     _facts(found) for found in reading.client.search("type != 'x' and (metadata.a = 1 or size >= 0)")
 ]
-CALLS["catalog"] = lambda reading: reading.client.catalog().select(["name", "version", "state"]).to_pylist()
+CALLS["catalog"] = lambda reading: [
+    row
+    for row in reading.client.catalog().select(["name", "version", "state"]).to_pylist()
+    if row["state"] != "unknown"  # its record is damaged, and nothing is claimed of it
+]
 CALLS["list-runs"] = lambda reading: [[run.start.name, run.start.run_id] for run in reading.client.runs()]
 CALLS["address"] = lambda reading: _digest(_addressed(reading).cat("data@2/a.csv"))
 CALLS["address-part"] = lambda reading: _addressed(reading).cat_file("data@2/a.csv", 1, 3).decode()

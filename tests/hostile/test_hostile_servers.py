@@ -20,7 +20,7 @@ HALVES = [
 ]
 """The engines of every other child."""
 GROWTH_BYTES = 400 * 1024 * 1024
-REQUESTS = 2_000  # of all calls together
+REQUESTS = 30 * len(CALLS)  # of all calls together
 CHILDREN = 4  # that share the calls of a case
 EMPTY_PAGES = "a listing of empty pages"
 """s3fs asks for a hundred of them, and the fast engine for those that come in a second: a bound for each call."""
