@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pickle
@@ -69,6 +70,15 @@ def test_files_are_added_removed_modified_and_renamed(client, inline, monkeypatc
     assert not old.diff(old).files
     assert old.diff(old).equal
     assert found(pickle.loads(pickle.dumps(diff))) == found(diff)
+
+
+def test_files_are_read_to_their_end_though_nobody_holds_the_difference(client):
+    for content in (b"old", b"new"):
+        client.register_artifact("many", {f"{number:04}": content + b"%d" % number for number in range(600)})
+    found = iter(client.diff("many@1", "many@2").files.modified)
+    gc.collect()
+    assert [change.path for change in found] == [f"{number:04}" for number in range(600)]
+    assert sum(1 for _ in client.diff("many@1", "many@2").files.modified.paths) == 600
 
 
 def test_of_several_files_with_one_content_the_pairs_are_always_the_same(client):

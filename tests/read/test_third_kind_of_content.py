@@ -112,7 +112,7 @@ def test_a_good_one_is_verified_at_each_level(artifact):
 
 
 def test_what_is_damaged_is_told_and_never_handed_out(artifact, raw, pack, tmp_path):
-    raw.overwrite(raw.root / pack.key, PACK[:1000] + b"!" + PACK[1001:])
+    raw.overwrite(raw.root / pack.key, PACK[:1000] + bytes([PACK[1000] ^ 1]) + PACK[1001:])
     (finding,) = artifact.verify("full").findings
     assert (finding.path, finding.status, finding.key) == ("deep/b.bin", "modified", pack.key)
     assert artifact.read_bytes("deep/c.txt") == b"three"

@@ -161,7 +161,12 @@ class FilesDiff:
 
     def _list(self, what: str, read: Callable[[bytes], T]) -> FileList[T]:
         found = self._compared()
-        return FileList(found.counts[what], lambda: map(read, found.runs[what]))
+
+        def each() -> Iterator[T]:
+            for record in found.runs[what]:  # as long as this goes on, it holds what was found
+                yield read(record)
+
+        return FileList(found.counts[what], each)
 
     def _compared(self) -> _Found:
         with self._lock:
