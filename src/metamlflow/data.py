@@ -155,7 +155,8 @@ class Dataset:
         library wrote. Files of a local store, files of at most 1 MiB, and texts that are read to their end are
         verified completely. Columns in names of folders (``year=2024/``) are included; a file that has such a column
         too is an error. Files that lack a column of the first one have nulls there; one with other columns, or with
-        types whose values would change, is an error as soon as it is read.
+        types whose values would change, is an error as soon as it is read. (With DuckDB use :meth:`to_duckdb`: given
+        this data set itself, it may wait for ever when a file fails.)
 
         Args:
             path: the file, folder or split to read; default: all of ``files``.
@@ -215,7 +216,10 @@ class Dataset:
             path: as for :meth:`scan`, like the errors.
         """
         duckdb = imported("duckdb", "duckdb")
-        return (duckdb.connect() if connection is None else connection).from_arrow(self.scan(path))
+        scanned = self.scan(path)
+        from metamlflow.tables.scanned import ScannedDataset
+
+        return (duckdb.connect() if connection is None else connection).from_arrow(ScannedDataset.of(scanned))
 
     def torch(
         self,

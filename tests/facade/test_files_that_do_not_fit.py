@@ -86,6 +86,17 @@ def test_lazy_frames_and_relations_leave_nothing_out_either(registered):
     assert polars is not None
 
 
+@pytest.mark.full
+def test_a_file_that_fails_ends_each_query_of_duckdb_and_none_waits_for_ever(client):
+    duckdb = large("duckdb")
+    fits, more = parquet(pa.table({"x": [1]})), parquet(pa.table({"x": [1], "y": [2]}))
+    files = {f"part-{number}.parquet": more if number % 3 == 1 else fits for number in range(8)}
+    data = Dataset(client.register_artifact("data", files, "dataset"))
+    for _ in range(100):
+        with duckdb.connect() as connection, pytest.raises(duckdb.Error, match="columns are not the same"):
+            data.to_duckdb(connection).fetchall()
+
+
 TEXTS = {
     "a column more.csv": (b"x\n1\n", b"x,y\n2,3\n"),
     "a number for a bool.csv": (b"x\ntrue\n", b"x\n7\n"),
