@@ -8,8 +8,8 @@ from interleaving import Meanwhile
 from test_rolling_back import NOTE, filled
 from worlds import IMPATIENT, NAME
 
-from metamlflow.errors import ArtifactPrunedError
-from metamlflow.testing import FaultyBackend, client_on
+from metamlflow.errors import AccessDeniedError, ArtifactPrunedError
+from metamlflow.testing import FailBefore, FaultyBackend, client_on
 
 
 @pytest.fixture
@@ -70,3 +70,15 @@ def test_a_rollback_that_is_repeated_adds_its_note_to_tags_and_to_no_description
     client.rollback(NAME, 2, note="why")
     notes = client.notes(f"{NAME}@5")
     assert (notes.description, dict(notes.tags)) == ("why", {"stage": "prod"})
+
+
+def test_a_correction_that_is_repeated_adds_its_note_to_what_others_noted_meanwhile(three):
+    denied = FailBefore(error=AccessDeniedError, verb="create", key=f"{NOTE}*", times=None)
+    with pytest.raises(AccessDeniedError, match="published all the same"):
+        client_on(FaultyBackend(three.backend(), [denied]), IMPATIENT).update_metadata(NAME, {"rows": 7}, note="why")
+    client = three.client()
+    client.annotate(f"{NAME}@4", tags={"stage": "prod"})
+    assert client.update_metadata(f"{NAME}@3", {"rows": 7}, note="why").version == 4
+    notes = client.notes(f"{NAME}@4")
+    assert notes.description.startswith("why\n\nMetadata of ")
+    assert dict(notes.tags) == {"stage": "prod"}

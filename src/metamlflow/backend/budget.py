@@ -13,6 +13,7 @@ MEMORY_VARIABLE = "METAMLFLOW_TRANSFER_MEMORY"
 """How many MiB of content may be in memory at a time, in this process."""
 _DEFAULT_MIB, _LEAST_MIB = 96, 32
 _MIB = 1024 * 1024
+_AWAKE_SECONDS = 1.0
 
 
 class ByteBudget:
@@ -26,7 +27,9 @@ class ByteBudget:
         """Wait until ``size`` bytes are free, at most all there are; return how many are to be given back."""
         taken = min(size, self._total)
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= taken)
+            # A Ctrl-C that the system lets another thread take does not wake this one: so it wakes by itself.
+            while not self._changed.wait_for(lambda: self._free >= taken, _AWAKE_SECONDS):
+                pass
             self._free -= taken
         return taken
 

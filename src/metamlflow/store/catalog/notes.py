@@ -63,7 +63,12 @@ def annotate_new(store: Store, name: ArtifactName, version: int, change: NotesCh
     If it has, the writer makes a call again that was cut off, and others may have changed what it said: what any record
     has said of a field stays. For a writer, whose store is open. Raises the errors of :func:`annotate`.
     """
-    if first := first_note(store, name, version, change):
+    now, record_id = store.clock.now(), store.clock.new_id()
+    first = Notes(str(name), version, 1, created_at=now, created_by=user_name(), writer=writer())
+    first = change.applied_to(first)
+    key, data = note_key(name, version, 1), encode_notes(StoredNotes(first), record_id)
+    store.recheck_if_due()
+    if create_exclusively(store.backend, key, data, record_id, store.clock) is not None:
         return first
 
     def changed(before: Notes) -> Notes:
@@ -78,20 +83,6 @@ def annotate_new(store: Store, name: ArtifactName, version: int, change: NotesCh
         return unsaid.applied_to(before)
 
     return _append(store, name, version, changed)
-
-
-def first_note(store: Store, name: ArtifactName, version: int, change: NotesChange) -> Notes | None:
-    """Write the first notes on a version that was just registered: one request; None if it was noted already.
-
-    For a writer, whose store is open.
-    """
-    now, record_id = store.clock.now(), store.clock.new_id()
-    first = Notes(str(name), version, 1, created_at=now, created_by=user_name(), writer=writer())
-    first = change.applied_to(first)
-    key, data = note_key(name, version, 1), encode_notes(StoredNotes(first), record_id)
-    store.recheck_if_due()
-    created = create_exclusively(store.backend, key, data, record_id, store.clock)
-    return None if created is None else first
 
 
 def notes_on(store: Store, subject: Subject) -> Notes:

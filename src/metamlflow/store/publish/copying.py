@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
 from metamlflow.model.names import ArtifactName, Reference
-from metamlflow.model.notes import NotesChange
-from metamlflow.store.catalog.notes import annotate_new
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.publish.content import VersionContent
 from metamlflow.store.publish.head import Newest, read_newest
@@ -16,15 +14,16 @@ from metamlflow.store.publish.publish import publish
 from metamlflow.store.publish.stored_version import (
     StoredVersion,
     check_newest,
+    explained,
     is_published,
     refuse_last_number,
     request_again,
-    told_without_note,
 )
 from metamlflow.store.publish.version_plan import VersionPlan, plan_of, plan_of_published
 
 COPIED_FROM = "copied_from"
 """The role of the input that names the version that was copied."""
+_AGAIN = "Copy it again"
 _MOVED = "Somebody was faster, or the number is mistyped. Look at the versions of the name, and decide again."
 
 
@@ -60,10 +59,10 @@ def copy_version(
     _refuse_own_name(source, name)
     store.marker()  # a mistyped URI must not create a store
     if key is not None and (published := Claims(store, name, key).published()):
-        return _explained(store, published, note)
+        return explained(store, published, note, _AGAIN)
     again = _Copied(store, source, name, expected)
     draft = request_again(store, name, again.version.seen.manifest, again, again.inputs, key=key)
-    return _explained(store, publish(store, draft), note)
+    return explained(store, publish(store, draft), note, _AGAIN)
 
 
 def plan_copy(
@@ -96,16 +95,6 @@ def _refuse_own_name(source: Reference, name: ArtifactName) -> None:
             f"{source} has the name {name} already",
             hint="To publish the content of an earlier version as the next version of its name, roll back to it.",
         )
-
-
-def _explained(store: Store, published: StoredManifest, note: str | None) -> StoredManifest:
-    version = published.manifest
-    if note is not None:
-        try:
-            annotate_new(store, version.name, version.version, NotesChange(description=note))
-        except MetaMLFlowError as error:
-            raise told_without_note(error, published, "Copy it again") from None
-    return published
 
 
 class _Copied:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metamlflow._looks import one_line
-from metamlflow.errors import InvalidInputError, MetaMLFlowError, NotFoundError
+from metamlflow.errors import InvalidInputError, NotFoundError
 from metamlflow.format.documents import dump
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input
 from metamlflow.model.metadata import encode_mapping
 from metamlflow.model.names import Reference
-from metamlflow.model.notes import NotesChange
-from metamlflow.store.catalog.notes import first_note
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.lineage.inputs import load_recorded, relinked_inputs
 from metamlflow.store.publish.content import VersionContent
@@ -25,13 +23,14 @@ from metamlflow.store.publish.publish import publish
 from metamlflow.store.publish.stored_version import (
     StoredVersion,
     check_newest,
+    explained,
     is_published,
     refuse_last_number,
     request_again,
-    told_without_note,
 )
 from metamlflow.store.publish.version_plan import VersionPlan, plan_of, plan_of_published
 
+_AGAIN = "Make the same call again"
 _SHOWN_KEYS, _SHOWN_CHARACTERS = 20, 100
 
 
@@ -140,25 +139,14 @@ def update_metadata(
         if isinstance(target.version, int):
             with suppress(NotFoundError):  # the corrected version may be gone by now
                 corrected = load_recorded(store, target).manifest
-                _explain(store, published, change.described(corrected.metadata, target, note))
+                explained(store, published, change.described(corrected.metadata, target, note), _AGAIN)
         return published
     again = _Corrected(store, target, change, expected)
     if not again.changes:
         return again.version.seen
     seen = again.version.seen.manifest
     draft = request_again(store, target.name, seen, again, again.inputs, metadata=again.metadata, key=key)
-    published = publish(store, draft)
-    _explain(store, published, change.described(seen.metadata, again.version, note))
-    return published
-
-
-def _explain(store: Store, published: StoredManifest, description: str) -> None:
-    """Say what was changed, unless the version has notes: somebody may have put another description in its place."""
-    made = published.manifest
-    try:
-        first_note(store, made.name, made.version, NotesChange(description=description))
-    except MetaMLFlowError as error:
-        raise told_without_note(error, published, "Make the same call again") from None
+    return explained(store, publish(store, draft), change.described(seen.metadata, again.version, note), _AGAIN)
 
 
 def plan_update(

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from metamlflow._looks import bytes_text, counted, one_line, table_of
-from metamlflow.errors import InvalidInputError, MetaMLFlowError
+from metamlflow.errors import InvalidInputError
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import Input, Manifest
 from metamlflow.model.names import Reference
-from metamlflow.model.notes import NotesChange
-from metamlflow.store.catalog.notes import annotate_new
 from metamlflow.store.catalog.store import Store
 from metamlflow.store.publish.content import VersionContent
 from metamlflow.store.publish.head import Newest, read_newest
@@ -19,14 +17,15 @@ from metamlflow.store.publish.idempotency import Claims
 from metamlflow.store.publish.publish import publish
 from metamlflow.store.publish.stored_version import (
     StoredVersion,
+    explained,
     is_published,
     refuse_last_number,
     request_again,
-    told_without_note,
 )
 
 ROLLED_BACK_TO = "rolled_back_to"
 """The role of the input that names the version whose content was published again."""
+_AGAIN = "Roll back to the same version again"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,11 +104,11 @@ def rollback(store: Store, target: Reference, *, note: str | None, key: str | No
     """
     store.marker()  # a mistyped URI must not create a store
     if key is not None and (published := Claims(store, target.name, key).published()):
-        return _explained(store, published, note)  # though what it was made from may be gone by now
+        return explained(store, published, note, _AGAIN)  # though what it was made from may be gone by now
     again = _Again(store, target)
     seen = again.version.seen.manifest
     draft = request_again(store, target.name, seen, again, again.inputs, key=key)
-    return _explained(store, publish(store, draft), note)
+    return explained(store, publish(store, draft), note, _AGAIN)
 
 
 def plan_rollback(store: Store, target: Reference, *, note: str | None, key: str | None = None) -> RollbackPlan:
@@ -153,17 +152,6 @@ def _content_of(published: Manifest) -> int:
     """Return the version whose content was published again: itself, if its key was used for something else."""
     found = (used.version for used in published.inputs if used.role == ROLLED_BACK_TO and used.name == published.name)
     return next(found, published.version)
-
-
-def _explained(store: Store, published: StoredManifest, note: str | None) -> StoredManifest:
-    """Add the note to the version that was published, and return that."""
-    version = published.manifest
-    if note is not None:
-        try:
-            annotate_new(store, version.name, version.version, NotesChange(description=note))
-        except MetaMLFlowError as error:
-            raise told_without_note(error, published, "Roll back to the same version again") from None
-    return published
 
 
 class _Again:

@@ -17,8 +17,10 @@ from metamlflow.format.layout import manifest_key
 from metamlflow.format.manifests import StoredManifest
 from metamlflow.model.manifests import WRITER, Entry, Input, Kind, Manifest, Shard
 from metamlflow.model.names import ArtifactName, Reference
+from metamlflow.model.notes import NotesChange
 from metamlflow.model.pointers import Pointed
 from metamlflow.store.catalog.entries import Entries
+from metamlflow.store.catalog.notes import annotate_new
 from metamlflow.store.catalog.statuses import (
     check_available,
     list_versions,
@@ -215,13 +217,21 @@ def refuse_last_number(name: ArtifactName, head: Newest) -> int:
     return head.number + 1
 
 
-def told_without_note(error: MetaMLFlowError, published: StoredManifest, same_call: str) -> MetaMLFlowError:
-    """Return an error of writing the note on a version that was published, saying so."""
+def explained(store: Store, published: StoredManifest, note: str | None, same_call: str) -> StoredManifest:
+    """Add a note to the version that was published, unless it was ever described; return the version.
+
+    An error of it says that the version is published all the same, and that ``same_call`` adds the note.
+    """
     version = published.manifest
-    return error.with_hint(
-        f"{version.name}@{version.version} was published all the same, without the note. {same_call}: that makes no "
-        "other version, and adds the note."
-    )
+    if note is not None:
+        try:
+            annotate_new(store, version.name, version.version, NotesChange(description=note))
+        except MetaMLFlowError as error:
+            raise error.with_hint(
+                f"{version.name}@{version.version} was published all the same, without the note. {same_call}: that "
+                "makes no other version, and adds the note."
+            ) from None
+    return published
 
 
 def _facts(manifest: Manifest, metadata: Mapping[str, Any]) -> tuple[object, ...]:
