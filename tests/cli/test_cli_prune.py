@@ -97,6 +97,7 @@ def test_damage_prunes_nothing_and_is_told_by_the_exit_code(ask, five, work):
     [
         (["prune"], "give one or more, or --policies"),
         (["prune", "bikes/rides"], "no rule says which versions may go"),
+        (["prune", "bikes/rides"], "hint: Give --keep-last, --older-than, --where or --version, and look"),
         (["prune", "--policies", "--keep-last", "1"], "leave out rules"),
         (["prune", "bikes/*", "--version", "1"], "not of one name"),
         (["prune", "a b", "--keep-last", "1"], "is not a pattern of names"),
@@ -123,6 +124,7 @@ def test_damage_prunes_nothing_and_is_told_by_the_exit_code(ask, five, work):
         (["prune", "bikes/rides", "--keep-last", "9" * 30], "is not a whole number from 1 to 9"),
         (["prune", "bikes/rides", "--keep-last", "9" * 18], "a whole number from 1 to 1,000,000,000, not"),
         (["retention", "set", "bikes/*"], "no rule says which versions may go, so no policy was set"),
+        (["retention", "set", "bikes/*"], "hint: Give --keep-last, --older-than or --where."),
         (["retention"], "Usage"),
     ],
     ids=str,

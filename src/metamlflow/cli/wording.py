@@ -28,6 +28,8 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "older_than": "--older-than",
         "dry_run=True": "--dry-run",
         "expected=": "--expected",
+        "where=": "--where",
+        "versions=": "--version",
         "repair=True": "--repair",
     }
 )

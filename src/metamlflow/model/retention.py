@@ -64,7 +64,7 @@ class Rules:
         if rules == cls():
             raise InvalidInputError(
                 "no rule says which versions may go, so nothing was pruned",
-                hint="Give keep_last, older_than, where or versions, and look at the result with dry_run=True first.",
+                hint="Give keep_last, older_than, where= or versions=, and look at the result with dry_run=True first.",
             )
         condition_of(rules)  # a malformed one is refused before anything is asked for
         return rules
@@ -88,7 +88,7 @@ def policy_rules(keep_last: object, older_than: object, where: object) -> Rules:
     if keep_last is None and older_than is None and where is None:
         raise InvalidInputError(
             "no rule says which versions may go, so no policy was set",
-            hint="Give keep_last, older_than or where. Nothing is pruned before the policies are applied.",
+            hint="Give keep_last, older_than or where=. Nothing is pruned before the policies are applied.",
         )
     return Rules.parse(keep_last, older_than, where)
 
