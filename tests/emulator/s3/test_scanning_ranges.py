@@ -58,7 +58,8 @@ def queries():
         "scan": lambda data: data.scan().to_table(columns=["n", "c7"], filter=wanted).num_rows,
         "batches": lambda data: sum(batch.num_rows for batch in data.iter_batches(["n", "c7"], filter=wanted)),
         "polars": lambda data: (
-            data.to_polars(lazy=True).filter(large("polars").col("n") < ROWS).select("n", "c7").collect().height
+            (polars := large("polars"))
+            and data.to_polars(lazy=True).filter(polars.col("n") < ROWS).select("n", "c7").collect().height
         ),
         "duckdb": lambda data: (
             large("duckdb") and len(data.to_duckdb().filter(f"n < {ROWS}").project("n, c7").fetchall())
