@@ -24,8 +24,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
-CALL_SECONDS = 20
-CHILD_SECONDS = 150
+CALL_SECONDS = 45
+"""The most that a call may take that need not wait. Alone it takes a fraction: eight children share a core."""
+CHILD_SECONDS = 280
 MEMORY_BYTES = 1 << 30
 """What a child may take beyond what it begins with, addresses that it never touches included."""
 

@@ -93,7 +93,7 @@ REQUESTS_OF_A_CALL = 200  # a call asks for a hundred pages that bring nothing, 
 
 
 @pytest.mark.emulator
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", sorted(CASES, key=lambda case: case not in LONG))
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, read, expected):
     silence = {"requests_timeout": 1} if case == "a drip of headers" else {}

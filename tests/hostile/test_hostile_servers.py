@@ -96,7 +96,7 @@ def children_of(case, waiting):
 
 
 @pytest.mark.emulator
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engines", HALVES)
 @pytest.mark.parametrize("case", sorted(CASES, key=lambda case: case not in LONG))
 def test_a_hostile_server_gives_what_was_registered_or_an_error(case, engines, read, expected):
