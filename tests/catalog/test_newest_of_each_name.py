@@ -99,6 +99,7 @@ def test_older_versions_and_claims_are_passed_over(monkeypatch):
     assert store.backend.shown <= 25 * len(names)  # and not 600
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [250, 300])
 def test_many_names_are_listed_by_two_listings_and_then_from_the_catalog(count, tmp_path):
     pytest.importorskip("pyarrow")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import make
+import pytest
 
 HERE = Path(__file__).resolve().parent
 KIT = HERE.parents[1] / "docs" / "conformance"
@@ -18,6 +19,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.full
 def test_making_the_kit_again_gives_the_committed_bytes(tmp_path):
     make.make(tmp_path)
     made, committed = files_of(tmp_path), files_of(KIT)

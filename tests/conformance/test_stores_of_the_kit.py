@@ -56,6 +56,7 @@ def records_of(name: str) -> list[str]:
     return [key for key in sorted(files_of(KIT / "stores" / name)) if not key.startswith("blobs/")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", STORES)
 def test_a_store_that_has_lost_a_record_is_read_alike(name, tmp_path):
     """So no answer is one that would be given anyway. Three records of each store; the next test takes every one."""

@@ -41,6 +41,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", WRITABLE)
 def test_the_next_version_is_read_by_the_second_reader_and_nothing_else_is_changed(name, copied):
     store = copied(name)

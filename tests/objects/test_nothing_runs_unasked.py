@@ -150,6 +150,7 @@ def archive(member: bytes) -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["skops", "keras"])
 def test_an_archive_that_would_fill_the_memory_is_not_unpacked_unasked(stored, name):
     artifact = stored(archive(b"[" + b" " * 30_000_000 + b"]"), name, f"model.{name}")

@@ -26,6 +26,7 @@ def _expected(folder: str) -> dict[str, list[str]]:
     return {name: made for name, made in found.items() if made}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("folder", "rule"), [("src/metamlflow", LIBRARY), ("backends", BACKEND)])
 def test_a_module_logs_under_its_own_name_below_metamlflow(folder, rule):
     found = _expected(folder)

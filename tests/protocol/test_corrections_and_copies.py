@@ -458,6 +458,7 @@ def published_while(way, jumps: dict[int, timedelta], pruned_at: int | None = No
     return artifact
 
 
+@pytest.mark.full
 @WAYS
 @pytest.mark.parametrize("time", [HALF - MOMENT, HALF, GRACE + MOMENT, 5 * GRACE])
 def test_any_time_may_pass_at_any_call_before_the_commit(way, time):

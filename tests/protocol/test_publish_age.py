@@ -150,6 +150,7 @@ def publish_while(
     return backend
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("prepare", WORLDS.values(), ids=WORLDS)
 def test_half_the_grace_may_pass_at_any_call(prepare):
     for nth in CALLS:

@@ -75,6 +75,7 @@ def test_an_operation_keeps_to_its_budget(world, name):
     assert calls_of(world, operation).total() <= budget
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", BUDGETS)
 def test_a_client_s_first_operation_takes_two_calls_more_to_read_and_three_to_write(world, name):
     operation, budget = BUDGETS[name]

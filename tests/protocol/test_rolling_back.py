@@ -411,6 +411,7 @@ def roll_back_while(jumps: dict[int, timedelta], *, at_commit: timedelta | None 
     return artifact
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("time", [HALF - MOMENT, HALF, GRACE + MOMENT, 5 * GRACE])
 def test_any_time_may_pass_at_any_call_before_the_commit(time):
     assert all(roll_back_while({nth: time}, at_commit=LATE) for nth in range(1, 12))

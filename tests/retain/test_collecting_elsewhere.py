@@ -207,6 +207,7 @@ class WithoutAWorker(Executor):
             future.cancel()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("happens", "error"),
     [

@@ -93,6 +93,7 @@ def examined(client, method, prefix, allowed, error):
     return {(finding.kind, finding.key) for finding in report.findings if finding is not told}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("error", [AccessDeniedError, StorageUnavailableError])
 @pytest.mark.parametrize(("damage", "method", "prefix", "allowed"), UNKNOWN.values(), ids=UNKNOWN)
 def test_what_a_refused_look_would_have_decided_is_not_known(client, planter, damage, method, prefix, allowed, error):
@@ -103,6 +104,7 @@ def test_what_a_refused_look_would_have_decided_is_not_known(client, planter, da
     assert examined(client, method, prefix, allowed, error) == {("blob-missing", blob)}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("error", [AccessDeniedError, StorageUnavailableError])
 @pytest.mark.parametrize(("damage", "method", "prefix", "allowed"), KNOWN.values(), ids=KNOWN)
 def test_what_the_first_look_showed_is_told_where_the_second_is_refused(

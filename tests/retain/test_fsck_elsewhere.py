@@ -55,6 +55,7 @@ class Worse(Executor):
         return future
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", ["refuses", "dies", "is cancelled", "is half", "is another's"])
 @pytest.mark.parametrize("lost", [{1}, {3, 4}, range(1000)], ids=["once", "two", "always"])
 def test_what_a_worker_loses_is_looked_at_again_and_at_last_here(damaged, caplog, way, lost):

@@ -158,6 +158,7 @@ def test_a_path_that_no_file_can_have_is_a_wrong_argument(client, planter, call)
         call(client, "a\0b")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "line",
     [

@@ -70,6 +70,7 @@ def listed(client, planter, copy, monkeypatch) -> list[str]:
     return found
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("is_cured", [True, False], ids=["the copy is good", "the copy is damaged as well"])
 def test_a_version_is_repaired_once_and_all_its_damaged_lists_of_files_share_the_result(
     client, planter, copy, listed, monkeypatch, is_cured

@@ -55,6 +55,7 @@ def test_verifying_at_any_level_tells_it(artifact, client, raw, field):
         assert field in finding.actual
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("field", DAMAGE)
 @pytest.mark.parametrize("way", ["executor", "resume", "both"])
 def test_so_it_is_where_parts_are_verified_by_themselves(artifact, client, raw, field, way, tmp_path):
