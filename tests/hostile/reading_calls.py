@@ -326,8 +326,3 @@ CALLS["cli-ls"] = lambda reading: _command("ls", "--json")
 CALLS["cli-show"] = lambda reading: _command("show", "data@2", "--json")
 CALLS["cli-get"] = lambda reading: _command("get", "data@2", str(reading.folder("got")))
 CALLS["cli-verify"] = lambda reading: _command("verify", "data@2", "--json")
-
-
-def half_of_calls(case: str, *, other: bool = False) -> list[str]:
-    """Return half of the calls, or the other half: another half for each case, so that each call meets half of all."""
-    return [name for name in CALLS if hashlib.sha256(f"{case} {name}".encode()).digest()[0] % 2 == other]

@@ -10,9 +10,9 @@ import pytest
 from cases_of_gcs import CASES, PAGES, UPLOADS
 from hostile_gcs_server import GCSHandler
 from hostile_server import BUCKET, HostileServer
-from reading_calls import CALLS, half_of_calls
+from reading_calls import CALLS
 from reading_process import CALL_SECONDS, Order
-from test_hostile_servers import CHILDREN, DRIP_SECONDS, DRIPS, HALVES, REQUESTS, assert_within_bounds, children_of
+from test_hostile_servers import AT_ONCE, CHILDREN, DRIP_SECONDS, DRIPS, REQUESTS, assert_within_bounds, children_of
 from test_hostile_stores import problem_of
 
 from metamlflow.backend.patience import Patience
@@ -25,14 +25,14 @@ LARGE = 9 * 1024 * 1024
 
 @pytest.fixture
 def read(readers, honest, tmp_path):
-    def read_all(lie, calls=tuple(CALLS), children=CHILDREN, **more):
+    def read_all(lie, children=CHILDREN, **more):
         """Return each call's outcome, what is told of each child, and the number of requests."""
         with HostileServer(honest, lie, GCSHandler) as server:
             orders = [
-                order_of(honest, server.url, tmp_path / str(first), list(calls)[first::children], more)
+                order_of(honest, server.url, tmp_path / str(first), list(CALLS)[first::children], more)
                 for first in range(children)
             ]
-            outcomes = readers.run_all(orders)
+            outcomes = readers.run_all(orders, AT_ONCE if children == CHILDREN else None)
             told = [found.pop("") for found in outcomes]
             return {name: found[name] for found in outcomes for name in found}, told, server.counts.total()
 
@@ -93,16 +93,16 @@ REQUESTS_OF_A_CALL = 200  # a call asks for a hundred pages that bring nothing, 
 
 
 @pytest.mark.emulator
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("other", HALVES)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", sorted(CASES, key=lambda case: case not in LONG))
-def test_a_hostile_server_gives_what_was_registered_or_an_error(case, other, read, expected):
-    calls = half_of_calls(case, other=other)
+def test_a_hostile_server_gives_what_was_registered_or_an_error(case, read, expected):
     silence = {"requests_timeout": 1} if case == "a drip of headers" else {}
+    children = children_of(case, WAITING)
     seconds = DRIP_SECONDS if case in DRIPS else CALL_SECONDS
-    outcomes, told, requests = read(CASES[case], calls, children_of(case, calls, WAITING), **silence)
-    most = len(CALLS) * REQUESTS_OF_A_CALL if case in WITHOUT_PROGRESS else REQUESTS
-    assert_within_bounds(calls, outcomes, told, requests, most)
+    outcomes, told, requests = read(CASES[case], children, **silence)
+    assert_within_bounds(
+        outcomes, told, requests, len(CALLS) * REQUESTS_OF_A_CALL if case in WITHOUT_PROGRESS else REQUESTS
+    )
     found = {
         name: problem_of(name, outcome | {"requests": {}}, expected[name], seconds)
         for name, outcome in outcomes.items()
